@@ -1,0 +1,1 @@
+"""A prediction becomes a fixed-size record in a memory-mapped journal."""

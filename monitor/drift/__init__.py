@@ -1,0 +1,1 @@
+"""Pure functions of two count vectors, and the verdicts made from them."""

@@ -1,0 +1,69 @@
+"""Every error that Telltale raises on purpose, and the exit code that a command ends with.
+
+TelltaleError                  exit 1
+├── ConfigError                exit 2   config.toml: the file, the key, what was expected
+├── ReferenceFileError         exit 2   histogram.prom cannot be read, or belongs to another model
+├── ModelError                 exit 2   the model file cannot be loaded or trusted
+├── DataError                  exit 2   a table of data (CSV and so on) cannot be read as asked
+├── StoreError                 exit 3   the data folder or its database cannot be used
+│   └── LockedError            exit 4   another process uses the data folder
+└── InputError                 HTTP 4xx one request is wrong: code, message, where
+"""
+
+from __future__ import annotations
+
+
+class TelltaleError(Exception):
+    """Base of all errors raised on purpose; its text is one line that a person can act on."""
+
+    exit_code = 1
+
+
+class ConfigError(TelltaleError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+    exit_code = 2
+
+
+class ReferenceFileError(TelltaleError):
+    """A reference file cannot be read, is incomplete, or belongs to another model."""
+
+    exit_code = 2
+
+
+class ModelError(TelltaleError):
+    """A model file is missing, unreadable, not trusted, or does not fit its reference."""
+
+    exit_code = 2
+
+
+class DataError(TelltaleError):
+    """A file of training or recorded data cannot be read as asked."""
+
+    exit_code = 2
+
+
+class StoreError(TelltaleError):
+    """The data folder or the database in it cannot be used."""
+
+    exit_code = 3
+
+
+class LockedError(StoreError):
+    """Another process holds the data folder."""
+
+    exit_code = 4
+
+
+class InputError(TelltaleError):
+    """One request is wrong. It is answered with `status` and a JSON body, and nothing is recorded.
+
+    `code` is a stable word for programs, the message is for people, `where` points into the input, such as `row 3,
+    column bmi`.
+    """
+
+    def __init__(self, code: str, message: str, where: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.where = where
+        self.status = status

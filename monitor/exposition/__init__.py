@@ -1,0 +1,1 @@
+"""The same counts as Prometheus metrics."""

@@ -1,0 +1,1 @@
+"""Alerts become messages that reach people."""

@@ -1,0 +1,1 @@
+"""The SQLite file: windows, verdicts, alerts and deliveries, written by one thread."""

@@ -1,0 +1,1 @@
+"""Bins frozen from the reference, and records filled into them."""

@@ -1,0 +1,256 @@
+"""What is watched: the columns of one model and the bins of each, frozen from the reference.
+
+A column is a feature or a prediction. All counts of all columns lie in one flat vector, column after column, so that
+adding windows up is one addition and drift is worked out for all columns at once. Within a column the bins are:
+
+    numeric       (-inf, e0]  (e0, e1]  ...  (e_last, +inf)   missing   nonfinite
+    categorical   known categories in order   other   missing
+
+The first and last value bins of a numeric column are its underflow and overflow: what lies outside the range that the
+reference saw. NaN and None are missing; the infinities are counted apart, as `nonfinite`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.utils import floatToGoString
+
+Role = Literal["feature", "prediction"]
+Kind = Literal["numeric", "categorical"]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+OTHER = "__other__"
+MISSING = "__missing__"
+NONFINITE = "__nonfinite__"
+
+#: A name or category longer than this is cut: nobody reads it, and it would be stored in every row that names it.
+MAX_TEXT = 200
+
+
+def clean_text(value: str) -> str:
+    r"""Make a text safe for every output, once, at the border, so that nothing behind it can break.
+
+    NUL and lone surrogates become U+FFFD; control characters and those that turn the direction of writing become
+    spaces; what is longer than `MAX_TEXT` is cut.
+
+    >>> clean_text("a" + chr(0xD800) + chr(10) + "b" + chr(0x202E))
+    'a\ufffd b '
+    """
+    if not (value.isascii() and value.isprintable()):
+        value = "".join(map(_clean_character, value))
+    return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
+
+
+def _clean_character(character: str) -> str:
+    code = ord(character)
+    if code == 0 or 0xD800 <= code <= 0xDFFF:
+        return "\ufffd"
+    if (
+        code < 32
+        or 127 <= code < 160
+        or 0x202A <= code <= 0x202E
+        or 0x2066 <= code <= 0x2069
+        or code in (0x2028, 0x2029)
+    ):
+        return " "
+    return character
+
+
+def canonical(value: object) -> str:
+    """Return the one text of a category, whatever Python type it came in.
+
+    `2`, `2.0`, `numpy.int64(2)` and `"2"` are one category; booleans are `true` and `false`; None and NaN are missing.
+
+    >>> [canonical(v) for v in (2, 2.0, np.int64(2), "2", True, None, math.nan, 0.5, "setosa")]
+    ['2', '2', '2', '2', 'true', '__missing__', '__missing__', '0.5', 'setosa']
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None:
+        return MISSING
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if math.isnan(number):
+            return MISSING
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    return clean_text(str(value))
+
+
+def go_number(value: float) -> str:
+    """Write a number exactly as prometheus-client does, so that `le` has one spelling everywhere.
+
+    >>> go_number(0.5), go_number(3226414.69), go_number(math.inf)
+    ('0.5', '3.22641469e+06', '+Inf')
+    """
+    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+    return text
+
+
+def number_text(value: float) -> str:
+    """Write a number in the fewest digits that give it back, without a needless `.0`.
+
+    >>> number_text(2.0), number_text(0.1), number_text(1e300)
+    ('2', '0.1', '1e+300')
+    """
+    return repr(float(value)).removesuffix(".0")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One feature or prediction, with its frozen bins.
+
+    `edges` (numeric): strictly increasing finite upper bounds; a value lies in the first bin whose edge is >= it.
+    `categories` (categorical): canonical texts, without the reserved `__other__` and `__missing__`.
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "numeric":
+            if any(not math.isfinite(e) for e in self.edges) or list(self.edges) != sorted(set(self.edges)):
+                raise ValueError(f"column {self.name!r}: edges must be finite and strictly increasing: {self.edges}")
+        elif len(set(self.categories)) != len(self.categories):
+            raise ValueError(f"column {self.name!r}: a category is listed twice: {self.categories}")
+        elif {OTHER, MISSING} & set(self.categories):
+            raise ValueError(f"column {self.name!r}: {OTHER} and {MISSING} are reserved and cannot be categories")
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the column holds numbers."""
+        return self.kind == "numeric"
+
+    @property
+    def value_bins(self) -> int:
+        """Number of bins that hold values: all but missing and nonfinite (numeric), or but missing (categorical)."""
+        return len(self.edges) + 1 if self.numeric else len(self.categories) + 1
+
+    @property
+    def size(self) -> int:
+        """Number of bins, all of them."""
+        return self.value_bins + (2 if self.numeric else 1)
+
+    @property
+    def missing_bin(self) -> int:
+        """Index of the missing bin."""
+        return self.value_bins
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A text for each bin, as SQL and the page show it.
+
+        >>> Column("bmi", "feature", "numeric", edges=(-0.1, 0.1)).labels
+        ('(-inf, -0.1]', '(-0.1, 0.1]', '(0.1, +inf)', '__missing__', '__nonfinite__')
+        >>> Column("class", "prediction", "categorical", categories=("a", "b")).labels
+        ('a', 'b', '__other__', '__missing__')
+        """
+        if not self.numeric:
+            return (*self.categories, OTHER, MISSING)
+        bounds = ["-inf", *map(number_text, self.edges), "+inf"]
+        values = [f"({low}, {high}]" for low, high in pairwise(bounds)]
+        values[-1] = values[-1][:-1] + ")"
+        return (*values, MISSING, NONFINITE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary; `from_json` reads it back."""
+        bins = {"edges": list(self.edges)} if self.numeric else {"categories": list(self.categories)}
+        return {"name": self.name, "role": self.role, "kind": self.kind, **bins}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Column:
+        """Read what `to_json` wrote."""
+        edges, categories = data.get("edges", ()), data.get("categories", ())
+        return cls(data["name"], data["role"], data["kind"], tuple(map(float, edges)), tuple(categories))
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All columns of one model: features in the order of the model's input, then predictions.
+
+    >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0,)),
+    ...                  Column("y", "prediction", "categorical", categories=("a",))))
+    >>> schema.size, schema.offsets.tolist(), [column.name for column in schema.features]
+    (7, [0, 4, 7], ['x'])
+    """
+
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        roles = [column.role for column in self.columns]
+        if roles != sorted(roles):
+            raise ValueError("a schema lists its features first, then its predictions")
+        for role in ("feature", "prediction"):
+            names = [column.name for column in self.columns if column.role == role]
+            if len(set(names)) != len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise ValueError(f"two {role}s are called {twice!r}")
+
+    @cached_property
+    def features(self) -> tuple[Column, ...]:
+        """The model's inputs, in order."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @cached_property
+    def predictions(self) -> tuple[Column, ...]:
+        """The model's outputs, in order: one for most models."""
+        return tuple(column for column in self.columns if column.role == "prediction")
+
+    @cached_property
+    def offsets(self) -> npt.NDArray[np.intp]:
+        """Shape (columns + 1,): where each column's bins begin in the flat vector; the last one is its length."""
+        sizes = [column.size for column in self.columns]
+        return np.concatenate(([0], np.cumsum(sizes, dtype=np.intp))).astype(np.intp)
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector of counts."""
+        return int(self.offsets[-1])
+
+    def split(self, flat: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Views of a flat vector, one per column."""
+        bounds = self.offsets
+        return [flat[bounds[i] : bounds[i + 1]] for i in range(len(self.columns))]
+
+    def zeros(self) -> Counts:
+        """Return a flat vector of counts that are all zero."""
+        return np.zeros(self.size, dtype=np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, roles, kinds and bins: two schemas with one fingerprint have the same bins."""
+        text = json.dumps([column.to_json() for column in self.columns], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def index(self, name: str, role: Role | None = None) -> int:
+        """Position of a column; KeyError where there is none. A feature wins over a prediction of the same name."""
+        for position, column in enumerate(self.columns):
+            if column.name == name and role in (None, column.role):
+                return position
+        raise KeyError(name)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return a list of plain dictionaries; `from_json` reads it back."""
+        return [column.to_json() for column in self.columns]
+
+    @classmethod
+    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Schema:
+        """Read what `to_json` wrote."""
+        return cls(tuple(Column.from_json(item) for item in data))

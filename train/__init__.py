@@ -1,0 +1,1 @@
+"""Trains the example models, builds references from data, and generates load."""
