@@ -1,0 +1,110 @@
+"""What an evaluation answers: one result per column and statistic, with all that explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from monitor.clock import iso
+from monitor.window.columns import Kind, Role
+
+State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
+STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, [start, end), in seconds since 1970 UTC."""
+
+    start: float
+    end: float
+
+    def to_json(self) -> dict[str, str]:
+        """Return both ends in ISO 8601, UTC."""
+        return {"start": iso(self.start), "end": iso(self.end)}
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How one bin moved: its share of the reference and of the test window, both in [0, 1]."""
+
+    label: str
+    reference: float
+    test: float
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Which way a column moved.
+
+    `mean` and `median`: test minus reference, in the column's own units; `mean_deviations`, `median_deviations`: the
+    same in reference standard deviations (None where that is zero or unknown). Categorical columns have only `grew`
+    and `shrank`: the categories whose share moved most, strongest first. `text` says it in words: "up by 1.0 standard
+    deviations".
+    """
+
+    text: str
+    mean: float | None = None
+    median: float | None = None
+    mean_deviations: float | None = None
+    median_deviations: float | None = None
+    grew: tuple[Shift, ...] = ()
+    shrank: tuple[Shift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """The verdict on one column by one statistic under one rule.
+
+    `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
+    `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite.
+    """
+
+    rule: str
+    column: str
+    role: Role
+    kind: Kind
+    statistic: str
+    state: State
+    window: Span
+    reference: str
+    model_version: str
+    n: int = 0
+    m: int = 0
+    value: float | None = None
+    critical: float | None = None
+    floor: float | None = None
+    p_value: float | None = None
+    direction: Direction | None = None
+    contributions: tuple[Shift, ...] = field(default=())
+    reason: str = ""
+
+    @property
+    def strength(self) -> float:
+        """How far beyond its threshold the value lies, to rank columns by; 0 where there is no verdict."""
+        if self.value is None or self.critical is None:
+            return 0.0
+        threshold = max(self.critical, self.floor or 0.0)
+        return self.value / threshold if threshold > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `/api/drift` lists."""
+        return {
+            "rule": self.rule,
+            "column": self.column,
+            "role": self.role,
+            "kind": self.kind,
+            "statistic": self.statistic,
+            "value": self.value,
+            "critical": self.critical,
+            "floor": self.floor,
+            "p_value": self.p_value,
+            "n": self.n,
+            "m": self.m,
+            "state": self.state,
+            "direction": self.direction.text if self.direction else None,
+            "window": self.window.to_json(),
+            "reference": self.reference,
+            "model_version": self.model_version,
+            "reason": self.reason,
+        }

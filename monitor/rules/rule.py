@@ -1,0 +1,37 @@
+"""A rule: which columns, which statistic, over which window, against what, and when it becomes an alert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `[[rule]]` of config.toml, durations in seconds.
+
+    `columns`: names, globs (`s*`) or `role:feature`, `role:prediction`; the empty tuple means all columns.
+    `statistic`: one name for all columns, or `auto` (`ks` for numeric, `kl` for categorical).
+    `reference`: `training`, `previous day`, `previous week`, or `{from}/{to}` in ISO 8601.
+    `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
+    `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.
+    `max_age`: how far a window may reach back on low traffic until it has `min_samples`; 0 means not at all.
+    """
+
+    name: str
+    columns: tuple[str, ...] = ()
+    statistic: str = "auto"
+    window: float = 1800.0
+    reference: str = "training"
+    alpha: float = 0.001
+    floor: float | None = None
+    min_samples: int = 50
+    max_age: float = 0.0
+    hold: float = 0.0
+    keep_firing: float = 300.0
+    severity: Severity = "warning"
+    labels: dict[str, str] = field(default_factory=dict)
+    receivers: tuple[str, ...] = ()
