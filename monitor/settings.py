@@ -1,0 +1,227 @@
+"""Every setting as one row: key, default, type and help.
+
+The tables are what `monitor.config` checks a file against, what `config.toml` and `docs/settings.md` are held to by a
+test, and what an error names the nearest key from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.rules.rule import SEVERITIES
+
+STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other")
+RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
+_SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def duration(text: str) -> float:
+    """Read a duration such as "30s", "5m", "1h30m" or "1d" as seconds. Raises ValueError.
+
+    >>> duration("1h30m"), duration("250ms"), duration("0s")
+    (5400.0, 0.25, 0.0)
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'not a duration: {text!r}; write it as "30s", "5m", "1h30m" or "1d"')
+    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds as `duration` reads them, in the fewest parts.
+
+    >>> duration_text(5400), duration_text(60), duration_text(0), duration_text(0.25)
+    ('1h30m', '1m', '0s', '250ms')
+    """
+    if seconds and seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    rest, out = round(seconds), ""
+    for unit in ("d", "h", "m", "s"):
+        whole, rest = divmod(rest, int(_UNITS[unit]))
+        out += f"{whole}{unit}" if whole else ""
+    return out or "0s"
+
+
+def size(text: str) -> int:
+    """Read a size such as "500MB" or "2GiB" as bytes. Raises ValueError.
+
+    >>> size("1GB"), size("64KiB")
+    (1000000000, 65536)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(B|[KMG]i?B)", text)
+    if not match:
+        raise ValueError(f'not a size: {text!r}; write it as "500MB" or "2GiB"')
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: what a key means and how it is read."""
+
+    key: str
+    default: Any
+    help: str
+    read: Callable[[Any], Any]
+    expected: str
+
+
+def _typed(
+    kind: type, expected: str, check: Callable[[Any], bool] = lambda _: True
+) -> tuple[Callable[[Any], Any], str]:
+    def read(value: Any) -> Any:
+        wrong_bool = isinstance(value, bool) and kind is not bool
+        if kind is float and isinstance(value, int) and not wrong_bool:
+            value = float(value)
+        if not isinstance(value, kind) or wrong_bool or not check(value):
+            raise ValueError(f"expected {expected}, got {value!r}")
+        return value
+
+    return read, expected
+
+
+def _parsed(
+    parse: Callable[[str], Any], expected: str, check: Callable[[Any], bool] = lambda _: True
+) -> tuple[Any, str]:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"expected {expected}, got {value!r}")
+        result = parse(value)
+        if not check(result):
+            raise ValueError(f"expected {expected}, got {value!r}")
+        return result
+
+    return read, expected
+
+
+def _texts(expected: str) -> tuple[Callable[[Any], Any], str]:
+    def read(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"expected {expected}, got {value!r}")
+        return tuple(value)
+
+    return read, expected
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], Any], str]:
+    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
+
+    def read(value: Any) -> Any:
+        if value not in choices:
+            near = difflib.get_close_matches(str(value), choices, 1)
+            raise ValueError(f"expected {expected}, got {value!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return value
+
+    return read, expected
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError(f'expected a table of texts such as {{ team = "credit" }}, got {value!r}')
+    for name in value:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name!r} cannot be a label's name: use letters, digits and _")
+    return dict(value)
+
+
+TEXT = _typed(str, "a text")
+YES_NO = _typed(bool, "true or false")
+PORT = _typed(int, "a port, 0 to 65535 (0 takes any free one)", lambda n: 0 <= n <= 65535)
+POSITIVE = _typed(int, "a whole number of at least 1", lambda n: n >= 1)
+NATURAL = _typed(int, "a whole number of at least 0", lambda n: n >= 0)
+PROBABILITY = _typed(float, "a probability between 0 and 1, both excluded", lambda p: 0 < p < 1)
+FLOOR = _typed(float, "a number of at least 0", lambda x: 0 <= x < math.inf)
+DURATION = _parsed(duration, 'a duration such as "30s", "5m" or "1d"')
+POSITIVE_DURATION = _parsed(duration, 'a duration of more than zero, such as "30s"', lambda s: s > 0)
+WINDOW_BASE = _parsed(
+    duration, 'a whole number of seconds that divides an hour, such as "1m"', lambda s: s >= 1 and 3600 % s == 0
+)
+SIZE = _parsed(size, 'a size of at least "10MB"', lambda n: n >= 10_000_000)
+
+
+def _row(key: str, default: Any, kind: tuple[Callable[[Any], Any], str], text: str) -> Setting:
+    return Setting(key, default, text, *kind)
+
+
+# fmt: off
+SETTINGS: dict[str, tuple[Setting, ...]] = {
+    "model": (
+        _row("path", "model.pkl", TEXT, "File of the fitted model, relative to the folder that the command runs in."),
+        _row("reference", "histogram.prom", TEXT, "File of the reference that `python -m train` wrote beside the model."),
+        _row("missing", "refuse", _one_of("refuse", "allow"), 'A null or NaN in a feature: "refuse" answers 422, "allow" hands it to the model and counts it as missing.'),
+        _row("version", "", TEXT, "Name of the model version in metrics, tables and messages; empty takes the first 12 digits of the model file's SHA-256."),
+    ),
+    "server": (
+        _row("host", "127.0.0.1", TEXT, "Address to listen on."),
+        _row("port", 5000, PORT, "Port to listen on; 0 takes any free one and prints it."),
+        _row("threads", 4, POSITIVE, "Threads that answer requests."),
+        _row("url", "", TEXT, "Address under which people reach the page, for links in messages; empty takes http://HOST:PORT."),
+        _row("max_body", "1MiB", _parsed(size, 'a size such as "1MiB"', lambda n: n >= 1000), "Largest request body; a larger one is refused with 413 before it is read."),
+    ),
+    "data": (
+        _row("path", "data", TEXT, "Folder of the database, the journal and the lock; made if there is none."),
+        _row("keep_minutes", "7d", POSITIVE_DURATION, "Age at which base windows have been rolled up into hours and are dropped."),
+        _row("keep_hours", "90d", POSITIVE_DURATION, "Age at which hour windows have been rolled up into days and are dropped."),
+        _row("keep", "3y", POSITIVE_DURATION, "Age at which everything is dropped: days, verdicts, alert events, notifications."),
+        _row("max_size", "2GB", SIZE, "Most bytes that the data folder takes; the oldest data go first. A hard cap."),
+        _row("segment", "4MiB", _parsed(size, "a size of 64KiB to 256MiB", lambda n: 65536 <= n <= 2**28), "Size of one journal segment, allocated ahead."),
+        _row("sync", "1s", DURATION, "The journal reaches the disk at least this often, against loss of power; a crash of the process loses nothing."),
+    ),
+    "window": (
+        _row("base", "1m", WINDOW_BASE, "Length of the base window, aligned to UTC."),
+        _row("fold", "1s", POSITIVE_DURATION, "How often new journal records are folded into the windows."),
+    ),
+    "drift": (
+        _row("every", "1m", POSITIVE_DURATION, "How often drift is worked out."),
+        _row("window", "30m", POSITIVE_DURATION, "Length of the test window that a rule compares with the reference."),
+        _row("alpha", 0.001, PROBABILITY, "Probability that one evaluation of a rule names any column although nothing has drifted; shared out over its columns."),
+        _row("min_samples", 50, POSITIVE, "Fewer predictions than this in the test window give no verdict: the state is `insufficient data`."),
+    ),
+    "metrics": (
+        _row("boxkite", False, YES_NO, "Expose Boxkite's metric names as well, so that its dashboard works unchanged."),
+        _row("max_series", 200_000, POSITIVE, "Most series on /metrics; whole columns beyond it are left out and counted."),
+    ),
+    "alerts": (
+        _row("repeat", "4h", POSITIVE_DURATION, "A group that still fires is sent again after this long."),
+        _row("group_wait", "0s", DURATION, "Wait this long after a first alert for others to join its message."),
+        _row("receivers", [], _texts("a list of receiver names"), "Receivers of rules that name none; empty takes all that are configured."),
+    ),
+}
+
+RULE_SETTINGS: tuple[Setting, ...] = (
+    _row("name", None, TEXT, "Name of the rule, unique; required."),
+    _row("columns", [], _texts("a list of column names, globs or role:feature, role:prediction"), "Columns it covers: names, globs such as `s*`, `role:feature` or `role:prediction`; empty covers all."),
+    _row("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks for numeric and kl for categorical columns."),
+    _row("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window."),
+    _row("reference", "training", TEXT, 'What it compares with: "training", "previous day", "previous week" or "FROM/TO" in ISO 8601.'),
+    _row("alpha", None, PROBABILITY, "Its false-alarm probability; the default is [drift] alpha."),
+    _row("floor", None, FLOOR, "Smallest value of the statistic that matters; the default is the statistic's own."),
+    _row("min_samples", None, POSITIVE, "Its least number of predictions; the default is [drift] min_samples."),
+    _row("max_age", "0s", DURATION, "On low traffic the window may reach back this far until it has min_samples; 0s means not at all."),
+    _row("for", "0s", DURATION, "How long its condition must hold, seen at each evaluation, before the alert fires."),
+    _row("keep_firing_for", "5m", DURATION, "How long the condition must be gone before the alert resolves."),
+    _row("severity", "warning", _one_of(*SEVERITIES), "Severity of its alerts."),
+    _row("labels", {}, (_labels, "a table of texts"), "Labels added to its alerts, for routing."),
+    _row("receivers", [], _texts("a list of receiver names"), "Who is told; empty takes [alerts] receivers."),
+)
+
+RECEIVER_SETTINGS: tuple[Setting, ...] = (
+    _row("kind", None, _one_of(*RECEIVER_KINDS), "What the receiver is; required."),
+    _row("url", "", TEXT, "Address of a Slack webhook, webhook or Alertmanager; prefer url_env or url_file for a secret one."),
+    _row("url_env", "", TEXT, "Environment variable that holds the address."),
+    _row("url_file", "", TEXT, "File that holds the address."),
+    _row("token_env", "", TEXT, "Environment variable that holds the bot's token (Telegram, Slack bot) or the signing key (webhook)."),
+    _row("token_file", "", TEXT, "File that holds the token or the key."),
+    _row("chat_id", "", TEXT, "Telegram chat to write to."),
+    _row("api_url", "https://api.telegram.org", TEXT, "Telegram Bot API server."),
+    _row("channel", "", TEXT, "Slack channel of a bot."),
+    _row("severities", [], _texts("a list of severities"), "Send only alerts of these severities; empty sends all."),
+    _row("match", {}, (_labels, "a table of texts"), "Send only alerts that carry all of these labels (rule, column, role and the rule's own)."),
+    _row("resolved", True, YES_NO, "Send a message when the alerts of a group are over."),
+)
