@@ -1,0 +1,205 @@
+"""The schema of the database, as named changes in order. A change that has been released is never edited again.
+
+Times that people read are TEXT in ISO 8601, UTC. Windows are found by arithmetic, so `windows.start` is INTEGER seconds
+since 1970, with `start_utc` beside it. Counts are JSON text, so that plain SQL can spread them into rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from monitor.errors import StoreError
+
+MIGRATIONS = Migrations("telltale")
+
+
+@MIGRATIONS()
+def windows(db: Database) -> None:
+    """Models with their bins, the windows filled into them, and what never made it into one."""
+    _run(
+        db,
+        """
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE models (
+            id INTEGER PRIMARY KEY,
+            version TEXT NOT NULL,
+            model_sha256 TEXT NOT NULL,
+            reference_sha256 TEXT NOT NULL,
+            reference TEXT NOT NULL,             -- the reference file's text
+            first_served TEXT NOT NULL,
+            predictions INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (version, reference_sha256)
+        ) STRICT;
+
+        CREATE TABLE columns (
+            id INTEGER PRIMARY KEY,
+            model_id INTEGER NOT NULL REFERENCES models,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            role TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            bins TEXT NOT NULL,                  -- JSON array: a label for each count
+            UNIQUE (model_id, position)
+        ) STRICT;
+
+        CREATE TABLE windows (
+            id INTEGER PRIMARY KEY,
+            model_id INTEGER NOT NULL REFERENCES models,
+            seconds INTEGER NOT NULL,            -- length of the window
+            start INTEGER NOT NULL,              -- seconds since 1970 UTC; the window is [start, start + seconds)
+            start_utc TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', start, 'unixepoch')) VIRTUAL,
+            n INTEGER NOT NULL,                  -- predictions
+            sealed INTEGER NOT NULL DEFAULT 0,   -- 1: never changed again; a late record opens another window
+            finest INTEGER NOT NULL DEFAULT 1    -- 1: no shorter window has these predictions: sum over these rows only
+        ) STRICT;
+        CREATE INDEX windows_by_start ON windows (model_id, seconds, start);
+
+        CREATE TABLE histograms (
+            window_id INTEGER NOT NULL REFERENCES windows,
+            column_id INTEGER NOT NULL REFERENCES columns,
+            counts TEXT NOT NULL,                -- JSON array, a number for each of columns.bins
+            sum REAL,                            -- of the finite values; NULL for a categorical column
+            PRIMARY KEY (window_id, column_id)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE totals (
+            column_id INTEGER PRIMARY KEY REFERENCES columns,
+            counts TEXT NOT NULL,
+            sum REAL
+        ) STRICT;
+
+        CREATE TABLE unseen_values (
+            column_id INTEGER NOT NULL REFERENCES columns,
+            value TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            first_seen TEXT NOT NULL,
+            last_seen TEXT NOT NULL,
+            PRIMARY KEY (column_id, value)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE gaps (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,                  -- dropped, damaged
+            "start" TEXT NOT NULL,
+            "end" TEXT NOT NULL,
+            lost INTEGER,                        -- predictions that no window has; NULL where it cannot be known
+            detail TEXT NOT NULL
+        ) STRICT;
+
+        CREATE VIEW histogram_bins AS
+            SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
+                   bin.key AS bin, label.value AS label, bin.value AS count, w.id AS window_id
+            FROM windows w
+            JOIN models m ON m.id = w.model_id
+            JOIN histograms h ON h.window_id = w.id
+            JOIN columns c ON c.id = h.column_id
+            JOIN json_each(h.counts) AS bin
+            JOIN json_each(c.bins) AS label ON label.key = bin.key
+            WHERE w.finest;
+        """,
+    )
+
+
+@MIGRATIONS()
+def drift_and_alerts(db: Database) -> None:
+    """Verdicts, where each alert stands, and how it came there."""
+    _run(
+        db,
+        """
+        CREATE TABLE drift (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,                    -- of the evaluation
+            rule TEXT NOT NULL,
+            "column" TEXT NOT NULL,
+            role TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            statistic TEXT NOT NULL,
+            value REAL,                          -- NULL: no verdict; `state` says why
+            critical REAL,
+            floor REAL,
+            p_value REAL,
+            n INTEGER NOT NULL,                  -- rows of the test window that count for this statistic
+            m INTEGER NOT NULL,                  -- rows of the reference
+            state TEXT NOT NULL,
+            direction TEXT,
+            window_start TEXT NOT NULL,
+            window_end TEXT NOT NULL,
+            reference TEXT NOT NULL,
+            model_version TEXT NOT NULL,
+            reason TEXT NOT NULL DEFAULT ''
+        ) STRICT;
+        CREATE INDEX drift_by_time ON drift (at);
+
+        CREATE TABLE alerts (
+            rule TEXT NOT NULL,
+            role TEXT NOT NULL,
+            "column" TEXT NOT NULL,
+            state TEXT NOT NULL,                 -- inactive, pending, firing, resolved
+            since TEXT NOT NULL,
+            active_since TEXT,
+            held REAL NOT NULL,                  -- seconds that the condition held while it was watched
+            clear_since TEXT,
+            evaluated TEXT,
+            event_id TEXT NOT NULL,
+            severity TEXT NOT NULL,
+            value REAL,
+            labels TEXT NOT NULL,                -- JSON object
+            PRIMARY KEY (rule, role, "column")
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE alert_events (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            "column" TEXT NOT NULL,
+            role TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL,
+            statistic TEXT NOT NULL,
+            value REAL,
+            critical REAL,
+            n INTEGER NOT NULL,
+            severity TEXT NOT NULL,
+            event_id TEXT NOT NULL,
+            model_version TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX alert_events_by_time ON alert_events (at);
+
+        CREATE TABLE silences (
+            id TEXT PRIMARY KEY,
+            matchers TEXT NOT NULL,              -- JSON object
+            "start" TEXT NOT NULL,
+            "end" TEXT NOT NULL,
+            author TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            created TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """,
+    )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database to this version, each change in a transaction of its own.
+
+    Raises StoreError for a database that a later Telltale has changed.
+    """
+    db = Database(connection, execute_plugins=False)
+    known = {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+    unknown = [migration.name for migration in MIGRATIONS.applied(db) if migration.name not in known]
+    if unknown:
+        raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
+    MIGRATIONS.apply(db)
+
+
+def _run(db: Database, script: str) -> None:
+    """Run several statements within the migration's own transaction: `executescript` would commit it."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            db.conn.execute(statement)
+            statement = ""
