@@ -1,0 +1,137 @@
+"""Which way a column moved, in numbers and in words, and which bins moved most. Pure functions of counts and sums."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from monitor.drift.result import Direction, Shift
+from monitor.window.columns import Column, Floats
+
+#: How many bins or categories a verdict names.
+NAMED = 3
+
+
+def binned_median(column: Column, counts: Floats) -> float | None:
+    """Median of the finite values, by straight lines within a bin; an outer bin counts as its edge. None: no values.
+
+    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), np.array([0.0, 1.0, 3.0, 0.0]))
+    1.3333333333333335
+    """
+    values = counts[: column.value_bins]
+    total = float(values.sum())
+    if not total or not column.edges:
+        return None
+    below = np.cumsum(values)
+    at = int(np.searchsorted(below, total / 2))
+    if at == 0:
+        return column.edges[0]
+    if at == len(column.edges):
+        return column.edges[-1]
+    low, high = column.edges[at - 1], column.edges[at]
+    part = (total / 2 - float(below[at - 1])) / float(values[at])
+    return low * (1 - part) + high * part
+
+
+def shifts(column: Column, reference: Floats, test: Floats) -> tuple[Shift, ...]:
+    """The bins whose share moved most, the largest move first; at most 8."""
+    before = reference / max(float(reference.sum()), 1.0)
+    after = test / max(float(test.sum()), 1.0)
+    moves = np.abs(after - before)
+    labels = column.labels
+    order = np.argsort(-moves, kind="stable")[:8].tolist()
+    return tuple(Shift(labels[i], float(before[i]), float(after[i])) for i in order if moves[i] > 0)
+
+
+def direction(
+    column: Column,
+    reference: Floats,
+    test: Floats,
+    reference_sum: float,
+    test_sum: float,
+    deviation: float,
+) -> Direction:
+    """Say which way one column moved.
+
+    `reference`, `test`: counts of its bins. Sums are over finite values; `deviation` is the reference standard
+    deviation, NaN or 0 where unknown. Whatever cannot be said is None.
+    """
+    if not column.numeric:
+        moved = shifts(column, reference, test)
+        grew = tuple(shift for shift in moved if shift.test > shift.reference)[:NAMED]
+        shrank = tuple(shift for shift in moved if shift.test < shift.reference)[:NAMED]
+        return Direction(_categories_text(grew, shrank), grew=grew, shrank=shrank)
+    mean = _difference(_mean(column, test, test_sum), _mean(column, reference, reference_sum))
+    median = _difference(binned_median(column, test), binned_median(column, reference))
+    known = deviation if math.isfinite(deviation) and deviation > 0 else None
+    in_deviations = _ratio(mean, known)
+    text = _numeric_text(mean, in_deviations, _ratio(median, known))
+    return Direction(text, mean, median, in_deviations, _ratio(median, known))
+
+
+def share_direction(what: str, before: float, after: float) -> Direction:
+    """Say which way a share moved.
+
+    >>> share_direction("missing", 0.0, 0.05).text
+    'missing up from 0 % to 5 %'
+    """
+    if before == after:
+        return Direction(f"{what} unchanged at {percent(after)}")
+    return Direction(f"{what} {'up' if after > before else 'down'} from {percent(before)} to {percent(after)}")
+
+
+def percent(share: float) -> str:
+    """Write a share for people.
+
+    >>> percent(0.0), percent(0.0004), percent(0.0512), percent(0.5)
+    ('0 %', '0.04 %', '5.1 %', '50 %')
+    """
+    return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def _mean(column: Column, counts: Floats, total: float) -> float | None:
+    rows = float(counts[: column.value_bins].sum())
+    return total / rows if rows and math.isfinite(total) else None
+
+
+def _difference(after: float | None, before: float | None) -> float | None:
+    if after is None or before is None:
+        return None
+    gap = after - before
+    return gap if math.isfinite(gap) else None
+
+
+def _ratio(move: float | None, deviation: float | None) -> float | None:
+    if move is None or deviation is None:
+        return None
+    ratio = move / deviation
+    return ratio if math.isfinite(ratio) else None
+
+
+def _numeric_text(mean: float | None, deviations: float | None, median_deviations: float | None) -> str:
+    if mean is None:
+        return "no values to compare"
+    if deviations is None:
+        return "mean unchanged" if mean == 0 else f"mean {'up' if mean > 0 else 'down'} by {abs(mean):.3g}"
+    size, median = abs(deviations), median_deviations or 0.0
+    if size < 0.05 and abs(median) < 0.05:
+        return "mean and median unchanged"
+    if size < 0.05 or (deviations * median < 0 and abs(median) > 0.05):
+        moved = "up" if median > 0 else "down"
+        return f"mean {_signed(deviations)}, median {moved} by {abs(median):.2g} standard deviations"
+    return f"{'up' if deviations > 0 else 'down'} by {size:.2g} standard deviations"
+
+
+def _signed(deviations: float) -> str:
+    if abs(deviations) < 0.05:
+        return "unchanged"
+    return f"{'up' if deviations > 0 else 'down'} by {abs(deviations):.2g}"
+
+
+def _categories_text(grew: tuple[Shift, ...], shrank: tuple[Shift, ...]) -> str:
+    def named(moved: tuple[Shift, ...]) -> str:
+        return ", ".join(f"{shift.label} ({percent(shift.reference)} to {percent(shift.test)})" for shift in moved)
+
+    parts = [f"{word}: {named(moved)}" for word, moved in (("grew", grew), ("shrank", shrank)) if moved]
+    return "; ".join(parts) or "no share moved"

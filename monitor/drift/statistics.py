@@ -1,0 +1,188 @@
+"""The table of drift statistics: what each is called, what it is for, and from which value on it matters.
+
+A statistic is measured for many columns at once (`measure`), which gives its value, its p-value and a function from
+alpha to the critical value. How each is defined is said where it is computed: `cumulative.py`, `divergence.py` and
+`table.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.drift import cumulative, divergence, table
+from monitor.drift.layout import Pair
+from monitor.window.columns import Floats, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One statistic of R columns; all arrays have shape (R,) behind any leading axes.
+
+    `n`, `m`: sample sizes that count for it. `critical`: the value not to be exceeded at a given alpha, such that
+    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `floor_unit`: what a floor is multiplied with to
+    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them.
+    """
+
+    value: Floats
+    p_value: Floats
+    n: Floats
+    m: Floats
+    critical: Callable[[float], Floats]
+    floor_unit: Floats | float = 1.0
+    shares: tuple[Floats, Floats] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One line of the table.
+
+    `floor`: the smallest value worth an alert, whatever the sample size; `because` says why that one.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    floor: float
+    measure: Callable[[Pair], Measured]
+    because: str
+
+
+def _values(pair: Pair) -> tuple[Floats, Floats]:
+    return np.where(pair.values, pair.reference, 0.0), np.where(pair.values, pair.test, 0.0)
+
+
+def _scale(pair: Pair) -> Floats:
+    """The reference standard deviation, or the span of the edges where that is zero or unknown."""
+    span = pair.middles.max(axis=-1, initial=0.0) - pair.middles.min(axis=-1, initial=math.inf, where=pair.values)
+    return np.where(pair.deviations > 0, pair.deviations, np.where(np.isfinite(span), span, 0.0))
+
+
+def measure_ks(pair: Pair) -> Measured:
+    """`cumulative.ks` over the finite values."""
+    reference, test = _values(pair)
+    n, m = test.sum(axis=-1), reference.sum(axis=-1)
+    value, most_n, most_m = cumulative.ks(reference, test), np.maximum(n, 1.0), np.maximum(m, 1.0)
+    return Measured(
+        value,
+        cumulative.ks_p_value(value, most_n, most_m),
+        n,
+        m,
+        lambda alpha: cumulative.ks_critical(most_n, most_m, alpha),
+    )
+
+
+def measure_wasserstein(pair: Pair) -> Measured:
+    """`cumulative.wasserstein` over the finite values, in reference standard deviations."""
+    reference, test = _values(pair)
+    # Behind the last value bin nothing is left to move: the padding stands where the last bin does.
+    last = np.where(pair.values, pair.middles, -math.inf).max(axis=-1, keepdims=True)
+    middles = np.where(pair.values, pair.middles, last)
+    scale = _scale(pair)
+    value = cumulative.wasserstein(reference, test, middles, scale)
+    null = cumulative.WassersteinNull(reference, test, middles, scale)
+    return Measured(value, null.p_value(value), test.sum(axis=-1), reference.sum(axis=-1), null.critical)
+
+
+def _measure_divergence(
+    pair: Pair,
+    value: Callable[..., Floats],
+    terms: Callable[[Floats, Floats], Floats],
+    scale: float,
+    to_nats: Callable[[Floats], Floats],
+    from_nats: Callable[[Floats], Floats],
+) -> Measured:
+    null = divergence.DivergenceNull.of(terms, scale, pair.reference, pair.test, pair.real)
+    found = value(pair.reference, pair.test, pair.real)
+    return Measured(
+        found,
+        null.p_value(to_nats(found)),
+        pair.test.sum(axis=-1),
+        pair.reference.sum(axis=-1),
+        lambda alpha: from_nats(null.critical(alpha)),
+    )
+
+
+def _same(nats: Floats) -> Floats:
+    return nats
+
+
+def measure_kl(pair: Pair) -> Measured:
+    """`divergence.kl` over all bins."""
+    return _measure_divergence(pair, divergence.kl, divergence.kl_terms, divergence.KL_SCALE, _same, _same)
+
+
+def measure_psi(pair: Pair) -> Measured:
+    """`divergence.psi` over all bins."""
+    return _measure_divergence(pair, divergence.psi, divergence.psi_terms, divergence.PSI_SCALE, _same, _same)
+
+
+def measure_js(pair: Pair) -> Measured:
+    """`divergence.js` over all bins; its square in nats is what follows the chi-square distribution."""
+    return _measure_divergence(
+        pair,
+        divergence.js,
+        divergence.js_terms,
+        divergence.JS_SCALE,
+        lambda distance: distance**2 * math.log(2),
+        lambda nats: np.sqrt(nats / math.log(2)),
+    )
+
+
+def measure_chi2(pair: Pair) -> Measured:
+    """`table.chi2` over all bins. Its floor is on X^2 * h, so that it does not grow with n."""
+    null = table.Chi2Null.of(pair.reference, pair.test)
+    value = table.chi2(pair.reference, pair.test)
+    n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
+    h = 1 / np.maximum(n, 1.0) + 1 / np.maximum(m, 1.0)
+    return Measured(value, null.p_value(value), n, m, null.critical, floor_unit=1 / h)
+
+
+def _measure_share(pair: Pair, hits_reference: Floats, hits_test: Floats) -> Measured:
+    n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
+    gap = table.share_gap(hits_reference, hits_test, n, m)
+    return Measured(
+        gap,
+        table.share_p_value(hits_reference, hits_test, n, m),
+        n,
+        m,
+        lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha),
+        shares=(hits_reference / np.maximum(m, 1.0), hits_test / np.maximum(n, 1.0)),
+    )
+
+
+def measure_missing(pair: Pair) -> Measured:
+    """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
+    empty = pair.real & ~pair.values
+    return _measure_share(pair, (pair.reference * empty).sum(axis=-1), (pair.test * empty).sum(axis=-1))
+
+
+def measure_other(pair: Pair) -> Measured:
+    """Share of rows outside of what the reference knows, test minus reference.
+
+    An unseen category; a number below or above every edge.
+    """
+    return _measure_share(pair, (pair.reference * pair.outside).sum(axis=-1), (pair.test * pair.outside).sum(axis=-1))
+
+
+BOTH: tuple[Kind, ...] = ("numeric", "categorical")
+NUMERIC: tuple[Kind, ...] = ("numeric",)
+
+_LINES = (
+    Statistic("ks", NUMERIC, 0.1, measure_ks, "a tenth of the rows lies elsewhere: a normal column moved by 1/4 sd"),
+    Statistic("kl", BOTH, 0.05, measure_kl, "half of the 0.1 of psi, which is kl in both directions"),
+    Statistic("psi", BOTH, 0.1, measure_psi, "the lower of the usual rules of thumb, 0.1 and 0.25"),
+    Statistic("js", BOTH, 0.13, measure_js, "psi = 0.1 in its units: sqrt(0.1 / (8 ln 2)) = 0.134"),
+    Statistic("wasserstein", NUMERIC, 0.25, measure_wasserstein, "a shift by 1/4 sd, the same as ks = 0.1"),
+    Statistic("chi2", BOTH, 0.1, measure_chi2, "on X^2 (1/n + 1/m), which for small shifts is psi"),
+    Statistic("missing", BOTH, 0.03, measure_missing, "three rows in a hundred: an outage of one source among many"),
+    Statistic("other", BOTH, 0.03, measure_other, "three rows in a hundred, as missing"),
+)
+
+#: All statistics by name.
+STATISTICS: dict[str, Statistic] = {line.name: line for line in _LINES}
+
+#: What `auto` measures for each kind of column: its own statistic, and whether values went missing.
+AUTO: dict[Kind, tuple[str, ...]] = {"numeric": ("ks", "missing"), "categorical": ("kl", "missing")}

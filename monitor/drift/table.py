@@ -1,0 +1,155 @@
+"""Tests of contingency tables: `chi2` over all bins, and `missing` and `other`, which compare one share.
+
+n and m are all rows of the test window and of the reference, N = n + m, h = 1/n + 1/m. Nothing is smoothed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaincc, gammainccinv, gammaln
+
+from monitor.window.columns import Floats
+
+#: Cochran's rule: with every expected count at least this, X^2 follows the chi-square distribution well enough.
+EXPECTED = 5.0
+
+#: Terms of the hypergeometric tail that are added up one by one; the rest is bounded by a geometric series.
+TERMS = 24
+
+
+def chi2(reference: Floats, test: Floats) -> Floats:
+    """Two-sample chi-square statistic X^2 with pooled expected counts; the last axis holds all bins of a column.
+
+    Bins that are empty on both sides are left out. 0 and up, the same in both directions; it grows with n, so its floor
+    is put on X^2 * h, which is close to `psi`. Equals `scipy.stats.chi2_contingency(..., correction=False)`.
+
+    >>> round(float(chi2(np.array([50.0, 50.0]), np.array([30.0, 10.0]))), 3)
+    7.292
+    """
+    n, m = test.sum(axis=-1), reference.sum(axis=-1)
+    pool = reference + test
+    gap = test * m[..., None] - reference * n[..., None]
+    out: Floats = (gap**2 / np.maximum(pool, 1.0)).sum(axis=-1) / np.maximum(n * m, 1.0)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Chi2Null:
+    """Distribution of X^2 without drift: `stretch` times chi-square with `freedom` degrees of freedom.
+
+    With every expected count at least 5 this is the textbook's: stretch 1, freedom = bins seen - 1. With rarer
+    categories X^2 moves in large steps (one unseen row in 200 against 5,000 is worth 25), so the exact mean and
+    variance of X^2 given the margins (Haldane 1940) are matched by a stretched chi-square, where that is the wider one.
+    """
+
+    freedom: Floats
+    stretch: Floats
+
+    @classmethod
+    def of(cls, reference: Floats, test: Floats) -> Chi2Null:
+        """Work it out from the two rows of counts."""
+        n, m = np.maximum(test.sum(axis=-1), 1.0), np.maximum(reference.sum(axis=-1), 1.0)
+        pool = reference + test
+        seen = pool > 0
+        bins = np.maximum(seen.sum(axis=-1).astype(np.float64), 2.0)
+        total = np.maximum(n + m, 4.0)
+        smallest = np.where(seen, pool, math.inf).min(axis=-1, initial=math.inf) * np.minimum(n, m) / total
+        v1, v2 = (total - 2) / (total - 1), (bins - 1) * (total - bins) / (total - 1)
+        w1 = (total * (1 / n + 1 / m) - 4) / (total - 2)
+        inverse = np.where(seen, 1.0 / np.maximum(pool, 1.0), 0.0).sum(axis=-1)
+        w2 = (total * inverse - bins**2) / (total - 2)
+        mean = (bins - 1) * total / (total - 1)
+        variance = 2 * total / (total - 3) * (v1 - w1) * (v2 - w2) + total**2 / (total - 1) * w1 * w2
+        stretch = np.where(smallest < EXPECTED, np.maximum(variance / (2 * mean), 1.0), 1.0)
+        return cls(np.where(stretch > 1, mean / stretch, bins - 1), stretch)
+
+    def p_value(self, value: Floats) -> Floats:
+        """Probability of such an X^2 without drift."""
+        out: Floats = gammaincc(self.freedom / 2, value / self.stretch / 2)
+        return out
+
+    def critical(self, alpha: float) -> Floats:
+        """X^2 that is exceeded with probability `alpha` without drift."""
+        out: Floats = 2 * gammainccinv(self.freedom / 2, alpha) * self.stretch
+        return out
+
+
+def share_gap(hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats) -> Floats:
+    """Share in the test window minus share in the reference: -1 to 1, positive where it grew.
+
+    >>> float(share_gap(np.array(10.0), np.array(10.0), np.array(40.0), np.array(100.0)))
+    0.15
+    """
+    out: Floats = hits_test / np.maximum(n, 1.0) - hits_reference / np.maximum(m, 1.0)
+    return out
+
+
+def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats:
+    """Probability that at least `x` of the `hits` fall among n of n + m rows: the tail of Fisher's exact test.
+
+    Exact to rounding where the tail ends or fades within 24 terms; beyond that the rest is bounded from above by a
+    geometric series, because the ratio of neighbouring terms falls. So it is never too small.
+
+    >>> round(float(hypergeometric_tail(np.array(3.0), np.array(4.0), np.array(10.0), np.array(10.0))), 6)
+    0.291022
+    """
+    last = np.minimum(hits, n)
+
+    def log_choose(a: Floats, b: Floats) -> Floats:
+        out: Floats = gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1)
+        return out
+
+    inside = np.clip(x, np.maximum(hits - m, 0.0), last)
+    log_first = log_choose(n, inside) + log_choose(m, hits - inside) - log_choose(n + m, hits)
+    term = np.ones_like(inside)
+    total = np.ones_like(inside)
+    for step in range(TERMS):
+        at = inside + step
+        ratio = np.clip((hits - at) * (n - at), 0.0, None) / ((at + 1) * np.maximum(m - hits + at + 1, 1.0))
+        term = term * ratio
+        total = total + term
+    ratio = np.minimum(ratio, 1 - 1e-9)
+    total = total + term * ratio / (1 - ratio)
+    tail = np.exp(np.minimum(log_first + np.log(total), 0.0))
+    out: Floats = np.where(x > last, 0.0, np.where(x <= np.maximum(hits - m, 0.0), 1.0, tail))
+    return out
+
+
+def share_p_value(hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats) -> Floats:
+    """Probability of such a difference of two shares without drift: Fisher's exact test, smaller tail doubled.
+
+    >>> p = share_p_value(np.array([0.0, 0.0]), np.array([1.0, 20.0]), np.array([200.0, 200.0]), np.array([5e3, 5e3]))
+    >>> [f"{x:.1g}" for x in p]
+    ['0.08', '4e-29']
+    """
+    hits = hits_reference + hits_test
+    grew = hits_test * m >= hits_reference * n
+    more = hypergeometric_tail(
+        np.where(grew, hits_test, hits_reference), hits, np.where(grew, n, m), np.where(grew, m, n)
+    )
+    out: Floats = np.minimum(2 * more, 1.0)
+    return out
+
+
+def share_critical(hits_reference: Floats, grew: npt.ArrayLike, n: Floats, m: Floats, alpha: float) -> Floats:
+    """Largest difference of shares, without its sign, that is NOT significant at `alpha` given the reference.
+
+    For a share that grew, or fell (`grew` False). Found by bisection on the whole number of hits in the test window,
+    so that `abs(difference) > critical` and `p_value <= alpha` always say the same. Where no number of hits would be
+    significant it is the largest difference there can be.
+    """
+    expected = hits_reference * n / np.maximum(m, 1.0)
+    up = np.asarray(grew, dtype=np.bool_)
+    quiet = np.where(up, np.floor(expected), np.ceil(expected))  # Not significant, or nearly: next to no difference.
+    loud = np.where(up, n + 1.0, -1.0)  # Beyond what can be.
+    for _ in range(max(1, math.ceil(math.log2(float(np.max(n, initial=1.0)) + 2)))):
+        middle = np.where(up, np.floor((quiet + loud) / 2), np.ceil((quiet + loud) / 2))
+        significant = share_p_value(hits_reference, np.clip(middle, 0.0, n), n, m) <= alpha
+        loud = np.where(significant, middle, loud)
+        quiet = np.where(significant, quiet, middle)
+    gap: Floats = np.abs(quiet / np.maximum(n, 1.0) - hits_reference / np.maximum(m, 1.0))
+    return gap
