@@ -1,0 +1,134 @@
+"""One prediction as floats: what the journal stores for each column.
+
+A numeric value is itself; missing is NaN. A category is its index in the column; a category that the reference does not
+have is the index of `__other__`, or, for the first hundred distinct ones of a column, a number behind it that stands
+for its name. The names lie in a small file beside the journal, written before the first record that uses them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.window.columns import MISSING, Column, Floats, Schema, canonical
+
+log = logging.getLogger(__name__)
+
+#: Distinct unseen values of a column that are kept by name.
+MAX_NAMED = 100
+
+
+class UnseenNames:
+    """Names of categories that the reference does not have, by column, in a file that survives a crash."""
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._codes: list[dict[str, int]] = [{} for _ in schema.columns]
+        self.names: list[list[str]] = [[] for _ in schema.columns]
+        for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
+            try:
+                position, name = json.loads(line)
+                self._codes[position].setdefault(name, len(self.names[position]))
+                self.names[position].append(name)
+            except (ValueError, TypeError, IndexError):
+                log.warning("%s: a line is damaged; the value that it named is counted without its name", path)
+                for names in self.names:
+                    names.append("")
+
+    def code(self, position: int, name: str) -> int | None:
+        """Number of a name, given out at its first sight; None where the column has its hundred or the disk is full."""
+        codes = self._codes[position]
+        code = codes.get(name)
+        if code is not None or len(codes) >= MAX_NAMED:
+            return code
+        with self._lock:
+            if name not in codes and len(codes) < MAX_NAMED:
+                try:
+                    self._append(json.dumps([position, name]) + "\n")
+                except OSError as error:
+                    log.debug("the name of an unseen value cannot be kept: %s", error)
+                    return None
+                self.names[position].append(name)
+                codes[name] = len(self.names[position]) - 1
+            return codes.get(name)
+
+    def _append(self, line: str) -> None:
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+
+
+class Encoder:
+    """Turns features and predictions into the floats of one record, in the schema's order. Safe from any thread."""
+
+    def __init__(self, schema: Schema, names: UnseenNames) -> None:
+        self.schema = schema
+        self._names = names
+        self._known = [
+            {category: float(code) for code, category in enumerate(column.categories)} for column in schema.columns
+        ]
+        self.all_numeric = all(column.numeric for column in schema.columns)
+        self._categorical = [i for i, column in enumerate(schema.columns) if not column.numeric]
+
+    def row(self, features: Sequence[object], predictions: Sequence[object]) -> list[float]:
+        """Encode one row: a value for each column. Never raises for a value, whatever it is."""
+        values: list[Any] = [*features, *predictions]
+        for position in self._categorical:
+            value = values[position]
+            code = self._known[position].get(value) if type(value) is str else None
+            values[position] = self.category(position, value) if code is None else code
+        return values if self.all_numeric else [v if type(v) is float else number(v) for v in values]
+
+    def column(self, position: int, values: Sequence[object] | np.ndarray[Any, Any]) -> Floats:
+        """Encode the values of one column, shape (n,)."""
+        if self.schema.columns[position].numeric:
+            if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+                return values.astype(np.float64)
+            return np.fromiter(map(number, values), np.float64, len(values))
+        if isinstance(values, np.ndarray) and values.dtype.kind in "iubU":
+            distinct, inverse = np.unique(values, return_inverse=True)
+            codes = np.array([self.category(position, value) for value in distinct.tolist()])
+            return codes[inverse.ravel()]
+        return np.fromiter((self.category(position, value) for value in values), np.float64, len(values))
+
+    def category(self, position: int, value: object) -> float:
+        """Code of a category: its index, NaN for missing, beyond the known ones for an unseen one."""
+        text = canonical(value)
+        code = self._known[position].get(text)
+        if code is not None:
+            return code
+        if text == MISSING:
+            return math.nan
+        column = self.schema.columns[position]
+        named = self._names.code(position, text)
+        return float(other_code(column) if named is None else other_code(column) + 1 + named)
+
+
+def other_code(column: Column) -> int:
+    """Code of `__other__` without a name; the code of the j-th named unseen value is one more, plus j."""
+    return len(column.categories)
+
+
+def number(value: object) -> float:
+    """Return a value of a numeric column as a float: NaN for what is no number, infinity for what is too large.
+
+    >>> number(2), number(None), number("0.5"), number(10**400), number(True)
+    (2.0, nan, 0.5, inf, 1.0)
+    """
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+    except (TypeError, ValueError):
+        return math.nan

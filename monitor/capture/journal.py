@@ -1,0 +1,365 @@
+"""The journal: a prediction is acknowledged once its record lies here.
+
+Any thread may append. A slot is taken by drawing a number from an atomic counter, so that appending needs no lock; the
+number says in which segment, and where in it, the record goes. Only the change from one segment to the next takes a
+lock. Where the disk has no room for a further segment, the record is dropped and counted, and the caller goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.segment import (
+    HEAD,
+    HIGH_WATER,
+    HIGH_WATER_AT,
+    MARK,
+    RECORDS_AT,
+    Segment,
+    SegmentHead,
+    checksums,
+    record_dtype,
+)
+from monitor.clock import Clock, SystemClock
+from monitor.window.columns import Floats
+
+log = logging.getLogger(__name__)
+
+#: How long to wait before asking a full disk for room again; a prediction must not pay for the question each time.
+RETRY_SECONDS = 1.0
+
+#: A slot that was taken and not filled for this long, while later ones were, belongs to a thread that died in between.
+ABANDONED_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Records that found no room: sequence numbers [first, last], the time of the first and of the last, in ns."""
+
+    first: int
+    last: int
+    began: int
+    ended: int
+    reason: str
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
+class Journal:
+    """Append-only journal of one process, in segments of a folder.
+
+    `fingerprint`: 32 bytes that name the schema; `width`: values in a record; `start`: first sequence number.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: bytes,
+        width: int,
+        start: int = 1,
+        segment_bytes: int = 4 << 20,
+        sync_always: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.folder = folder
+        self._fingerprint = fingerprint
+        self._dtype = record_dtype(width)
+        self._size = self._dtype.itemsize
+        self._capacity = max(64, (segment_bytes - RECORDS_AT) // self._size)
+        self._clock = clock or SystemClock()
+        self._sync_always = sync_always
+        self._numbers = itertools.count(start)
+        self._lock = threading.Lock()
+        self._segments: list[Segment] = []
+        self._spare: Segment | None = None
+        self._end = start
+        self._retry_at = 0.0
+        self._dropping: Drops | None = None
+        self._dropped: list[Drops] = []
+        self.dropped_total = 0
+        self._read = start
+        self._stuck: tuple[int, float] | None = None
+        self._closed = False
+        folder.mkdir(parents=True, exist_ok=True)
+        # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
+        self._target: tuple[int, int, Any] = (start, 0, None)
+        with self._lock:
+            self._roll(start)
+        self.append = self._make_append(width)
+
+    def _make_append(self, width: int) -> Callable[..., int]:
+        """Build `append(values) -> sequence number`: one prediction, its columns as floats in the schema's order.
+
+        A closure, since looking attributes up would cost as much as the write itself. Raises struct.error or TypeError
+        for a value that is no number, before anything is taken; nothing else.
+        """
+        pack_body = struct.Struct(f"<q{width}d").pack
+        pack_head, pack_high_water = HEAD.pack, HIGH_WATER.pack
+        now, crc32, size, head_size = self._clock.time_ns, zlib.crc32, self._size, HEAD.size
+        if isinstance(self._clock, SystemClock):
+            now = time.time_ns
+        take = self._numbers.__next__
+        slow, always = self._append_slow, self._sync_always
+        high_water_end = HIGH_WATER_AT + HIGH_WATER.size
+
+        def append(values: Sequence[float], time_ns: int | None = None) -> int:
+            body = pack_body(now() if time_ns is None else time_ns, *values)
+            number = take()
+            first, end, memory = self._target
+            if not first <= number < end or always:
+                return slow(number, body)
+            at = RECORDS_AT + (number - first) * size
+            memory[at + head_size : at + size] = body
+            memory[at : at + head_size] = pack_head(number, crc32(body, number & 0xFFFFFFFF), MARK)
+            memory[HIGH_WATER_AT:high_water_end] = pack_high_water(number)
+            return number
+
+        return append
+
+    def _append_slow(self, number: int, body: bytes) -> int:
+        """Append where the number does not lie in the newest segment, or each record must reach the disk."""
+        with self._lock:
+            segment = self._segment_of(number)
+            if segment is None:
+                self._drop(number, number)
+                return number
+        at = RECORDS_AT + (number - segment.first) * self._size
+        segment.memory[at + HEAD.size : at + self._size] = body
+        segment.memory[at : at + HEAD.size] = HEAD.pack(number, zlib.crc32(body, number & 0xFFFFFFFF), MARK)
+        segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(number)
+        if self._sync_always:
+            segment.sync()
+        return number
+
+    def append_many(self, values: Floats, times_ns: npt.NDArray[np.int64] | int | None = None) -> int:
+        """Append a batch, shape (n, width), in one copy for each segment it touches; return its first number.
+
+        The numbers are consecutive: drawing them runs in C, where no other thread can come between.
+        """
+        rows = len(values)
+        if not rows:
+            raise ValueError("a batch needs at least one row")
+        numbers = list(itertools.islice(self._numbers, rows))
+        records = np.zeros(rows, self._dtype)
+        records["seq"] = numbers
+        records["mark"] = MARK
+        records["time"] = self._clock.time_ns() if times_ns is None else times_ns
+        records["values"] = values
+        records["crc"] = checksums(records)
+        number, last = numbers[0], numbers[-1]
+        while number <= last:
+            with self._lock:
+                segment = self._segment_of(number)
+                if segment is None:
+                    # Asking again for each row would not help: the disk was full a moment ago.
+                    self._drop(number, last)
+                    break
+            until = min(last + 1, segment.end)
+            chunk = records[number - numbers[0] : until - numbers[0]]
+            slots = segment.records[number - segment.first : until - segment.first]
+            # Heads last, as in a single append; numpy may let go of the interpreter's lock within a copy.
+            slots["time"], slots["values"] = chunk["time"], chunk["values"]
+            slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
+            slots["seq"] = chunk["seq"]
+            segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(until - 1)
+            if self._sync_always:
+                segment.sync()
+            number = until
+        return numbers[0]
+
+    def _segment_of(self, number: int) -> Segment | None:
+        """Segment that a number lies in, made if it is the next one; None where there is no room. Needs the lock."""
+        while True:
+            for segment in reversed(self._segments):
+                if segment.first <= number < segment.end:
+                    return segment
+            if number < self._end or self._closed or not self._roll(number):
+                return None
+
+    def _roll(self, number: int) -> bool:
+        """Open the next segment, from the end of the last, or from `number` where records were dropped."""
+        first = self._end
+        if self._dropping is not None:
+            if self._clock.monotonic() < self._retry_at:
+                return False
+            first = max(number, self._dropping.last + 1)
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.first != first:
+            spare.delete()
+            spare = None
+        try:
+            segment = spare or self._make(first)
+        except OSError as error:
+            self._refused(error)
+            return False
+        if self._dropping is not None:
+            resumed = self._dropping
+            self._dropped.append(Drops(self._end, first - 1, resumed.began, self._clock.time_ns(), resumed.reason))
+            self._dropping = None
+            log.warning("capture has resumed; %d predictions were not recorded", first - self._end)
+        self._segments.append(segment)
+        self._end = segment.end
+        self._target = (segment.first, segment.end, segment.memory)
+        return True
+
+    def _make(self, first: int) -> Segment:
+        head = SegmentHead(first, self._size, self._capacity, self._fingerprint)
+        return Segment(self.folder / f"{first:020d}.journal", head)
+
+    def _refused(self, error: OSError) -> None:
+        self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+        if self._dropping is None:
+            now = self._clock.time_ns()
+            self._dropping = Drops(self._end, self._end - 1, now, now, error.strerror or str(error))
+            log.error("capture has stopped, predictions are answered but not recorded: %s", error.strerror or error)
+
+    def _drop(self, first: int, last: int) -> None:
+        self.dropped_total += last - first + 1
+        old = self._dropping
+        if old is not None:
+            now = self._clock.time_ns()
+            self._dropping = Drops(old.first, max(old.last, last), old.began, now, old.reason)
+
+    # The reading side: one thread only.
+
+    def read(self, limit: int = 1 << 18) -> npt.NDArray[Any]:
+        """Records that have not been read yet, in order, at most `limit`, shape (n,), dtype `record_dtype`.
+
+        A view of the journal's own memory. Returns fewer where the segment ends; an empty array where there are none.
+        """
+        while True:
+            segment = self._reading()
+            if segment is None:
+                return np.empty(0, self._dtype)
+            begin = self._read - segment.first
+            window = segment.records[begin : begin + limit]
+            expected = np.arange(self._read, self._read + len(window), dtype=np.uint64)
+            ready = window["seq"] == expected
+            rows = len(window) if ready.all() else int(np.argmin(ready))
+            if rows:
+                self._stuck = None
+                self._read += rows
+                return window[:rows]
+            if len(window) and not self._abandoned(ready):
+                return window[:0]
+
+    def _reading(self) -> Segment | None:
+        """Segment that the next number to read lies in, past whatever was dropped."""
+        with self._lock:
+            for segment in self._segments:
+                if self._read < segment.end:
+                    self._read = max(self._read, segment.first)
+                    return segment
+        return None
+
+    def _abandoned(self, ready: npt.NDArray[np.bool_]) -> bool:
+        """Step over a slot that a dying thread took and never filled."""
+        if not ready.any():
+            self._stuck = None
+            return False
+        now = self._clock.monotonic()
+        if self._stuck is None or self._stuck[0] != self._read:
+            self._stuck = (self._read, now)
+        if now - self._stuck[1] < ABANDONED_SECONDS:
+            return False
+        with self._lock:
+            stamp = self._clock.time_ns()
+            self._dropped.append(Drops(self._read, self._read, stamp, stamp, "a thread ended while it was recording"))
+            self.dropped_total += 1
+        self._read += 1
+        return True
+
+    @property
+    def read_upto(self) -> int:
+        """Last sequence number that `read` has handed out or stepped over."""
+        return self._read - 1
+
+    def take_drops(self) -> list[Drops]:
+        """Runs of dropped records that are over and have not been taken yet; for the store's `gaps`."""
+        with self._lock:
+            taken, self._dropped = self._dropped, []
+        return taken
+
+    @property
+    def dropping(self) -> Drops | None:
+        """The run of drops that goes on now, or None where capture works."""
+        return self._dropping
+
+    def maintain(self) -> None:
+        """Allocate the next segment ahead of need; try again where the disk was full. Called between folds."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._dropping is not None:
+                if self._dropping.last >= self._dropping.first:
+                    self._roll(self._dropping.last + 1)
+                else:
+                    self._roll(self._end)
+                return
+            taken = self._segments[-1].records["seq"][self._capacity // 2] if self._segments else 0
+            if taken and self._spare is None:
+                try:
+                    self._spare = self._make(self._end)
+                except OSError as error:
+                    log.debug("no room yet for the next journal segment: %s", error)
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk, against loss of power. Raises OSError."""
+        with self._lock:
+            segments = list(self._segments)
+        for segment in segments:
+            segment.sync()
+
+    def forget(self, applied: int) -> None:
+        """Delete segments whose records are all folded and committed; the one being written stays."""
+        with self._lock:
+            done = [segment for segment in self._segments[:-1] if segment.end - 1 <= applied]
+            self._segments = [segment for segment in self._segments if segment not in done]
+        for segment in done:
+            segment.delete()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the segments on disk."""
+        with self._lock:
+            count = len(self._segments) + (self._spare is not None)
+        return count * (RECORDS_AT + self._capacity * self._size)
+
+    def close(self, applied: int) -> None:
+        """Sync and let go; delete what is folded and committed up to `applied`. Appending afterwards drops."""
+        with self._lock:
+            self._closed = True
+            self._target = (0, 0, None)
+            segments, self._segments = self._segments, []
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.delete()
+        for segment in segments:
+            segment.sync()
+            if int(segment.records["seq"].max()) <= applied:
+                segment.delete()
+
+
+def fingerprint_bytes(text: str) -> bytes:
+    """Turn a schema's hexadecimal fingerprint into the 32 bytes of a segment's header."""
+    return bytes.fromhex(text)
+
+
+def folder_inode(folder: Path) -> int:
+    """Identity of a folder, to notice that it was renamed or deleted under a running process."""
+    return folder.stat().st_ino

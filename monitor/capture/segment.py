@@ -1,0 +1,118 @@
+"""One file of the journal: a header, then fixed-size records, in memory that the kernel owns.
+
+The file is allocated whole with `posix_fallocate` before it is mapped: a sparse file on a full disk would kill the
+process with SIGBUS at the first write, where the allocation refuses with an error that can be handled. What has been
+written to the mapping survives the death of the process, since the pages belong to the kernel.
+
+    header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32;  then the high-water mark
+    record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column
+
+A record's body (behind the bar) is written before its head, and the CRC is seeded with the sequence number: a slot
+whose head is zero was never finished, and so never acknowledged; any other slot that does not check was damaged.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.errors import StoreError
+
+HEADER = struct.Struct("<8sQII32sI")
+HIGH_WATER = struct.Struct("<Q")
+HEAD = struct.Struct("<QII")
+
+MAGIC = b"TELLTALE"
+MARK = 0x6C65_7461
+HIGH_WATER_AT = 64
+RECORDS_AT = 128
+
+
+def record_dtype(width: int) -> np.dtype[Any]:
+    """Layout of a record with `width` values, as numpy reads it."""
+    fields = [("seq", "<u8"), ("crc", "<u4"), ("mark", "<u4"), ("time", "<i8"), ("values", "<f8", (width,))]
+    return np.dtype(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHead:
+    """What the header of a segment says."""
+
+    first: int
+    record_size: int
+    capacity: int
+    fingerprint: bytes
+
+    @property
+    def width(self) -> int:
+        """Number of values in a record."""
+        return (self.record_size - HEAD.size - 8) // 8
+
+    def pack(self) -> bytes:
+        """Return the header's bytes, checksum included."""
+        fields = (MAGIC, self.first, self.record_size, self.capacity, self.fingerprint)
+        return HEADER.pack(*fields, zlib.crc32(HEADER.pack(*fields, 0)))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> SegmentHead:
+        """Read a header. Raises StoreError where it is not one, or is damaged."""
+        if len(data) < HEADER.size:
+            raise StoreError("is shorter than a journal header")
+        *fields, crc = HEADER.unpack(data[: HEADER.size])
+        if fields[0] != MAGIC:
+            raise StoreError("is not a journal segment")
+        if crc != zlib.crc32(HEADER.pack(*fields, 0)):
+            raise StoreError("has a damaged header")
+        return cls(*fields[1:])
+
+
+class Segment:
+    """A mapped segment that is being written.
+
+    `memory` is the mapping that records are copied into; `records` is the same memory as a numpy array.
+    """
+
+    def __init__(self, path: Path, head: SegmentHead) -> None:
+        """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses."""
+        self.path = path
+        self.first, self.capacity, self.end = head.first, head.capacity, head.first + head.capacity
+        length = RECORDS_AT + head.capacity * head.record_size
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            os.posix_fallocate(handle, 0, length)
+            self.memory = mmap.mmap(handle, length)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        self.memory[: HEADER.size] = head.pack()
+        self.records: npt.NDArray[Any] = np.ndarray(
+            head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
+        )
+
+    def sync(self) -> None:
+        """Bring the pages to the disk. Raises OSError."""
+        self.memory.flush()
+
+    def delete(self) -> None:
+        """Remove the file; the memory goes when the last reader lets go of it."""
+        self.path.unlink(missing_ok=True)
+
+
+def checksums(records: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """CRC-32 of each record's body, seeded with its sequence number, shape (n,)."""
+    size = records.dtype.itemsize
+    raw = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), size)
+    packed = np.ascontiguousarray(raw[:, HEAD.size :]).view(np.dtype((np.void, size - HEAD.size)))
+    bodies = cast(list[bytes], packed.ravel().tolist())
+    seeds: list[int] = (records["seq"] & np.uint64(0xFFFFFFFF)).tolist()
+    return np.fromiter(map(zlib.crc32, bodies, seeds), np.uint32, len(records))
