@@ -284,16 +284,24 @@ class Journal:
         self._read += 1
         return True
 
+    def rewind(self, applied: int) -> None:
+        """Read again from behind `applied`: what was read since could not be committed."""
+        self._read = applied + 1
+
     @property
     def read_upto(self) -> int:
         """Last sequence number that `read` has handed out or stepped over."""
         return self._read - 1
 
-    def take_drops(self) -> list[Drops]:
-        """Runs of dropped records that are over and have not been taken yet; for the store's `gaps`."""
+    def drops(self) -> list[Drops]:
+        """Runs of dropped records that are over and have not been noted yet; for the store's `gaps`."""
         with self._lock:
-            taken, self._dropped = self._dropped, []
-        return taken
+            return list(self._dropped)
+
+    def noted(self, drops: list[Drops]) -> None:
+        """These runs are in the store now."""
+        with self._lock:
+            self._dropped = [run for run in self._dropped if run not in drops]
 
     @property
     def dropping(self) -> Drops | None:

@@ -1,0 +1,88 @@
+"""The database: opened once for writing, by the process that holds the folder's lock.
+
+One connection writes and checkpoints, on one thread. Two at once can corrupt a WAL database in SQLite before 3.51.3, and
+one suffices. Readers have connections of their own, read-only. No code of this process may `open()` the file itself:
+closing it again would drop SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+
+from monitor.clock import Clock, iso
+from monitor.errors import StoreError
+from monitor.store.folder import DataFolder
+from monitor.store.migrations import migrate
+
+log = logging.getLogger(__name__)
+
+DAMAGED = ("file is not a database", "database disk image is malformed", "file is encrypted or is not a database")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the writing connection and bring the schema up to date. Raises sqlite3.Error or StoreError."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA mmap_size = 0")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a reading connection; one for each thread that reads. Raises StoreError where there is no database."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no database here yet; start the server, or name the folder with --data")
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    return connection
+
+
+def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the folder's database, whatever state it is in.
+
+    On a full disk the ballast is given up. A file that is no database, or a damaged one, is moved aside and named in
+    the second value; it is never overwritten. Raises StoreError.
+    """
+    aside = None
+    for attempt in range(3):
+        try:
+            connection = connect(folder.database)
+        except sqlite3.DatabaseError as error:
+            text = str(error)
+            if "disk" in text and "malformed" not in text and attempt == 0 and folder.drop_ballast():
+                log.warning("the disk is full: started on the ballast; make room in %s", folder.path)
+                continue
+            if any(sign in text for sign in DAMAGED) and aside is None:
+                aside = _move_aside(folder, clock)
+                log.error("%s is damaged (%s): moved to %s, a new one was begun", folder.database, text, aside.name)
+                continue
+            raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
+        folder.keep_ballast()
+        return connection, aside
+    raise StoreError(f"{folder.database}: cannot be opened; the disk is full")
+
+
+def _move_aside(folder: DataFolder, clock: Clock) -> Path:
+    """Rename the database and its companions, so that somebody can still look at them."""
+    stamp = iso(clock.time()).replace(":", "")
+    aside = folder.database.with_name(f"{folder.database.name}.damaged-{stamp}")
+    for suffix in ("", "-wal", "-shm"):
+        part = folder.database.with_name(folder.database.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -1,0 +1,109 @@
+"""The data folder: who may use it, and what is in it.
+
+data/telltale.db    the database        data/journal/   segments of the journal
+data/lock           held by the one process that uses the folder
+data/ballast        room that is given up to start on a full disk
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from monitor.errors import LockedError, StoreError
+
+log = logging.getLogger(__name__)
+
+DATABASE = "telltale.db"
+JOURNAL = "journal"
+LOCK = "lock"
+BALLAST = "ballast"
+BALLAST_BYTES = 2 << 20
+
+
+class DataFolder:
+    """Holds the folder for this process, from `open` to `close`.
+
+    `flock`, not `fcntl`: the latter is lost as soon as any code of the process opens and closes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / DATABASE
+        self.journal = path / JOURNAL
+        self._handle = -1
+        self._inode = 0
+
+    def open(self) -> None:
+        """Make the folder if there is none, and take its lock.
+
+        Raises LockedError, with the other process's number, or StoreError.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise StoreError(f"{self.path}: the data folder cannot be used: {error.strerror or error}") from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            self.close()
+            raise LockedError(
+                f"{self.path}: the data folder is in use by process {owner}; one process per folder"
+            ) from error
+        try:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            log.warning("%s: cannot write the process number into the lock: %s", self.path, error.strerror)
+        self._inode = os.fstat(self._handle).st_ino
+
+    def close(self) -> None:
+        """Let go of the lock. The file stays: deleting it could take it from under the next owner."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    @property
+    def intact(self) -> bool:
+        """Whether the folder is still the one that was opened: not renamed, deleted or put back from a backup."""
+        try:
+            return (self.path / LOCK).stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def keep_ballast(self) -> bool:
+        """Set room aside, if there is any; False where the disk is too full."""
+        path = self.path / BALLAST
+        try:
+            if path.exists() and path.stat().st_size == BALLAST_BYTES:
+                return True
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                os.posix_fallocate(handle, 0, BALLAST_BYTES)
+            finally:
+                os.close(handle)
+        except OSError:
+            path.unlink(missing_ok=True)
+            return False
+        return True
+
+    def drop_ballast(self) -> bool:
+        """Give the room up, to start on a full disk. False where there was none."""
+        path = self.path / BALLAST
+        existed = path.exists()
+        path.unlink(missing_ok=True)
+        return existed
+
+    def bytes(self) -> int:
+        """Size of all files in the folder, as allocated."""
+        total = 0
+        for path in [*self.path.glob("*"), *self.journal.glob("*")]:
+            try:
+                total += path.stat().st_blocks * 512 if path.is_file() else 0
+            except OSError:
+                continue
+        return total

@@ -1,0 +1,225 @@
+"""Windows in the database: what a fold adds, what a reader sums up.
+
+Functions of a connection; the caller owns the transaction. All but `register_model` and `Windows.add` only read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.window.columns import Counts, Floats, Schema
+from monitor.window.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a fold found for one window, or a reader summed over several.
+
+    `counts`: shape (schema.size,); `sums`: shape (columns,), zero for categorical columns; `n`: predictions.
+    """
+
+    n: int
+    counts: Counts
+    sums: Floats
+
+    def plus(self, other: Batch) -> Batch:
+        """Both together."""
+        return Batch(self.n + other.n, self.counts + other.counts, self.sums + other.sums)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model version as the store knows it."""
+
+    id: int
+    version: str
+    reference: Reference
+    column_ids: tuple[int, ...]
+
+    @property
+    def schema(self) -> Schema:
+        """Its columns."""
+        return self.reference.schema
+
+
+def register_model(connection: sqlite3.Connection, version: str, reference: Reference, now: str) -> StoredModel:
+    """Find a model version with this reference, or enter it."""
+    identity = reference.identity
+    found = connection.execute(
+        "SELECT id FROM models WHERE version = ? AND reference_sha256 = ?", (version, identity)
+    ).fetchone()
+    if found is None:
+        cursor = connection.execute(
+            "INSERT INTO models (version, model_sha256, reference_sha256, reference, first_served) VALUES (?, ?, ?, ?, ?)",
+            (version, reference.info.model_sha256, identity, reference.to_text(), now),
+        )
+        model_id = cursor.lastrowid
+        connection.executemany(
+            "INSERT INTO columns (model_id, position, name, role, kind, bins) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (model_id, position, c.name, c.role, c.kind, json.dumps(list(c.labels), ensure_ascii=False))
+                for position, c in enumerate(reference.schema.columns)
+            ],
+        )
+        connection.execute(
+            "INSERT INTO totals (column_id, counts, sum) SELECT id, '[]', NULL FROM columns WHERE model_id = ?",
+            (model_id,),
+        )
+    else:
+        model_id = found["id"]
+    return load_model(connection, int(model_id or 0))
+
+
+def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:
+    """Read a model back. Raises KeyError for an unknown id."""
+    row = connection.execute("SELECT id, version, reference FROM models WHERE id = ?", (model_id,)).fetchone()
+    if row is None:
+        raise KeyError(model_id)
+    ids = connection.execute("SELECT id FROM columns WHERE model_id = ? ORDER BY position", (model_id,)).fetchall()
+    return StoredModel(row["id"], row["version"], Reference.from_text(row["reference"]), tuple(r["id"] for r in ids))
+
+
+def model_of_schema(connection: sqlite3.Connection, fingerprint: str) -> StoredModel | None:
+    """The newest model whose columns and bins have this fingerprint: what a journal segment names."""
+    for row in connection.execute("SELECT id FROM models ORDER BY id DESC").fetchall():
+        model = load_model(connection, row["id"])
+        if model.schema.fingerprint == fingerprint:
+            return model
+    return None
+
+
+class Windows:
+    """Adds folds to the windows of one model.
+
+    Keeps the open windows' counts in memory, so that a fold need not parse what it wrote a second ago. After a
+    transaction that was rolled back, `forget` must be called.
+    """
+
+    def __init__(self, model: StoredModel, seconds: int) -> None:
+        self.model = model
+        self.seconds = seconds
+        self._open: dict[int, tuple[int, Batch]] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered; the next fold reads it again."""
+        self._open.clear()
+
+    def add(self, connection: sqlite3.Connection, batches: Mapping[int, Batch], totals: Batch) -> None:
+        """Add a fold: a batch for each window start (seconds since 1970), and the new running totals."""
+        for start, batch in sorted(batches.items()):
+            window_id, whole = self._window(connection, start)
+            whole = whole.plus(batch)
+            connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
+            connection.executemany(
+                "INSERT OR REPLACE INTO histograms (window_id, column_id, counts, sum) VALUES (?, ?, ?, ?)",
+                ((window_id, *row) for row in self._rows(whole)),
+            )
+            self._open[start] = (window_id, whole)
+        connection.executemany(
+            "UPDATE totals SET counts = ?, sum = ? WHERE column_id = ?",
+            ((counts, total, column_id) for column_id, counts, total in self._rows(totals)),
+        )
+        connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
+
+    def seal(self, connection: sqlite3.Connection, before: float) -> None:
+        """Close the windows that ended by `before`: a later record of that time opens another one."""
+        connection.execute(
+            "UPDATE windows SET sealed = 1 WHERE NOT sealed AND model_id = ? AND start + seconds <= ?",
+            (self.model.id, math.floor(before)),
+        )
+        self._open = {start: open_ for start, open_ in self._open.items() if start + self.seconds > before}
+
+    def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
+        """The open window at `start`, begun if there is none."""
+        if start in self._open:
+            return self._open[start]
+        key = (self.model.id, self.seconds, start)
+        row = connection.execute(
+            "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND start = ? AND NOT sealed", key
+        ).fetchone()
+        if row is None:
+            cursor = connection.execute("INSERT INTO windows (model_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
+            return int(cursor.lastrowid or 0), empty_batch(self.model.schema)
+        return row["id"], sum_windows(connection, self.model, [row["id"]])
+
+    def _rows(self, batch: Batch) -> Iterable[tuple[int, str, float | None]]:
+        schema = self.model.schema
+        for position, (column, counts) in enumerate(zip(schema.columns, schema.split(batch.counts), strict=True)):
+            text = json.dumps(counts.tolist(), separators=(",", ":"))
+            yield self.model.column_ids[position], text, float(batch.sums[position]) if column.numeric else None
+
+
+def empty_batch(schema: Schema) -> Batch:
+    """Nothing at all."""
+    return Batch(0, schema.zeros(), np.zeros(len(schema.columns)))
+
+
+def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
+    """Running totals since the model version was first served."""
+    totals = empty_batch(model.schema)
+    parts = model.schema.split(totals.counts)
+    for position, column_id in enumerate(model.column_ids):
+        row = connection.execute("SELECT counts, sum FROM totals WHERE column_id = ?", (column_id,)).fetchone()
+        counts = json.loads(row["counts"])
+        if counts:
+            parts[position][:] = counts
+        totals.sums[position] = row["sum"] or 0.0
+    n = connection.execute("SELECT predictions FROM models WHERE id = ?", (model.id,)).fetchone()["predictions"]
+    return Batch(n, totals.counts, totals.sums)
+
+
+def sum_windows(connection: sqlite3.Connection, model: StoredModel, window_ids: Sequence[int]) -> Batch:
+    """Sum of some windows, all columns."""
+    total = empty_batch(model.schema)
+    parts = dict(zip(model.column_ids, model.schema.split(total.counts), strict=True))
+    place = {column_id: position for position, column_id in enumerate(model.column_ids)}
+    n = 0
+    for window_id in window_ids:
+        n += connection.execute("SELECT n FROM windows WHERE id = ?", (window_id,)).fetchone()["n"]
+        rows = connection.execute("SELECT column_id, counts, sum FROM histograms WHERE window_id = ?", (window_id,))
+        for row in rows:
+            parts[row["column_id"]] += np.array(json.loads(row["counts"]), dtype=np.int64)
+            total.sums[place[row["column_id"]]] += row["sum"] or 0.0
+    return Batch(n, total.counts, total.sums)
+
+
+def sum_range(connection: sqlite3.Connection, model: StoredModel, start: float, end: float) -> Batch:
+    """Sum of the windows that begin in [start, end), each prediction once."""
+    rows = connection.execute(
+        "SELECT id FROM windows WHERE model_id = ? AND finest AND start >= ? AND start < ?",
+        (model.id, math.ceil(start), math.ceil(end)),
+    )
+    return sum_windows(connection, model, [row["id"] for row in rows])
+
+
+def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], int], now: str) -> None:
+    """Count unseen values by (column id, value)."""
+    connection.executemany(
+        "INSERT INTO unseen_values (column_id, value, count, first_seen, last_seen) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET count = count + excluded.count, last_seen = excluded.last_seen",
+        [(column_id, value, count, now, now) for (column_id, value), count in seen.items()],
+    )
+
+
+def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
+    """Note that predictions are missing from the record."""
+    connection.execute(
+        'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', (kind, start, end, lost, detail)
+    )
+
+
+def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
+    """Read one value that the store keeps about itself."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return default if row is None else row["value"]
+
+
+def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Set one value that the store keeps about itself."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

@@ -1,0 +1,145 @@
+"""The one thread that writes to the database.
+
+Everything that changes the store is a function of a connection, handed to `Writer.call`, which runs it in one
+transaction on this thread. Between such calls the thread runs its tick: the fold.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from monitor.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How long a caller waits for its transaction before it is told that the store does not answer, in seconds.
+CALL_TIMEOUT = 30.0
+
+#: Seconds between checkpoints while there is something to move.
+CHECKPOINT_SECONDS = 5.0
+
+#: A WAL of more pages than this (4 KB each) is cut to nothing once all of it has been moved.
+TRUNCATE_PAGES = 1000
+
+
+class Writer:
+    """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, tick: Callable[[], None], interval: float) -> None:
+        self._connection = connection
+        self._tick = tick
+        self._interval = interval
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
+        self._commits = 0
+        self._checkpointed = 0.0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Finish what has been asked for, end the thread, checkpoint and close."""
+        self._stopped = True
+        self._jobs.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            log.warning("the last checkpoint failed, the WAL stays beside the database: %s", error)
+        self._connection.close()
+
+    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function(connection)` in one transaction on the writer's thread and return its result.
+
+        Whatever it raises rolls the transaction back and is raised here. Raises StoreError after CALL_TIMEOUT.
+        """
+        if threading.current_thread() is self._thread or self._thread.ident is None:
+            return self.transaction(function)
+        if self._stopped:
+            raise StoreError("the store is closed")
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(self.transaction(function))
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                future.set_exception(error)
+
+        self._jobs.put(job)
+        try:
+            return future.result(CALL_TIMEOUT)
+        except TimeoutError:
+            future.cancel()
+            raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
+
+    def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run in one transaction, on this thread: only the writer's own code calls it directly."""
+        connection = self._connection
+        # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(connection)
+            connection.execute("COMMIT")
+            self._commits += 1
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while True:
+            try:
+                job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                self._safely(self._tick)
+                self._safely(self._checkpoint)
+                due = time.monotonic() + self._interval
+                continue
+            if job is None:
+                return
+            job()
+
+    def _checkpoint(self) -> None:
+        """Move the WAL into the database from time to time.
+
+        Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
+        """
+        now = time.monotonic()
+        if not self._commits or now - self._checkpointed < CHECKPOINT_SECONDS:
+            return
+        self._commits, self._checkpointed = 0, now
+        _, pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages == moved and pages > TRUNCATE_PAGES:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 5000")
+
+    def _safely(self, function: Callable[[], None]) -> None:
+        """Keep the thread alive: a failing tick is logged and comes again."""
+        try:
+            function()
+        except Exception:
+            log.exception("the writer's %s failed; it is tried again", getattr(function, "__name__", "tick"))
