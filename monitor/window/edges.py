@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.window.columns import Floats
 
 #: Value bins between underflow and overflow. Each holds about 5 % of the reference, so that the binned K-S statistic
 #: lies within 0.05 of the exact one, while a few hundred rows still give the divergences enough rows a bin.
 BINS = 20
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
@@ -19,7 +22,7 @@ def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
     A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours: a value
     that was rounded on its way still falls into its own bin. Any other column gets quantile bins. The first edge lies
     below the smallest value and the last above the largest, so that underflow and overflow are empty in the
-    reference. Edges are rounded to the fewest digits that tell them apart well.
+    reference.
 
     Not-finite values are ignored; a column without a finite value gets no edges (one value bin).
 
@@ -29,13 +32,11 @@ def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
     ()
     """
     values = np.asarray(values, dtype=np.float64)
-    distinct = np.unique(values[np.isfinite(values)])
+    ordered = np.sort(values[np.isfinite(values)])
+    distinct = np.unique(ordered)
     if not distinct.size:
         return ()
-    if distinct.size <= bins:
-        return discrete_edges(distinct)
-    finite = np.sort(values[np.isfinite(values)])
-    return quantile_edges(finite, bins)
+    return discrete_edges(distinct) if distinct.size <= bins else quantile_edges(ordered, bins)
 
 
 def discrete_edges(distinct: Floats) -> tuple[float, ...]:
@@ -44,41 +45,83 @@ def discrete_edges(distinct: Floats) -> tuple[float, ...]:
     >>> discrete_edges(np.array([7.0]))
     (6.5, 7.5)
     """
+    distinct = np.asarray(distinct, dtype=np.float64)
     if distinct.size == 1:
         only = float(distinct[0])
         half = 0.5 if only.is_integer() and abs(only) < 2**52 else max(abs(only) * 0.01, 1e-300)
-        inner, first, last = np.empty(0), half, half
-    else:
-        inner = distinct[:-1] + np.diff(distinct) / 2
-        first, last = float(distinct[1] - distinct[0]) / 2, float(distinct[-1] - distinct[-2]) / 2
-    edges = np.concatenate(([distinct[0] - first], inner, [distinct[-1] + last]))
-    return _tidy(edges, distinct)
+        return _unique([between(only - 1.2 * half, only - 0.8 * half), between(only + 0.8 * half, only + 1.2 * half)])
+    # A quarter of the gap to either side is still far from both values, and leaves room for a short number.
+    inner = [
+        between(low + 0.25 * (high - low), low + 0.75 * (high - low))
+        for low, high in zip(distinct[:-1].tolist(), distinct[1:].tolist(), strict=True)
+    ]
+    below = float(distinct[1] - distinct[0]) / 2
+    above = float(distinct[-1] - distinct[-2]) / 2
+    return _unique([_below(float(distinct[0]), below), *inner, _above(float(distinct[-1]), above)])
 
 
-def quantile_edges(ordered: Floats, bins: int = BINS) -> tuple[float, ...]:
+def quantile_edges(
+    ordered: Floats,
+    bins: int = BINS,
+    weights: npt.NDArray[np.int64] | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> tuple[float, ...]:
     """Edges at the quantiles of a sorted sample, with one edge outside each end.
 
+    An edge lies between two neighbouring values and not on one, at the number with the fewest digits there: values
+    that are rounded or computed a little differently in production do not change their bin.
+
+    `weights`: rows that each value stands for (one each by default). `bounds`: smallest and largest value, where the
+    sample may not hold them.
+
     >>> quantile_edges(np.arange(1.0, 101.0), bins=4)
-    (0.0, 25.0, 50.0, 75.0, 101.0)
+    (0.0, 25.5, 50.5, 75.5, 101.0)
     """
-    positions = np.ceil(np.arange(1, bins) / bins * ordered.size).astype(np.intp) - 1
-    inner = np.unique(ordered[positions])
-    low, high = float(ordered[0]), float(ordered[-1])
-    margin = max((high / 100 - low / 100), abs(low) * 1e-9, abs(high) * 1e-9, 1e-300)
-    inner = inner[(inner >= low) & (inner < high)]
-    return _tidy(np.concatenate(([low - margin], inner, [high + margin])), ordered)
+    low, high = bounds or (float(ordered[0]), float(ordered[-1]))
+    ranks = np.arange(1, ordered.size + 1) if weights is None else np.cumsum(weights)
+    wanted = np.ceil(np.arange(1, bins) / bins * int(ranks[-1]))
+    positions = np.searchsorted(ranks, wanted)
+    edges: list[float] = []
+    for value in np.unique(ordered[positions]).tolist():
+        following = int(np.searchsorted(ordered, value, side="right"))
+        if following < ordered.size and value < high:
+            edges.append(between(value, float(ordered[following])))
+    margin = max(high / 100 - low / 100, abs(low) * 1e-9, abs(high) * 1e-9, 1e-300)
+    return _unique([_below(low, margin), *edges, _above(high, margin)])
 
 
-def _tidy(edges: Floats, values: Floats) -> tuple[float, ...]:
-    """Round to few digits, as long as edges stay apart and the outer ones stay outside of all values."""
-    edges = np.clip(edges, -np.finfo(float).max, np.finfo(float).max)
-    gaps = np.diff(edges)
-    smallest = float(np.min(gaps[gaps > 0], initial=math.inf))
-    if 0 < smallest < math.inf:
-        digits = math.ceil(-math.log10(smallest)) + 1
-        if -300 < digits < 300:
-            rounded = np.array([round(float(e), digits) for e in edges]) + 0.0
-            if np.all(np.diff(rounded) > 0) and rounded[0] < values[0] and rounded[-1] > values[-1]:
-                edges = rounded
-    unique = np.unique(edges)
-    return tuple(float(e) for e in unique)
+def between(low: float, high: float) -> float:
+    """Return a number strictly between two, near the middle, in few decimal digits; `low` where there is no room.
+
+    >>> between(25, 26), between(0.0123, 0.0127), between(130.0, 190.0), between(1.0, math.nextafter(1.0, 2.0))
+    (25.5, 0.0125, 160.0, 1.0)
+    """
+    middle = low / 2 + high / 2
+    width = high - low
+    if 0 < width < math.inf:
+        # One digit less than the width has, then more until it fits; two more are enough, the loop allows for rounding.
+        first = -math.floor(math.log10(width)) - 1
+        for digits in range(first, first + 5):
+            if abs(digits) > 300:
+                break
+            rounded = round(middle, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+            if low < rounded < high:
+                return rounded
+    return middle if low < middle < high else low
+
+
+def _below(value: float, margin: float) -> float:
+    """Return a number about `margin` below a value."""
+    edge = between(value - 1.5 * margin, value - 0.5 * margin)
+    return edge if edge < value else math.nextafter(value, -math.inf)
+
+
+def _above(value: float, margin: float) -> float:
+    """Return a number about `margin` above a value."""
+    edge = between(value + 0.5 * margin, value + 1.5 * margin)
+    return edge if edge > value else math.nextafter(value, math.inf)
+
+
+def _unique(edges: list[float]) -> tuple[float, ...]:
+    """Finite and strictly increasing, as a column wants them."""
+    return tuple(float(edge) for edge in np.unique(np.clip(edges, -_LARGEST, _LARGEST)))

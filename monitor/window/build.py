@@ -1,0 +1,289 @@
+"""Build a reference from data: two passes over a table, the first to choose bins, the second to count.
+
+A table is anything that names its columns and can be walked through more than once in chunks of rows; `as_table` makes
+one of numpy arrays, pandas and polars frames and lists of dictionaries, without depending on either library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from monitor.errors import DataError
+from monitor.window.columns import Kind, Role, Schema, canonical, clean_text
+from monitor.window.profile import Block, ColumnProfile, Decision, Limits, count, decide
+from monitor.window.reference import Reference, ReferenceInfo
+
+#: Numbers that the quantile sketches of all columns may keep together: 256 MB.
+SKETCH_NUMBERS = 2**25
+
+#: Rows of one chunk of a table in memory.
+CHUNK = 65_536
+
+Chunk = Sequence[Block]
+
+
+class Table(Protocol):
+    """Named columns, read in chunks, as often as asked."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the columns, in order."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """One block per column, all of one length, from the first row to the last."""
+
+
+@dataclass(frozen=True)
+class MemoryTable:
+    """Columns that are in memory as a whole."""
+
+    names: tuple[str, ...]
+    columns: tuple[Block, ...]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Slices of all columns."""
+        for start in range(0, len(self.columns[0]) if self.columns else 0, CHUNK):
+            yield [column[start : start + CHUNK] for column in self.columns]
+
+
+def build_reference(
+    features: Any,
+    predictions: Any,
+    *,
+    names: Sequence[str] | None = None,
+    prediction_names: Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    prediction_kind: Kind | None = None,
+    limits: Limits | None = None,
+    info: ReferenceInfo | None = None,
+) -> Reference:
+    """Build the reference of a model from what it was trained on and what it answers.
+
+    `features`: a 2-D array, a frame or a list of dictionaries, a row per observation, columns in the order of the
+    model's input. `predictions`: shape (m,), or (m, outputs), or a frame; m need not be the number of feature rows.
+    `names` name the columns of an array. `kinds` overrules the rule of `monitor.window.profile.decide` by column name,
+    and `prediction_kind` does for the predictions: say "categorical" for a classifier whose labels are numbers.
+
+    Raises DataError where the data is empty, ragged or names a column twice.
+
+    >>> reference = build_reference([{"age": 31, "sex": "f"}, {"age": 47, "sex": "m"}], ["yes", "no"])
+    >>> [(column.name, column.kind) for column in reference.schema.columns]
+    [('age', 'categorical'), ('sex', 'categorical'), ('prediction', 'categorical')]
+    """
+    kinds = dict(kinds or {})
+    table = as_table(features, names, "feature", kinds)
+    answers = as_table(predictions, prediction_names, "prediction", kinds, prediction_kind)
+    unknown = sorted(set(kinds) - set(table.names) - set(answers.names))
+    if unknown:
+        raise DataError(f"a kind is declared for {unknown[0]!r}, which is no column of {', '.join(table.names)}")
+    reference, _ = build(table, answers, kinds, prediction_kind, limits or Limits(), info or ReferenceInfo())
+    return reference
+
+
+def build(
+    features: Table,
+    predictions: Table,
+    kinds: Mapping[str, Kind],
+    prediction_kind: Kind | None,
+    limits: Limits,
+    info: ReferenceInfo,
+) -> tuple[Reference, tuple[Decision, ...]]:
+    """Build a reference from two tables; also return what was decided for each column."""
+    predicted_kinds = dict.fromkeys(predictions.names, prediction_kind) if prediction_kind else kinds
+    return assemble(
+        summarise(features, "feature", kinds, limits),
+        summarise(predictions, "prediction", predicted_kinds, limits),
+        info,
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One table, worked out: a decision and counts for each column."""
+
+    decisions: tuple[Decision, ...]
+    counts: tuple[Any, ...]
+    sums: tuple[float, ...]
+    deviations: tuple[float, ...]
+    rows: int
+
+
+def summarise(table: Table, role: Role, kinds: Mapping[str, Kind], limits: Limits) -> Summary:
+    """Walk through a table twice: choose the bins of each column, then count its rows in them."""
+    profiles = profile(table)
+    return tally(table, choose(profiles, role, kinds, limits), profiles)
+
+
+def profile(table: Table) -> list[ColumnProfile]:
+    """First pass: gather the facts about each column."""
+    capacity = max(1_024, min(1_000_000, SKETCH_NUMBERS // max(1, len(table.names))))
+    profiles = [ColumnProfile(name, capacity) for name in table.names]
+    for chunk in table.chunks():
+        for facts, block in zip(profiles, chunk, strict=True):
+            facts.add(block)
+    return profiles
+
+
+def choose(
+    profiles: Iterable[ColumnProfile], role: Role, kinds: Mapping[str, Kind], limits: Limits
+) -> tuple[Decision, ...]:
+    """Between the passes: decide on each column."""
+    return tuple(decide(facts, role, kinds.get(facts.name), limits) for facts in profiles)
+
+
+def tally(table: Table, decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
+    """Second pass: count exactly."""
+    counts = [np.zeros(decision.column.size, dtype=np.int64) for decision in decisions]
+    for chunk in table.chunks():
+        for total, decision, block in zip(counts, decisions, chunk, strict=True):
+            total += count(decision.column, block)
+    numeric = [decision.column.numeric for decision in decisions]
+    return Summary(
+        decisions,
+        tuple(counts),
+        tuple(facts.sum if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
+        tuple(facts.deviation if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
+        max((facts.rows for facts in profiles), default=0),
+    )
+
+
+def assemble(features: Summary, predictions: Summary, info: ReferenceInfo) -> tuple[Reference, tuple[Decision, ...]]:
+    """Put the two halves of a reference together."""
+    decisions = features.decisions + predictions.decisions
+    reference = Reference(
+        Schema(tuple(decision.column for decision in decisions)),
+        np.concatenate((*features.counts, *predictions.counts)),
+        np.array(features.sums + predictions.sums),
+        np.array(features.deviations + predictions.deviations),
+        replace(info, rows=features.rows),
+    )
+    return reference, decisions
+
+
+def as_table(
+    data: Any,
+    names: Sequence[str] | None = None,
+    role: Role = "feature",
+    kinds: Mapping[str, Kind] | None = None,
+    kind: Kind | None = None,
+) -> MemoryTable:
+    """Make a table of a numpy array, a pandas or polars frame or series, or a list of rows or dictionaries.
+
+    Declared kinds are honoured: a number in a column declared categorical becomes its canonical text. Raises DataError.
+    """
+    found, columns = _columns(data)
+    if names is not None and found is not None and list(names) != found:
+        raise DataError(f"names are given as {', '.join(names)} but the data calls its columns {', '.join(found)}")
+    chosen = list(names) if names is not None else found
+    if chosen is None:
+        single = "prediction" if role == "prediction" else "x"
+        chosen = [single] if len(columns) == 1 else [f"{single}_{index}" for index in range(len(columns))]
+    if len(chosen) != len(columns):
+        raise DataError(f"{len(chosen)} names for {len(columns)} {role} columns")
+    if not columns or not len(columns[0]):
+        raise DataError(f"the {role}s have no rows" if columns else f"there is no {role} column")
+    chosen = [clean_text(str(name)) for name in chosen]
+    twice = next((name for name in chosen if chosen.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"two {role} columns are called {twice!r}")
+    declared = kinds or {}
+    blocks = tuple(
+        to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)
+    )
+    return MemoryTable(tuple(chosen), blocks)
+
+
+def _columns(data: Any) -> tuple[list[str] | None, list[Any]]:
+    """Names, where the data has them, and its columns."""
+    if isinstance(data, np.ndarray):
+        return _array_columns(data)
+    if isinstance(data, Mapping):
+        return [str(name) for name in data], [_sized(column) for column in data.values()]
+    if hasattr(data, "columns"):  # a frame, by position, as two of its columns may have one name
+        names = [str(name) for name in data.columns]
+        by_position = data.iloc if hasattr(data, "iloc") else data
+        return names, [by_position[:, position] for position in range(len(names))]
+    if hasattr(data, "toarray"):  # a sparse matrix
+        return _array_columns(np.asarray(data.toarray()))
+    if hasattr(data, "to_numpy"):  # a series
+        return None, [data]
+    rows = _sized(data)
+    first = rows[0] if len(rows) else None
+    if isinstance(first, Mapping):
+        known = list(dict.fromkeys(name for row in rows for name in row))
+        return [str(name) for name in known], [[row.get(name) for row in rows] for name in known]
+    if isinstance(first, (list, tuple, np.ndarray)):
+        wrong = next((index for index, row in enumerate(rows) if len(row) != len(first)), None)
+        if wrong is not None:
+            raise DataError(f"row {wrong} has {len(rows[wrong])} values, the rows before it have {len(first)}")
+        return None, [list(column) for column in zip(*rows, strict=True)]
+    return None, [rows]
+
+
+def _array_columns(array: np.ndarray[Any, np.dtype[Any]]) -> tuple[list[str] | None, list[Any]]:
+    if array.dtype.names:
+        return list(array.dtype.names), [array[name] for name in array.dtype.names]
+    if array.ndim == 1:
+        return None, [array]
+    if array.ndim != 2:
+        raise DataError(f"the data has {array.ndim} dimensions; a table has two")
+    return None, [array[:, index] for index in range(array.shape[1])]
+
+
+def _sized(data: Any) -> Any:
+    return data if hasattr(data, "__len__") and hasattr(data, "__getitem__") else list(data)
+
+
+def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
+    """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
+
+    Booleans, texts, dates and other objects become texts. None, NaN, NaT and pandas' NA are missing. Raises DataError
+    for a column declared numeric that is not.
+    """
+    values = _array(column)
+    numeric = values.dtype.kind in "iuf"
+    if values.dtype.kind in "bSUMm":
+        values = values.astype(object) if values.dtype.kind in "bU" else values.astype(str).astype(object)
+    if kind == "categorical":
+        items = values.tolist()
+        return [None if _absent(item) else canonical(item) for item in items]
+    if numeric:
+        return np.ascontiguousarray(values, dtype=np.float64)
+    items = values.tolist()
+    if all(_number_or_absent(item) for item in items):
+        return np.array([math.nan if _absent(item) else float(item) for item in items], dtype=np.float64)
+    if kind == "numeric":
+        row, item = next((row, item) for row, item in enumerate(items) if not _number_or_absent(item))
+        raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
+    return [None if _absent(item) else canonical(item) for item in items]
+
+
+def _array(column: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    if isinstance(column, np.ndarray):
+        return column
+    if hasattr(column, "to_numpy"):
+        try:
+            return np.asarray(column.to_numpy())
+        except (TypeError, ValueError):
+            return np.asarray(column.to_numpy(dtype=object))
+    out = np.empty(len(column), dtype=object)
+    out[:] = list(column)
+    return out
+
+
+def _absent(item: object) -> bool:
+    """None, NaN, NaT and pandas' NA, which alone does not answer whether it equals itself."""
+    if item is None or item == "NaT":
+        return True
+    if isinstance(item, float):
+        return math.isnan(item)
+    return type(item).__name__ in ("NAType", "NaTType")
+
+
+def _number_or_absent(item: object) -> bool:
+    return _absent(item) or (isinstance(item, (int, float, np.integer, np.floating)) and not isinstance(item, bool))

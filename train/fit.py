@@ -1,0 +1,111 @@
+"""Fit the example model of a task, and write it beside its reference."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import f1_score, r2_score
+from sklearn.model_selection import train_test_split
+
+from monitor.clock import Clock, SystemClock, iso
+from monitor.errors import TelltaleError
+from monitor.window.build import build_reference
+from monitor.window.columns import Floats
+from monitor.window.reference import Reference, ReferenceInfo, write_atomically
+from train.dataset import Dataset, Task
+
+MODEL_FILE = "model.pkl"
+REFERENCE_FILE = "histogram.prom"
+
+#: Share of the rows that the model never sees: they give the score, and the reference of the predictions.
+TEST_SHARE = 0.25
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, and what it was fitted and tried on.
+
+    `training`: shape (n, features). `predictions`: shape (m,), the answers for the test rows.
+    """
+
+    model: Any
+    data: Dataset
+    training: Floats
+    predictions: npt.NDArray[Any]
+    score_name: str
+    score: float
+
+    @property
+    def classifier(self) -> bool:
+        """Whether the predictions are labels."""
+        return hasattr(self.model, "classes_")
+
+
+def fit(task: Task, data: Dataset) -> Fitted:
+    """Split the rows (always in the same way), fit on one part, score on the other."""
+    if task == "regression":
+        model: Any = LinearRegression()
+        stratify = None
+    else:
+        # 1,000 steps: on iris the solver needs about 110, and warns at its default of 100.
+        model = LogisticRegression(max_iter=1_000)
+        stratify = data.target
+    training, test, training_target, test_target = train_test_split(
+        data.rows, data.target, test_size=TEST_SHARE, random_state=SEED, stratify=stratify
+    )
+    predictions = model.fit(training, training_target).predict(test)
+    if task == "regression":
+        name, score = "R2", r2_score(test_target, predictions)
+    else:
+        name, score = "weighted F1", f1_score(test_target, predictions, average="weighted")
+    return Fitted(model, data, training, predictions, name, float(score))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a model file and a reference depend on; a library that is not installed as such is left out."""
+    found = {"python": platform.python_version()}
+    for library in ("scikit-learn", "numpy", "telltale"):
+        try:
+            found[library.replace("-", "_")] = version(library)
+        except PackageNotFoundError:  # Telltale itself, when it runs from a checkout
+            continue
+    return found
+
+
+def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Reference:
+    """Write `histogram.prom`, then `model.pkl`, and return the reference.
+
+    Each file appears whole or not at all. The reference names the SHA-256 of its model, so that a crash between the
+    two leaves a pair that the server refuses, never one that it mixes. The model comes last: where there was none,
+    a crash leaves none, and `make run` trains again.
+
+    Raises TelltaleError where the folder cannot be written to.
+    """
+    model = pickle.dumps(fitted.model, protocol=5)
+    reference = build_reference(
+        fitted.training,
+        fitted.predictions,
+        names=fitted.data.names,
+        prediction_kind="categorical" if fitted.classifier else "numeric",
+        info=ReferenceInfo(
+            model_sha256=hashlib.sha256(model).hexdigest(),
+            created=iso(int((clock or SystemClock()).time())),
+            source=f"the {fitted.data.title} data: features of the training rows, predictions on the test rows",
+            versions=library_versions(),
+        ),
+    )
+    try:
+        reference.save(folder / REFERENCE_FILE)
+        write_atomically(folder / MODEL_FILE, model)
+    except OSError as error:
+        raise TelltaleError(f"{folder}: cannot write the model here: {error.strerror or error}") from error
+    return reference

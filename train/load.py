@@ -1,0 +1,269 @@
+"""`python -m train.load`: send rows of the example data to a running server.
+
+Without options it sends the load of the tutorial: sixty single rows at about ten a second, in which every feature but
+the first stands still. With `--rate`, `--count`, `--shift` or `--batch` it sends rows drawn with replacement from the
+whole data set: nothing drifts then but what `--shift` moves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import requests
+from tqdm import tqdm
+
+from monitor.clock import Clock, SystemClock
+from monitor.errors import DataError, TelltaleError
+from train.dataset import Dataset, load_dataset
+
+URL = "http://127.0.0.1:5000/"
+TIMEOUT = 10.0
+
+#: The tutorial's rows: the first feature is drawn from a normal distribution (mean, deviation), the others stand still.
+TUTORIAL_DIABETES = ([0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1], 0.0, 0.05)
+TUTORIAL_IRIS = ([6.1, 2.8, 4.7, 1.2], 6.0, 2.0)
+
+Row = list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send: `rate` rows a second (0: as fast as they are answered), `batch` rows a request."""
+
+    rate: float = 10.0
+    count: int = 60
+    batch: int = 1
+
+
+@dataclass
+class Outcome:
+    """What came back."""
+
+    sent: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    sample: list[tuple[Row, object]] = field(default_factory=list)
+    first_failure: str = ""
+
+    @property
+    def per_second(self) -> float:
+        """Rows a second."""
+        return self.sent / self.seconds if self.seconds else 0.0
+
+
+def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Row]:
+    """Rows of the tutorial, without end."""
+    base, mean, deviation = TUTORIAL_IRIS if classification else TUTORIAL_DIABETES
+    dice = random.Random(seed)
+    while True:
+        yield [dice.gauss(mean, deviation), *base[1:]]
+
+
+def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None) -> Iterator[Row]:
+    """Rows drawn with replacement from the data set, each named feature moved by so many standard deviations."""
+    dice = np.random.default_rng(seed)
+    moved = data.rows + data.deviations * np.array([shifts.get(name, 0.0) for name in data.names])
+    while True:
+        yield from moved[dice.integers(len(moved), size=1_000)].tolist()
+
+
+def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Read FEATURE=SIGMAS.
+
+    >>> read_shifts(["bmi=1.5"], ["age", "bmi"])
+    {'bmi': 1.5}
+
+    Raises DataError that lists the known features.
+    """
+    shifts: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        try:
+            sigmas = float(number)
+        except ValueError:
+            sigmas = math.nan
+        if not equals or not math.isfinite(sigmas):
+            raise DataError(f"--shift {text}: expected FEATURE=SIGMAS, such as {names[0]}=1")
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise DataError(f"--shift {text}: there is no feature {name!r}{hint}; the features are {', '.join(names)}")
+        shifts[name] = sigmas
+    return shifts
+
+
+def send(rows: Iterator[Row], load: Load, url: str, outcome: Outcome, clock: Clock, progress: Any) -> None:
+    """Send `load.count` rows, evenly paced; fills `outcome`.
+
+    Raises TelltaleError where no server answers, or where it refuses the very first request.
+    """
+    never = threading.Event()
+    start = clock.monotonic()
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment has no business between a person and their own machine
+        session.headers["Content-Type"] = "application/json"
+        while outcome.sent < load.count:
+            if load.rate:
+                due = start + outcome.sent / load.rate
+                if (wait := due - clock.monotonic()) > 0:
+                    clock.wait(never, wait)
+            batch = [next(rows) for _ in range(min(load.batch, load.count - outcome.sent))]
+            _post(session, url, batch, single=load.batch == 1, outcome=outcome)
+            outcome.seconds = clock.monotonic() - start
+            progress.update(len(batch))
+
+
+def _post(session: requests.Session, url: str, batch: list[Row], *, single: bool, outcome: Outcome) -> None:
+    body = json.dumps(batch[0] if single else batch)
+    try:
+        answer = session.post(url, data=body, timeout=TIMEOUT)
+    except requests.exceptions.InvalidURL as error:
+        raise TelltaleError(f"{url} is not a URL: {error}") from error
+    except requests.RequestException as error:
+        if outcome.sent:
+            raise TelltaleError(f"{url} stopped answering after {outcome.sent} rows: {_why(error)}") from error
+        raise TelltaleError(f"no server answers at {url}: {_why(error)}; `make run` starts one") from error
+    first = not outcome.sent
+    outcome.sent += len(batch)
+    if answer.status_code != 200:
+        outcome.failed += len(batch)
+        outcome.first_failure = outcome.first_failure or f"HTTP {answer.status_code}: {_message(answer)}"
+        if first and 400 <= answer.status_code < 500:
+            hint = "does it serve the other example model? (-c sends iris rows)"
+            raise TelltaleError(f"the server at {url} refuses the rows: {outcome.first_failure}; {hint}")
+        return
+    if len(outcome.sample) < 3:
+        try:
+            content = answer.json()
+            result = content["result"] if single else content["results"][0]
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise TelltaleError(f"{url} answers, but not as Telltale does: {answer.text[:80]!r}") from None
+        outcome.sample.append((batch[0], result))
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        error = answer.json()["error"]
+        where = f" ({error['where']})" if error.get("where") else ""
+        return f"{error['message']}{where}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return " ".join(answer.text.split())[:120] or answer.reason
+
+
+def _why(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT:.0f} seconds"
+    text = str(error)
+    if "refused" in text:
+        return "connection refused"
+    return "name not known" if "resolve" in text or "Name or service" in text else type(error).__name__
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m train.load",
+        description="Send rows of the example data to a running server: by default the tutorial's load, 60 rows at 10 "
+        "a second with all but the first feature standing still. With --rate, --count, --shift or --batch: rows "
+        "resampled from the whole data set, so that nothing drifts but what --shift moves.",
+    )
+    top.add_argument("-c", "--classification", action="store_true", help="iris rows, for the classifier")
+    top.add_argument("--url", default=URL, help="where the server is (default: %(default)s)")
+    top.add_argument(
+        "--rate",
+        type=_not_negative,
+        metavar="N",
+        help="rows a second; 0: as fast as they are answered (default: 10, resampled: 100)",
+    )
+    top.add_argument("--count", type=_positive, metavar="N", help="rows in all (default: 60, resampled: 1000)")
+    top.add_argument("--batch", type=_positive, metavar="N", help="rows in a request (default: 1)")
+    top.add_argument(
+        "--shift",
+        action="append",
+        default=[],
+        metavar="FEATURE=SIGMAS",
+        help="move a feature by so many of its standard deviations; may be repeated",
+    )
+    top.add_argument("--seed", type=int, metavar="N", help="send the same rows each time")
+    return top
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a rate: 0 or more rows a second")
+    return number
+
+
+def plan(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
+    """Turn options into rows, a load, and a line that says what will be sent. Raises DataError."""
+    resampled = options.rate is not None or options.count or options.batch or options.shift
+    data = load_dataset("classification" if options.classification else "regression")
+    if not resampled:
+        text = f"60 {data.title} rows, about 10 a second: {data.names[0]} varies, the other features stand still"
+        return tutorial_rows(options.classification, options.seed), Load(), text
+    shifts = read_shifts(options.shift, data.names)
+    load = Load(100.0 if options.rate is None else options.rate, options.count or 1_000, options.batch or 1)
+    moved = ", ".join(f"{name} moved by {sigmas:+g} standard deviations" for name, sigmas in shifts.items())
+    pace = f"{load.rate:g} a second" if load.rate else "as fast as they are answered"
+    text = f"{load.count} rows resampled from the {data.title} data, {pace}: {moved or 'nothing moved'}"
+    return resampled_rows(data, shifts, options.seed), load, text
+
+
+def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
+    """Run the command; return its exit code: 0, 1 (a row failed or no server), 2 (wrong options), 130 (Ctrl-C)."""
+    options = parser().parse_args(arguments)
+    outcome = Outcome()
+    url = options.url if "://" in options.url else f"http://{options.url}"
+    code = 0
+    try:
+        rows, load, text = plan(options)
+        print(f"Sending to {url}\n  {text}", flush=True)
+        seldom = 0.1 if sys.stderr.isatty() else 5.0  # in a log file each step would be a line's worth of text
+        with tqdm(total=load.count, unit=" rows", mininterval=seldom, dynamic_ncols=True) as progress:
+            try:
+                send(rows, load, url, outcome, clock or SystemClock(), progress)
+            finally:
+                progress.leave = bool(outcome.sent)
+    except TelltaleError as error:
+        print(f"train.load: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    if outcome.sent:
+        report(outcome)
+    return code or int(bool(outcome.failed))
+
+
+def report(outcome: Outcome) -> None:
+    """Print a sample of the answers and a summary."""
+    for row, answer in outcome.sample:
+        shown = ", ".join(f"{value:.3g}" for value in row)
+        print(f"  [{shown}] -> {answer}")
+    if len(outcome.sample) < outcome.sent - outcome.failed:
+        print("  ...")
+    print(f"Sent {outcome.sent} rows in {outcome.seconds:.1f} s ({outcome.per_second:.1f} a second), ", end="")
+    print(f"{outcome.failed} failed." if outcome.failed else "none failed.")
+    if outcome.first_failure:
+        print(f"First failure: {outcome.first_failure}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
