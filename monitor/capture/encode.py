@@ -88,7 +88,7 @@ class Encoder:
             value = values[position]
             code = self._known[position].get(value) if type(value) is str else None
             values[position] = self.category(position, value) if code is None else code
-        return values if self.all_numeric else [v if type(v) is float else number(v) for v in values]
+        return [value if type(value) is float else number(value) for value in values]
 
     def column(self, position: int, values: Sequence[object] | np.ndarray[Any, Any]) -> Floats:
         """Encode the values of one column, shape (n,)."""

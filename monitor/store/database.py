@@ -1,7 +1,7 @@
 """The database: opened once for writing, by the process that holds the folder's lock.
 
-One connection writes and checkpoints, on one thread. Two at once can corrupt a WAL database in SQLite before 3.51.3, and
-one suffices. Readers have connections of their own, read-only. No code of this process may `open()` the file itself:
+One connection writes and checkpoints, on one thread: two at once can corrupt a WAL database in SQLite before 3.51.3.
+Readers have connections of their own, read-only. No code of this process may `open()` the file itself, since
 closing it again would drop SQLite's locks.
 """
 

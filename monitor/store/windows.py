@@ -13,24 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.window.columns import Counts, Floats, Schema
+from monitor.window.batch import Batch, empty_batch
+from monitor.window.columns import Schema
 from monitor.window.reference import Reference
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a fold found for one window, or a reader summed over several.
-
-    `counts`: shape (schema.size,); `sums`: shape (columns,), zero for categorical columns; `n`: predictions.
-    """
-
-    n: int
-    counts: Counts
-    sums: Floats
-
-    def plus(self, other: Batch) -> Batch:
-        """Both together."""
-        return Batch(self.n + other.n, self.counts + other.counts, self.sums + other.sums)
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,8 @@ def register_model(connection: sqlite3.Connection, version: str, reference: Refe
     ).fetchone()
     if found is None:
         cursor = connection.execute(
-            "INSERT INTO models (version, model_sha256, reference_sha256, reference, first_served) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO models (version, model_sha256, reference_sha256, reference, first_served) "
+            "VALUES (?, ?, ?, ?, ?)",
             (version, reference.info.model_sha256, identity, reference.to_text(), now),
         )
         model_id = cursor.lastrowid
@@ -155,11 +141,6 @@ class Windows:
             yield self.model.column_ids[position], text, float(batch.sums[position]) if column.numeric else None
 
 
-def empty_batch(schema: Schema) -> Batch:
-    """Nothing at all."""
-    return Batch(0, schema.zeros(), np.zeros(len(schema.columns)))
-
-
 def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
     """Running totals since the model version was first served."""
     totals = empty_batch(model.schema)
@@ -208,10 +189,11 @@ def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], in
 
 
 def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
-    """Note that predictions are missing from the record."""
-    connection.execute(
-        'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', (kind, start, end, lost, detail)
-    )
+    """Note that predictions are missing from the record; the same note twice is one."""
+    row = (kind, start, end, lost, detail)
+    found = connection.execute('SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?, ?, ?, ?, ?)', row)
+    if found.fetchone() is None:
+        connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
 
 
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:

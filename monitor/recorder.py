@@ -1,0 +1,258 @@
+"""The recording half of the data path: a prediction into the journal, the journal into windows.
+
+`Recorder.record` is called by whoever serves predictions, on any thread. `Recorder.fold` is called on the writer's
+thread, and moves what the journal has into the store in one transaction: windows, totals, and how far it came.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.journal import Drops, Journal
+from monitor.capture.recover import Scan, leftovers, next_number, scan_all
+from monitor.clock import Clock, iso
+from monitor.config import Config
+from monitor.store import windows as store
+from monitor.window.batch import Batch, fold, unseen
+from monitor.window.binning import Binner
+from monitor.window.columns import Floats, Schema
+
+log = logging.getLogger(__name__)
+
+APPLIED = "applied_seq"
+
+#: Records that one transaction folds at most: a second of the busiest server, and a fraction of a second's work.
+FOLD_ROWS = 1 << 18
+
+Transaction = Callable[[Callable[[sqlite3.Connection], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What has been folded since the model version was first served; published whole after each commit."""
+
+    batch: Batch
+    applied: int
+    folded_at: float
+
+
+class _Target:
+    """All that is needed to fold records of one schema."""
+
+    def __init__(self, model: store.StoredModel, seconds: int, names: UnseenNames, totals: Batch) -> None:
+        self.model = model
+        self.binner = Binner(model.schema)
+        self.windows = store.Windows(model, seconds)
+        self.names = names
+        self.totals = totals
+
+
+class Recorder:
+    """Records the predictions of one model. `connection` is the store's writing one, used here only while opening."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, model: store.StoredModel, folder: Path, config: Config, clock: Clock
+    ) -> None:
+        self._clock, self._folder, self._seconds = clock, folder, round(config.window.base)
+        self._applied = int(store.read_meta(connection, APPLIED, "0"))
+        folder.mkdir(parents=True, exist_ok=True)
+        self._leftovers = leftovers(folder)
+        self._damaged: list[Scan] = []
+        self._target = self._target_of(connection, model)
+        schema = model.schema
+        self.encoder = Encoder(schema, self._target.names)
+        self.journal = Journal(
+            folder,
+            bytes.fromhex(schema.fingerprint),
+            len(schema.columns),
+            start=next_number(folder, self._applied),
+            segment_bytes=config.data.segment,
+            sync_always=config.data.sync == 0,
+            clock=clock,
+        )
+        self._run = f"{int(clock.time()):x}"
+        self.totals = Totals(self._target.totals, self._applied, clock.time())
+
+    def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
+        names = UnseenNames(self._folder / f"unseen-{model.schema.fingerprint[:16]}.jsonl", model.schema)
+        return _Target(model, self._seconds, names, store.load_totals(connection, model))
+
+    @property
+    def schema(self) -> Schema:
+        """Columns of the model that is recorded."""
+        return self._target.model.schema
+
+    @property
+    def model(self) -> store.StoredModel:
+        """The model that is recorded."""
+        return self._target.model
+
+    def record(self, features: Sequence[object], predictions: Sequence[object], time_ns: int | None = None) -> str:
+        """Record one prediction, now or at `time_ns`, and return its id. Never raises for what a value is.
+
+        The record survives the death of the process as soon as this returns. Where there is no room for it, it is
+        counted as dropped, and the id is returned all the same.
+        """
+        if self.encoder.all_numeric:
+            try:
+                return f"{self._run}-{self.journal.append((*features, *predictions), time_ns)}"
+            except (TypeError, ValueError, ArithmeticError, struct.error):
+                pass  # a value that is no plain number: encoded one by one below
+        return f"{self._run}-{self.journal.append(self.encoder.row(features, predictions), time_ns)}"
+
+    def record_many(
+        self,
+        features: Sequence[Sequence[object]] | npt.NDArray[Any],
+        predictions: Sequence[Sequence[object]] | npt.NDArray[Any],
+        times_ns: npt.NDArray[np.int64] | None = None,
+    ) -> list[str]:
+        """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
+        columns = [*features, *predictions]
+        values = np.empty((len(columns[0]), len(columns)))
+        for position, column in enumerate(columns):
+            values[:, position] = self.encoder.column(position, column)
+        return self.record_encoded(values, times_ns)
+
+    def record_encoded(self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None) -> list[str]:
+        """Record a batch that is encoded already, shape (n, columns)."""
+        if not len(values):
+            return []
+        first = self.journal.append_many(values, times_ns)
+        return [f"{self._run}-{first + i}" for i in range(len(values))]
+
+    # From here on: the writer's thread.
+
+    def fold(self, transaction: Transaction) -> int:
+        """Move what the journal has into the store; how many predictions that were. Raises what the store raises."""
+        moved = self._recover(transaction) if self._leftovers else 0
+        self.journal.maintain()
+        while True:
+            records = self.journal.read(FOLD_ROWS)
+            drops = self.journal.drops()
+            applied = self.journal.read_upto
+            if not len(records) and not drops and applied <= self._applied:
+                break
+            self._commit(transaction, self._target, records, applied, drops)
+            self.journal.noted(drops)
+            moved += len(records)
+            if len(records) < FOLD_ROWS // 4:
+                break
+        self.journal.forget(self._applied)
+        return moved
+
+    def _commit(
+        self,
+        transaction: Transaction,
+        target: _Target,
+        records: npt.NDArray[Any],
+        applied: int,
+        drops: Sequence[Drops] = (),
+    ) -> None:
+        """Windows, totals, unseen values, gaps and `applied_seq`: all of it or nothing."""
+        batches = fold(target.binner, records["values"], records["time"], self._seconds)
+        totals = target.totals
+        for batch in batches.values():
+            totals = totals.plus(batch)
+        names = unseen(records["values"], target.model.schema, target.names.names)
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if batches:
+                target.windows.add(connection, batches, totals)
+            if names:
+                seen = {(target.model.column_ids[position], name): rows for (position, name), rows in names.items()}
+                store.add_unseen(connection, seen, iso(self._clock.time()))
+            for run in drops:
+                began, ended = iso(run.began / 1e9), iso(run.ended / 1e9)
+                store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
+            store.write_meta(connection, APPLIED, str(applied))
+
+        try:
+            transaction(apply)
+        except BaseException:
+            target.windows.forget()
+            self.journal.rewind(self._applied)
+            raise
+        target.totals = totals
+        self._applied = applied
+        if target is self._target:
+            self.totals = Totals(totals, applied, self._clock.time())
+
+    def _recover(self, transaction: Transaction) -> int:
+        """Fold what an earlier process left, with the schema it was recorded under."""
+        moved = 0
+        for found in scan_all(self._folder, self._applied):
+            if found.path not in self._leftovers:
+                continue
+            target = self._target_for(found, transaction)
+            if target is not None and len(found.records):
+                self._commit(transaction, target, found.records, int(found.records["seq"][-1]))
+                moved += len(found.records)
+            if found.damage is not None or target is None:
+                self._note_damage(found, transaction)
+            else:
+                found.path.unlink(missing_ok=True)
+            self._leftovers.remove(found.path)
+        if moved:
+            log.info("recovered %d predictions that an earlier run had recorded and not folded yet", moved)
+        return moved
+
+    def _target_for(self, found: Scan, transaction: Transaction) -> _Target | None:
+        """Where the records of a leftover segment belong; None where no model has its schema."""
+        if found.head is None:
+            return None
+        fingerprint = found.head.fingerprint.hex()
+        if fingerprint == self.schema.fingerprint:
+            return self._target
+        targets: list[_Target] = []
+
+        def look(connection: sqlite3.Connection) -> None:
+            model = store.model_of_schema(connection, fingerprint)
+            if model is not None:
+                targets.append(self._target_of(connection, model))
+
+        transaction(look)
+        return targets[0] if targets else None
+
+    def _note_damage(self, found: Scan, transaction: Transaction) -> None:
+        """Write the loss into `gaps`, and keep the file under another name for whoever wants to look."""
+        damage = found.damage
+        lost: int | None
+        if damage is None:
+            lost, detail = (
+                len(found.records),
+                f"{found.path.name} was recorded for a model that the store does not know",
+            )
+            times = found.records["time"] if lost else np.array([0])
+            began, ended = int(times.min()), int(times.max())
+        else:
+            lost, detail, began, ended = damage.lost, damage.detail, damage.began, damage.ended
+        log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else lost)
+        if lost != 0:
+            transaction(
+                lambda connection: store.add_gap(
+                    connection, "damaged", iso(began / 1e9), iso(ended / 1e9), lost, detail
+                )
+            )
+        found.path.replace(found.path.with_suffix(".damaged"))
+
+    def seal(self, connection: sqlite3.Connection, before: float) -> None:
+        """Close the windows that ended by `before`."""
+        self._target.windows.seal(connection, before)
+
+    def sync(self) -> None:
+        """Bring the journal to the disk. Raises OSError."""
+        self.journal.sync()
+
+    def close(self) -> None:
+        """Let go of the journal; call after the last fold."""
+        self.journal.close(self._applied)
