@@ -101,6 +101,10 @@ class DivergenceNull:
     without any drift. Bins that are empty on both sides have no noise but take part in B. So freedom is the larger of
     K - 1 and (bins seen) - 1 + B / (scale h): without that, 50 rows of a column with one common and 49 rare
     categories would be a drift in every window.
+
+    Categories are those that the reference happened to hold, so `__other__` is empty there by construction, and a test
+    window must be allowed the share of categories that the reference missed: `unseen` (`table.overlooked`) goes into B
+    as well.
     """
 
     freedom: Floats
@@ -108,15 +112,23 @@ class DivergenceNull:
 
     @classmethod
     def of(
-        cls, terms: Callable[[Floats, Floats], Floats], scale: float, reference: Floats, test: Floats, real: Mask
+        cls,
+        terms: Callable[[Floats, Floats], Floats],
+        scale: float,
+        reference: Floats,
+        test: Floats,
+        real: Mask,
+        unseen: Floats,
+        outside: Mask,
     ) -> DivergenceNull:
-        """Work it out from the pooled counts, for a divergence that is the sum of `terms`."""
+        """Work it out from the counts, for a divergence that is the sum of `terms`."""
         n = np.maximum(test.sum(axis=-1), 1.0)
         m = np.maximum(reference.sum(axis=-1), 1.0)
         pool = reference + test
-        common = pool / (n + m)[..., None]
+        share = unseen[..., None]
+        common = np.where(share > 0, reference / m[..., None], pool / (n + m)[..., None])
         expected_p = smoothed(common * m[..., None], real)
-        expected_q = smoothed(common * n[..., None], real)
+        expected_q = smoothed((common * (1 - share) + outside * share) * n[..., None], real)
         unit = scale * (1.0 / n + 1.0 / m)
         bias = np.maximum(terms(expected_p, expected_q).sum(axis=-1), 0.0)
         seen = (pool > 0).sum(axis=-1)

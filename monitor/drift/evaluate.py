@@ -63,8 +63,8 @@ class _Test:
 
     @property
     def open(self) -> Floats:
-        """The p-values that alpha is shared out over: those of columns without a state yet."""
-        chosen = [i for i, state in enumerate(self.states) if state is None]
+        """The p-values that alpha is shared out over: of columns without a state yet that can be tested at all."""
+        chosen = [i for i, state in enumerate(self.states) if state is None and self.measured.testable[i]]
         out: Floats = self.measured.p_value[chosen]
         return out
 
@@ -234,5 +234,5 @@ class _Describer:
         moved, named = self._seen[row]
         if test.measured.shares is not None:
             was, now = (float(share[position]) for share in test.measured.shares)
-            moved = share_direction(test.statistic, was, now)
+            return share_direction(test.statistic, was, now), (Shift(f"__{test.statistic}__", was, now),)
         return moved, named

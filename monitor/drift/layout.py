@@ -25,7 +25,7 @@ class Pair:
     `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins,
     that is neither missing nor nonfinite. `outside`: which hold what the reference has no bin for: `__other__`, or
     underflow and overflow. `middles`: the position that stands for a numeric value bin. `deviations`: (R,), reference
-    standard deviation, 0 where unknown.
+    standard deviation, 0 where unknown. `known`: which hold a known category; none of a numeric column.
     """
 
     reference: Floats
@@ -35,6 +35,7 @@ class Pair:
     outside: Mask
     middles: Floats
     deviations: Floats
+    known: Mask
 
 
 class Layout:
@@ -98,6 +99,7 @@ class Layout:
             outside=(last | (numeric & (place == 0))) & (~numeric | (self.value_bins[rows, None] > 1)),
             middles=self.middles[rows, :width],
             deviations=np.maximum(scale, 0.0),
+            known=values & ~numeric & ~last,
         )
 
 

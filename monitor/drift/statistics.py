@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.drift import cumulative, divergence, table
-from monitor.drift.layout import Pair
+from monitor.drift.layout import Mask, Pair
 from monitor.window.columns import Floats, Kind
 
 
@@ -24,7 +24,9 @@ class Measured:
 
     `n`, `m`: sample sizes that count for it. `critical`: the value not to be exceeded at a given alpha, such that
     `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `floor_unit`: what a floor is multiplied with to
-    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them.
+    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them. `testable`: False
+    where both sides together fill only one bin, so that the test could not come out significant whatever the split; it
+    then takes no part of alpha.
     """
 
     value: Floats
@@ -32,6 +34,7 @@ class Measured:
     n: Floats
     m: Floats
     critical: Callable[[float], Floats]
+    testable: Mask
     floor_unit: Floats | float = 1.0
     shares: tuple[Floats, Floats] | None = None
 
@@ -54,6 +57,11 @@ def _values(pair: Pair) -> tuple[Floats, Floats]:
     return np.where(pair.values, pair.reference, 0.0), np.where(pair.values, pair.test, 0.0)
 
 
+def _testable(reference: Floats, test: Floats) -> Mask:
+    out: Mask = ((reference + test) > 0).sum(axis=-1) > 1
+    return out
+
+
 def _scale(pair: Pair) -> Floats:
     """The reference standard deviation, or the span of the edges where that is zero or unknown."""
     span = pair.middles.max(axis=-1, initial=0.0) - pair.middles.min(axis=-1, initial=math.inf, where=pair.values)
@@ -71,6 +79,7 @@ def measure_ks(pair: Pair) -> Measured:
         n,
         m,
         lambda alpha: cumulative.ks_critical(most_n, most_m, alpha),
+        _testable(reference, test),
     )
 
 
@@ -83,7 +92,8 @@ def measure_wasserstein(pair: Pair) -> Measured:
     scale = _scale(pair)
     value = cumulative.wasserstein(reference, test, middles, scale)
     null = cumulative.WassersteinNull(reference, test, middles, scale)
-    return Measured(value, null.p_value(value), test.sum(axis=-1), reference.sum(axis=-1), null.critical)
+    n, m = test.sum(axis=-1), reference.sum(axis=-1)
+    return Measured(value, null.p_value(value), n, m, null.critical, _testable(reference, test))
 
 
 def _measure_divergence(
@@ -94,7 +104,8 @@ def _measure_divergence(
     to_nats: Callable[[Floats], Floats],
     from_nats: Callable[[Floats], Floats],
 ) -> Measured:
-    null = divergence.DivergenceNull.of(terms, scale, pair.reference, pair.test, pair.real)
+    unseen = table.overlooked(pair.reference, pair.known) / np.maximum(pair.reference.sum(axis=-1), 1.0)
+    null = divergence.DivergenceNull.of(terms, scale, pair.reference, pair.test, pair.real, unseen, pair.outside)
     found = value(pair.reference, pair.test, pair.real)
     return Measured(
         found,
@@ -102,6 +113,7 @@ def _measure_divergence(
         pair.test.sum(axis=-1),
         pair.reference.sum(axis=-1),
         lambda alpha: from_nats(null.critical(alpha)),
+        _testable(pair.reference, pair.test),
     )
 
 
@@ -133,30 +145,32 @@ def measure_js(pair: Pair) -> Measured:
 
 def measure_chi2(pair: Pair) -> Measured:
     """`table.chi2` over all bins. Its floor is on X^2 * h, so that it does not grow with n."""
-    null = table.Chi2Null.of(pair.reference, pair.test)
+    null = table.Chi2Null.of(pair.reference, pair.test, table.overlooked(pair.reference, pair.known))
     value = table.chi2(pair.reference, pair.test)
     n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
     h = 1 / np.maximum(n, 1.0) + 1 / np.maximum(m, 1.0)
-    return Measured(value, null.p_value(value), n, m, null.critical, floor_unit=1 / h)
+    testable = _testable(pair.reference, pair.test)
+    return Measured(value, null.p_value(value), n, m, null.critical, testable, floor_unit=1 / h)
 
 
-def _measure_share(pair: Pair, hits_reference: Floats, hits_test: Floats) -> Measured:
+def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0) -> Measured:
+    hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
     n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
     gap = table.share_gap(hits_reference, hits_test, n, m)
     return Measured(
         gap,
-        table.share_p_value(hits_reference, hits_test, n, m),
+        table.share_p_value(hits_reference, hits_test, n, m, spare),
         n,
         m,
-        lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha),
+        lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha, spare),
+        (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m),
         shares=(hits_reference / np.maximum(m, 1.0), hits_test / np.maximum(n, 1.0)),
     )
 
 
 def measure_missing(pair: Pair) -> Measured:
     """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
-    empty = pair.real & ~pair.values
-    return _measure_share(pair, (pair.reference * empty).sum(axis=-1), (pair.test * empty).sum(axis=-1))
+    return _measure_share(pair, pair.real & ~pair.values)
 
 
 def measure_other(pair: Pair) -> Measured:
@@ -164,11 +178,12 @@ def measure_other(pair: Pair) -> Measured:
 
     An unseen category; a number below or above every edge.
     """
-    return _measure_share(pair, (pair.reference * pair.outside).sum(axis=-1), (pair.test * pair.outside).sum(axis=-1))
+    return _measure_share(pair, pair.outside, table.overlooked(pair.reference, pair.known))
 
 
 BOTH: tuple[Kind, ...] = ("numeric", "categorical")
 NUMERIC: tuple[Kind, ...] = ("numeric",)
+CATEGORICAL: tuple[Kind, ...] = ("categorical",)
 
 _LINES = (
     Statistic("ks", NUMERIC, 0.1, measure_ks, "a tenth of the rows lies elsewhere: a normal column moved by 1/4 sd"),
@@ -176,7 +191,7 @@ _LINES = (
     Statistic("psi", BOTH, 0.1, measure_psi, "the lower of the usual rules of thumb, 0.1 and 0.25"),
     Statistic("js", BOTH, 0.13, measure_js, "psi = 0.1 in its units: sqrt(0.1 / (8 ln 2)) = 0.134"),
     Statistic("wasserstein", NUMERIC, 0.25, measure_wasserstein, "a shift by 1/4 sd, the same as ks = 0.1"),
-    Statistic("chi2", BOTH, 0.1, measure_chi2, "on X^2 (1/n + 1/m), which for small shifts is psi"),
+    Statistic("chi2", CATEGORICAL, 0.1, measure_chi2, "on X^2 (1/n + 1/m), which for small shifts is psi"),
     Statistic("missing", BOTH, 0.03, measure_missing, "three rows in a hundred: an outage of one source among many"),
     Statistic("other", BOTH, 0.03, measure_other, "three rows in a hundred, as missing"),
 )

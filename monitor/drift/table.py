@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaincc, gammainccinv, gammaln
 
+from monitor.drift.layout import Mask
 from monitor.window.columns import Floats
 
 #: Cochran's rule: with every expected count at least this, X^2 follows the chi-square distribution well enough.
@@ -37,6 +38,26 @@ def chi2(reference: Floats, test: Floats) -> Floats:
     return out
 
 
+def overlooked(reference: Floats, known: Mask) -> Floats:
+    """How many reference rows may well be missing from `__other__` because categories were chosen from these rows.
+
+    Known categories are those that the reference happened to hold, or its most frequent ones; so other rows of the same
+    source fall into `__other__` more often than the reference's own. Leaving one row out at a time shows how much more:
+    rows that are alone in their category would be unseen (Good 1953), and so would, where a cap on categories was
+    reached, those of the rarest known category. To that count come four standard errors. Zero for a numeric column, and
+    where every category is well filled and none was left over.
+
+    >>> overlooked(np.array([90.0, 1.0, 0.0]), np.array([True, True, False])).tolist()
+    5.0
+    """
+    rarest = np.where(known & (reference > 0), reference, math.inf).min(axis=-1, initial=math.inf)
+    left_over = np.where(known, 0.0, reference).sum(axis=-1) > 0
+    unit = np.where(np.isfinite(rarest) & ((rarest == 1) | left_over), rarest, 0.0)
+    rows = (known & (reference == unit[..., None]) & (unit[..., None] > 0)).sum(axis=-1) * unit
+    out: Floats = np.minimum(rows + 4 * np.sqrt(unit * rows), reference.sum(axis=-1))
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Chi2Null:
     """Distribution of X^2 without drift: `stretch` times chi-square with `freedom` degrees of freedom.
@@ -44,13 +65,14 @@ class Chi2Null:
     With every expected count at least 5 this is the textbook's: stretch 1, freedom = bins seen - 1. With rarer
     categories X^2 moves in large steps (one unseen row in 200 against 5,000 is worth 25), so the exact mean and
     variance of X^2 given the margins (Haldane 1940) are matched by a stretched chi-square, where that is the wider one.
+    Rows that the reference overlooked add to the mean: `extra`.
     """
 
     freedom: Floats
     stretch: Floats
 
     @classmethod
-    def of(cls, reference: Floats, test: Floats) -> Chi2Null:
+    def of(cls, reference: Floats, test: Floats, extra: Floats) -> Chi2Null:
         """Work it out from the two rows of counts."""
         n, m = np.maximum(test.sum(axis=-1), 1.0), np.maximum(reference.sum(axis=-1), 1.0)
         pool = reference + test
@@ -65,7 +87,7 @@ class Chi2Null:
         mean = (bins - 1) * total / (total - 1)
         variance = 2 * total / (total - 3) * (v1 - w1) * (v2 - w2) + total**2 / (total - 1) * w1 * w2
         stretch = np.where(smallest < EXPECTED, np.maximum(variance / (2 * mean), 1.0), 1.0)
-        return cls(np.where(stretch > 1, mean / stretch, bins - 1), stretch)
+        return cls((np.where(stretch > 1, mean, bins - 1) + extra) / stretch, stretch)
 
     def p_value(self, value: Floats) -> Floats:
         """Probability of such an X^2 without drift."""
@@ -119,36 +141,48 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
     return out
 
 
-def share_p_value(hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats) -> Floats:
+def share_p_value(
+    hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats, spare: Floats | float = 0.0
+) -> Floats:
     """Probability of such a difference of two shares without drift: Fisher's exact test, smaller tail doubled.
+
+    A share that grew is tested against `spare` more hits in the reference (see `overlooked`).
 
     >>> p = share_p_value(np.array([0.0, 0.0]), np.array([1.0, 20.0]), np.array([200.0, 200.0]), np.array([5e3, 5e3]))
     >>> [f"{x:.1g}" for x in p]
     ['0.08', '4e-29']
     """
-    hits = hits_reference + hits_test
     grew = hits_test * m >= hits_reference * n
-    more = hypergeometric_tail(
-        np.where(grew, hits_test, hits_reference), hits, np.where(grew, n, m), np.where(grew, m, n)
+    before = np.where(grew, np.minimum(hits_reference + spare, m), hits_reference)
+    tail = hypergeometric_tail(
+        np.where(grew, hits_test, before), before + hits_test, np.where(grew, n, m), np.where(grew, m, n)
     )
-    out: Floats = np.minimum(2 * more, 1.0)
+    spared = grew & (hits_test * m <= before * n)
+    out: Floats = np.where(spared, 1.0, np.minimum(2 * tail, 1.0))
     return out
 
 
-def share_critical(hits_reference: Floats, grew: npt.ArrayLike, n: Floats, m: Floats, alpha: float) -> Floats:
+def share_critical(
+    hits_reference: Floats, grew: npt.ArrayLike, n: Floats, m: Floats, alpha: float, spare: Floats | float = 0.0
+) -> Floats:
     """Largest difference of shares, without its sign, that is NOT significant at `alpha` given the reference.
 
     For a share that grew, or fell (`grew` False). Found by bisection on the whole number of hits in the test window,
     so that `abs(difference) > critical` and `p_value <= alpha` always say the same. Where no number of hits would be
     significant it is the largest difference there can be.
+
+    >>> c = share_critical(np.array([0.0]), True, np.array([200.0]), np.array([5e3]), 0.001)
+    >>> float(c[0])  # Two hits of 200 are not enough, three are.
+    0.01
     """
-    expected = hits_reference * n / np.maximum(m, 1.0)
     up = np.asarray(grew, dtype=np.bool_)
-    quiet = np.where(up, np.floor(expected), np.ceil(expected))  # Not significant, or nearly: next to no difference.
+    before = np.where(up, np.minimum(hits_reference + spare, m), hits_reference)
+    expected = before * n / np.maximum(m, 1.0)
+    quiet = np.where(up, np.floor(expected), np.ceil(expected))  # Next to no difference: not significant.
     loud = np.where(up, n + 1.0, -1.0)  # Beyond what can be.
-    for _ in range(max(1, math.ceil(math.log2(float(np.max(n, initial=1.0)) + 2)))):
+    for _ in range(math.ceil(math.log2(float(np.max(n, initial=1.0)) + 2)) + 1):
         middle = np.where(up, np.floor((quiet + loud) / 2), np.ceil((quiet + loud) / 2))
-        significant = share_p_value(hits_reference, np.clip(middle, 0.0, n), n, m) <= alpha
+        significant = share_p_value(hits_reference, np.clip(middle, 0.0, n), n, m, spare) <= alpha
         loud = np.where(significant, middle, loud)
         quiet = np.where(significant, quiet, middle)
     gap: Floats = np.abs(quiet / np.maximum(n, 1.0) - hits_reference / np.maximum(m, 1.0))
