@@ -43,6 +43,7 @@ class Writer:
         self._commits = 0
         self._checkpointed = 0.0
         self._stopped = False
+        self._last: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Start the thread."""
@@ -53,12 +54,15 @@ class Writer:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def stop(self) -> None:
-        """Finish what has been asked for, end the thread, checkpoint and close."""
+    def stop(self, last: Callable[[], None] = lambda: None) -> None:
+        """Finish what has been asked for, run `last`, end the thread, checkpoint and close."""
         self._stopped = True
+        self._last = last
         self._jobs.put(None)
         if self._thread.ident is not None:
             self._thread.join()
+        else:
+            self._safely(last)
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
@@ -70,8 +74,12 @@ class Writer:
 
         Whatever it raises rolls the transaction back and is raised here. Raises StoreError after CALL_TIMEOUT.
         """
+        return self.run(lambda: self.transaction(function))
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Run `function()` on the writer's thread, outside of a transaction; it makes its own by `transaction`."""
         if threading.current_thread() is self._thread or self._thread.ident is None:
-            return self.transaction(function)
+            return function()
         if self._stopped:
             raise StoreError("the store is closed")
         future: Future[T] = Future()
@@ -80,7 +88,7 @@ class Writer:
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                future.set_result(self.transaction(function))
+                future.set_result(function())
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller
                 future.set_exception(error)
 
@@ -92,7 +100,7 @@ class Writer:
             raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
 
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in one transaction, on this thread: only the writer's own code calls it directly."""
+        """Run in one transaction, for code that is on the writer's thread already."""
         connection = self._connection
         # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
@@ -117,6 +125,7 @@ class Writer:
                 due = time.monotonic() + self._interval
                 continue
             if job is None:
+                self._safely(self._last)
                 return
             job()
 

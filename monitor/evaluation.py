@@ -1,0 +1,161 @@
+"""The judging half of the data path: windows to verdicts, verdicts to alerts, alerts to notifications.
+
+`Evaluator.run` is called on the writer's thread inside one transaction: verdicts, alert states, their transitions and
+the notifications they cause are committed together, or none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from monitor.clock import Clock, from_iso
+from monitor.config import Config
+from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.layout import Layout
+from monitor.drift.result import DriftResult, Span
+from monitor.errors import ConfigError
+from monitor.rules.alert import Alert, Transition
+from monitor.rules.cover import cover
+from monitor.rules.engine import advance
+from monitor.rules.rule import Rule
+from monitor.store import alerts as alert_store
+from monitor.store import verdicts as verdict_store
+from monitor.store.windows import StoredModel, sum_range
+from monitor.window.batch import Batch
+
+log = logging.getLogger(__name__)
+
+AlertKey = tuple[str, str, str]
+
+DAY = 86400.0
+WEEK = 7 * DAY
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One rule's evaluation, with what it looked at: enough to draw it.
+
+    `test` and `reference` hold counts, shape (schema.size,), and sums; `reference_name` says which reference it was.
+    """
+
+    rule: Rule
+    window: Span
+    test: Batch
+    reference: Sample
+    reference_name: str
+    results: tuple[DriftResult, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All rules at one moment; published whole, never changed."""
+
+    at: float
+    judged: tuple[Judged, ...] = ()
+    alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
+
+    @property
+    def results(self) -> tuple[DriftResult, ...]:
+        """Results of all rules."""
+        return tuple(result for judged in self.judged for result in judged.results)
+
+
+#: What becomes of transitions: the notifier's part, in the same transaction.
+Announce = Callable[[sqlite3.Connection, Evaluation, Sequence[Transition], float], None]
+
+
+class Evaluator:
+    """Judges the windows of one model by the rules of a configuration."""
+
+    def __init__(self, model: StoredModel, config: Config, clock: Clock, announce: Announce) -> None:
+        self._model, self._config, self._clock = model, config, clock
+        self._announce = announce
+        self._layout = Layout(model.schema)
+        self._covers = cover(config.rules, model.schema)
+        reference = model.reference
+        self._training = Sample(reference.counts, reference.sums, reference.deviations)
+        self.latest = Evaluation(0.0)
+
+    def restore(self, connection: sqlite3.Connection) -> None:
+        """Take up the alerts where the last process left them."""
+        self.latest = Evaluation(0.0, (), alert_store.load_alerts(connection))
+
+    def run(self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None]) -> Evaluation:
+        """Evaluate now. The caller commits, and then publishes the answer through `publish`."""
+        now = self._clock.time()
+        end = self.window_end(now)
+        seal(connection, end if end < now else now + self._config.window.base)
+        judged = tuple(self._judge(connection, rule, end) for rule in self._config.rules)
+        results = tuple(result for one in judged for result in one.results)
+        every = self._config.drift.every
+        alerts, transitions = advance(self.latest.alerts, results, self._config.rules, now, every, self._model.version)
+        evaluation = Evaluation(now, judged, alerts)
+        verdict_store.save_results(connection, now, results)
+        alert_store.save_alerts(connection, alerts.values())
+        alert_store.append_events(connection, transitions)
+        self._announce(connection, evaluation, transitions, now)
+        return evaluation
+
+    def publish(self, evaluation: Evaluation) -> None:
+        """Make a committed evaluation the one that everybody sees."""
+        self.latest = evaluation
+
+    def window_end(self, now: float) -> float:
+        """End of the test windows of an evaluation at `now`.
+
+        Only closed windows are judged, so that a verdict can be worked out again from the store. Where evaluations
+        come more often than base windows end, the open one is closed early.
+        """
+        base = self._config.window.base
+        return now if self._config.drift.every < base else math.floor(now / base) * base
+
+    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged:
+        base = self._config.window.base
+        start = math.floor((end - rule.window) / base) * base
+        test = sum_range(connection, self._model, start, end)
+        while test.n < rule.min_samples and end - start < rule.max_age:
+            start = max(start - rule.window, end - rule.max_age)
+            test = sum_range(connection, self._model, start, end)
+        span = Span(start, end)
+        sample, name = self._reference(connection, rule, span)
+        question = Question(
+            rule.name, self._covers[rule.name], rule.statistic, rule.alpha, rule.floor, rule.min_samples
+        )
+        results = evaluate(
+            question, self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
+        )
+        return Judged(rule, span, test, sample, name, results)
+
+    def _reference(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
+        """What a rule compares with, and its name: the identity of the training reference, or a stretch of time."""
+        if rule.reference == "training":
+            return self._training, self._model.reference.identity[:12]
+        past = reference_span(rule.reference, span)
+        batch = sum_range(connection, self._model, past.start, past.end)
+        bounds = past.to_json()
+        return Sample(batch.counts, batch.sums, self._training.deviations), f"{bounds['start']}/{bounds['end']}"
+
+
+def reference_span(reference: str, window: Span) -> Span:
+    """Stretch of past production that a rule's `reference` names, for a test window. Raises ConfigError.
+
+    >>> reference_span("previous day", Span(86400.0, 88200.0))
+    Span(start=0.0, end=1800.0)
+    """
+    back = {"previous day": DAY, "previous week": WEEK}.get(reference)
+    if back is not None:
+        return Span(window.start - back, window.end - back)
+    first, slash, last = reference.partition("/")
+    try:
+        span = Span(from_iso(first), from_iso(last))
+    except ValueError:
+        span = Span(0.0, 0.0)
+    if not slash or span.end <= span.start:
+        raise ConfigError(
+            f'rule.reference: expected "training", "previous day", "previous week" or "FROM/TO", got {reference!r}'
+        )
+    return span

@@ -1,0 +1,99 @@
+"""`python -m server`: load the model, open the pipeline, serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor.config import Config
+from monitor.errors import TelltaleError
+from monitor.pipeline import Pipeline
+from monitor.window.reference import Reference
+from server.app import create_app
+from server.model import load_model
+from server.predict import Predictor, hot_first
+from server.serve import create_server, serve
+
+log = logging.getLogger("server")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m server", description="Serve a model's predictions and watch them.")
+    parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
+    parser.add_argument("--host", help="address to listen on; wins over the file")
+    parser.add_argument("--port", type=int, help="port to listen on, 0 for any free one; wins over the file")
+    parser.add_argument("--data", metavar="DIR", help="data folder; wins over the file")
+    parser.add_argument("--debug", action="store_true", help="log more")
+    return parser.parse_args(arguments)
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """Settings from the file, with the command line's on top. Raises ConfigError."""
+    config = Config.load(options.config)
+    server = dataclasses.replace(
+        config.server,
+        host=config.server.host if options.host is None else options.host,
+        port=config.server.port if options.port is None else options.port,
+    )
+    data = dataclasses.replace(config.data, path=config.data.path if options.data is None else options.data)
+    return dataclasses.replace(config, server=server, data=data)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Open everything, serve, and close it in reverse order. Raises TelltaleError where it cannot start."""
+    config = configure(options)
+    reference = Reference.load(config.model.reference)
+    model = load_model(config.model, reference)
+    pipeline = Pipeline(config, reference, model.version)
+    try:
+        predictor = Predictor(model, pipeline, config.server.max_body)
+        application = hot_first(predictor, create_app(pipeline).wsgi_app)
+        try:
+            server = create_server(application, config.server)
+        except OSError as error:
+            raise TelltaleError(
+                f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "
+                "stop what uses it, or choose another port with --port"
+            ) from error
+        pipeline.start()
+        say_hello(config, pipeline, server.effective_port)
+        serve(server)
+    finally:
+        pipeline.close()
+    log.info("stopped; everything recorded is in %s", Path(config.data.path) / "telltale.db")
+
+
+def say_hello(config: Config, pipeline: Pipeline, port: int) -> None:
+    """Tell the terminal what runs and what to open."""
+    schema = pipeline.reference.schema
+    host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
+    receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
+    log.info("model %s (%s): %d features", pipeline.version, config.model.path, len(schema.features))
+    log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
+    log.info("serving on http://%s:%d  (open it in a browser; Ctrl-C stops)", host, port)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the process's exit code."""
+    options = parse(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.debug else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    try:
+        run(options)
+    except TelltaleError as error:
+        print(f"python -m server: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The Flask side: everything but the hot route. Knows no statistics: it shows what the pipeline has published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from monitor.pipeline import Pipeline
+from server.payload import error_body
+from server.pages import pages
+
+
+def create_app(pipeline: Pipeline) -> Flask:
+    """Build the application around a pipeline."""
+    app = Flask(__name__)
+    app.config["PIPELINE"] = pipeline
+    app.json.ensure_ascii = True  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        body, headers = pipeline.metrics(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
+        return Response(body, headers=headers)
+
+    @app.get("/healthz")
+    def healthz() -> tuple[dict[str, Any], int]:
+        health = pipeline.health()
+        return health, 200 if health["status"] != "failing" else 503
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, Any], int]:
+        return {"status": "ready", "model_version": pipeline.version}, 200
+
+    @app.get("/api/status")
+    def status() -> dict[str, Any]:
+        return pipeline.status()
+
+    @app.get("/api/drift")
+    def drift() -> list[dict[str, Any]]:
+        return [result.to_json() for result in pipeline.latest.results]
+
+    @app.get("/api/alerts")
+    def alerts() -> list[dict[str, Any]]:
+        return pipeline.alerts()
+
+    app.register_blueprint(pages)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        code = (error.name or "error").lower().replace(" ", "_")
+        body = error_body(code, error.description or error.name, request.path)
+        return Response(body, status=error.code, content_type="application/json")
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        app.logger.exception("%s %s failed", request.method, request.path)
+        body = error_body("failed", f"{type(error).__name__} while answering; the log has more", request.path)
+        return Response(body, status=500, content_type="application/json")
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        """Headers that keep a page from being framed, sniffed, or made to run what it does not hold itself."""
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        )
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return app

@@ -1,0 +1,101 @@
+"""The model that is served: loaded once, checked against its reference, asked through one vectorised call."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import pickle
+import stat
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from monitor.config import ModelConfig
+from monitor.errors import ModelError
+from monitor.window.reference import Reference
+
+log = logging.getLogger(__name__)
+
+
+class Model:
+    """A fitted estimator. `version` names it in metrics, tables and messages."""
+
+    def __init__(self, estimator: Any, sha256: str, version: str) -> None:
+        self.estimator = estimator
+        self.sha256 = sha256
+        self.version = version or sha256[:12]
+
+    def predict(self, rows: Any) -> list[Any]:
+        """Predict rows, shape (n, features), in one call; a plain Python value for each. Raises what the model raises.
+
+        Raises ModelError for an answer that is not one value a row, or not a finite number.
+        """
+        answers = np.asarray(self.estimator.predict(rows if isinstance(rows, np.ndarray) else _array(rows)))
+        if answers.shape != (len(rows),):
+            raise ModelError(f"the model answered shape {answers.shape} for {len(rows)} rows")
+        values: list[Any] = answers.tolist()
+        if answers.dtype.kind == "f" and not np.isfinite(answers).all():
+            raise ModelError("the model answered a number that is not finite")
+        return values
+
+
+def load_model(config: ModelConfig, reference: Reference) -> Model:
+    """Load `[model] path` and hold it against its reference.
+
+    Raises ModelError in one line: no such file, writable by everybody, unreadable, another model's reference, another
+    number of features.
+    """
+    path = Path(config.path)
+    try:
+        mode = path.stat().st_mode
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; `python -m train` makes one") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if mode & stat.S_IWOTH:
+        raise ModelError(f"{path}: everybody may write to it, and a pickle can run code: chmod o-w {path}")
+    sha256 = hashlib.sha256(data).hexdigest()
+    expected = reference.info.model_sha256
+    if expected and expected != sha256:
+        raise ModelError(
+            f"{path}: its SHA-256 is {sha256[:12]}…, but {config.reference} was made for {expected[:12]}…; "
+            "train again, or put the matching pair here"
+        )
+    estimator = _unpickle(path, data)
+    wanted, given = getattr(estimator, "n_features_in_", None), len(reference.schema.features)
+    if wanted is not None and wanted != given:
+        raise ModelError(f"{path}: the model takes {wanted} features, but {config.reference} has {given}")
+    # Requests are checked before they come here; scikit-learn's own checks would double the time of a prediction.
+    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
+    return Model(estimator, sha256, config.version)
+
+
+def _unpickle(path: Path, data: bytes) -> Any:
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # The hash above ties the file to the reference that this installation trusts.
+            estimator = pickle.loads(data)  # noqa: S301
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{path}: the model needs the library {error.name!r}, which is not installed") from error
+    except Exception as error:
+        raise ModelError(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from error
+    for warning in caught:
+        log.warning("%s: %s", path, str(warning.message).partition("\n")[0])
+    if not callable(getattr(estimator, "predict", None)):
+        raise ModelError(f"{path}: holds a {type(estimator).__name__}, which has no predict()")
+    return estimator
+
+
+def _array(rows: Sequence[Sequence[Any]]) -> Any:
+    """Rows as an array: of floats where all values are numbers, of objects where some are text."""
+    try:
+        return np.array([[math.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+    except (ValueError, TypeError):
+        return np.array(rows, dtype=object)

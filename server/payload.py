@@ -1,0 +1,143 @@
+"""What clients send: JSON bodies, checked value by value against the reference's columns.
+
+Whatever is wrong with a body becomes an `InputError` that says what and where; nothing behind this module has to doubt
+the values. Bodies that hold nothing but numbers, as nearly all do, take a short way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monitor.errors import InputError
+from monitor.window.columns import Column, Floats, Schema, clean_text
+
+#: Any of these bytes means that a body holds more than numbers and lists: texts, objects, true, null, NaN, Infinity.
+_NOT_ONLY_NUMBERS = re.compile(rb'["{tfnNI]').search
+
+#: Whole numbers beyond this have no exact float, and the model would see another number than the client sent.
+_LARGEST_WHOLE = 2**53
+
+
+class Payload:
+    """Reads the bodies of prediction requests for one schema. `allow_missing`: null and NaN are let through."""
+
+    def __init__(self, schema: Schema, allow_missing: bool) -> None:
+        self._columns = schema.features
+        self._width = len(schema.features)
+        self._allow_missing = allow_missing
+        self._all_numeric = all(column.numeric for column in schema.features)
+
+    def parse(self, body: bytes) -> tuple[Sequence[Sequence[Any]] | Floats, bool]:
+        """Read a body: its rows, and whether it was a batch. Raises InputError.
+
+        Rows are an array, shape (n, features), where all values are plain numbers, else lists.
+        """
+        data = load(body)
+        if not isinstance(data, list):
+            raise InputError("not_a_list", f"expected a JSON list of {self._width} values, got {_kind(data)}")
+        if not data:
+            raise InputError(
+                "empty", f"expected a list of {self._width} values, or a list of such lists, got an empty list"
+            )
+        if self._all_numeric and not _NOT_ONLY_NUMBERS(body):
+            rows = self._numbers(data)
+            if rows is not None:
+                return rows, type(data[0]) is list
+        if isinstance(data[0], list):
+            return [self._row(row, f"row {number}") for number, row in enumerate(data)], True
+        return [self._row(data, "")], False
+
+    def _numbers(self, data: list[Any]) -> Floats | None:
+        """The short way: None where anything is not as it should be, and the long way must say what."""
+        try:
+            rows = np.array(data if type(data[0]) is list else [data], dtype=np.float64)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        if rows.shape[1:] != (self._width,) or not math.isfinite(rows.sum()):
+            return None
+        return rows if np.abs(rows).max() < _LARGEST_WHOLE else None
+
+    def _row(self, row: Any, where: str) -> list[Any]:
+        if not isinstance(row, list):
+            raise InputError("not_a_list", f"expected a list of {self._width} values, got {_kind(row)}", where or None)
+        if len(row) != self._width:
+            names = ", ".join(column.name for column in self._columns[:12]) + (", …" if self._width > 12 else "")
+            message = f"expected {self._width} values ({names}), got {len(row)}"
+            raise InputError("wrong_length", message, where or None, 422)
+        prefix = f"{where}, " if where else ""
+        return [
+            self._value(value, column, f"{prefix}column {column.name}")
+            for value, column in zip(row, self._columns, strict=True)
+        ]
+
+    def _value(self, value: Any, column: Column, where: str) -> Any:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            if not self._allow_missing:
+                what = "null" if value is None else "NaN"
+                raise InputError("missing", f'{what} is refused; [model] missing = "allow" lets it through', where, 422)
+            return math.nan if column.numeric else None
+        if isinstance(value, (list, dict)):
+            raise InputError("nested", f"expected one value, got {_kind(value)}", where, 422)
+        if column.numeric:
+            return _number(value, where)
+        return clean_text(value) if isinstance(value, str) else value
+
+
+def _number(value: Any, where: str) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError("not_a_number", f"expected a number, got {_kind(value)}", where, 422)
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
+    if not math.isfinite(value):
+        raise InputError("out_of_range", "expected a finite number", where, 422)
+    return value
+
+
+def load(body: bytes) -> Any:
+    """Read JSON. Raises InputError; never anything else, whatever the bytes."""
+    if not body:
+        raise InputError("empty", "the body is empty; expected a JSON list of values")
+    try:
+        return json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(
+            "not_json", f"not JSON: {error.msg}", f"line {error.lineno}, character {error.colno}"
+        ) from None
+    except RecursionError:
+        raise InputError("too_deep", "the body is nested too deeply") from None
+    except ValueError:
+        # The only one left: Python refuses to read integers of thousands of digits.
+        raise InputError("out_of_range", "a number in the body has too many digits", status=422) from None
+
+
+def check_json_type(content_type: str) -> None:
+    """Refuse a body that is not declared as JSON. Raises InputError, status 415."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        got = f"got {clean_text(kind)!r}" if kind else "got none"
+        raise InputError("wrong_type", f"expected Content-Type: application/json, {got}", "header Content-Type", 415)
+
+
+def error_body(code: str, message: str, where: str | None) -> bytes:
+    """Return the JSON body of every error answer."""
+    return json.dumps({"error": {"code": code, "message": message, "where": where}}).encode() + b"\n"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {clean_text(value[:40])!r}"
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else f"the number {value!r}"[:60]

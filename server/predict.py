@@ -1,0 +1,102 @@
+"""The hot route: one prediction, from bytes to bytes, as a plain WSGI callable.
+
+`POST /` and `POST /predict` are answered here, before Flask sees them: Flask's dispatch costs more than everything else
+that a prediction of a linear model needs. All other requests are Flask's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import numpy as np
+
+from monitor.errors import InputError
+from monitor.instruments import Instruments
+from monitor.pipeline import Pipeline
+from server.model import Model
+from server.payload import Payload, check_json_type, error_body
+
+log = logging.getLogger(__name__)
+
+HOT_PATHS = frozenset({"/", "/predict"})
+REASONS = {
+    200: "200 OK",
+    400: "400 Bad Request",
+    413: "413 Content Too Large",
+    415: "415 Unsupported Media Type",
+    422: "422 Unprocessable Content",
+    500: "500 Internal Server Error",
+}
+
+
+class Predictor:
+    """Answers prediction requests and has them recorded."""
+
+    def __init__(self, model: Model, pipeline: Pipeline, max_body: int) -> None:
+        self._model, self._pipeline, self._max_body = model, pipeline, max_body
+        schema = pipeline.reference.schema
+        self._payload = Payload(schema, pipeline.config.model.missing == "allow")
+        self._instruments: Instruments = pipeline.instruments
+        self._record = pipeline.record
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one POST."""
+        began = time.perf_counter()
+        try:
+            body = self.predict(environ)
+            status = 200
+        except InputError as error:
+            self._instruments.rejected(error.code)
+            status, body = error.status, error_body(error.code, str(error), error.where)
+        except Exception:
+            # Whatever it is, it is not the client's fault, and the next request must be answered.
+            status, body = 500, self._failed()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response(REASONS[status], headers)
+        self._instruments.took(time.perf_counter() - began)
+        return [body]
+
+    def predict(self, environ: WSGIEnvironment) -> bytes:
+        """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
+        check_json_type(environ.get("CONTENT_TYPE", ""))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > self._max_body:
+            raise InputError("too_large", f"the body has {length} bytes; the limit is {self._max_body}", status=413)
+        rows, batch = self._payload.parse(environ["wsgi.input"].read(length))
+        results = self._model.predict(rows)
+        if batch:
+            ids = self._record_batch(rows, results)
+            return json.dumps({"results": results, "prediction_ids": ids}).encode() + b"\n"
+        row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
+        prediction_id = self._record(row, results)
+        return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
+
+    def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
+        columns = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
+        return self._pipeline.recorder.record_many(columns, [results])
+
+    def _failed(self) -> bytes:
+        error_id = secrets.token_hex(6)
+        self._instruments.model_failed()
+        log.exception("prediction failed, error id %s", error_id)
+        message = f"the model could not answer; error id {error_id}"
+        return json.dumps(
+            {"error": {"code": "model_failed", "message": message, "where": None, "id": error_id}}
+        ).encode()
+
+
+def hot_first(predictor: Predictor, rest: WSGIApplication) -> WSGIApplication:
+    """Put the hot route in front of another application."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in HOT_PATHS:
+            return predictor(environ, start_response)
+        return rest(environ, start_response)
+
+    return application
