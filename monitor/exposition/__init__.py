@@ -1,1 +1,1 @@
-"""The same counts as Prometheus metrics."""
+"""`/metrics`: one immutable snapshot rendered in the Prometheus text format or OpenMetrics."""

@@ -1,0 +1,122 @@
+"""Every metric family on `/metrics`: name, type, labels and help, in one table.
+
+`docs/metrics.md` is written from it (`python -m monitor.exposition`), and a test holds dashboards, rules and `/metrics`
+itself to it. Every family carries `model_version` besides the labels listed here.
+"""
+
+# ruff: noqa: E501 - a table reads best with one row a line
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.window import reference
+
+FamilyType = Literal["counter", "gauge", "histogram", "info"]
+
+#: Label of every family: two versions of a model have different bins and are never added up.
+MODEL_VERSION = "model_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family. `name` is what a query uses: counters end in `_total`, infos in `_info`."""
+
+    name: str
+    type: FamilyType
+    labels: tuple[str, ...]
+    help: str
+
+    def head(self, openmetrics: bool) -> str:
+        r"""Return the HELP and TYPE lines.
+
+        OpenMetrics names a family without the suffix of its samples; the text format knows no infos.
+
+        >>> Family("x_total", "counter", (), "Things.").head(openmetrics=True)
+        '# HELP x Things.\n# TYPE x counter\n'
+        >>> Family("x_info", "info", (), "Facts.").head(openmetrics=False)
+        '# HELP x_info Facts.\n# TYPE x_info gauge\n'
+        """
+        name, kind = self.name, str(self.type)
+        if openmetrics and self.type in ("counter", "info"):
+            name = name.removesuffix("_total").removesuffix("_info")
+        elif self.type == "info":
+            kind = "gauge"
+        text = self.help.replace("\\", r"\\").replace("\n", r"\n")
+        if openmetrics:
+            text = text.replace('"', r"\"")
+        return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+# fmt: off
+_COLUMN = ("column", "role")
+_RULE = ("column", "role", "rule", "statistic")
+
+VALUE = Family("telltale_value", "histogram", (*_COLUMN, "le"), "Live values at or below each bin edge, finite ones only, by numeric column.")
+VALUE_REFERENCE = Family(reference.VALUE, "histogram", (*_COLUMN, "le"), reference.HELP[reference.VALUE])
+BIN_EDGES = Family("telltale_bin_edges", "gauge", (*_COLUMN, "lower", "upper"), "Each bin of a numeric column with the edge below it and its own, so that a query can subtract neighbouring buckets; always 1.")
+CATEGORY = Family("telltale_category_total", "counter", (*_COLUMN, "category"), "Live rows in each category, by categorical column; __other__ is what the reference does not know.")
+CATEGORY_REFERENCE = Family(reference.CATEGORY, "gauge", (*_COLUMN, "category"), reference.HELP[reference.CATEGORY])
+MISSING = Family("telltale_missing_total", "counter", _COLUMN, "Live rows in which the column was missing (None or NaN).")
+MISSING_REFERENCE = Family(reference.MISSING_ROWS, "gauge", _COLUMN, reference.HELP[reference.MISSING_ROWS])
+NONFINITE = Family("telltale_nonfinite_total", "counter", _COLUMN, "Live rows in which the numeric column was infinite.")
+NONFINITE_REFERENCE = Family(reference.NONFINITE_ROWS, "gauge", _COLUMN, reference.HELP[reference.NONFINITE_ROWS])
+DEVIATION_REFERENCE = Family(reference.DEVIATION, "gauge", _COLUMN, reference.HELP[reference.DEVIATION])
+COLUMN_INFO = Family(reference.COLUMN_INFO, "info", (*_COLUMN, "kind", "position"), reference.HELP[reference.COLUMN_INFO])
+REFERENCE_INFO = Family(reference.INFO, "info", ("reference", "model_sha256", "created", "rows", "source"), "The reference in use and what it was made from, with a version_NAME label for each library; always 1.")
+
+DRIFT = Family("telltale_drift", "gauge", _RULE, "Drift statistic of the last evaluation; absent where there is no verdict.")
+DRIFT_CRITICAL = Family("telltale_drift_critical", "gauge", _RULE, "Value that the statistic exceeds by chance with the rule's error probability, for the sample sizes at hand.")
+DRIFT_FLOOR = Family("telltale_drift_floor", "gauge", _RULE, "Smallest value of the statistic that matters.")
+DRIFT_SAMPLES = Family("telltale_drift_samples", "gauge", _RULE, "Rows of the test window that the statistic rests on.")
+DRIFT_STATE = Family("telltale_drift_state", "gauge", (*_RULE, "state"), "1 for the state that the verdict is in, 0 for all others.")
+ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others.")
+
+DRIFT_SCALE = Family("telltale_drift_scale", "gauge", (*_COLUMN, "statistic"), "Multiply by sqrt(h) (ks, missing) or h (kl, psi), h = 1/n + 1/m, for the critical value; alpha is shared out over all columns.")
+DRIFT_QUANTILE = Family("telltale_drift_normal_quantile", "gauge", (), "Standard normal quantile of one column's share of alpha.")
+DRIFT_DEFAULT_FLOOR = Family("telltale_drift_default_floor", "gauge", ("statistic",), "Smallest value of the statistic that matters, where a rule says nothing else.")
+DRIFT_MIN_SAMPLES = Family("telltale_drift_min_samples", "gauge", (), "Fewer rows than this in a test window give no verdict.")
+
+PREDICTIONS = Family("telltale_predictions_total", "counter", (), "Predictions that were answered and recorded.")
+PREDICTION_SECONDS = Family("telltale_prediction_seconds", "histogram", ("le",), "Time from a prediction request to its answer.")
+MODEL_ERRORS = Family("telltale_model_errors_total", "counter", (), "Requests answered with 500 because the model raised.")
+REJECTED = Family("telltale_rejected_total", "counter", ("code",), "Requests refused with a 4xx, by error code.")
+CAPTURE_DROPPED = Family("telltale_capture_dropped_total", "counter", (), "Predictions that were answered but could not be recorded.")
+GAPS = Family("telltale_gaps_total", "counter", (), "Stretches of time of which records are missing.")
+FOLD_LAG = Family("telltale_fold_lag_seconds", "gauge", (), "Age of the oldest record that is not yet folded into the windows; 0 when there is none.")
+JOURNAL_BYTES = Family("telltale_journal_bytes", "gauge", (), "Size of the journal's segments on disk.")
+DATABASE_BYTES = Family("telltale_database_bytes", "gauge", (), "Size of the database with its write-ahead log.")
+EVALUATIONS = Family("telltale_evaluations_total", "counter", (), "Evaluations of drift that ran to their end.")
+EVALUATION_LATE = Family("telltale_evaluation_late_seconds", "gauge", (), "How much later than planned the last evaluation began.")
+EVALUATION_TIME = Family("telltale_evaluation_timestamp_seconds", "gauge", (), "When the last evaluation ended, in seconds since 1970; absent before the first.")
+EVALUATION_EVERY = Family("telltale_evaluation_interval_seconds", "gauge", (), "How often drift is meant to be worked out.")
+NOTIFICATIONS = Family("telltale_notifications_total", "counter", ("receiver", "outcome"), "Attempts to deliver a notification, by receiver and outcome.")
+WAITING = Family("telltale_notifications_waiting", "gauge", (), "Notifications not yet delivered.")
+DEAD_LETTERS = Family("telltale_dead_letters", "gauge", (), "Notifications that will not be tried again.")
+SERIES_DROPPED = Family("telltale_series_dropped", "gauge", (), "Series left out because [metrics] max_series is reached.")
+BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Telltale; always 1.")
+
+#: The chapters of docs/metrics.md.
+CHAPTERS: dict[str, tuple[Family, ...]] = {
+    "Distributions": (VALUE, VALUE_REFERENCE, BIN_EDGES, CATEGORY, CATEGORY_REFERENCE, MISSING, MISSING_REFERENCE, NONFINITE, NONFINITE_REFERENCE, DEVIATION_REFERENCE, COLUMN_INFO, REFERENCE_INFO),
+    "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
+    "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES),
+    "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
+    "Telltale's own health": (CAPTURE_DROPPED, GAPS, FOLD_LAG, JOURNAL_BYTES, DATABASE_BYTES, EVALUATIONS, EVALUATION_LATE, EVALUATION_TIME, EVALUATION_EVERY, NOTIFICATIONS, WAITING, DEAD_LETTERS, SERIES_DROPPED, BUILD_INFO),
+}
+# fmt: on
+
+FAMILIES: dict[str, Family] = {family.name: family for chapter in CHAPTERS.values() for family in chapter}
+
+
+def markdown() -> str:
+    """Return the tables of docs/metrics.md."""
+    lines = []
+    for title, families in CHAPTERS.items():
+        lines += [f"## {title}", "", "| family | type | labels | meaning |", "| --- | --- | --- | --- |"]
+        for family in families:
+            labels = ", ".join(f"`{name}`" for name in family.labels)
+            lines.append(f"| `{family.name}` | {family.type} | {labels} | {family.help} |")
+        lines.append("")
+    return "\n".join(lines)

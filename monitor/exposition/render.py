@@ -1,0 +1,116 @@
+"""`/metrics`: a snapshot in the Prometheus text format or in OpenMetrics.
+
+All that does not change is written once, when the renderer is made; what changes with an evaluation is kept until the
+next one; a scrape only fills in counts. Nothing here takes a lock, so no prediction ever waits for a scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.drift.result import DriftResult
+from monitor.exposition.boxkite import boxkite_form, boxkite_series
+from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
+from monitor.exposition.form import Form
+from monitor.exposition.health import health_form
+from monitor.exposition.snapshot import Snapshot
+from monitor.exposition.verdicts import SERIES_PER_RULE, choose, constants_form, verdict_form
+from monitor.rules.alert import Alert
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+
+#: Series kept free for the process's own families, which are never left out.
+RESERVED = 200
+
+_Alerts = Mapping[tuple[str, str, str], Alert]
+
+
+class Renderer:
+    """Renders snapshots of one model.
+
+    `model_version` becomes a label of every family. `boxkite` adds Boxkite's names. `max_series` caps the output: whole
+    columns beyond it are left out, the last features first, and `telltale_series_dropped` says how many series.
+    `alpha` and `min_samples` are the default rule's, for verdicts in PromQL.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        reference: Reference,
+        model_version: str,
+        *,
+        boxkite: bool = False,
+        max_series: int = 200_000,
+        alpha: float = 0.001,
+        min_samples: int = 50,
+    ) -> None:
+        if reference.schema.fingerprint != schema.fingerprint:
+            raise ValueError("the reference has other columns or bins than the schema")
+        self.schema, self.model_version = schema, model_version
+        kept, self._static_dropped = choose_columns(schema, max_series - RESERVED, boxkite)
+        self._kept = frozenset((schema.columns[i].name, schema.columns[i].role) for i in kept)
+        self._values = LiveValues(schema)
+        self._live: dict[bool, list[Form]] = {}
+        self._static: dict[bool, bytes] = {}
+        fixed = 0
+        for openmetrics in (False, True):
+            live = [live_form(self._values, kept, model_version, openmetrics)]
+            if boxkite:
+                live.append(boxkite_form(reference, kept, model_version, openmetrics))
+            static = [
+                reference_form(reference, kept, model_version, openmetrics),
+                constants_form(schema, kept, alpha, min_samples, model_version, openmetrics),
+            ]
+            self._live[openmetrics] = live
+            self._static[openmetrics] = b"".join(form.fill([]) for form in static)
+            fixed = max(fixed, sum(form.series for form in (*live, *static)))
+        self._budget = max(0, max_series - RESERVED - fixed)
+        self._verdicts: dict[bool, tuple[tuple[DriftResult, ...], _Alerts, bytes, int]] = {}
+
+    def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
+        """Return the whole body. Any thread may call this at any time."""
+        texts = self._values.texts(snapshot)
+        verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
+        health = health_form(snapshot, self._static_dropped + dropped, self.model_version, openmetrics)
+        live = [form.fill(texts) for form in self._live[openmetrics]]
+        end = b"# EOF\n" if openmetrics else b""
+        return b"".join([health.fill([]), verdicts, *live, self._static[openmetrics], end])
+
+    def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:
+        """What the last evaluation said, written once.
+
+        `results` and `alerts` are immutable, so the same objects say the same. Two threads may both write it; either
+        result is right.
+        """
+        held = self._verdicts.get(openmetrics)
+        if held is not None and held[0] is snapshot.results and held[1] is snapshot.alerts:
+            return held[2], held[3]
+        results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept, self._budget)
+        text = verdict_form(results, alerts, self.model_version, openmetrics).fill([])
+        self._verdicts[openmetrics] = (snapshot.results, snapshot.alerts, text, dropped)
+        return text, dropped
+
+
+def series_of(column: Column, boxkite: bool) -> int:
+    """Series that a column takes without its verdicts."""
+    shown = 2 * column.value_bins + 2 + 1 + 3  # both sides, missing, info, constants
+    if column.numeric:
+        shown += 4 + 2 + len(bin_edges(column)) + 2  # sums and counts, nonfinite, edges, deviation and ks
+    return shown + (boxkite_series(column) if boxkite else 0)
+
+
+def choose_columns(schema: Schema, budget: int, boxkite: bool) -> tuple[list[int], int]:
+    """Positions of the columns that fit, and the number of series of those that do not.
+
+    Predictions come first: what the model answers is what people look at. Room is kept for one rule's verdicts.
+    """
+    order = sorted(range(len(schema.columns)), key=lambda i: (schema.columns[i].role != "prediction", i))
+    kept, dropped = [], 0
+    for i in order:
+        cost = series_of(schema.columns[i], boxkite)
+        if dropped == 0 and cost + SERIES_PER_RULE <= budget:
+            kept.append(i)
+            budget -= cost + SERIES_PER_RULE
+        else:
+            dropped += cost
+    return sorted(kept), dropped

@@ -1,0 +1,70 @@
+"""What `/metrics` is rendered from: one immutable object, published by the pipeline after each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from monitor.drift.result import DriftResult
+from monitor.rules.alert import Alert
+from monitor.window.columns import Counts, Floats
+
+#: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
+LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A histogram of durations in seconds.
+
+    `counts` has one more entry than `bounds`: observations in (bounds[i-1], bounds[i]], not cumulative, the last one
+    above every bound.
+    """
+
+    bounds: tuple[float, ...] = LATENCY_BOUNDS
+    counts: tuple[int, ...] = (0,) * (len(LATENCY_BOUNDS) + 1)
+    sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the process itself is doing. Counters are totals that continue over a restart.
+
+    `rejected`: requests refused, by error code. `notifications`: attempts by (receiver, outcome); a receiver's outcomes
+    belong in here at zero from the start, so that the first failure is an increase. `evaluated`: when the last
+    evaluation ended, seconds since 1970 UTC. `late`: seconds by which it began too late. `every`: planned interval.
+    """
+
+    latency: Latency = field(default_factory=Latency)
+    model_errors: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    gaps: int = 0
+    fold_lag: float = 0.0
+    journal_bytes: int = 0
+    database_bytes: int = 0
+    evaluations: int = 0
+    evaluated: float | None = None
+    late: float = 0.0
+    every: float = 60.0
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    waiting: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of the monitor, consistent in itself; nobody changes it after it is published.
+
+    `totals`: counts since the first start, shape (schema.size,), int64, never falling. `sums`: of finite values, shape
+    (columns,); NaN or anything for categorical columns. `predictions`: rows answered and recorded. `results`: of the
+    last evaluation of each rule. `alerts`: by `Alert.key`. The same tuple and mapping objects should be handed over
+    until they change: what is rendered from them is kept as long as they are the same objects.
+    """
+
+    totals: Counts
+    sums: Floats
+    predictions: int = 0
+    results: tuple[DriftResult, ...] = ()
+    alerts: Mapping[tuple[str, str, str], Alert] = field(default_factory=dict)
+    health: Health = field(default_factory=Health)

@@ -1,0 +1,114 @@
+"""Drift results, alert states and the constants that rules in PromQL need, as lines of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+
+from scipy.special import gammainccinv, ndtri
+
+from monitor.drift.result import STATES, DriftResult
+from monitor.drift.statistics import AUTO, STATISTICS
+from monitor.exposition import families as f
+from monitor.exposition.form import Form
+from monitor.rules.alert import Alert
+from monitor.window.columns import Schema
+
+ALERT_STATES = ("inactive", "pending", "firing", "resolved")
+
+#: Statistics that compose/prometheus/rules works out over all replicas.
+IN_PROMQL = ("ks", "kl", "psi", "missing")
+
+SERIES_PER_RESULT = 4 + len(STATES)
+#: Series of one column under one rule of the default kind: two results and an alert.
+SERIES_PER_RULE = 2 * SERIES_PER_RESULT + len(ALERT_STATES)
+
+
+def choose(
+    results: Iterable[DriftResult], alerts: Iterable[Alert], kept: Collection[tuple[str, str]], budget: int
+) -> tuple[list[DriftResult], list[Alert], int]:
+    """Which verdicts to write within a budget of series, of the `kept` (column, role) pairs only.
+
+    The last number returned is that of the series left out. A result that is there twice counts once, the later one:
+    two samples with the same labels would make Prometheus refuse the whole scrape.
+    """
+    chosen: list[DriftResult] = []
+    states: list[Alert] = []
+    left_out = 0
+    for result in {(r.column, r.role, r.rule, r.statistic): r for r in results}.values():
+        if (result.column, result.role) in kept and budget >= SERIES_PER_RESULT:
+            chosen.append(result)
+            budget -= SERIES_PER_RESULT
+        else:
+            left_out += SERIES_PER_RESULT
+    for alert in alerts:
+        if (alert.column, alert.role) in kept and budget >= len(ALERT_STATES):
+            states.append(alert)
+            budget -= len(ALERT_STATES)
+        else:
+            left_out += len(ALERT_STATES)
+    return chosen, states, left_out
+
+
+def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], version: str, openmetrics: bool) -> Form:
+    """Write the results of the last evaluation and where the alerts stand. Where there is no verdict is no number."""
+    form = Form()
+    labelled = [(r, _labels(r.column, r.role, version, rule=r.rule, statistic=r.statistic)) for r in results]
+    numbers: tuple[tuple[f.Family, Callable[[DriftResult], float | None]], ...] = (
+        (f.DRIFT, lambda r: r.value),
+        (f.DRIFT_CRITICAL, lambda r: r.critical),
+        (f.DRIFT_FLOOR, lambda r: r.floor),
+        (f.DRIFT_SAMPLES, lambda r: r.n),
+    )
+    for family, number in numbers:
+        form.begin(family, openmetrics)
+        for result, labels in labelled:
+            value = number(result)
+            if value is not None and math.isfinite(value):
+                form.fixed(family.name, labels, value)
+    form.begin(f.DRIFT_STATE, openmetrics)
+    for result, labels in labelled:
+        for state in STATES:
+            form.fixed(f.DRIFT_STATE.name, {**labels, "state": state}, float(result.state == state))
+    form.begin(f.ALERT_STATE, openmetrics)
+    for alert in alerts:
+        labels = _labels(alert.column, alert.role, version, rule=alert.rule)
+        for name in ALERT_STATES:
+            form.fixed(f.ALERT_STATE.name, {**labels, "state": name}, float(alert.state == name))
+    return form.freeze()
+
+
+def _labels(column: str, role: str, version: str, **others: str) -> dict[str, str]:
+    return {"column": column, "role": role, f.MODEL_VERSION: version, **others}
+
+
+def constants_form(
+    schema: Schema, kept: Iterable[int], alpha: float, min_samples: int, version: str, openmetrics: bool
+) -> Form:
+    """What a query needs to make a verdict itself.
+
+    Alpha is shared out evenly over all tests of the default rule (Bonferroni), which is what the process's own
+    procedure (Holm) comes to when nothing has drifted, and is stricter otherwise.
+    """
+    share = alpha / max(1, sum(len(AUTO[column.kind]) for column in schema.columns))
+    share_scale = math.sqrt(-math.log(share / 2) / 2)
+    form, label = Form(), {f.MODEL_VERSION: version}
+    form.begin(f.DRIFT_SCALE, openmetrics)
+    for i in kept:
+        column = schema.columns[i]
+        quantile = 2 * float(gammainccinv((column.size - 1) / 2, share))
+        # One bin's share moves no further than the largest gap of any two distributions, so ks's bound holds for it.
+        scales = {"missing": share_scale, "kl": quantile / 2, "psi": quantile}
+        if column.numeric:
+            scales["ks"] = share_scale
+        for statistic, scale in sorted(scales.items()):
+            labels = _labels(column.name, column.role, version, statistic=statistic)
+            form.fixed(f.DRIFT_SCALE.name, labels, scale)
+    form.begin(f.DRIFT_QUANTILE, openmetrics)
+    form.fixed(f.DRIFT_QUANTILE.name, label, -float(ndtri(share)))
+    form.begin(f.DRIFT_DEFAULT_FLOOR, openmetrics)
+    for statistic in sorted(IN_PROMQL):
+        form.fixed(f.DRIFT_DEFAULT_FLOOR.name, {**label, "statistic": statistic}, STATISTICS[statistic].floor)
+    form.begin(f.DRIFT_MIN_SAMPLES, openmetrics)
+    form.fixed(f.DRIFT_MIN_SAMPLES.name, label, min_samples)
+    return form.freeze()

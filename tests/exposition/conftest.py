@@ -1,0 +1,65 @@
+"""A small model with every kind of column, and a snapshot of it with everything in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.drift.result import DriftResult, Span
+from monitor.exposition.snapshot import Health, Latency, Snapshot
+from monitor.rules.alert import Alert
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference, ReferenceInfo
+
+#: Names that have broken a reader of some format before.
+HOSTILE = ('a"b\\c', "line\nbreak", "<script>alert(1)</script>", "'; DROP TABLE x", "\x1b[31mred", "__name__", "=cmd()")
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return Schema(
+        (
+            Column("bmi", "feature", "numeric", edges=(-0.1, 0.0, 0.1)),
+            Column("income", "feature", "numeric", edges=(0.0, 50_000.0, 3_226_414.69)),
+            Column("debt", "feature", "numeric", edges=(-3_226_414.69, -5.0)),
+            Column(HOSTILE[0], "feature", "categorical", categories=("2", "setosa", *HOSTILE)),
+            Column("bmi", "prediction", "categorical", categories=("no", "yes")),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def reference(schema: Schema) -> Reference:
+    counts = np.arange(schema.size, dtype=np.int64) * 7
+    sums = np.array([1.5, 4e9, -1e7, np.nan, np.nan])
+    deviations = np.array([0.05, 1e6, 3.0, np.nan, np.nan])
+    info = ReferenceInfo("abc", "2026-01-01T00:00:00Z", 309, versions={"scikit-learn": "1.9.0"})
+    return Reference(schema, counts, sums, deviations, info)
+
+
+@pytest.fixture(scope="session")
+def snapshot(schema: Schema) -> Snapshot:
+    totals = (np.arange(schema.size, dtype=np.int64) * 123_457) % 3_000_000
+    results = tuple(
+        DriftResult(
+            rule, "bmi", "feature", "numeric", "ks", "drift", Span(0, 1800), "training", "v1", 900, 309, 0.4, 0.1, 0.1
+        )
+        for rule in ("default", HOSTILE[0])
+    )
+    silent = DriftResult("default", "debt", "feature", "numeric", "ks", "no traffic", Span(0, 1), "training", "v1")
+    alerts = [Alert("default", "bmi", "feature", "firing"), Alert("default", "bmi", "prediction")]
+    health = Health(
+        latency=Latency(counts=tuple(range(15)), sum=1.25),
+        rejected={"bad_json": 3},
+        notifications={("team", "sent"): 2, ("team", "failed"): 0},
+        evaluated=1_700_000_000.5,
+        fold_lag=0.25,
+    )
+    return Snapshot(
+        totals,
+        np.array([2.5, 1e12, -3e7, np.nan, np.nan]),
+        1_234_567,
+        (*results, silent),
+        {alert.key: alert for alert in alerts},
+        health,
+    )

@@ -1,0 +1,53 @@
+"""Formats and encodings."""
+
+from __future__ import annotations
+
+import gzip as standard_gzip
+
+import pytest
+
+from monitor.exposition.negotiate import OPENMETRICS, TEXT, accepts_gzip, gzip, negotiate
+
+PROMETHEUS_2_42 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;"
+    "q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,/;q=0.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (PROMETHEUS_2_42, OPENMETRICS),
+        (PROMETHEUS_3, OPENMETRICS),
+        ("text/plain;version=0.0.4", TEXT),
+        ("text/plain,application/openmetrics-text;q=0.5", TEXT),
+        ("application/openmetrics-text;version=0.0.1", TEXT),
+        ("application/openmetrics-text;version=2.0.0,text/plain", TEXT),
+        ("application/openmetrics-text;q=0", TEXT),
+        ("application/openmetrics-text;q=nonsense", TEXT),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", TEXT),
+        (",;,=;q", TEXT),
+        (None, TEXT),
+    ],
+)
+def test_the_format_that_is_preferred(accept: str | None, content_type: str) -> None:
+    assert negotiate(accept) == (content_type == OPENMETRICS, content_type)
+
+
+def test_compressed_bodies_are_read_by_others() -> None:
+    body = b"telltale 1.0\n" * 1000
+    packed = gzip(body)
+    assert standard_gzip.decompress(packed) == body
+    assert len(packed) < len(body) // 10
+    assert gzip(body) == packed
+
+
+@pytest.mark.parametrize(
+    ("header", "yes"), [("gzip", True), ("br, GZIP;q=0.1", True), ("identity", False), ("", False)]
+)
+def test_gzip_only_when_asked_for(header: str, yes: bool) -> None:
+    assert accepts_gzip(header) is yes

@@ -1,0 +1,199 @@
+"""What a scraper reads."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from monitor.exposition.families import FAMILIES
+from monitor.exposition.render import Renderer
+from monitor.exposition.snapshot import Snapshot
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+from tests.exposition.conftest import HOSTILE
+
+
+class Families:
+    """Offers parsed families to the client, which then renders them its own way."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self.families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
+
+
+def parse(body: bytes, openmetrics: bool) -> list[Metric]:
+    return list((parse_openmetrics if openmetrics else parse_text)(body.decode()))
+
+
+def value(body: bytes, name: str, openmetrics: bool = False, **labels: str) -> float | None:
+    """The one sample with this name and at least these labels."""
+    found = [
+        sample.value
+        for family in parse(body, openmetrics)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    assert len(found) <= 1, f"{name} {labels} is there {len(found)} times"
+    return found[0] if found else None
+
+
+@pytest.fixture
+def renderer(schema: Schema, reference: Reference) -> Renderer:
+    return Renderer(schema, reference, "v1", boxkite=True)
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_equals_the_clients_own_rendering(renderer: Renderer, snapshot: Snapshot, openmetrics: bool) -> None:
+    body = renderer.render(snapshot, openmetrics)
+    families = parse(body, openmetrics)
+    theirs = (generate_openmetrics if openmetrics else generate_latest)(Families(families))
+    assert theirs.decode().splitlines() == body.decode().splitlines()
+
+
+def test_promtool_finds_nothing_to_say(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    body = Renderer(schema, reference, "v1").render(snapshot, openmetrics=False)
+    done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_every_family_is_in_the_table_with_its_labels(
+    schema: Schema, reference: Reference, snapshot: Snapshot, openmetrics: bool
+) -> None:
+    seen = set()
+    for metric in parse(Renderer(schema, reference, "v1").render(snapshot, openmetrics), openmetrics):
+        suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
+        name = metric.name if metric.name.endswith(suffix) else metric.name + suffix
+        family = FAMILIES[name]
+        seen.add(name)
+        for sample in metric.samples:
+            extra = set(sample.labels) - set(family.labels) - {"model_version"}
+            assert sample.labels["model_version"] == "v1"
+            assert not {label for label in extra if not label.startswith("version_")}, sample
+    assert seen == set(FAMILIES)
+
+
+def test_counts_of_every_bin(renderer: Renderer, snapshot: Snapshot, schema: Schema) -> None:
+    body = renderer.render(snapshot, openmetrics=False)
+    counts = schema.split(snapshot.totals)[0].tolist()
+    labels = {"column": "bmi", "role": "feature"}
+    assert value(body, "telltale_value_bucket", le="0.0", **labels) == counts[0] + counts[1]
+    assert value(body, "telltale_value_bucket", le="+Inf", **labels) == sum(counts[:4])
+    assert value(body, "telltale_value_count", **labels) == sum(counts[:4])
+    assert value(body, "telltale_value_sum", **labels) == 2.5
+    assert value(body, "telltale_missing_total", **labels) == counts[4]
+    assert value(body, "telltale_nonfinite_total", **labels) == counts[5]
+    predicted = schema.split(snapshot.totals)[4].tolist()
+    bins = {
+        c: value(body, "telltale_category_total", role="prediction", category=c) for c in ("no", "yes", "__other__")
+    }
+    assert list(bins.values()) == predicted[:3]
+
+
+def test_edges_are_spelled_as_the_client_does(renderer: Renderer, snapshot: Snapshot) -> None:
+    body = renderer.render(snapshot, openmetrics=False).decode()
+    for name in ("telltale_value_bucket", "telltale_value_reference_bucket"):
+        assert f'{name}{{column="income",le="3.22641469e+06",' in body
+    # Prometheus 3 normalises `le` and nothing else: both spellings are there to be matched.
+    assert 'upper="-3226414.69"' in body
+    assert 'upper="-3.22641469e+06"' in body
+
+
+def test_openmetrics_has_no_sum_where_a_bound_is_negative(renderer: Renderer, snapshot: Snapshot) -> None:
+    body = renderer.render(snapshot, openmetrics=True)
+    assert value(body, "telltale_value_sum", True, column="bmi", role="feature") is None
+    assert value(body, "telltale_value_sum", True, column="income") == 1e12
+    assert body.endswith(b"# EOF\n")
+
+
+def test_hostile_names_come_back_unharmed(renderer: Renderer, snapshot: Snapshot) -> None:
+    body = renderer.render(snapshot, openmetrics=False)
+    for text in HOSTILE:
+        assert value(body, "telltale_category_reference", column=HOSTILE[0], category=text) is not None
+    assert value(body, "telltale_drift", column="bmi", rule=HOSTILE[0]) == 0.4
+
+
+def test_no_verdict_is_a_state_and_no_number(renderer: Renderer, snapshot: Snapshot) -> None:
+    body = renderer.render(snapshot, openmetrics=False)
+    assert value(body, "telltale_drift", column="debt", rule="default") is None
+    states = {s: value(body, "telltale_drift_state", column="debt", state=s) for s in ("no traffic", "ok", "drift")}
+    assert states == {"no traffic": 1, "ok": 0, "drift": 0}
+
+
+def test_a_result_given_twice_appears_once(renderer: Renderer, snapshot: Snapshot) -> None:
+    twice = Snapshot(snapshot.totals, snapshot.sums, results=snapshot.results * 2)
+    assert value(renderer.render(twice, openmetrics=False), "telltale_drift", rule="default", column="bmi") == 0.4
+
+
+def test_new_verdicts_replace_the_kept_ones(renderer: Renderer, snapshot: Snapshot) -> None:
+    assert b"telltale_alert_state{" in renderer.render(snapshot, openmetrics=False)
+    empty = Snapshot(snapshot.totals, snapshot.sums)
+    assert b"telltale_alert_state{" not in renderer.render(empty, openmetrics=False)
+
+
+def test_the_cap_holds_and_says_so(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
+    for boxkite in (False, True):
+        for cap in (200, 260, 330, 400, 1000):
+            body = Renderer(schema, reference, "v1", boxkite=boxkite, max_series=cap).render(
+                snapshot, openmetrics=False
+            )
+            series = sum(not line.startswith("#") for line in body.decode().splitlines())
+            assert series <= cap
+            full = cap == 1000
+            dropped = value(body, "telltale_series_dropped")
+            assert dropped is not None
+            assert (dropped == 0) == full
+    # What the model answers is the last to go.
+    body = Renderer(schema, reference, "v1", max_series=260).render(snapshot, openmetrics=False)
+    assert value(body, "telltale_missing_total", column="bmi", role="prediction") is not None
+    assert value(body, "telltale_missing_total", column="bmi", role="feature") is None
+
+
+def test_boxkite_names(renderer: Renderer, snapshot: Snapshot, schema: Schema, reference: Reference) -> None:
+    body = renderer.render(snapshot, openmetrics=False)
+    rows = int(schema.split(snapshot.totals)[0].sum())
+    assert value(body, "feature_0_value_bucket", le="+Inf") == rows  # with the missing ones, as Boxkite counts
+    assert value(body, "feature_0_value_baseline_bucket", le="0.1") == sum(schema.split(reference.counts)[0][:3])
+    assert value(body, "feature_3_value_total", bin="2.0") == schema.split(snapshot.totals)[3][0]
+    assert value(body, "inference_value_total", bin="yes") == schema.split(snapshot.totals)[4][1]
+    assert value(body, "inference_value_baseline_total", bin="yes") == schema.split(reference.counts)[4][1]
+    assert value(body, "baseline_metrics_info", feature_name="income", metric_type="histogram") == 1
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_model_parses_in_both_formats(data: st.DataObject) -> None:
+    text = st.text(max_size=8)
+    edges = st.lists(st.floats(allow_nan=False, allow_infinity=False), unique=True, max_size=5).map(sorted).map(tuple)
+    names = data.draw(st.lists(text, unique=True, min_size=1, max_size=4))
+    columns = []
+    for name in names:
+        if data.draw(st.booleans()):
+            columns.append(Column(name, "feature", "numeric", edges=data.draw(edges)))
+        else:
+            known = data.draw(st.lists(text, unique=True, max_size=4))
+            columns.append(Column(name, "feature", "categorical", categories=tuple(known)))
+    schema = Schema(tuple(columns))
+    count = st.integers(0, 10**16)
+    totals = np.array(data.draw(st.lists(count, min_size=schema.size, max_size=schema.size)), dtype=np.int64)
+    zeros = np.zeros(len(columns))
+    reference = Reference(schema, schema.zeros(), zeros, zeros)
+    renderer = Renderer(schema, reference, data.draw(text))
+    snapshot = Snapshot(totals, zeros)
+    for openmetrics in (False, True):
+        parse(renderer.render(snapshot, openmetrics), openmetrics)
