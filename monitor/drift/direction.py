@@ -12,6 +12,9 @@ from monitor.window.columns import Column, Floats
 #: How many bins or categories a verdict names.
 NAMED = 3
 
+#: Moves of a mean or median by less than this many reference standard deviations are not worth words.
+STILL = 0.05
+
 
 def binned_median(column: Column, counts: Floats) -> float | None:
     """Median of the finite values, by straight lines within a bin; an outer bin counts as its edge. None: no values.
@@ -31,7 +34,7 @@ def binned_median(column: Column, counts: Floats) -> float | None:
         return column.edges[-1]
     low, high = column.edges[at - 1], column.edges[at]
     part = (total / 2 - float(below[at - 1])) / float(values[at])
-    return low * (1 - part) + high * part
+    return float(low * (1 - part) + high * part)
 
 
 def shifts(column: Column, reference: Floats, test: Floats) -> tuple[Shift, ...]:
@@ -66,7 +69,7 @@ def direction(
     median = _difference(binned_median(column, test), binned_median(column, reference))
     known = deviation if math.isfinite(deviation) and deviation > 0 else None
     in_deviations = _ratio(mean, known)
-    text = _numeric_text(mean, in_deviations, _ratio(median, known))
+    text = _numeric_text(mean, median, in_deviations, _ratio(median, known))
     return Direction(text, mean, median, in_deviations, _ratio(median, known))
 
 
@@ -109,24 +112,27 @@ def _ratio(move: float | None, deviation: float | None) -> float | None:
     return ratio if math.isfinite(ratio) else None
 
 
-def _numeric_text(mean: float | None, deviations: float | None, median_deviations: float | None) -> str:
+def _numeric_text(
+    mean: float | None, median: float | None, mean_deviations: float | None, median_deviations: float | None
+) -> str:
     if mean is None:
-        return "no values to compare"
-    if deviations is None:
-        return "mean unchanged" if mean == 0 else f"mean {'up' if mean > 0 else 'down'} by {abs(mean):.3g}"
-    size, median = abs(deviations), median_deviations or 0.0
-    if size < 0.05 and abs(median) < 0.05:
+        return "no values to compare" if median is None else f"median {_moved(median, median_deviations)}"
+    if mean_deviations is None or median is None or median_deviations is None:
+        return _moved(mean, mean_deviations)
+    if abs(mean_deviations) < STILL and abs(median_deviations) < STILL:
         return "mean and median unchanged"
-    if size < 0.05 or (deviations * median < 0 and abs(median) > 0.05):
-        moved = "up" if median > 0 else "down"
-        return f"mean {_signed(deviations)}, median {moved} by {abs(median):.2g} standard deviations"
-    return f"{'up' if deviations > 0 else 'down'} by {size:.2g} standard deviations"
+    if abs(mean_deviations) >= STILL and mean_deviations * median_deviations >= 0:
+        return _moved(mean, mean_deviations)
+    return f"mean {_moved(mean, mean_deviations)}, median {_moved(median, median_deviations)}"
 
 
-def _signed(deviations: float) -> str:
-    if abs(deviations) < 0.05:
+def _moved(move: float, deviations: float | None) -> str:
+    if deviations is None:
+        return "unchanged" if move == 0 else f"{'up' if move > 0 else 'down'} by {abs(move):.3g}"
+    if abs(deviations) < STILL:
         return "unchanged"
-    return f"{'up' if deviations > 0 else 'down'} by {abs(deviations):.2g}"
+    size = f"{abs(deviations):.1f}" if abs(deviations) >= 0.995 else f"{abs(deviations):.2g}"
+    return f"{'up' if deviations > 0 else 'down'} by {size} standard deviations"
 
 
 def _categories_text(grew: tuple[Shift, ...], shrank: tuple[Shift, ...]) -> str:

@@ -24,9 +24,9 @@ class Measured:
 
     `n`, `m`: sample sizes that count for it. `critical`: the value not to be exceeded at a given alpha, such that
     `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `floor_unit`: what a floor is multiplied with to
-    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them. `testable`: False
-    where both sides together fill only one bin, so that the test could not come out significant whatever the split; it
-    then takes no part of alpha.
+    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them. `testable`:
+    False where both sides together fill only one bin, so that the test could not come out significant whatever the
+    split; it then takes no part of alpha.
     """
 
     value: Floats
@@ -186,11 +186,11 @@ NUMERIC: tuple[Kind, ...] = ("numeric",)
 CATEGORICAL: tuple[Kind, ...] = ("categorical",)
 
 _LINES = (
-    Statistic("ks", NUMERIC, 0.1, measure_ks, "a tenth of the rows lies elsewhere: a normal column moved by 1/4 sd"),
+    Statistic("ks", NUMERIC, 0.08, measure_ks, "8 rows of 100 lie elsewhere: a normal column moved by 0.2 sd"),
     Statistic("kl", BOTH, 0.05, measure_kl, "half of the 0.1 of psi, which is kl in both directions"),
     Statistic("psi", BOTH, 0.1, measure_psi, "the lower of the usual rules of thumb, 0.1 and 0.25"),
     Statistic("js", BOTH, 0.13, measure_js, "psi = 0.1 in its units: sqrt(0.1 / (8 ln 2)) = 0.134"),
-    Statistic("wasserstein", NUMERIC, 0.25, measure_wasserstein, "a shift by 1/4 sd, the same as ks = 0.1"),
+    Statistic("wasserstein", NUMERIC, 0.2, measure_wasserstein, "a shift by 0.2 sd, the same as ks = 0.08"),
     Statistic("chi2", CATEGORICAL, 0.1, measure_chi2, "on X^2 (1/n + 1/m), which for small shifts is psi"),
     Statistic("missing", BOTH, 0.03, measure_missing, "three rows in a hundred: an outage of one source among many"),
     Statistic("other", BOTH, 0.03, measure_other, "three rows in a hundred, as missing"),
