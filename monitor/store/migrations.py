@@ -182,6 +182,58 @@ def drift_and_alerts(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def notifications(db: Database) -> None:
+    """The outbox: messages, what each receiver knows of each group, and how many ended in which way."""
+    _run(
+        db,
+        """
+        CREATE TABLE notifications (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,                    -- of the evaluation that wrote it
+            receiver TEXT NOT NULL,
+            "group" TEXT NOT NULL,               -- the rule; empty for a digest and for Alertmanager
+            sequence INTEGER NOT NULL,           -- counts the messages of a receiver and group
+            kind TEXT NOT NULL,                  -- firing, update, repeat, resolved, digest, state, resend
+            severity TEXT NOT NULL,
+            event_id TEXT NOT NULL,
+            model_version TEXT NOT NULL,
+            message TEXT NOT NULL,               -- JSON object: what is told, before any provider's format
+            state TEXT NOT NULL,                 -- pending, sending, sent, dead, collapsed, skipped
+            attempts INTEGER NOT NULL,
+            attempted TEXT,                      -- when the last attempt began
+            next_try REAL,                       -- seconds since 1970 UTC, not before which it is tried again
+            plain INTEGER NOT NULL DEFAULT 0,    -- 1: markup was refused, it goes on as plain text
+            doubt INTEGER NOT NULL DEFAULT 0,    -- 1: an attempt may have arrived without an answer
+            settled TEXT,
+            answer TEXT,                         -- what the provider said last
+            UNIQUE (receiver, "group", sequence)
+        ) STRICT;
+        CREATE INDEX notifications_open ON notifications (receiver, id) WHERE state IN ('pending', 'sending');
+        CREATE INDEX notifications_told ON notifications (receiver, state, event_id);
+
+        CREATE TABLE notification_groups (
+            receiver TEXT NOT NULL,
+            "group" TEXT NOT NULL,
+            sequence INTEGER NOT NULL,
+            event_id TEXT NOT NULL,
+            opened REAL NOT NULL,                -- seconds since 1970 UTC
+            last REAL NOT NULL,                  -- seconds since 1970 UTC
+            changes INTEGER NOT NULL,            -- transitions since the last message
+            told TEXT NOT NULL,                  -- JSON array: rule, role, column, event id, since, severity, resolved
+            PRIMARY KEY (receiver, "group")
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE notification_totals (
+            receiver TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            PRIMARY KEY (receiver, outcome)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    )
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to this version, each change in a transaction of its own.
 

@@ -1,0 +1,71 @@
+"""Alertmanager: all alerts to `POST /api/v2/alerts`, again and again, as it expects of its clients.
+
+It is level-triggered: a firing alert is sent with an end in the near future and sent again before that; a resolved one
+with its end in the past. Its labels are its identity, so replicas of one model send the same labels and become one
+alert there. Grouping, repeating and silencing are its own business.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from monitor.clock import iso
+from monitor.notify.http import Http
+from monitor.notify.message import Entry, Message, label, number
+from monitor.notify.retry import Decision, decide
+from monitor.notify.secret import Secret
+
+
+class Alertmanager:
+    """Posts to one Alertmanager."""
+
+    kind = "alertmanager"
+
+    def __init__(self, http: Http, url: Secret) -> None:
+        base = url.reveal().rstrip("/")
+        self._http = http
+        self._url = url if base.endswith("/api/v2/alerts") else Secret(f"{base}/api/v2/alerts")
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Post all alerts of the message."""
+        alerts = render(message)
+        if not alerts:
+            return Decision("sent", "nothing to send")
+        answer = self._http.post(self._url, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
+        return decide(self.kind, answer, plain=plain, now=now)
+
+
+def render(message: Message) -> list[dict[str, Any]]:
+    """The list of alerts, in the API's form."""
+    if message.kind == "test":
+        labels = {"alertname": "TelltaleTest", "severity": "info"}
+        said = {"summary": "A test from Telltale: nothing has drifted."}
+        return [{"labels": labels, "annotations": said, "startsAt": iso(message.at), "endsAt": iso(message.at + 60)}]
+    return [_alert(item, message) for item in message.entries]
+
+
+def _alert(item: Entry, message: Message) -> dict[str, Any]:
+    own = {"column": item.column, "role": item.role, "severity": item.severity}
+    labels = {**item.labels, **own, **({"model_version": message.model} if message.model else {})}
+    labels.setdefault("alertname", "drift")
+    ends = item.until if item.until is not None else message.ends
+    out = {
+        "labels": {name: value for name, value in labels.items() if value},
+        "annotations": _annotations(item),
+        "startsAt": iso(item.since),
+        **({"endsAt": iso(ends)} if ends is not None else {}),
+    }
+    if message.link:
+        out["generatorURL"] = message.link
+    return out
+
+
+def _annotations(item: Entry) -> dict[str, str]:
+    out = {"summary": f"{label(item)} has drifted", "event_id": item.event_id}
+    if item.value is not None and item.statistic:
+        limit = f", limit {number(item.threshold)}" if item.threshold is not None else ""
+        out["description"] = f"{item.statistic} {number(item.value)}{limit}; n = {item.n}; against {item.reference}"
+    if item.direction:
+        out["direction"] = item.direction
+    return {name: value for name, value in out.items() if value}

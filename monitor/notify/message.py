@@ -1,0 +1,270 @@
+"""A message as a value: what happened to one group of alerts, before any provider's format is put on it.
+
+Written for someone tired who reads it on a phone: first what moved and how badly, then each column with how far, which
+way, a sketch of reference and live values, and since when; last the link, the event id and how to silence it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from monitor.clock import iso
+from monitor.drift.result import Direction, DriftResult
+from monitor.notify.sketch import Histograms, sketch
+from monitor.rules.alert import Alert
+from monitor.window.columns import clean_text
+
+MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test"]
+Status = Literal["new", "firing", "resolved"]
+
+#: Columns that a message shows in full, and those that it names in one line after them.
+SHOWN, NAMED = 5, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One alert within a message. Times are seconds since 1970 UTC; `until` is set once it is resolved.
+
+    `moves`: for a categorical column, (category, share in the reference, share in the test window).
+    `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
+    """
+
+    column: str
+    role: str
+    status: Status
+    severity: str
+    event_id: str
+    since: float
+    until: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    statistic: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    n: int = 0
+    m: int = 0
+    direction: str = ""
+    mean: float | None = None
+    moves: tuple[tuple[str, float, float], ...] = ()
+    reference: str = ""
+    window: tuple[float, float] | None = None
+    sketches: tuple[str, str] | None = None
+    scale: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is told to one receiver. `entries` are all alerts of the group, the new and strongest first.
+
+    `model`: model version. `link`: the page. `opened`: when the group began to fire. `changes`: transitions since the
+    last message, to tell flapping. `lines`: further text (digest, test). `ends`: for Alertmanager, until when the
+    firing ones hold unless they are sent again. `delayed`: seconds it waited because the receiver could not be
+    reached; `repeated`: an earlier attempt may have arrived.
+    """
+
+    kind: MessageKind
+    group: str
+    severity: str
+    event_id: str
+    at: float
+    model: str = ""
+    entries: tuple[Entry, ...] = ()
+    opened: float = 0.0
+    changes: int = 0
+    link: str = ""
+    lines: tuple[str, ...] = ()
+    ends: float | None = None
+    delayed: float = 0.0
+    repeated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Message:
+        """Read what `to_json` wrote."""
+        return cls(**{**data, "entries": tuple(map(_entry, data["entries"])), "lines": tuple(data["lines"])})
+
+    @property
+    def firing(self) -> tuple[Entry, ...]:
+        """The entries that still fire."""
+        return tuple(entry for entry in self.entries if entry.status != "resolved")
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    window, sketches = data["window"], data["sketches"]
+    return Entry(
+        **{
+            **data,
+            "moves": tuple((str(label), before, after) for label, before, after in data["moves"]),
+            "window": (window[0], window[1]) if window else None,
+            "sketches": (sketches[0], sketches[1]) if sketches else None,
+            "scale": (data["scale"][0], data["scale"][1]),
+        }
+    )
+
+
+def entry(
+    alert: Alert,
+    status: Status,
+    result: DriftResult | None,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+) -> Entry:
+    """Describe an alert with the verdict it stands on; without a verdict only what the alert itself knows."""
+    began = since if since is not None else alert.active_since if alert.active_since is not None else alert.since
+    base = Entry(
+        alert.column,
+        alert.role,
+        status,
+        alert.severity,
+        alert.event_id,
+        began,
+        until,
+        dict(alert.labels),
+        value=alert.value,
+    )
+    if result is None:
+        return base
+    threshold = None if result.critical is None else max(result.critical, result.floor or 0.0)
+    direction = result.direction
+    return replace(
+        base,
+        statistic=result.statistic,
+        value=result.value if result.value is not None else alert.value,
+        threshold=threshold,
+        n=result.n,
+        m=result.m,
+        direction=direction.text if direction and result.kind == "numeric" else "",
+        mean=direction.mean if direction else None,
+        moves=_moves(direction),
+        reference=result.reference,
+        window=(result.window.start, result.window.end),
+    )
+
+
+def with_sketches(
+    entries: Sequence[Entry], histograms: Callable[[str, str], Histograms | None], shown: int = SHOWN
+) -> tuple[Entry, ...]:
+    """Draw the entries that will be shown in full; `histograms(role, column)` is asked for those only."""
+    out = []
+    for position, item in enumerate(entries):
+        drawn = histograms(item.role, item.column) if position < shown and item.status != "resolved" else None
+        out.append(replace(item, **_drawing(drawn)) if drawn else item)
+    return tuple(out)
+
+
+def _drawing(histograms: Histograms) -> dict[str, Any]:
+    bars, scale = sketch(histograms)
+    return {"sketches": bars, "scale": scale}
+
+
+def _moves(direction: Direction | None) -> tuple[tuple[str, float, float], ...]:
+    if direction is None:
+        return ()
+    return tuple((s.label, s.reference, s.test) for s in (*direction.grew[:2], *direction.shrank[:2]))
+
+
+def title(message: Message) -> str:
+    """One line that says it all, as a lock screen shows it.
+
+    >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0)
+    >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
+    'CRITICAL: bmi has drifted'
+    """
+    firing, over = message.firing, [e for e in message.entries if e.status == "resolved"]
+    level = message.severity.upper()
+    match message.kind:
+        case "firing":
+            return f"{level}: {names(firing)} {'has' if len(firing) == 1 else 'have'} drifted"
+        case "update":
+            new = sum(e.status == "new" for e in firing)
+            parts = [f"{new} new"] * bool(new) + [f"{len(over)} over"] * bool(over)
+            return f"{level}: now {count(len(firing))} drifting" + (f" ({', '.join(parts)})" if parts else "")
+        case "repeat":
+            return f"{level}, still: {names(firing)}, for {lasted(message.at - message.opened)}"
+        case "resolved":
+            return f"RESOLVED: {names(over)}, after {lasted(message.at - message.opened)}"
+        case "digest":
+            return "CATCHING UP: messages could not be delivered"
+        case "test":
+            return "TEST: Telltale can reach you"
+        case "state" | "resend":
+            return f"{count(len(firing))} drifting"
+
+
+def names(entries: Sequence[Entry]) -> str:
+    """Name the first entry and count the rest.
+
+    >>> names([Entry("a", "feature", "new", "info", "", 0.0)] * 3)
+    'a and 2 more'
+    """
+    if not entries:
+        return "nothing"
+    return label(entries[0]) + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
+
+
+def label(item: Entry) -> str:
+    """A column by its name; a prediction says that it is one."""
+    if item.role == "prediction" and item.column != "prediction":
+        return f"{item.column} (prediction)"
+    return item.column
+
+
+def count(columns: int) -> str:
+    """A number of columns in words.
+
+    >>> count(1), count(40)
+    ('1 column', '40 columns')
+    """
+    return f"{columns} column" + ("" if columns == 1 else "s")
+
+
+def lasted(seconds: float) -> str:
+    """A length of time in at most two parts.
+
+    >>> lasted(42), lasted(3900), lasted(90_061)
+    ('42 s', '1 h 5 min', '1 d 1 h')
+    """
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    first = next(i for i, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number)
+
+
+def clock_time(epoch: float, now: float) -> str:
+    """A moment as people say it: the time, with the date unless it is today. UTC.
+
+    >>> clock_time(60, 3600), clock_time(60, 90_000)
+    ('00:01 UTC', '1970-01-01 00:01 UTC')
+    """
+    text = iso(float(int(epoch)))
+    day, time = text[:10], text[11:16]
+    return f"{time} UTC" if day == iso(float(int(now)))[:10] else f"{day} {time} UTC"
+
+
+def number(value: float) -> str:
+    """A number in three digits that matter.
+
+    >>> number(0.41237), number(1234.5), number(152.13), number(0.0)
+    ('0.412', '1,234', '152', '0')
+    """
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def silence_command(message: Message) -> str:
+    """The command that silences what a message is about."""
+    firing = message.firing
+    matchers = [f"rule={message.group}"]
+    if len(firing) == 1 and len(firing[0].column) <= 40:
+        matchers.append(f"column={clean_text(firing[0].column)}")
+    return " ".join(["python -m monitor silence", *map(shlex.quote, matchers), "--for", "4h"])

@@ -1,0 +1,356 @@
+"""Which messages are due: a pure function of where the alerts stand and what each receiver was last told.
+
+The comparison is with what was told, not with single transitions, so a silence that ends, a receiver that is added or a
+restart at any moment need no rule of their own. A group is a rule: what it found in one evaluation is one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from monitor.drift.result import DriftResult
+from monitor.notify.message import (
+    Entry,
+    Message,
+    MessageKind,
+    Status,
+    clock_time,
+    count,
+    entry,
+    lasted,
+    with_sketches,
+)
+from monitor.notify.receiver import Receiver
+from monitor.notify.sketch import Histograms
+from monitor.rules.alert import Alert, Transition
+from monitor.rules.rule import SEVERITIES, Rule
+
+Key = tuple[str, str, str]
+
+#: A resolved alert is sent to Alertmanager for this long, as Prometheus does, in case it was away.
+RESOLVED_FOR = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert that a receiver has been told of and not yet told the end of."""
+
+    event_id: str
+    since: float
+    severity: str
+    resolved: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """What one receiver knows of one group. `told` is by (role, column), for Alertmanager by (rule, role, column).
+
+    `sequence` counts its messages; `last` is when the latest was written; `changes` counts transitions since then.
+    """
+
+    receiver: str
+    group: str
+    sequence: int = 0
+    event_id: str = ""
+    opened: float = 0.0
+    last: float = 0.0
+    changes: int = 0
+    told: dict[Key, Told] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message for one receiver; (receiver, group, sequence) is its unique key."""
+
+    receiver: str
+    group: str
+    sequence: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When messages are due, in seconds. `spacing`: changes of a group are gathered for this long after a message."""
+
+    repeat: float = 14_400.0
+    group_wait: float = 0.0
+    spacing: float = 300.0
+    resend: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a plan is made from. `muted`: keys of alerts that are silenced or inhibited."""
+
+    at: float
+    alerts: Sequence[Alert]
+    transitions: Sequence[Transition] = ()
+    results: Mapping[Key, DriftResult] = field(default_factory=dict)
+    muted: frozenset[Key] = frozenset()
+    histograms: Callable[[Key], Histograms | None] = lambda key: None  # noqa: ARG005
+    model: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one evaluation adds: messages to queue, and what the receivers then know. Both are stored together."""
+
+    notifications: tuple[Notification, ...]
+    groups: tuple[GroupState, ...]
+
+
+def plan(
+    situation: Situation,
+    states: Mapping[tuple[str, str], GroupState],
+    receivers: Sequence[Receiver],
+    rules: Sequence[Rule],
+    default_receivers: Sequence[str],
+    policy: Policy,
+) -> Plan:
+    """Work out the messages that are due; `states` is by (receiver, group)."""
+    notifications: list[Notification] = []
+    groups: list[GroupState] = []
+    changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
+    for receiver in receivers:
+        mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
+        if receiver.kind == "alertmanager":
+            names = [""]
+        else:
+            known = [group for name, group in states if name == receiver.name and group]
+            names = list(dict.fromkeys([*(alert.rule for alert in mine), *known]))
+        for name in names:
+            state = states.get((receiver.name, name), GroupState(receiver.name, name))
+            members = [alert for alert in mine if name in ("", alert.rule)]
+            moved = sum(alert.rule == name and alert in mine for alert in changed)
+            before = replace(state, changes=state.changes + moved)
+            if receiver.kind == "alertmanager":
+                message, after = _levels(before, members, situation, policy)
+            else:
+                message, after = _due(before, members, situation, receiver, policy)
+            if message is not None:
+                notifications.append(Notification(receiver.name, name, after.sequence, message))
+            if after != state:
+                groups.append(after)
+    return Plan(tuple(notifications), tuple(groups))
+
+
+def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_receivers: Sequence[str]) -> bool:
+    """Whether a receiver is to hear of an alert: its rule names it, and severity and labels fit."""
+    rule = next((rule for rule in rules if rule.name == alert.rule), None)
+    wanted = (rule.receivers if rule else ()) or tuple(default_receivers)
+    if wanted and receiver.name not in wanted and not receiver.everything:
+        return False
+    if receiver.severities and alert.severity not in receiver.severities:
+        return False
+    labels = {
+        **alert.labels,
+        "rule": alert.rule,
+        "column": alert.column,
+        "role": alert.role,
+        "severity": alert.severity,
+    }
+    return all(labels.get(name) == value for name, value in receiver.match)
+
+
+def _due(
+    state: GroupState, alerts: Sequence[Alert], situation: Situation, receiver: Receiver, policy: Policy
+) -> tuple[Message | None, GroupState]:
+    """Whether a message about one group is due, and what the receiver knows afterwards."""
+    now = situation.at
+    by_key = {alert.key: alert for alert in alerts}
+    firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
+    audible = {key: alert for key, alert in firing.items() if key not in situation.muted}
+    new = {key for key, alert in audible.items() if key not in state.told or state.told[key].event_id != alert.event_id}
+    over = {key for key in state.told if key not in firing}
+    if not state.told and not new:
+        return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
+    if not state.told and now - min(audible[key].since for key in new) < policy.group_wait:
+        return None, state
+    if not new and not over:
+        still = any(key in audible for key in state.told)
+        if not still or now - state.last < policy.repeat:
+            return None, state
+        kind: MessageKind = "repeat"
+    elif state.sequence and now - state.last < policy.spacing:
+        return None, state
+    else:
+        kind = "firing" if not state.told else "resolved" if len(over) == len(state.told) and not new else "update"
+    told = {key: value for key, value in state.told.items() if key not in over}
+    told |= {key: Told(firing[key].event_id, _began(firing[key]), firing[key].severity) for key in new}
+    entries = _entries(told, new, over, state, by_key, situation)
+    first = next((item for item in entries if item.status != "resolved"), entries[0])
+    event_id = state.event_id if state.told else first.event_id
+    opened = state.opened if state.told else min(value.since for value in told.values())
+    after = replace(
+        state, event_id=event_id, opened=opened, told=told, changes=0, last=now, sequence=state.sequence + 1
+    )
+    if not receiver.resolved:
+        if kind == "resolved" or (kind == "update" and not new):
+            return None, replace(after, last=state.last, sequence=state.sequence)
+        entries = [item for item in entries if item.status != "resolved"]
+    severity = worst([item.severity for item in entries])
+    drawn = with_sketches(entries, lambda role, column: situation.histograms((state.group, role, column)))
+    message = Message(
+        kind, state.group, severity, event_id, now, situation.model, drawn, opened, state.changes, situation.link
+    )  # fmt: skip
+    return message, after
+
+
+def _entries(
+    told: Mapping[Key, Told],
+    new: set[Key],
+    over: set[Key],
+    state: GroupState,
+    alerts: Mapping[Key, Alert],
+    situation: Situation,
+) -> list[Entry]:
+    """All alerts of the group: new before known before over, each strongest first."""
+
+    def strength(key: Key) -> tuple[float, Key]:
+        result = situation.results.get(key)
+        return (-(result.strength if result else 0.0), key)
+
+    out = []
+    for status, keys in (("new", new), ("firing", told.keys() - new), ("resolved", over)):
+        for key in sorted(keys, key=strength):
+            out.append(_describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation))  # type: ignore[arg-type]
+    return out
+
+
+def _describe(key: Key, status: Status, told: Told, alert: Alert | None, situation: Situation) -> Entry:
+    until = None
+    if status == "resolved":
+        until = alert.since if alert and alert.event_id == told.event_id and alert.state != "firing" else situation.at
+    known = alert or Alert(key[0], key[2], key[1])  # type: ignore[arg-type]
+    known = replace(known, event_id=told.event_id, severity=told.severity)
+    return entry(known, status, situation.results.get(key), since=told.since, until=until)
+
+
+def _levels(
+    state: GroupState, alerts: Sequence[Alert], situation: Situation, policy: Policy
+) -> tuple[Message | None, GroupState]:
+    """For Alertmanager: everything that fires, and for a while what has resolved; at once on a change, else in turn."""
+    now = situation.at
+    by_key = {alert.key: alert for alert in alerts}
+    firing = {alert.key: alert for alert in alerts if alert.state == "firing" and alert.key not in situation.muted}
+    told: dict[Key, Told] = {}
+    for key, known in state.told.items():
+        ended = known.resolved if known.resolved is not None else None if key in firing else now
+        if ended is None or now - ended < RESOLVED_FOR:
+            told[key] = replace(known, resolved=ended)
+    told |= {key: Told(alert.event_id, _began(alert), alert.severity) for key, alert in firing.items()}
+    changed = {
+        key: (t.event_id, t.resolved) for key, t in told.items() if key not in state.told or state.told[key] != t
+    }
+    if not told:
+        return None, replace(state, told={}, changes=0)
+    if not changed and now - state.last < policy.resend:
+        return None, replace(state, told=told)
+    entries = tuple(
+        replace(
+            _describe(key, "resolved" if known.resolved is not None else "firing", known, by_key.get(key), situation),
+            until=known.resolved,
+            labels={**(by_key[key].labels if key in by_key else {}), "alertname": key[0]},
+        )
+        for key, known in sorted(told.items())
+    )
+    event_id = min((known.event_id for known in told.values()), default="")
+    message = Message(
+        "state" if changed else "resend",
+        "",
+        worst([item.severity for item in entries]),
+        event_id,
+        now,
+        situation.model,
+        entries,
+        min(known.since for known in told.values()),
+        link=situation.link,
+        ends=now + 4 * max(policy.resend, 60.0),
+    )
+    after = replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
+    return message, after
+
+
+def _began(alert: Alert) -> float:
+    return alert.active_since if alert.active_since is not None else alert.since
+
+
+def worst(severities: Iterable[str]) -> str:
+    """The most severe of several.
+
+    >>> worst(["info", "critical", "warning"]), worst([])
+    ('critical', 'info')
+    """
+    given = set(severities)
+    return next((severity for severity in SEVERITIES if severity in given), "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits in the outbox, as the collapse after an outage sees it."""
+
+    id: int
+    group: str
+    created: float
+    attempts: int
+    message: Message
+
+
+#: Messages that nobody tried to send for this long waited for something that was broken.
+OUTAGE = 300.0
+
+#: Most groups whose last state is sent as a message of its own after an outage; the digest tells of the others.
+LAST_STATES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Collapse:
+    """What becomes of a backlog: these rows are folded into the digest, the others are sent as they are."""
+
+    folded: tuple[int, ...]
+    digest: Message
+
+
+def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float) -> Collapse | None:
+    """Fold what piled up during an outage to the last state of each group and one digest; None if nothing did.
+
+    `told_before`: event ids of which the receiver has heard. A group that came and went unheard is only in the digest:
+    nobody wants to hear the end of something that they never heard begin.
+    """
+    untried = [item for item in backlog if not item.attempts and item.message.kind not in ("digest", "test")]
+    groups: dict[str, list[Waiting]] = {}
+    for item in untried:
+        groups.setdefault(item.group, []).append(item)
+    piled = len(groups) > LAST_STATES or any(len(items) > 1 for items in groups.values())
+    if not piled or now - untried[0].created < OUTAGE:
+        return None
+    # Of each group only the last is worth sending, and that only where it is news to the reader.
+    last = [items[-1] for items in groups.values()]
+    kept = [i for i in last if i.message.kind != "resolved" or i.message.event_id in told_before]
+    kept.sort(key=lambda item: (SEVERITIES.index(item.message.severity), -item.created))
+    keep = {item.id for item in kept[:LAST_STATES]}
+    folded = tuple(item.id for item in untried if item.id not in keep)
+    begun = untried[0].created
+    lines = [
+        f"From {clock_time(begun, now)} until now ({lasted(now - begun)}) this receiver could not be reached.",
+        f"{len(untried)} messages were folded into this one; the last state of each rule follows.",
+    ]
+    for name, items in list(groups.items())[:LAST_STATES]:
+        lines.append(_history(name, items))
+    if len(groups) > LAST_STATES:
+        lines.append(f"and {len(groups) - LAST_STATES} more rules; the page has them all")
+    newest = untried[-1].message
+    digest: dict[str, Any] = {"lines": tuple(lines), "model": newest.model, "link": newest.link}
+    severity = worst([item.message.severity for item in last])
+    return Collapse(folded, Message("digest", "", severity, newest.event_id, now, **digest))
+
+
+def _history(name: str, items: Sequence[Waiting]) -> str:
+    fired = sum(item.message.kind == "firing" for item in items)
+    over = sum(item.message.kind == "resolved" for item in items)
+    latest = items[-1].message
+    state = "now over" if latest.kind == "resolved" else f"now {count(len(latest.firing))} drifting"
+    return f"{name}: {len(items)} messages, fired {fired} times, resolved {over} times, {state}"

@@ -1,0 +1,76 @@
+"""A receiver: a named destination, the notifier that speaks its language, and how fast it may be written to."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.notify.message import Message
+from monitor.notify.retry import Decision
+
+
+class Notifier(Protocol):
+    """Delivers one message, once, and says what came of it. It never raises for what a server does, and never waits."""
+
+    kind: str
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Send; `plain` leaves all markup out, after markup was refused. `now`: seconds since 1970."""
+
+
+class Limiter:
+    """Keeps a destination's rate: at most `burst` calls in `per` seconds, `gap` seconds apart, none while held.
+
+    Receivers that share a destination share its limiter. Times are monotonic seconds.
+
+    >>> limiter = Limiter(gap=1.0)
+    >>> limiter.wait(10.0), limiter.record(10.0), limiter.wait(10.25)
+    (0.0, None, 0.75)
+    """
+
+    def __init__(self, gap: float = 0.0, burst: int = 0, per: float = 60.0) -> None:
+        self.gap, self.burst, self.per = gap, burst, per
+        self._calls: deque[float] = deque(maxlen=max(burst, 1))
+        self._held_until = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next call is allowed; 0 if it is now."""
+        with self._lock:
+            due = self._held_until
+            if self._calls:
+                due = max(due, self._calls[-1] + self.gap)
+                if self.burst and len(self._calls) == self.burst:
+                    due = max(due, self._calls[0] + self.per)
+            return max(0.0, due - now)
+
+    def record(self, now: float) -> None:
+        """Note a call."""
+        with self._lock:
+            self._calls.append(now)
+
+    def hold(self, until: float) -> None:
+        """Allow no call before a moment; a later hold that ends sooner does not shorten it."""
+        with self._lock:
+            self._held_until = max(self._held_until, until)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One `[receivers.NAME]`, ready to use. `target` names the destination without its secret."""
+
+    name: str
+    notifier: Notifier
+    limiter: Limiter
+    severities: tuple[str, ...] = ()
+    match: tuple[tuple[str, str], ...] = ()
+    resolved: bool = True
+    everything: bool = False
+    target: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Which kind of receiver it is, as in config.toml."""
+        return self.notifier.kind

@@ -1,0 +1,62 @@
+"""Histograms drawn with block characters, small enough for a line of a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.window.columns import Column, Counts, Floats
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+#: Characters of one sketch: with a word before it, it fits a line of 40 without being wrapped.
+WIDTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Reference and test window of one column, counted in the same bins; shape (column.size,)."""
+
+    column: Column
+    reference: Counts
+    test: Counts
+
+
+def sketch(histograms: Histograms, width: int = WIDTH) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Draw both: ((reference, test), (what stands at the left end, at the right end)).
+
+    A numeric column's bins hold about equal shares, so they are first laid out on steps of equal width between the
+    first and the last edge, with what lies below and above at either end. Both share one vertical scale.
+    """
+    column = histograms.column
+    both = [counts[: column.value_bins].astype(np.float64) for counts in (histograms.reference, histograms.test)]
+    if column.numeric and len(column.edges) >= 2:
+        steps = [_equal_steps(np.array(column.edges), counts, width) for counts in both]
+        ends = (f"{column.edges[0]:.3g}", f"{column.edges[-1]:.3g}")
+    else:
+        steps = [counts[:width] for counts in both]
+        ends = ("", "") if column.numeric else (column.categories[0] if column.categories else "", "")
+    shares = [step / step.sum() if step.sum() else step for step in steps]
+    top = max((float(share.max()) for share in shares if share.size), default=0.0)
+    return (bars(shares[0].tolist(), top), bars(shares[1].tolist(), top)), ends
+
+
+def bars(heights: Sequence[float], top: float) -> str:
+    """One character per height; what is not zero is never drawn as nothing.
+
+    >>> bars([0.0, 0.001, 0.5, 1.0], 1.0)
+    ' ▁▄█'
+    """
+    if top <= 0:
+        return BARS[0] * len(heights)
+    return "".join(BARS[max(1, round(min(height / top, 1.0) * 8))] if height > 0 else BARS[0] for height in heights)
+
+
+def _equal_steps(edges: Floats, counts: Floats, width: int) -> Floats:
+    """Spread counts of uneven bins evenly over `width` steps; the first and last step are underflow and overflow."""
+    inner = width - 2
+    grid = np.linspace(edges[0], edges[-1], inner + 1)
+    cumulative = np.concatenate(([0.0], np.cumsum(counts[1:-1])))
+    return np.concatenate(([counts[0]], np.diff(np.interp(grid, edges, cumulative)), [counts[-1]]))

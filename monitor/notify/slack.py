@@ -1,0 +1,102 @@
+"""Slack: an incoming webhook, or a bot's `chat.postMessage`; Block Kit with a plain-text fallback.
+
+Limits (Slack's reference of blocks): header 150 characters, section text 3,000, 50 blocks, top-level text cut at
+40,000 and recommended below 4,000. In mrkdwn only `&`, `<` and `>` are escaped; names go into code spans, where nothing
+else is read, with their back-ticks replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from monitor.notify.http import Http
+from monitor.notify.message import Message, title
+from monitor.notify.retry import Decision, decide
+from monitor.notify.secret import Secret
+from monitor.notify.text import Block, Line, Piece, cut, lay_out, plain, plain_line
+
+HEADER, SECTION, FALLBACK = 150, 3000, 3500
+POST_MESSAGE = "https://slack.com/api/chat.postMessage"
+
+#: What starts markup outside a code span, and a character that looks like it and does not.
+_NEUTRAL = str.maketrans({"*": "∗", "_": "＿", "~": "∼", "`": "ˋ"})
+_NO_ANGLES = str.maketrans({"<": "‹", ">": "›", "&": "＆"})
+
+
+class Slack:
+    """Sends to one webhook, or with `token` to one channel."""
+
+    def __init__(self, http: Http, url: Secret, token: Secret | None = None, channel: str = "") -> None:
+        self.kind = "slack-bot" if token else "slack"
+        self._http, self._url, self._token, self._channel = http, url, token, channel
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Post the message, with blocks unless `plain`."""
+        body = render(message, blocks=not plain)
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        if self._token:
+            body["channel"] = self._channel
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        answer = self._http.post(self._url, json.dumps(body).encode(), headers)
+        return decide(self.kind, answer, plain=plain, now=now)
+
+
+def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:
+    """The JSON of a message; without blocks only its text, of which Slack reads nothing as markup."""
+    headline = cut(title(message), HEADER).translate(_NO_ANGLES)
+    text = _escape(plain(message, headline, FALLBACK)).translate(_NEUTRAL)
+    body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+    if blocks:
+        body["blocks"] = _blocks(message, headline)
+    return body
+
+
+def _blocks(message: Message, headline: str) -> list[dict[str, Any]]:
+    laid = lay_out(message)
+    out: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}},
+    ]
+    out += [_section(laid.head)] if laid.head else []
+    out += [_section(block) for block in laid.columns]
+    rest = laid.named_rest(len(laid.columns))
+    out += [_section((rest,))] if rest else []
+    out += [_section(laid.foot)] if laid.foot else []
+    return out
+
+
+def _section(block: Block) -> dict[str, Any]:
+    """One section; a line that does not fit any more is left out whole, so that no markup is cut."""
+    text = ""
+    for line in block:
+        longer = text + "\n" * bool(text) + _line(line)
+        if len(longer) > SECTION:
+            text += "…"[: SECTION - len(text)]
+            break
+        text = longer
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text or " ", "verbatim": True}}
+
+
+def _line(line: Line) -> str:
+    return "".join(map(_piece, line))
+
+
+def _piece(piece: Piece) -> str:
+    match piece.style:
+        case "code":
+            return f"`{_escape(piece.text).replace('`', 'ˋ')}`" if piece.text.strip() else plain_line((piece,))
+        case "bold":
+            return f"*{_escape(piece.text.strip()).translate(_NEUTRAL)}*".join(_around(piece.text))
+        case "link":
+            return f"<{_escape(piece.text).replace('|', '%7C').replace(' ', '%20')}>"
+        case _:
+            return _escape(piece.text).translate(_NEUTRAL)
+
+
+def _around(text: str) -> tuple[str, str]:
+    """The blanks before and after a text: Slack wants markup to touch its words."""
+    return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,74 @@
+"""Telegram: a bot's `sendMessage`, in HTML.
+
+A text holds 4,096 UTF-16 units after its entities are read; ours is kept below that before, which is stricter. Only
+`&`, `<` and `>` are special. Names go into `<code>`, where Telegram looks for no @mention, #tag or /command.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+from monitor.notify.http import Http
+from monitor.notify.message import Message, title
+from monitor.notify.retry import Decision, decide
+from monitor.notify.secret import Secret
+from monitor.notify.text import Block, Piece, cut, lay_out, units
+from monitor.notify.text import plain as plain_text
+
+LIMIT = 4096
+
+
+class Telegram:
+    """Sends to one chat. A group that was moved goes on under its new id, for which `moved` is called."""
+
+    kind = "telegram"
+
+    def __init__(self, http: Http, token: Secret, chat_id: str, api_url: str = "https://api.telegram.org") -> None:
+        self._http = http
+        self.chat_id = chat_id
+        self._url = Secret(f"{api_url.rstrip('/')}/bot{token.reveal()}/sendMessage")
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Post the message, as HTML unless `plain`."""
+        body = {"chat_id": self.chat_id, **render(message, markup=not plain)}
+        answer = self._http.post(self._url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return decide(self.kind, answer, plain=plain, now=now)
+
+
+def render(message: Message, *, markup: bool = True) -> dict[str, Any]:
+    """The JSON of a message, without the chat."""
+    quiet = {"link_preview_options": {"is_disabled": True}}
+    if not markup:
+        return {"text": plain_text(message, cut(title(message), 200), LIMIT, units), **quiet}
+    return {"text": _html(message), "parse_mode": "HTML", **quiet}
+
+
+def _html(message: Message) -> str:
+    laid = lay_out(message)
+    headline = f"<b>{html.escape(cut(title(message), 200), quote=False)}</b>"
+    head = headline + ("\n" + _block(laid.head) if laid.head else "")
+    foot = _block(laid.foot)
+    for shown in range(len(laid.columns), -1, -1):
+        rest = laid.named_rest(shown)
+        parts = [head, *map(_block, laid.columns[:shown]), *([_block((rest,))] if rest else []), foot]
+        text = "\n\n".join(part for part in parts if part)
+        if units(text) <= LIMIT:
+            return text
+    return headline
+
+
+def _block(block: Block) -> str:
+    return "\n".join("".join(map(_piece, line)) for line in block)
+
+
+def _piece(piece: Piece) -> str:
+    text = html.escape(piece.text, quote=False)
+    match piece.style:
+        case "code":
+            return f"<code>{text}</code>" if piece.text.strip() else piece.text
+        case "bold":
+            return f"<b>{text}</b>"
+        case _:
+            return text

@@ -1,0 +1,95 @@
+"""A webhook: the whole message as JSON, signed. The schema is in docs/alerts.md; `version` counts its changes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from monitor.clock import iso
+from monitor.notify.http import Http
+from monitor.notify.message import Entry, Message, silence_command, title
+from monitor.notify.retry import Decision, decide
+from monitor.notify.secret import Secret
+from monitor.notify.text import plain as plain_text
+
+VERSION = 1
+SIGNATURE, TIMESTAMP = "X-Telltale-Signature", "X-Telltale-Timestamp"
+
+
+class Webhook:
+    """Posts to one address; with a key, signed."""
+
+    kind = "webhook"
+
+    def __init__(self, http: Http, url: Secret, key: Secret | None = None) -> None:
+        self._http, self._url, self._key = http, url, key
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Post the message."""
+        body = json.dumps(render(message)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Telltale-Event": message.event_id.encode("ascii", "replace").decode(),
+        }
+        if self._key:
+            stamp = str(int(now))
+            headers |= {TIMESTAMP: stamp, SIGNATURE: sign(self._key, stamp, body)}
+        return decide(self.kind, self._http.post(self._url, body, headers), plain=plain, now=now)
+
+
+def sign(key: Secret, timestamp: str, body: bytes) -> str:
+    """Signature of a body: HMAC-SHA256 with the key over `TIMESTAMP.BODY`, in hex, behind its name.
+
+    >>> sign(Secret("a-shared-key"), "0", b"{}")[:20]
+    'sha256=89b948452f659'
+    """
+    digest = hmac.new(key.reveal().encode(), timestamp.encode() + b"." + body, hashlib.sha256)
+    return f"sha256={digest.hexdigest()}"
+
+
+def render(message: Message) -> dict[str, Any]:
+    """The JSON document."""
+    return {
+        "version": VERSION,
+        "kind": message.kind,
+        "title": title(message),
+        "text": plain_text(message, title(message), 4000),
+        "severity": message.severity,
+        "rule": message.group,
+        "event_id": message.event_id,
+        "at": iso(message.at),
+        "model_version": message.model,
+        "firing_since": iso(message.opened) if message.opened else None,
+        "may_be_repeat": message.repeated,
+        "delayed_seconds": message.delayed,
+        "link": message.link or None,
+        "silence": silence_command(message) if message.firing else None,
+        "lines": list(message.lines),
+        "alerts": [_alert(item) for item in message.entries],
+    }
+
+
+def _alert(item: Entry) -> dict[str, Any]:
+    return {
+        "column": item.column,
+        "role": item.role,
+        "state": "resolved" if item.status == "resolved" else "firing",
+        "new": item.status == "new",
+        "severity": item.severity,
+        "event_id": item.event_id,
+        "since": iso(item.since),
+        "until": iso(item.until) if item.until is not None else None,
+        "labels": item.labels,
+        "statistic": item.statistic or None,
+        "value": item.value,
+        "threshold": item.threshold,
+        "n": item.n,
+        "m": item.m,
+        "direction": item.direction or None,
+        "mean_change": item.mean,
+        "moved": [{"category": name, "reference": before, "test": after} for name, before, after in item.moves],
+        "reference": item.reference or None,
+        "window": {"start": iso(item.window[0]), "end": iso(item.window[1])} if item.window else None,
+    }
