@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.errors import TelltaleError
+from monitor.clock import SystemClock
+from monitor.errors import DataError, TelltaleError
+from monitor.window.profile import Limits
 from train.dataset import Task, load_dataset
+from train.describe import describe
 from train.fit import MODEL_FILE, REFERENCE_FILE, fit, write_pair
+from train.reference import make_reference
+from train.selection import Request
 
 DESCRIPTION = """\
 Train an example model and write model.pkl and histogram.prom (its reference) into the current folder:
   python -m train                   diabetes, LinearRegression
   python -m train classification    iris, LogisticRegression on text labels
+or write the reference of a model of your own:
+  python -m train reference --data FILE --model FILE
 """
 
 
@@ -25,17 +33,46 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: regression)")
     commands.add_parser("regression", help="train on the diabetes data; prints R2")
     commands.add_parser("classification", help="train on the iris data; prints weighted F1")
+    _reference_options(commands.add_parser("reference", help="write histogram.prom for a model and data of your own"))
     return top
 
 
+def _reference_options(command: argparse.ArgumentParser) -> None:
+    bins, categories = Limits().bins, Limits().categories
+    command.add_argument("--data", type=Path, required=True, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model, .pkl or .joblib")
+    source.add_argument("--prediction", metavar="COLUMN", help="or the column of the data that holds its predictions")
+    command.add_argument("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
+    for option, text in (
+        ("--categorical", "these columns are categorical; names with commas between, may be repeated"),
+        ("--numeric", "these columns are numeric"),
+        ("--ignore", "leave these columns out; * stands for any text"),
+    ):
+        command.add_argument(option, action="append", default=[], metavar="A,B", help=text)
+    command.add_argument("--bins", type=int, default=bins, metavar="N", help=f"bins of a numeric column ({bins})")
+    command.add_argument(
+        "--categories", type=int, default=categories, metavar="N", help=f"most categories of a column ({categories})"
+    )
+    command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used, count them")
+    command.add_argument(
+        "--output", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help=f"file to write ({REFERENCE_FILE})"
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+    """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C)."""
     options = parser().parse_args(arguments)
     try:
-        train(options.command or "regression", Path.cwd())
+        if options.command == "reference":
+            reference(options)
+        else:
+            train(options.command or "regression", Path.cwd())
     except TelltaleError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -43,16 +80,46 @@ def train(task: Task, folder: Path) -> None:
     """Fit, write both files into `folder`, and say so."""
     data = load_dataset(task)
     fitted = fit(task, data)
-    reference = write_pair(fitted, folder)
-    model = type(fitted.model).__name__
-    print(f"Trained {model} on the {data.title} data: {len(fitted.training)} training rows,", end=" ")
-    print(f"{len(fitted.predictions)} test rows, {len(data.names)} features.")
-    print(f"{fitted.score_name} on the test rows: {fitted.score:.3f}")
-    print(f"Wrote {folder / MODEL_FILE} (SHA-256 {reference.info.model_sha256[:12]}...)")
-    print(f"Wrote {folder / REFERENCE_FILE} (the reference: what the features and predictions look like now)")
-    print("Next: python -m server (or make run), then open http://127.0.0.1:5000")
+    written = write_pair(fitted, folder)
     flag = " -c" if task == "classification" else ""
-    print(f"      python -m train.load{flag} sends it some traffic")
+    print(f"Trained {type(fitted.model).__name__} on the {data.title} data: ", end="")
+    print(f"{len(data.names)} features, {len(fitted.training)} training rows, {len(fitted.predictions)} test rows.")
+    print(f"{fitted.score_name} on the test rows: {fitted.score:.3f}")
+    print(f"Wrote {folder / MODEL_FILE}  (SHA-256 {written.info.model_sha256[:12]}...)")
+    print(f"Wrote {folder / REFERENCE_FILE}  (the reference that live data is compared with)")
+    print("Next: python -m server    serves it on http://127.0.0.1:5000; `make run` does the same")
+    print(f"      python -m train.load{flag}    sends it some traffic, from a second terminal")
+
+
+def reference(options: argparse.Namespace) -> None:
+    """Build a reference from a file, and print what was decided."""
+    clock = SystemClock()
+    start = clock.monotonic()
+    made = make_reference(request_from(options), clock, progress=True)
+    for line in describe(made, options.data, options.output, clock.monotonic() - start):
+        print(line)
+
+
+def request_from(options: argparse.Namespace) -> Request:
+    """Turn options into a request. Raises DataError."""
+    if not 2 <= options.bins <= 1_000 or not 1 <= options.categories <= 10_000:
+        raise DataError("--bins must lie between 2 and 1000, --categories between 1 and 10000")
+    return Request(
+        data=options.data,
+        model=options.model,
+        prediction=options.prediction,
+        target=options.target,
+        categorical=_names(options.categorical),
+        numeric=_names(options.numeric),
+        ignore=_names(options.ignore),
+        limits=Limits(options.bins, options.categories),
+        skip_bad_rows=options.skip_bad_rows,
+        output=options.output,
+    )
+
+
+def _names(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
 
 
 if __name__ == "__main__":

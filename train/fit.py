@@ -96,6 +96,7 @@ def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Refe
         fitted.predictions,
         names=fitted.data.names,
         prediction_kind="categorical" if fitted.classifier else "numeric",
+        labels=getattr(fitted.model, "classes_", ()),
         info=ReferenceInfo(
             model_sha256=hashlib.sha256(model).hexdigest(),
             created=iso(int((clock or SystemClock()).time())),

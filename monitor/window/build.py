@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from monitor.errors import DataError
-from monitor.window.columns import Kind, Role, Schema, canonical, clean_text
-from monitor.window.profile import Block, ColumnProfile, Decision, Limits, count, decide
+from monitor.window.columns import Counts, Kind, Role, Schema, canonical, clean_text
+from monitor.window.profile import Block, ColumnCounter, ColumnProfile, Decision, Limits, decide, with_labels
 from monitor.window.reference import Reference, ReferenceInfo
 
 #: Numbers that the quantile sketches of all columns may keep together: 256 MB.
@@ -59,21 +59,27 @@ def build_reference(
     prediction_names: Sequence[str] | None = None,
     kinds: Mapping[str, Kind] | None = None,
     prediction_kind: Kind | None = None,
+    labels: Iterable[object] = (),
     limits: Limits | None = None,
     info: ReferenceInfo | None = None,
 ) -> Reference:
     """Build the reference of a model from what it was trained on and what it answers.
 
-    `features`: a 2-D array, a frame or a list of dictionaries, a row per observation, columns in the order of the
-    model's input. `predictions`: shape (m,), or (m, outputs), or a frame; m need not be the number of feature rows.
-    `names` name the columns of an array. `kinds` overrules the rule of `monitor.window.profile.decide` by column name,
-    and `prediction_kind` does for the predictions: say "categorical" for a classifier whose labels are numbers.
+    `features`: a 2-D array, a frame, a dictionary of columns, or a list of rows or of dictionaries; columns in the
+    order of the model's input. `predictions`: shape (m,), or (m, outputs), or a frame; m need not be the number of
+    feature rows. `names` and `prediction_names` name the columns of an array. `kinds` overrules the rule of
+    `monitor.window.profile.decide` by column name, and `prediction_kind` does for the predictions: say "categorical"
+    for a classifier whose labels are numbers. `labels`: what the model can answer, also where it never did here.
 
-    Raises DataError where the data is empty, ragged or names a column twice.
+    Raises DataError where the data is empty, ragged, or names a column twice.
 
-    >>> reference = build_reference([{"age": 31, "sex": "f"}, {"age": 47, "sex": "m"}], ["yes", "no"])
-    >>> [(column.name, column.kind) for column in reference.schema.columns]
-    [('age', 'categorical'), ('sex', 'categorical'), ('prediction', 'categorical')]
+    >>> rows = [{"age": 31.5, "sex": "f"}, {"age": 47.0, "sex": "m"}, {"age": None, "sex": "f"}]
+    >>> reference = build_reference(rows, ["yes", "no", "no"])
+    >>> for column, counts in zip(reference.schema.columns, reference.schema.split(reference.counts)):
+    ...     print(column.name, dict(zip(column.labels, counts.tolist())))
+    age {'(-inf, 20]': 0, '(20, 40]': 1, '(40, 55]': 1, '(55, +inf)': 0, '__missing__': 1, '__nonfinite__': 0}
+    sex {'f': 2, 'm': 1, '__other__': 0, '__missing__': 0}
+    prediction {'no': 2, 'yes': 1, '__other__': 0, '__missing__': 0}
     """
     kinds = dict(kinds or {})
     table = as_table(features, names, "feature", kinds)
@@ -81,71 +87,72 @@ def build_reference(
     unknown = sorted(set(kinds) - set(table.names) - set(answers.names))
     if unknown:
         raise DataError(f"a kind is declared for {unknown[0]!r}, which is no column of {', '.join(table.names)}")
-    reference, _ = build(table, answers, kinds, prediction_kind, limits or Limits(), info or ReferenceInfo())
-    return reference
-
-
-def build(
-    features: Table,
-    predictions: Table,
-    kinds: Mapping[str, Kind],
-    prediction_kind: Kind | None,
-    limits: Limits,
-    info: ReferenceInfo,
-) -> tuple[Reference, tuple[Decision, ...]]:
-    """Build a reference from two tables; also return what was decided for each column."""
-    predicted_kinds = dict.fromkeys(predictions.names, prediction_kind) if prediction_kind else kinds
-    return assemble(
-        summarise(features, "feature", kinds, limits),
-        summarise(predictions, "prediction", predicted_kinds, limits),
-        info,
+    limits = limits or Limits()
+    answer_kinds = dict.fromkeys(answers.names, prediction_kind) if prediction_kind else kinds
+    reference, _ = assemble(
+        summarise(table, "feature", kinds, limits),
+        summarise(answers, "prediction", answer_kinds, limits, labels),
+        info or ReferenceInfo(),
     )
+    return reference
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One table, worked out: a decision and counts for each column."""
+    """One table, worked out: a decision, counts, the sum and the deviation of each column."""
 
     decisions: tuple[Decision, ...]
-    counts: tuple[Any, ...]
+    counts: tuple[Counts, ...]
     sums: tuple[float, ...]
     deviations: tuple[float, ...]
     rows: int
 
+    def part(self, begin: int, end: int) -> Summary:
+        """Only the columns from `begin` to before `end`."""
+        kept = slice(begin, end)
+        return Summary(self.decisions[kept], self.counts[kept], self.sums[kept], self.deviations[kept], self.rows)
 
-def summarise(table: Table, role: Role, kinds: Mapping[str, Kind], limits: Limits) -> Summary:
+
+def summarise(
+    table: Table, role: Role, kinds: Mapping[str, Kind | None], limits: Limits, labels: Iterable[object] = ()
+) -> Summary:
     """Walk through a table twice: choose the bins of each column, then count its rows in them."""
-    profiles = profile(table)
-    return tally(table, choose(profiles, role, kinds, limits), profiles)
+    profiles = profile(table.names, table.chunks())
+    return tally(table.chunks(), choose(profiles, role, kinds, limits, labels), profiles)
 
 
-def profile(table: Table) -> list[ColumnProfile]:
+def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
     """First pass: gather the facts about each column."""
-    capacity = max(1_024, min(1_000_000, SKETCH_NUMBERS // max(1, len(table.names))))
-    profiles = [ColumnProfile(name, capacity) for name in table.names]
-    for chunk in table.chunks():
+    capacity = max(1_024, min(1_000_000, SKETCH_NUMBERS // max(1, len(names))))
+    profiles = [ColumnProfile(clean_text(name), capacity) for name in names]
+    for chunk in chunks:
         for facts, block in zip(profiles, chunk, strict=True):
             facts.add(block)
     return profiles
 
 
 def choose(
-    profiles: Iterable[ColumnProfile], role: Role, kinds: Mapping[str, Kind], limits: Limits
+    profiles: Iterable[ColumnProfile],
+    role: Role,
+    kinds: Mapping[str, Kind | None],
+    limits: Limits,
+    labels: Iterable[object] = (),
 ) -> tuple[Decision, ...]:
-    """Between the passes: decide on each column."""
-    return tuple(decide(facts, role, kinds.get(facts.name), limits) for facts in profiles)
+    """Between the passes: decide on each column; `labels` are categories that are known without being seen."""
+    decisions = (decide(facts, role, kinds.get(facts.name), limits) for facts in profiles)
+    return tuple(with_labels(decision, labels, limits) for decision in decisions)
 
 
-def tally(table: Table, decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
-    """Second pass: count exactly."""
-    counts = [np.zeros(decision.column.size, dtype=np.int64) for decision in decisions]
-    for chunk in table.chunks():
-        for total, decision, block in zip(counts, decisions, chunk, strict=True):
-            total += count(decision.column, block)
+def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
+    """Second pass: count exactly. Sums and deviations come from the profiles of the first."""
+    counters = [ColumnCounter(decision.column) for decision in decisions]
+    for chunk in chunks:
+        for counter, block in zip(counters, chunk, strict=True):
+            counter.add(block)
     numeric = [decision.column.numeric for decision in decisions]
     return Summary(
         decisions,
-        tuple(counts),
+        tuple(counter.counts for counter in counters),
         tuple(facts.sum if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
         tuple(facts.deviation if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
         max((facts.rows for facts in profiles), default=0),
@@ -153,7 +160,7 @@ def tally(table: Table, decisions: tuple[Decision, ...], profiles: Sequence[Colu
 
 
 def assemble(features: Summary, predictions: Summary, info: ReferenceInfo) -> tuple[Reference, tuple[Decision, ...]]:
-    """Put the two halves of a reference together."""
+    """Put the two halves of a reference together; also return what was decided for each column."""
     decisions = features.decisions + predictions.decisions
     reference = Reference(
         Schema(tuple(decision.column for decision in decisions)),
@@ -256,7 +263,7 @@ def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Blo
         return np.ascontiguousarray(values, dtype=np.float64)
     items = values.tolist()
     if all(_number_or_absent(item) for item in items):
-        return np.array([math.nan if _absent(item) else float(item) for item in items], dtype=np.float64)
+        return np.array([math.nan if _absent(item) else _float(item) for item in items], dtype=np.float64)
     if kind == "numeric":
         row, item = next((row, item) for row, item in enumerate(items) if not _number_or_absent(item))
         raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
@@ -274,6 +281,13 @@ def _array(column: Any) -> np.ndarray[Any, np.dtype[Any]]:
     out = np.empty(len(column), dtype=object)
     out[:] = list(column)
     return out
+
+
+def _float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number above 1e308
+        return math.inf if number > 0 else -math.inf
 
 
 def _absent(item: object) -> bool:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.window.columns import MISSING, OTHER, Column, Floats, Kind, Role, canonical, number_text
+from monitor.window.binning import NumericBins
+from monitor.window.columns import MISSING, OTHER, Column, Counts, Floats, Kind, Role, canonical, number_text
 from monitor.window.edges import BINS, discrete_edges, quantile_edges
 from monitor.window.sketch import QuantileSketch
 
@@ -35,6 +35,9 @@ MAX_DISTINCT_TEXTS = 100_000
 
 #: Rows from which on a column can be taken for an identifier.
 MIN_IDENTIFIER_ROWS = 50
+
+#: Distinct whole numbers up to which predictions are taken for labels.
+MAX_LABELS = 20
 
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?|\d{4}/\d\d?/\d\d?( .*)?")
 _IDENTIFIER_NAME = re.compile(r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr)$|^unnamed: \d+$", re.IGNORECASE)
@@ -84,7 +87,9 @@ class ColumnProfile:
 
     def _add_numbers(self, block: Floats) -> None:
         values = block
-        if not math.isfinite(float(np.sum(block))):  # also where finite values overflow: then nothing is dropped
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole_block = math.isfinite(float(np.sum(block)))
+        if not whole_block:  # or finite values add up to infinity: then none is dropped
             absent = np.isnan(block)
             values = block[np.isfinite(block)]
             self.missing += int(absent.sum())
@@ -152,16 +157,17 @@ def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Li
     1. no value at all: numeric with a single bin, so that values which come later show as fewer missing
     2. text: dates and identifiers keep no categories (every new one would be an alarm), all else is categorical
     3. row numbers (whole, rising by one; or rising and named like an identifier): numeric with a single bin
-    4. exactly two distinct whole numbers: a flag, categorical
+    4. exactly two distinct whole numbers: a flag, categorical; so is a prediction of at most 20 whole numbers: labels
     5. any other numbers: numeric; one bin a value where there are few distinct ones, quantile bins otherwise
     """
     absent = profile.missing / profile.rows if profile.rows else 0.0
+    given = "declared" if role == "feature" else "as the model answers"
     if declared == "categorical":
         column, reason = _categorical(profile, role, limits)
-        return Decision(column, f"declared; {reason}", absent)
+        return Decision(column, f"{given}: {reason}", absent)
     if declared == "numeric":
         edges, reason = _edges(profile, limits)
-        return Decision(Column(profile.name, role, "numeric", edges=edges), f"declared; {reason}", absent)
+        return Decision(Column(profile.name, role, "numeric", edges=edges), f"{given}: {reason}", absent)
     if profile.texts or profile.forgotten:
         unwatched = _dates_or_identifier(profile)
         if unwatched:
@@ -174,9 +180,11 @@ def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Li
     if _row_number(profile):
         reason = "row numbers or an identifier: only missing values are watched"
         return Decision(Column(profile.name, role, "numeric"), reason, absent)
-    if profile.whole and profile.distinct is not None and len(profile.distinct) == 2:
-        column, _ = _categorical(profile, role, limits)
-        return Decision(column, f"a flag: only {' and '.join(column.categories)}", absent)
+    distinct = len(profile.distinct) if profile.distinct is not None and profile.whole else 0
+    if distinct == 2 or (role == "prediction" and 2 < distinct <= MAX_LABELS):
+        column, reason = _categorical(profile, role, limits)
+        flag = f"a flag: only {' and '.join(column.categories)}"
+        return Decision(column, flag if distinct == 2 else f"whole numbers as labels: {reason}", absent)
     edges, reason = _edges(profile, limits)
     return Decision(Column(profile.name, role, "numeric", edges=edges), reason, absent)
 
@@ -214,7 +222,9 @@ def _categorical(profile: ColumnProfile, role: Role, limits: Limits) -> tuple[Co
         total = f"more than {MAX_DISTINCT_TEXTS:,}" if profile.forgotten else f"{len(counted):,}"
         reason = f"{total} categories: the {len(categories)} most frequent, the rest as {OTHER}"
     else:
-        reason = f"{len(categories)} categor{'y' if len(categories) == 1 else 'ies'}"
+        shown = ", ".join(map(repr, categories))
+        listed = f": {shown}" if 0 < len(shown) <= 60 else ""
+        reason = f"{len(categories)} categor{'y' if len(categories) == 1 else 'ies'}{listed}"
     if profile.numbers and profile.distinct is None:
         reason += f"; more than {MAX_DISTINCT_NUMBERS:,} distinct numbers, counted as {OTHER}"
     return Column(profile.name, role, "categorical", categories=categories), reason
@@ -243,23 +253,46 @@ def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], s
     return edges, f"{len(edges) - 1} quantile bins ({how})"
 
 
-def count(column: Column, block: Block) -> npt.NDArray[np.int64]:
-    """Count the rows of one block in each bin of a column, shape (column.size,)."""
-    out = np.zeros(column.size, dtype=np.int64)
-    if column.numeric:
-        if not isinstance(block, np.ndarray):
-            raise TypeError(f"column {column.name!r} is numeric and got texts")
-        finite = np.isfinite(block)
-        absent = int(np.isnan(block).sum())
-        bins = np.searchsorted(np.array(column.edges), block[finite], side="left")
-        out[: column.value_bins] = np.bincount(bins, minlength=column.value_bins)
-        out[column.missing_bin] = absent
-        out[column.missing_bin + 1] = block.size - int(finite.sum()) - absent
-        return out
-    position = {text: index for index, text in enumerate(column.categories)}
-    for text, rows in _category_rows(block).items():
-        out[position.get(text, column.value_bins - 1) if text != MISSING else column.missing_bin] += rows
-    return out
+def with_labels(decision: Decision, labels: Iterable[object], limits: Limits) -> Decision:
+    """Add categories that are known without being seen, as long as there is room for all of them."""
+    column = decision.column
+    known = {canonical(label) for label in labels} - {OTHER, MISSING}
+    together = known | set(column.categories)
+    if column.numeric or known <= set(column.categories) or len(together) > limits.categories:
+        return decision
+    column = replace(column, categories=tuple(sorted(together, key=_category_order)))
+    return replace(decision, column=column, reason=f"{len(together)} labels, some of them unseen here")
+
+
+class ColumnCounter:
+    """Counts the rows of one column in each of its bins: `counts`, shape (column.size,)."""
+
+    #: Numbers that are binned at a time, so that all that is computed on the way stays in the cache.
+    PIECE = 8_192
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.counts: Counts = np.zeros(column.size, dtype=np.int64)
+        self._bins = NumericBins(column) if column.numeric else None
+        self._position = {text: index for index, text in enumerate(column.categories)}
+
+    def add(self, block: Block) -> None:
+        """Count the next rows. Raises TypeError for texts in a numeric column."""
+        if self._bins is None:
+            self._add_categories(block)
+        elif isinstance(block, np.ndarray):
+            for start in range(0, block.size, self.PIECE):
+                piece = block[start : start + self.PIECE]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    finite = math.isfinite(float(piece.sum()))
+                self.counts += np.bincount(self._bins.find(piece, finite), minlength=self.column.size)
+        else:
+            raise TypeError(f"column {self.column.name!r} is numeric and got texts")
+
+    def _add_categories(self, block: Block) -> None:
+        other, missing = self.column.value_bins - 1, self.column.missing_bin
+        for text, rows in _category_rows(block).items():
+            self.counts[missing if text == MISSING else self._position.get(text, other)] += rows
 
 
 def _category_rows(block: Block) -> Mapping[str, int]:

@@ -1,0 +1,161 @@
+"""A fitted model from a file, and its answers for chunks of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from monitor.errors import ModelError
+from monitor.window.build import Chunk, as_table
+from monitor.window.columns import Kind, canonical
+from monitor.window.profile import Block
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model.
+
+    `inputs`: names of its columns, where it was fitted with names. `width`: number of its columns, where it says so.
+    `labels`: what a classifier can answer.
+    """
+
+    path: Path
+    predictor: Any
+    sha256: str
+
+    @property
+    def title(self) -> str:
+        """The model in a word: `GradientBoostingRegressor`, or the last step of a pipeline."""
+        steps = getattr(self.predictor, "steps", None)
+        return type(steps[-1][1]).__name__ if steps else type(self.predictor).__name__
+
+    @property
+    def inputs(self) -> tuple[str, ...] | None:
+        """Names of the columns that it was fitted with."""
+        names = getattr(self.predictor, "feature_names_in_", None)
+        return None if names is None else tuple(str(name) for name in names)
+
+    @property
+    def width(self) -> int | None:
+        """Number of columns that it was fitted with."""
+        return getattr(self.predictor, "n_features_in_", None)
+
+    @property
+    def prediction_kind(self) -> Kind | None:
+        """Categorical for a classifier, numeric for a regressor, None where it cannot be known."""
+        if hasattr(self.predictor, "classes_"):
+            return "categorical"
+        return "numeric" if _is_regressor(self.predictor) else None
+
+    @property
+    def labels(self) -> tuple[object, ...]:
+        """What a classifier can answer; empty for all else, and where there are several outputs."""
+        classes = getattr(self.predictor, "classes_", ())
+        return tuple(classes) if isinstance(classes, np.ndarray) and classes.ndim == 1 else ()
+
+    def predict(self, names: Sequence[str], chunk: Chunk) -> tuple[tuple[str, ...], Chunk]:
+        """Answers for one chunk of a table whose columns are called `names`: a block per output.
+
+        Raises ModelError where the model does not take these rows.
+        """
+        rows = self._rows(names, chunk)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about names that an array does not have
+                answers = self.predictor.predict(rows)
+        except Exception as error:  # a model is anybody's code
+            raise ModelError(f"{self.path}: the model cannot predict these rows: {_first_line(error)}") from error
+        table = as_table(answers, None, "prediction", kind=self.prediction_kind)
+        return table.names, table.columns
+
+    def _rows(self, names: Sequence[str], chunk: Chunk) -> Any:
+        """The chunk as the model wants it: a frame with names where it was fitted with one, an array otherwise."""
+        if self.inputs is not None and (frame := _frame(names, chunk)) is not None:
+            return frame
+        numbers = [block for block in chunk if isinstance(block, np.ndarray)]
+        if len(numbers) == len(chunk):
+            return np.column_stack(numbers)
+        rows = np.empty((len(chunk[0]), len(chunk)), dtype=object)
+        for position, block in enumerate(chunk):
+            rows[:, position] = _values(block)
+        return rows
+
+
+def load_model(path: Path) -> Model:
+    """Load a model file: pickle, or joblib by its name. It runs code of the file: load only what you trust.
+
+    Raises ModelError with a way out.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such model file") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about another version of scikit-learn
+            predictor = _load(path, content)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{path}: the model needs the library {error.name!r}, which is not installed") from error
+    except Exception as error:  # unpickling runs anybody's code
+        raise ModelError(f"{path}: cannot be loaded as a model: {_first_line(error)}") from error
+    if not callable(getattr(predictor, "predict", None)):
+        raise ModelError(f"{path}: holds {type(predictor).__name__}, which has no predict method")
+    return Model(path, predictor, hashlib.sha256(content).hexdigest())
+
+
+def _load(path: Path, content: bytes) -> Any:
+    if path.suffix == ".joblib":
+        return import_module("joblib").load(BytesIO(content))
+    return pickle.loads(content)  # noqa: S301  # the person names the file
+
+
+def _frame(names: Sequence[str], chunk: Chunk) -> Any:
+    try:
+        pandas = import_module("pandas")
+    except ImportError:
+        return None
+    columns: Mapping[str, Any] = {name: _values(block) for name, block in zip(names, chunk, strict=True)}
+    return pandas.DataFrame(columns)
+
+
+def _values(block: Block) -> Any:
+    """Values as the model was given them: numbers, texts with NaN where missing, or booleans."""
+    if isinstance(block, np.ndarray):
+        return block
+    if set(block) <= {"true", "false"}:
+        return np.array([text == "true" for text in block])
+    out = np.empty(len(block), dtype=object)
+    out[:] = [math.nan if text is None else text for text in block]
+    return out
+
+
+def as_texts(block: Block) -> Block:
+    """Numbers of a column that holds texts elsewhere, as texts."""
+    if not isinstance(block, np.ndarray):
+        return block
+    return [None if math.isnan(value) else canonical(value) for value in block.tolist()]
+
+
+def _is_regressor(predictor: Any) -> bool:
+    try:
+        return bool(is_regressor(predictor))
+    except Exception:  # noqa: BLE001  # not an estimator of scikit-learn's making
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

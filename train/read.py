@@ -1,0 +1,317 @@
+"""Read a file of rows in chunks: CSV, TSV, JSON lines, and Parquet where pyarrow is installed.
+
+Memory is bounded by the size of a chunk. Blocks of plain numbers go through numpy's parser, which is faster than the
+csv module; all others go through the csv module, which knows quotes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from monitor.errors import DataError
+from monitor.window.build import Chunk, to_block
+from monitor.window.columns import Kind
+from monitor.window.profile import Block
+from train.cells import BadRows, CellCount, number, read_cells
+
+#: Bytes of text read at a time.
+BLOCK = 2**23
+
+Progress = Callable[[int], object]
+
+
+class Reader:
+    """Rows of one file.
+
+    `names`: its columns. `chunks(wanted, kinds)` yields blocks for the wanted columns. `bad`: the rows that could not
+    be used. `tallies`: what the cells of each wanted column were, complete once all chunks were read.
+    """
+
+    def __init__(self, path: Path, bad: BadRows, progress: Progress = lambda _: None) -> None:
+        self.path, self.bad, self.progress = path, bad, progress
+        self.names: tuple[str, ...] = ()
+        self.tallies: dict[str, CellCount] = {}
+
+    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
+        """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
+        raise NotImplementedError
+
+    def _check_names(self, names: Sequence[str]) -> tuple[str, ...]:
+        seen: dict[str, int] = {}
+        for position, name in enumerate(names, 1):
+            if name in seen:
+                raise DataError(
+                    f"{self.path}: columns {seen[name]} and {position} are both called {name!r}; rename one"
+                )
+            seen[name] = position
+        return tuple(names)
+
+
+def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -> Reader:
+    """Choose the reader by the file's name. Raises DataError."""
+    kinds: dict[str, Callable[[], Reader]] = {
+        ".csv": lambda: CsvReader(path, bad, progress, ","),
+        ".tsv": lambda: CsvReader(path, bad, progress, "\t"),
+        ".jsonl": lambda: JsonReader(path, bad, progress),
+        ".ndjson": lambda: JsonReader(path, bad, progress),
+        ".parquet": lambda: ParquetReader(path, bad, progress),
+    }
+    known = kinds.get(path.suffix.lower())
+    if known is None:
+        raise DataError(f"{path}: cannot tell its format; the name must end in one of {', '.join(kinds)}")
+    try:
+        return known()
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+class CsvReader(Reader):
+    """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a mark."""
+
+    def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
+        super().__init__(path, bad, progress)
+        self._plain = True  # until a block is not made of numbers only
+        with path.open("rb") as file:
+            header = next(_text_blocks(file, path, lambda _: None, 2**16), (1, ""))[1]
+        first = header.partition("\n")[0]
+        if not first.strip():
+            raise DataError(f"{path}: is empty" if not header.strip() else f"{path}, line 1: holds no column names")
+        if delimiter == "," and "," not in first and ";" in first:
+            delimiter = ";"
+        self.delimiter = delimiter
+        reader = csv.reader(io.StringIO(header), delimiter=delimiter)
+        names = next(reader)
+        self._header_lines = reader.line_num
+        if all(name.strip() and number(name) is not None for name in names):
+            raise DataError(f"{path}, line 1: holds numbers where column names belong; add a line of names")
+        self.names = self._check_names([name.strip() or f"unnamed: {position}" for position, name in enumerate(names)])
+
+    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
+        """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
+        positions = [self.names.index(name) for name in wanted]
+        self.tallies = {name: CellCount() for name in wanted}
+        with self.path.open("rb") as file:
+            for first, text in _text_blocks(file, self.path, self.progress, BLOCK):
+                skip = self._header_lines if first == 1 else 0
+                chunk = self._numbers_only(text, skip, positions, wanted, kinds)
+                if chunk is None:
+                    chunk = self._with_csv(text, skip, first, positions, wanted, kinds)
+                if chunk and len(chunk[0]):
+                    yield chunk
+
+    def _numbers_only(
+        self, text: str, skip: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
+    ) -> Chunk | None:
+        if not self._plain or '"' in text or "\n\n" in text or any(kinds.get(name) == "categorical" for name in wanted):
+            return None
+        lines = _with_nan(text, self.delimiter).split("\n")
+        lines = lines[skip : len(lines) - (not lines[-1])]
+        try:
+            rows = np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2) if lines else np.empty((0, 0))
+        except ValueError:
+            self._plain = False
+            return None
+        if rows.shape != (len(lines), len(self.names)):  # blank lines, or every row of another length
+            return None
+        for name in wanted:
+            self.tallies[name].numbers += len(lines)
+        return [np.ascontiguousarray(rows[:, position]) for position in positions]
+
+    def _with_csv(
+        self, text: str, skip: int, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
+    ) -> Chunk:
+        # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
+        reader = csv.reader(islice(io.StringIO(text), skip, None), delimiter=self.delimiter)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise DataError(f"{self.path}, line {first + skip + reader.line_num - 1}: {error}") from error
+        lines: Sequence[int] = _line_numbers(rows, first + skip)
+        width = len(self.names)
+        if any(len(row) != width for row in rows):
+            kept = []
+            for line, row in zip(lines, rows, strict=True):
+                if len(row) == width:
+                    kept.append((line, row))
+                elif row:  # a blank line is no row
+                    self.bad.add(line, f"{len(row)} values where the first line names {width} columns")
+            lines, rows = [line for line, _ in kept], [row for _, row in kept]
+        numeric = [position for name, position in zip(wanted, positions, strict=True) if kinds.get(name) == "numeric"]
+        if numeric:
+            lines, rows = self._without_texts(lines, rows, numeric)
+        if not rows:
+            return []
+        columns = list(zip(*rows, strict=True))
+        return [
+            read_cells(columns[position], kinds.get(name), lines, self.tallies[name])
+            for name, position in zip(wanted, positions, strict=True)
+        ]
+
+    def _without_texts(
+        self, lines: Sequence[int], rows: list[list[str]], numeric: list[int]
+    ) -> tuple[Sequence[int], list[list[str]]]:
+        """Take out the rows in which a column declared numeric holds a text."""
+        kept_lines, kept = [], []
+        for line, row in zip(lines, rows, strict=True):
+            wrong = next((position for position in numeric if number(row[position]) is None), None)
+            if wrong is None:
+                kept_lines.append(line)
+                kept.append(row)
+            else:
+                self.bad.add(line, f"column {self.names[wrong]!r} holds {row[wrong][:40]!r}, which is no number")
+        return kept_lines, kept
+
+
+class JsonReader(Reader):
+    """JSON lines: one object a line, the same keys in each; a key that is left out is a missing value."""
+
+    def __init__(self, path: Path, bad: BadRows, progress: Progress) -> None:
+        super().__init__(path, bad, progress)
+        with path.open("rb") as file:
+            first = next(_text_blocks(file, path, lambda _: None, BLOCK), None)
+        rows = self._rows(first[1], 1, BadRows(str(path), skip=True)) if first else []
+        if not rows:
+            raise DataError(f"{path}: holds no line with a JSON object")
+        self.names = self._check_names(list(dict.fromkeys(name for _, row in rows for name in row)))
+
+    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
+        """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
+        self.tallies = {name: CellCount() for name in wanted}
+        known = set(self.names)
+        with self.path.open("rb") as file:
+            for first, text in _text_blocks(file, self.path, self.progress, BLOCK):
+                rows = []
+                for line, row in self._rows(text, first, self.bad):
+                    if what := _wrong_in(row, known, wanted, kinds):
+                        self.bad.add(line, what)
+                    else:
+                        rows.append((line, row))
+                if rows:
+                    yield [self._block(name, rows, kinds.get(name)) for name in wanted]
+
+    def _block(self, name: str, rows: list[tuple[int, dict[str, Any]]], declared: Kind | None) -> Block:
+        values = [row.get(name) for _, row in rows]
+        tally = self.tallies[name]
+        is_text = [isinstance(value, (str, bool)) for value in values]
+        tally.texts += sum(is_text)
+        tally.numbers += sum(value is not None for value in values) - sum(is_text)
+        if tally.first_text is None and any(is_text):
+            position = is_text.index(True)
+            tally.first_text = (rows[position][0], str(values[position]))
+        return to_block(values, name, declared)
+
+    def _rows(self, text: str, first: int, bad: BadRows) -> list[tuple[int, dict[str, Any]]]:
+        rows = []
+        for line, content in enumerate(text.split("\n"), first):
+            if not content.strip():
+                continue
+            try:
+                row = json.loads(content)
+            except (ValueError, RecursionError) as error:
+                bad.add(line, f"not valid JSON: {error}")
+                continue
+            if isinstance(row, dict):
+                rows.append((line, row))
+            else:
+                bad.add(line, f"holds {type(row).__name__} where an object belongs")
+        return rows
+
+
+def _wrong_in(row: dict[str, Any], known: set[str], wanted: Sequence[str], kinds: Mapping[str, Kind]) -> str | None:
+    """Say what makes a row of JSON useless; None where nothing does."""
+    if not row.keys() <= known:
+        return f"has a key {sorted(row.keys() - known)[0]!r} that no row before had"
+    for name in wanted:
+        value = row.get(name)
+        if isinstance(value, (dict, list)):
+            return f"column {name!r} holds a nested value"
+        if kinds.get(name) == "numeric" and isinstance(value, (str, bool)):
+            return f"column {name!r} holds {str(value)[:40]!r}, which is no number"
+    return None
+
+
+class ParquetReader(Reader):
+    """Parquet, through pyarrow, which is an extra."""
+
+    def __init__(self, path: Path, bad: BadRows, progress: Progress) -> None:
+        super().__init__(path, bad, progress)
+        try:
+            parquet = import_module("pyarrow.parquet")
+        except ImportError:
+            raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install pyarrow`") from None
+        try:
+            self._file = parquet.ParquetFile(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise DataError(f"{path}: not a Parquet file: {error}") from error
+        self.names = self._check_names(self._file.schema_arrow.names)
+
+    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
+        """Blocks of the wanted columns, in that order."""
+        self.tallies = {name: CellCount() for name in wanted}
+        size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
+        for batch in self._file.iter_batches(batch_size=65_536, columns=list(wanted)):
+            self.progress(size * batch.num_rows // total)
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            yield [to_block(columns[name].to_pylist(), name, kinds.get(name)) for name in wanted]
+
+
+def _text_blocks(file: BinaryIO, path: Path, progress: Progress, size: int) -> Iterator[tuple[int, str]]:
+    """Whole lines of text, about `size` bytes at a time, each with the number of its first line.
+
+    A block does not end within quotes, unless they stay open for longer than any field may be. Raises DataError where
+    the text is not UTF-8, with the line.
+    """
+    line = 1
+    while block := file.read(size):
+        block += file.readline()
+        limit = len(block) + 2**17
+        while block.count(b'"') % 2 and len(block) < limit and (more := file.readline()):
+            block += more
+        progress(len(block))
+        if line == 1:
+            if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise DataError(f"{path}: is UTF-16; save it as UTF-8, or: iconv -f UTF-16 -t UTF-8")
+            block = block.removeprefix(b"\xef\xbb\xbf")
+        try:
+            text = block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = line + block.count(b"\n", 0, error.start)
+            raise DataError(
+                f"{path}, line {where}: byte {block[error.start]:#04x} is not UTF-8; "
+                "for a file from an older Windows: iconv -f WINDOWS-1252 -t UTF-8"
+            ) from None
+        lines = block.count(b"\n")
+        yield line, text.replace("\r\n", "\n") if "\r" in text else text
+        line += lines
+
+
+def _with_nan(text: str, delimiter: str) -> str:
+    """Write `nan` into empty cells, for a parser that knows none."""
+    empty = delimiter + delimiter
+    if empty in text:
+        filled = f"{delimiter}nan{delimiter}"
+        text = text.replace(empty, filled).replace(empty, filled)
+    if f"{delimiter}\n" in text or text.endswith(delimiter):
+        text = (text if text.endswith("\n") else f"{text}\n").replace(f"{delimiter}\n", f"{delimiter}nan\n")
+    if f"\n{delimiter}" in text or text.startswith(delimiter):
+        text = f"\n{text}".replace(f"\n{delimiter}", f"\nnan{delimiter}")[1:]
+    return text
+
+
+def _line_numbers(rows: list[list[str]], first: int) -> list[int]:
+    """Line on which each row begins: quoted cells may run over several."""
+    heights = (1 + sum(cell.count("\n") for cell in row) for row in rows)
+    return list(accumulate(heights, initial=first))[:-1]

@@ -1,0 +1,106 @@
+"""Which columns of a file are features of the model, and which are declared to be what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from monitor.errors import DataError
+from monitor.window.columns import Kind
+from monitor.window.profile import Limits
+from train.model import Model
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the person asked for. The predictions are those of `model`, or stand in the column `prediction`."""
+
+    data: Path
+    model: Path | None = None
+    prediction: str | None = None
+    target: str | None = None
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    skip_bad_rows: bool = False
+    output: Path = Path("histogram.prom")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Columns of the file that are features, in the order of the model's input, and the others with the reason."""
+
+    features: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def select(names: Sequence[str], request: Request, model: Model | None) -> Selection:
+    """Choose the features among the columns of the file. Raises DataError where they do not fit the model."""
+    _check_options(names, request)
+    inputs = model.inputs if model else None
+    features: list[str] = []
+    left_out: list[tuple[str, str]] = []
+    for name in names:
+        glob = next((glob for glob in request.ignore if fnmatchcase(name, glob)), None)
+        if name == request.target:
+            left_out.append((name, "the target"))
+        elif glob is not None:
+            left_out.append((name, f"--ignore {glob}"))
+        elif inputs is not None and name not in inputs:
+            left_out.append((name, "not an input of the model"))
+        elif name != request.prediction:
+            features.append(name)
+    if model:
+        features = _as_the_model_wants(features, model, request)
+    if not features:
+        raise DataError(f"{request.data}: no column is left as a feature")
+    return Selection(tuple(features), tuple(left_out))
+
+
+def declared_kinds(request: Request, names: Sequence[str]) -> dict[str, Kind]:
+    """Kinds that the person declared, by column. Raises DataError for a name that is no column."""
+    kinds: dict[str, Kind] = {}
+    listed: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("categorical", request.categorical),
+        ("numeric", request.numeric),
+    )
+    for kind, declared in listed:
+        for name in declared:
+            if name not in names:
+                raise DataError(f"--{kind} {name}: is no column that is watched; those are {_names(names)}")
+            if kinds.setdefault(name, kind) != kind:
+                raise DataError(f"column {name!r} is declared both categorical and numeric")
+    return kinds
+
+
+def _check_options(names: Sequence[str], request: Request) -> None:
+    for option, name in (("--target", request.target), ("--prediction", request.prediction)):
+        if name is not None and name not in names:
+            raise DataError(f"{option} {name}: {request.data} has no such column; it has {_names(names)}")
+    for glob in request.ignore:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {_names(names)}")
+
+
+def _as_the_model_wants(features: list[str], model: Model, request: Request) -> list[str]:
+    """The features in the model's own order, or as they stand where it knows no names."""
+    if model.inputs is not None:
+        missing = [name for name in model.inputs if name not in features]
+        if missing:
+            raise DataError(f"the model's input {missing[0]!r} is not among the columns: {_names(features)}")
+        return list(model.inputs)
+    if model.width is not None and model.width != len(features):
+        way_out = "leave some out with --target and --ignore" if len(features) > model.width else "some are missing"
+        raise DataError(
+            f"the model takes {model.width} columns, but {request.data} leaves {len(features)}: {_names(features)}; "
+            f"{way_out}"
+        )
+    return features
+
+
+def _names(names: Sequence[str]) -> str:
+    """At most a line of names."""
+    return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} and {len(names) - 20} more"

@@ -1,0 +1,49 @@
+"""Chunks kept for a second pass: in memory while they are few, in a nameless temporary file above that."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from monitor.errors import DataError
+from monitor.window.build import Chunk
+
+#: Bytes kept in memory before the disk is used: about 800,000 rows of 20 numbers.
+MEMORY = 2**27
+
+
+class Spool:
+    """A table that is written once, chunk by chunk, and then read as often as asked.
+
+    The file has no name on disk: a crash leaves nothing behind. It lies in `folder`, as the usual place for temporary
+    files is often memory.
+    """
+
+    def __init__(self, names: Sequence[str], folder: Path, memory: int = MEMORY) -> None:
+        self.names = tuple(names)
+        self.rows = 0
+        self._file = tempfile.SpooledTemporaryFile(memory, dir=str(folder))  # noqa: SIM115  # closed by __exit__
+        self._chunks = 0
+
+    def append(self, chunk: Chunk) -> None:
+        """Keep one more chunk. Raises DataError where the disk is full."""
+        try:
+            pickle.dump(list(chunk), self._file, protocol=5)
+        except OSError as error:
+            raise DataError(f"no room for a temporary copy of the data: {error.strerror or error}") from error
+        self._chunks += 1
+        self.rows += len(chunk[0]) if chunk else 0
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks, in order."""
+        self._file.seek(0)
+        for _ in range(self._chunks):
+            yield pickle.load(self._file)  # noqa: S301  # written by this process, into a file without a name
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
