@@ -19,7 +19,7 @@ import numpy as np
 
 from monitor.errors import DataError
 from monitor.window.build import Chunk, to_block
-from monitor.window.columns import Kind
+from monitor.window.columns import Floats, Kind
 from monitor.window.profile import Block
 from train.cells import BadRows, CellCount, number, read_cells
 
@@ -81,7 +81,8 @@ class CsvReader(Reader):
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
         super().__init__(path, bad, progress)
-        self._plain = True  # until a block is not made of numbers only
+        self._plain = True  # until a block holds more than numbers
+        self._empty_cells = False  # until a block holds empty cells, which numpy's parser does not know
         with path.open("rb") as file:
             header = next(_text_blocks(file, path, lambda _: None, 2**16), (1, ""))[1]
         first = header.partition("\n")[0]
@@ -115,18 +116,29 @@ class CsvReader(Reader):
     ) -> Chunk | None:
         if not self._plain or '"' in text or "\n\n" in text or any(kinds.get(name) == "categorical" for name in wanted):
             return None
-        lines = _with_nan(text, self.delimiter).split("\n")
-        lines = lines[skip : len(lines) - (not lines[-1])]
-        try:
-            rows = np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2) if lines else np.empty((0, 0))
-        except ValueError:
+        rows, count = self._parse(text, skip)
+        if rows is None and not self._empty_cells:
+            self._empty_cells = True
+            rows, count = self._parse(text, skip)
+        if rows is None:
             self._plain = False
             return None
-        if rows.shape != (len(lines), len(self.names)):  # blank lines, or every row of another length
+        if rows.shape != (count, len(self.names)):  # blank lines, or every row of another length
             return None
         for name in wanted:
-            self.tallies[name].numbers += len(lines)
+            self.tallies[name].numbers += count
         return [np.ascontiguousarray(rows[:, position]) for position in positions]
+
+    def _parse(self, text: str, skip: int) -> tuple[Floats | None, int]:
+        """Rows of plain numbers and how many lines they came from; no rows where a cell is something else."""
+        lines = (_with_nan(text, self.delimiter) if self._empty_cells else text).split("\n")
+        lines = lines[skip : len(lines) - (not lines[-1])]
+        if not lines:
+            return np.empty((0, len(self.names))), 0
+        try:
+            return np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2), len(lines)
+        except ValueError:
+            return None, len(lines)
 
     def _with_csv(
         self, text: str, skip: int, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]

@@ -105,6 +105,18 @@ class Reference:
         return "".join(f"{line}\n" for line in _lines(self))
 
     @classmethod
+    def from_data(cls, features: Any, predictions: Any, **options: Any) -> Reference:
+        """Build a reference from arrays, frames or lists of dictionaries: see `monitor.window.build.build_reference`.
+
+        >>> reference = Reference.from_data([[0.5, 1.5], [0.7, 2.5]], [10.0, 20.5], names=["a", "b"])
+        >>> [column.name for column in reference.schema.columns], reference.info.rows
+        (['a', 'b', 'prediction'], 2)
+        """
+        from monitor.window.build import build_reference  # it builds on this file
+
+        return build_reference(features, predictions, **options)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Reference:
         """Read a file that `save` or Boxkite's `export_text` wrote.
 
