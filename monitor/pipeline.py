@@ -14,22 +14,26 @@ import json
 import logging
 import os
 import sqlite3
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.clock import Clock, SystemClock, iso
+from monitor.announcer import Announcer
+from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config import Config
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
-from monitor.instruments import Instruments, Readings
+from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
+from monitor.exposition.render import Renderer
+from monitor.exposition.snapshot import Health, Latency, Snapshot
+from monitor.health import Check, capture_check, delivery_check, evaluation_check, fold_check, worst
+from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
-from monitor.rules.alert import Transition
 from monitor.schedule import Schedule
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
-from monitor.store.windows import add_gap, read_meta, register_model, write_meta
+from monitor.store.notifications import Delivery, deliveries
+from monitor.store.windows import add_gap, lost_predictions, read_meta, register_model, write_meta
 from monitor.store.writer import Writer
 from monitor.window.reference import Reference
 
@@ -38,58 +42,75 @@ log = logging.getLogger(__name__)
 INSTRUMENTS = "instruments"
 EVALUATIONS = "evaluations"
 
+#: Seconds between looks at what costs a walk through the folder or a query: sizes and deliveries.
+SLOW_FACTS = 5.0
+
 
 class Pipeline:
-    """Everything that watches one model. Open it, record into it, close it."""
+    """Everything that watches one model. Open it, start it, record into it, close it."""
 
     def __init__(self, config: Config, reference: Reference, version: str, clock: Clock | None = None) -> None:
-        """Open the data folder and take up where the last process stopped. Raises StoreError or LockedError."""
+        """Open the data folder and take up where the last process stopped.
+
+        Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
+        """
         self.config, self.reference, self.version = config, reference, version
         self.clock = clock or SystemClock()
         self._pid = os.getpid()
+        self._fold_failing_since: float | None = None
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
         try:
-            connection, self._aside = open_database(self.folder, self.clock)
+            connection, aside = open_database(self.folder, self.clock)
             self.writer = Writer(connection, self._tick, config.window.fold)
-            self._open()
+            try:
+                self.writer.transaction(lambda connection: self._open(connection, aside))
+            except BaseException:
+                connection.close()
+                raise
         except BaseException:
             self.folder.close()
             raise
 
-    def _open(self) -> None:
-        def prepare(connection: sqlite3.Connection) -> None:
-            now = iso(self.clock.time())
-            model = register_model(connection, self.version, self.reference, now)
-            self.recorder = Recorder(connection, model, self.folder.journal, self.config, self.clock)
-            self.evaluator = Evaluator(model, self.config, self.clock, self._announce)
-            self.evaluator.restore(connection)
-            self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
-            if self._aside is not None:
-                add_gap(
-                    connection, "damaged", now, now, None, f"the database was damaged; it lies in {self._aside.name}"
-                )
-
-        self.writer.transaction(prepare)
-        self.schedule = Schedule(self.evaluate, self.config.drift.every, self.clock)
+    def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
+        config, clock, now = self.config, self.clock, self.clock.time()
+        if aside is not None:
+            add_gap(
+                connection, "damaged", iso(now), iso(now), None, f"the database was damaged; it lies in {aside.name}"
+            )
+        model = register_model(connection, self.version, self.reference, iso(now))
+        schema = model.schema
+        self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config))
+        self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
+        self.evaluator.restore(connection)
+        self.recorder = Recorder(connection, model, self.folder.journal, config, clock)
+        self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
+        self.schedule = Schedule(self.evaluate, config.drift.every, clock)
+        self._renderer = Renderer(
+            schema,
+            self.reference,
+            self.version,
+            boxkite=config.metrics.boxkite,
+            max_series=config.metrics.max_series,
+            alpha=config.drift.alpha,
+            min_samples=config.drift.min_samples,
+        )
         self._readings = self.instruments.read()
-        self._synced = self.clock.monotonic()
-        self._fold_failing_since: float | None = None
-        self._started = self.clock.time()
+        self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
+        self._synced = self._looked = clock.monotonic()
+        self._look(connection)
 
     def start(self) -> None:
         """Start the threads: writer, scheduler, senders."""
         self.writer.start()
         self.schedule.start()
+        self.announcer.senders.start()
 
     def close(self) -> None:
-        """Stop the threads in reverse order, fold what is left, and let go of the folder."""
+        """Stop the threads, fold what is left, and let go of the folder. Requests must have ended."""
         self.schedule.stop()
-        try:
-            self.writer.call(lambda _: None)
-        except StoreError as error:
-            log.warning("closing without the store: %s", error)
-        self.writer.stop(self._last_fold)
+        self.announcer.senders.stop()
+        self.writer.stop(last=self._last_fold)
         self.folder.close()
 
     def _last_fold(self) -> None:
@@ -107,16 +128,21 @@ class Pipeline:
     # Folding: the writer's thread.
 
     def _tick(self) -> None:
-        """Fold, bring the journal to the disk now and then, and watch over the schedule."""
+        """Fold, bring the journal to the disk now and then, and watch over the other threads."""
         self.schedule.check()
+        self.announcer.senders.restart_dead()
+        now = self.clock.monotonic()
+        if now - self._looked >= SLOW_FACTS:
+            self._looked = now
+            self.writer.transaction(self._look)
         try:
             self._fold()
             self._fold_failing_since = None
         except Exception:
             self._fold_failing_since = self._fold_failing_since or self.clock.time()
             raise
-        if self.config.data.sync and self.clock.monotonic() - self._synced >= self.config.data.sync:
-            self._synced = self.clock.monotonic()
+        if self.config.data.sync and now - self._synced >= self.config.data.sync:
+            self._synced = now
             self.recorder.sync()
 
     def _fold(self) -> None:
@@ -127,10 +153,16 @@ class Pipeline:
             self.writer.transaction(lambda connection: write_meta(connection, INSTRUMENTS, text))
             self._readings = readings
 
-    # Judging.
+    def _look(self, connection: sqlite3.Connection) -> None:
+        """Gather the facts that cost a query or a walk through the folder."""
+        self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
+        self._gaps, self._lost = lost_predictions(connection)
+        self._database_bytes = self.folder.database.stat().st_size
+
+    # Judging: the schedule asks for it, the writer's thread does it.
 
     def evaluate(self) -> Evaluation:
-        """Fold what there is and evaluate every rule, now. Called by the schedule; tests and tools may call it too."""
+        """Fold what there is and evaluate every rule, now; publish and return what was committed."""
         return self.writer.run(self._evaluate)
 
     def _evaluate(self) -> Evaluation:
@@ -138,39 +170,138 @@ class Pipeline:
 
         def run(connection: sqlite3.Connection) -> Evaluation:
             evaluation = self.evaluator.run(connection, self.recorder.seal)
-            count = int(read_meta(connection, EVALUATIONS, "0")) + 1
-            write_meta(connection, EVALUATIONS, str(count))
+            write_meta(connection, EVALUATIONS, str(self._evaluations + 1))
             return evaluation
 
         evaluation = self.writer.transaction(run)
+        self._evaluations += 1
         self.evaluator.publish(evaluation)
+        self.announcer.senders.wake()
         return evaluation
 
-    def _announce(
-        self, connection: sqlite3.Connection, evaluation: Evaluation, transitions: Sequence[Transition], now: float
-    ) -> None:
-        """Turn transitions into notifications, in the transaction that stores them."""
-        for transition in transitions:
-            log.info("%s", transition)
-        del connection, evaluation, now
-
-    # Showing: any thread.
+    # Showing: any thread. All that is read here was published whole, after its commit.
 
     @property
     def latest(self) -> Evaluation:
         """The last committed evaluation."""
         return self.evaluator.latest
 
+    @property
+    def lag(self) -> float:
+        """Seconds since everything that had been recorded was folded; 0 where nothing waits."""
+        return self.recorder.lag
+
+    @property
+    def dropped(self) -> int:
+        """Predictions that were answered and could not be recorded, since the first start."""
+        return self._lost + self.recorder.dropped_unnoted
+
+    def snapshot(self) -> Snapshot:
+        """Everything that `/metrics` shows, at one moment."""
+        latest, totals, readings = self.latest, self.recorder.totals, self._readings
+        notifications = {
+            (delivery.receiver, outcome): count
+            for delivery in self._deliveries
+            for outcome, count in delivery.totals.items()
+        }
+        health = Health(
+            latency=Latency(SECONDS, readings.seconds, readings.seconds_sum),
+            model_errors=readings.model_errors,
+            rejected=readings.rejected,
+            dropped=self.dropped,
+            gaps=self._gaps,
+            fold_lag=self.lag,
+            journal_bytes=self.recorder.journal.bytes,
+            database_bytes=self._database_bytes,
+            evaluations=self._evaluations,
+            evaluated=latest.at or None,
+            late=self.schedule.late,
+            every=self.config.drift.every,
+            notifications=notifications,
+            waiting=sum(delivery.pending for delivery in self._deliveries),
+            dead_letters=sum(delivery.dead for delivery in self._deliveries),
+        )
+        return Snapshot(totals.batch.counts, totals.batch.sums, totals.batch.n, latest.results, latest.alerts, health)
+
+    def metrics(self, accept: str = "", accept_encoding: str = "") -> tuple[bytes, dict[str, str]]:
+        """Body and headers of `/metrics`, in the format that the scraper asks for."""
+        openmetrics, content_type = negotiate(accept)
+        body = self._renderer.render(self.snapshot(), openmetrics)
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if accepts_gzip(accept_encoding):
+            return gzip(body), {**headers, "Content-Encoding": "gzip"}
+        return body, headers
+
+    def checks(self) -> list[Check]:
+        """How each part of the monitor is doing."""
+        dropping = self.recorder.journal.dropping
+        waiting = [delivery for delivery in self._deliveries if delivery.oldest]
+        oldest = min((from_iso(delivery.oldest) for delivery in waiting if delivery.oldest), default=None)
+        return [
+            capture_check(
+                None if dropping is None else dropping.began / 1e9,
+                "" if dropping is None else dropping.reason,
+                self.dropped,
+                self.folder.intact,
+            ),
+            fold_check(self.writer.alive, self._fold_failing_since, self.lag),
+            evaluation_check(self.schedule.failing_since, self.schedule.overdue, self.config.drift.every),
+            delivery_check(
+                sum(delivery.pending for delivery in self._deliveries),
+                sum(delivery.dead for delivery in self._deliveries),
+                oldest,
+                self.clock.time(),
+            ),
+        ]
+
+    def health(self) -> dict[str, Any]:
+        """The body of `/healthz`: the worst condition, and every part's own."""
+        checks = self.checks()
+        return {"status": worst(checks), "checks": [check.to_json() for check in checks]}
+
     def status(self) -> dict[str, Any]:
-        """How things stand, as `/api/status` and `python -m monitor status` tell it."""
-        return {}
+        """How things stand, as `/api/status` tells it."""
+        latest = self.latest
+        return {
+            "model_version": self.version,
+            "reference": self.reference.identity,
+            "predictions": self.recorder.totals.batch.n,
+            "dropped": self.dropped,
+            "columns": len(self.reference.schema.columns),
+            "drifted": list(dict.fromkeys(result.column for result in latest.results if result.state == "drift")),
+            "evaluated": iso(latest.at) if latest.at else None,
+            "every": self.config.drift.every,
+            "alerts": {
+                state: sum(alert.state == state for alert in latest.alerts.values())
+                for state in ("pending", "firing", "resolved")
+            },
+            "receivers": [delivery.to_json() for delivery in self._deliveries],
+            **self.health(),
+        }
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What `/api/alerts` lists: every alert that is not inactive."""
+        return [
+            {
+                "rule": alert.rule,
+                "column": alert.column,
+                "role": alert.role,
+                "state": alert.state,
+                "severity": alert.severity,
+                "since": iso(alert.since),
+                "value": alert.value,
+                "event_id": alert.event_id,
+            }
+            for alert in self.latest.alerts.values()
+            if alert.state != "inactive"
+        ]
 
     def check_fork(self) -> None:
-        """Refuse to work in a forked child: it would share the journal and the database with its parent."""
+        """Refuse to work in a forked child: it would share journal and database with its parent. Raises StoreError."""
         if os.getpid() != self._pid:
             raise StoreError("the monitor was opened before a fork; open it in the process that records")
 
 
-def thread_names() -> list[str]:
-    """Names of the running threads, for health pages and tests."""
-    return sorted(thread.name for thread in threading.enumerate())
+def page_address(config: Config) -> str:
+    """Address of the page, for links in messages."""
+    return config.server.url or f"http://{config.server.host}:{config.server.port}"

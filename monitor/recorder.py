@@ -81,6 +81,7 @@ class Recorder:
             clock=clock,
         )
         self._run = f"{int(clock.time()):x}"
+        self._caught_up = clock.time()
         self.totals = Totals(self._target.totals, self._applied, clock.time())
 
     def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
@@ -96,6 +97,17 @@ class Recorder:
     def model(self) -> store.StoredModel:
         """The model that is recorded."""
         return self._target.model
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the last fold that left nothing behind; 0 where nothing waits."""
+        return max(0.0, self._clock.time() - self._caught_up) if self.journal.waiting(self._applied) else 0.0
+
+    @property
+    def dropped_unnoted(self) -> int:
+        """Drops that are in no gap row yet."""
+        dropping = self.journal.dropping
+        return sum(run.count for run in self.journal.drops()) + (dropping.count if dropping else 0)
 
     def record(self, features: Sequence[object], predictions: Sequence[object], time_ns: int | None = None) -> str:
         """Record one prediction, now or at `time_ns`, and return its id. Never raises for what a value is.
@@ -148,6 +160,7 @@ class Recorder:
             if len(records) < FOLD_ROWS // 4:
                 break
         self.journal.forget(self._applied)
+        self._caught_up = self._clock.time()
         return moved
 
     def _commit(

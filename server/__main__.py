@@ -68,14 +68,14 @@ def run(options: argparse.Namespace) -> None:
     log.info("stopped; everything recorded is in %s", Path(config.data.path) / "telltale.db")
 
 
-def say_hello(config: Config, pipeline: Pipeline, port: int) -> None:
+def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
     """Tell the terminal what runs and what to open."""
     schema = pipeline.reference.schema
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
     log.info("model %s (%s): %d features", pipeline.version, config.model.path, len(schema.features))
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
-    log.info("serving on http://%s:%d  (open it in a browser; Ctrl-C stops)", host, port)
+    log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

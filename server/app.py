@@ -8,8 +8,8 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from monitor.pipeline import Pipeline
-from server.payload import error_body
 from server.pages import pages
+from server.payload import error_body
 
 
 def create_app(pipeline: Pipeline) -> Flask:

@@ -54,8 +54,7 @@ class Predictor:
         except InputError as error:
             self._instruments.rejected(error.code)
             status, body = error.status, error_body(error.code, str(error), error.where)
-        except Exception:
-            # Whatever it is, it is not the client's fault, and the next request must be answered.
+        except Exception:  # noqa: BLE001 - whatever it is, it is not the client's fault, and the next one must be answered
             status, body = 500, self._failed()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response(REASONS[status], headers)

@@ -284,6 +284,14 @@ class Journal:
         self._read += 1
         return True
 
+    def waiting(self, applied: int) -> bool:
+        """Whether the journal has records behind `applied`."""
+        with self._lock:
+            last = self._segments[-1] if self._segments else None
+            return last is not None and (
+                applied < last.first - 1 or HIGH_WATER.unpack_from(last.memory, HIGH_WATER_AT)[0] > applied
+            )
+
     def rewind(self, applied: int) -> None:
         """Read again from behind `applied`: what was read since could not be committed."""
         self._read = applied + 1

@@ -1,24 +1,45 @@
-"""An alert: a rule's instance for one column, and how it moves from state to state."""
+"""An alert: a rule's instance for one column, and how it moves from state to state.
+
+    inactive -> pending -> firing -> resolved -> inactive
+
+`step` is the whole state machine, a pure function of (alert, result, rule, now, watched). What counts towards a
+duration is time that was watched: Telltale ran, and a verdict could be given. Alert states are explained in
+docs/rules.md.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from monitor.clock import iso
 from monitor.drift.result import DriftResult
+from monitor.rules.rule import Rule
+from monitor.settings import duration_text
 from monitor.window.columns import Role
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
+Key = tuple[str, str, str]
+
+#: Seconds after a resolve within which a firing continues the event instead of beginning another one. An event that
+#: has come back once must be gone for this long before it resolves again, so that flapping makes three transitions
+#: and not one at each evaluation.
+REOPEN = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Where one (rule, column) stands. Times are seconds since 1970 UTC.
+    """Where one (rule, column) stands. Times are seconds since 1970 UTC, whole milliseconds.
 
     `since`: when it entered its state. `active_since`: when its condition began to hold without a break.
-    `held`: seconds the condition has held while Telltale was there to see it (what `for` is compared with).
-    `evaluated`: the last evaluation it saw. `event_id`: names one firing, from its firing to its resolution, in every
-    message, row and page; empty before the first.
+    `clear_since`: when the condition went, while it fires on or has resolved.
+    `held`: watched seconds that count towards its next move: for which the condition has held (pending, firing), has
+    been gone (firing with `clear_since`), or since the resolve (resolved; inactive while an event is remembered).
+    `evaluated`: the last evaluation it saw. `event_id`: names one event in every message, row and page, from its firing
+    until `REOPEN` after its last resolve; empty otherwise. `reopened`: how often the event has come back.
+    `statistic`: the one by which the condition held last.
     """
 
     rule: str
@@ -34,18 +55,125 @@ class Alert:
     severity: str = "warning"
     value: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    statistic: str = ""
+    reopened: int = 0
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         """What identifies the alert: rule, role and column."""
         return (self.rule, self.role, self.column)
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alert that changed state at one evaluation: what `alert_events` records and messages tell."""
+    """An alert that changed state at one evaluation: what `alert_events` records and messages tell.
+
+    `result`: the verdict that caused it; None where the rule or the column is gone. `reason`: why, in words.
+    """
 
     alert: Alert
     before: AlertState
     at: float
-    result: DriftResult
+    result: DriftResult | None
+    reason: str = ""
+    model_version: str = ""
+
+
+def condition(result: DriftResult) -> bool | None:
+    """Whether a rule's condition holds; None where there is no verdict. A `warning` does not hold: it is no drift."""
+    if result.state == "drift":
+        return True
+    return False if result.state in ("ok", "warning") else None
+
+
+def event_id(rule: str, role: str, column: str, fired_at: float, model_version: str) -> str:
+    """Name an event: short, and the same whenever the same history is played again.
+
+    >>> event_id("drift", "feature", "bmi", 1_700_000_000.0, "1")
+    'c7y5k3ahzm'
+    """
+    text = "\0".join((rule, role, column, iso(fired_at), model_version))
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:10]
+
+
+def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:
+    """Move an alert on by one evaluation.
+
+    `watched`: seconds since the evaluation before, as far as they count (`engine.watched_seconds`). A result without
+    a verdict moves nothing and adds no time.
+    """
+    alert = replace(alert, evaluated=now, severity=rule.severity, labels=rule.labels)
+    holds = condition(result)
+    if holds is None:
+        return alert
+    alert = replace(alert, value=result.value)
+    return _holds(alert, result, rule, now, watched) if holds else _gone(alert, rule, now, watched)
+
+
+def reason(before: Alert, after: Alert, rule: Rule) -> str:
+    """Say why an alert moved from one state to another."""
+    if after.state == "pending":
+        return f"must hold for {duration_text(rule.hold)}"
+    if after.state == "firing":
+        if before.event_id:
+            return f"came back within {duration_text(REOPEN)} of its end"
+        return f"held for {duration_text(rule.hold)}" if rule.hold else "the condition holds"
+    if after.state == "resolved":
+        return f"gone for {duration_text(clear_needed(before, rule))}"
+    return "gone before it fired" if before.state == "pending" else f"quiet for {duration_text(REOPEN)}"
+
+
+def clear_needed(alert: Alert, rule: Rule) -> float:
+    """Watched seconds that a firing alert's condition must be gone before it resolves."""
+    return max(rule.keep_firing, REOPEN) if alert.reopened else rule.keep_firing
+
+
+def _holds(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:
+    alert = replace(alert, statistic=result.statistic)
+    if alert.state == "firing":
+        if alert.clear_since is not None:
+            return replace(alert, clear_since=None, held=0.0)
+        return replace(alert, held=_sum(alert.held, watched))
+    if alert.state == "pending":
+        alert = replace(alert, held=_sum(alert.held, watched))
+    else:
+        alert = replace(alert, state="pending", since=now, active_since=now, clear_since=None, held=0.0)
+    return _fire(alert, result, now) if alert.held >= rule.hold else alert
+
+
+def _fire(alert: Alert, result: DriftResult, now: float) -> Alert:
+    if alert.event_id:
+        return replace(alert, state="firing", since=now, reopened=alert.reopened + 1)
+    name = event_id(alert.rule, alert.role, alert.column, now, result.model_version)
+    return replace(alert, state="firing", since=now, event_id=name)
+
+
+def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:
+    if alert.state == "pending":
+        return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
+    if alert.state == "firing":
+        begun = alert.clear_since is None
+        alert = replace(
+            alert, clear_since=now if begun else alert.clear_since, held=0.0 if begun else _sum(alert.held, watched)
+        )
+        if alert.held >= clear_needed(alert, rule):
+            return replace(alert, state="resolved", since=now, held=0.0)
+        return alert
+    return quiet(alert, now, watched)
+
+
+def quiet(alert: Alert, now: float, watched: float) -> Alert:
+    """Let watched time pass over an alert whose event is over, until the event is forgotten."""
+    if not alert.event_id:
+        return alert
+    alert = replace(alert, held=_sum(alert.held, watched))
+    if alert.held < REOPEN:
+        return alert
+    since = now if alert.state == "resolved" else alert.since
+    forgotten = {"event_id": "", "reopened": 0, "statistic": ""}
+    return replace(alert, state="inactive", since=since, active_since=None, clear_since=None, held=0.0, **forgotten)  # type: ignore[arg-type]
+
+
+def _sum(held: float, watched: float) -> float:
+    """Add up to whole milliseconds, so that ten times 0.1 s is a second."""
+    return round(held + watched, 3)

@@ -196,6 +196,12 @@ def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, los
         connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
 
 
+def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Number of gaps, and of predictions that were dropped for want of room."""
+    row = connection.execute("SELECT count(*), sum(CASE WHEN kind = 'dropped' THEN lost END) FROM gaps").fetchone()
+    return row[0], row[1] or 0
+
+
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
     """Read one value that the store keeps about itself."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

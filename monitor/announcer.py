@@ -1,0 +1,86 @@
+"""The telling half of the data path: what an evaluation changed becomes messages, and messages reach people.
+
+`announce` runs inside the evaluation's transaction and queues what is due; the senders, a thread for each receiver,
+deliver it afterwards.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.drift.result import DriftResult
+from monitor.evaluation import Evaluation
+from monitor.notify import plan as planning
+from monitor.notify.receivers import build_receivers, policy
+from monitor.notify.sender import Senders
+from monitor.notify.sketch import Histograms
+from monitor.rules.alert import Transition
+from monitor.rules.silence import muted
+from monitor.store import alerts as alert_store
+from monitor.store import notifications as outbox
+from monitor.store.writer import Writer
+from monitor.window.columns import Schema
+
+
+class Announcer:
+    """Plans messages for the receivers of a configuration, and runs their senders. Raises ConfigError."""
+
+    def __init__(self, config: Config, schema: Schema, version: str, writer: Writer, clock: Clock, link: str) -> None:
+        self.receivers = build_receivers(config)
+        self._config, self._schema, self._version, self._link = config, schema, version, link
+        self._policy = policy(config)
+        self.senders = Senders(self.receivers, outbox.StoreOutbox(writer), clock)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all receivers, the log included."""
+        return [receiver.name for receiver in self.receivers]
+
+    def announce(
+        self, connection: sqlite3.Connection, evaluation: Evaluation, transitions: Sequence[Transition], now: float
+    ) -> None:
+        """Queue the messages that are due, in the caller's transaction."""
+        silences = alert_store.load_silences(connection)
+        seen = planning.Situation(
+            at=now,
+            alerts=tuple(evaluation.alerts.values()),
+            transitions=transitions,
+            results=strongest(evaluation),
+            muted=muted(evaluation.alerts.values(), silences, now),
+            histograms=lambda key: self._histograms(evaluation, key),
+            model=self._version,
+            link=self._link,
+        )
+        planned = planning.plan(
+            seen,
+            outbox.load_groups(connection),
+            self.receivers,
+            self._config.rules,
+            self._config.alerts.receivers,
+            self._policy,
+        )
+        outbox.enqueue(connection, planned)
+
+    def _histograms(self, evaluation: Evaluation, key: planning.Key) -> Histograms | None:
+        """Reference and test window of an alert's column, as its rule judged them."""
+        rule, role, name = key
+        for judged in evaluation.judged:
+            for position, column in enumerate(self._schema.columns):
+                if (judged.rule.name, column.role, column.name) == (rule, role, name):
+                    reference = self._schema.split(judged.reference.counts)[position]
+                    return Histograms(column, reference, self._schema.split(judged.test.counts)[position])
+        return None
+
+
+def strongest(evaluation: Evaluation) -> dict[planning.Key, DriftResult]:
+    """The result that stands for each alert, by (rule, role, column): a drift first, then by strength."""
+    best: dict[planning.Key, DriftResult] = {}
+    for result in evaluation.results:
+        key = (result.rule, result.role, result.column)
+        old = best.get(key)
+        if old is None or (result.state == "drift", result.strength) > (old.state == "drift", old.strength):
+            best[key] = result
+    return best

@@ -1,0 +1,75 @@
+"""How the monitor itself is doing: one check for each part, with a state, since when, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from monitor.clock import iso
+
+Condition = Literal["ok", "degraded", "failing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of the monitor. `failing`: it does not do its work; `degraded`: it does some of it, or late."""
+
+    part: str
+    condition: Condition
+    detail: str
+    since: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        since = None if self.since is None else iso(self.since)
+        return {"part": self.part, "condition": self.condition, "detail": self.detail, "since": since}
+
+
+def worst(checks: Iterable[Check]) -> Condition:
+    """Condition of the whole.
+
+    >>> worst([Check("capture", "ok", ""), Check("store", "degraded", "")])
+    'degraded'
+    """
+    conditions = {check.condition for check in checks}
+    return "failing" if "failing" in conditions else "degraded" if "degraded" in conditions else "ok"
+
+
+def capture_check(dropping_since: float | None, reason: str, dropped: int, folder_intact: bool) -> Check:
+    """Whether predictions are recorded."""
+    if not folder_intact:
+        return Check("capture", "failing", "the data folder was moved, deleted or replaced; restart the server")
+    if dropping_since is not None:
+        detail = f"predictions are answered but not recorded: {reason}; {dropped} dropped so far"
+        return Check("capture", "failing", detail, dropping_since)
+    return Check("capture", "ok", f"recording; {dropped} dropped since the first start" if dropped else "recording")
+
+
+def fold_check(alive: bool, failing_since: float | None, lag: float) -> Check:
+    """Whether what is recorded reaches the store; `lag`: seconds since the last fold that worked."""
+    if not alive:
+        return Check("store", "failing", "the writer's thread has ended; restart the server")
+    if failing_since is not None:
+        return Check("store", "failing", "the database refuses writes; the journal keeps what comes in", failing_since)
+    if lag > 60:
+        return Check("store", "degraded", f"the last fold was {lag:.0f} seconds ago")
+    return Check("store", "ok", "predictions reach the database")
+
+
+def evaluation_check(failing_since: float | None, overdue: float, every: float) -> Check:
+    """Whether drift is worked out on time."""
+    if failing_since is not None:
+        return Check("evaluation", "failing", "drift cannot be worked out; the log says why", failing_since)
+    if overdue > max(5.0, every):
+        return Check("evaluation", "degraded", f"the next evaluation is {overdue:.0f} seconds late")
+    return Check("evaluation", "ok", "on time")
+
+
+def delivery_check(waiting: int, dead: int, oldest: float | None, now: float) -> Check:
+    """Whether alerts reach people."""
+    if dead:
+        return Check("delivery", "degraded", f"{dead} notifications could not be delivered; see the alerts page")
+    if oldest is not None and now - oldest > 300:
+        return Check("delivery", "degraded", f"{waiting} notifications wait to be delivered", oldest)
+    return Check("delivery", "ok", f"{waiting} notifications on their way" if waiting else "nothing waits")

@@ -1,0 +1,182 @@
+"""Which columns a rule covers, and what a rule means in one sentence.
+
+A rule names columns exactly, by glob, by role, or not at all (all columns). Where two rules ask the same of a column,
+the more specific one owns it: exact name, then the glob with more letters, then role, then all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import get_args
+
+from monitor.drift.evaluate import Question, statistics_for
+from monitor.drift.statistics import STATISTICS
+from monitor.errors import ConfigError
+from monitor.rules.rule import Rule
+from monitor.settings import duration_text
+from monitor.window.columns import Column, Role, Schema
+
+#: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
+Closeness = tuple[int, int]
+ALL, ROLE, GLOB, EXACT = range(4)
+
+WILD = "*?["
+ROLE_PREFIX = "role:"
+
+
+def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
+    """Indices into `schema.columns` that each rule is to be evaluated for, by the rule's name.
+
+    A rule gives a column up where a more specific rule asks it at least the same statistics over the same window
+    against the same reference; so an override never leaves a statistic unwatched. Rules that are equally specific both
+    keep the column: a warning and a critical level, say. Columns of whose kind the statistic knows nothing are left
+    out. Raises ConfigError for a column that the model does not have.
+    """
+    claims = {rule.name: claimed(rule, schema) for rule in rules}
+    return {
+        rule.name: tuple(
+            index
+            for index, closeness in claims[rule.name].items()
+            if not any(
+                overrides(other, rule, schema.columns[index]) and claims[other.name].get(index, (-1, 0)) > closeness
+                for other in rules
+            )
+        )
+        for rule in rules
+    }
+
+
+def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
+    """Columns that a rule names and can measure, with how closely it names each. Raises ConfigError."""
+    out: dict[int, Closeness] = {}
+    for pattern in rule.columns:
+        if pattern not in {column.name for column in schema.columns}:
+            _check(rule, pattern, schema)
+    for index, column in enumerate(schema.columns):
+        found = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
+        best = max((one for one in found if one is not None), default=None)
+        if best is not None and _asks(rule, column):
+            out[index] = best
+    return out
+
+
+def closeness(pattern: str, column: Column) -> Closeness | None:
+    """How closely one pattern names a column; None where it does not.
+
+    >>> column = Column("s5", "feature", "numeric")
+    >>> [closeness(pattern, column) for pattern in ("s5", "s*", "*", "role:feature", "bmi")]
+    [(3, 0), (2, 1), (2, 0), (1, 0), None]
+    """
+    if pattern == column.name:
+        return (EXACT, 0)
+    if pattern.startswith(ROLE_PREFIX):
+        return (ROLE, 0) if pattern.removeprefix(ROLE_PREFIX) == column.role else None
+    if any(sign in pattern for sign in WILD) and fnmatchcase(column.name, pattern):
+        return (GLOB, sum(sign not in WILD + "]" for sign in pattern))
+    return None
+
+
+def overrides(rule: Rule, other: Rule, column: Column) -> bool:
+    """Whether `rule`, being closer, answers all that `other` asks of a column."""
+    return (
+        rule.name != other.name
+        and rule.window == other.window
+        and rule.reference == other.reference
+        and _asks(rule, column) >= _asks(other, column)
+    )
+
+
+def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
+    """Say in a sentence what a rule does, then list the columns that it covers, as `python -m monitor check` prints it.
+
+    `rules`: all rules, so that columns which another one owns are told apart. Raises ConfigError.
+    """
+    mine = cover(rules or [rule], schema)[rule.name]
+    lost = [index for index in claimed(rule, schema) if index not in mine]
+    hold = f"once that has held for {duration_text(rule.hold)}" if rule.hold else "as soon as that is seen"
+    lines = [
+        f"{rule.name}: fires ({rule.severity}) {hold}: {_what(rule, schema, mine)} over the last "
+        f"{duration_text(rule.window)} differs from {_reference(rule)} by more than chance (alpha {rule.alpha:g} for "
+        f"all its columns together) and by more than {_floors(rule, schema, mine)}, given at least {rule.min_samples} "
+        f"predictions{_reach(rule)}; {_resolves(rule)}."
+    ]
+    if mine:
+        lines.append(f"  covers {len(mine)} of {len(schema.columns)} columns: {_names(schema, mine)}")
+    else:
+        lines.append(f"  covers none of this model's {len(schema.columns)} columns")
+    if lost:
+        lines.append(f"  leaves to a more specific rule: {_names(schema, lost)}")
+    return "\n".join(lines)
+
+
+def _asks(rule: Rule, column: Column) -> frozenset[str]:
+    return frozenset(statistics_for(Question(rule.name, (), rule.statistic), column.kind))
+
+
+def _check(rule: Rule, pattern: str, schema: Schema) -> None:
+    """Raise for an exact name or a role that does not exist; a glob may match nothing."""
+    if pattern.startswith(ROLE_PREFIX):
+        known = [ROLE_PREFIX + role for role in get_args(Role)]
+        if pattern in known:
+            return
+    elif any(sign in pattern for sign in WILD):
+        return
+    else:
+        known = list(dict.fromkeys(column.name for column in schema.columns))
+    near = difflib.get_close_matches(pattern, known, 1, 0.0)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"rule {rule.name!r}: columns: the model has no column {pattern!r}{hint}")
+
+
+def _what(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
+    """Name what is compared; by kind where that differs between the columns."""
+    kinds = dict.fromkeys(schema.columns[index].kind for index in indices)
+    asked = {kind: statistics_for(Question(rule.name, (), rule.statistic), kind) for kind in kinds}
+    if len(set(asked.values())) <= 1:
+        return _either(next(iter(asked.values()), (rule.statistic,)))
+    return ", ".join(f"{_either(names)} ({kind} columns)" for kind, names in asked.items())
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
+
+
+def _reference(rule: Rule) -> str:
+    if rule.reference == "training":
+        return "the training data"
+    if rule.reference.startswith("previous "):
+        return f"the same stretch one {rule.reference.removeprefix('previous ')} before"
+    return "what was served from {} to {}".format(*rule.reference.split("/", 1))
+
+
+def _floors(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
+    if rule.floor is not None:
+        return f"{rule.floor:g}"
+    names = dict.fromkeys(
+        name
+        for index in indices
+        for name in statistics_for(Question(rule.name, (), rule.statistic), schema.columns[index].kind)
+    )
+    return ", ".join(f"{STATISTICS[name].floor:g} ({name})" for name in names) or "the statistic's own floor"
+
+
+def _reach(rule: Rule) -> str:
+    return f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
+
+
+def _resolves(rule: Rule) -> str:
+    return (
+        f"resolves once it has been gone for {duration_text(rule.keep_firing)}"
+        if rule.keep_firing
+        else ("resolves as soon as it is gone")
+    )
+
+
+def _names(schema: Schema, indices: Sequence[int]) -> str:
+    """Names of columns; a name that is both a feature's and a prediction's is told apart."""
+    names = [column.name for column in schema.columns]
+    return ", ".join(
+        f"{names[i]} ({schema.columns[i].role})" if names.count(names[i]) > 1 else names[i] for i in indices
+    )

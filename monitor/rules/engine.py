@@ -1,0 +1,112 @@
+"""All rules over one evaluation: which alerts there are now, and which of them changed state.
+
+Pure: the same alerts and results at the same moment give the same answer, before and after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from monitor.drift.result import DriftResult
+from monitor.rules.alert import REOPEN, Alert, Key, Transition, condition, quiet, reason, step
+from monitor.rules.rule import Rule
+
+#: An evaluation that is late by up to this many intervals was watching all the time; after a longer gap one interval
+#: counts, since nobody knows for how much of it Telltale ran. So the error of a duration is at most one interval.
+LATE = 2.0
+
+
+def watched_seconds(last: float | None, now: float, every: float) -> float:
+    """Seconds between two evaluations that count towards a rule's durations; never negative.
+
+    >>> [watched_seconds(1000, now, 60) for now in (1060, 1115, 1121, 999_999, 400)]
+    [60, 115, 60, 60, 0.0]
+    """
+    if last is None or now <= last:
+        return 0.0
+    return now - last if now - last <= LATE * every else every
+
+
+def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult:
+    """The one of a column's results that speaks for all of them, under one rule.
+
+    A drift, the strongest; else, while an alert is up because of `statistic`, that one if it has no verdict, since the
+    alert cannot be over before it has; else the strongest verdict; else the first.
+    """
+    drifting = [result for result in results if result.state == "drift"]
+    if drifting:
+        return max(drifting, key=lambda result: result.strength)
+    for result in results:
+        if result.statistic == statistic and condition(result) is None:
+            return result
+    judged = [result for result in results if condition(result) is not None]
+    return max(judged, key=lambda result: result.strength) if judged else results[0]
+
+
+def by_alert(results: Iterable[DriftResult]) -> dict[Key, list[DriftResult]]:
+    """Results by the key of the alert that they belong to, in the order they came in."""
+    groups: dict[Key, list[DriftResult]] = {}
+    for result in results:
+        groups.setdefault((result.rule, result.role, result.column), []).append(result)
+    return groups
+
+
+def advance(
+    alerts: Mapping[Key, Alert],
+    results: Sequence[DriftResult],
+    rules: Sequence[Rule],
+    now: float,
+    every: float,
+    model_version: str,
+    covered: Collection[Key] | None = None,
+) -> tuple[dict[Key, Alert], list[Transition]]:
+    """Move all alerts on by one evaluation at `now`, with evaluations `every` so many seconds.
+
+    An alert whose rule is gone, or whose column its rule no longer covers, resolves and is then forgotten. A rule that
+    gave no result at all (it failed) keeps its alerts as they are. `covered`: keys of all alerts that there can be;
+    without it a column is taken for gone where its rule had results for other columns only.
+    """
+    now = round(now, 3)  # as the store keeps it, so that a restart changes nothing
+    known = {rule.name: rule for rule in rules}
+    groups = {key: group for key, group in by_alert(results).items() if key[0] in known}
+    answered = {key[0] for key in groups}
+    after: dict[Key, Alert] = {}
+    transitions: list[Transition] = []
+
+    for key, group in groups.items():
+        rule, first = known[key[0]], group[0]
+        before = alerts.get(key) or Alert(first.rule, first.column, first.role, since=now, severity=rule.severity)
+        result = reported(group, before.statistic)
+        alert = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
+        after[key] = alert
+        if alert.state != before.state:
+            why = reason(before, alert, rule)
+            transitions.append(Transition(alert, before.state, now, result, why, result.model_version))
+
+    for key, before in alerts.items():
+        if key in groups:
+            continue
+        gone = key not in covered if covered is not None else key[0] in answered
+        if key[0] in known and not gone:
+            after[key] = replace(before, evaluated=now)
+            continue
+        why = "the rule no longer covers this column" if key[0] in known else "there is no such rule any more"
+        left = _retire(before, now, watched_seconds(before.evaluated, now, every))
+        if left is not None:
+            after[key] = left
+            if left.state != before.state:
+                transitions.append(Transition(left, before.state, now, None, why, model_version))
+    return after, transitions
+
+
+def _retire(alert: Alert, now: float, watched: float) -> Alert | None:
+    """End an alert that nothing will speak of again; None once it can be forgotten."""
+    alert = replace(alert, evaluated=now)
+    if alert.state == "firing":
+        return replace(alert, state="resolved", since=now, clear_since=now, held=0.0)
+    if alert.state == "pending":
+        return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
+    if alert.state == "resolved" and alert.held + watched < REOPEN:
+        return quiet(alert, now, watched)
+    return None

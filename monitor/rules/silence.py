@@ -1,0 +1,129 @@
+"""What keeps an alert quiet: a silence that an operator set, or a more severe alert on the same column.
+
+A muted alert moves from state to state as ever; only nobody is told.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from monitor.clock import iso
+from monitor.errors import InputError
+from monitor.rules.alert import Alert, Key
+from monitor.rules.rule import SEVERITIES, Rule
+
+SilenceState = Literal["pending", "active", "expired"]
+
+#: What every alert can be matched by; the labels of its rule come on top.
+OWN_LABELS = ("rule", "column", "role", "severity")
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """An operator's mute from `start` to `end` (seconds since 1970 UTC; `end` is past it).
+
+    `matchers`: a label's name and a glob that its value must match; all of them must. A label that an alert does not
+    have is the empty text.
+    """
+
+    id: str
+    matchers: Mapping[str, str]
+    start: float
+    end: float
+    author: str
+    reason: str
+
+    def state(self, now: float) -> SilenceState:
+        """Whether it is yet to come, on, or over."""
+        if now < self.start:
+            return "pending"
+        return "active" if now < self.end else "expired"
+
+    def matches(self, alert: Alert) -> bool:
+        """Whether it is meant for an alert, whatever the time."""
+        labels = labels_of(alert)
+        return all(fnmatchcase(labels.get(name, ""), glob) for name, glob in self.matchers.items())
+
+
+def new_silence(
+    matchers: Mapping[str, str], start: float, end: float, author: str, reason: str, rules: Sequence[Rule] = ()
+) -> Silence:
+    """Make a silence. Raises InputError that says what is wrong with it.
+
+    `rules`: those in force, so that a matcher on a label which none of them has is refused: it would mute nothing, and
+    be found out at night.
+    """
+    known = [*OWN_LABELS, *dict.fromkeys(label for rule in rules for label in rule.labels)]
+    for name in matchers:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+            raise InputError("unknown_label", f"no alert has a label {name!r}; {hint}", f"matchers.{name}")
+    if all(fnmatchcase("", glob) for glob in matchers.values()):
+        raise InputError("no_matcher", "a silence needs a matcher that leaves some alerts out", "matchers")
+    start, end = round(start, 3), round(end, 3)
+    if not end > start:
+        raise InputError("empty_silence", f"the end ({iso(end)}) must be later than the start ({iso(start)})", "end")
+    for where, text in (("author", author), ("reason", reason)):
+        if not text.strip():
+            raise InputError("missing", f"a silence needs its {where}: someone will ask", where)
+    identity = "\0".join([*(f"{name}={glob}" for name, glob in sorted(matchers.items())), iso(start), author, reason])
+    return Silence(hashlib.sha256(identity.encode()).hexdigest()[:8], dict(matchers), start, end, author, reason)
+
+
+def labels_of(alert: Alert) -> dict[str, str]:
+    """What an alert can be matched by: the labels of its rule, and its rule, column, role and severity."""
+    own = {"rule": alert.rule, "column": alert.column, "role": alert.role, "severity": alert.severity}
+    return {**alert.labels, **own}
+
+
+def silenced_by(alert: Alert, silences: Iterable[Silence], now: float) -> Silence | None:
+    """The first active silence that is meant for an alert."""
+    return next((one for one in silences if one.state(now) == "active" and one.matches(alert)), None)
+
+
+def is_silenced(alert: Alert, silences: Iterable[Silence], now: float) -> bool:
+    """Whether an active silence is meant for an alert."""
+    return silenced_by(alert, silences, now) is not None
+
+
+def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
+    """The alert's twin that mutes it: one of another rule that fires on the same column with a higher severity."""
+    rank = _rank(alert.severity)
+    twins = [
+        other
+        for other in alerts
+        if other.state == "firing"
+        and other.rule != alert.rule
+        and (other.role, other.column) == (alert.role, alert.column)
+        and _rank(other.severity) < rank
+    ]
+    return min(twins, key=lambda other: (_rank(other.severity), other.rule), default=None)
+
+
+def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[Key, str]:
+    """Which firing alerts nobody is told of, each with the reason."""
+    firing = [alert for alert in alerts if alert.state == "firing"]
+    on_column: dict[tuple[str, str], list[Alert]] = {}
+    for alert in firing:
+        on_column.setdefault((alert.role, alert.column), []).append(alert)
+    active = [silence for silence in silences if silence.state(now) == "active"]
+    out: dict[Key, str] = {}
+    for alert in firing:
+        silence = silenced_by(alert, active, now)
+        twin = None if silence else inhibited(alert, on_column[alert.role, alert.column])
+        if silence:
+            out[alert.key] = f"silence {silence.id} by {silence.author} until {iso(silence.end)}: {silence.reason}"
+        elif twin:
+            out[alert.key] = f"{twin.rule} ({twin.severity}) fires on the same column"
+    return out
+
+
+def _rank(severity: str) -> int:
+    """0 for the most severe; what is no severity of ours comes last."""
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)  # type: ignore[arg-type]

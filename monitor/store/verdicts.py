@@ -1,0 +1,148 @@
+"""Verdicts in the database: one row per evaluation, rule, column and statistic.
+
+Functions of a connection; the caller owns the transaction. Which bins contributed is not kept: it can be worked out
+again from the windows, which are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from monitor.clock import from_iso, iso
+from monitor.drift.result import Direction, DriftResult, Span
+from monitor.window.columns import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A stored result. `at`: when it was worked out, in seconds since 1970 UTC.
+
+    Of the result's `direction` only the text is kept, and none of its `contributions`.
+    """
+
+    at: float
+    result: DriftResult
+
+
+def save_results(connection: sqlite3.Connection, at: float, results: Sequence[DriftResult]) -> None:
+    """Store what one evaluation answered."""
+    moment = iso(at)
+    connection.executemany(
+        'INSERT INTO drift (at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
+        "direction, window_start, window_end, reference, model_version, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                moment,
+                r.rule,
+                r.column,
+                r.role,
+                r.kind,
+                r.statistic,
+                r.value,
+                r.critical,
+                r.floor,
+                r.p_value,
+                r.n,
+                r.m,
+                r.state,
+                r.direction.text if r.direction else None,
+                iso(r.window.start),
+                iso(r.window.end),
+                r.reference,
+                r.model_version,
+                r.reason,
+            )
+            for r in results
+        ),
+    )
+
+
+def latest_results(connection: sqlite3.Connection, within: float = 3600.0) -> list[Verdict]:
+    """The latest verdict of each (rule, column, statistic), in the order in which they were stored.
+
+    `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
+    gone, and looking for it would mean reading the whole history.
+    """
+    newest = connection.execute("SELECT at FROM drift ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is None:
+        return []
+    return _read(
+        connection.execute(
+            "SELECT * FROM drift WHERE id IN ("
+            '  SELECT max(id) FROM drift WHERE at >= ? GROUP BY rule, role, "column", statistic'
+            ") ORDER BY id",
+            (iso(from_iso(newest["at"]) - within),),
+        )
+    )
+
+
+def history(
+    connection: sqlite3.Connection,
+    column: str,
+    start: float,
+    end: float,
+    role: Role | None = None,
+    rule: str | None = None,
+    statistic: str | None = None,
+) -> list[Verdict]:
+    """Verdicts on one column that were worked out in [start, end), in order."""
+    found = connection.execute(
+        # A text with milliseconds sorts before the same second without: compare widely here, exactly below.
+        'SELECT * FROM drift WHERE at >= :start AND at <= :end AND "column" = :column '
+        "AND (:role IS NULL OR role = :role) AND (:rule IS NULL OR rule = :rule) "
+        "AND (:statistic IS NULL OR statistic = :statistic) ORDER BY id",
+        {
+            "start": iso(start - 1),
+            "end": iso(end + 1),
+            "column": column,
+            "role": role,
+            "rule": rule,
+            "statistic": statistic,
+        },
+    )
+    return [verdict for verdict in _read(found) if start <= verdict.at < end]
+
+
+def evaluations(connection: sqlite3.Connection, start: float, end: float) -> list[tuple[float, list[DriftResult]]]:
+    """All verdicts that were worked out in [start, end), one entry per evaluation: what `backtest` reads."""
+    found = connection.execute(
+        "SELECT * FROM drift WHERE at >= ? AND at <= ? ORDER BY id", (iso(start - 1), iso(end + 1))
+    )
+    out: list[tuple[float, list[DriftResult]]] = []
+    for verdict in _read(found):
+        if start <= verdict.at < end:
+            if not out or out[-1][0] != verdict.at:
+                out.append((verdict.at, []))
+            out[-1][1].append(verdict.result)
+    return out
+
+
+def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
+    return [
+        Verdict(
+            from_iso(row["at"]),
+            DriftResult(
+                row["rule"],
+                row["column"],
+                row["role"],
+                row["kind"],
+                row["statistic"],
+                row["state"],
+                Span(from_iso(row["window_start"]), from_iso(row["window_end"])),
+                row["reference"],
+                row["model_version"],
+                row["n"],
+                row["m"],
+                row["value"],
+                row["critical"],
+                row["floor"],
+                row["p_value"],
+                Direction(row["direction"]) if row["direction"] is not None else None,
+                reason=row["reason"],
+            ),
+        )
+        for row in rows
+    ]

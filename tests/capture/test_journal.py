@@ -1,0 +1,183 @@
+"""The journal: what is appended is read back once, in order, by any number of threads, on a full disk too."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.capture import segment
+from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
+from monitor.clock import ManualClock
+
+FINGERPRINT = bytes(range(32))
+
+
+def make(folder: Path, clock: ManualClock | None = None, start: int = 1, width: int = 2) -> Journal:
+    """A journal with the smallest segments: 64 records."""
+    return Journal(folder, FINGERPRINT, width, start, segment_bytes=1024, clock=clock or ManualClock())
+
+
+def read_all(journal: Journal) -> list[tuple[int, list[float]]]:
+    out = []
+    while len(records := journal.read()):
+        out += [(int(r["seq"]), r["values"].tolist()) for r in records]
+    return out
+
+
+def test_reads_back_what_was_appended(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    numbers = [journal.append((float(i), float(-i))) for i in range(200)]
+    assert numbers == list(range(1, 201))
+    assert read_all(journal) == [(i + 1, [float(i), float(-i)]) for i in range(200)]
+    assert read_all(journal) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(0, 150), min_size=1, max_size=8))
+def test_batches_and_single_records_share_one_order(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
+    journal = make(tmp_path_factory.mktemp("journal"))
+    expected = []
+    for size in sizes:
+        if size == 0:
+            number = journal.append((0.5, 0.5))
+            expected.append((number, [0.5, 0.5]))
+        else:
+            values = np.arange(2.0 * size).reshape(size, 2)
+            first = journal.append_many(values)
+            expected += [(first + i, values[i].tolist()) for i in range(size)]
+    assert read_all(journal) == expected
+
+
+def test_a_value_that_is_no_number_takes_no_slot(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    with pytest.raises(segment.struct.error):
+        journal.append(("text", 1.0))
+    assert journal.append((1.0, 1.0)) == 1
+
+
+def test_threads_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    seen: list[tuple[int, list[float]]] = []
+    done = threading.Event()
+
+    def write(thread: int) -> None:
+        for i in range(500):
+            if i % 50 == 0:
+                journal.append_many(np.full((7, 2), float(thread)))
+            else:
+                journal.append((float(thread), float(i)))
+
+    def read() -> None:
+        while not done.is_set():
+            journal.maintain()
+            seen.extend(read_all(journal))
+        seen.extend(read_all(journal))
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    reader = threading.Thread(target=read)
+    for thread in (*writers, reader):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert [number for number, _ in seen] == list(range(1, 4 * (490 + 10 * 7) + 1))
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """A disk that refuses to allocate while `state["full"]`."""
+    state = {"full": False}
+    real = segment.os.posix_fallocate
+
+    def allocate(handle: int, offset: int, length: int) -> None:
+        if state["full"]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle, offset, length)
+
+    monkeypatch.setattr(segment.os, "posix_fallocate", allocate)
+    return state
+
+
+def test_a_full_disk_drops_counts_and_resumes(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    for i in range(64):
+        journal.append((float(i), 0.0))
+    full_disk["full"] = True
+    for _ in range(10):
+        journal.append((-1.0, -1.0))
+    assert journal.dropped_total == 10
+    assert journal.dropping is not None
+    assert journal.dropping.reason == "No space left on device"
+    assert len(read_all(journal)) == 64
+    full_disk["full"] = False
+    clock.advance(RETRY_SECONDS)
+    journal.append((7.0, 7.0))
+    assert journal.dropping is None
+    (run,) = journal.drops()
+    assert run.count == 10
+    assert [values for _, values in read_all(journal)] == [[7.0, 7.0]]
+    journal.noted([run])
+    assert journal.drops() == []
+
+
+def test_a_batch_across_the_edge_of_a_full_disk_keeps_what_fits(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    journal = make(tmp_path)
+    full_disk["full"] = True
+    journal.append_many(np.ones((100, 2)))
+    assert len(read_all(journal)) == 64
+    assert journal.dropped_total == 36
+
+
+def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    full_disk["full"] = True
+    journal.append_many(np.ones((70, 2)))
+    full_disk["full"] = False
+    clock.advance(RETRY_SECONDS)
+    journal.maintain()
+    assert [run.count for run in journal.drops()] == [6]
+    assert journal.dropping is None
+
+
+def test_a_slot_that_a_dead_thread_left_is_stepped_over(tmp_path: Path) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    journal.append((1.0, 1.0))
+    next(journal._numbers)  # a thread that took its number and died
+    journal.append((3.0, 3.0))
+    assert [number for number, _ in read_all(journal)] == [1]
+    clock.advance(ABANDONED_SECONDS)
+    assert [number for number, _ in read_all(journal)] == [3]
+    assert [run.count for run in journal.drops()] == [1]
+
+
+def test_folded_segments_are_deleted_and_the_next_one_is_ready_ahead(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    journal.append_many(np.ones((50, 2)))
+    journal.maintain()
+    assert len(list(tmp_path.glob("*.journal"))) == 2
+    journal.append_many(np.ones((100, 2)))
+    read_all(journal)
+    journal.forget(journal.read_upto)
+    assert [path.stem for path in tmp_path.glob("*.journal")] == [f"{129:020d}"]
+    journal.close(applied=150)
+    assert list(tmp_path.glob("*.journal")) == []
+
+
+def test_closing_keeps_what_is_not_committed(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    journal.append_many(np.ones((10, 2)))
+    read_all(journal)
+    journal.close(applied=9)
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    journal.append((1.0, 1.0))
+    assert journal.dropped_total == 1
