@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from monitor.exposition.families import Family
 from monitor.window.columns import go_number
@@ -37,7 +38,7 @@ class Form:
     >>> form.begin(Family("x", "gauge", (), "Things."), openmetrics=False)
     >>> form.fixed("x", {"a": "1"}, 2.0)
     >>> form.open("x", {"a": "2"}, 0)
-    >>> print(form.fill([b"7.0"]).decode(), end="")
+    >>> print(form.freeze().fill([b"7.0"]).decode(), end="")
     # HELP x Things.
     # TYPE x gauge
     x{a="1"} 2.0
@@ -48,6 +49,7 @@ class Form:
         self._pieces: list[bytes] = []
         self._text: list[str] = []
         self._holes: list[int] = []
+        self._pick: Callable[[Sequence[bytes]], Sequence[bytes]]
         self._head = ""
         self.series = 0
 
@@ -66,18 +68,24 @@ class Form:
         self._holes.append(position)
         self._text.append("\n")
 
-    def fill(self, texts: Sequence[bytes]) -> bytes:
-        """Return all lines, with `texts` in the open places."""
-        if self._text:
-            self.freeze()
+    def pieces(self, texts: Sequence[bytes]) -> list[bytes]:
+        """Return all text with `texts` in the open places, in pieces still to be joined."""
+        if not self._holes:
+            return self._pieces
         out = [b""] * (len(self._pieces) + len(self._holes))
         out[0::2] = self._pieces
-        out[1::2] = [texts[position] for position in self._holes]
-        return b"".join(out)
+        out[1::2] = self._pick(texts)
+        return out
+
+    def fill(self, texts: Sequence[bytes] = ()) -> bytes:
+        """Return all lines, with `texts` in the open places."""
+        return b"".join(self.pieces(texts))
 
     def freeze(self) -> Form:
-        """Close the text, so that `fill` only reads from now on and any number of threads may call it."""
+        """Close the text: nothing is added from now on, and any number of threads may fill it."""
         self._close_piece()
+        # One look-up of all positions at once; with a single one `itemgetter` would not return a tuple.
+        self._pick = itemgetter(*self._holes) if len(self._holes) > 1 else lambda texts: [texts[i] for i in self._holes]
         return self
 
     def _name(self, name: str) -> str:

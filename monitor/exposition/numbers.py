@@ -3,62 +3,65 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.window.columns import Counts, go_number
 
-#: From here on the client switches to exponents: 1000000 is `1e+06`.
-EXPONENT_FROM = 1_000_000
+#: With more digits than these the client switches to exponents: 1000000 is `1e+06`.
+PLAIN_DIGITS = 6
 #: Above this a count is not a float64 any more; the client, which goes through float, rounds it.
 EXACT_BELOW = 2**53
 
 
 def whole_numbers(counts: Counts) -> list[bytes]:
-    """Write non-negative whole numbers, shape (n,), as floats: `12.0`, `1.234567e+06`.
+    """Write whole numbers, shape (n,), as floats: `12.0`, `1.234567e+06`.
 
-    Digit by digit over the whole vector: some 20 times as fast as formatting one number after the other.
+    All digits of all numbers are worked out at once and then put in place, one group of equally long numbers after the
+    other: many times as fast as formatting number after number.
 
     >>> whole_numbers(np.array([0, 12, 999_999, 1_000_000, 1_234_567]))
     [b'0.0', b'12.0', b'999999.0', b'1e+06', b'1.234567e+06']
     """
-    out = np.zeros(counts.shape, dtype="S24")
-    width = np.ones(counts.shape, dtype=np.intp)
-    power = 10
     most = int(counts.max(initial=0))
-    while power <= most and power < EXACT_BELOW:
-        width += counts >= power
-        power *= 10
-    # One group per number of digits: within a group every character has its fixed place.
-    slow = (counts < 0) | (counts >= EXACT_BELOW)
-    for digits in np.unique(width[~slow]).tolist():
-        where = np.flatnonzero((width == digits) & ~slow)
-        out[where] = _plain(counts[where], digits) if digits <= 6 else _with_exponent(counts[where], digits)
-        if digits > 6:
-            # The client drops zeros at the end of the mantissa; one number in ten has any.
-            slow[where[counts[where] % 10 == 0]] = True
-    for i in np.flatnonzero(slow).tolist():
-        out[i] = go_number(float(counts[i])).encode()
-    texts: list[bytes] = out.tolist()
+    if int(counts.min(initial=0)) < 0 or most >= EXACT_BELOW:
+        return [go_number(float(count)).encode() for count in counts.tolist()]
+    digits, width, zeros = _digits(counts, most)
+    text = np.zeros((counts.size, 24), dtype=np.uint8)
+    # Behind a plain number nothing is dropped; in a mantissa the client drops the zeros at its end.
+    group = width * 32 + np.where(width > PLAIN_DIGITS, zeros, 0)
+    for key in np.flatnonzero(np.bincount(group)).tolist():
+        rows = np.flatnonzero(group == key)
+        length, kept = key // 32, key // 32 - key % 32
+        found = digits[rows, digits.shape[1] - length :]
+        if length <= PLAIN_DIGITS:
+            text[rows, :length] = found
+            text[rows, length : length + 2] = list(b".0")
+            continue
+        text[rows, 0] = found[:, 0]
+        end = 1
+        if kept > 1:
+            text[rows, 1] = ord(".")
+            text[rows, 2 : kept + 1] = found[:, 1:kept]
+            end = kept + 1
+        text[rows, end : end + 4] = list(b"e+%02d" % (length - 1))
+    texts: list[bytes] = text.reshape(-1).view("S24").tolist()
     return texts
 
 
-def _digits(counts: Counts, digits: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    out = np.empty((counts.size, digits), dtype=np.uint8)
-    rest = counts
-    for place in range(digits - 1, -1, -1):
-        rest, out[:, place] = np.divmod(rest, 10)
-    return out + np.uint8(ord("0"))
-
-
-def _plain(counts: Counts, digits: int) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
-    text = np.zeros((counts.size, 24), dtype=np.uint8)
-    text[:, :digits] = _digits(counts, digits)
-    text[:, digits : digits + 2] = list(b".0")
-    return text.reshape(-1).view("S24")
-
-
-def _with_exponent(counts: Counts, digits: int) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
-    text = np.zeros((counts.size, 24), dtype=np.uint8)
-    found = _digits(counts, digits)
-    text[:, 0], text[:, 1], text[:, 2 : digits + 1] = found[:, 0], ord("."), found[:, 1:]
-    text[:, digits + 1 : digits + 5] = list(b"e+%02d" % (digits - 1))
-    return text.reshape(-1).view("S24")
+def _digits(counts: Counts, most: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """ASCII digits, right-aligned, shape (n, digits of `most`); number of digits; number of zeros at the end."""
+    rest = counts.astype(np.uint32) if most < 2**32 else counts
+    columns = len(str(most))
+    out = np.empty((counts.size, columns), dtype=np.uint8)
+    width = np.ones(counts.size, dtype=np.intp)
+    zeros = np.zeros(counts.size, dtype=np.intp)
+    only_zeros = np.ones(counts.size, dtype=np.bool_)
+    for place in range(columns - 1, -1, -1):
+        higher = rest // 10
+        digit = (rest - higher * 10).astype(np.uint8)
+        out[:, place] = digit + np.uint8(ord("0"))
+        rest = higher
+        width += rest > 0
+        only_zeros &= digit == 0
+        zeros += only_zeros
+    return out, width, zeros

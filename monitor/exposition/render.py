@@ -62,7 +62,7 @@ class Renderer:
                 constants_form(schema, kept, alpha, min_samples, model_version, openmetrics),
             ]
             self._live[openmetrics] = live
-            self._static[openmetrics] = b"".join(form.fill([]) for form in static)
+            self._static[openmetrics] = b"".join(form.fill() for form in static)
             fixed = max(fixed, sum(form.series for form in (*live, *static)))
         self._budget = max(0, max_series - RESERVED - fixed)
         self._verdicts: dict[bool, tuple[tuple[DriftResult, ...], _Alerts, bytes, int]] = {}
@@ -72,9 +72,11 @@ class Renderer:
         texts = self._values.texts(snapshot)
         verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
         health = health_form(snapshot, self._static_dropped + dropped, self.model_version, openmetrics)
-        live = [form.fill(texts) for form in self._live[openmetrics]]
-        end = b"# EOF\n" if openmetrics else b""
-        return b"".join([health.fill([]), verdicts, *live, self._static[openmetrics], end])
+        pieces = [health.fill(), verdicts]
+        for form in self._live[openmetrics]:
+            pieces += form.pieces(texts)
+        pieces += [self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
+        return b"".join(pieces)
 
     def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:
         """What the last evaluation said, written once.
@@ -86,7 +88,7 @@ class Renderer:
         if held is not None and held[0] is snapshot.results and held[1] is snapshot.alerts:
             return held[2], held[3]
         results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept, self._budget)
-        text = verdict_form(results, alerts, self.model_version, openmetrics).fill([])
+        text = verdict_form(results, alerts, self.model_version, openmetrics).fill()
         self._verdicts[openmetrics] = (snapshot.results, snapshot.alerts, text, dropped)
         return text, dropped
 
