@@ -90,7 +90,7 @@ def event_id(rule: str, role: str, column: str, fired_at: float, model_version: 
     """Name an event: short, and the same whenever the same history is played again.
 
     >>> event_id("drift", "feature", "bmi", 1_700_000_000.0, "1")
-    'c7y5k3ahzm'
+    'ny4ffkkrpw'
     """
     text = "\0".join((rule, role, column, iso(fired_at), model_version))
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:10]
@@ -170,8 +170,17 @@ def quiet(alert: Alert, now: float, watched: float) -> Alert:
     if alert.held < REOPEN:
         return alert
     since = now if alert.state == "resolved" else alert.since
-    forgotten = {"event_id": "", "reopened": 0, "statistic": ""}
-    return replace(alert, state="inactive", since=since, active_since=None, clear_since=None, held=0.0, **forgotten)  # type: ignore[arg-type]
+    return replace(
+        alert,
+        state="inactive",
+        since=since,
+        active_since=None,
+        clear_since=None,
+        held=0.0,
+        event_id="",
+        reopened=0,
+        statistic="",
+    )
 
 
 def _sum(held: float, watched: float) -> float:

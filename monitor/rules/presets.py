@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from monitor.rules.rule import Rule
 
@@ -11,15 +12,23 @@ BOXKITE_KS, BOXKITE_KL = 0.5, 1.0
 
 
 def boxkite(alpha: float = 0.001, min_samples: int = 50) -> tuple[Rule, ...]:
-    """The rules of Boxkite's dashboard: on the predictions, over 30 minutes, for 5 minutes; it ends as soon as it is gone.
+    """Rules of Boxkite's dashboard: on the predictions, over 30 minutes, `for` 5 minutes, over as soon as it is gone.
 
     They are meant to be evaluated every minute. Unlike there, an empty or small window is no alert, and both sides are
     counted over the same bins. `ks` applies to a numeric prediction, `psi` to any.
     """
-    shared = {"columns": ("role:prediction",), "window": 1800.0, "hold": 300.0, "keep_firing": 0.0}
+    common = Rule(
+        "",
+        columns=("role:prediction",),
+        window=1800.0,
+        alpha=alpha,
+        min_samples=min_samples,
+        hold=300.0,
+        keep_firing=0.0,
+    )
     return (
-        Rule("boxkite-ks", statistic="ks", floor=BOXKITE_KS, alpha=alpha, min_samples=min_samples, **shared),  # type: ignore[arg-type]
-        Rule("boxkite-kl", statistic="psi", floor=BOXKITE_KL, alpha=alpha, min_samples=min_samples, **shared),  # type: ignore[arg-type]
+        replace(common, name="boxkite-ks", statistic="ks", floor=BOXKITE_KS),
+        replace(common, name="boxkite-kl", statistic="psi", floor=BOXKITE_KL),
     )
 
 

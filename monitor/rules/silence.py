@@ -126,4 +126,4 @@ def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> d
 
 def _rank(severity: str) -> int:
     """0 for the most severe; what is no severity of ours comes last."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)  # type: ignore[arg-type]
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)

@@ -25,8 +25,8 @@ def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None
         [tuple(row) for row in stored if tuple(row) not in rows],
     )
     connection.executemany(
-        'INSERT OR REPLACE INTO alerts (rule, role, "column", state, since, active_since, held, clear_since, evaluated, '
-        "event_id, severity, value, labels, statistic, reopened) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        'INSERT OR REPLACE INTO alerts (rule, role, "column", state, since, active_since, held, clear_since, '
+        "evaluated, event_id, severity, value, labels, statistic, reopened) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows.values(),
     )
 

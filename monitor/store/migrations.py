@@ -141,13 +141,15 @@ def drift_and_alerts(db: Database) -> None:
             state TEXT NOT NULL,                 -- inactive, pending, firing, resolved
             since TEXT NOT NULL,
             active_since TEXT,
-            held REAL NOT NULL,                  -- seconds that the condition held while it was watched
+            held REAL NOT NULL,                  -- watched seconds that count towards its next move
             clear_since TEXT,
             evaluated TEXT,
             event_id TEXT NOT NULL,
             severity TEXT NOT NULL,
             value REAL,
             labels TEXT NOT NULL,                -- JSON object
+            statistic TEXT NOT NULL DEFAULT '',  -- the one by which the condition held last
+            reopened INTEGER NOT NULL DEFAULT 0, -- how often the event has come back
             PRIMARY KEY (rule, role, "column")
         ) STRICT, WITHOUT ROWID;
 
@@ -165,7 +167,8 @@ def drift_and_alerts(db: Database) -> None:
             n INTEGER NOT NULL,
             severity TEXT NOT NULL,
             event_id TEXT NOT NULL,
-            model_version TEXT NOT NULL
+            model_version TEXT NOT NULL,
+            reason TEXT NOT NULL DEFAULT ''
         ) STRICT;
         CREATE INDEX alert_events_by_time ON alert_events (at);
 
