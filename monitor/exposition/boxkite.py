@@ -56,7 +56,7 @@ def boxkite_form(reference: Reference, kept: Sequence[int], version: str, openme
             for suffix, labels, position in _samples(values, i, openmetrics):
                 labels = {f.MODEL_VERSION: version, **labels}
                 if live:
-                    form.open(stem + suffix, labels, position)
+                    form.open(stem + suffix, labels, position, whole=suffix != "_sum")
                 else:
                     form.fixed(stem + suffix, labels, baseline[position])
         kind = "histogram" if column.numeric else "counter"

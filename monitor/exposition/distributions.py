@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.exposition import families as f
 from monitor.exposition.form import Form
-from monitor.exposition.numbers import whole_numbers
+from monitor.exposition.numbers import PLAIN_BELOW, whole_numbers
 from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import OTHER, Column, Counts, Schema, go_number
 from monitor.window.reference import Reference
@@ -43,10 +44,14 @@ class LiveValues:
         cumulated = np.where(self._cumulated, total[1:] - total[self._start], counts)
         return np.concatenate((cumulated, np.diff(total[self.schema.offsets])))
 
-    def texts(self, snapshot: Snapshot) -> list[bytes]:
-        """Every text that a form may ask for."""
-        out = whole_numbers(self.whole(snapshot.totals))
-        return out + [go_number(value).encode() for value in snapshot.sums.tolist()]
+    def fill(self, forms: Sequence[Form], snapshot: Snapshot) -> list[bytes]:
+        """Fill forms with a snapshot; the pieces are still to be joined."""
+        whole, sums = self.whole(snapshot.totals), [go_number(value).encode() for value in snapshot.sums.tolist()]
+        if int(whole.min(initial=0)) >= 0 and int(whole.max(initial=0)) < PLAIN_BELOW:
+            values = [*whole.tolist(), *sums]
+            return [form.fill_plain(values) for form in forms]
+        texts = whole_numbers(whole) + sums
+        return [piece for form in forms for piece in form.pieces(texts)]
 
     def rows_position(self, column: int) -> int:
         """Where the number of all rows of a column stands."""
@@ -104,8 +109,12 @@ class _Side:
 LIVE = _Side(f.VALUE, f.CATEGORY, f.MISSING, f.NONFINITE)
 REFERENCE = _Side(f.VALUE_REFERENCE, f.CATEGORY_REFERENCE, f.MISSING_REFERENCE, f.NONFINITE_REFERENCE)
 
-#: Adds a sample, given its name, its labels and the position of its number in `LiveValues`.
-Add = Callable[[str, dict[str, str], int], None]
+
+class Add(Protocol):
+    """Adds a sample, given its name, its labels and the position of its number in `LiveValues`."""
+
+    def __call__(self, name: str, labels: dict[str, str], position: int, whole: bool = True) -> None:
+        """`whole`: it is a whole number."""
 
 
 def live_form(values: LiveValues, kept: Sequence[int], version: str, openmetrics: bool) -> Form:
@@ -121,7 +130,7 @@ def reference_form(reference: Reference, kept: Sequence[int], version: str, open
     values = LiveValues(schema)
     numbers = [*values.whole(reference.counts).tolist(), *reference.sums.tolist()]
 
-    def add(name: str, labels: dict[str, str], position: int) -> None:
+    def add(name: str, labels: Mapping[str, str], position: int, whole: bool = True) -> None:  # noqa: ARG001
         form.fixed(name, labels, numbers[position])
 
     _counts(form, add, REFERENCE, values, kept, version, openmetrics)
@@ -155,7 +164,7 @@ def _counts(
                 add(f"{name}_bucket", {**labels, "le": bound}, start + place)
             if has_sum(column, openmetrics):
                 add(f"{name}_count", labels, start + column.value_bins - 1)
-                add(f"{name}_sum", labels, values.sum_position(i))
+                add(f"{name}_sum", labels, values.sum_position(i), False)
     form.begin(side.category, openmetrics)
     for _, column, start in columns:
         for place, category in enumerate(() if column.numeric else (*column.categories, OTHER)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from typing import Any
 
 from monitor.exposition.families import Family
 from monitor.window.columns import go_number
@@ -32,7 +33,8 @@ def label_part(labels: Mapping[str, str]) -> str:
 class Form:
     """Lines of text, each ending in a number that is either fixed or left open.
 
-    An open one is a position in the list of texts that `fill` is given later.
+    An open one is a position in the list of texts that `fill` is given later. Where all whole numbers have a plain
+    spelling (below a million), `fill_plain` takes the numbers themselves and is about twice as fast.
 
     >>> form = Form()
     >>> form.begin(Family("x", "gauge", (), "Things."), openmetrics=False)
@@ -49,7 +51,9 @@ class Form:
         self._pieces: list[bytes] = []
         self._text: list[str] = []
         self._holes: list[int] = []
-        self._pick: Callable[[Sequence[bytes]], Sequence[bytes]]
+        self._fields: list[bytes] = []
+        self._template = b""
+        self._pick: Callable[[Sequence[Any]], Sequence[Any]]
         self._head = ""
         self.series = 0
 
@@ -61,11 +65,12 @@ class Form:
         """Add a sample whose value never changes."""
         self._text.append(f"{self._name(name)}{label_part(labels)} {go_number(value)}\n")
 
-    def open(self, name: str, labels: Mapping[str, str], position: int) -> None:
-        """Add a sample that takes the text at `position`."""
+    def open(self, name: str, labels: Mapping[str, str], position: int, whole: bool = True) -> None:
+        """Add a sample that takes the text at `position`; `whole` for a whole number."""
         self._text.append(f"{self._name(name)}{label_part(labels)} ")
         self._close_piece()
         self._holes.append(position)
+        self._fields.append(b"%d.0" if whole else b"%b")
         self._text.append("\n")
 
     def pieces(self, texts: Sequence[bytes]) -> list[bytes]:
@@ -81,9 +86,17 @@ class Form:
         """Return all lines, with `texts` in the open places."""
         return b"".join(self.pieces(texts))
 
+    def fill_plain(self, values: Sequence[int | bytes]) -> bytes:
+        """Return all lines, given whole numbers below a million, and texts for what is not a whole number."""
+        return self._template % tuple(self._pick(values)) if self._holes else b"".join(self._pieces)
+
     def freeze(self) -> Form:
         """Close the text: nothing is added from now on, and any number of threads may fill it."""
         self._close_piece()
+        parts = [b""] * (len(self._pieces) + len(self._holes))
+        parts[0::2] = [piece.replace(b"%", b"%%") for piece in self._pieces]
+        parts[1::2] = self._fields
+        self._template = b"".join(parts)
         # One look-up of all positions at once; with a single one `itemgetter` would not return a tuple.
         self._pick = itemgetter(*self._holes) if len(self._holes) > 1 else lambda texts: [texts[i] for i in self._holes]
         return self

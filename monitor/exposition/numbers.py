@@ -9,6 +9,7 @@ from monitor.window.columns import Counts, go_number
 
 #: With more digits than these the client switches to exponents: 1000000 is `1e+06`.
 PLAIN_DIGITS = 6
+PLAIN_BELOW = 10**PLAIN_DIGITS
 #: Above this a count is not a float64 any more; the client, which goes through float, rounds it.
 EXACT_BELOW = 2**53
 

@@ -69,13 +69,10 @@ class Renderer:
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
-        texts = self._values.texts(snapshot)
         verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
         health = health_form(snapshot, self._static_dropped + dropped, self.model_version, openmetrics)
-        pieces = [health.fill(), verdicts]
-        for form in self._live[openmetrics]:
-            pieces += form.pieces(texts)
-        pieces += [self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
+        live = self._values.fill(self._live[openmetrics], snapshot)
+        pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
 
     def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:
