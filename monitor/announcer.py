@@ -18,7 +18,7 @@ from monitor.notify.receivers import build_receivers, policy
 from monitor.notify.sender import Senders
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Transition
-from monitor.rules.silence import muted
+from monitor.rules.silence import mutes
 from monitor.store import alerts as alert_store
 from monitor.store import notifications as outbox
 from monitor.store.writer import Writer
@@ -43,13 +43,14 @@ class Announcer:
         self, connection: sqlite3.Connection, evaluation: Evaluation, transitions: Sequence[Transition], now: float
     ) -> None:
         """Queue the messages that are due, in the caller's transaction."""
-        silences = alert_store.load_silences(connection)
+        alerts = tuple(evaluation.alerts.values())
+        silenced = mutes(alerts, alert_store.list_silences(connection, now), now)
         seen = planning.Situation(
             at=now,
-            alerts=tuple(evaluation.alerts.values()),
+            alerts=alerts,
             transitions=transitions,
             results=strongest(evaluation),
-            muted=muted(evaluation.alerts.values(), silences, now),
+            muted=frozenset(silenced),
             histograms=lambda key: self._histograms(evaluation, key),
             model=self._version,
             link=self._link,

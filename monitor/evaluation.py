@@ -76,6 +76,12 @@ class Evaluator:
         self._announce = announce
         self._layout = Layout(model.schema)
         self._covers = cover(config.rules, model.schema)
+        columns = model.schema.columns
+        self._covered = {
+            (name, columns[i].role, columns[i].name) for name, positions in self._covers.items() for i in positions
+        }
+        #: Rules that cannot be evaluated, with the moment since when.
+        self.failing: dict[str, float] = {}
         reference = model.reference
         self._training = Sample(reference.counts, reference.sums, reference.deviations)
         self.latest = Evaluation(0.0)
@@ -89,10 +95,17 @@ class Evaluator:
         now = self._clock.time()
         end = self.window_end(now)
         seal(connection, end if end < now else now + self._config.window.base)
-        judged = tuple(self._judge(connection, rule, end) for rule in self._config.rules)
+        judged = tuple(one for rule in self._config.rules if (one := self._judged(connection, rule, end)) is not None)
         results = tuple(result for one in judged for result in one.results)
-        every = self._config.drift.every
-        alerts, transitions = advance(self.latest.alerts, results, self._config.rules, now, every, self._model.version)
+        alerts, transitions = advance(
+            self.latest.alerts,
+            results,
+            self._config.rules,
+            now,
+            self._config.drift.every,
+            self._model.version,
+            self._covered,
+        )
         evaluation = Evaluation(now, judged, alerts)
         verdict_store.save_results(connection, now, results)
         alert_store.save_alerts(connection, alerts.values())
@@ -112,6 +125,19 @@ class Evaluator:
         """
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
+
+    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged | None:
+        """Judge by one rule; a rule that fails takes no other with it. What the store raises ends the evaluation."""
+        try:
+            judged = self._judge(connection, rule, end)
+        except sqlite3.Error:
+            raise
+        except Exception:
+            self.failing.setdefault(rule.name, self._clock.time())
+            log.exception("rule %s cannot be evaluated; its alerts stay as they are", rule.name)
+            return None
+        self.failing.pop(rule.name, None)
+        return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged:
         base = self._config.window.base
@@ -133,7 +159,7 @@ class Evaluator:
     def _reference(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
         """What a rule compares with, and its name: the identity of the training reference, or a stretch of time."""
         if rule.reference == "training":
-            return self._training, self._model.reference.identity[:12]
+            return self._training, f"training {self._model.reference.identity[:12]}"
         past = reference_span(rule.reference, span)
         batch = sum_range(connection, self._model, past.start, past.end)
         bounds = past.to_json()

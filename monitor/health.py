@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,10 +57,16 @@ def fold_check(alive: bool, failing_since: float | None, lag: float) -> Check:
     return Check("store", "ok", "predictions reach the database")
 
 
-def evaluation_check(failing_since: float | None, overdue: float, every: float) -> Check:
-    """Whether drift is worked out on time."""
+def evaluation_check(
+    failing_since: float | None, failing_rules: Mapping[str, float], overdue: float, every: float
+) -> Check:
+    """Whether drift is worked out on time; `failing_rules`: rules that cannot be evaluated, with since when."""
     if failing_since is not None:
         return Check("evaluation", "failing", "drift cannot be worked out; the log says why", failing_since)
+    if failing_rules:
+        names = ", ".join(sorted(failing_rules))
+        detail = f"cannot be evaluated: {names}; the log says why"
+        return Check("evaluation", "degraded", detail, min(failing_rules.values()))
     if overdue > max(5.0, every):
         return Check("evaluation", "degraded", f"the next evaluation is {overdue:.0f} seconds late")
     return Check("evaluation", "ok", "on time")

@@ -58,6 +58,7 @@ class Pipeline:
         self.clock = clock or SystemClock()
         self._pid = os.getpid()
         self._fold_failing_since: float | None = None
+        self._started = False
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
         try:
@@ -103,11 +104,13 @@ class Pipeline:
     def start(self) -> None:
         """Start the threads: writer, scheduler, senders."""
         self.writer.start()
-        self.schedule.start()
         self.announcer.senders.start()
+        self.schedule.start()
+        self._started = True
 
     def close(self) -> None:
         """Stop the threads, fold what is left, and let go of the folder. Requests must have ended."""
+        self._started = False
         self.schedule.stop()
         self.announcer.senders.stop()
         self.writer.stop(last=self._last_fold)
@@ -129,8 +132,9 @@ class Pipeline:
 
     def _tick(self) -> None:
         """Fold, bring the journal to the disk now and then, and watch over the other threads."""
-        self.schedule.check()
-        self.announcer.senders.restart_dead()
+        if self._started:
+            self.schedule.check()
+            self.announcer.senders.restart_dead()
         now = self.clock.monotonic()
         if now - self._looked >= SLOW_FACTS:
             self._looked = now
@@ -245,7 +249,9 @@ class Pipeline:
                 self.folder.intact,
             ),
             fold_check(self.writer.alive, self._fold_failing_since, self.lag),
-            evaluation_check(self.schedule.failing_since, self.schedule.overdue, self.config.drift.every),
+            evaluation_check(
+                self.schedule.failing_since, self.evaluator.failing, self.schedule.overdue, self.config.drift.every
+            ),
             delivery_check(
                 sum(delivery.pending for delivery in self._deliveries),
                 sum(delivery.dead for delivery in self._deliveries),
