@@ -74,11 +74,14 @@ def number(cell: str) -> float | None:
 
 def numbers(cells: Sequence[str]) -> Block | None:
     """Read all cells as numbers; None where one is a text."""
-    try:
-        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-        return None if "_" in "".join(cells) else values
-    except ValueError:
-        pass
+    for attempt in (cells, [cell or "nan" for cell in cells] if "" in cells else None):
+        if attempt is None:
+            continue
+        try:
+            values = np.fromiter(map(float, attempt), dtype=np.float64, count=len(cells))
+            return None if "_" in "".join(cells) else values
+        except ValueError:
+            pass
     known: dict[str, float] = {}
     for cell in set(cells):
         value = number(cell)

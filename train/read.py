@@ -7,9 +7,11 @@ csv module; all others go through the csv module, which knows quotes.
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import accumulate, islice
 from pathlib import Path
@@ -24,7 +26,7 @@ from monitor.window.profile import Block
 from train.cells import BadRows, CellCount, number, read_cells
 
 #: Bytes of text read at a time.
-BLOCK = 2**23
+BLOCK = 2**20
 
 Progress = Callable[[int], object]
 
@@ -146,10 +148,14 @@ class CsvReader(Reader):
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
         reader = csv.reader(islice(io.StringIO(text), skip, None), delimiter=self.delimiter)
         try:
-            rows = list(reader)
+            with _no_collection():
+                rows = list(reader)
         except csv.Error as error:
             raise DataError(f"{self.path}, line {first + skip + reader.line_num - 1}: {error}") from error
-        lines: Sequence[int] = _line_numbers(rows, first + skip)
+        begin = first + skip
+        lines: Sequence[int] = range(begin, begin + len(rows))
+        if reader.line_num != len(rows):  # a quoted cell runs over several lines
+            lines = _line_numbers(rows, begin)
         width = len(self.names)
         if any(len(row) != width for row in rows):
             kept = []
@@ -308,6 +314,18 @@ def _text_blocks(file: BinaryIO, path: Path, progress: Progress, size: int) -> I
         lines = block.count(b"\n")
         yield line, text.replace("\r\n", "\n") if "\r" in text else text
         line += lines
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector, which would look again and again at a hundred thousand fresh lists."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _with_nan(text: str, delimiter: str) -> str:

@@ -198,6 +198,9 @@ def as_table(
     twice = next((name for name in chosen if chosen.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"two {role} columns are called {twice!r}")
+    for name, column in zip(chosen, columns, strict=True):
+        if len(column) != len(columns[0]):
+            raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(columns[0])}")
     declared = kinds or {}
     blocks = tuple(
         to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)

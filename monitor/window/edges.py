@@ -79,7 +79,7 @@ def quantile_edges(
     """
     low, high = bounds or (float(ordered[0]), float(ordered[-1]))
     ranks = np.arange(1, ordered.size + 1) if weights is None else np.cumsum(weights)
-    wanted = np.ceil(np.arange(1, bins) / bins * int(ranks[-1]))
+    wanted = -(-np.arange(1, bins) * int(ranks[-1]) // bins)  # rounded up, without an error of division
     positions = np.searchsorted(ranks, wanted)
     edges: list[float] = []
     for value in np.unique(ordered[positions]).tolist():

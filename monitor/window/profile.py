@@ -112,9 +112,11 @@ class ColumnProfile:
 
     def _watch_order(self, values: Floats) -> None:
         if self.rising:
-            steps = np.diff(values, prepend=self._last) if not math.isnan(self._last) else np.diff(values)
-            self.rising = self.whole and bool(np.all(steps > 0))
-            self.consecutive = self.rising and self.consecutive and bool(np.all(steps == 1))
+            before, after = values[:-1], values[1:]
+            follows = math.isnan(self._last) or float(values[0]) > self._last
+            self.rising = self.whole and follows and bool(np.all(after > before))
+            follows = math.isnan(self._last) or float(values[0]) == self._last + 1
+            self.consecutive = self.rising and self.consecutive and follows and bool(np.all(after == before + 1))
             self._last = float(values[-1])
 
     def _count_distinct(self, values: Floats) -> None:

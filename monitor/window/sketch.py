@@ -68,6 +68,8 @@ class QuantileSketch:
         if not parts:
             return np.empty(0), np.empty(0, dtype=np.int64)
         values = np.concatenate([block for block, _ in parts])
+        if self.exact:
+            return np.sort(values), np.ones(values.size, dtype=np.int64)
         weights = np.concatenate([np.full(block.size, weight, dtype=np.int64) for block, weight in parts])
         order = np.argsort(values, kind="stable")
         return values[order], weights[order]
