@@ -99,8 +99,8 @@ class DivergenceNull:
     `freedom` is K - 1, the textbook's, wherever that is right. Smoothing pulls a small sample further towards the
     uniform distribution than a large one; the divergence between the two *expected* smoothed distributions, B, is there
     without any drift. Bins that are empty on both sides have no noise but take part in B. So freedom is the larger of
-    K - 1 and (bins seen) - 1 + B / (scale h): without that, 50 rows of a column with one common and 49 rare
-    categories would be a drift in every window.
+    K - 1 and (bins seen) - 1 + B / (scale h): without that, 50 rows of one category against 5,000 of the same, in a
+    column with 49 others, would be a drift.
 
     Categories are those that the reference happened to hold, so `__other__` is empty there by construction, and a test
     window must be allowed the share of categories that the reference missed: `unseen` (`table.overlooked`) goes into B

@@ -24,8 +24,9 @@ class Pair:
 
     `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins,
     that is neither missing nor nonfinite. `outside`: which hold what the reference has no bin for: `__other__`, or
-    underflow and overflow. `middles`: the position that stands for a numeric value bin. `deviations`: (R,), reference
-    standard deviation, 0 where unknown. `known`: which hold a known category; none of a numeric column.
+    underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`: where on the span
+    of the edges a numeric value bin stands, 0 to 1. `scale`: (R,), reference standard deviation as a part of that span;
+    1 where it is zero or unknown.
     """
 
     reference: Floats
@@ -33,9 +34,9 @@ class Pair:
     real: Mask
     values: Mask
     outside: Mask
-    middles: Floats
-    deviations: Floats
     known: Mask
+    places: Floats
+    scale: Floats
 
 
 class Layout:
@@ -61,15 +62,13 @@ class Layout:
         self._index = np.where(inside, schema.offsets[:-1, None] + place, schema.size)
 
     @cached_property
-    def middles(self) -> Floats:
-        """Shape (columns, widest): the middle of each numeric value bin; the outer bins stand at their edge.
-
-        Zero in every other cell.
-        """
-        out = np.zeros(self._index.shape)
+    def _places(self) -> tuple[Floats, Floats]:
+        """`places` of all columns, shape (columns, widest), and half the span of each, shape (columns,)."""
+        places, halves = np.zeros(self._index.shape), np.zeros(len(self.schema.columns))
         for row, column in enumerate(self.schema.columns):
-            out[row, : column.value_bins] = bin_middles(column)
-        return out
+            places[row, : column.value_bins], halves[row] = bin_places(column)
+            places[row, column.value_bins :] = places[row, column.value_bins - 1]
+        return places, halves
 
     def rows(self, columns: Sequence[int], *, numeric: bool | None = None) -> Rows:
         """The given columns as an index array, only those of one kind where `numeric` is given."""
@@ -90,26 +89,35 @@ class Layout:
         values = place < self.value_bins[rows, None]
         numeric = self.numeric[rows, None]
         last = place == self.value_bins[rows, None] - 1
-        scale = np.nan_to_num(deviations[rows], nan=0.0, posinf=0.0, neginf=0.0)
+        places, halves = self._places
+        half = halves[rows]
+        # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
         return Pair(
             self.matrix(reference, rows),
             self.matrix(test, rows),
             real=place < self.sizes[rows, None],
             values=values,
             outside=(last | (numeric & (place == 0))) & (~numeric | (self.value_bins[rows, None] > 1)),
-            middles=self.middles[rows, :width],
-            deviations=np.maximum(scale, 0.0),
+            places=places[rows, :width],
+            scale=np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
             known=values & ~numeric & ~last,
         )
 
 
-def bin_middles(column: Column) -> Floats:
-    """Return the position that stands for each value bin of a numeric column; zeros for a categorical one.
+def bin_places(column: Column) -> tuple[Floats, float]:
+    """Where each value bin of a numeric column stands, 0 at the first edge and 1 at the last; and half that span.
 
-    >>> bin_middles(Column("x", "feature", "numeric", edges=(0.0, 2.0, 3.0))).tolist()
-    [0.0, 1.0, 2.5, 3.0]
+    A bin stands at its middle, an outer one at its edge. Half, because the span may be beyond the largest number.
+
+    >>> places, half = bin_places(Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)))
+    >>> places.tolist(), half
+    ([0.0, 0.25, 0.75, 1.0], 2.0)
     """
     edges = np.array(column.edges)
-    if not column.numeric or not edges.size:
-        return np.zeros(column.value_bins)
-    return np.concatenate(([edges[0]], edges[:-1] / 2 + edges[1:] / 2, [edges[-1]]))
+    if not column.numeric or edges.size < 2:
+        return np.zeros(column.value_bins), 0.0
+    half = float(edges[-1] / 2 - edges[0] / 2)
+    inside = (edges / 2 - edges[0] / 2) / half
+    return np.concatenate(([0.0], (inside[:-1] + inside[1:]) / 2, [1.0])), half

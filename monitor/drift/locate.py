@@ -3,11 +3,11 @@
 Each window is a draw of rows over the column's bins. Between changes all windows share one distribution. With a
 Dirichlet prior on it, the probability of a stretch of windows has a closed form (Dirichlet-multinomial), so each
 possible beginning gets its posterior probability, every one being equally likely before (Barry and Hartigan 1993). The
-interval holds the most probable beginnings up to the level asked for. The prior lies around the overall distribution; how
-closely, that is how large a change is expected, is averaged over `EXPECTED_ROWS`.
+interval holds the most probable beginnings up to the level asked for. The prior lies around the overall distribution;
+how closely, that is how large a change is expected, is averaged over `EXPECTED_ROWS`.
 
-Real traffic varies more than dice do (hours of the day, batches): all log-probabilities are divided by the dispersion
-seen within the two sides, which widens the interval as it should.
+Real traffic varies more than dice do (hours of the day, batches): rows count less by as much as the windows on either
+side are dispersed beyond chance, which widens the interval as it should.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from monitor.window.columns import Column, Floats
 EXPECTED_ROWS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 
 #: A change is told of when its probability is at least this; even odds before.
-SURE = 0.99
+SURE = 0.995
 
 #: No more changes than this are looked for: beyond that a column has no stretches, it wanders.
 MOST = 8
@@ -38,8 +38,8 @@ class Onset:
 
     `start`: beginning of the first window that differs, the most probable one. `earliest`, `latest`: the interval that
     holds the moment of change with probability `level`; it is never narrower than the windows allow. `probability`:
-    that there is a change here at all. `n_before`, `n_after`: rows of the stretches on either side, up to the neighbouring
-    changes. `direction`, `contributions`: what changed across it, the stretch before being the reference.
+    that there is a change here at all. `n_before`, `n_after`: rows of the stretches on either side, up to the
+    neighbouring changes. `direction`, `contributions`: what changed across it, the stretch before being the reference.
     """
 
     start: float
@@ -115,11 +115,10 @@ def split_posterior(counts: Floats) -> tuple[Floats, float]:
     if len(counts) < 2:
         return np.zeros(len(counts)), 0.0
     seen = counts[:, counts.sum(axis=0) > 0]
-    before = np.cumsum(seen, axis=0)[:-1]
-    whole = seen.sum(axis=0)
-    gains = np.stack([_gain(before, whole, rows * whole / whole.sum()) for rows in EXPECTED_ROWS])
-    dispersion = _dispersion(seen, int(gains.max(axis=0).argmax()) + 1)
-    gain = logsumexp(gains / dispersion, axis=0) - np.log(len(EXPECTED_ROWS))
+    gain = _gain(seen)
+    dispersion = _dispersion(seen, int(gain.argmax()) + 1)
+    if dispersion > 1:
+        gain = _gain(seen / dispersion)
     posterior = np.concatenate(([0.0], np.exp(gain - logsumexp(gain))))
     odds = float(logsumexp(gain)) - np.log(len(gain))
     return posterior, float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
@@ -136,9 +135,16 @@ def credible(posterior: Floats, level: float) -> npt.NDArray[np.intp]:
     return np.sort(order[:enough])
 
 
-def _gain(before: Floats, whole: Floats, prior: Floats) -> Floats:
-    """Log-probability of the rows with a change at each cut, minus that without one."""
-    out: Floats = _evidence(before, prior) + _evidence(whole - before, prior) - _evidence(whole, prior)
+def _gain(counts: Floats) -> Floats:
+    """Log-probability of the rows with a change at each cut, minus that without one; shape (T - 1,)."""
+    before, whole = np.cumsum(counts, axis=0)[:-1], counts.sum(axis=0)
+    gains = []
+    for rows in EXPECTED_ROWS:
+        prior = rows * whole / whole.sum()
+        # The last row of a cumulative sum of fractions may differ from their sum by rounding.
+        after = np.maximum(whole - before, 0.0)
+        gains.append(_evidence(before, prior) + _evidence(after, prior) - _evidence(whole, prior))
+    out: Floats = logsumexp(gains, axis=0) - np.log(len(gains))
     return out
 
 

@@ -62,12 +62,6 @@ def _testable(reference: Floats, test: Floats) -> Mask:
     return out
 
 
-def _scale(pair: Pair) -> Floats:
-    """The reference standard deviation, or the span of the edges where that is zero or unknown."""
-    span = pair.middles.max(axis=-1, initial=0.0) - pair.middles.min(axis=-1, initial=math.inf, where=pair.values)
-    return np.where(pair.deviations > 0, pair.deviations, np.where(np.isfinite(span), span, 0.0))
-
-
 def measure_ks(pair: Pair) -> Measured:
     """`cumulative.ks` over the finite values."""
     reference, test = _values(pair)
@@ -84,16 +78,16 @@ def measure_ks(pair: Pair) -> Measured:
 
 
 def measure_wasserstein(pair: Pair) -> Measured:
-    """`cumulative.wasserstein` over the finite values, in reference standard deviations."""
+    """`cumulative.wasserstein` over the finite values, in reference standard deviations.
+
+    Where that is zero or unknown, in spans of the edges.
+    """
     reference, test = _values(pair)
-    # Behind the last value bin nothing is left to move: the padding stands where the last bin does.
-    last = np.where(pair.values, pair.middles, -math.inf).max(axis=-1, keepdims=True)
-    middles = np.where(pair.values, pair.middles, last)
-    scale = _scale(pair)
-    value = cumulative.wasserstein(reference, test, middles, scale)
-    null = cumulative.WassersteinNull(reference, test, middles, scale)
+    value = cumulative.wasserstein(reference, test, pair.places, pair.scale)
+    null = cumulative.WassersteinNull(reference, test, pair.places, pair.scale)
     n, m = test.sum(axis=-1), reference.sum(axis=-1)
-    return Measured(value, null.p_value(value), n, m, null.critical, _testable(reference, test))
+    testable = _testable(reference, test) & (pair.places.max(axis=-1, initial=0.0) > 0)
+    return Measured(value, null.p_value(value), n, m, null.critical, testable)
 
 
 def _measure_divergence(

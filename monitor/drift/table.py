@@ -114,7 +114,8 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
     """Probability that at least `x` of the `hits` fall among n of n + m rows: the tail of Fisher's exact test.
 
     Exact to rounding where the tail ends or fades within 24 terms; beyond that the rest is bounded from above by a
-    geometric series, because the ratio of neighbouring terms falls. So it is never too small.
+    geometric series, because the ratio of neighbouring terms falls. So it is never too small. Only for `x` at the
+    expected number or above, where that ratio is below 1; the answer is 1 for any other.
 
     >>> round(float(hypergeometric_tail(np.array(3.0), np.array(4.0), np.array(10.0), np.array(10.0))), 6)
     0.291022
@@ -131,13 +132,14 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
     total = np.ones_like(inside)
     for step in range(TERMS):
         at = inside + step
-        ratio = np.clip((hits - at) * (n - at), 0.0, None) / ((at + 1) * np.maximum(m - hits + at + 1, 1.0))
+        ratio = np.maximum((hits - at) * (n - at), 0.0) / ((at + 1) * np.maximum(m - hits + at + 1, 1.0))
+        ratio = np.minimum(ratio, 1.0)
         term = term * ratio
         total = total + term
     ratio = np.minimum(ratio, 1 - 1e-9)
     total = total + term * ratio / (1 - ratio)
     tail = np.exp(np.minimum(log_first + np.log(total), 0.0))
-    out: Floats = np.where(x > last, 0.0, np.where(x <= np.maximum(hits - m, 0.0), 1.0, tail))
+    out: Floats = np.where(x > last, 0.0, np.where(x * (n + m) < hits * n, 1.0, tail))
     return out
 
 
