@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monitor.drift.result import Span
 from monitor.errors import ConfigError
+from monitor.rules.presets import PRESETS
+from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
 from monitor.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting
 
@@ -214,6 +217,12 @@ class _Reader:
         rules: list[Rule] = []
         for item in given or [{"name": DEFAULT_RULE}]:
             values = self.section("rule", RULE_SETTINGS, item)
+            preset = values.pop("preset")
+            if preset:
+                if len(item) > 1:
+                    raise self.error("preset", "rule.preset: takes no other key; write the rules out to change them")
+                rules += PRESETS[preset](drift.alpha, drift.min_samples)
+                continue
             if not values["name"]:
                 raise self.error("rule", "rule.name: expected a text, got none; each [[rule]] needs a name")
             if values["name"] in [rule.name for rule in rules]:
@@ -222,6 +231,10 @@ class _Reader:
             for key in ("window", "alpha", "min_samples"):
                 if values[key] is None:
                     values[key] = getattr(drift, key)
+            try:
+                reference_span(values["reference"], Span(0.0, 0.0))
+            except ConfigError as error:
+                raise self.error("reference", f"rule.reference: {error}") from None
             rules.append(Rule(**values))
         return tuple(rules)
 

@@ -12,15 +12,15 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from monitor.clock import Clock, from_iso
+from monitor.clock import Clock
 from monitor.config import Config
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
-from monitor.errors import ConfigError
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance
+from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
 from monitor.store import alerts as alert_store
 from monitor.store import verdicts as verdict_store
@@ -30,9 +30,6 @@ from monitor.window.batch import Batch
 log = logging.getLogger(__name__)
 
 AlertKey = tuple[str, str, str]
-
-DAY = 86400.0
-WEEK = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -158,30 +155,9 @@ class Evaluator:
 
     def _reference(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
         """What a rule compares with, and its name: the identity of the training reference, or a stretch of time."""
-        if rule.reference == "training":
-            return self._training, f"training {self._model.reference.identity[:12]}"
         past = reference_span(rule.reference, span)
+        if past is None:
+            return self._training, f"training {self._model.reference.identity[:12]}"
         batch = sum_range(connection, self._model, past.start, past.end)
         bounds = past.to_json()
         return Sample(batch.counts, batch.sums, self._training.deviations), f"{bounds['start']}/{bounds['end']}"
-
-
-def reference_span(reference: str, window: Span) -> Span:
-    """Stretch of past production that a rule's `reference` names, for a test window. Raises ConfigError.
-
-    >>> reference_span("previous day", Span(86400.0, 88200.0))
-    Span(start=0.0, end=1800.0)
-    """
-    back = {"previous day": DAY, "previous week": WEEK}.get(reference)
-    if back is not None:
-        return Span(window.start - back, window.end - back)
-    first, slash, last = reference.partition("/")
-    try:
-        span = Span(from_iso(first), from_iso(last))
-    except ValueError:
-        span = Span(0.0, 0.0)
-    if not slash or span.end <= span.start:
-        raise ConfigError(
-            f'rule.reference: expected "training", "previous day", "previous week" or "FROM/TO", got {reference!r}'
-        )
-    return span

@@ -1,0 +1,141 @@
+"""Write `config.toml` and `docs/settings.md` from the tables in `monitor/settings.py`.
+
+Run it after changing a setting: `python docs/generate.py`. A test fails while the files differ from what it would write.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from monitor.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
+
+TITLES = {
+    "model": "The model that is served.",
+    "server": "The HTTP server.",
+    "data": "What is kept, where, and for how long.",
+    "window": "Windows: the unit in which predictions are counted.",
+    "drift": "When drift is worked out, and what counts as drift; a [[rule]] may say otherwise for its columns.",
+    "metrics": "What /metrics exposes.",
+    "alerts": "How alerts become messages.",
+}
+
+#: What a rule takes over from [drift] where it does not say.
+INHERITED = {"window": '"30m"', "alpha": "0.001", "min_samples": "50"}
+
+CONFIG_HEAD = """\
+# Telltale's settings: every one with its default. A start without this file uses the same values.
+# Durations are texts such as "30s", "5m", "1h30m" or "1d"; sizes such as "500MB" or "2GiB".
+# `python -m monitor check` says whether the file is good, and what each rule does.
+"""
+
+RULES_HEAD = """
+# Rules: each [[rule]] makes an alert for every column that it covers. Without any there is this one, which covers all
+# columns. To write your own, take the signs away; keys that you leave out have the values shown.
+#
+# [[rule]]"""
+
+RECEIVERS_HEAD = """
+# Receivers: who is told. No secret stands in this file: name the environment variable, or the file, that holds it.
+#
+# [receivers.team]
+# kind = "slack"
+# url_env = "SLACK_WEBHOOK_URL"
+#
+# [receivers.phone]
+# kind = "telegram"
+# token_env = "TELEGRAM_TOKEN"
+# chat_id = "123456789"
+#
+# All keys of a receiver:
+#"""
+
+SETTINGS_HEAD = """\
+# Settings
+
+All settings of `config.toml`, written from the table that the reader checks a file against (`monitor/settings.py`) by
+`python docs/generate.py`. A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2, and
+the error names the file, the line, the key, what was expected, and the nearest known key.
+"""
+
+
+def literal(value: Any) -> str:
+    """Write a value as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:_}"
+    return "{}" if value == {} else json.dumps(value)
+
+
+def expects(row: Setting) -> str:
+    """Say what a key takes, where that is more than a text."""
+    return "" if row.read is TEXT[0] else f"Expects {row.expected}."
+
+
+def comment(row: Setting) -> list[str]:
+    """Comment lines above a key."""
+    return [f"# {line}" for line in textwrap.wrap(f"{row.help} {expects(row)}".strip(), 112)]
+
+
+def config_toml() -> str:
+    """The whole of config.toml."""
+    out = [CONFIG_HEAD]
+    for section, rows in SETTINGS.items():
+        out += [f"# {TITLES[section]}", f"[{section}]"]
+        for row in rows:
+            out += [*comment(row), f"{row.key} = {literal(row.default)}"]
+        out.append("")
+    out[-1] = RULES_HEAD.lstrip("\n")
+    for row in RULE_SETTINGS:
+        example = {"name": '"drift"', "floor": "0.1", **INHERITED}.get(row.key) or literal(row.default)
+        out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {example}"]
+    out.append(RECEIVERS_HEAD)
+    for row in RECEIVER_SETTINGS:
+        out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {literal(row.default or 'slack')}"]
+    return "\n".join(out) + "\n"
+
+
+def table(rows: tuple[Setting, ...]) -> list[str]:
+    """A Markdown table of settings."""
+    out = ["| key | default | meaning |", "| --- | --- | --- |"]
+    for row in rows:
+        default = "-" if row.default is None else f"`{literal(row.default)}`"
+        out.append(f"| `{row.key}` | {default} | {row.help} {expects(row)} |".replace("  |", " |"))
+    return [*out, ""]
+
+
+def settings_md() -> str:
+    """The whole of docs/settings.md."""
+    out = [SETTINGS_HEAD]
+    for section, rows in SETTINGS.items():
+        out += [f"## [{section}]", "", TITLES[section], "", *table(rows)]
+    out += [
+        "## [[rule]]",
+        "",
+        "One table for each rule. Without any there is one, named `drift`, that covers all columns.",
+    ]
+    out += ["How rules work: [rules.md](rules.md).", "", *table(RULE_SETTINGS)]
+    out += [
+        "## [receivers.NAME]",
+        "",
+        "One table for each receiver. What a message looks like and how it is delivered:",
+    ]
+    out += ["[alerts.md](alerts.md).", "", *table(RECEIVER_SETTINGS)]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write both files."""
+    (ROOT / "config.toml").write_text(config_toml(), "utf-8")
+    (ROOT / "docs" / "settings.md").write_text(settings_md(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What all commands share: the settings, the database, and how a table is printed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from monitor.config import Config
+from monitor.store.database import connect_read_only
+from monitor.store.folder import DATABASE
+
+
+class Commands(Protocol):
+    """What `argparse` calls its subparsers."""
+
+    def add_parser(self, name: str, *, help: str, **options: Any) -> argparse.ArgumentParser:  # noqa: A002 - argparse's word
+        """Add a command."""
+
+
+def add_command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    """Add a command with the options that all have."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
+    parser.add_argument("--data", metavar="DIR", help="data folder; wins over the file")
+    return parser
+
+
+def load_config(options: argparse.Namespace) -> Config:
+    """Settings, with `--data` on top. Raises ConfigError."""
+    config = Config.load(options.config)
+    path = config.data.path if options.data is None else options.data
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
+
+
+@contextmanager
+def reading(config: Config) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the data folder's database. Raises StoreError."""
+    connection = connect_read_only(Path(config.data.path) / DATABASE)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def print_json(data: object) -> None:
+    """Print for a program to read."""
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=False, default=str)
+    print()
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """Print columns side by side; `right`: which of them hold numbers. Long lines are left whole for pipes."""
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *texts]) for i in range(len(head))]
+    width = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 10_000
+    for row in [list(head), *texts]:
+        line = "  ".join(text.rjust(widths[i]) if i in right else text.ljust(widths[i]) for i, text in enumerate(row))
+        print(line.rstrip()[:width])
+
+
+def cell(value: object) -> str:
+    """Write a value in a table: a dash for nothing, four digits of a number.
+
+    >>> cell(None), cell(0.123456), cell(12), cell("a")
+    ('-', '0.1235', '12', 'a')
+    """
+    if value is None or value == "":
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
