@@ -38,9 +38,9 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
     return {
         rule.name: tuple(
             index
-            for index, closeness in claims[rule.name].items()
+            for index, close in claims[rule.name].items()
             if not any(
-                overrides(other, rule, schema.columns[index]) and claims[other.name].get(index, (-1, 0)) > closeness
+                claims[other.name].get(index, close) > close and overrides(other, rule, schema.columns[index])
                 for other in rules
             )
         )
@@ -51,8 +51,9 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
 def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     """Columns that a rule names and can measure, with how closely it names each. Raises ConfigError."""
     out: dict[int, Closeness] = {}
+    names = {column.name for column in schema.columns}
     for pattern in rule.columns:
-        if pattern not in {column.name for column in schema.columns}:
+        if pattern not in names:
             _check(rule, pattern, schema)
     for index, column in enumerate(schema.columns):
         found = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
@@ -148,7 +149,8 @@ def _reference(rule: Rule) -> str:
         return "the training data"
     if rule.reference.startswith("previous "):
         return f"the same stretch one {rule.reference.removeprefix('previous ')} before"
-    return "what was served from {} to {}".format(*rule.reference.split("/", 1))
+    first, _, last = rule.reference.partition("/")
+    return f"what was served from {first} to {last}"
 
 
 def _floors(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:

@@ -26,7 +26,8 @@ def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None
     )
     connection.executemany(
         'INSERT OR REPLACE INTO alerts (rule, role, "column", state, since, active_since, held, clear_since, '
-        "evaluated, event_id, severity, value, labels, statistic, reopened) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "evaluated, event_id, severity, value, labels, statistic, reopened) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows.values(),
     )
 
