@@ -1,0 +1,195 @@
+"""A histogram as bars on a plane: where each bar lies and how high both sides stand. Pure functions of counts.
+
+Areas are proportional to shares, everywhere: bins have unequal widths (most hold 5 % of the reference), and drawn by
+height alone any reference would look flat. Outer bins, missing and unseen values have no width of their own; they stand
+apart in slots of a fixed width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.report.words import number
+from monitor.window.columns import MISSING, NONFINITE, OTHER, Column
+
+Where = Literal["inside", "below", "above", "category", "other", "missing", "infinite"]
+
+#: A bar may stand this many times higher than the middle row of the reference does; beyond that it is cut off.
+HIGHEST = 3.0
+
+#: No more categories than this get bars of their own; the rest stand together.
+MOST_CATEGORIES = 24
+
+SPECIAL: dict[str, Where] = {MISSING: "missing", NONFINITE: "infinite", OTHER: "other"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: [left, right) in units of the plane's width, shares in [0, 1], heights in units of its height.
+
+    `cut`: whether a side stands higher than the plane, so that its height does not tell its share.
+    """
+
+    where: Where
+    label: str
+    left: float
+    right: float
+    reference: float
+    test: float
+    reference_height: float = 0.0
+    test_height: float = 0.0
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """All bars of a column, left to right. `low`, `high`: the values at the ends of the inner bars, None without any.
+
+    `origin`, `scale`: a value v lies at origin + v * scale; `scale` is 0 where there is no axis.
+    """
+
+    bars: tuple[Bar, ...]
+    low: float | None = None
+    high: float | None = None
+    origin: float = 0.0
+    scale: float = 0.0
+
+    def at(self, value: float) -> float:
+        """Where a value lies, cut to the axis."""
+        low, high = self.low or 0.0, self.high or 0.0
+        return self.origin + (min(max(value, low), high) - low) * self.scale
+
+
+def shares(counts: npt.NDArray[Any]) -> list[float]:
+    """Share of each bin; zeros where there are no rows.
+
+    >>> shares(np.array([1, 3]))
+    [0.25, 0.75]
+    """
+    total = float(counts.sum())
+    out: list[float] = (counts / total).tolist() if total > 0 else [0.0] * len(counts)
+    return out
+
+
+def lay_out(column: Column, reference: npt.NDArray[Any], test: npt.NDArray[Any], slot: float, gap: float) -> Plane:
+    """Lay the bars of a column out on a plane of width and height 1.
+
+    `reference`, `test`: counts, shape (column.size,). `slot`: width of what stands apart; `gap`: the space before it.
+    """
+    before, after = shares(reference), shares(test)
+    if column.numeric and len(column.edges) > 1:
+        plane = _numeric(column, before, after, slot, gap)
+    else:
+        plane = _slots(column, before, after, gap)
+    return Plane(_raise(plane.bars), plane.low, plane.high, plane.origin, plane.scale)
+
+
+def _numeric(column: Column, before: Sequence[float], after: Sequence[float], slot: float, gap: float) -> Plane:
+    edges = column.edges
+    first, last = _visible(edges, before, after)
+    inner = range(first + 1, last + 1)  # Bin i lies between edges i - 1 and i.
+    below = ("below", f"≤ {number(edges[first], 4)}", sum(before[: first + 1]), sum(after[: first + 1]))
+    values = column.value_bins
+    above = ("above", f"> {number(edges[last], 4)}", sum(before[last + 1 : values]), sum(after[last + 1 : values]))
+    missing = ("missing", "missing", before[column.missing_bin], after[column.missing_bin])
+    infinite = ("infinite", "infinite", before[-1], after[-1])
+    left = [one for one in (below,) if one[2] or one[3]]
+    right = [one for one in (above, missing, infinite) if one[2] or one[3]]
+    origin = len(left) * (slot + gap)
+    span = 1.0 - origin - len(right) * (slot + gap)
+    scale = span / (edges[last] - edges[first])
+    bars = [_bar(*one, at=0.0, width=slot) for one in left]
+    for i in inner:
+        x0, x1 = (origin + (edges[j] - edges[first]) * scale for j in (i - 1, i))
+        bars.append(Bar("inside", f"{number(edges[i - 1], 4)} to {number(edges[i], 4)}", x0, x1, before[i], after[i]))
+    at = origin + span
+    for one in right:
+        bars.append(_bar(*one, at=at + gap, width=slot))
+        at += gap + slot
+    return Plane(tuple(bars), edges[first], edges[last], origin, scale)
+
+
+def _bar(where: Where, label: str, before: float, after: float, *, at: float, width: float) -> Bar:
+    return Bar(where, label, at, at + width, before, after)
+
+
+def _visible(edges: Sequence[float], before: Sequence[float], after: Sequence[float]) -> tuple[int, int]:
+    """First and last edge that are drawn: a long tail that would squeeze everything else is folded into its end.
+
+    >>> _visible((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 500.0), [0.0] + [0.1] * 6 + [0.0], [0.0] * 8)
+    (0, 5)
+    """
+    first, last = 0, len(edges) - 1
+    while last - first > 4:
+        span = edges[last] - edges[first]
+        low, high = edges[first + 1] - edges[first], edges[last] - edges[last - 1]
+        at_low = low > high
+        thin = max(before[first + 1], after[first + 1]) if at_low else max(before[last], after[last])
+        if max(low, high) < span / 2 or thin > 0.25:
+            break
+        first, last = (first + 1, last) if at_low else (first, last - 1)
+    return first, last
+
+
+def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap: float) -> Plane:
+    """Bars of one width: categories, or the two bins of a column with a single edge."""
+    labels = column.labels
+    known = range(column.value_bins if column.numeric else len(column.categories))
+    shown = list(known)
+    if len(shown) > MOST_CATEGORIES:
+        heavy = sorted(known, key=lambda i: -max(before[i], after[i]))[: MOST_CATEGORIES - 1]
+        shown = sorted(heavy)
+    parts: list[tuple[Where, str, float, float]] = [("category", labels[i], before[i], after[i]) for i in shown]
+    if len(shown) < len(known):
+        rest = sorted(set(known) - set(shown))
+        label = f"{len(rest)} other known categories"
+        parts.append(("category", label, sum(before[i] for i in rest), sum(after[i] for i in rest)))
+    for i in range(len(known), len(labels)):
+        if before[i] or after[i]:
+            where = SPECIAL[labels[i]]
+            parts.append((where, "unseen" if where == "other" else where, before[i], after[i]))
+    apart = [i for i, part in enumerate(parts) if part[0] != "category"]
+    step = (1.0 - gap * len(apart)) / max(len(parts), 1)
+    bars, x = [], 0.0
+    for where, label, was, now in parts:
+        x += gap if where != "category" else 0.0
+        bars.append(Bar(where, label, x + 0.1 * step, x + 0.9 * step, was, now))
+        x += step
+    return Plane(tuple(bars))
+
+
+def _raise(bars: Sequence[Bar]) -> tuple[Bar, ...]:
+    """Give bars their heights: share over width, in units of the highest that is drawn in full."""
+    if not bars:
+        return ()
+    widths = np.array([bar.right - bar.left for bar in bars])
+    before = np.array([bar.reference for bar in bars]) / widths
+    after = np.array([bar.test for bar in bars]) / widths
+    both = np.concatenate((before, after))
+    top = float(both.max())
+    if top <= 0:
+        return tuple(bars)
+    weights = np.array([bar.reference for bar in bars])
+    if weights.sum() > 0 and bars[0].where != "category":
+        order = np.argsort(before)
+        middle = order[np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+        top = min(top, HIGHEST * float(before[middle]))
+    return tuple(
+        Bar(
+            bar.where,
+            bar.label,
+            bar.left,
+            bar.right,
+            bar.reference,
+            bar.test,
+            min(was / top, 1.0),
+            min(now / top, 1.0),
+            max(was, now) > top * 1.001,
+        )
+        for bar, was, now in zip(bars, before.tolist(), after.tolist(), strict=True)
+    )

@@ -1,0 +1,78 @@
+// What the page cannot do by itself: the reader's own time zone, and fresh content without a jump.
+"use strict";
+
+(() => {
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const utc = (moment) => moment.getTimezoneOffset() === 0;
+
+  /** Put the reader's own time beside each time in UTC, unless it is the same. */
+  function localise(root) {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      const moment = new Date(element.dateTime);
+      element.title = `${element.dateTime}, ${local.format(moment)} your time`;
+      if (utc(moment) || element.querySelector(".local")) continue;
+      const own = document.createElement("span");
+      own.className = "local";
+      own.textContent = ` (${hour.format(moment)} local)`;
+      element.append(own);
+    }
+  }
+
+  const offline = document.getElementById("offline");
+  let shown = new Map();
+
+  /** Remember what the server sent, before anything here changed it. */
+  function remember(root) {
+    shown = new Map([...root.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
+  }
+
+  /** Replace the parts that changed; everything else keeps its focus, its place and its selection. */
+  function update(fresh) {
+    const ids = [...fresh.querySelectorAll("[data-live]")].map((part) => part.id);
+    const here = [...document.querySelectorAll("[data-live]")].map((part) => part.id);
+    const text = new Map([...fresh.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
+    if (ids.join() !== here.join()) {
+      document.getElementById("main").replaceWith(document.adoptNode(fresh.getElementById("main")));
+    }
+    for (const id of ids) {
+      if (shown.get(id) === text.get(id)) continue;
+      const old = document.getElementById(id);
+      const part = fresh.getElementById(id);
+      if (!old || !part) continue;
+      const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.id));
+      const next = document.adoptNode(part);
+      for (const details of next.querySelectorAll("details")) if (open.has(details.id)) details.open = true;
+      localise(next);
+      old.replaceWith(next);
+      if (focused) next.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    }
+    shown = text;
+    document.title = fresh.title;
+    document.dispatchEvent(new Event("telltale:updated"));
+  }
+
+  async function refresh() {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      update(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      offline.hidden = true;
+    } catch (error) {
+      if (offline.hidden) {
+        offline.textContent = `Not live since ${hour.format(new Date())}: the server cannot be reached. Shown is what was known then.`;
+        offline.hidden = false;
+      }
+    }
+  }
+
+  remember(document);
+  localise(document);
+  const every = Number(document.body.dataset.refresh);
+  if (every > 0) {
+    setInterval(refresh, every * 1000);
+    document.addEventListener("visibilitychange", refresh);
+  }
+})();

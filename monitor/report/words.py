@@ -1,0 +1,119 @@
+"""Numbers, times and verdicts as people read them. Pure functions; everything is UTC here."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+#: What each statistic is called where there is room for its name.
+STATISTIC_NAMES = {
+    "ks": "K-S",
+    "kl": "KL",
+    "psi": "PSI",
+    "js": "JS",
+    "wasserstein": "Wasserstein",
+    "chi2": "chi-square",
+    "missing": "missing share",
+    "other": "unseen share",
+}
+
+
+def count(value: int) -> str:
+    """Write a whole number.
+
+    >>> count(4210)
+    '4,210'
+    """
+    return f"{value:,}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with that many significant digits, without an exponent where it can be read without.
+
+    >>> [number(x) for x in (0.30123, 0.1, 12345.6, 0, 1.5e-7, 2e15, None)]
+    ['0.301', '0.1', '12,346', '0', '1.5e-07', '2e+15', '–']
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-4:
+        return f"{value:.{digits}g}"
+    if size >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    places = digits - 1 - (math.floor(math.log10(size)) if size else 0)
+    return f"{value:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """Write a share.
+
+    >>> percent(0.0), percent(0.0004), percent(0.051), percent(0.5)
+    ('0 %', '0.04 %', '5.1 %', '50 %')
+    """
+    if 0.0995 <= share:
+        return f"{100 * share:.0f} %"
+    return f"{number(100 * share, 2)} %"
+
+
+def duration(seconds: float) -> str:
+    """Write a stretch of time in its largest unit, or two where one would be coarse.
+
+    >>> [duration(s) for s in (0.2, 45, 60, 1800, 5400, 90000, 86400 * 40)]
+    ['less than a second', '45 seconds', '1 minute', '30 minutes', '1 h 30 min', '1 day 1 h', '40 days']
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "less than a second"
+    if whole < 60:
+        return _plural(whole, "second")
+    minutes = whole // 60
+    if minutes < 60:
+        return _plural(minutes, "minute")
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else _plural(hours, "hour")
+    days, hours = divmod(hours, 24)
+    return f"{_plural(days, 'day')} {hours} h" if hours and days < 7 else _plural(days, "day")
+
+
+def _plural(value: int, unit: str) -> str:
+    return f"{count(value)} {unit}" if value == 1 else f"{count(value)} {unit}s"
+
+
+def size(bytes_: float) -> str:
+    """Write a number of bytes.
+
+    >>> size(512), size(25_300_000)
+    ('512 B', '25.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if bytes_ < 1000:
+            return f"{number(bytes_)} {unit}"
+        bytes_ /= 1000
+    return f"{number(bytes_)} TB"
+
+
+def clock_time(epoch: float, now: float) -> str:
+    """Write a moment, with its date where that is not today's.
+
+    >>> clock_time(7800.0, 9000.0), clock_time(7800.0, 180000.0), clock_time(7800.0, 86400.0 * 400)
+    ('02:10 UTC', '1 Jan 02:10 UTC', '1 Jan 1970 02:10 UTC')
+    """
+    moment, today = datetime.fromtimestamp(epoch, UTC), datetime.fromtimestamp(now, UTC)
+    text = f"{moment:%H:%M} UTC"
+    if moment.date() == today.date():
+        return text
+    day = f"{moment.day} {moment:%b}"
+    return f"{day} {text}" if moment.year == today.year else f"{day} {moment.year} {text}"
+
+
+def column_path(role: str, name: str) -> str:
+    """Address of a column's page, relative to the page's own. The name travels in the query.
+
+    In a path, names such as `..`, `a//b` or the empty one would be rewritten by browsers and proxies on the way.
+
+    >>> column_path("feature", "bmi"), column_path("feature", "../a?b=<c>")
+    ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
+    """
+    return f"/column/{role}?name={quote(name, safe='')}"
