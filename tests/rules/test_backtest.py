@@ -61,14 +61,8 @@ def test_it_is_what_the_engine_would_have_done() -> None:
 
 def test_rates_per_week() -> None:
     """Ten thousand and eighty evaluations a minute apart are a week."""
-    quiet = "." * 60
-    series = [
-        (at, [verdict(letter, column=column) for column in ("bmi", "s5")])
-        for at, letter in zip(ticks(10_080), ("D" + quiet) * 166, strict=False)
-    ]
-    series = [
-        (at, [one if one.column == "bmi" else verdict(".", column="s5") for one in results]) for at, results in series
-    ]
+    letters = (("D" + "." * 60) * 166)[:10_080]
+    series = recorded(bmi=letters, s5="." * len(letters))
     done = backtest(series, [AT_ONCE, Rule("other")], EVERY)
     assert done.end - done.start == WEEK
     (bmi,) = done.per_column
@@ -99,10 +93,8 @@ def test_json_has_all_that_the_table_has() -> None:
     assert (data["from"], data["evaluations"], data["results"], data["judged"]) == (iso(START - 60), 5, 10, 10)
     assert data["rules"] == [{"rule": "drift", "events": 2, "per_week": 4032.0}]
     assert data["columns"][0] == {"rule": "drift", "column": "bmi", "role": "feature", "events": 1, "per_week": 2016.0}
-    assert [(event["column"], event["resolved"]) for event in data["events"]] == [
-        ("bmi", iso(START + 120)),
-        ("s5", None),
-    ]
+    ends = {event["column"]: event["resolved"] for event in data["events"]}
+    assert ends == {"bmi": iso(START + 120), "s5": None}
 
 
 @pytest.mark.parametrize("series", [[], [(START, [])]])

@@ -116,7 +116,7 @@ def test_ids_are_short_and_differ() -> None:
         ("one that only waits does not", Alert("high", "bmi", "feature", "pending", severity="critical"), False),
         ("one that is over does not", Alert("high", "bmi", "feature", "resolved", severity="critical"), False),
         (
-            "the prediction of the same name does not",
+            "a prediction does not",
             Alert("high", "bmi", "prediction", "firing", severity="critical"),
             False,
         ),
