@@ -1,6 +1,6 @@
 """Write `config.toml` and `docs/settings.md` from the tables in `monitor/settings.py`.
 
-Run it after changing a setting: `python docs/generate.py`. A test fails while the files differ from what it would write.
+Run it after changing a setting: `python docs/generate.py`. A test fails while the files differ from what it writes.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ SETTINGS_HEAD = """\
 # Settings
 
 All settings of `config.toml`, written from the table that the reader checks a file against (`monitor/settings.py`) by
-`python docs/generate.py`. A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2, and
-the error names the file, the line, the key, what was expected, and the nearest known key.
+`python docs/generate.py`. A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2,
+and the error names the file, the line, the key, what was expected, and the nearest known key.
 """
 
 

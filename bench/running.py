@@ -1,0 +1,130 @@
+"""A real server in a process of its own, for benches and tests: started, waited for, killed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: The diabetes row of the tutorial.
+ROW = [0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1]
+
+T = TypeVar("T")
+
+
+def wait_for(question: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    """Ask until the answer is true. Raises AssertionError that says what never came."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} seconds for {what}; the last answer was {answer!r}")
+        time.sleep(0.02)
+
+
+def train(folder: Path, kind: str = "regression") -> None:
+    """Write model and reference into a folder."""
+    command = [sys.executable, "-m", "train", kind]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Environment in which the project's modules are found from any folder."""
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+class Server:
+    """`python -m server` in `folder`, on a free port."""
+
+    def __init__(self, folder: Path, config: str = "", *arguments: str, **env: str) -> None:
+        self.folder = folder
+        (folder / "config.toml").write_text(config)
+        self._lines: list[str] = []
+        self._arguments, self._env = arguments, env
+        self.process = self._spawn()
+        self.port = 0
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server", "--port", "0", *self._arguments],
+            cwd=self.folder,
+            env=environment(**self._env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        return process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._lines.append(line)
+
+    @property
+    def log(self) -> str:
+        """What the process has written so far."""
+        return "".join(self._lines)
+
+    def ready(self) -> Server:
+        """Wait until it serves; raises AssertionError with its log where it does not."""
+
+        def port() -> int:
+            found = re.search(r"serving on http://[^ ]*:(\d+)", self.log)
+            if found is None and self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log}")
+            return int(found[1]) if found else 0
+
+        self.port = wait_for(port, "the server's port")
+        wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
+        return self
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+            given = {"Content-Type": "application/json"} if data is not None else {}
+            connection.request(method, path, data, {**given, **headers})
+            reply = connection.getresponse()
+            return reply.status, dict(reply.getheaders()), reply.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """GET."""
+        return self.request("GET", path, **headers)
+
+    def json(self, path: str) -> Any:
+        """GET, as JSON."""
+        return json.loads(self.get(path)[2])
+
+    def post(self, body: Any, path: str = "/") -> tuple[int, Any]:
+        """POST JSON; status and JSON."""
+        status, _, reply = self.request("POST", path, body)
+        return status, json.loads(reply)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
