@@ -106,6 +106,8 @@ class CsvReader(Reader):
         self.tallies = {name: CellCount() for name in wanted}
         with self.path.open("rb") as file:
             for first, text in _text_blocks(file, self.path, self.progress, BLOCK):
+                if text.isspace():
+                    continue
                 skip = self._header_lines if first == 1 else 0
                 chunk = self._numbers_only(text, skip, positions, wanted, kinds)
                 if chunk is None:

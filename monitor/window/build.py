@@ -257,8 +257,10 @@ def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Blo
     """
     values = _array(column)
     numeric = values.dtype.kind in "iuf"
-    if values.dtype.kind in "bSUMm":
-        values = values.astype(object) if values.dtype.kind in "bU" else values.astype(str).astype(object)
+    if values.dtype.kind in "Mm":
+        texts = values.astype(str).astype(object)
+        texts[np.isnat(values)] = None
+        values = texts
     if kind == "categorical":
         items = values.tolist()
         return [None if _absent(item) else canonical(item) for item in items]
@@ -295,11 +297,9 @@ def _float(number: Any) -> float:
 
 def _absent(item: object) -> bool:
     """None, NaN, NaT and pandas' NA, which alone does not answer whether it equals itself."""
-    if item is None or item == "NaT":
-        return True
-    if isinstance(item, float):
+    if isinstance(item, (float, np.floating)):
         return math.isnan(item)
-    return type(item).__name__ in ("NAType", "NaTType")
+    return item is None or type(item).__name__ in ("NAType", "NaTType")
 
 
 def _number_or_absent(item: object) -> bool:

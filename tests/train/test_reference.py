@@ -1,0 +1,210 @@
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from monitor.clock import ManualClock
+from monitor.errors import DataError, ModelError, TelltaleError
+from monitor.window.reference import Reference
+from train import read as read_module
+from train.__main__ import main
+from train.reference import make_reference
+from train.selection import Request
+from train.spool import Spool
+
+NUMBERS = np.round(np.random.default_rng(0).normal(size=(300, 2)), 4)
+ANSWERS = NUMBERS @ [1.0, 2.0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model of two columns, and its data: an id, a date, the features, and the target."""
+    save(tmp_path / "model.pkl", LinearRegression().fit(NUMBERS, ANSWERS))
+    rows = [[i, f"2024-01-{i % 28 + 1:02}", *row, y] for i, (row, y) in enumerate(zip(NUMBERS, ANSWERS, strict=True))]
+    save_csv(tmp_path / "data.csv", ["id", "day", "a", "b", "y"], rows)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def save(path: Path, model: object) -> None:
+    path.write_bytes(pickle.dumps(model))
+
+
+def save_csv(path: Path, names: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+
+
+ARGUMENTS = ["reference", "--data", "data.csv", "--model", "model.pkl", "--target", "y", "--ignore", "id,d*"]
+
+
+def test_writes_what_from_data_builds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(ARGUMENTS) == 0
+    written = Reference.load("histogram.prom")
+    built = Reference.from_data(NUMBERS, ANSWERS, names=["a", "b"])
+    assert written.schema.to_json()[:2] == built.schema.to_json()[:2]
+    assert written.counts[: written.schema.offsets[2]].tolist() == built.counts[: built.schema.offsets[2]].tolist()
+    assert written.sums == pytest.approx(built.sums)
+    assert written.info.rows == 300
+    assert len(written.info.model_sha256) == 64
+    output = capsys.readouterr().out
+    for part in (
+        "Read 300 rows",
+        "id ",
+        "--ignore id",
+        "--ignore d*",
+        "the target",
+        "20 quantile bins",
+        "--categorical",
+    ):
+        assert part in output
+
+
+@pytest.mark.parametrize("block", [200, 5_000])
+def test_chunks_do_not_change_the_answer(folder: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(Path("data.csv"), Path("model.pkl"), target="y", ignore=("id", "day"))
+    whole = make_reference(request, ManualClock(0)).reference
+    monkeypatch.setattr(read_module, "BLOCK", block)
+    parts = make_reference(request, ManualClock(0)).reference
+    assert parts.schema.to_json()[:2] == whole.schema.to_json()[:2]
+    assert parts.identity == whole.identity
+
+
+def test_a_pipeline_with_texts_gets_its_texts(folder: Path) -> None:
+    towns = np.array(["Rome", "Oslo", "Bonn"])[np.arange(300) % 3]
+    rows = np.empty((300, 2), dtype=object)
+    rows[:, 0], rows[:, 1] = towns, NUMBERS[:, 0]
+    labels = np.where(towns == "Rome", "warm", "cold")
+    columns = ColumnTransformer([("town", OneHotEncoder(), [0])], remainder="passthrough")
+    save(folder / "pipe.pkl", make_pipeline(columns, LogisticRegression()).fit(rows, labels))
+    save_csv(folder / "towns.csv", ["town", "x"], rows.tolist())
+    made = make_reference(Request(Path("towns.csv"), Path("pipe.pkl")))
+    town, _, prediction = made.reference.schema.columns
+    assert town.categories == ("Bonn", "Oslo", "Rome")
+    counts = made.reference.schema.split(made.reference.counts)
+    assert counts[0].tolist() == [100, 100, 100, 0, 0]
+    assert dict(zip(prediction.labels, counts[2].tolist(), strict=True))["warm"] == 100
+    assert made.model is not None
+    assert made.model.title == "LogisticRegression"
+
+
+def test_columns_are_taken_in_the_order_of_the_model_that_knows_their_names(folder: Path) -> None:
+    model = LinearRegression().fit(NUMBERS, ANSWERS)
+    model.feature_names_in_ = np.array(["b", "a"], dtype=object)
+    save(folder / "named.pkl", model)
+    made = make_reference(Request(Path("data.csv"), Path("named.pkl")))
+    assert [column.name for column in made.reference.schema.features] == ["b", "a"]
+    assert dict(made.left_out)["id"] == "not an input of the model"
+
+
+def test_predictions_may_stand_in_the_data(folder: Path) -> None:
+    made = make_reference(Request(Path("data.csv"), prediction="y", ignore=("id", "day")))
+    assert [(column.name, column.role) for column in made.reference.schema.columns][-1] == ("y", "prediction")
+    assert made.reference.info.model_sha256 == ""
+    assert (
+        made.reference.identity
+        == Reference.from_data(NUMBERS, ANSWERS, names=["a", "b"], prediction_names=["y"]).identity
+    )
+
+
+def test_json_lines_and_joblib(folder: Path) -> None:
+    lines = (json.dumps({"a": a, "b": b}) for a, b in NUMBERS.tolist())
+    (folder / "data.jsonl").write_text("\n".join(lines))
+    joblib.dump(LinearRegression().fit(NUMBERS, ANSWERS), folder / "model.joblib")
+    made = make_reference(Request(Path("data.jsonl"), Path("model.joblib")))
+    assert made.reference.info.rows == 300
+
+
+def test_kinds_can_be_overruled(folder: Path) -> None:
+    rows = [[i % 5, i % 2] for i in range(100)]
+    save_csv(folder / "codes.csv", ["code", "flag"], rows)
+    request = Request(Path("codes.csv"), Path("model.pkl"), categorical=("code",), numeric=("flag",))
+    kinds = [column.kind for column in make_reference(request).reference.schema.features]
+    assert kinds == ["categorical", "numeric"]
+
+
+def test_a_column_that_changes_its_type_is_named_or_its_rows_are_skipped(folder: Path) -> None:
+    rows: list[list[object]] = [list(row) for row in NUMBERS.tolist()]
+    rows[199][0] = "n.a."
+    save_csv(folder / "odd.csv", ["a", "b"], rows)
+    request = Request(Path("odd.csv"), Path("model.pkl"))
+    with pytest.raises(
+        DataError, match=r"odd.csv, line 201: column 'a' holds 'n.a.', but 299 of its values are numbers"
+    ):
+        make_reference(request)
+    made = make_reference(Request(Path("odd.csv"), Path("model.pkl"), skip_bad_rows=True))
+    assert made.bad.count == 1
+    assert made.reference.info.rows == 299
+    assert made.reference.schema.features[0].numeric
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--target", "z"], "--target z: data.csv has no such column; it has id, day, a, b, y"),
+        (["--ignore", "zz*"], "--ignore zz*: matches no column"),
+        (["--ignore", "id"], "the model takes 2 columns, but data.csv leaves 4: day, a, b, y; leave some out"),
+        (["--ignore", "id,day,y,b"], "some are missing"),
+        (["--ignore", "*"], "the model takes 2 columns, but data.csv leaves 0"),
+        (["--target", "y", "--ignore", "id,day", "--numeric", "q"], "--numeric q: is no column that is watched"),
+        (["--target", "y", "--ignore", "id,day", "--numeric", "a", "--categorical", "a"], "both"),
+        (["--target", "y", "--ignore", "id,a"], "the model cannot predict these rows: ValueError"),
+        (["--bins", "1"], "--bins must lie between"),
+        (["--output", "nowhere/x.prom"], "there is no folder nowhere"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_one_clear_line_and_writes_nothing(
+    folder: Path, options: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.iterdir())
+    assert main([*ARGUMENTS[:5], *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("train: ")
+    assert what in error
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"cno_such_library\nThing\n.", "needs the library 'no_such_library', which is not installed"),
+        (b"not a pickle", "cannot be loaded as a model: UnpicklingError"),
+        (b"", "cannot be loaded as a model: EOFError"),
+        (pickle.dumps({"a": 1}), "holds dict, which has no predict method"),
+        (None, "there is no such model file"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, content: bytes | None, what: str) -> None:
+    if content is not None:
+        (folder / "bad.pkl").write_bytes(content)
+    with pytest.raises(ModelError, match=what) as caught:
+        make_reference(Request(Path("data.csv"), Path("bad.pkl")))
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_no_usable_row_is_an_error(folder: Path) -> None:
+    save_csv(folder / "none.csv", ["a", "b"], [])
+    with pytest.raises(TelltaleError, match="no row that can be used"):
+        make_reference(Request(Path("none.csv"), Path("model.pkl")))
+
+
+def test_a_spool_that_outgrows_memory_goes_to_disk_and_leaves_nothing(tmp_path: Path) -> None:
+    chunks = [[NUMBERS[:, 0] + i, ["a", None, "b"] * 100] for i in range(5)]
+    with Spool(("x", "t"), tmp_path, memory=1_000) as spool:
+        for chunk in chunks:
+            spool.append(chunk)
+        for _ in range(2):
+            for found, chunk in zip(spool.chunks(), chunks, strict=True):
+                assert isinstance(found[0], np.ndarray)
+                assert (found[0].tolist(), found[1]) == (chunk[0].tolist(), chunk[1])
+        assert spool.rows == 1_500
+        assert list(tmp_path.iterdir()) == []
