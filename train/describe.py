@@ -41,7 +41,8 @@ def aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
 def _rows(made: Made) -> Iterator[tuple[str, str, str, str]]:
     for decision in made.decisions:
         column = decision.column
-        name = column.name if column.role == "feature" else f"{column.name} (prediction)"
+        plain = column.role == "feature" or column.name == "prediction"
+        name = column.name if plain else f"{column.name} (prediction)"
         missing = f"{decision.missing_share:.1%}" if decision.missing_share else "-"
         yield name, column.kind, missing, decision.reason
     for name, reason in made.left_out:

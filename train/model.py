@@ -6,7 +6,7 @@ import hashlib
 import math
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
@@ -75,14 +75,15 @@ class Model:
                 warnings.simplefilter("ignore")  # about names that an array does not have
                 answers = self.predictor.predict(rows)
         except Exception as error:  # a model is anybody's code
-            raise ModelError(f"{self.path}: the model cannot predict these rows: {_first_line(error)}") from error
+            hint = "; it was fitted with a frame: `pip install pandas`" if self.inputs and not _pandas() else ""
+            raise ModelError(f"{self.path}: the model cannot predict these rows: {_first_line(error)}{hint}") from error
         table = as_table(answers, None, "prediction", kind=self.prediction_kind)
         return table.names, table.columns
 
     def _rows(self, names: Sequence[str], chunk: Chunk) -> Any:
         """The chunk as the model wants it: a frame with names where it was fitted with one, an array otherwise."""
-        if self.inputs is not None and (frame := _frame(names, chunk)) is not None:
-            return frame
+        if self.inputs is not None and (pandas := _pandas()):
+            return pandas.DataFrame({name: _values(block) for name, block in zip(names, chunk, strict=True)})
         numbers = [block for block in chunk if isinstance(block, np.ndarray)]
         if len(numbers) == len(chunk):
             return np.column_stack(numbers)
@@ -122,13 +123,12 @@ def _load(path: Path, content: bytes) -> Any:
     return pickle.loads(content)  # noqa: S301  # the person names the file
 
 
-def _frame(names: Sequence[str], chunk: Chunk) -> Any:
+def _pandas() -> Any:
+    """Return the library, which is no dependency, or None."""
     try:
-        pandas = import_module("pandas")
+        return import_module("pandas")
     except ImportError:
         return None
-    columns: Mapping[str, Any] = {name: _values(block) for name, block in zip(names, chunk, strict=True)}
-    return pandas.DataFrame(columns)
 
 
 def _values(block: Block) -> Any:
