@@ -68,4 +68,6 @@ def _annotations(item: Entry) -> dict[str, str]:
         out["description"] = f"{item.statistic} {number(item.value)}{limit}; n = {item.n}; against {item.reference}"
     if item.direction:
         out["direction"] = item.direction
+    if item.moves:
+        out["moved"] = ", ".join(f"{name} {before:.0%} to {after:.0%}" for name, before, after in item.moves)
     return {name: value for name, value in out.items() if value}

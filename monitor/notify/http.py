@@ -56,11 +56,11 @@ def check_url(url: str, what: str) -> str:
 
     https only, except on this machine; not to a link-local address, where clouds keep their credentials.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
+        raise ConfigError(f"{what}: not an address") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(f"{what}: expected an address that begins with https://")
     try:

@@ -17,18 +17,23 @@ from monitor.notify.sketch import Histograms, sketch
 from monitor.rules.alert import Alert
 from monitor.window.columns import clean_text
 
+#: Longest command that a message shows.
+LONGEST_COMMAND = 150
+
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test"]
 Status = Literal["new", "firing", "resolved"]
 
-#: Columns that a message shows in full, and those that it names in one line after them.
-SHOWN, NAMED = 5, 12
+#: Columns that a message shows in full: all of a few, the strongest of many; and those that it names after them.
+SHOWN, STRONGEST, NAMED = 5, 3, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One alert within a message. Times are seconds since 1970 UTC; `until` is set once it is resolved.
 
-    `moves`: for a categorical column, (category, share in the reference, share in the test window).
+    `direction`: which way it moved, in words without names. `mean`, `median`: test minus reference, in the column's own
+    units, and the same in reference standard deviations. `moves`: for a categorical column, (category, share in the
+    reference, share in the test window).
     `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
     """
 
@@ -47,6 +52,9 @@ class Entry:
     m: int = 0
     direction: str = ""
     mean: float | None = None
+    mean_deviations: float | None = None
+    median: float | None = None
+    median_deviations: float | None = None
     moves: tuple[tuple[str, float, float], ...] = ()
     reference: str = ""
     window: tuple[float, float] | None = None
@@ -59,9 +67,9 @@ class Message:
     """What is told to one receiver. `entries` are all alerts of the group, the new and strongest first.
 
     `model`: model version. `link`: the page. `opened`: when the group began to fire. `changes`: transitions since the
-    last message, to tell flapping. `lines`: further text (digest, test). `ends`: for Alertmanager, until when the
-    firing ones hold unless they are sent again. `delayed`: seconds it waited because the receiver could not be
-    reached; `repeated`: an earlier attempt may have arrived.
+    last message, to tell flapping. `lines`: further text (digest, test), each as a name, or nothing, and what is said
+    of it. `ends`: for Alertmanager, until when the firing ones hold unless they are sent again. `delayed`: seconds it
+    waited because the receiver could not be reached; `repeated`: an earlier attempt may have arrived.
     """
 
     kind: MessageKind
@@ -74,7 +82,7 @@ class Message:
     opened: float = 0.0
     changes: int = 0
     link: str = ""
-    lines: tuple[str, ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
     ends: float | None = None
     delayed: float = 0.0
     repeated: bool = False
@@ -86,7 +94,13 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `to_json` wrote."""
-        return cls(**{**data, "entries": tuple(map(_entry, data["entries"])), "lines": tuple(data["lines"])})
+        return cls(
+            **{
+                **data,
+                "entries": tuple(map(_entry, data["entries"])),
+                "lines": tuple((name, said) for name, said in data["lines"]),
+            }
+        )
 
     @property
     def firing(self) -> tuple[Entry, ...]:
@@ -139,23 +153,34 @@ def entry(
         threshold=threshold,
         n=result.n,
         m=result.m,
-        direction=direction.text if direction and result.kind == "numeric" else "",
+        direction=direction.text if direction and not (direction.grew or direction.shrank) else "",
         mean=direction.mean if direction else None,
+        mean_deviations=direction.mean_deviations if direction else None,
+        median=direction.median if direction else None,
+        median_deviations=direction.median_deviations if direction else None,
         moves=_moves(direction),
         reference=result.reference,
         window=(result.window.start, result.window.end),
     )
 
 
-def with_sketches(
-    entries: Sequence[Entry], histograms: Callable[[str, str], Histograms | None], shown: int = SHOWN
-) -> tuple[Entry, ...]:
+def with_sketches(entries: Sequence[Entry], histograms: Callable[[str, str], Histograms | None]) -> tuple[Entry, ...]:
     """Draw the entries that will be shown in full; `histograms(role, column)` is asked for those only."""
     out = []
     for position, item in enumerate(entries):
-        drawn = histograms(item.role, item.column) if position < shown and item.status != "resolved" else None
+        shown = position < shown_of(len(entries))
+        drawn = histograms(item.role, item.column) if shown and item.status != "resolved" else None
         out.append(replace(item, **_drawing(drawn)) if drawn else item)
     return tuple(out)
+
+
+def shown_of(entries: int) -> int:
+    """How many of so many columns are shown in full.
+
+    >>> shown_of(2), shown_of(5), shown_of(40)
+    (2, 5, 3)
+    """
+    return entries if entries <= SHOWN else STRONGEST
 
 
 def _drawing(histograms: Histograms) -> dict[str, Any]:
@@ -264,7 +289,9 @@ def number(value: float) -> str:
 def silence_command(message: Message) -> str:
     """The command that silences what a message is about."""
     firing = message.firing
-    matchers = [f"rule={message.group}"]
-    if len(firing) == 1 and len(firing[0].column) <= 40:
+    matchers = [f"rule={clean_text(message.group)}"]
+    if len(firing) == 1:
         matchers.append(f"column={clean_text(firing[0].column)}")
-    return " ".join(["python -m monitor silence", *map(shlex.quote, matchers), "--for", "4h"])
+    command = " ".join(["python -m monitor silence", *map(shlex.quote, matchers), "--for", "4h"])
+    # A command that was cut would silence something else.
+    return command if len(command) <= LONGEST_COMMAND else "python -m monitor silence --help"

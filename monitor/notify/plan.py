@@ -335,22 +335,22 @@ def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float
     folded = tuple(item.id for item in untried if item.id not in keep)
     begun = untried[0].created
     lines = [
-        f"From {clock_time(begun, now)} until now ({lasted(now - begun)}) this receiver could not be reached.",
-        f"{len(untried)} messages were folded into this one; the last state of each rule follows.",
+        ("", f"From {clock_time(begun, now)} until now ({lasted(now - begun)}) this receiver could not be reached."),
+        ("", f"{len(untried)} messages have piled up. In short:"),
     ]
     for name, items in list(groups.items())[:LAST_STATES]:
-        lines.append(_history(name, items))
+        lines.append((name, _history(items)))
     if len(groups) > LAST_STATES:
-        lines.append(f"and {len(groups) - LAST_STATES} more rules; the page has them all")
+        lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
     newest = untried[-1].message
     digest: dict[str, Any] = {"lines": tuple(lines), "model": newest.model, "link": newest.link}
     severity = worst([item.message.severity for item in last])
     return Collapse(folded, Message("digest", "", severity, newest.event_id, now, **digest))
 
 
-def _history(name: str, items: Sequence[Waiting]) -> str:
+def _history(items: Sequence[Waiting]) -> str:
     fired = sum(item.message.kind == "firing" for item in items)
     over = sum(item.message.kind == "resolved" for item in items)
     latest = items[-1].message
     state = "now over" if latest.kind == "resolved" else f"now {count(len(latest.firing))} drifting"
-    return f"{name}: {len(items)} messages, fired {fired} times, resolved {over} times, {state}"
+    return f"{state}; fired {fired} times, over {over} times meanwhile"

@@ -26,8 +26,8 @@ class Limiter:
     Receivers that share a destination share its limiter. Times are monotonic seconds.
 
     >>> limiter = Limiter(gap=1.0)
-    >>> limiter.wait(10.0), limiter.record(10.0), limiter.wait(10.25)
-    (0.0, None, 0.75)
+    >>> limiter.take(10.0), limiter.take(10.25), limiter.take(11.0)
+    (0.0, 0.75, 0.0)
     """
 
     def __init__(self, gap: float = 0.0, burst: int = 0, per: float = 60.0) -> None:
@@ -39,15 +39,32 @@ class Limiter:
     def wait(self, now: float) -> float:
         """Seconds until the next call is allowed; 0 if it is now."""
         with self._lock:
-            due = self._held_until
+            return self._wait(now)
+
+    def take(self, now: float) -> float:
+        """Take the right to call now and return 0, or return the seconds until there is one."""
+        with self._lock:
+            wait = self._wait(now)
+            if wait <= 0:
+                self._calls.append(now)
+            return wait
+
+    def done(self, now: float) -> None:
+        """Count the last call from its end: it reached the provider somewhere between take and done."""
+        with self._lock:
             if self._calls:
-                due = max(due, self._calls[-1] + self.gap)
-                if self.burst and len(self._calls) == self.burst:
-                    due = max(due, self._calls[0] + self.per)
-            return max(0.0, due - now)
+                self._calls[-1] = max(self._calls[-1], now)
+
+    def _wait(self, now: float) -> float:
+        due = self._held_until
+        if self._calls:
+            due = max(due, self._calls[-1] + self.gap)
+            if self.burst and len(self._calls) == self.burst:
+                due = max(due, self._calls[0] + self.per)
+        return max(0.0, due - now)
 
     def record(self, now: float) -> None:
-        """Note a call."""
+        """Note a call of an earlier process."""
         with self._lock:
             self._calls.append(now)
 

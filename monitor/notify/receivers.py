@@ -51,7 +51,7 @@ def test_alert(receiver: Receiver, link: str = "", clock: Clock | None = None) -
     It goes past the outbox: the outbox belongs to the process that serves.
     """
     now = (clock or SystemClock()).time()
-    lines = ("Someone ran `python -m monitor test-alert`. Nothing has drifted.",)
+    lines = (("", "Someone ran python -m monitor test-alert. Nothing has drifted."),)
     message = Message("test", "", "info", "", now, lines=lines, link=link)
     decision = receiver.notifier.send(message, now=now)
     if decision.action == "plain":

@@ -21,8 +21,8 @@ Action = Literal["sent", "retry", "plain", "dead", "migrate"]
 LONGEST_WAIT = 3600.0
 BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
 
-#: An answer that says 2xx and makes no sense may well have delivered; it is not asked again every minute.
-UNCLEAR_WAIT = 900.0
+#: An answer that says 2xx and makes no sense may well have delivered: after so many, only one try in so many seconds.
+UNCLEAR_TRIES, UNCLEAR_WAIT = 5, 900.0
 
 #: Slack errors that mean our blocks, not our words, were refused; and those that pass by themselves.
 SLACK_FORMAT = (
@@ -52,7 +52,7 @@ class Decision:
     """What to do next, and why in words that may be stored and shown.
 
     `after`: seconds that the provider asked for; None leaves it to the back-off. `doubt`: it may have been delivered.
-    `chat`: the new id of a Telegram group that moved.
+    `chat`: the new id of a Telegram group that moved. `unclear`: an answer of success that makes no sense.
     """
 
     action: Action
@@ -60,6 +60,7 @@ class Decision:
     after: float | None = None
     doubt: bool = False
     chat: str = ""
+    unclear: bool = False
 
 
 def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: float = 0.0) -> Decision:
@@ -73,13 +74,13 @@ def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: floa
     status = answer.status
     words = _words(answer, data)
     if kind in ("slack", "slack-bot", "telegram") and 200 <= status < 300:
-        if data.get("ok") is True or (kind == "slack" and answer.body.strip() == b"ok"):
+        if data.get("ok") is True or data.get("success") is True or (kind == "slack" and answer.body.strip() == b"ok"):
             return Decision("sent", words)
         if data.get("ok") is not False:
-            return Decision("retry", f"unclear answer: {words}", after=UNCLEAR_WAIT, doubt=True)
+            return Decision("retry", f"unclear answer: {words}", doubt=True, unclear=True)
         status = int(_number(data.get("error_code")) or 400)
     elif kind == "alertmanager" and 200 <= status < 300 and answer.body.lstrip()[:1] == b"<":
-        return Decision("retry", f"unclear answer: {words}", after=UNCLEAR_WAIT, doubt=True)
+        return Decision("retry", f"unclear answer: {words}", doubt=True, unclear=True)
     elif 200 <= status < 300:
         return Decision("sent", words)
     return _refused(kind, status, answer, data, words, plain, now)

@@ -17,7 +17,7 @@ from monitor.clock import Clock, SystemClock
 from monitor.notify.message import Message
 from monitor.notify.plan import OUTAGE, Collapse, Waiting, collapse
 from monitor.notify.receiver import Receiver
-from monitor.notify.retry import LONGEST_WAIT, Decision, backoff
+from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
 
 #: Seconds between looks when nothing is due; a new message wakes the sender up at once.
 IDLE = 30.0
@@ -155,8 +155,10 @@ class Sender:
             return wait
         if not item.attempts and self._tidy(item):
             return 0.0
-        self._attempt(item)
-        return 0.0
+        wait = self.receiver.limiter.take(self._clock.monotonic())
+        if wait <= 0:
+            self._attempt(item)
+        return wait
 
     def _restore(self) -> None:
         """Go on where an earlier process stopped: its calls count for the rate, its waits are waited to their end."""
@@ -193,8 +195,8 @@ class Sender:
         late = item.attempts > 0 or now - item.created >= OUTAGE
         delayed = max(0.0, now - item.created) if late and now - item.created >= 60 else 0.0
         message = replace(item.message, repeated=item.doubt, delayed=delayed)
-        self.receiver.limiter.record(self._clock.monotonic())
         decision = self.receiver.notifier.send(message, plain=item.plain, now=now)
+        self.receiver.limiter.done(self._clock.monotonic())
         self._failpoint("notify.posted")
         item = replace(item, attempts=item.attempts + 1)
         # Set before saving: should the store fail now, the answer is not lost and nothing is sent twice.
@@ -209,6 +211,8 @@ class Sender:
         if decision.after is not None:
             # As told, and a little later: a provider's clock may round.
             pause = decision.after + self._rng.uniform(0.05, 1.0)
+        elif decision.unclear and item.attempts > UNCLEAR_TRIES:
+            pause = UNCLEAR_WAIT
         self.receiver.limiter.hold(self._clock.monotonic() + pause)
 
     def _save(self, item: Item, decision: Decision) -> None:

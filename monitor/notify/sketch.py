@@ -9,7 +9,8 @@ import numpy as np
 
 from monitor.window.columns import Column, Counts, Floats
 
-BARS = " ▁▂▃▄▅▆▇█"
+#: An empty bin is a dot, not a blank: blanks at the ends are lost on the way.
+BARS = "·▁▂▃▄▅▆▇█"
 
 #: Characters of one sketch: with a word before it, it fits a line of 40 without being wrapped.
 WIDTH = 24
@@ -47,7 +48,7 @@ def bars(heights: Sequence[float], top: float) -> str:
     """One character per height; what is not zero is never drawn as nothing.
 
     >>> bars([0.0, 0.001, 0.5, 1.0], 1.0)
-    ' ▁▄█'
+    '·▁▄█'
     """
     if top <= 0:
         return BARS[0] * len(heights)

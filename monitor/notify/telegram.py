@@ -14,7 +14,7 @@ from monitor.notify.http import Http
 from monitor.notify.message import Message, title
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
-from monitor.notify.text import Block, Piece, cut, lay_out, units
+from monitor.notify.text import Block, Piece, cut, fitted, lay_out, units
 from monitor.notify.text import plain as plain_text
 
 LIMIT = 4096
@@ -46,17 +46,13 @@ def render(message: Message, *, markup: bool = True) -> dict[str, Any]:
 
 
 def _html(message: Message) -> str:
-    laid = lay_out(message)
     headline = f"<b>{html.escape(cut(title(message), 200), quote=False)}</b>"
-    head = headline + ("\n" + _block(laid.head) if laid.head else "")
-    foot = _block(laid.foot)
-    for shown in range(len(laid.columns), -1, -1):
-        rest = laid.named_rest(shown)
-        parts = [head, *map(_block, laid.columns[:shown]), *([_block((rest,))] if rest else []), foot]
-        text = "\n\n".join(part for part in parts if part)
-        if units(text) <= LIMIT:
-            return text
-    return headline
+
+    def text(blocks: tuple[Block, ...]) -> str:
+        head, *others = map(_block, blocks)
+        return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
+
+    return text(fitted(lay_out(message), lambda blocks: units(text(blocks)) <= LIMIT))
 
 
 def _block(block: Block) -> str:

@@ -7,20 +7,19 @@ take such a piece literally once it is escaped, so a column called `<!channel>` 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from monitor.notify.message import (
     NAMED,
-    SHOWN,
     Entry,
     Message,
     clock_time,
-    count,
     label,
     lasted,
     number,
+    shown_of,
     silence_command,
 )
 from monitor.window.columns import clean_text
@@ -29,6 +28,9 @@ Style = Literal["plain", "bold", "code", "link"]
 
 #: Longest name, category or label within a message.
 LONGEST = 60
+
+#: Most labels of a rule that are shown; each has a line of its own, since it may be the address of a runbook.
+LABELS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,12 @@ class Text:
     beyond: int
     foot: Block
 
-    def named_rest(self, shown: int) -> Line | None:
-        """The line that stands for the columns that are not shown when only the first `shown` are; None if all are."""
+    def named_rest(self, shown: int, named: int = NAMED) -> Line | None:
+        """The line that counts the columns beyond the first `shown`, and names some; None if all are shown."""
         hidden = self.beyond + len(self.columns) - shown
         if hidden <= 0:
             return None
-        names = self.rest[shown : shown + NAMED]
+        names = self.rest[shown : shown + named]
         pieces = [Piece(f"and {hidden} more" + (": " if names else ""))]
         for position, name in enumerate(names):
             pieces += [Piece(", ")] * bool(position) + [Piece(name, "code")]
@@ -109,15 +111,31 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def fitted(laid: Text, fits: Callable[[tuple[Block, ...]], bool]) -> tuple[Block, ...]:
+    """The blocks of a message, as many columns in full as fit, then names, then counts; head and foot are always there.
+
+    `fits` is asked with all blocks, in the form that they will be sent in.
+    """
+    for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
+        rest = laid.named_rest(shown, named)
+        blocks = (laid.head, *laid.columns[:shown], *(((rest,),) if rest else ()), laid.foot)
+        if fits(blocks):
+            return blocks
+    return (laid.foot,)
+
+
 def lay_out(message: Message) -> Text:
     """Lay a message out."""
     if message.kind in ("digest", "test"):
-        lines = tuple((Piece(cut(line, 300)),) for line in message.lines)
+        lines = tuple(
+            (*((Piece(cut(name), "code"), Piece(": ")) if name else ()), Piece(said)) for name, said in message.lines
+        )
         return Text(_head(message), (lines,) if lines else (), (), 0, _foot(message))
     entries = message.entries
-    shown = tuple(_column(item, message) for item in entries[:SHOWN])
-    rest = tuple(cut(label(item)) for item in entries[: SHOWN + NAMED])
-    return Text(_head(message), shown, rest, max(0, len(entries) - SHOWN), _foot(message))
+    most = shown_of(len(entries))
+    shown = tuple(_column(item, message) for item in entries[:most])
+    rest = tuple(cut(label(item)) for item in entries[: most + NAMED])
+    return Text(_head(message), shown, rest, len(entries) - most, _foot(message))
 
 
 def _head(message: Message) -> Block:
@@ -127,6 +145,9 @@ def _head(message: Message) -> Block:
         facts += [Piece(", rule " if facts else "rule "), Piece(cut(message.group), "code")]
     if facts:
         lines.append(tuple(facts))
+    labels = message.entries[0].labels if message.entries else {}
+    for name, value in sorted(labels.items())[:LABELS]:
+        lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
     if message.kind == "repeat":
         lines.append((Piece(f"firing since {clock_time(message.opened, message.at)}"),))
     if message.changes > max(2, len(message.entries)):
@@ -141,22 +162,26 @@ def _head(message: Message) -> Block:
 
 def _column(item: Entry, message: Message) -> Block:
     named = (Piece(cut(label(item)), "code"), *_status(item, message))
+    if item.status == "resolved":
+        return (named,)
     lines: list[Line] = [named]
-    if item.direction:
+    if item.mean is not None:
+        lines.append((Piece(_moved("mean", item.mean, item.mean_deviations)),))
+        if item.median is not None:
+            lines.append((Piece(_moved("median", item.median, item.median_deviations)),))
+    elif item.direction:
         lines.append((Piece(cut(item.direction, 80)),))
-    if item.mean:
-        lines.append((Piece(f"mean {'+' if item.mean > 0 else '−'}{number(abs(item.mean))} in its own units"),))
     lines += [
         (Piece(cut(category, 30), "code"), Piece(f" {_share(before)} → {_share(after)}"))
         for category, before, after in item.moves
     ]
-    if item.status == "resolved":
-        return tuple(lines)
     if item.value is not None and item.statistic:
         limit = f", limit {number(item.threshold)}" if item.threshold is not None else ""
         lines.append((Piece(f"{item.statistic} {number(item.value)}{limit}"),))
     if item.sketches:
-        lines += [(Piece("ref  "), Piece(item.sketches[0], "code")), (Piece("live "), Piece(item.sketches[1], "code"))]
+        # The names stand behind the bars: before them, in a proportional font, they would push one row aside.
+        for bars, name in zip(item.sketches, ("reference", "live"), strict=True):
+            lines.append((Piece(bars, "code"), Piece(f" {name}")))
         if item.scale[1]:
             lines.append((Piece(f"from {item.scale[0]} to {item.scale[1]}"),))
     return tuple(lines)
@@ -169,17 +194,17 @@ def _status(item: Entry, message: Message) -> Iterator[Piece]:
     if item.status == "new" and message.kind == "update":
         yield Piece(" new,", "bold")
     yield Piece(f" since {clock_time(item.since, message.at)}")
-    for name, value in sorted(item.labels.items())[:3]:
-        yield Piece(", ")
-        yield Piece(cut(f"{name}={value}", 40), "code")
 
 
 def _foot(message: Message) -> Block:
     lines: list[Line] = []
     first = next((item for item in message.firing if item.window), None)
     if first and first.window:
-        start, end = (clock_time(moment, message.at) for moment in first.window)
-        lines.append((Piece(f"window {start.removesuffix(' UTC')} to {end}, n = {first.n:,}"),))
+        start, end = first.window
+        until = clock_time(end, start)
+        lines.append(
+            (Piece(f"window {clock_time(start, message.at).removesuffix(' UTC')} to {until}, n = {first.n:,}"),)
+        )
         lines.append((Piece("against "), Piece(cut(first.reference), "code"), Piece(f", n = {first.m:,}")))
     if message.link:
         lines.append((Piece(message.link, "link"),))
@@ -188,6 +213,20 @@ def _foot(message: Message) -> Block:
     if message.kind in ("firing", "update", "repeat"):
         lines.append((Piece("silence: "), Piece(silence_command(message), "code")))
     return tuple(lines)
+
+
+def _moved(what: str, change: float, deviations: float | None) -> str:
+    """How far something moved: in the column's own units, then in reference standard deviations.
+
+    >>> _moved("mean", 0.0471, 1.02), _moved("median", -3.0, None), _moved("mean", 0.0, 0.0)
+    ('mean +0.0471 (1.0 std. deviations)', 'median −3', 'mean unchanged')
+    """
+    if change == 0:
+        return f"{what} unchanged"
+    size = (
+        "" if deviations is None else f"{abs(deviations):.1f}" if abs(deviations) >= 0.1 else f"{abs(deviations):.1g}"
+    )
+    return f"{what} {'+' if change > 0 else '−'}{number(abs(change))}" + (f" ({size} std. deviations)" if size else "")
 
 
 def _share(share: float) -> str:
@@ -204,14 +243,11 @@ def plain_line(line: Line) -> str:
     return "".join(piece.text for piece in line)
 
 
-def plain(message: Message, headline: str, limit: int, length: object = len) -> str:
+def plain(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:
     """The whole message as plain text of at most `limit` characters: what is left out is counted."""
-    measure = length if callable(length) else len
-    laid = lay_out(message)
-    for shown in range(len(laid.columns), -1, -1):
-        rest = laid.named_rest(shown)
-        blocks = [((Piece(headline),), *laid.head), *laid.columns[:shown], *([(rest,)] if rest else []), laid.foot]
-        text = "\n\n".join("\n".join(map(plain_line, block)) for block in blocks if block)
-        if measure(text) <= limit or not shown:
-            return text if measure(text) <= limit else cut(headline, 100) + "\n" + count(len(message.entries))
-    raise AssertionError("unreachable")
+
+    def text(blocks: tuple[Block, ...]) -> str:
+        head, *others = ("\n".join(map(plain_line, block)) for block in blocks)
+        return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
+
+    return text(fitted(lay_out(message), lambda blocks: length(text(blocks)) <= limit))

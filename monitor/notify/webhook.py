@@ -66,7 +66,7 @@ def render(message: Message) -> dict[str, Any]:
         "delayed_seconds": message.delayed,
         "link": message.link or None,
         "silence": silence_command(message) if message.firing else None,
-        "lines": list(message.lines),
+        "lines": [f"{name}: {said}" if name else said for name, said in message.lines],
         "alerts": [_alert(item) for item in message.entries],
     }
 
@@ -89,6 +89,9 @@ def _alert(item: Entry) -> dict[str, Any]:
         "m": item.m,
         "direction": item.direction or None,
         "mean_change": item.mean,
+        "mean_change_deviations": item.mean_deviations,
+        "median_change": item.median,
+        "median_change_deviations": item.median_deviations,
         "moved": [{"category": name, "reference": before, "test": after} for name, before, after in item.moves],
         "reference": item.reference or None,
         "window": {"start": iso(item.window[0]), "end": iso(item.window[1])} if item.window else None,

@@ -41,7 +41,7 @@ def firing(column: str = "bmi", *, rule: str = "drift", at: float = 0.0, event: 
 
 def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> DriftResult:
     """The verdict that an alert stands on."""
-    direction = Direction("up by 1.0 standard deviations", mean=0.0471)
+    direction = Direction("mean up by 1.0 standard deviations", 0.0471, 0.0428, 1.02, 0.93)
     facts: dict[str, object] = {"kind": "numeric", "direction": direction, **more}
     return DriftResult(
         alert.rule, alert.column, alert.role, statistic="ks", state="drift", window=Span(end - 1800, end),
@@ -143,7 +143,7 @@ class World:
             if until and self.clock.monotonic() + wait > until:
                 self.clock.advance(max(0.0, until - self.clock.monotonic()))
                 return
-            self.clock.advance(wait)
+            self.clock.advance(max(wait, 1e-6))  # a wait below the clock's grain would never pass
         raise AssertionError("the sender does not come to rest")
 
     def rows(self, sql: str = "SELECT * FROM notifications ORDER BY id") -> list[sqlite3.Row]:

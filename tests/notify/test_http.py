@@ -1,0 +1,156 @@
+"""The client against endpoints that misbehave on the socket."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from monitor.errors import ConfigError
+from monitor.notify import http as client
+from monitor.notify.fake import FakeProvider, Scripted, fake_provider
+from monitor.notify.http import Failure, Http, Reply, check_url
+from monitor.notify.secret import Secret
+
+CANARY = "canary-4711-of-the-address"
+
+
+def post(provider: FakeProvider, scripted: Scripted, deadline: float = 5.0) -> Reply | Failure:
+    provider.script.append(scripted)
+    return Http(deadline).post(Secret(f"{provider.url}/{CANARY}"), b"{}", {})
+
+
+def settled(condition: object, seconds: float = 5.0) -> bool:
+    """Poll a condition until it holds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+@pytest.mark.parametrize("special", ["hang", "trickle"])
+def test_the_deadline_holds_for_the_whole_call(special: str) -> None:
+    with fake_provider() as provider:
+        before = threading.active_count()
+        answer = post(provider, Scripted(special=special), deadline=0.3)
+        assert isinstance(answer, Failure)
+        assert answer.doubt
+        assert "within 0.3 s" in answer.reason
+        posting = [thread for thread in threading.enumerate() if thread.name == "telltale-post"]
+        assert settled(lambda: not any(thread.is_alive() for thread in posting)), before
+
+
+def test_a_reply_that_is_lost_is_in_doubt() -> None:
+    with fake_provider() as provider:
+        answer = post(provider, Scripted(special="lost"))
+        assert answer == Failure("the connection broke", doubt=True)
+        assert len(provider.delivered) == 1
+
+
+def test_a_refused_connection_is_not_in_doubt() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/{CANARY}"
+        assert Http(5).post(Secret(url), b"", {}) == Failure("connection refused")
+
+
+def test_a_resolver_that_hangs_is_abandoned_and_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def hang(*args: object, **kwargs: object) -> object:
+        release.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    http = Http(0.1)
+    url = Secret(f"https://slack.invalid/{CANARY}")
+    answers = [http.post(url, b"", {}) for _ in range(client.MOST_STUCK + 1)]
+    assert answers[0] == Failure("no connection within 0.1 s")
+    assert isinstance(answers[-1], Failure)
+    assert "earlier calls still hang" in answers[-1].reason
+    release.set()
+    assert settled(lambda: not any(thread.is_alive() for thread in http._stuck))
+    answer = http.post(url, b"", {})
+    assert answer == Failure("the server's name cannot be resolved")
+
+
+def test_at_most_64_kilobytes_are_read() -> None:
+    with fake_provider() as provider:
+        answer = post(provider, Scripted(200, b"x" * 10_000_000))
+        assert isinstance(answer, Reply)
+        assert len(answer.body) == 65536
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    with fake_provider() as provider:
+        answer = post(provider, Scripted(status, b"", {"Location": f"{provider.url}/elsewhere"}))
+        assert isinstance(answer, Reply)
+        assert answer.status == status
+        assert len(provider.calls) == 1
+
+
+def test_a_certificate_that_nobody_signed_is_refused() -> None:
+    """A TLS server of this machine; its throw-away certificate is made by the test."""
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key.pem"), Path(folder, "cert.pem")
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+        subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            line, _ = listener.accept()
+            with line:
+                try:
+                    context.wrap_socket(line, server_side=True)
+                except (ssl.SSLError, OSError):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        answer = Http(5).post(Secret(f"https://127.0.0.1:{port}/{CANARY}"), b"", {})
+        thread.join()
+        listener.close()
+    assert answer == Failure("the server's certificate is not trusted")
+
+
+@pytest.mark.parametrize("special", ["hang", "trickle", "reset", "lost"])
+def test_no_failure_tells_the_address(special: str) -> None:
+    with fake_provider() as provider:
+        answer = post(provider, Scripted(special=special), deadline=0.3)
+        assert CANARY not in repr(answer)
+        assert "127.0.0.1" not in repr(answer)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.slack.com/services/x", "http://10.0.0.1/", "ftp://127.0.0.1/", "https://169.254.169.254/latest",
+        "https://[fe80::1]/", "//hooks.slack.com/", "https://", "https:///path", "", "hooks.slack.com", "http://127.0.0.1:99999/",
+        "http://127.0.0.1.evil.example/", "http://localhost.evil.example/", "http://localhost@evil.example/",
+        "https://0.0.0.0/", "file:///etc/passwd", "https://[::1", "https://x:port/",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_url(url, "receivers.x: url")
+    assert len(url) < 9 or url not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hooks.slack.com/services/x", "http://127.0.0.1:9093", "http://localhost:1/", "http://[::1]:9093/"]
+)
+def test_addresses_that_are_taken(url: str) -> None:
+    assert check_url(url, "x") == url
