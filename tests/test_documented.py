@@ -1,0 +1,81 @@
+"""The documents say what the code does: settings, commands, routes and tables."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from monitor.__main__ import build_parser
+from monitor.config import Config
+from monitor.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS
+from monitor.store.migrations import migrate
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = "\n".join(path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_settings_documents_are_what_the_table_says() -> None:
+    generate = generator()
+    assert (ROOT / "config.toml").read_text("utf-8") == generate.config_toml(), "run: python docs/generate.py"
+    assert (ROOT / "docs/settings.md").read_text("utf-8") == generate.settings_md(), "run: python docs/generate.py"
+
+
+def test_the_shipped_file_is_the_defaults() -> None:
+    assert Config.load(ROOT / "config.toml") == Config.from_text("", str(ROOT / "config.toml"))
+
+
+@pytest.mark.parametrize("row", [*(r for rows in SETTINGS.values() for r in rows), *RULE_SETTINGS, *RECEIVER_SETTINGS])
+def test_every_setting_explains_itself(row: object) -> None:
+    text = getattr(row, "help", "")
+    assert len(text) > 20
+    assert text.endswith(".")
+
+
+def test_every_command_is_documented() -> None:
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    missing = [name for name in commands.choices if f"python -m monitor {name}" not in DOCS]
+    assert not missing
+
+
+def test_every_route_is_documented() -> None:
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "server").glob("*.py"))
+    routes = set(re.findall(r"\.(?:get|post|route)\(\s*\"(/[^\"<]*)", source))
+    assert "/metrics" in routes
+    missing = [route for route in routes if route.rstrip("/") not in DOCS]
+    assert not missing
+
+
+def test_every_table_and_view_is_documented() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    names = [
+        row[0]
+        for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        if not row[0].startswith(("_sqlite", "sqlite_"))
+    ]
+    connection.close()
+    assert "windows" in names
+    missing = [name for name in names if f"`{name}`" not in DOCS]
+    assert not missing
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
