@@ -97,7 +97,7 @@ class WassersteinNull:
         area = (np.sqrt(np.clip(below * (1.0 - below), 0.0, None)) * np.diff(places, axis=-1)).sum(axis=-1)
         away = places - (pooled * places).sum(axis=-1, keepdims=True)
         variance = (pooled * away**2).sum(axis=-1)
-        third = (pooled * away**3).sum(axis=-1)
+        third = (pooled * away * away * away).sum(axis=-1)
         # No spread at all: no distance is surprising, and none can occur.
         self._flat = variance <= 1e-30
         variance = np.where(self._flat, 1.0, variance)

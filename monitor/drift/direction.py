@@ -3,54 +3,57 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 
 from monitor.drift.result import Direction, Shift
-from monitor.window.columns import Column, Floats
+from monitor.window.columns import Column
 
-#: How many bins or categories a verdict names.
+#: How many bins a verdict lists, and how many categories its words name.
+LISTED = 6
 NAMED = 3
 
 #: Moves of a mean or median by less than this many reference standard deviations are not worth words.
 STILL = 0.05
 
 
-def binned_median(column: Column, counts: Floats) -> float | None:
+def binned_median(column: Column, counts: Sequence[float]) -> float | None:
     """Median of the finite values, by straight lines within a bin; an outer bin counts as its edge. None: no values.
 
-    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), np.array([0.0, 1.0, 3.0, 0.0]))
+    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
     1.3333333333333335
     """
-    values = counts[: column.value_bins]
-    total = float(values.sum())
-    if not total or not column.edges:
+    below = list(accumulate(counts[: column.value_bins]))
+    half = below[-1] / 2
+    if not half or not column.edges:
         return None
-    below = np.cumsum(values)
-    at = int(np.searchsorted(below, total / 2))
+    at = bisect_left(below, half)
     if at == 0:
         return column.edges[0]
     if at == len(column.edges):
         return column.edges[-1]
     low, high = column.edges[at - 1], column.edges[at]
-    part = (total / 2 - float(below[at - 1])) / float(values[at])
-    return float(low * (1 - part) + high * part)
+    part = (half - below[at - 1]) / counts[at]
+    return low * (1 - part) + high * part
 
 
-def shifts(column: Column, reference: Floats, test: Floats) -> tuple[Shift, ...]:
-    """The bins whose share moved most, the largest move first; at most 8."""
-    before = reference / max(float(reference.sum()), 1.0)
-    after = test / max(float(test.sum()), 1.0)
-    moves = np.abs(after - before)
-    labels = column.labels
-    order = np.argsort(-moves, kind="stable")[:8].tolist()
-    return tuple(Shift(labels[i], float(before[i]), float(after[i])) for i in order if moves[i] > 0)
+def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[float]) -> tuple[Shift, ...]:
+    """The bins whose share moved most, the largest move first; at most `LISTED`.
+
+    >>> [shift.label for shift in shifts(("a", "b", "c"), [5, 5, 0], [5, 3, 2])]
+    ['b', 'c']
+    """
+    m, n = max(sum(reference), 1), max(sum(test), 1)
+    moves = [after / n - before / m for before, after in zip(reference, test, strict=True)]
+    largest = sorted(range(len(moves)), key=[-abs(move) for move in moves].__getitem__)[:LISTED]
+    return tuple(Shift(labels[i], reference[i] / m, test[i] / n) for i in largest if moves[i])
 
 
 def direction(
     column: Column,
-    reference: Floats,
-    test: Floats,
+    reference: Sequence[float],
+    test: Sequence[float],
     reference_sum: float,
     test_sum: float,
     deviation: float,
@@ -61,7 +64,7 @@ def direction(
     deviation, NaN or 0 where unknown. Whatever cannot be said is None.
     """
     if not column.numeric:
-        moved = shifts(column, reference, test)
+        moved = shifts(column.labels, reference, test)
         grew = tuple(shift for shift in moved if shift.test > shift.reference)[:NAMED]
         shrank = tuple(shift for shift in moved if shift.test < shift.reference)[:NAMED]
         return Direction(_categories_text(grew, shrank), grew=grew, shrank=shrank)
@@ -93,8 +96,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
-def _mean(column: Column, counts: Floats, total: float) -> float | None:
-    rows = float(counts[: column.value_bins].sum())
+def _mean(column: Column, counts: Sequence[float], total: float) -> float | None:
+    rows = sum(counts[: column.value_bins])
     return total / rows if rows and math.isfinite(total) else None
 
 

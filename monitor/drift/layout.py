@@ -70,6 +70,11 @@ class Layout:
             places[row, column.value_bins :] = places[row, column.value_bins - 1]
         return places, halves
 
+    @cached_property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """A text for each bin of each column."""
+        return tuple(column.labels for column in self.schema.columns)
+
     def rows(self, columns: Sequence[int], *, numeric: bool | None = None) -> Rows:
         """The given columns as an index array, only those of one kind where `numeric` is given."""
         chosen = np.array(columns, dtype=np.intp)

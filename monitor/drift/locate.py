@@ -95,9 +95,14 @@ def locate(
                 n_before=int(before.sum()),
                 n_after=int(after.sum()),
                 direction=direction(
-                    column, before, after, float(totals[low:cut].sum()), float(totals[cut:high].sum()), deviation
+                    column,
+                    before.tolist(),
+                    after.tolist(),
+                    float(totals[low:cut].sum()),
+                    float(totals[cut:high].sum()),
+                    deviation,
                 ),
-                contributions=shifts(column, before, after),
+                contributions=shifts(column.labels, before.tolist(), after.tolist()),
             )
         )
     return tuple(found)

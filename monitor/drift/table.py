@@ -19,7 +19,7 @@ from monitor.window.columns import Floats
 EXPECTED = 5.0
 
 #: Terms of the hypergeometric tail that are added up one by one; the rest is bounded by a geometric series.
-TERMS = 24
+TERMS = 12
 
 
 def chi2(reference: Floats, test: Floats) -> Floats:
@@ -113,7 +113,7 @@ def share_gap(hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats) -
 def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats:
     """Probability that at least `x` of the `hits` fall among n of n + m rows: the tail of Fisher's exact test.
 
-    Exact to rounding where the tail ends or fades within 24 terms; beyond that the rest is bounded from above by a
+    Exact to rounding where the tail ends or fades within 12 terms; beyond that the rest is bounded from above by a
     geometric series, because the ratio of neighbouring terms falls. So it is never too small. Only for `x` at the
     expected number or above, where that ratio is below 1; the answer is 1 for any other.
 
@@ -128,16 +128,13 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
 
     inside = np.clip(x, np.maximum(hits - m, 0.0), last)
     log_first = log_choose(n, inside) + log_choose(m, hits - inside) - log_choose(n + m, hits)
-    term = np.ones_like(inside)
-    total = np.ones_like(inside)
-    for step in range(TERMS):
-        at = inside + step
-        ratio = np.maximum((hits - at) * (n - at), 0.0) / ((at + 1) * np.maximum(m - hits + at + 1, 1.0))
-        ratio = np.minimum(ratio, 1.0)
-        term = term * ratio
-        total = total + term
-    ratio = np.minimum(ratio, 1 - 1e-9)
-    total = total + term * ratio / (1 - ratio)
+    at = inside[..., None] + np.arange(TERMS)
+    hits_, n_, m_ = hits[..., None], n[..., None], m[..., None]
+    ratios = np.maximum((hits_ - at) * (n_ - at), 0.0) / ((at + 1) * np.maximum(m_ - hits_ + at + 1, 1.0))
+    ratios = np.minimum(ratios, 1.0)
+    terms = np.cumprod(ratios, axis=-1)
+    end = np.minimum(ratios[..., -1], 1 - 1e-9)
+    total = 1.0 + terms.sum(axis=-1) + terms[..., -1] * end / (1 - end)
     tail = np.exp(np.minimum(log_first + np.log(total), 0.0))
     out: Floats = np.where(x > last, 0.0, np.where(x * (n + m) < hits * n, 1.0, tail))
     return out
@@ -177,15 +174,36 @@ def share_critical(
     >>> float(c[0])  # Two hits of 200 are not enough, three are.
     0.01
     """
-    up = np.asarray(grew, dtype=np.bool_)
-    before = np.where(up, np.minimum(hits_reference + spare, m), hits_reference)
-    expected = before * n / np.maximum(m, 1.0)
-    quiet = np.where(up, np.floor(expected), np.ceil(expected))  # Next to no difference: not significant.
-    loud = np.where(up, n + 1.0, -1.0)  # Beyond what can be.
-    for _ in range(math.ceil(math.log2(float(np.max(n, initial=1.0)) + 2)) + 1):
-        middle = np.where(up, np.floor((quiet + loud) / 2), np.ceil((quiet + loud) / 2))
-        significant = share_p_value(hits_reference, np.clip(middle, 0.0, n), n, m, spare) <= alpha
-        loud = np.where(significant, middle, loud)
-        quiet = np.where(significant, quiet, middle)
-    gap: Floats = np.abs(quiet / np.maximum(n, 1.0) - hits_reference / np.maximum(m, 1.0))
-    return gap
+    # Columns are alike more often than not: most have no missing value at all.
+    asked = np.stack(np.broadcast_arrays(hits_reference, grew, n, m, spare), axis=-1)
+    rows, back = np.unique(asked.reshape(-1, 5), axis=0, return_inverse=True)
+    asked_reference, asked_grew, asked_n, asked_m, asked_spare = (column[:, None] for column in rows.T)
+    quiet = _largest_quiet(asked_reference, asked_grew, asked_n, asked_m, asked_spare, alpha)
+    gap: Floats = np.abs(quiet / np.maximum(rows[:, 2], 1.0) - rows[:, 0] / np.maximum(rows[:, 3], 1.0))
+    return gap[back.reshape(-1)].reshape(asked.shape[:-1])
+
+
+def _largest_quiet(hits_reference: Floats, grew: Floats, n: Floats, m: Floats, spare: Floats, alpha: float) -> Floats:
+    """Number of hits in the test window farthest from the expected one that is not significant; shape (R,) of (R, 1).
+
+    A search that cuts the range into several parts at a time: few rows are asked for at once, and a call costs more
+    than its numbers do.
+    """
+    sign = np.where(grew > 0, 1.0, -1.0)
+    before = np.where(grew > 0, np.minimum(hits_reference + spare, m), hits_reference)
+    quiet = np.floor(before * n / np.maximum(m, 1.0) * sign)  # Counted away from the expected number.
+    loud = np.where(grew > 0, n + 1.0, 1.0)  # Beyond what can be.
+    parts = 16 if len(quiet) <= 64 else 4
+    cuts = np.arange(1, parts) / parts
+    # The first cuts lie around where the normal approximation sees the answer.
+    share = (before + 1) / np.maximum(m, 1.0)
+    sigmas = np.sqrt(2 * math.log(2 / alpha) * n * share * (1 + n / np.maximum(m, 1.0)))
+    tried = np.clip(np.floor(quiet + sigmas * np.linspace(0.7, 1.3, parts - 1)), quiet, loud)
+    while (loud - quiet > 1).any():
+        p_value = share_p_value(hits_reference, np.clip(tried * sign, 0.0, n), n, m, spare)
+        significant = (p_value <= alpha) & (tried > quiet)
+        quiet_part = np.where(significant, quiet, tried).max(axis=-1, keepdims=True)
+        loud = np.minimum(np.where(significant, tried, loud).min(axis=-1, keepdims=True), loud)
+        quiet = np.maximum(quiet, quiet_part)
+        tried = np.floor(quiet + (loud - quiet) * cuts)
+    return (quiet * sign)[:, 0]
