@@ -74,6 +74,7 @@ DRIFT_STATE = Family("telltale_drift_state", "gauge", (*_RULE, "state"), "1 for 
 ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others.")
 
 DRIFT_SCALE = Family("telltale_drift_scale", "gauge", (*_COLUMN, "statistic"), "Multiply by sqrt(h) (ks, missing) or h (kl, psi), h = 1/n + 1/m, for the critical value; alpha is shared out over all columns.")
+DRIFT_UNSEEN = Family("telltale_drift_unseen_share", "gauge", _COLUMN, "Share of rows that may be of categories the reference happened not to hold, without any drift; 0 for a numeric column.")
 DRIFT_QUANTILE = Family("telltale_drift_normal_quantile", "gauge", (), "Standard normal quantile of one column's share of alpha.")
 DRIFT_DEFAULT_FLOOR = Family("telltale_drift_default_floor", "gauge", ("statistic",), "Smallest value of the statistic that matters, where a rule says nothing else.")
 DRIFT_MIN_SAMPLES = Family("telltale_drift_min_samples", "gauge", (), "Fewer rows than this in a test window give no verdict.")
@@ -101,7 +102,7 @@ BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Tel
 CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Distributions": (VALUE, VALUE_REFERENCE, BIN_EDGES, CATEGORY, CATEGORY_REFERENCE, MISSING, MISSING_REFERENCE, NONFINITE, NONFINITE_REFERENCE, DEVIATION_REFERENCE, COLUMN_INFO, REFERENCE_INFO),
     "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
-    "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES),
+    "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES),
     "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
     "Telltale's own health": (CAPTURE_DROPPED, GAPS, FOLD_LAG, JOURNAL_BYTES, DATABASE_BYTES, EVALUATIONS, EVALUATION_LATE, EVALUATION_TIME, EVALUATION_EVERY, NOTIFICATIONS, WAITING, DEAD_LETTERS, SERIES_DROPPED, BUILD_INFO),
 }

@@ -59,7 +59,7 @@ class Renderer:
                 live.append(boxkite_form(reference, kept, model_version, openmetrics))
             static = [
                 reference_form(reference, kept, model_version, openmetrics),
-                constants_form(schema, kept, alpha, min_samples, model_version, openmetrics),
+                constants_form(reference, kept, alpha, min_samples, model_version, openmetrics),
             ]
             self._live[openmetrics] = live
             self._static[openmetrics] = b"".join(form.fill() for form in static)
@@ -92,7 +92,7 @@ class Renderer:
 
 def series_of(column: Column, boxkite: bool) -> int:
     """Series that a column takes without its verdicts."""
-    shown = 2 * column.value_bins + 2 + 1 + 3  # both sides, missing, info, constants
+    shown = 2 * column.value_bins + 2 + 1 + 4  # both sides, missing, info, constants
     if column.numeric:
         shown += 4 + 2 + len(bin_edges(column)) + 2  # sums and counts, nonfinite, edges, deviation and ks
     return shown + (boxkite_series(column) if boxkite else 0)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+import numpy as np
 from scipy.special import gammainccinv, ndtri
 
 from monitor.drift.result import STATES, DriftResult
 from monitor.drift.statistics import AUTO, STATISTICS
+from monitor.drift.table import overlooked
 from monitor.exposition import families as f
 from monitor.exposition.form import Form
 from monitor.rules.alert import Alert
-from monitor.window.columns import Schema
+from monitor.window.columns import Column, Counts
+from monitor.window.reference import Reference
 
 ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 
@@ -78,18 +81,27 @@ def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], versio
     return form.freeze()
 
 
+def unseen_share(column: Column, counts: Counts) -> float:
+    """`table.overlooked` as a share of the reference's rows."""
+    place = np.arange(column.size)
+    known = (place < column.value_bins - 1) & (not column.numeric)
+    rows = counts.astype(np.float64)
+    return float(overlooked(rows, known)) / max(float(rows.sum()), 1.0)
+
+
 def _labels(column: str, role: str, version: str, **others: str) -> dict[str, str]:
     return {"column": column, "role": role, f.MODEL_VERSION: version, **others}
 
 
 def constants_form(
-    schema: Schema, kept: Iterable[int], alpha: float, min_samples: int, version: str, openmetrics: bool
+    reference: Reference, kept: Sequence[int], alpha: float, min_samples: int, version: str, openmetrics: bool
 ) -> Form:
     """What a query needs to make a verdict itself.
 
     Alpha is shared out evenly over all tests of the default rule (Bonferroni), which is what the process's own
     procedure (Holm) comes to when nothing has drifted, and is stricter otherwise.
     """
+    schema = reference.schema
     share = alpha / max(1, sum(len(AUTO[column.kind]) for column in schema.columns))
     share_scale = math.sqrt(-math.log(share / 2) / 2)
     form, label = Form(), {f.MODEL_VERSION: version}
@@ -104,6 +116,11 @@ def constants_form(
         for statistic, scale in sorted(scales.items()):
             labels = _labels(column.name, column.role, version, statistic=statistic)
             form.fixed(f.DRIFT_SCALE.name, labels, scale)
+    form.begin(f.DRIFT_UNSEEN, openmetrics)
+    for i in kept:
+        column = schema.columns[i]
+        labels = _labels(column.name, column.role, version)
+        form.fixed(f.DRIFT_UNSEEN.name, labels, unseen_share(column, schema.split(reference.counts)[i]))
     form.begin(f.DRIFT_QUANTILE, openmetrics)
     form.fixed(f.DRIFT_QUANTILE.name, label, -float(ndtri(share)))
     form.begin(f.DRIFT_DEFAULT_FLOOR, openmetrics)

@@ -1,0 +1,80 @@
+"""Rules on Telltale itself: each fires when it should, and none does on a healthy process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.exposition.render import Renderer
+from monitor.exposition.snapshot import Health, Snapshot
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+from tests.compose.promtool import needs_promtool, run, series
+
+pytestmark = needs_promtool
+
+ALERTS = (
+    "TelltaleDown",
+    "TelltaleAbsent",
+    "TelltaleCaptureDropping",
+    "TelltaleFoldLagging",
+    "TelltaleEvaluationsLate",
+    "TelltaleDeliveriesDead",
+    "TelltaleDeliveriesWaiting",
+    "TelltaleModelErrors",
+    "TelltaleSeriesDropped",
+)
+MINUTES = 20
+
+
+def after(healths: list[Health], up: str | None = "1", max_series: int = 10_000) -> list[dict[str, str]]:
+    """What is scraped, given how the process is minute by minute."""
+    schema = Schema((Column("x", "feature", "numeric", edges=(0.0,)),))
+    renderer = Renderer(schema, Reference(schema, schema.zeros(), np.zeros(1), np.ones(1)), "v1", max_series=max_series)
+    bodies = [
+        renderer.render(Snapshot(schema.zeros(), np.zeros(1), health=health), openmetrics=True) for health in healths
+    ]
+    found = [] if up is None else [{"series": 'up{job="telltale",instance="a:1"}', "values": f"{up}x{MINUTES}"}]
+    return found + (series(bodies, job="telltale", instance="a:1") if up == "1" else [])
+
+
+def steady(**facts: Any) -> list[Health]:
+    """A process that evaluates every minute and is otherwise as `facts` say."""
+    return [Health(evaluated=minute * 60.0, evaluations=minute, **facts) for minute in range(MINUTES + 1)]
+
+
+def stuck() -> list[Health]:
+    return [Health(evaluated=300.0, evaluations=5)] * (MINUTES + 1)
+
+
+def counting(field: str) -> list[Health]:
+    return [Health(evaluated=minute * 60.0, **{field: minute}) for minute in range(MINUTES + 1)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (after(steady()), set()),
+        (after([], up="0"), {"TelltaleDown"}),
+        (after([], up=None), {"TelltaleAbsent"}),
+        (after(counting("dropped")), {"TelltaleCaptureDropping"}),
+        (after(counting("model_errors")), {"TelltaleModelErrors"}),
+        (after(steady(fold_lag=120.0)), {"TelltaleFoldLagging"}),
+        (after(stuck()), {"TelltaleEvaluationsLate"}),
+        (after(steady(late=200.0)), {"TelltaleEvaluationsLate"}),
+        (after(steady(dead_letters=2)), {"TelltaleDeliveriesDead"}),
+        (after(steady(waiting=1)), {"TelltaleDeliveriesWaiting"}),
+        (after(steady(), max_series=210), {"TelltaleSeriesDropped"}),
+    ],
+)
+def test_what_fires(tmp_path: Path, inputs: list[dict[str, str]], expected: set[str]) -> None:
+    expectation = {
+        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+        "eval_time": f"{MINUTES}m",
+        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(expected)],
+    }
+    assert expected <= set(ALERTS)
+    run(tmp_path, [{"interval": "1m", "input_series": inputs, "promql_expr_test": [expectation]}])
