@@ -104,7 +104,7 @@ def nannyml(columns: int, repeats: int) -> dict[str, list[float]]:
             column_names=names, continuous_methods=[method], chunk_size=WINDOW_ROWS
         )
         calculator.fit(before)
-        out[f"nannyml, {label} (fitted before)"] = timed(lambda c=calculator: c.calculate(after), repeats)  # type: ignore[misc]
+        out[f"nannyml, {label} (fitted before)"] = timed(lambda c=calculator: c.calculate(after), repeats)
     return out
 
 
