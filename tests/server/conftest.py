@@ -1,0 +1,63 @@
+"""Real servers for the tests: trained once, started as a user starts them, on a free port, stopped at the end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.running import Server, train
+
+#: What `start` takes: settings, the kind of model, further arguments; it returns a server that is ready.
+Start = Callable[..., Server]
+
+FAST = '[window]\nfold = "100ms"\n'
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder with model and reference of a kind, trained at the first call; copy from it, do not write into it."""
+    folders: dict[str, Path] = {}
+
+    def folder(kind: str = "regression") -> Path:
+        if kind not in folders:
+            folders[kind] = tmp_path_factory.mktemp(f"trained-{kind}")
+            train(folders[kind], kind)
+        return folders[kind]
+
+    return folder
+
+
+def copy_model(source: Path, folder: Path) -> Path:
+    """Put model and reference of `source` into `folder`."""
+    for name in ("model.pkl", "histogram.prom"):
+        shutil.copy(source / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start a server: `start(config_text, kind="regression", folder=None, *arguments)`; its `folder` holds `data`.
+
+    A `folder` is used as it is, without a model put into it. All are stopped when the module's tests are over.
+    """
+    running: list[Server] = []
+
+    def begin(config: str = FAST, kind: str = "regression", folder: Path | None = None, *arguments: str) -> Server:
+        home = folder or copy_model(trained(kind), tmp_path_factory.mktemp("server"))
+        server = Server(home, config, *arguments)
+        running.append(server)
+        return server.ready()
+
+    yield begin
+    for server in running:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(start: Start) -> Server:
+    """A server of the diabetes model, shared by the tests of a module. `server.get`, `.post`, `.json`, `.port`."""
+    return start()
