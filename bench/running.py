@@ -67,13 +67,15 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
         return process
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            self._lines.append(line)
+        with process.stderr:
+            for line in process.stderr:
+                self._lines.append(line)
 
     @property
     def log(self) -> str:
@@ -122,9 +124,12 @@ class Server:
         """SIGKILL."""
         self.process.kill()
         self.process.wait()
+        self._reader.join()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        code = self.process.wait(30)
+        self._reader.join()
+        return code

@@ -30,6 +30,7 @@ from monitor.health import Check, capture_check, delivery_check, evaluation_chec
 from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
 from monitor.schedule import Schedule
+from monitor.store import inbox
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
 from monitor.store.notifications import Delivery, deliveries
@@ -135,6 +136,7 @@ class Pipeline:
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
+        inbox.apply_all(self.folder.path, self.writer.transaction, self.clock)
         now = self.clock.monotonic()
         if now - self._looked >= SLOW_FACTS:
             self._looked = now

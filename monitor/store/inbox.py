@@ -1,0 +1,77 @@
+"""Requests from other processes: a command may not write to the database while a server does, so it leaves a note.
+
+A note is a small JSON file in `data/inbox`, renamed into place whole. The writer applies each in one transaction and
+removes it; one that makes no sense is renamed to `.rejected` and logged. Who may write into the folder may ask.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import Clock
+from monitor.rules.silence import Silence
+from monitor.store.alerts import expire_silence, save_silence
+
+log = logging.getLogger(__name__)
+
+INBOX = "inbox"
+
+Transaction = Callable[[Callable[[sqlite3.Connection], None]], None]
+
+
+def put(data: Path, request: Mapping[str, Any]) -> Path:
+    """Leave a request; returns the file, which is gone once the request has been applied. Raises OSError."""
+    folder = data / INBOX
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        json.dump(request, file)
+    path = Path(temporary).with_name(Path(temporary).name.lstrip(".").replace(".tmp", ".json"))
+    return Path(temporary).replace(path)
+
+
+def apply_all(data: Path, transaction: Transaction, clock: Clock) -> int:
+    """Apply what lies in the inbox, in the order of its names; how many requests that were."""
+    folder = data / INBOX
+    try:
+        waiting = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except OSError:
+        return 0
+    for path in waiting:
+        try:
+            request = json.loads(path.read_text("utf-8"))
+            transaction(lambda connection, request=request: apply(connection, request, clock.time()))  # type: ignore[misc]
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            log.error("%s: not a request: %s", path, error)
+            path.replace(path.with_suffix(".rejected"))
+            continue
+        path.unlink(missing_ok=True)
+    return len(waiting)
+
+
+def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
+    """Apply one request. Raises ValueError, KeyError or TypeError for one that is none."""
+    kind = request["kind"]
+    if kind == "silence":
+        fields = request["silence"]
+        silence = Silence(
+            str(fields["id"]),
+            {str(name): str(value) for name, value in fields["matchers"].items()},
+            float(fields["start"]),
+            float(fields["end"]),
+            str(fields["author"]),
+            str(fields["reason"]),
+        )
+        save_silence(connection, silence, now)
+        log.info("silenced until %s by %s: %s", fields["end"], silence.author, dict(silence.matchers))
+    elif kind == "expire":
+        expire_silence(connection, str(request["id"]), now)
+    else:
+        raise ValueError(f"unknown kind {kind!r}")
