@@ -133,14 +133,15 @@ def _post(session: requests.Session, url: str, batch: list[Row], *, single: bool
         if outcome.sent:
             raise TelltaleError(f"{url} stopped answering after {outcome.sent} rows: {_why(error)}") from error
         raise TelltaleError(f"no server answers at {url}: {_why(error)}; `make run` starts one") from error
-    first = not outcome.sent
+    if answer.status_code != 200:
+        failure = f"HTTP {answer.status_code}: {_message(answer)}"
+        if not outcome.sent and 400 <= answer.status_code < 500:
+            hint = "does it serve the other example model? (-c sends iris rows)"
+            raise TelltaleError(f"the server at {url} refuses the rows: {failure}; {hint}")
+        outcome.first_failure = outcome.first_failure or failure
+        outcome.failed += len(batch)
     outcome.sent += len(batch)
     if answer.status_code != 200:
-        outcome.failed += len(batch)
-        outcome.first_failure = outcome.first_failure or f"HTTP {answer.status_code}: {_message(answer)}"
-        if first and 400 <= answer.status_code < 500:
-            hint = "does it serve the other example model? (-c sends iris rows)"
-            raise TelltaleError(f"the server at {url} refuses the rows: {outcome.first_failure}; {hint}")
         return
     if len(outcome.sample) < 3:
         try:
@@ -248,11 +249,11 @@ def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
     except KeyboardInterrupt:
         code = 130
     if outcome.sent:
-        report(outcome)
+        report(outcome, url)
     return code or int(bool(outcome.failed))
 
 
-def report(outcome: Outcome) -> None:
+def report(outcome: Outcome, url: str) -> None:
     """Print a sample of the answers and a summary."""
     for row, answer in outcome.sample:
         shown = ", ".join(f"{value:.3g}" for value in row)
@@ -263,6 +264,8 @@ def report(outcome: Outcome) -> None:
     print(f"{outcome.failed} failed." if outcome.failed else "none failed.")
     if outcome.first_failure:
         print(f"First failure: {outcome.first_failure}", file=sys.stderr)
+    if outcome.sent > outcome.failed:
+        print(f"Open {url} to see what has drifted; it is worked out anew every minute, unless configured otherwise.")
 
 
 if __name__ == "__main__":
