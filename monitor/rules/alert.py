@@ -35,8 +35,8 @@ class Alert:
 
     `since`: when it entered its state. `active_since`: when its condition began to hold without a break.
     `clear_since`: when the condition went, while it fires on or has resolved.
-    `held`: watched seconds that count towards its next move: for which the condition has held (pending, firing), has
-    been gone (firing with `clear_since`), or since the resolve (resolved; inactive while an event is remembered).
+    `held`: watched seconds that count towards its next move: for which the condition has held (pending) or has been
+    gone (firing), or since the resolve (resolved; inactive while an event is remembered).
     `evaluated`: the last evaluation it saw. `event_id`: names one event in every message, row and page, from its firing
     until `REOPEN` after its last resolve; empty otherwise. `reopened`: how often the event has come back.
     `statistic`: the one by which the condition held last.
@@ -131,9 +131,7 @@ def clear_needed(alert: Alert, rule: Rule) -> float:
 def _holds(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:
     alert = replace(alert, statistic=result.statistic)
     if alert.state == "firing":
-        if alert.clear_since is not None:
-            return replace(alert, clear_since=None, held=0.0)
-        return replace(alert, held=_sum(alert.held, watched))
+        return replace(alert, clear_since=None, held=0.0)
     if alert.state == "pending":
         alert = replace(alert, held=_sum(alert.held, watched))
     else:
@@ -142,10 +140,11 @@ def _holds(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: f
 
 
 def _fire(alert: Alert, result: DriftResult, now: float) -> Alert:
+    alert = replace(alert, state="firing", since=now, held=0.0)
     if alert.event_id:
-        return replace(alert, state="firing", since=now, reopened=alert.reopened + 1)
+        return replace(alert, reopened=alert.reopened + 1)
     name = event_id(alert.rule, alert.role, alert.column, now, result.model_version)
-    return replace(alert, state="firing", since=now, event_id=name)
+    return replace(alert, event_id=name)
 
 
 def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:

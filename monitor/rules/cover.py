@@ -7,6 +7,7 @@ the more specific one owns it: exact name, then the glob with more letters, then
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import get_args
@@ -24,6 +25,7 @@ ALL, ROLE, GLOB, EXACT = range(4)
 
 WILD = "*?["
 ROLE_PREFIX = "role:"
+_NOT_FIXED = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 
 def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
@@ -75,15 +77,14 @@ def closeness(pattern: str, column: Column) -> Closeness | None:
     if pattern.startswith(ROLE_PREFIX):
         return (ROLE, 0) if pattern.removeprefix(ROLE_PREFIX) == column.role else None
     if any(sign in pattern for sign in WILD) and fnmatchcase(column.name, pattern):
-        return (GLOB, sum(sign not in WILD + "]" for sign in pattern))
+        return (GLOB, len(_NOT_FIXED.sub("", pattern)))
     return None
 
 
 def overrides(rule: Rule, other: Rule, column: Column) -> bool:
     """Whether `rule`, being closer, answers all that `other` asks of a column."""
     return (
-        rule.name != other.name
-        and rule.window == other.window
+        rule.window == other.window
         and rule.reference == other.reference
         and _asks(rule, column) >= _asks(other, column)
     )

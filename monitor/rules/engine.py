@@ -20,8 +20,8 @@ LATE = 2.0
 def watched_seconds(last: float | None, now: float, every: float) -> float:
     """Seconds between two evaluations that count towards a rule's durations; never negative.
 
-    >>> [watched_seconds(1000, now, 60) for now in (1060, 1115, 1121, 999_999, 400)]
-    [60, 115, 60, 60, 0.0]
+    >>> [watched_seconds(1000, now, 60) for now in (1060, 1120, 1121, 999_999, 400)]
+    [60, 120, 60, 60, 0.0]
     """
     if last is None or now <= last:
         return 0.0

@@ -99,7 +99,6 @@ def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
         other
         for other in alerts
         if other.state == "firing"
-        and other.rule != alert.rule
         and (other.role, other.column) == (alert.role, alert.column)
         and _rank(other.severity) < rank
     ]

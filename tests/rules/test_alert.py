@@ -43,9 +43,11 @@ def test_for_may_be_shorter_than_the_time_between_evaluations() -> None:
 
 def test_time_adds_up_to_whole_milliseconds() -> None:
     """Ten times 0.1 s is a second, though floats say 0.9999999999999999."""
-    rule = Rule("drift", hold=1.0)
-    spelled, _, _ = play("D" * 11, rule, every=0.1)
-    assert spelled == "p" * 10 + "F"
+    alert, rule = Alert("drift", "bmi", "feature"), Rule("drift", hold=1.0)
+    for k in range(11):
+        assert alert.state == ("pending" if k else "inactive")
+        alert = step(alert, verdict("D"), rule, START + k / 10, 0.1)
+    assert alert.state == "firing"
 
 
 def test_an_event_keeps_when_its_condition_began() -> None:
@@ -74,7 +76,7 @@ def test_event_id_names_one_event_and_only_that() -> None:
     others = [
         event_id("drift2", "feature", "bmi", START, "1"),
         event_id("drift", "prediction", "bmi", START, "1"),
-        event_id("drift", "feature", "bm", START, "i1"),
+        event_id("driftf", "eature", "bmi", START, "1"),
         event_id("drift", "feature", "bmi", START + 0.001, "1"),
         event_id("drift", "feature", "bmi", START, "2"),
     ]
@@ -99,6 +101,25 @@ def test_a_firing_later_than_that_is_another_event() -> None:
 def test_an_event_that_came_back_must_be_gone_for_fifteen_minutes() -> None:
     spelled, _, _ = play("D.D" + "." * 16, AT_ONCE)
     assert spelled == "FrF" + "F" * 15 + "r"
+
+
+def test_it_must_be_gone_for_longer_where_its_rule_says_so() -> None:
+    spelled, _, _ = play("D" + "." * 21 + "D" + "." * 21, Rule("drift", keep_firing=1200))
+    assert spelled == "F" + "F" * 20 + "r" + "F" + "F" * 20 + "r"
+
+
+def test_an_event_may_come_back_more_than_once() -> None:
+    _, transitions, _ = play("D.D" + "." * 16 + "D", AT_ONCE)
+    assert [one.alert.reopened for one in transitions] == [0, 0, 1, 1, 2]
+    assert len({one.alert.event_id for one in transitions}) == 1
+
+
+def test_a_firing_alert_counts_only_how_long_its_condition_has_been_gone() -> None:
+    held = []
+    for letters in ("D", "DD", "DD.", "DD..", "DD..D"):
+        (alert,) = play(letters, KEEP_5M)[2].values()
+        held.append((alert.held, alert.clear_since))
+    assert held == [(0, None), (0, None), (0, START + 120), (60, START + 120), (0, None)]
 
 
 def test_an_event_comes_back_only_after_for() -> None:
@@ -140,9 +161,13 @@ def test_flapping_with_for_never_fires() -> None:
 def test_an_event_is_forgotten_when_pending_blips_are_over() -> None:
     """After the last blip the condition must be gone for `REOPEN` before the next firing is an event of its own."""
     minutes = int(REOPEN / EVERY)
-    _, _, alerts = play("DDDDDD.D" + "." * (minutes + 1), FOR_5M)
+    _, transitions, alerts = play("DDDDDD.DDDD" + "." * minutes, FOR_5M)
+    (alert,) = alerts.values()
+    assert (alert.state, alert.event_id) == ("inactive", transitions[1].alert.event_id)
+    _, transitions, alerts = play("DDDDDD.DDDD" + "." * (minutes + 1), FOR_5M)
     (alert,) = alerts.values()
     assert (alert.state, alert.event_id, alert.reopened) == ("inactive", "", 0)
+    assert alert.since == transitions[-1].at == START + 11 * EVERY
 
 
 def test_times_of_evaluations_may_wander() -> None:

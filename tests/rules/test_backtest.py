@@ -44,6 +44,19 @@ def test_an_event_that_came_back_is_one_event() -> None:
     assert event.resolved == START + (3 + 15) * EVERY
 
 
+def test_an_event_that_came_back_and_goes_on_has_no_end() -> None:
+    (event,) = backtest(recorded(bmi="D.D"), [AT_ONCE], EVERY).events
+    assert (event.reopened, event.resolved) == (1, None)
+
+
+def test_the_strongest_verdict_is_one_while_it_fired() -> None:
+    """What came after the resolve, and never fired, is not part of the event."""
+    series = recorded(bmi="DDD..D.")
+    series[5] = (series[5][0], [verdict("D", value=0.9)])
+    (event,) = backtest(series, [Rule("drift", hold=120, keep_firing=0)], EVERY).events
+    assert (event.value, event.resolved) == (0.4, START + 180)
+
+
 def test_two_events_on_one_column_are_two() -> None:
     done = backtest(recorded(bmi="D." + "." * 20 + "D."), [AT_ONCE], EVERY)
     assert [event.fired for event in done.events] == [START, START + 22 * EVERY]

@@ -65,6 +65,14 @@ def test_the_more_specific_rule_owns_the_column() -> None:
     assert names(*reversed(rules)) == expected
 
 
+def test_of_two_globs_the_one_with_more_letters_is_the_more_specific() -> None:
+    assert names(Rule("signs", ("[s]?[0-9]*",)), Rule("letters", ("s1*",)))["letters"] == "s1 s12"
+    assert names(Rule("signs", ("???*",)), Rule("letters", ("s1*",))) == {
+        "signs": "age bmi f[0] sex bmi'",
+        "letters": "s1 s12",
+    }
+
+
 def test_the_closest_of_a_rules_patterns_counts() -> None:
     assert names(Rule("both", ("role:feature", "s5")), Rule("glob", ("s*",))) == {
         "both": "age bmi s5 f[0]",

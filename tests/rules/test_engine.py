@@ -183,6 +183,18 @@ def test_a_column_that_comes_back_soon_continues_its_event() -> None:
     assert moved[0].alert.event_id == fired[1].alert.event_id
 
 
+def test_an_event_whose_column_went_while_it_was_clearing_is_remembered_as_long_as_any() -> None:
+    rules = [Rule("drift", keep_firing=1200)]
+    alerts, _ = advance({}, [verdict("D"), verdict("D", column="s5")], rules, START, EVERY, "1")
+    for at in ticks(18)[1:]:
+        alerts, _ = advance(alerts, [verdict("."), verdict(".", column="s5")], rules, at, EVERY, "1")
+    for at in ticks(33)[18:]:
+        alerts, _ = advance(alerts, [verdict(".")], rules, at, EVERY, "2")
+        assert alerts["drift", "feature", "s5"].state == "resolved"
+    alerts, _ = advance(alerts, [verdict(".")], rules, START + 33 * EVERY, EVERY, "2")
+    assert set(alerts) == {("drift", "feature", "bmi")}
+
+
 def test_results_of_an_unknown_rule_are_left_aside() -> None:
     assert advance({}, [verdict("D", rule="other")], [Rule("drift")], START, EVERY, "1") == ({}, [])
 

@@ -37,6 +37,7 @@ def silence(matchers: Mapping[str, str], start: float = START, end: float = STAR
         ("all matchers must match", {"column": "bmi", "team": "risk"}, False),
         ("a label that the alert does not have is the empty text", {"region": "eu"}, False),
         ("... which a star matches", {"region": "*", "rule": "drift"}, True),
+        ("... and the empty glob too", {"region": "", "rule": "drift"}, True),
         ("upper and lower case differ", {"column": "BMI"}, False),
     ],
 )

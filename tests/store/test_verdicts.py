@@ -62,7 +62,7 @@ def test_the_latest_of_each_rule_column_role_and_statistic(connection: sqlite3.C
 
 def test_the_latest_is_what_was_stored_last_though_the_clock_went_back(connection: sqlite3.Connection) -> None:
     save_results(connection, START, [verdict(".")])
-    save_results(connection, START - 600, [verdict("D")])
+    save_results(connection, START - 7200, [verdict("D")])
     assert [one.result.state for one in latest_results(connection)] == ["drift"]
 
 
