@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import pickle
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,10 +101,13 @@ def load_model(path: Path) -> Model:
     """
     try:
         content = path.read_bytes()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such model file") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if mode & stat.S_IWOTH:
+        raise ModelError(f"{path}: everybody may write to it, and loading it runs its code: chmod o-w {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about another version of scikit-learn

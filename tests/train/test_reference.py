@@ -1,3 +1,4 @@
+import argparse
 import csv
 import json
 import pickle
@@ -15,7 +16,7 @@ from monitor.clock import ManualClock
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.window.reference import Reference
 from train import read as read_module
-from train.__main__ import main
+from train.__main__ import main, parser
 from train.reference import make_reference
 from train.selection import Request
 from train.spool import Spool
@@ -189,6 +190,19 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, content: 
         make_reference(Request(Path("data.csv"), Path("bad.pkl")))
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_model_that_everybody_may_write_to_is_refused(folder: Path) -> None:
+    (folder / "model.pkl").chmod(0o666)
+    with pytest.raises(ModelError, match="chmod o-w model.pkl"):
+        make_reference(Request(Path("data.csv"), Path("model.pkl")))
+
+
+def test_every_option_is_documented() -> None:
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    document = (Path(__file__).resolve().parents[2] / "docs/reference.md").read_text("utf-8")
+    for action in commands.choices["reference"]._actions:
+        assert f"`{action.option_strings[-1]}" in document or action.dest == "help"
 
 
 def test_no_usable_row_is_an_error(folder: Path) -> None:
