@@ -1,83 +1,108 @@
-"""The pages: what the pipeline has published and the store remembers, as HTML, and each view as JSON and CSV too."""
+"""The pages: each view as HTML, and with `?format=json` or `?format=csv` as its data."""
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+import io
+import json
+from typing import Any, cast
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
 
 from monitor.pipeline import Pipeline
-from monitor.report import overview, words
+from monitor.report.history import HeatMap
 from monitor.report.render import STATIC, render
+from monitor.window.columns import Role
+from server import views
+from server.views import View
 
 pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
 
-#: A page with scripts asks for itself again this often, in seconds, but not more often than anything can change.
+#: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)
 
-ALERTS_SHOWN = 8
+#: Spreadsheets take a cell that begins with one of these for a formula, and run it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @pages.get("/")
-def index() -> Response:
-    """The overview."""
-    pipeline = _pipeline()
-    evaluation = pipeline.latest
-    listed = overview.rows(evaluation, pipeline.reference)
-    figures = [overview.draw(row, pipeline.reference) for row in listed[: overview.MOST_FIGURES]]
-    alerts = sorted(
-        (alert for alert in evaluation.alerts.values() if alert.state in ("firing", "pending")),
-        key=lambda alert: (alert.state, alert.since),
-    )
-    judged = evaluation.judged[0] if evaluation.judged else None
-    return _page(
-        "overview.html",
-        title="Columns",
-        headline=overview.headline(listed, evaluation, pipeline.config.drift.every),
-        rows=listed,
-        figures=figures + [""] * (len(listed) - len(figures)),
-        alerts=alerts[:ALERTS_SHOWN],
-        more_alerts=max(0, len(alerts) - ALERTS_SHOWN),
-        health=_health(pipeline),
-        window=None
-        if judged is None
-        else {
-            "n": judged.test.n,
-            "start": judged.window.start,
-            "end": judged.window.end,
-            "against": overview.against_what(judged),
-            "rows": pipeline.reference.info.rows if judged.rule.reference == "training" else 0,
-        },
-        reference_name="training data" if judged is None else overview.against_what(judged).removeprefix("the "),
-    )
+def columns() -> Response:
+    """Every column, the worst first."""
+    heat_map = current_app.extensions.setdefault("heat_map", HeatMap())
+    return answer(views.columns(_pipeline(), heat_map, request.args))
 
 
-def _page(template: str, **context: Any) -> Response:
+@pages.get("/column/<any(feature, prediction):role>")
+def column(role: str) -> Response:
+    """One column; its name is in the query, where no browser and no proxy rewrites it."""
+    name = request.args.get("name", "")
+    try:
+        return answer(views.column(_pipeline(), cast(Role, role), name, request.args))
+    except KeyError:
+        what = f"This model has no {role} of that name."
+        return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
+
+
+@pages.get("/alerts")
+def alerts() -> Response:
+    """Alerts, their history, silences and notifications."""
+    return answer(views.alerts(_pipeline()))
+
+
+@pages.get("/health")
+def health() -> Response:
+    """How the monitor itself is doing."""
+    return answer(views.health(_pipeline()))
+
+
+def answer(view: View) -> Response:
+    """Send a view in the format that was asked for."""
+    wanted = request.args.get("format")
+    if wanted == "json":
+        body = json.dumps(view.records, indent=1) + "\n"
+        return Response(body, view.status, content_type="application/json")
+    if wanted == "csv":
+        return Response(to_csv(view.records), view.status, content_type="text/csv; charset=utf-8")
     pipeline = _pipeline()
     low, high = REFRESH
     body = render(
-        template,
+        view.template,
         here=request.path,
         version=pipeline.version,
         now=pipeline.clock.time(),
         refresh=min(max(pipeline.config.drift.every / 2, low), high),
-        as_json="/api/drift",
-        as_csv="/api/drift",
-        **context,
+        as_json=_same_with("json"),
+        as_csv=_same_with("csv"),
+        **view.context,
     )
-    return Response(body, content_type="text/html; charset=utf-8")
+    return Response(body, view.status, content_type="text/html; charset=utf-8")
 
 
-def _health(pipeline: Pipeline) -> dict[str, str]:
-    """The health line: what is wrong, or that nothing is."""
-    wrong = [check for check in pipeline.checks() if check.condition != "ok"]
-    if not wrong:
-        evaluated = pipeline.latest.at
-        ago = words.duration(max(0.0, pipeline.clock.time() - evaluated))
-        told = f"; last evaluation {ago} ago" if evaluated else ""
-        return {"status": "ok", "text": f"Monitor healthy{told}."}
-    text = "; ".join(f"{check.part}: {check.detail}" for check in wrong)
-    return {"status": pipeline.health()["status"], "text": f"Monitor {pipeline.health()['status']}: {text}."}
+def to_csv(records: list[dict[str, Any]]) -> str:
+    """Write records as CSV; nothing in it is a formula.
+
+    >>> to_csv([{"column": "=1+1", "n": 3}, {"column": "b", "n": None}]).splitlines()
+    ['column,n', "'=1+1,3", 'b,']
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    for record in records:
+        writer.writerow({name: _cell(value) for name, value in record.items()})
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "/".join(map(str, value.values()))
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _same_with(format_: str) -> str:
+    """This view's address in another format."""
+    return f"{request.path}?{urlencode({**request.args, 'format': format_})}"
 
 
 def _pipeline() -> Pipeline:

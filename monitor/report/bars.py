@@ -19,6 +19,9 @@ from monitor.window.columns import MISSING, NONFINITE, OTHER, Column
 
 Where = Literal["inside", "below", "above", "category", "other", "missing", "infinite"]
 
+#: What stands apart: where, label, share of the reference, share of the test window.
+Apart = tuple[Where, str, float, float]
+
 #: A bar may stand this many times higher than the middle row of the reference does; beyond that it is cut off.
 HIGHEST = 3.0
 
@@ -76,42 +79,73 @@ def shares(counts: npt.NDArray[Any]) -> list[float]:
     return out
 
 
-def lay_out(column: Column, reference: npt.NDArray[Any], test: npt.NDArray[Any], slot: float, gap: float) -> Plane:
+def lay_out(
+    column: Column,
+    reference: npt.NDArray[Any],
+    test: npt.NDArray[Any],
+    slot: float = 0.05,
+    gap: float = 0.025,
+    finest: float = 0.0,
+) -> Plane:
     """Lay the bars of a column out on a plane of width and height 1.
 
     `reference`, `test`: counts, shape (column.size,). `slot`: width of what stands apart; `gap`: the space before it.
+    `finest`: neighbouring bins narrower than this share one bar; by themselves they show nothing but noise.
     """
     before, after = shares(reference), shares(test)
     if column.numeric and len(column.edges) > 1:
-        plane = _numeric(column, before, after, slot, gap)
+        plane = _numeric(column, before, after, slot, gap, finest)
     else:
         plane = _slots(column, before, after, gap)
     return Plane(_raise(plane.bars), plane.low, plane.high, plane.origin, plane.scale)
 
 
-def _numeric(column: Column, before: Sequence[float], after: Sequence[float], slot: float, gap: float) -> Plane:
+def _numeric(
+    column: Column, before: Sequence[float], after: Sequence[float], slot: float, gap: float, finest: float
+) -> Plane:
     edges = column.edges
     first, last = _visible(edges, before, after)
-    inner = range(first + 1, last + 1)  # Bin i lies between edges i - 1 and i.
-    below = ("below", f"≤ {number(edges[first], 4)}", sum(before[: first + 1]), sum(after[: first + 1]))
+    below: Apart = ("below", f"≤ {number(edges[first], 4)}", sum(before[: first + 1]), sum(after[: first + 1]))
     values = column.value_bins
-    above = ("above", f"> {number(edges[last], 4)}", sum(before[last + 1 : values]), sum(after[last + 1 : values]))
-    missing = ("missing", "missing", before[column.missing_bin], after[column.missing_bin])
-    infinite = ("infinite", "infinite", before[-1], after[-1])
+    above: Apart = (
+        "above",
+        f"> {number(edges[last], 4)}",
+        sum(before[last + 1 : values]),
+        sum(after[last + 1 : values]),
+    )
+    missing: Apart = ("missing", "missing", before[column.missing_bin], after[column.missing_bin])
+    infinite: Apart = ("infinite", "infinite", before[-1], after[-1])
     left = [one for one in (below,) if one[2] or one[3]]
     right = [one for one in (above, missing, infinite) if one[2] or one[3]]
     origin = len(left) * (slot + gap)
     span = 1.0 - origin - len(right) * (slot + gap)
     scale = span / (edges[last] - edges[first])
     bars = [_bar(*one, at=0.0, width=slot) for one in left]
-    for i in inner:
-        x0, x1 = (origin + (edges[j] - edges[first]) * scale for j in (i - 1, i))
-        bars.append(Bar("inside", f"{number(edges[i - 1], 4)} to {number(edges[i], 4)}", x0, x1, before[i], after[i]))
+    for low, high in _merged(edges, first, last, finest / scale if scale else 0.0):
+        # Bin i lies between edges i - 1 and i.
+        x0, x1 = (origin + (edges[j] - edges[first]) * scale for j in (low, high))
+        was, now = sum(before[low + 1 : high + 1]), sum(after[low + 1 : high + 1])
+        bars.append(Bar("inside", f"{number(edges[low], 4)} to {number(edges[high], 4)}", x0, x1, was, now))
     at = origin + span
     for one in right:
         bars.append(_bar(*one, at=at + gap, width=slot))
         at += gap + slot
     return Plane(tuple(bars), edges[first], edges[last], origin, scale)
+
+
+def _merged(edges: Sequence[float], first: int, last: int, narrowest: float) -> list[tuple[int, int]]:
+    """Pairs of edges to draw bars between, each at least `narrowest` apart.
+
+    >>> _merged((0.0, 1.0, 1.1, 1.2, 2.0, 2.1), 0, 5, 0.5)
+    [(0, 1), (1, 4), (4, 5)]
+    """
+    out: list[tuple[int, int]] = []
+    low = first
+    for high in range(first + 1, last + 1):
+        if edges[high] - edges[low] >= narrowest or high == last:
+            out.append((low, high))
+            low = high
+    return out
 
 
 def _bar(where: Where, label: str, before: float, after: float, *, at: float, width: float) -> Bar:
@@ -144,7 +178,7 @@ def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap:
     if len(shown) > MOST_CATEGORIES:
         heavy = sorted(known, key=lambda i: -max(before[i], after[i]))[: MOST_CATEGORIES - 1]
         shown = sorted(heavy)
-    parts: list[tuple[Where, str, float, float]] = [("category", labels[i], before[i], after[i]) for i in shown]
+    parts: list[Apart] = [("category", labels[i], before[i], after[i]) for i in shown]
     if len(shown) < len(known):
         rest = sorted(set(known) - set(shown))
         label = f"{len(rest)} other known categories"

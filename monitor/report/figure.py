@@ -1,6 +1,6 @@
-"""Shapes as SVG text. No styles in here: every colour is a class of page.css, so that dark, print and CSP just work.
+"""The figures: histograms, cumulative curves, heat map rows and time lines, as SVG.
 
-Coordinates are whole numbers, and each side of a histogram is one path: a page shows hundreds of them.
+No colours in here: every one is a class of page.css, so that dark, print and a strict content policy just work.
 """
 
 from __future__ import annotations
@@ -8,24 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from markupsafe import Markup, escape
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
 
 from monitor.report.bars import Bar, Plane
+from monitor.report.svg import Chart, element, line, path, ticks, time_ticks
+from monitor.report.words import number, percent
 
 #: Size of the histogram in a row of the overview, in units of its view box.
 SMALL = (240, 56)
+
+#: Signs under the bars that stand apart; the legend beside a figure says what they mean.
+SIGNS = {"below": "‹", "above": "›", "missing": "∅", "infinite": "∞", "other": "?"}
 
 
 def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
     """Both sides of a column, one over the other, as an image with a label. `live`: whether there is a live side."""
     width, height = SMALL
-    shapes = [f'<path class="ref" d="{outline(plane.bars, "reference", width, height)}"/>']
+    shapes = [path("ref", outline(plane.bars, "reference", width, height))]
     if live:
-        shapes.append(f'<path class="live" d="{outline(plane.bars, "test", width, height)}"/>')
-    shapes.append(f'<path class="base" d="M0 {height}H{width}"/>')
-    return Markup('<svg class="hist" viewBox="0 -2 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        width, height + 4, label, Markup("".join(shapes))
-    )
+        shapes.append(path("live", outline(plane.bars, "test", width, height)))
+    shapes.append(path("base", f"M0 {height}H{width}"))
+    box = f"0 -2 {width} {height + 4}"
+    return element("svg", *shapes, class_="hist", viewBox=box, role="img", aria_label=label)
 
 
 def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
@@ -58,7 +64,136 @@ def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
         if level:
             cells.setdefault(level, []).append(f"M{at} 0h{length}v{height}h-{length}z")
         at += length
-    shapes = "".join(f'<path class="{escape(level)}" d="{"".join(d)}"/>' for level, d in cells.items())
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(len(levels), height, label, Markup(shapes))
+    shapes = [path(level, "".join(d)) for level, d in cells.items()]
+    box = f"0 0 {len(levels)} {height}"
+    return element(
+        "svg", *shapes, class_="strip", viewBox=box, preserveAspectRatio="none", role="img", aria_label=label
+    )
+
+
+def pair(reference: float, test: float, top: float, live: bool) -> Markup:
+    """Draw the two shares of a category as bars, one over the other; `top`: the share that fills the width."""
+    width, height = 240, 18
+    shapes = [path("ref", f"M0 1H{round(width * reference / top)}V{height - 1}H0z")]
+    if live:
+        shapes.append(path("live", f"M0 4H{round(width * test / top)}V{height - 4}H0z"))
+    return element("svg", *shapes, class_="pair", viewBox=f"0 0 {width} {height}", aria_hidden="true")
+
+
+def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -> Markup:
+    """The histogram of a column's own page. `mark`: the value where the cumulative curves lie furthest apart."""
+    chart = Chart(label)
+    if mark is not None:
+        chart.upright(plane.at(mark), "gap")
+    chart.shape("ref", outline(plane.bars, "reference", 1000, 1000))
+    if live:
+        chart.shape("live", outline(plane.bars, "test", 1000, 1000))
+    chart.level(0, "base")
+    _axis(chart, plane)
+    for bar in plane.bars:
+        middle = (bar.left + bar.right) / 2
+        if bar.where in SIGNS:
+            chart.tick(middle, SIGNS[bar.where], "tick sign")
+        if bar.cut:
+            chart.note(middle, 1.0, f"↑ {percent(max(bar.reference, bar.test if live else 0.0))}", "note cut")
+    return chart.markup()
+
+
+def cumulative(
+    plane: Plane,
+    edges: Sequence[float],
+    reference: npt.NDArray[np.float64],
+    test: npt.NDArray[np.float64],
+    label: str,
+) -> Markup:
+    """Both cumulative curves with the gap that K-S measures.
+
+    `reference`, `test`: share of the rows at or below each edge, shape (edges,).
+    """
+    chart = Chart(label, plot=150)
+    inside = [i for i, edge in enumerate(edges) if (plane.low or 0) <= edge <= (plane.high or 0)]
+    for level in (0.0, 0.5, 1.0):
+        chart.level(level, "grid" if level else "base")
+    for shares, class_ in ((reference, "line-ref"), (test, "line-live")):
+        chart.shape(class_, line((plane.at(edges[i]), float(shares[i])) for i in inside))
+    worst = int(np.argmax(np.abs(reference - test)))
+    x, low, high = plane.at(edges[worst]), *sorted((float(reference[worst]), float(test[worst])))
+    chart.shape("gap", line([(x, low), (x, high)]))
+    # Beside the gap, on the side that has more room.
+    chart.note(x + (0.09 if x < 0.5 else -0.09), (low + high) / 2, f"gap {percent(high - low)}", "note gap-text")
+    _axis(chart, plane)
+    chart.note(0, 1.0, "100 %", "note")
+    return chart.markup()
+
+
+def _axis(chart: Chart, plane: Plane) -> None:
+    if plane.low is None or plane.high is None:
+        return
+    for i, tick in enumerate(ticks(plane.low, plane.high)):
+        chart.tick(plane.at(tick), number(tick, 4), "tick odd" if i % 2 else "tick")
+
+
+def time_line(
+    label: str,
+    start: float,
+    end: float,
+    lines: Sequence[tuple[str, Sequence[tuple[float, float | None]]]],
+    *,
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    levels: Sequence[tuple[str, float, str]] = (),
+    zero: bool = False,
+    since: float | None = None,
+    longest: float = float("inf"),
+) -> Markup:
+    """Values over time.
+
+    `lines`: a class and its (moment, value) points; None breaks the line, and so does a pause of more than `longest`.
+    `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across. `zero`: begin
+    at 0. `since`: a moment to mark.
+    """
+    values = [value for _, points in lines for _, value in points if value is not None]
+    values += [value for _, value, _ in levels]
+    values += [*band[1], *band[2]] if band else []
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    low = min(low, 0.0) if zero else low
+    margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    low, high = (low if zero else low - margin), high + margin
+    span = max(end - start, 1.0)
+
+    def place(moment: float, value: float) -> tuple[float, float]:
+        return (moment - start) / span, (value - low) / (high - low)
+
+    chart = Chart(label, plot=150)
+    for tick in ticks(low, high, 4):
+        height = (tick - low) / (high - low)
+        chart.level(height, "grid")
+        chart.note(0, height, number(tick))
+    for moment, text in time_ticks(start, end):
+        chart.tick((moment - start) / span, text)
+    if band is not None and band[0]:
+        for run in _runs(band[0], longest):
+            there = [place(band[0][i], band[2][i]) for i in run]
+            back = [place(band[0][i], band[1][i]) for i in reversed(run)]
+            chart.shape("band", line([*there, *back]) + "z")
+    for class_, level, text in levels:
+        chart.level((level - low) / (high - low), class_)
+        chart.note(1, (level - low) / (high - low), text)
+    if since is not None and start <= since <= end:
+        chart.upright((since - start) / span, "since-line")
+    for class_, points in lines:
+        drawn: list[tuple[float, float] | None] = []
+        for i, (moment, value) in enumerate(points):
+            if i and moment - points[i - 1][0] > longest:
+                drawn.append(None)
+            drawn.append(None if value is None else place(moment, value))
+        chart.shape(class_, line(drawn))
+    return chart.markup("chart time")
+
+
+def _runs(moments: Sequence[float], longest: float) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for i, moment in enumerate(moments):
+        if not runs or moment - moments[i - 1] > longest:
+            runs.append([])
+        runs[-1].append(i)
+    return runs

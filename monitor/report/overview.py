@@ -123,7 +123,7 @@ def draw(row: Row, reference: Reference) -> Markup:
     parts = reference.schema.split(before)
     live = row.judged is not None and row.judged.test.n > 0
     test = reference.schema.split(row.judged.test.counts)[row.position] if row.judged else parts[row.position] * 0
-    plane = lay_out(row.column, parts[row.position], test, slot=0.05, gap=0.025)
+    plane = lay_out(row.column, parts[row.position], test, finest=0.025)
     return figure.small_histogram(plane, figure_label(row, live), live)
 
 
@@ -183,6 +183,14 @@ def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     first = min(moved, key=lambda row: row.since if row.since is not None else float("inf"))
     text += f": {short(first.column.name)}" if len(moved) == 1 else f"; {short(first.column.name)} first"
     return Headline("drift", text, first.since)
+
+
+def alert_line(alerts: Iterable[Alert]) -> str:
+    """Count the alerts that are firing or pending; empty where there are none."""
+    states = [alert.state for alert in alerts]
+    parts = [f"{words.count(states.count(state))} {state}" for state in ("firing", "pending") if state in states]
+    total = states.count("firing") + states.count("pending")
+    return f"{' and '.join(parts)} alert{'' if total == 1 else 's'}" if parts else ""
 
 
 def against_what(judged: Judged) -> str:

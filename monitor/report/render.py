@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from monitor.clock import iso
+from monitor.clock import from_iso, iso
 from monitor.report import words
 
 HERE = Path(__file__).parent
@@ -30,12 +30,16 @@ def environment() -> Environment:
         count=words.count,
         number=words.number,
         percent=words.percent,
+        points=points,
+        p_value=words.p_value,
+        statistic=words.statistic,
         duration=words.duration,
         size=words.size,
         column_path=words.column_path,
-        statistic=lambda name: words.STATISTIC_NAMES.get(name, name),
+        statistic_name=lambda name: words.STATISTIC_NAMES.get(name, name),
         css=lambda state: state.replace(" ", "-"),
         moment=moment,
+        stamp=stamp,
     )
     return env
 
@@ -43,6 +47,20 @@ def environment() -> Environment:
 def moment(epoch: float, now: float) -> Markup:
     """Write a moment for people and for programs; page.js adds the reader's own time."""
     return Markup('<time datetime="{}">{}</time>').format(iso(epoch), words.clock_time(epoch, now))
+
+
+def stamp(text: str | None, now: float) -> Markup:
+    """Write a moment that the store keeps as text; nothing where there is none."""
+    return Markup("") if text is None else moment(from_iso(text), now)
+
+
+def points(change: float) -> str:
+    """Write a change of a share.
+
+    >>> points(0.0312), points(-0.2), points(0.0)
+    ('+3.1 points', '-20 points', '0')
+    """
+    return f"{100 * change:+.2g} points" if change else "0"
 
 
 def render(template: str, **context: Any) -> str:

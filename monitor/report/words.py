@@ -6,6 +6,10 @@ import math
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from monitor.drift.direction import percent
+
+__all__ = ["clock_time", "column_path", "count", "duration", "number", "p_value", "percent", "size", "statistic"]
+
 #: What each statistic is called where there is room for its name.
 STATISTIC_NAMES = {
     "ks": "K-S",
@@ -45,15 +49,22 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{value:.0f}"
 
 
-def percent(share: float) -> str:
-    """Write a share.
+def statistic(value: float | None) -> str:
+    """Write a statistic or its threshold: three places, so that a column of them lines up.
 
-    >>> percent(0.0), percent(0.0004), percent(0.051), percent(0.5)
-    ('0 %', '0.04 %', '5.1 %', '50 %')
+    >>> [statistic(x) for x in (0.4312, 0.05, 0.0002, 27.125, None)]
+    ['0.431', '0.050', '0.0002', '27.1', '–']
     """
-    if 0.0995 <= share:
-        return f"{100 * share:.0f} %"
-    return f"{number(100 * share, 2)} %"
+    return f"{value:.3f}" if value == 0 or (value is not None and 0.001 <= value < 10) else number(value)
+
+
+def p_value(value: float | None) -> str:
+    """Write a probability, or below which it lies.
+
+    >>> p_value(0.031), p_value(1e-30), p_value(None)
+    ('0.031', '< 1e-12', '–')
+    """
+    return "< 1e-12" if value is not None and value < 1e-12 else number(value, 2)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,163 @@
+"""A column's own page: what moved, by how much, since when, how sure. Pure functions, but for the figures' SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from monitor.drift.locate import Onset, locate
+from monitor.report import figure
+from monitor.report.bars import Bar, lay_out, shares
+from monitor.report.history import Point, Series
+from monitor.report.overview import Row, figure_label
+from monitor.report.words import number, statistic
+from monitor.window.columns import Column, Floats
+from monitor.window.reference import Reference
+
+#: Quantiles drawn over time: the middle, and the band around it.
+QUANTILES = (0.05, 0.5, 0.95)
+
+SPECIAL_MEANING = {
+    "below": "below what the reference saw",
+    "above": "above what the reference saw",
+    "missing": "missing",
+    "infinite": "infinite",
+    "other": "not among the known categories",
+}
+
+
+@dataclass(frozen=True)
+class BinRow:
+    """One line of the table behind a histogram."""
+
+    label: str
+    reference: float
+    test: float
+    reference_rows: int
+    test_rows: int
+
+    @property
+    def change(self) -> float:
+        """Share gained or lost."""
+        return self.test - self.reference
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """The counts of both sides, drawn and as a table. `cumulative`: None for a categorical column."""
+
+    drawn: Markup
+    cumulative: Markup | None
+    apart: tuple[Bar, ...]
+    bins: tuple[BinRow, ...]
+    live: bool
+
+
+def counts_of(row: Row, reference: Reference) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Reference and test counts of a row's column; the test's are zero where nothing was judged."""
+    schema = reference.schema
+    if row.judged is None:
+        before = schema.split(reference.counts)[row.position]
+        return before, before * 0
+    return schema.split(row.judged.reference.counts)[row.position], schema.split(row.judged.test.counts)[row.position]
+
+
+def histograms(row: Row, reference: Reference) -> Histograms:
+    """Draw both sides of a column, and list them."""
+    before, after = counts_of(row, reference)
+    column, live = row.column, bool(after.sum())
+    plane = lay_out(column, before, after, slot=0.04, gap=0.02, finest=0.008)
+    label = figure_label(row, live)
+    mark, curves = None, None
+    if column.numeric and live and len(column.edges) > 1:
+        below, under = (_cumulative(column, counts) for counts in (before, after))
+        mark = column.edges[int(np.argmax(np.abs(below - under)))]
+        gap = float(np.abs(below - under).max())
+        text = f"Cumulative shares; the largest gap is {gap:.3f}, at {number(mark, 4)}"
+        curves = figure.cumulative(plane, column.edges, below, under, text)
+    drawn = figure.histogram(plane, label, live, mark)
+    rows = zip(column.labels, shares(before), shares(after), before.tolist(), after.tolist(), strict=True)
+    apart = tuple(bar for bar in plane.bars if bar.where in SPECIAL_MEANING)
+    return Histograms(drawn, curves, apart, tuple(BinRow(*one) for one in rows), live)
+
+
+def _cumulative(column: Column, counts: npt.NDArray[Any]) -> Floats:
+    """Share of the finite values at or below each edge."""
+    values = counts[: column.value_bins].astype(np.float64)
+    out: Floats = np.cumsum(values)[:-1] / max(float(values.sum()), 1.0)
+    return out
+
+
+def quantile(column: Column, counts: Floats, q: float) -> Floats:
+    """Quantile of each row of counts, shape (T, size), by straight lines within a bin; outer bins count as their edge.
+
+    >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
+    >>> quantile(column, np.array([[0.0, 1.0, 3.0, 0.0, 0.0, 0.0]]), 0.5).tolist()
+    [1.3333333333333333]
+    """
+    edges = np.array(column.edges)
+    values = counts[:, : column.value_bins]
+    total = np.maximum(values.sum(axis=1), 1.0)
+    below = np.cumsum(values, axis=1)
+    wanted = q * total
+    at = (below < wanted[:, None]).sum(axis=1)
+    at = np.minimum(at, column.value_bins - 1)
+    every = np.arange(len(values))
+    inside = np.clip(at, 1, len(edges) - 1)
+    low, high = edges[inside - 1], edges[inside]
+    held = np.maximum(values[every, inside], 1e-300)
+    part = np.clip((wanted - below[every, inside - 1]) / held, 0.0, 1.0)
+    out: Floats = np.where(at == 0, edges[0], np.where(at >= len(edges), edges[-1], low + part * (high - low)))
+    return out
+
+
+def statistic_over_time(
+    points: Sequence[Point], start: float, end: float, longest: float, since: float | None
+) -> Markup | None:
+    """Draw the statistic with its critical value and floor; None where no verdict is stored."""
+    if not any(point.value is not None for point in points):
+        return None
+    floor = next((point.floor for point in reversed(points) if point.floor is not None), None)
+    lines = [
+        ("line-critical", [(point.at, point.critical) for point in points]),
+        ("line-live", [(point.at, point.value) for point in points]),
+    ]
+    levels = [("line-floor", floor, f"floor {statistic(floor)}")] if floor is not None else []
+    label = "The statistic over time, with its critical value and effect floor"
+    return figure.time_line(label, start, end, lines, levels=levels, zero=True, since=since, longest=longest)
+
+
+def values_over_time(
+    column: Column, series: Series, start: float, end: float, mean: float | None, since: float | None
+) -> Markup | None:
+    """Draw mean, median and the band from the 5th to the 95th percentile; None where there is nothing to draw."""
+    if not column.numeric or len(column.edges) < 2 or not len(series.starts):
+        return None
+    rows = series.counts[:, : column.value_bins].sum(axis=1)
+    some = rows > 0
+    if not some.any():
+        return None
+    moments = (series.starts[some] + series.width / 2).tolist()
+    low, middle, high = (quantile(column, series.counts[some], q).tolist() for q in QUANTILES)
+    means = (series.sums[some] / rows[some]).tolist()
+    lines = [
+        ("line-median", list(zip(moments, middle, strict=True))),
+        ("line-live", list(zip(moments, means, strict=True))),
+    ]
+    levels = [] if mean is None else [("line-ref-level", mean, "reference mean")]
+    label = f"Mean, median and the middle 90 % of {column.name} over time"
+    return figure.time_line(
+        label, start, end, lines, band=(moments, low, high), levels=levels, since=since, longest=series.width * 1.5
+    )
+
+
+def onsets(column: Column, series: Series, deviation: float) -> tuple[Onset, ...]:
+    """When a column changed, judged by its windows alone, the latest first."""
+    if len(series.starts) < 2:
+        return ()
+    return locate(column, series.counts, series.starts, series.width, series.sums, deviation)[::-1]

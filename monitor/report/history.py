@@ -1,0 +1,208 @@
+"""What the views read from the store: verdicts and windows over a stretch of time, cut into even cells.
+
+Functions of a read-only connection. What each reads is bounded by the number of cells, not by the length of the range:
+of each cell the last evaluation is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from monitor.clock import from_iso, iso
+from monitor.window.columns import Column, Floats, Role
+
+#: Stretches that a view can show, in seconds.
+RANGES = {"1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}
+DEFAULT_RANGE = "24h"
+
+#: Cells of a heat map.
+CELLS = 48
+
+#: Points of a time line.
+POINTS = 120
+
+#: Levels of a heat map, as SQL ranks them; each is a class of page.css. The last two are drifts, the stronger beyond
+#: twice its threshold.
+LEVELS = ("", "h-none", "h-ok", "h-warning", "h-drift", "h-strong")
+
+_LEVELS = """
+    SELECT role, "column", max(CASE state
+        WHEN 'drift' THEN CASE WHEN value > 2 * max(critical, floor) THEN 5 ELSE 4 END
+        WHEN 'warning' THEN 3 WHEN 'ok' THEN 2 ELSE 1 END) AS level
+    FROM drift WHERE at = ? GROUP BY role, "column"
+"""
+
+Cell = dict[tuple[str, str], int]
+Record = dict[str, Any]
+
+
+def fitting_range(connection: sqlite3.Connection, now: float, most: str = DEFAULT_RANGE) -> str:
+    """The shortest range that holds every stored verdict, up to `most`: a fresh store is shown close up."""
+    first = connection.execute("SELECT min(at) AS at FROM drift").fetchone()["at"]
+    age = now - from_iso(first) if first else 0.0
+    return next((name for name, seconds in RANGES.items() if name == most or seconds >= age), most)
+
+
+class HeatMap:
+    """Levels of all columns over time. Cells that are over never change, so each is read once."""
+
+    def __init__(self, keep: int = CELLS * len(RANGES)) -> None:
+        self._keep = keep
+        self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
+
+    def read(self, connection: sqlite3.Connection, now: float, seconds: int) -> list[Cell]:
+        """Levels in each of `CELLS` cells up to now, oldest first: an index into `LEVELS` by (role, column)."""
+        length = max(seconds // CELLS, 1)
+        last = math.floor(now / length)
+        out = []
+        for index in range(last - CELLS + 1, last + 1):
+            key = (length, index)
+            cell = self._cells.get(key)
+            if cell is None:
+                cell = _cell(connection, index * length, (index + 1) * length)
+                # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
+                if (index + 1) * length < now - 120:
+                    self._cells[key] = cell
+            out.append(cell)
+        while len(self._cells) > self._keep:
+            self._cells.popitem(last=False)
+        return out
+
+
+def _cell(connection: sqlite3.Connection, start: float, end: float) -> Cell:
+    row = connection.execute("SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ?", (iso(start), iso(end)))
+    at = row.fetchone()["at"]
+    if at is None:
+        return {}
+    return {(row["role"], row["column"]): row["level"] for row in connection.execute(_LEVELS, (at,))}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stored verdict on a time line; times in seconds since 1970 UTC."""
+
+    at: float
+    value: float | None
+    critical: float | None
+    floor: float | None
+    n: int
+    state: str
+
+
+def verdicts(
+    connection: sqlite3.Connection, role: Role, column: str, rule: str, statistic: str, start: float, end: float
+) -> list[Point]:
+    """Verdicts on a column by one statistic of a rule, oldest first, thinned to a few hundred."""
+    out = []
+    for at in _moments(connection, start, end, POINTS):
+        found = connection.execute(
+            'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
+            "AND rule = ? AND statistic = ?",
+            (at, column, role, rule, statistic),
+        ).fetchone()
+        if found is not None:
+            out.append(
+                Point(from_iso(at), found["value"], found["critical"], found["floor"], found["n"], found["state"])
+            )
+    return out
+
+
+def _moments(connection: sqlite3.Connection, start: float, end: float, cells: int) -> list[str]:
+    """The last evaluation in each of `cells` even cells of a range, oldest first."""
+    step = (end - start) / cells
+    bounds = [iso(start + i * step) for i in range(cells + 1)]
+    bounds[-1] = iso(end + 1)
+    out = []
+    for low, high in pairwise(bounds):
+        query = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ?"
+        at = connection.execute(query, (low, high)).fetchone()["at"]
+        if at is not None:
+            out.append(at)
+    return out
+
+
+@dataclass(frozen=True)
+class Series:
+    """Counts of one column over time. `starts`: (T,), seconds since 1970 UTC; `counts`: (T, size); `sums`: (T,)."""
+
+    starts: Floats
+    counts: Floats
+    sums: Floats
+    width: float
+
+
+def windows(
+    connection: sqlite3.Connection, model: str, position: int, column: Column, start: float, end: float, width: float
+) -> Series:
+    """Sum one column's windows into cells of at least `width` seconds; cells without traffic are left out.
+
+    `model`: the reference's identity; `position`: the column's place in it.
+    """
+    rows = connection.execute(
+        "SELECT w.start, h.counts, h.sum FROM windows w JOIN models m ON m.id = w.model_id "
+        "JOIN columns c ON c.model_id = m.id AND c.position = ? "
+        "JOIN histograms h ON h.window_id = w.id AND h.column_id = c.id "
+        "WHERE m.reference_sha256 = ? AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
+        (position, model, math.floor(start), math.ceil(end)),
+    ).fetchall()
+    if not rows:
+        return Series(np.zeros(0), np.zeros((0, column.size)), np.zeros(0), width)
+    counts = np.array(json.loads(f"[{','.join(row['counts'] for row in rows)}]"), dtype=np.float64)
+    begins = np.array([row["start"] for row in rows], dtype=np.float64)
+    cells, first = np.unique(np.floor(begins / width), return_index=True)
+    sums = np.array([row["sum"] or 0.0 for row in rows])
+    return Series(cells * width, np.add.reduceat(counts, first, axis=0), np.add.reduceat(sums, first), width)
+
+
+def unseen_values(connection: sqlite3.Connection, model: str, position: int, most: int = 20) -> list[Record]:
+    """Values that the reference does not have, the most frequent first: value, count, first_seen, last_seen."""
+    return _records(
+        connection.execute(
+            "SELECT u.value, u.count, u.first_seen, u.last_seen FROM unseen_values u "
+            "JOIN columns c ON c.id = u.column_id JOIN models m ON m.id = c.model_id "
+            "WHERE m.reference_sha256 = ? AND c.position = ? "
+            "ORDER BY u.count DESC, u.value LIMIT ?",
+            (model, position, most),
+        )
+    )
+
+
+def events(
+    connection: sqlite3.Connection, role: str | None = None, column: str | None = None, most: int = 100
+) -> list[Record]:
+    """Rows of `alert_events`, the newest first."""
+    return _records(
+        connection.execute(
+            'SELECT * FROM alert_events WHERE (? IS NULL OR role = ?) AND (? IS NULL OR "column" = ?) '
+            "ORDER BY id DESC LIMIT ?",
+            (role, role, column, column, most),
+        )
+    )
+
+
+def notifications(connection: sqlite3.Connection, most: int = 50) -> list[Record]:
+    """Rows of `notifications`: the dead letters first, then the newest."""
+    return _records(
+        connection.execute(
+            'SELECT id, at, receiver, "group", kind, severity, event_id, state, attempts, attempted, settled, answer '
+            "FROM notifications ORDER BY state = 'dead' DESC, id DESC LIMIT ?",
+            (most,),
+        )
+    )
+
+
+def gaps(connection: sqlite3.Connection, most: int = 50) -> list[Record]:
+    """Rows of `gaps`, the newest first."""
+    return _records(connection.execute("SELECT * FROM gaps ORDER BY id DESC LIMIT ?", (most,)))
+
+
+def _records(cursor: sqlite3.Cursor) -> list[Record]:
+    return [dict(row) for row in cursor]
