@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor import failpoint
 from monitor.announcer import Announcer
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config import Config
@@ -180,6 +181,7 @@ class Pipeline:
             return evaluation
 
         evaluation = self.writer.transaction(run)
+        failpoint.reach("evaluation.committed")
         self._evaluations += 1
         self.evaluator.publish(evaluation)
         self.announcer.senders.wake()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitor import failpoint
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.capture.journal import Drops, Journal
 from monitor.capture.recover import Scan, leftovers, next_number, scan_all
@@ -189,12 +190,14 @@ class Recorder:
                 store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
             store.write_meta(connection, APPLIED, str(applied))
 
+        failpoint.reach("fold.begin")
         try:
             transaction(apply)
         except BaseException:
             target.windows.forget()
             self.journal.rewind(self._applied)
             raise
+        failpoint.reach("fold.committed")
         target.totals = totals
         self._applied = applied
         if target is self._target:
@@ -213,6 +216,7 @@ class Recorder:
             if found.damage is not None or target is None:
                 self._note_damage(found, transaction)
             else:
+                failpoint.reach("recover.delete")
                 found.path.unlink(missing_ok=True)
             self._leftovers.remove(found.path)
         if moved:

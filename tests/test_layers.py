@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Value types that every layer may read.
 VALUES = {"monitor.drift.result", "monitor.rules.rule", "monitor.rules.reference", "monitor.rules.presets"}
 
-BASE = {"errors", "clock", "settings", "config"}
+BASE = {"errors", "clock", "settings", "config", "failpoint"}
 
 #: What each part of `monitor` may import from the others; `VALUES` and itself besides.
 ALLOWED = {

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitor import failpoint
 from monitor.capture.segment import (
     HEAD,
     HIGH_WATER,
@@ -114,7 +115,7 @@ class Journal:
         if isinstance(self._clock, SystemClock):
             now = time.time_ns
         take = self._numbers.__next__
-        slow, always = self._append_slow, self._sync_always
+        slow, always = self._append_slow, self._sync_always or failpoint.armed("append")
         high_water_end = HIGH_WATER_AT + HIGH_WATER.size
 
         def append(values: Sequence[float], time_ns: int | None = None) -> int:
@@ -140,10 +141,12 @@ class Journal:
                 return number
         at = RECORDS_AT + (number - segment.first) * self._size
         segment.memory[at + HEAD.size : at + self._size] = body
+        failpoint.reach("append.body")
         segment.memory[at : at + HEAD.size] = HEAD.pack(number, zlib.crc32(body, number & 0xFFFFFFFF), MARK)
         segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(number)
         if self._sync_always:
             segment.sync()
+        failpoint.reach("append.done")
         return number
 
     def append_many(self, values: Floats, times_ns: npt.NDArray[np.int64] | int | None = None) -> int:
@@ -174,6 +177,7 @@ class Journal:
             slots = segment.records[number - segment.first : until - segment.first]
             # Heads last, as in a single append; numpy may let go of the interpreter's lock within a copy.
             slots["time"], slots["values"] = chunk["time"], chunk["values"]
+            failpoint.reach("batch.body")
             slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
             slots["seq"] = chunk["seq"]
             segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(until - 1)
@@ -212,6 +216,7 @@ class Journal:
             self._dropped.append(Drops(self._end, first - 1, resumed.began, self._clock.time_ns(), resumed.reason))
             self._dropping = None
             log.warning("capture has resumed; %d predictions were not recorded", first - self._end)
+        failpoint.reach("journal.roll")
         self._segments.append(segment)
         self._end = segment.end
         self._target = (segment.first, segment.end, segment.memory)
@@ -347,6 +352,7 @@ class Journal:
             done = [segment for segment in self._segments[:-1] if segment.end - 1 <= applied]
             self._segments = [segment for segment in self._segments if segment not in done]
         for segment in done:
+            failpoint.reach("journal.delete")
             segment.delete()
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from monitor import failpoint
 from monitor.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = function(connection)
+            failpoint.reach("store.commit")
             connection.execute("COMMIT")
             self._commits += 1
         except BaseException:

@@ -1,0 +1,76 @@
+"""Records in a process of its own until it is killed, and says each prediction that was acknowledged.
+
+python -m tests.capture.driver FOLDER SECONDS
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from monitor.config import Config
+from monitor.pipeline import Pipeline
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+
+SCHEMA = Schema(
+    (
+        Column("x", "feature", "numeric", edges=(-1.0, 0.0, 1.0)),
+        Column("colour", "feature", "categorical", categories=("red", "green")),
+        Column("y", "prediction", "numeric", edges=(0.0, 10.0)),
+    )
+)
+REFERENCE = Reference(SCHEMA, np.full(SCHEMA.size, 10), np.zeros(3), np.array([1.0, np.nan, 3.0]))
+THREADS = 3
+BATCH = 20
+
+CONFIG = """
+[data]
+path = "{data}"
+segment = "64KiB"
+[window]
+fold = "20ms"
+[drift]
+every = "100ms"
+"""
+
+
+def open_pipeline(folder: Path) -> Pipeline:
+    return Pipeline(Config.from_text(CONFIG.format(data=folder / "data")), REFERENCE, "v1")
+
+
+def acknowledge(rows: int) -> None:
+    """A write to a pipe is whole, and survives the death of the writer."""
+    os.write(1, b"." * rows)
+
+
+def main() -> None:
+    folder, deadline = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+    pipeline = open_pipeline(folder)
+    pipeline.start()
+
+    def single() -> None:
+        while time.monotonic() < deadline:
+            pipeline.record([0.5, "red"], [3.0])
+            acknowledge(1)
+
+    def batches() -> None:
+        while time.monotonic() < deadline:
+            pipeline.recorder.record_many([[0.5] * BATCH, ["blue"] * BATCH], [[3.0] * BATCH])
+            acknowledge(BATCH)
+
+    threads = [threading.Thread(target=target) for target in [single] * (THREADS - 1) + [batches]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pipeline.close()
+
+
+if __name__ == "__main__":
+    main()
