@@ -194,7 +194,7 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, content: 
 
 def test_a_model_that_everybody_may_write_to_is_refused(folder: Path) -> None:
     (folder / "model.pkl").chmod(0o666)
-    with pytest.raises(ModelError, match="chmod o-w model.pkl"):
+    with pytest.raises(ModelError, match="everybody may write to it"):
         make_reference(Request(Path("data.csv"), Path("model.pkl")))
 
 
