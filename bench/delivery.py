@@ -4,7 +4,7 @@
 
 Each life queues about thirty messages for one receiver, kills the sender at random steps (after the claim, after the
 post, after the settlement), and has the provider refuse, fail, throttle, or take a message and lose the reply. The
-store is a real SQLite file, closed and opened again at each crash... the clock is moved by hand. Also measures how long
+store is a real SQLite file, closed and opened again at each crash; the clock is moved by hand. Also measures how long
 a message takes from the evaluation to the provider when all is well.
 """
 
@@ -24,6 +24,9 @@ from monitor.clock import SystemClock
 from monitor.notify.fake import fake_provider
 from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.sender import Senders
+from monitor.store.database import connect
+from monitor.store.notifications import StoreOutbox
+from monitor.store.writer import Writer
 from tests.notify.test_sender import run_with_crashes
 from tests.notify.world import World, firing
 
@@ -48,6 +51,10 @@ def latency(messages: int) -> list[float]:
             f'[receivers.x]\nkind = "slack"\nurl = "{provider.url}/services/T/B/benchmark"\n',
             Path(folder) / "telltale.db",
         )
+        world.writer.connection.close()
+        writer = Writer(connect(Path(folder) / "telltale.db"), lambda: None, 1.0)
+        writer.start()
+        world.writer, world.outbox = writer, StoreOutbox(writer)  # type: ignore[assignment]
         world.receivers = (Receiver("x", world.receiver("x").notifier, Limiter()),)
         senders = Senders(world.receivers, world.outbox, SystemClock())
         senders.start()
@@ -62,6 +69,7 @@ def latency(messages: int) -> list[float]:
             took.append(provider.calls[-1].at - begun)
             world.clock.advance(1)
         senders.stop()
+        writer.stop()
     return sorted(took)
 
 

@@ -35,12 +35,16 @@ RESOLVED_FOR = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An alert that a receiver has been told of and not yet told the end of."""
+    """An alert that a receiver has been told of and not yet told the end of.
+
+    The labels are kept, since the end must carry those of the beginning: to Alertmanager they are its identity.
+    """
 
     event_id: str
     since: float
     severity: str
     resolved: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,7 @@ def _due(
     else:
         kind = "firing" if not state.told else "resolved" if len(over) == len(state.told) and not new else "update"
     told = {key: value for key, value in state.told.items() if key not in over}
-    told |= {key: Told(firing[key].event_id, _began(firing[key]), firing[key].severity) for key in new}
+    told |= {key: _told(firing[key]) for key in new}
     entries = _entries(told, new, over, state, by_key, situation)
     first = next((item for item in entries if item.status != "resolved"), entries[0])
     event_id = state.event_id if state.told else first.event_id
@@ -225,7 +229,7 @@ def _describe(key: Key, status: Status, told: Told, alert: Alert | None, situati
     if status == "resolved":
         until = alert.since if alert and alert.event_id == told.event_id and alert.state != "firing" else situation.at
     known = alert or Alert(key[0], key[2], key[1])  # type: ignore[arg-type]
-    known = replace(known, event_id=told.event_id, severity=told.severity)
+    known = replace(known, event_id=told.event_id, severity=told.severity, labels=told.labels)
     return entry(known, status, situation.results.get(key), since=told.since, until=until)
 
 
@@ -241,7 +245,7 @@ def _levels(
         ended = known.resolved if known.resolved is not None else None if key in firing else now
         if ended is None or now - ended < RESOLVED_FOR:
             told[key] = replace(known, resolved=ended)
-    told |= {key: Told(alert.event_id, _began(alert), alert.severity) for key, alert in firing.items()}
+    told |= {key: _told(alert) for key, alert in firing.items()}
     changed = {
         key: (t.event_id, t.resolved) for key, t in told.items() if key not in state.told or state.told[key] != t
     }
@@ -253,7 +257,7 @@ def _levels(
         replace(
             _describe(key, "resolved" if known.resolved is not None else "firing", known, by_key.get(key), situation),
             until=known.resolved,
-            labels={**(by_key[key].labels if key in by_key else {}), "alertname": key[0]},
+            labels={**known.labels, "alertname": key[0]},
         )
         for key, known in sorted(told.items())
     )
@@ -274,8 +278,9 @@ def _levels(
     return message, after
 
 
-def _began(alert: Alert) -> float:
-    return alert.active_since if alert.active_since is not None else alert.since
+def _told(alert: Alert) -> Told:
+    began = alert.active_since if alert.active_since is not None else alert.since
+    return Told(alert.event_id, began, alert.severity, labels=dict(alert.labels))
 
 
 def worst(severities: Iterable[str]) -> str:

@@ -54,7 +54,7 @@ class Outbox(Protocol):
         """All messages that are not settled, the oldest first."""
 
     def told(self, receiver: str) -> frozenset[str]:
-        """Event ids of the messages that were delivered."""
+        """Event ids that the receiver has heard of."""
 
     def recent(self, receiver: str, since: float) -> list[float]:
         """When attempts were made since a moment, in order."""

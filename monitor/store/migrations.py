@@ -15,6 +15,9 @@ from monitor.errors import StoreError
 
 MIGRATIONS = Migrations("telltale")
 
+#: Small tables that change all the time: a digest of each is renewed with the transaction that changes it.
+GUARDED = ("meta", "alerts", "silences", "notification_groups", "notification_totals", "chain_roots")
+
 
 @MIGRATIONS()
 def windows(db: Database) -> None:
@@ -223,7 +226,8 @@ def notifications(db: Database) -> None:
             opened REAL NOT NULL,                -- seconds since 1970 UTC
             last REAL NOT NULL,                  -- seconds since 1970 UTC
             changes INTEGER NOT NULL,            -- transitions since the last message
-            told TEXT NOT NULL,                  -- JSON array: rule, role, column, event id, since, severity, resolved
+            told TEXT NOT NULL,                  -- JSON array: rule, role, column, event id, since, severity, resolved,
+                                                 -- labels
             PRIMARY KEY (receiver, "group")
         ) STRICT, WITHOUT ROWID;
 
@@ -234,6 +238,73 @@ def notifications(db: Database) -> None:
             PRIMARY KEY (receiver, outcome)
         ) STRICT, WITHOUT ROWID;
         """,
+    )
+
+
+@MIGRATIONS()
+def tiers_and_chain(db: Database) -> None:
+    """Windows that stand for shorter ones, what a verdict was asked, and the hash chain over what must not change."""
+    _run(
+        db,
+        """
+        -- The longer window that has these predictions too, once there is one.
+        ALTER TABLE windows ADD COLUMN parent_id INTEGER REFERENCES windows;
+        -- How many shorter windows were summed up in this one; 0: it was filled from predictions.
+        ALTER TABLE windows ADD COLUMN children INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE windows ADD COLUMN chain_id INTEGER;
+        CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS NULL AND seconds < 86400;
+        CREATE INDEX windows_by_parent ON windows (parent_id) WHERE parent_id IS NOT NULL;
+        CREATE INDEX windows_not_chained ON windows (id) WHERE sealed AND chain_id IS NULL;
+
+        CREATE TABLE questions (
+            id INTEGER PRIMARY KEY,
+            model_id INTEGER NOT NULL REFERENCES models,
+            rule TEXT NOT NULL,
+            asked TEXT NOT NULL,                 -- JSON object: statistic, alpha, floor, min_samples, columns
+            UNIQUE (model_id, rule, asked)
+        ) STRICT;
+        ALTER TABLE drift ADD COLUMN question_id INTEGER REFERENCES questions;
+        -- The highest windows.id there was: a late prediction that came afterwards is in a window beyond it.
+        ALTER TABLE drift ADD COLUMN seen INTEGER;
+
+        ALTER TABLE notifications ADD COLUMN chain_id INTEGER;
+        CREATE INDEX notifications_not_chained ON notifications (id)
+            WHERE chain_id IS NULL AND kind <> 'resend' AND state NOT IN ('pending', 'sending');
+
+        CREATE TABLE chain (
+            id INTEGER PRIMARY KEY,
+            stream TEXT NOT NULL,                -- each stream is a chain of its own: minutes, hours, days, drift, ...
+            first INTEGER NOT NULL,              -- id of the first row that the entry covers
+            last INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            marks BLOB NOT NULL,                 -- first 4 bytes of each row's SHA-256, where there are several
+            digest BLOB,                         -- SHA-256 of the rows, kept in their place once they were pruned
+            link BLOB NOT NULL                   -- SHA-256 of the previous link in the stream, these facts and the rows
+        ) STRICT;
+        CREATE INDEX chain_by_stream ON chain (stream, id);
+
+        CREATE TABLE chain_roots (
+            stream TEXT PRIMARY KEY,             -- what was pruned from the beginning of a stream, signed off
+            entries INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            first INTEGER NOT NULL,              -- id of the first row that was pruned
+            last INTEGER NOT NULL,
+            changed INTEGER NOT NULL,            -- entries that did not fit their link when they were pruned
+            totals TEXT NOT NULL,                -- JSON object: what the rows added up to
+            pruned TEXT NOT NULL,
+            link BLOB NOT NULL                   -- link of the last pruned entry, on which the next one builds
+        ) STRICT, WITHOUT ROWID;
+
+        -- What changes all the time is in no chain. Of small tables a digest is renewed with each transaction, and of
+        -- unseen values each row has its own.
+        ALTER TABLE unseen_values ADD COLUMN mark BLOB;
+        CREATE TABLE guards (
+            name TEXT PRIMARY KEY,               -- of the table
+            changed INTEGER NOT NULL,            -- 1: by somebody who did not renew the digest
+            digest BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+        + "".join(_guard(table) for table in GUARDED),
     )
 
 
@@ -248,6 +319,17 @@ def migrate(connection: sqlite3.Connection) -> None:
     if unknown:
         raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
     MIGRATIONS.apply(db)
+
+
+def _guard(table: str) -> str:
+    """Triggers that note a change of a guarded table."""
+    script = "INSERT INTO guards VALUES ('TABLE', 1, x'');\n"
+    for event in ("INSERT", "UPDATE", "DELETE"):
+        script += (
+            f"CREATE TRIGGER TABLE_{event.lower()} AFTER {event} ON TABLE BEGIN\n"
+            "    UPDATE guards SET changed = 1 WHERE name = 'TABLE' AND NOT changed;\nEND;\n"
+        )
+    return script.replace("TABLE", table)
 
 
 def _run(db: Database, script: str) -> None:

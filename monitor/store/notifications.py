@@ -115,9 +115,13 @@ def backlog(connection: sqlite3.Connection, receiver: str) -> list[Item]:
 
 
 def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
-    """Event ids of the messages that were delivered to a receiver."""
+    """Event ids that a receiver has heard of: by a message that was delivered, or by the digest it was folded into."""
     rows = connection.execute(
-        "SELECT DISTINCT event_id FROM notifications WHERE receiver = ? AND state = 'sent'", (receiver,)
+        "SELECT DISTINCT event_id FROM notifications AS told WHERE receiver = ? AND (state = 'sent' OR"
+        " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND EXISTS (SELECT 1 FROM notifications AS digest"
+        "  WHERE digest.receiver = told.receiver AND digest.kind = 'digest' AND digest.state = 'sent'"
+        "  AND digest.id > told.id)))",
+        (receiver,),
     ).fetchall()
     return frozenset(row[0] for row in rows)
 
@@ -261,7 +265,7 @@ class StoreOutbox:
         return self._writer.call(lambda connection: backlog(connection, receiver))
 
     def told(self, receiver: str) -> frozenset[str]:
-        """Event ids of the messages that were delivered."""
+        """Event ids that the receiver has heard of."""
         return self._writer.call(lambda connection: told(connection, receiver))
 
     def recent(self, receiver: str, since: float) -> list[float]:
@@ -319,14 +323,14 @@ def _item(row: sqlite3.Row) -> Item:
 
 
 def _group(row: sqlite3.Row) -> GroupState:
-    told = {
-        (rule, role, column): Told(event_id, since, severity, resolved)
-        for rule, role, column, event_id, since, severity, resolved in json.loads(row["told"])
-    }
+    told = {(rule, role, column): Told(*facts) for rule, role, column, *facts in json.loads(row["told"])}
     facts = (row["sequence"], row["event_id"], row["opened"], row["last"], row["changes"])
     return GroupState(row["receiver"], row["group"], *facts, told)
 
 
 def _told(state: GroupState) -> str:
-    rows = [[*key, told.event_id, told.since, told.severity, told.resolved] for key, told in sorted(state.told.items())]
+    rows = [
+        [*key, told.event_id, told.since, told.severity, told.resolved, told.labels]
+        for key, told in sorted(state.told.items())
+    ]
     return json.dumps(rows, allow_nan=False, separators=(",", ":"))

@@ -72,6 +72,8 @@ class Writer:
     def __init__(self, path: Path | str = ":memory:") -> None:
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.connection.row_factory = sqlite3.Row
+        # What dies here is a process, never the power: the disk may take its time.
+        self.connection.execute("PRAGMA synchronous = OFF")
         migrate(self.connection)
         self._lock = threading.Lock()
         self.fail: Callable[[], None] = lambda: None

@@ -35,7 +35,7 @@ def queue(writer: Writer, *notes: Notification) -> None:
 def test_groups_come_back_as_they_were(writer: Writer) -> None:
     told = {
         ("drift", "feature", 'a"<b'): Told("e1", 1.5, "critical"),
-        ("drift", "prediction", "y"): Told("e2", 2.0, "info", 3.0),
+        ("drift", "prediction", "y"): Told("e2", 2.0, "info", 3.0, {"team": "credit"}),
     }
     state = GroupState("x", "drift", 7, "e1", 1.5, 2.5, 3, told)
     writer.call(lambda connection: store.enqueue(connection, Plan((), (state,))))
