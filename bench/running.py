@@ -50,8 +50,8 @@ def environment(**more: str) -> dict[str, str]:
 class Server:
     """`python -m server` in `folder`, on a free port."""
 
-    def __init__(self, folder: Path, config: str = "", *arguments: str, **env: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, config: str = "", *arguments: str, module: str = "server", **env: str) -> None:
+        self.folder, self._module = folder, module
         (folder / "config.toml").write_text(config)
         self._lines: list[str] = []
         self._arguments, self._env = arguments, env
@@ -60,7 +60,7 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "server", "--port", "0", *self._arguments],
+            [sys.executable, "-m", self._module, "--port", "0", *self._arguments],
             cwd=self.folder,
             env=environment(**self._env),
             stdout=subprocess.DEVNULL,
