@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from monitor import failpoint
 from monitor.errors import StoreError
+from monitor.store.chain import cover
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ CALL_TIMEOUT = 30.0
 
 #: Seconds between checkpoints while there is something to move.
 CHECKPOINT_SECONDS = 5.0
+
+#: Pages (4 KB each) of a WAL that somebody's open cursor keeps from being used again, beyond which no more is folded
+#: until the cursor is closed: 48 MB. The journal takes what comes meanwhile. Evaluations go on, and fold what they need.
+HOLD_PAGES = 12_000
 
 #: A WAL of more pages than this (4 KB each) is cut to nothing once all of it has been moved.
 TRUNCATE_PAGES = 1000
@@ -42,6 +47,8 @@ class Writer:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
         self._commits = 0
+        #: Pages in the WAL that could not be moved, or not be used again, at the last checkpoint.
+        self.wal_pages = 0
         self._checkpointed = 0.0
         self._stopped = False
         self._last: Callable[[], None] = lambda: None
@@ -101,12 +108,16 @@ class Writer:
             raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
 
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in one transaction, for code that is on the writer's thread already."""
+        """Run in one transaction, for code that is on the writer's thread already.
+
+        What it wrote is entered into the hash chain before the commit.
+        """
         connection = self._connection
         # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = function(connection)
+            cover(connection)
             failpoint.reach("store.commit")
             connection.execute("COMMIT")
             self._commits += 1
@@ -122,7 +133,8 @@ class Writer:
             try:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                self._safely(self._tick)
+                if self.wal_pages < HOLD_PAGES:
+                    self._safely(self._tick)
                 self._safely(self._checkpoint)
                 due = time.monotonic() + self._interval
                 continue
@@ -137,14 +149,16 @@ class Writer:
         Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
         """
         now = time.monotonic()
-        if not self._commits or now - self._checkpointed < CHECKPOINT_SECONDS:
+        waiting = self._commits or self.wal_pages > TRUNCATE_PAGES
+        if not waiting or now - self._checkpointed < CHECKPOINT_SECONDS:
             return
         self._commits, self._checkpointed = 0, now
-        _, pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages == moved and pages > TRUNCATE_PAGES:
+        _, self.wal_pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if self.wal_pages == moved and moved > TRUNCATE_PAGES:
             self._connection.execute("PRAGMA busy_timeout = 0")
             try:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self.wal_pages = self.wal_pages if busy else 0
             finally:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
 

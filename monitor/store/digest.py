@@ -1,0 +1,40 @@
+"""SHA-256 of rows: what the chain and the guards are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+
+def row_digest(values: Sequence[object]) -> bytes:
+    """SHA-256 of one row. Numbers are written so that each has one spelling: 1 is not 1.0, and 0.1 is exact."""
+    text = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def joint_digest(digests: Iterable[bytes]) -> bytes:
+    """SHA-256 of several rows, in order."""
+    return hashlib.sha256(b"".join(digests)).digest()
+
+
+def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | None:
+    """SHA-256 of a window with all its histograms; None where there is no such window.
+
+    What a roll-up or pruning changes later is left out: `finest`, `parent_id`, `chain_id`. `verify` checks those by
+    what they must be.
+    """
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    head = cursor.execute(
+        "SELECT id, model_id, seconds, start, n, children FROM windows WHERE id = ?", (window_id,)
+    ).fetchone()
+    if head is None:
+        return None
+    rows = cursor.execute(
+        "SELECT column_id, counts, sum FROM histograms WHERE window_id = ? ORDER BY column_id", (window_id,)
+    )
+    lines = [f"{column}:{counts}:{total!r}" for column, counts, total in rows]
+    text = "\n".join([repr(tuple(head)), *lines])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
