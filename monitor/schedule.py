@@ -51,6 +51,8 @@ class Schedule:
         """Let a run in progress finish, and end the thread."""
         self._stopped = True
         if self._scheduler.running:
+            # Paused first: a run that falls due while the workers are being shut down would end the thread in an error.
+            self._scheduler.pause()
             self._scheduler.shutdown(wait=True)
 
     @property
