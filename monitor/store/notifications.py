@@ -118,8 +118,8 @@ def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
     """Event ids that a receiver has heard of: by a message that was delivered, or by the digest it was folded into."""
     rows = connection.execute(
         "SELECT DISTINCT event_id FROM notifications AS told WHERE receiver = ? AND (state = 'sent' OR"
-        " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND EXISTS (SELECT 1 FROM notifications AS digest"
-        "  WHERE digest.receiver = told.receiver AND digest.kind = 'digest' AND digest.state = 'sent'"
+        " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat')"
+        "  AND EXISTS (SELECT 1 FROM notifications AS digest WHERE digest.receiver = told.receiver AND digest.kind = 'digest' AND digest.state = 'sent'"
         "  AND digest.id > told.id)))",
         (receiver,),
     ).fetchall()

@@ -25,9 +25,9 @@ def message(name: str, columns: int = 1, kind: str = "firing") -> Message:
     result = replace(verdict(alert, 1e9, kind="categorical"), reference=name, model_version=name)
     result = replace(result, direction=categorical([(name, 0.1, 0.5), (name, 0, 0.1)], [(name, 0.5, 0.1)]))
     item = replace(entry(alert, "new", result), sketches=("▁" * 24, "█" * 24), scale=("0", "1"))
-    one = Message(
-        kind, name, "critical", name, 1e9 + 60, name, (item,) * columns, 1e9, 9, "http://127.0.0.1:5000/", (name,) * 5
-    )  # type: ignore[arg-type]
+    link, lines = "http://127.0.0.1:5000/", ((name, "now over"),) * 12
+    entries = (item,) * columns
+    one = Message(kind, name, "critical", name, 1e9 + 60, name, entries, 1e9, 9, link, lines)  # type: ignore[arg-type]
     return replace(one, repeated=True, delayed=90.0)
 
 
@@ -47,11 +47,10 @@ def check(one: Message) -> None:
 @pytest.mark.parametrize("kind", ["firing", "update", "repeat", "resolved", "digest", "test"])
 def test_the_corpus_breaks_no_message(kind: str) -> None:
     for name in CORPUS:
-        for columns in (1, 40):
-            check(message(name, columns, kind))
+        check(message(name, 40 if kind == "update" else 1, kind))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(NAMES, st.integers(1, 60), st.sampled_from(["firing", "update", "repeat", "resolved", "digest", "test"]))
 def test_no_name_breaks_a_message(name: str, columns: int, kind: str) -> None:
     check(message(name, columns, kind))
