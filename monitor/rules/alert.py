@@ -102,11 +102,11 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
     `watched`: seconds since the evaluation before, as far as they count (`engine.watched_seconds`). A result without
     a verdict moves nothing and adds no time.
     """
-    alert = replace(alert, evaluated=now, severity=rule.severity, labels=rule.labels)
     holds = condition(result)
+    value = alert.value if holds is None else result.value
+    alert = replace(alert, evaluated=now, severity=rule.severity, labels=rule.labels, value=value)
     if holds is None:
         return alert
-    alert = replace(alert, value=result.value)
     return _holds(alert, result, rule, now, watched) if holds else _gone(alert, rule, now, watched)
 
 
