@@ -119,8 +119,8 @@ def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
     rows = connection.execute(
         "SELECT DISTINCT event_id FROM notifications AS told WHERE receiver = ? AND (state = 'sent' OR"
         " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat')"
-        "  AND EXISTS (SELECT 1 FROM notifications AS digest WHERE digest.receiver = told.receiver AND digest.kind = 'digest' AND digest.state = 'sent'"
-        "  AND digest.id > told.id)))",
+        "  AND EXISTS (SELECT 1 FROM notifications AS digest WHERE digest.receiver = told.receiver"
+        "   AND digest.kind = 'digest' AND digest.state = 'sent' AND digest.id > told.id)))",
         (receiver,),
     ).fetchall()
     return frozenset(row[0] for row in rows)
