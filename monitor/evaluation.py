@@ -104,7 +104,8 @@ class Evaluator:
             self._covered,
         )
         evaluation = Evaluation(now, judged, alerts)
-        verdict_store.save_results(connection, now, results)
+        asked = verdict_store.enter_questions(connection, self._model.id, [self._question(one.rule) for one in judged])
+        verdict_store.save_results(connection, now, results, asked)
         alert_store.save_alerts(connection, alerts.values())
         alert_store.append_events(connection, transitions)
         self._announce(connection, evaluation, transitions, now)
@@ -145,13 +146,14 @@ class Evaluator:
             test = sum_range(connection, self._model, start, end)
         span = Span(start, end)
         sample, name = self._reference(connection, rule, span)
-        question = Question(
-            rule.name, self._covers[rule.name], rule.statistic, rule.alpha, rule.floor, rule.min_samples
-        )
         results = evaluate(
-            question, self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
+            self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
         )
         return Judged(rule, span, test, sample, name, results)
+
+    def _question(self, rule: Rule) -> Question:
+        columns = self._covers[rule.name]
+        return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
 
     def _reference(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
         """What a rule compares with, and its name: the identity of the training reference, or a stretch of time."""

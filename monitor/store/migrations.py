@@ -325,10 +325,10 @@ def _guard(table: str) -> str:
     """Triggers that note a change of a guarded table."""
     script = "INSERT INTO guards VALUES ('TABLE', 1, x'');\n"
     for event in ("INSERT", "UPDATE", "DELETE"):
-        script += (
-            f"CREATE TRIGGER TABLE_{event.lower()} AFTER {event} ON TABLE BEGIN\n"
-            "    UPDATE guards SET changed = 1 WHERE name = 'TABLE' AND NOT changed;\nEND;\n"
-        )
+        script += """CREATE TRIGGER TABLE_EVENT AFTER EVENT ON TABLE BEGIN
+            UPDATE guards SET changed = 1 WHERE name = 'TABLE' AND NOT changed;
+        END;
+        """.replace("EVENT", event)
     return script.replace("TABLE", table)
 
 

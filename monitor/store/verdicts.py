@@ -6,11 +6,14 @@ again from the windows, which are.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from monitor.clock import from_iso, iso
+from monitor.drift.evaluate import Question
 from monitor.drift.result import Direction, DriftResult, Span
 from monitor.window.columns import Role
 
@@ -26,13 +29,54 @@ class Verdict:
     result: DriftResult
 
 
-def save_results(connection: sqlite3.Connection, at: float, results: Sequence[DriftResult]) -> None:
-    """Store what one evaluation answered."""
+def enter_questions(connection: sqlite3.Connection, model_id: int, questions: Iterable[Question]) -> dict[str, int]:
+    """Find what rules ask, or enter it: `questions.id` by the rule's name. It changes when the configuration does."""
+    ids = {}
+    for question in questions:
+        asked = json.dumps(
+            {
+                "statistic": question.statistic,
+                "alpha": question.alpha,
+                "floor": question.floor,
+                "min_samples": question.min_samples,
+                "columns": list(question.columns),
+            },
+            separators=(",", ":"),
+        )
+        row = (model_id, question.name, asked)
+        connection.execute("INSERT OR IGNORE INTO questions (model_id, rule, asked) VALUES (?, ?, ?)", row)
+        found = connection.execute("SELECT id FROM questions WHERE (model_id, rule, asked) = (?, ?, ?)", row)
+        ids[question.name] = found.fetchone()[0]
+    return ids
+
+
+def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int, Question]:
+    """The id of the model and what it was asked. Raises KeyError for an unknown id."""
+    row = connection.execute("SELECT model_id, rule, asked FROM questions WHERE id = ?", (question_id,)).fetchone()
+    if row is None:
+        raise KeyError(question_id)
+    asked = json.loads(row[2])
+    columns, statistic = tuple(asked["columns"]), asked["statistic"]
+    return row[0], Question(row[1], columns, statistic, asked["alpha"], asked["floor"], asked["min_samples"])
+
+
+def save_results(
+    connection: sqlite3.Connection,
+    at: float,
+    results: Sequence[DriftResult],
+    questions: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Store what one evaluation answered.
+
+    With `questions`, ids by rule (see `enter_questions`), the verdicts can be worked out again from the store; which
+    windows there were is noted as the highest id.
+    """
     moment = iso(at)
+    seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
     connection.executemany(
         'INSERT INTO drift (at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
-        "direction, window_start, window_end, reference, model_version, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "direction, window_start, window_end, reference, model_version, reason, question_id, seen) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 moment,
@@ -54,6 +98,8 @@ def save_results(connection: sqlite3.Connection, at: float, results: Sequence[Dr
                 r.reference,
                 r.model_version,
                 r.reason,
+                questions.get(r.rule),
+                seen,
             )
             for r in results
         ),

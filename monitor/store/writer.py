@@ -30,7 +30,7 @@ CALL_TIMEOUT = 30.0
 CHECKPOINT_SECONDS = 5.0
 
 #: Pages (4 KB each) of a WAL that somebody's open cursor keeps from being used again, beyond which no more is folded
-#: until the cursor is closed: 48 MB. The journal takes what comes meanwhile. Evaluations go on, and fold what they need.
+#: until the cursor is closed: 48 MB. The journal takes what comes meanwhile. Evaluations go on and fold as well.
 HOLD_PAGES = 12_000
 
 #: A WAL of more pages than this (4 KB each) is cut to nothing once all of it has been moved.
