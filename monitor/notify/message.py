@@ -6,6 +6,7 @@ way, a sketch of reference and live values, and since when; last the link, the e
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -287,11 +288,17 @@ def number(value: float) -> str:
 
 
 def silence_command(message: Message) -> str:
-    """The command that silences what a message is about."""
+    """The command that silences what a message is about.
+
+    >>> price = Entry("price [EUR]", "feature", "new", "warning", "e1", 0.0)
+    >>> silence_command(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,)))
+    "python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h"
+    """
     firing = message.firing
-    matchers = [f"rule={clean_text(message.group)}"]
+    # A silence matches by globs, so a name that holds a star or a bracket is escaped.
+    matchers = [f"rule={glob.escape(clean_text(message.group))}"]
     if len(firing) == 1:
-        matchers.append(f"column={clean_text(firing[0].column)}")
+        matchers.append(f"column={glob.escape(clean_text(firing[0].column))}")
     command = " ".join(["python -m monitor silence", *map(shlex.quote, matchers), "--for", "4h"])
     # A command that was cut would silence something else.
     return command if len(command) <= LONGEST_COMMAND else "python -m monitor silence --help"

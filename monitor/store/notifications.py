@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 from monitor.clock import from_iso, iso
 from monitor.notify.message import Message
-from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Told
+from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Policy, Situation, Told, plan
+from monitor.notify.receiver import Receiver
 from monitor.notify.sender import Item, Outcome
+from monitor.rules.rule import Rule
 
 T = TypeVar("T")
 
@@ -35,9 +37,21 @@ def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupSt
     return {(row["receiver"], row["group"]): _group(row) for row in rows}
 
 
-def enqueue(connection: sqlite3.Connection, plan: Plan) -> int:
+def announce(
+    connection: sqlite3.Connection,
+    situation: Situation,
+    receivers: Sequence[Receiver],
+    rules: Sequence[Rule],
+    default_receivers: Sequence[str],
+    policy: Policy,
+) -> int:
+    """Plan and queue the messages of one evaluation, in the transaction that stores it; return how many."""
+    return enqueue(connection, plan(situation, load_groups(connection), receivers, rules, default_receivers, policy))
+
+
+def enqueue(connection: sqlite3.Connection, due: Plan) -> int:
     """Queue the messages of a plan and store what the receivers then know; return the number of messages."""
-    for state in plan.groups:
+    for state in due.groups:
         connection.execute(
             'INSERT OR REPLACE INTO notification_groups (receiver, "group", sequence, event_id, opened, last, changes,'
             " told) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -52,9 +66,9 @@ def enqueue(connection: sqlite3.Connection, plan: Plan) -> int:
                 _told(state),
             ),
         )
-    for notification in plan.notifications:
+    for notification in due.notifications:
         _insert(connection, notification)
-    return len(plan.notifications)
+    return len(due.notifications)
 
 
 def _insert(connection: sqlite3.Connection, new: Notification) -> None:

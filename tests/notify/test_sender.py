@@ -157,6 +157,13 @@ def test_nothing_is_given_up_within_a_day() -> None:
     assert len(provider.arrived) == 1
 
 
+def test_a_message_that_waited_says_how_long() -> None:
+    world, provider = world_of("slack", lambda at, message: (Reply(503), False) if at < 120 else (GOOD["slack"], True))
+    world.evaluate([firing(at=world.clock.time())])
+    world.deliver(world.sender("x"))
+    assert 120 <= provider.arrived[0].delayed <= 180
+
+
 def test_plain_text_once_then_a_dead_letter() -> None:
     world, provider = world_of("slack", lambda at, message: (Reply(400, {}, b"invalid_blocks"), False))
     world.evaluate([firing(at=world.clock.time())])
