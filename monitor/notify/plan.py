@@ -171,14 +171,15 @@ def _due(
     over = {key for key in state.told if key not in firing}
     if not state.told and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
-    if not state.told and now - min(audible[key].since for key in new) < policy.group_wait:
+    # A clock that was set back must not hold messages until it has caught up: so a negative age counts as old.
+    if not state.told and 0 <= now - min(audible[key].since for key in new) < policy.group_wait:
         return None, state
     if not new and not over:
         still = any(key in audible for key in state.told)
         if not still or now - state.last < policy.repeat:
             return None, state
         kind: MessageKind = "repeat"
-    elif state.sequence and now - state.last < policy.spacing:
+    elif state.sequence and 0 <= now - state.last < policy.spacing:
         return None, state
     else:
         kind = "firing" if not state.told else "resolved" if len(over) == len(state.told) and not new else "update"
@@ -251,7 +252,7 @@ def _levels(
     }
     if not told:
         return None, replace(state, told={}, changes=0)
-    if not changed and now - state.last < policy.resend:
+    if not changed and 0 <= now - state.last < policy.resend:
         return None, replace(state, told=told)
     entries = tuple(
         replace(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -22,8 +23,9 @@ from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Deci
 #: Seconds between looks when nothing is due; a new message wakes the sender up at once.
 IDLE = 30.0
 
-#: A message that nobody took for this long becomes a dead letter.
-GIVE_UP = 7 * 86_400.0
+#: A message that nobody took for this long, in so many attempts, becomes a dead letter. Both, since a clock that is set
+#: years ahead makes everything old.
+GIVE_UP, LEAST_ATTEMPTS = 7 * 86_400.0, 100
 
 Outcome = Literal["sent", "dead", "collapsed", "skipped"]
 
@@ -227,7 +229,7 @@ class Sender:
             self._outbox.retry(item.id, decision.reason, now, plain=True, doubt=again["doubt"])
         elif decision.action == "sent":
             self._outbox.settle(item.id, "sent", decision.reason, now)
-        elif decision.action == "retry" and now - item.created < GIVE_UP:
+        elif decision.action == "retry" and (now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS):
             next_try = now + self.receiver.limiter.wait(self._clock.monotonic())
             self._outbox.retry(item.id, decision.reason, next_try, **again)
             _log.info("receiver %s: %s; next try in %.0f s", name, decision.reason, next_try - now)
@@ -266,10 +268,10 @@ class Senders:
     def stop(self, timeout: float = 5.0) -> None:
         """Stop all, side by side, within about `timeout` seconds."""
         for sender in self.senders:
-            sender._stop = True
-            sender.wake()
+            sender.stop(0)
+        deadline = time.monotonic() + timeout
         for sender in self.senders:
-            sender.stop(timeout)
+            sender.stop(max(0.0, deadline - time.monotonic()))
 
     def dead_threads(self) -> list[str]:
         """Names of receivers whose thread has ended though nobody stopped it; /healthz is red then."""

@@ -76,6 +76,16 @@ def test_flapping_is_held_down_and_told() -> None:
     assert max(message.changes for message in messages) >= 5
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    world = World(LOG)
+    alert = firing(at=world.clock.time())
+    kinds(world, [alert])
+    world.clock.jump_to(world.clock.time() - 86_400)
+    assert kinds(world, []) == ["resolved"]
+    world.clock.advance(600)
+    assert kinds(world, [firing(at=world.clock.time() + 86_400)]) == ["firing"]
+
+
 def test_a_silence_mutes_and_its_end_tells() -> None:
     world = World(LOG)
     alert = firing(at=world.clock.time())

@@ -125,6 +125,30 @@ def test_provider_limits(kind: str, gap: float, per_minute: int) -> None:
     assert all(calls[i + per_minute] - calls[i] >= 60 - 0.002 for i in range(len(calls) - per_minute))
 
 
+def test_the_rate_counts_from_when_a_call_ended() -> None:
+    """A slow call and a quick one after it reach the provider closer together than they began."""
+
+    def answer(at: float, message: Message) -> tuple[Reply | Failure, bool]:
+        world.clock.advance(0.7 if len(provider.calls) % 2 else 0.0)
+        arrived.append(world.clock.monotonic())
+        return GOOD["slack"], True
+
+    arrived: list[float] = []
+    world, provider = world_of("slack", answer)
+    for number in range(6):
+        world.evaluate([firing(rule=f"rule {number}", at=world.clock.time())])
+    world.deliver(world.sender("x"))
+    assert all(later - earlier >= 1 for earlier, later in pairwise(arrived))
+
+
+def test_a_clock_set_years_ahead_kills_no_message() -> None:
+    world, provider = world_of("slack", lambda at, message: (Reply(503), False) if at < 60 else (GOOD["slack"], True))
+    world.evaluate([firing(at=world.clock.time())])
+    world.clock.jump_to(world.clock.time() + 10 * 365 * 86_400)
+    world.deliver(world.sender("x"))
+    assert len(provider.arrived) == 1
+
+
 def test_two_receivers_of_one_destination_share_its_rate() -> None:
     limiter = Limiter(gap=1.0)
     assert limiter.take(0.0) == 0
