@@ -120,6 +120,8 @@ def test_a_firing_alert_counts_only_how_long_its_condition_has_been_gone() -> No
         (alert,) = play(letters, KEEP_5M)[2].values()
         held.append((alert.held, alert.clear_since))
     assert held == [(0, None), (0, None), (0, START + 120), (60, START + 120), (0, None)]
+    (alert,) = play("DDDDDD", FOR_5M)[2].values()
+    assert (alert.state, alert.held) == ("firing", 0)
 
 
 def test_an_event_comes_back_only_after_for() -> None:
