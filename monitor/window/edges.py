@@ -78,9 +78,9 @@ def quantile_edges(
     (0.0, 25.5, 50.5, 75.5, 101.0)
     """
     low, high = bounds or (float(ordered[0]), float(ordered[-1]))
-    ranks = np.arange(1, ordered.size + 1) if weights is None else np.cumsum(weights)
-    wanted = -(-np.arange(1, bins) * int(ranks[-1]) // bins)  # rounded up, without an error of division
-    positions = np.searchsorted(ranks, wanted)
+    rows = ordered.size if weights is None else int(np.sum(weights))
+    wanted = -(-np.arange(1, bins) * rows // bins)  # rounded up, without an error of division
+    positions = wanted - 1 if weights is None else np.searchsorted(np.cumsum(weights), wanted)
     edges: list[float] = []
     for value in np.unique(ordered[positions]).tolist():
         following = int(np.searchsorted(ordered, value, side="right"))

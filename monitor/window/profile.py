@@ -101,7 +101,8 @@ class ColumnProfile:
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(values.mean())
             delta, total = mean - self.mean, self.numbers + values.size
-            self.squares += float(((values - mean) ** 2).sum()) + delta * delta * self.numbers * values.size / total
+            apart = values - mean
+            self.squares += float(np.dot(apart, apart)) + delta * delta * self.numbers * values.size / total
             self.mean += delta * values.size / total
         self.numbers = total
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
@@ -283,6 +284,7 @@ class ColumnCounter:
         if self._bins is None:
             self._add_categories(block)
         elif isinstance(block, np.ndarray):
+            block = np.ascontiguousarray(block)
             for start in range(0, block.size, self.PIECE):
                 piece = block[start : start + self.PIECE]
                 with np.errstate(over="ignore", invalid="ignore"):

@@ -21,7 +21,7 @@ class QuantileSketch:
     >>> for start in range(0, 100_000, 1_000):
     ...     sketch.add(np.arange(start, start + 1_000, dtype=np.float64))
     >>> values, weights = sketch.sample()
-    >>> int(weights.sum()), len(values) <= 1_000, sketch.rank_error < 0.1
+    >>> weights is not None and int(weights.sum()), len(values) <= 1_000, sketch.rank_error < 0.1
     (100000, True, True)
     """
 
@@ -61,15 +61,16 @@ class QuantileSketch:
         if self._waiting_size > (self.capacity if self.exact else self._width):
             self._thin()
 
-    def sample(self) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Sorted values and the number of rows that each stands for; the weights add up to `count`."""
+    def sample(self) -> tuple[Floats, npt.NDArray[np.int64] | None]:
+        """Sorted values, and the number of rows that each stands for: None while exact, as each is one row then.
+
+        The weights add up to `count`.
+        """
+        if self.exact:
+            return np.sort(np.concatenate(self._waiting or [np.empty(0)])), None
         parts = [(block, 1) for block in self._waiting]
         parts += [(level, 2**depth) for depth, level in enumerate(self._levels) if level is not None]
-        if not parts:
-            return np.empty(0), np.empty(0, dtype=np.int64)
         values = np.concatenate([block for block, _ in parts])
-        if self.exact:
-            return np.sort(values), np.ones(values.size, dtype=np.int64)
         weights = np.concatenate([np.full(block.size, weight, dtype=np.int64) for block, weight in parts])
         order = np.argsort(values, kind="stable")
         return values[order], weights[order]
