@@ -11,11 +11,10 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, current_app, request
 
 from monitor.pipeline import Pipeline
-from monitor.report.history import HeatMap
 from monitor.report.render import STATIC, render
 from monitor.window.columns import Role
 from server import views
-from server.views import View
+from server.views import Memory, View
 
 pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
 
@@ -29,8 +28,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @pages.get("/")
 def columns() -> Response:
     """Every column, the worst first."""
-    heat_map = current_app.extensions.setdefault("heat_map", HeatMap())
-    return answer(views.columns(_pipeline(), heat_map, request.args))
+    memory = current_app.extensions.setdefault("telltale_pages", Memory())
+    return answer(views.columns(_pipeline(), memory, request.args))
 
 
 @pages.get("/column/<any(feature, prediction):role>")

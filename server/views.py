@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from monitor.clock import iso
+from monitor.evaluation import Evaluation
 from monitor.pipeline import Pipeline
 from monitor.report import column as column_page
 from monitor.report import figure, history, overview, words
@@ -27,6 +28,7 @@ from monitor.rules.silence import mutes
 from monitor.store.alerts import list_silences
 from monitor.store.database import connect_read_only
 from monitor.window.columns import Role
+from monitor.window.reference import Reference
 
 #: Where a view's choices come from: the query of its address.
 Query = Mapping[str, str]
@@ -42,6 +44,24 @@ class View:
     status: int = 200
 
 
+class Memory:
+    """What need not be worked out twice: cells of the heat map that are over, and the last evaluation's figures."""
+
+    def __init__(self) -> None:
+        self.heat_map = HeatMap()
+        self._figures: tuple[Evaluation | None, dict[int, Markup]] = (None, {})
+
+    def figure(self, row: Row, evaluation: Evaluation, reference: Reference) -> Markup:
+        """A row's histogram."""
+        seen, drawn = self._figures
+        if seen is not evaluation:
+            drawn = {}
+            self._figures = (evaluation, drawn)
+        if row.position not in drawn:
+            drawn[row.position] = overview.draw(row, reference)
+        return drawn[row.position]
+
+
 @contextmanager
 def reading(pipeline: Pipeline) -> Iterator[sqlite3.Connection]:
     """A read-only connection of one's own, in one transaction, so that all it reads is of one moment."""
@@ -53,23 +73,27 @@ def reading(pipeline: Pipeline) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def columns(pipeline: Pipeline, heat_map: HeatMap, query: Query) -> View:
+def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
     """The overview."""
     now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
     every = overview.rows(evaluation, reference)
     with reading(pipeline) as connection:
         chosen = _range(connection, query, now)
-        cells = heat_map.read(connection, now, RANGES[chosen])
+        length = history.cell_length(RANGES[chosen], pipeline.config.drift.every)
+        cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
     listed = [row for row in every if _matches(row, query)]
-    drawn = listed[: overview.MOST_FIGURES]
-    missing = [""] * (len(listed) - len(drawn))
     judged = evaluation.judged[0] if evaluation.judged else None
     context = {
         "title": "Columns",
         "headline": overview.headline(every, evaluation, pipeline.config.drift.every),
-        "rows": listed,
-        "figures": [overview.draw(row, reference) for row in drawn] + missing,
-        "strips": [_strip(row, cells) for row in drawn] + missing,
+        "some": bool(listed),
+        # Drawn while the template asks for them, and not for JSON and CSV.
+        "rows": (
+            (row, memory.figure(row, evaluation, reference), _strip(row, cells))
+            if place < overview.MOST_FIGURES
+            else (row, "", "")
+            for place, row in enumerate(listed)
+        ),
         "alerts": overview.alert_line(evaluation.alerts.values()),
         "health": health_line(pipeline),
         "window": judged and _window(pipeline, judged),
@@ -79,7 +103,7 @@ def columns(pipeline: Pipeline, heat_map: HeatMap, query: Query) -> View:
         "choices": _choices("/", {key: query.get(key, "") for key in ("q", "state", "role")}),
         "chosen": chosen,
         "chosen_text": words.duration(RANGES[chosen]),
-        "cell": RANGES[chosen] / history.CELLS,
+        "cell": length,
         "rules": pipeline.config.rules,
     }
     return View("overview.html", context, [_record(row) for row in listed])

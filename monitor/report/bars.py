@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from monitor.report.words import number
@@ -35,6 +34,7 @@ SPECIAL: dict[str, Where] = {MISSING: "missing", NONFINITE: "infinite", OTHER: "
 class Bar:
     """One bar: [left, right) in units of the plane's width, shares in [0, 1], heights in units of its height.
 
+    `label`: empty inside of a numeric column, where the axis says it.
     `cut`: whether a side stands higher than the plane, so that its height does not tell its share.
     """
 
@@ -71,6 +71,7 @@ class Plane:
 def shares(counts: npt.NDArray[Any]) -> list[float]:
     """Share of each bin; zeros where there are no rows.
 
+    >>> import numpy as np
     >>> shares(np.array([1, 3]))
     [0.25, 0.75]
     """
@@ -125,7 +126,7 @@ def _numeric(
         # Bin i lies between edges i - 1 and i.
         x0, x1 = (origin + (edges[j] - edges[first]) * scale for j in (low, high))
         was, now = sum(before[low + 1 : high + 1]), sum(after[low + 1 : high + 1])
-        bars.append(Bar("inside", f"{number(edges[low], 4)} to {number(edges[high], 4)}", x0, x1, was, now))
+        bars.append(Bar("inside", "", x0, x1, was, now))
     at = origin + span
     for one in right:
         bars.append(_bar(*one, at=at + gap, width=slot))
@@ -199,20 +200,13 @@ def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap:
 
 def _raise(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Give bars their heights: share over width, in units of the highest that is drawn in full."""
-    if not bars:
-        return ()
-    widths = np.array([bar.right - bar.left for bar in bars])
-    before = np.array([bar.reference for bar in bars]) / widths
-    after = np.array([bar.test for bar in bars]) / widths
-    both = np.concatenate((before, after))
-    top = float(both.max())
+    before = [bar.reference / (bar.right - bar.left) for bar in bars]
+    after = [bar.test / (bar.right - bar.left) for bar in bars]
+    top = max([*before, *after], default=0.0)
     if top <= 0:
         return tuple(bars)
-    weights = np.array([bar.reference for bar in bars])
-    if weights.sum() > 0 and bars[0].where != "category":
-        order = np.argsort(before)
-        middle = order[np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
-        top = min(top, HIGHEST * float(before[middle]))
+    if bars[0].where != "category":
+        top = min(top, HIGHEST * _middle(before, [bar.reference for bar in bars]) or top)
     return tuple(
         Bar(
             bar.where,
@@ -225,5 +219,19 @@ def _raise(bars: Sequence[Bar]) -> tuple[Bar, ...]:
             min(now / top, 1.0),
             max(was, now) > top * 1.001,
         )
-        for bar, was, now in zip(bars, before.tolist(), after.tolist(), strict=True)
+        for bar, was, now in zip(bars, before, after, strict=True)
     )
+
+
+def _middle(heights: Sequence[float], shares: Sequence[float]) -> float:
+    """The height above and below which half of the rows stand; 0 where there are none.
+
+    >>> _middle([5.0, 1.0, 2.0], [0.2, 0.2, 0.6])
+    2.0
+    """
+    seen, half = 0.0, sum(shares) / 2
+    for height, share in sorted(zip(heights, shares, strict=True)):
+        seen += share
+        if seen >= half:
+            return height
+    return 0.0

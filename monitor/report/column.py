@@ -14,7 +14,7 @@ from monitor.drift.locate import Onset, locate
 from monitor.report import figure
 from monitor.report.bars import Bar, lay_out, shares
 from monitor.report.history import Point, Series
-from monitor.report.overview import Row, figure_label
+from monitor.report.overview import Row, counts, figure_label
 from monitor.report.words import number, statistic
 from monitor.window.columns import Column, Floats
 from monitor.window.reference import Reference
@@ -58,24 +58,15 @@ class Histograms:
     live: bool
 
 
-def counts_of(row: Row, reference: Reference) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Reference and test counts of a row's column; the test's are zero where nothing was judged."""
-    schema = reference.schema
-    if row.judged is None:
-        before = schema.split(reference.counts)[row.position]
-        return before, before * 0
-    return schema.split(row.judged.reference.counts)[row.position], schema.split(row.judged.test.counts)[row.position]
-
-
 def histograms(row: Row, reference: Reference) -> Histograms:
     """Draw both sides of a column, and list them."""
-    before, after = counts_of(row, reference)
+    before, after = counts(row, reference)
     column, live = row.column, bool(after.sum())
     plane = lay_out(column, before, after, slot=0.04, gap=0.02, finest=0.008)
     label = figure_label(row, live)
     mark, curves = None, None
     if column.numeric and live and len(column.edges) > 1:
-        below, under = (_cumulative(column, counts) for counts in (before, after))
+        below, under = (_cumulative(column, side) for side in (before, after))
         mark = column.edges[int(np.argmax(np.abs(below - under)))]
         gap = float(np.abs(below - under).max())
         text = f"Cumulative shares; the largest gap is {gap:.3f}, at {number(mark, 4)}"

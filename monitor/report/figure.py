@@ -13,7 +13,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from monitor.report.bars import Bar, Plane
-from monitor.report.svg import Chart, element, line, path, ticks, time_ticks
+from monitor.report.svg import Chart, dots, element, line, path, ticks, time_ticks
 from monitor.report.words import number, percent
 
 #: Size of the histogram in a row of the overview, in units of its view box.
@@ -74,8 +74,8 @@ def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
 def pair(reference: float, test: float, top: float, live: bool) -> Markup:
     """Draw the two shares of a category as bars, one over the other; `top`: the share that fills the width."""
     width, height = 240, 18
-    shapes = [path("ref", f"M0 1H{round(width * reference / top)}V{height - 1}H0z")]
-    if live:
+    shapes = [path("ref", f"M0 1H{round(width * reference / top)}V{height - 1}H0z")] if reference else []
+    if live and test:
         shapes.append(path("live", f"M0 4H{round(width * test / top)}V{height - 4}H0z"))
     return element("svg", *shapes, class_="pair", viewBox=f"0 0 {width} {height}", aria_hidden="true")
 
@@ -119,8 +119,14 @@ def cumulative(
     worst = int(np.argmax(np.abs(reference - test)))
     x, low, high = plane.at(edges[worst]), *sorted((float(reference[worst]), float(test[worst])))
     chart.shape("gap", line([(x, low), (x, high)]))
-    # Beside the gap, on the side that has more room.
-    chart.note(x + (0.09 if x < 0.5 else -0.09), (low + high) / 2, f"gap {percent(high - low)}", "note gap-text")
+    right = x < 0.8
+    chart.note(
+        x + 0.01 if right else x - 0.01,
+        (low + high) / 2,
+        f"gap {percent(high - low)}",
+        "note gap-text",
+        "start" if right else "end",
+    )
     _axis(chart, plane)
     chart.note(0, 1.0, "100 %", "note")
     return chart.markup()
@@ -180,6 +186,7 @@ def time_line(
         chart.note(1, (level - low) / (high - low), text)
     if since is not None and start <= since <= end:
         chart.upright((since - start) / span, "since-line")
+        chart.note((since - start) / span, 1.0, "alert", "note gap-text")
     for class_, points in lines:
         drawn: list[tuple[float, float] | None] = []
         for i, (moment, value) in enumerate(points):
@@ -187,6 +194,8 @@ def time_line(
                 drawn.append(None)
             drawn.append(None if value is None else place(moment, value))
         chart.shape(class_, line(drawn))
+        if alone := dots(drawn):
+            chart.shape(f"{class_} dots", alone)
     return chart.markup("chart time")
 
 

@@ -24,7 +24,7 @@ RANGES = {"1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "
 DEFAULT_RANGE = "24h"
 
 #: Cells of a heat map.
-CELLS = 48
+CELLS = 60
 
 #: Points of a time line.
 POINTS = 120
@@ -51,6 +51,15 @@ def fitting_range(connection: sqlite3.Connection, now: float, most: str = DEFAUL
     return next((name for name, seconds in RANGES.items() if name == most or seconds >= age), most)
 
 
+def cell_length(seconds: int, every: float) -> int:
+    """Seconds of one cell: so many that there are `CELLS`, and that there is an evaluation in each.
+
+    >>> cell_length(3600, 5.0), cell_length(3600, 600.0)
+    (60, 600)
+    """
+    return max(seconds // CELLS, math.ceil(every), 1)
+
+
 class HeatMap:
     """Levels of all columns over time. Cells that are over never change, so each is read once."""
 
@@ -58,12 +67,11 @@ class HeatMap:
         self._keep = keep
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
-    def read(self, connection: sqlite3.Connection, now: float, seconds: int) -> list[Cell]:
-        """Levels in each of `CELLS` cells up to now, oldest first: an index into `LEVELS` by (role, column)."""
-        length = max(seconds // CELLS, 1)
+    def read(self, connection: sqlite3.Connection, now: float, seconds: int, length: int) -> list[Cell]:
+        """Levels in each cell of `length` seconds up to now, oldest first: an index into `LEVELS` by (role, column)."""
         last = math.floor(now / length)
         out = []
-        for index in range(last - CELLS + 1, last + 1):
+        for index in range(last - seconds // length + 1, last + 1):
             key = (length, index)
             cell = self._cells.get(key)
             if cell is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from markupsafe import Markup
 
 from monitor.drift.result import STATES, DriftResult
@@ -13,7 +14,7 @@ from monitor.evaluation import Evaluation, Judged
 from monitor.report import figure, words
 from monitor.report.bars import lay_out
 from monitor.rules.alert import Alert
-from monitor.window.columns import Column, Role
+from monitor.window.columns import Column, Counts, Role
 from monitor.window.reference import Reference
 
 #: A column that no rule covers, or that was not judged yet, is in neither of an evaluation's states.
@@ -68,12 +69,13 @@ class Row:
             return self.result.reason
         if self.state == "ok":
             return ""
-        return self.result.direction.text
+        return words.plain(self.result.direction.text)
 
     @property
-    def also(self) -> tuple[DriftResult, ...]:
+    def also(self) -> tuple[str, ...]:
         """What else has moved, beside the result that leads."""
-        return tuple(result for result in self.others if result.state in ("drift", "warning"))
+        moved = (result.direction for result in self.others if result.state in ("drift", "warning"))
+        return tuple(dict.fromkeys(words.plain(direction.text) for direction in moved if direction is not None))
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
@@ -117,13 +119,20 @@ def _alert_for(result: DriftResult, alerts: Sequence[Alert]) -> Alert | None:
     return min(own or alerts, key=lambda alert: alert.active_since or alert.since, default=None)
 
 
+def counts(row: Row, reference: Reference) -> tuple[Counts, Counts]:
+    """Reference and test counts of a row's column; the test's are zero where nothing was judged."""
+    low, high = reference.schema.offsets[row.position : row.position + 2]
+    if row.judged is None:
+        before = reference.counts[low:high]
+        return before, np.zeros_like(before)
+    return row.judged.reference.counts[low:high], row.judged.test.counts[low:high]
+
+
 def draw(row: Row, reference: Reference) -> Markup:
     """Reference and live histogram of a row, one over the other."""
-    before = row.judged.reference.counts if row.judged else reference.counts
-    parts = reference.schema.split(before)
-    live = row.judged is not None and row.judged.test.n > 0
-    test = reference.schema.split(row.judged.test.counts)[row.position] if row.judged else parts[row.position] * 0
-    plane = lay_out(row.column, parts[row.position], test, finest=0.025)
+    before, after = counts(row, reference)
+    live = bool(after.any())
+    plane = lay_out(row.column, before, after, finest=0.025)
     return figure.small_histogram(plane, figure_label(row, live), live)
 
 
@@ -180,7 +189,8 @@ def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     against = {against_what(row.judged) for row in moved if row.judged}
     what = against.pop() if len(against) == 1 else "their references"
     text = f"{_columns(len(moved), watched)} {verb} drifted from {what}"
-    first = min(moved, key=lambda row: row.since if row.since is not None else float("inf"))
+    # Of those that began together a feature is named, since a prediction follows its features.
+    first = min(moved, key=lambda row: (float("inf") if row.since is None else row.since, row.column.role))
     text += f": {short(first.column.name)}" if len(moved) == 1 else f"; {short(first.column.name)} first"
     return Headline("drift", text, first.since)
 

@@ -30,6 +30,7 @@ def environment() -> Environment:
         count=words.count,
         number=words.number,
         percent=words.percent,
+        plain=words.plain,
         points=points,
         p_value=words.p_value,
         statistic=words.statistic,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -92,12 +92,12 @@ class Chart:
         """Write below the plane."""
         self._write(x, self._top + self._plot + 17, text, class_)
 
-    def note(self, x: float, y: float, text: str, class_: str = "note") -> None:
+    def note(self, x: float, y: float, text: str, class_: str = "note", anchor: str = "") -> None:
         """Write on the plane, just above `y` in [0, 1] from below."""
-        self._write(x, round(self._top + self._plot * (1 - y)) - 4, text, class_)
+        self._write(x, round(self._top + self._plot * (1 - y)) - 4, text, class_, anchor)
 
-    def _write(self, x: float, y: float, text: str, class_: str) -> None:
-        anchor = "start" if x < 0.04 else "end" if x > 0.96 else "middle"
+    def _write(self, x: float, y: float, text: str, class_: str, anchor: str = "") -> None:
+        anchor = anchor or ("start" if x < 0.04 else "end" if x > 0.96 else "middle")
         self._texts.append(element("text", text, x=f"{100 * x:.2f}%", y=y, text_anchor=anchor, class_=class_))
 
     def markup(self, class_: str = "chart") -> Markup:
@@ -123,19 +123,30 @@ class Chart:
         )
 
 
-def line(points: Iterable[tuple[float, float] | None], steps: bool = False) -> str:
-    """Points on the unit plane as the `d` of a path; None lifts the pen. `steps`: level, then upright.
+def line(points: Iterable[tuple[float, float] | None]) -> str:
+    """Points on the unit plane as the `d` of a path; None lifts the pen.
 
-    >>> line([(0, 0), (0.5, 1), None, (1, 0.5)])
-    'M0 1000L500 0M1000 500h0'
+    >>> line([(0, 0), (0.5, 1), None, (1, 0.5), (1, 0)])
+    'M0 1000L500 0M1000 500L1000 1000'
     """
-    parts, down, single = [], False, False
+    parts, down = [], False
     for point in points:
-        if point is None:
-            parts.append("h0" if single else "")
-            down = single = False
-            continue
-        x, y = round(1000 * point[0]), round(1000 * (1 - point[1]))
-        parts.append(f"M{x} {y}" if not down else f"H{x}V{y}" if steps else f"L{x} {y}")
-        single, down = not down, True
-    return "".join(parts) + ("h0" if single else "")
+        if point is not None:
+            parts.append(f"{'L' if down else 'M'}{round(1000 * point[0])} {round(1000 * (1 - point[1]))}")
+        down = point is not None
+    return "".join(parts)
+
+
+def dots(points: Sequence[tuple[float, float] | None]) -> str:
+    """Points that have no neighbour to draw a line to, as the `d` of a path of dots.
+
+    >>> dots([(0, 0), (0.5, 1), None, (1, 0.5), None])
+    'M1000 500h0'
+    """
+    around = [None, *points, None]
+    alone = (
+        point
+        for before, point, after in zip(around, points, around[2:], strict=False)
+        if point is not None and before is None and after is None
+    )
+    return "".join(f"M{round(1000 * x)} {round(1000 * (1 - y))}h0" for x, y in alone)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from monitor.drift.direction import percent
+from monitor.window.columns import MISSING, NONFINITE, OTHER
 
-__all__ = ["clock_time", "column_path", "count", "duration", "number", "p_value", "percent", "size", "statistic"]
+__all__ = ["percent"]  # said once, by the stage that writes it into verdicts
 
 #: What each statistic is called where there is room for its name.
 STATISTIC_NAMES = {
@@ -21,6 +22,15 @@ STATISTIC_NAMES = {
     "missing": "missing share",
     "other": "unseen share",
 }
+
+
+def plain(text: str) -> str:
+    """Write the reserved bins as people call them.
+
+    >>> plain("grew: __other__ (0 % to 3 %)")
+    'grew: unseen values (0 % to 3 %)'
+    """
+    return text.replace(OTHER, "unseen values").replace(MISSING, "missing").replace(NONFINITE, "infinite")
 
 
 def count(value: int) -> str:

@@ -3,7 +3,7 @@
 
 (() => {
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const utc = (moment) => moment.getTimezoneOffset() === 0;
 
   /** Put the reader's own time beside each time in UTC, unless it is the same. */

@@ -1,0 +1,198 @@
+"""Situations that the pages must show well: a pipeline with a store, brought into each by real predictions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from monitor.clock import ManualClock, from_iso
+from monitor.config import Config
+from monitor.pipeline import Pipeline
+from monitor.window.reference import Reference
+
+NOON = from_iso("2026-03-14T12:00:00Z")
+NAMES = ("age", "bmi", "blood_pressure", "glucose", "smoker", "region")
+
+#: Names that run, break out, hide or turn around wherever they are not written with care.
+HOSTILE = (
+    "<script>window.hurt=1</script>",
+    '"><img src=x onerror="window.hurt=1">',
+    "'; DROP TABLE drift; --",
+    "../../etc/passwd",
+    "..",
+    "a/b//c?d=e&f=g#h",
+    "%2e%2e%2f{{ 7*7 }}${7*7}",
+    "=HYPERLINK(1)",
+    "line\nbreak\ttab",
+    "abc \u202egnp.exe",
+    "עברית and 中文",
+    "x" * 500,
+    " ",
+)
+
+
+def rows(seed: int, n: int, shift: float = 0.0) -> list[list[object]]:
+    """Rows of a made-up clinic; `shift` moves bmi and glucose by so many standard deviations, and the regions' mix."""
+    rng = np.random.default_rng(seed)
+    moved = min(shift * 0.25, 0.5)
+    region = rng.choice(["north", "south", "east"], n, p=[0.5 - moved, 0.3, 0.2 + moved])
+    return [
+        list(row)
+        for row in zip(
+            rng.normal(52, 12, n).round(0).tolist(),
+            rng.normal(26 + 4 * shift, 4, n).round(2).tolist(),
+            rng.normal(120, 14, n).round(0).tolist(),
+            np.exp(rng.normal(4.6 + 0.1 * shift, 0.2, n)).round(1).tolist(),
+            rng.choice(["no", "yes"], n, p=[0.8, 0.2]).tolist(),
+            region.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def answers(given: list[list[object]]) -> list[float]:
+    """What the made-up model says to each row."""
+    return [round(2 * float(row[1]) + 0.5 * float(row[3]) + 0.1 * float(row[0]), 3) for row in given]  # type: ignore[arg-type]
+
+
+def clinic() -> Reference:
+    """The reference of the made-up clinic."""
+    given = rows(1, 2000)
+    return Reference.from_data(given, answers(given), names=NAMES)
+
+
+class Scene:
+    """A pipeline under a clock that is moved by hand, without threads until it is served."""
+
+    def __init__(self, folder: Path, reference: Reference, every: str = "5m") -> None:
+        self.clock = ManualClock(NOON)
+        text = f'[data]\npath = "{folder / "data"}"\n[drift]\nevery = "{every}"\n'
+        self.pipeline = Pipeline(Config.from_text(text), reference, "v7", self.clock)
+        self._seed = 100
+
+    def predict(self, given: list[list[object]], results: list[object]) -> None:
+        """Record predictions, now."""
+        for row, result in zip(given, results, strict=True):
+            self.pipeline.record(row, [result])
+
+    def minutes(self, count: int, n: int, shift: Callable[[int], float] = lambda _: 0.0, every: int = 5) -> None:
+        """Let minutes pass with `n` predictions each, shifted by `shift(minute)`, and an evaluation each `every`."""
+        for minute in range(count):
+            self._seed += 1
+            given = rows(self._seed, n, shift(minute))
+            self.predict(given, list(answers(given)))
+            self.clock.advance(60)
+            if (minute + 1) % every == 0:
+                self.pipeline.evaluate()
+
+
+def quiet(folder: Path) -> Scene:
+    """Two hours of traffic like the training data."""
+    scene = Scene(folder, clinic())
+    scene.minutes(120, 30)
+    return scene
+
+
+def drifting(folder: Path) -> Scene:
+    """Three hours, the last 70 minutes of them shifted; a dead letter among the notifications; one gap."""
+    scene = Scene(folder, clinic())
+    scene.minutes(180, 30, lambda minute: 1.2 if minute >= 110 else 0.0)
+    scene.predict(
+        [[60, 29.0, 120, 110, "no", "overseas"]] * 20 + [[60, 29.0, 120, 110, "vapes", "west"]] * 3, [150.0] * 23
+    )
+    scene.clock.advance(60)
+    scene.pipeline.evaluate()
+    scene.pipeline.writer.transaction(_troubles)
+    return scene
+
+
+def _troubles(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        'INSERT INTO notifications (at, receiver, "group", sequence, kind, severity, event_id, model_version, message, '
+        "state, attempts, attempted, settled, answer) VALUES ('2026-03-14T13:55:00Z', 'team-slack', 'drift', 1, "
+        "'firing', 'warning', 'k3jd92msla', 'v7', '{}', 'dead', 9, '2026-03-14T14:10:00Z', '2026-03-14T14:10:00Z', "
+        "'404: no_service, the webhook was revoked')"
+    )
+    connection.execute(
+        'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES '
+        "('dropped', '2026-03-14T12:41:07Z', '2026-03-14T12:41:09Z', 17, 'the disk was full')"
+    )
+
+
+def insufficient(folder: Path) -> Scene:
+    """Twelve predictions, where fifty are needed."""
+    scene = Scene(folder, clinic())
+    scene.minutes(1, 12, every=1)
+    return scene
+
+
+def silent(folder: Path) -> Scene:
+    """No traffic in the last hour, after some before."""
+    scene = Scene(folder, clinic())
+    scene.minutes(30, 30)
+    scene.clock.advance(3600)
+    scene.pipeline.evaluate()
+    return scene
+
+
+def fresh(folder: Path) -> Scene:
+    """Nothing has happened yet."""
+    return Scene(folder, clinic())
+
+
+def hostile(folder: Path) -> Scene:
+    """Columns and categories with names that were chosen to do harm; all of them drifting."""
+    rng = np.random.default_rng(5)
+    reference = Reference.from_data(
+        [[*rng.normal(0, 1, len(HOSTILE) - 1), HOSTILE[i % 3]] for i in range(500)],
+        [HOSTILE[i % 2] for i in range(500)],
+        names=HOSTILE,
+        prediction_kind="categorical",
+    )
+    scene = Scene(folder, reference)
+    given: list[list[object]] = [[*rng.normal(1.5, 1, len(HOSTILE) - 1).tolist(), HOSTILE[3]] for _ in range(300)]
+    scene.predict(given, [HOSTILE[i % 5] for i in range(300)])
+    scene.clock.advance(60)
+    scene.pipeline.evaluate()
+    return scene
+
+
+def wide(folder: Path, columns: int = 200) -> Scene:
+    """Many columns, some of them drifting."""
+    rng = np.random.default_rng(7)
+    names = [f"feature_{i:03d}_of_a_wide_table" for i in range(columns - 1)]
+    reference = Reference.from_data(rng.normal(0, 1, (1000, columns - 1)), rng.normal(0, 1, 1000), names=names)
+    scene = Scene(folder, reference, "1m")
+    for _ in range(20):
+        values = rng.normal(0, 1, (60, columns - 1))
+        values[:, ::17] += 0.9
+        scene.pipeline.recorder.record_many(values.T, [rng.normal(0, 1, 60)])
+        scene.clock.advance(60)
+        scene.pipeline.evaluate()
+    return scene
+
+
+SCENES: dict[str, Callable[[Path], Scene]] = {
+    "quiet": quiet,
+    "drifting": drifting,
+    "insufficient": insufficient,
+    "silent": silent,
+    "fresh": fresh,
+    "hostile": hostile,
+    "wide": wide,
+}
+
+
+@contextmanager
+def opened(name: str, folder: Path) -> Iterator[Pipeline]:
+    """A scene, set; closed again at the end."""
+    scene = SCENES[name](folder)
+    try:
+        scene.pipeline.writer.start()
+        yield scene.pipeline
+    finally:
+        scene.pipeline.close()
