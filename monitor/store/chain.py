@@ -29,7 +29,7 @@ COVERED = {
     "alert_events": 'id, at, rule, "column", role, before, after, statistic, value, critical, n, severity, event_id, '
     "model_version, reason",
     "notifications": 'id, at, receiver, "group", sequence, kind, severity, event_id, model_version, message, state, '
-    "attempts, attempted, plain, doubt, settled, answer",
+    "attempts, attempted, next_try, plain, doubt, settled, answer",
     "gaps": 'id, kind, "start", "end", lost, detail',
     "questions": "id, model_id, rule, asked",
     "models": "id, version, model_sha256, reference_sha256, reference, first_served",
@@ -92,6 +92,11 @@ def tier(seconds: int) -> str:
     ('minutes', 'hours', 'days')
     """
     return "minutes" if seconds < HOUR else "hours" if seconds < DAY else "days"
+
+
+def predictions_of(model_id: int) -> str:
+    """Key among a root's totals: how many predictions of a model were dropped for good."""
+    return f"predictions of model {model_id}"
 
 
 def cover(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,132 @@
+"""A database filled by the real recorder and evaluator, minute by minute, under a hand-moved clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from monitor.clock import ManualClock
+from monitor.config import Config
+from monitor.pipeline import Pipeline
+from monitor.store.chain import cover
+from monitor.store.migrations import migrate
+from monitor.store.windows import StoredModel, Windows, register_model
+from monitor.window.batch import Batch
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+
+#: Midnight of a Wednesday, UTC.
+MIDNIGHT = 1_700_006_400.0
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def reference(columns: int = 2, bins: int = 10, rows: int = 2000) -> Reference:
+    """Numeric columns x0, x1, ..., a categorical one, and a prediction."""
+    random = np.random.default_rng(7)
+    names = [f"x{i}" for i in range(columns)]
+    features: dict[str, object] = {name: random.normal(size=rows) for name in names}
+    features["colour"] = random.choice(["red", "green", "blue"], rows)
+    return Reference.from_data(features, random.normal(size=rows))
+
+
+class Monitored:
+    """A pipeline that is never started: every call runs here and now."""
+
+    def __init__(self, folder: Path, settings: str = "", start: float = MIDNIGHT, columns: int = 2) -> None:
+        self.folder = folder
+        self.clock = ManualClock(start)
+        self.config = Config.from_text(f'[data]\npath = "{folder}"\n{settings}')
+        self.reference = reference(columns)
+        self.random = np.random.default_rng(1)
+        self.columns = columns
+        self.pipeline = Pipeline(self.config, self.reference, "v1", self.clock)
+        self.recorded = 0
+
+    def record(self, rows: int = 20, shift: float = 0.0, colour: str = "", at: float | None = None) -> None:
+        """Record predictions, now or at a moment."""
+        when = None if at is None else np.full(rows, round(at * 1e9), dtype=np.int64)
+        features: list[object] = [self.random.normal(shift, 1.0, rows) for _ in range(self.columns)]
+        features.append([colour] * rows if colour else self.random.choice(["red", "green", "blue"], rows).tolist())
+        self.pipeline.recorder.record_many(features, [self.random.normal(size=rows)], when)
+        self.recorded += rows
+
+    def minutes(self, count: int, rows: int = 20, shift: float = 0.0, colour: str = "") -> None:
+        """Let minutes pass, each with its predictions and an evaluation."""
+        for _ in range(count):
+            self.record(rows, shift, colour)
+            self.clock.advance(60)
+            self.pipeline.evaluate()
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "telltale.db"
+
+    def read(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def close(self) -> None:
+        self.pipeline.close()
+
+
+def memory() -> sqlite3.Connection:
+    """An empty database of the newest schema."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = 1")
+    migrate(connection)
+    return connection
+
+
+SCHEMA = Schema(
+    (
+        Column("x", "feature", "numeric", edges=(0.0, 1.0)),
+        Column("kind", "feature", "categorical", categories=("a", "b")),
+        Column("y", "prediction", "numeric", edges=(0.0,)),
+    )
+)
+
+
+def small_model(connection: sqlite3.Connection, version: str = "v1") -> StoredModel:
+    """A model with three columns of few bins."""
+    width = len(SCHEMA.columns)
+    found = Reference(SCHEMA, SCHEMA.zeros() + 5, np.zeros(width), np.ones(width))
+    return register_model(connection, version, found, "2023-11-15T00:00:00Z")
+
+
+def batch(rows: int, seed: int = 0) -> Batch:
+    """Counts of some predictions in SCHEMA; each column has all of them."""
+    random = np.random.default_rng(seed)
+    counts = [random.multinomial(rows, np.full(column.size, 1 / column.size)) for column in SCHEMA.columns]
+    sums = np.array([random.normal() if column.numeric else 0.0 for column in SCHEMA.columns])
+    return Batch(rows, np.concatenate(counts), sums)
+
+
+class Filled:
+    """A database into which windows are put directly."""
+
+    def __init__(self, seconds: int = 60) -> None:
+        self.connection = memory()
+        self.model = small_model(self.connection)
+        self.windows = Windows(self.model, seconds)
+        self.totals = Batch(0, SCHEMA.zeros(), np.zeros(len(SCHEMA.columns)))
+        self.seed = 0
+
+    def add(self, start: float, rows: int = 5, sealed: bool = True) -> Batch:
+        self.seed += 1
+        new = batch(rows, self.seed)
+        self.totals = self.totals.plus(new)
+        self.windows.add(self.connection, {int(start): new}, self.totals)
+        if sealed:
+            self.windows.seal(self.connection, start + self.windows.seconds)
+        return new
+
+    def cover(self) -> None:
+        cover(self.connection)
+
+    def rows(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in self.connection.execute(sql, values)]
