@@ -1,0 +1,133 @@
+"""Real processes for tests: Telltale servers, and a Prometheus that scrapes them every second."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.compose.promtool import RULES
+
+ROOT = Path(__file__).parents[2]
+Found = TypeVar("Found")
+
+
+def until(ask: Callable[[], Found | None], what: str, seconds: float = 30.0) -> Found:
+    """Ask again and again until there is an answer that is not None."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer is not None:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain: {what}")
+        time.sleep(0.05)
+
+
+class Process:
+    """A child that is stopped at the end; its output goes to a file."""
+
+    def __init__(self, command: Sequence[str], folder: Path, name: str) -> None:
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as log:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+            self.child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+
+    def text(self) -> str:
+        assert self.child.poll() is None, self.log.read_text()
+        return self.log.read_text()
+
+    def stop(self) -> None:
+        self.child.terminate()
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+class Server(Process):
+    """`python -m server` on an example model, in a folder of its own."""
+
+    def __init__(self, folder: Path, settings: str, name: str = "server") -> None:
+        (folder / "config.toml").write_text(settings)
+        super().__init__([sys.executable, "-m", "server", "--port", "0"], folder, name)
+
+    def address(self) -> str:
+        found = until(lambda: re.search(r"serving on http://(\S+:\d+)", self.text()), "the server's address")
+        return found[1]
+
+    def predict(self, rows: Sequence[Sequence[float]]) -> None:
+        request = urllib.request.Request(
+            f"http://{self.address()}/", json.dumps(rows).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            reply.read()
+
+
+class Prometheus(Process):
+    """A real Prometheus with the rules of compose/, evaluated every second."""
+
+    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+        rules = folder / "rules"
+        rules.mkdir()
+        for path in RULES.glob("*.yml"):
+            (rules / path.name).write_text(path.read_text().replace("interval: 1m", "interval: 1s"))
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules/*.yml"],
+            "scrape_configs": [{"job_name": "telltale", "static_configs": [{"targets": list(targets)}]}],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        listen = f"--web.listen-address={self.url.removeprefix('http://')}"
+        command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", listen]
+        super().__init__(command, folder, "prometheus")
+        until(self._ready, "Prometheus to be ready")
+
+    def _ready(self) -> bool | None:
+        self.text()
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as reply:
+                return True if reply.status == 200 else None
+        except OSError:
+            return None
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """One answer of the HTTP API; an error of a query fails the test with its text."""
+        body = urllib.parse.urlencode(parameters).encode() if path == "query" else None
+        address = f"{self.url}/api/v1/{path}" + (
+            "" if body or not parameters else f"?{urllib.parse.urlencode(parameters)}"
+        )
+        try:
+            with urllib.request.urlopen(address, body, timeout=10) as reply:
+                return json.load(reply)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("query", query=expr)["result"]
+        return found
+
+    def value(self, expr: str) -> float | None:
+        """The value of a query that gives one sample; None where it gives none."""
+        found = self.query(expr)
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
+
+    def labels(self, name: str, match: str = "") -> list[str]:
+        """Values of a label."""
+        found: list[str] = self.ask(f"label/{name}/values", **({"match[]": match} if match else {}))
+        return found

@@ -1,0 +1,172 @@
+"""Real servers under load, a real Prometheus with the real rules, and every query of every dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+from sklearn.datasets import load_diabetes, load_iris
+
+from monitor.window.reference import Reference
+from tests.compose.live import ROOT, Process, Prometheus, Server, until
+
+pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+
+SETTINGS = '[drift]\nevery = "1s"\n\n[metrics]\nboxkite = true\n'
+ROWS = 300
+
+
+@dataclass
+class Stack:
+    """Two replicas of the regression model, one of the classifier, and a Prometheus that scrapes all three."""
+
+    prometheus: Prometheus
+    reference: Reference
+    sent: np.ndarray
+    versions: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    root = tmp_path_factory.mktemp("stack")
+    regression, twin, classification = (root / name for name in ("regression", "twin", "classification"))
+    training = []
+    for folder in (regression, classification):
+        folder.mkdir()
+        training.append(Process([sys.executable, "-m", "train", folder.name], folder, "train"))
+    for train in training:
+        assert train.child.wait(60) == 0, train.log.read_text()
+    shutil.copytree(regression, twin)
+    processes: list[Process] = []
+    try:
+        servers = [Server(folder, SETTINGS) for folder in (regression, twin, classification)]
+        processes += servers
+        prometheus = Prometheus(root, [server.address() for server in servers])
+        processes.append(prometheus)
+        until(
+            lambda: True if prometheus.value("count(telltale_predictions_total == 0)") == 3 else None,
+            "the first scrape of all three",
+        )
+        rng = np.random.default_rng(5)
+        diabetes, iris = load_diabetes().data, load_iris().data
+        sent = diabetes[rng.integers(0, len(diabetes), ROWS)] + np.eye(10)[2] * 0.05
+        for server, part in ((servers[0], sent[:200]), (servers[1], sent[200:])):
+            server.predict(part.tolist())
+        servers[2].predict(iris[rng.integers(0, len(iris), ROWS)].tolist())
+        until(
+            lambda: True if prometheus.value(f"count(telltale:rows:count30m == {ROWS})") == 11 + 5 else None,
+            "all rows in the rules",
+        )
+        versions = {
+            row["metric"]["column"]: row["metric"]["model_version"] for row in prometheus.query("telltale_column_info")
+        }
+        reference = Reference.load(regression / "histogram.prom")
+        yield Stack(prometheus, reference, sent, versions)
+    finally:
+        for process in processes:
+            process.child.terminate()
+        for process in processes:
+            process.stop()
+
+
+def test_ks_over_two_replicas_is_that_of_the_rows_that_were_sent(stack: Stack) -> None:
+    data = load_diabetes().data
+    schema = stack.reference.schema
+    for i, column in enumerate(schema.features):
+        found = stack.prometheus.value(f'telltale:drift:30m{{column="{column.name}",role="feature",statistic="ks"}}')
+        counts = schema.split(stack.reference.counts)[i][: column.value_bins]
+        sent = np.searchsorted(column.edges, stack.sent[:, i], side="left")
+        binned = np.bincount(sent, minlength=column.value_bins)
+        gap = np.abs(np.cumsum(binned / binned.sum() - counts / counts.sum())).max()
+        assert found == pytest.approx(gap, abs=1e-6)
+        if counts.sum() == len(data):  # the reference is all of the data: scipy's exact D is no smaller
+            exact = ks_2samp(stack.sent[:, i], data[:, i]).statistic
+            assert found <= exact + 1e-9
+
+
+def test_exactly_the_shifted_feature_is_beyond_its_threshold(stack: Stack) -> None:
+    version = stack.versions["bmi"]
+    found = stack.prometheus.query(
+        f'telltale:drift_ratio:30m{{model_version="{version}",role="feature",statistic="ks"}} > 1'
+    )
+    assert [row["metric"]["column"] for row in found] == ["bmi"]
+    until(
+        lambda: stack.prometheus.query('ALERTS{alertname="TelltaleDrift",column="bmi",alertstate="pending"}') or None,
+        "the alert to be pending",
+    )
+
+
+def test_a_process_and_promql_say_the_same_of_the_same_rows(stack: Stack) -> None:
+    of = f'model_version="{stack.versions["sepal_length"]}",statistic=~"ks|kl|missing"'
+    own = f"max by (column, role, statistic) (telltale_drift{{{of}}})"
+    both = f"telltale:drift:30m{{{of}}} - on (column, role, statistic) {own}"
+    found = until(lambda: stack.prometheus.query(both) or None, "verdicts of the classifier")
+    assert len(found) == 10  # five columns, their own statistic and missing values
+    assert max(abs(float(row["value"][1])) for row in found) < 1e-6
+
+
+def test_scrapes_and_rules_run_without_an_error(stack: Stack) -> None:
+    targets = stack.prometheus.ask("targets")["activeTargets"]
+    assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 3
+    rules = [rule for group in stack.prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule.get("lastError")] == []
+    assert len(rules) > 30
+
+
+def panels(node: dict) -> Iterator[dict]:
+    for panel in node.get("panels", ()):
+        yield panel
+        yield from panels(panel)
+
+
+def filled(query: str, values: dict[str, str]) -> str:
+    """A query with its variables replaced, as Grafana would."""
+    return re.sub(r"\$\{?(\w+)(?::raw)?\}?", lambda found: values.get(found[1], found[0]), query)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "compose/grafana/dashboards").glob("*.json")), ids=lambda path: path.stem
+)
+@pytest.mark.parametrize("column", ["bmi", "sepal_length"])
+def test_every_query_of_a_dashboard_answers_data(stack: Stack, path: Path, column: str) -> None:
+    dashboard = json.loads(path.read_text())
+    values = {"version": stack.versions[column], "column": column, "window": "30m", "top": "20"}
+    values |= {"__rate_interval": "1m", "__range": "30m", "__interval": "15s"}
+    for variable in dashboard.get("templating", {}).get("list", ()):
+        if variable["type"] == "query":
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert match
+            found = stack.prometheus.labels(match[2], filled(match[1], values))
+            assert found, variable["name"]
+            values.setdefault(variable["name"], found[0])
+            assert values[variable["name"]] in found
+    asked = 0
+    for panel in panels(dashboard):
+        for target in panel.get("targets", ()):
+            query = filled(target["expr"], values)
+            assert stack.prometheus.query(query), f"{panel['title']}: {query}"
+            asked += 1
+    assert asked > 5
+
+
+def test_boxkites_names_add_up_the_way_its_panels_do(stack: Stack) -> None:
+    ask = stack.prometheus
+    names = ask.labels("__name__")
+    assert {"feature_0_value_bucket", "feature_0_value_baseline_bucket", "inference_value_total"} <= set(names)
+    # Live and baseline have the same bins, so that a one-to-one match loses none of them.
+    for live, baseline, label in (
+        ("feature_3_value_bucket", "feature_3_value_baseline_bucket", "le"),
+        ("inference_value_total", "inference_value_baseline_total", "bin"),
+    ):
+        matched = ask.value(f"count(sum by ({label}) ({live}) and sum by ({label}) ({baseline}))")
+        assert matched == ask.value(f"count(sum by ({label}) ({live}))")
+        assert ask.value(f"sum(increase({live}[30m]))")
+    assert {row["metric"]["feature_name"] for row in ask.query("baseline_metrics_info")} >= {"bmi", "petal_width"}
