@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 Special = str  #: "hang", "trickle", "reset", "lost" (takes the message, then resets), "close"
 
@@ -141,6 +142,8 @@ class FakeProvider:
 
     def _judge(self, call: Call) -> Scripted:
         """Answer as the real service would."""
+        if answer := self._picture(call):
+            return answer
         try:
             data = call.json
         except ValueError:
@@ -165,6 +168,24 @@ class FakeProvider:
             return Scripted(200, b'{"ok": true, "result": {"message_id": 1}}')
         self.delivered.append(data)
         return Scripted(200, b"")
+
+    def _picture(self, call: Call) -> Scripted | None:
+        """Telegram's sendPhoto and Slack's three steps of an upload."""
+        png = b"\x89PNG\r\n"
+        if call.path == "/api/files.getUploadURLExternal":
+            place = {"ok": True, "upload_url": f"{self.url}/upload/v1/secret-place", "file_id": "F1"}
+            return Scripted(200, json.dumps(place).encode())
+        if call.path == "/upload/v1/secret-place":
+            return Scripted(200, b"OK - 1") if call.body.startswith(png) else Scripted(400, b"not a picture")
+        if call.path == "/api/files.completeUploadExternal":
+            self.delivered.append({"picture": dict(parse_qsl(call.body.decode()))})
+            return Scripted(200, b'{"ok": true}')
+        if re.fullmatch(r"/bot[^/]+/sendPhoto", call.path):
+            if png not in call.body or b'name="chat_id"' not in call.body:
+                return Scripted(400, b'{"ok": false, "error_code": 400, "description": "Bad Request: no photo"}')
+            self.delivered.append({"picture": len(call.body)})
+            return Scripted(200, b'{"ok": true}')
+        return None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from monitor.window.columns import clean_text
 #: Longest command that a message shows.
 LONGEST_COMMAND = 150
 
-MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test"]
+MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
 Status = Literal["new", "firing", "resolved"]
 
 #: Columns that a message shows in full: all of a few, the strongest of many; and those that it names after them.
@@ -36,6 +36,7 @@ class Entry:
     units, and the same in reference standard deviations. `moves`: for a categorical column, (category, share in the
     reference, share in the test window).
     `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
+    `histogram`: for a picture only, `edges` or `categories`, and the shares `reference` and `test` of the value bins.
     """
 
     column: str
@@ -61,6 +62,7 @@ class Entry:
     window: tuple[float, float] | None = None
     sketches: tuple[str, str] | None = None
     scale: tuple[str, str] = ("", "")
+    histogram: dict[str, list[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,10 @@ def entry(
 
 
 def with_sketches(entries: Sequence[Entry], histograms: Callable[[str, str], Histograms | None]) -> tuple[Entry, ...]:
-    """Draw the entries that will be shown in full; `histograms(role, column)` is asked for those only."""
+    """Draw the entries that will be shown in full; `histograms(role, column)` is asked for those only.
+
+    `histogram` is filled too, for whoever makes a picture of it; it is large, so a message in words leaves it out.
+    """
     out = []
     for position, item in enumerate(entries):
         shown = position < shown_of(len(entries))
@@ -186,7 +191,18 @@ def shown_of(entries: int) -> int:
 
 def _drawing(histograms: Histograms) -> dict[str, Any]:
     bars, scale = sketch(histograms)
-    return {"sketches": bars, "scale": scale}
+    column, both = histograms.column, {"reference": histograms.reference, "test": histograms.test}
+    values: dict[str, list[Any]] = {name: counts[: column.value_bins].tolist() for name, counts in both.items()}
+    shares = {name: [rows / (sum(counts) or 1) for rows in counts] for name, counts in values.items()}
+    bins = {
+        "edges": list(column.edges),
+        "categories": [] if column.numeric else list(column.labels[: column.value_bins]),
+    }
+    return {"sketches": bars, "scale": scale, "histogram": {**bins, **shares} if _drawable(histograms) else None}
+
+
+def _drawable(histograms: Histograms) -> bool:
+    return not histograms.column.numeric or len(histograms.column.edges) >= 2
 
 
 def _moves(direction: Direction | None) -> tuple[tuple[str, float, float], ...]:
@@ -219,7 +235,7 @@ def title(message: Message) -> str:
             return "CATCHING UP: messages could not be delivered"
         case "test":
             return "TEST: Telltale can reach you"
-        case "state" | "resend":
+        case "state" | "resend" | "picture":
             return f"{count(len(firing))} drifting"
 
 

@@ -135,7 +135,14 @@ def plan(
             else:
                 message, after = _due(before, members, situation, receiver, policy)
             if message is not None:
-                notifications.append(Notification(receiver.name, name, after.sequence, message))
+                words = tuple(replace(item, histogram=None) for item in message.entries)
+                told = replace(message, entries=words)
+                notifications.append(Notification(receiver.name, name, after.sequence, told))
+                if receiver.pictures and message.kind in ("firing", "update"):
+                    drawn = tuple(item for item in message.entries if item.histogram)
+                    after = replace(after, sequence=after.sequence + bool(drawn))
+                    picture = replace(message, kind="picture", entries=drawn)
+                    notifications += [Notification(receiver.name, name, after.sequence, picture)] * bool(drawn)
             if after != state:
                 groups.append(after)
     return Plan(tuple(notifications), tuple(groups))
@@ -326,7 +333,7 @@ def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float
     `told_before`: event ids of which the receiver has heard. A group that came and went unheard is only in the digest:
     nobody wants to hear the end of something that they never heard begin.
     """
-    untried = [item for item in backlog if not item.attempts and item.message.kind not in ("digest", "test")]
+    untried = [item for item in backlog if not item.attempts and item.message.kind not in ("digest", "picture")]
     groups: dict[str, list[Waiting]] = {}
     for item in untried:
         groups.setdefault(item.group, []).append(item)

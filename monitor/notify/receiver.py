@@ -76,7 +76,10 @@ class Limiter:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One `[receivers.NAME]`, ready to use. `target` names the destination without its secret."""
+    """One `[receivers.NAME]`, ready to use. `target` names the destination without its secret.
+
+    `everything`: it hears of all alerts, whatever the rules say. `pictures`: it is sent pictures too.
+    """
 
     name: str
     notifier: Notifier
@@ -86,6 +89,7 @@ class Receiver:
     resolved: bool = True
     everything: bool = False
     target: str = ""
+    pictures: bool = False
 
     @property
     def kind(self) -> str:

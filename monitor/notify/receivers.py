@@ -13,6 +13,7 @@ from monitor.notify.apprise import Apprise
 from monitor.notify.http import Http, check_url
 from monitor.notify.log import Log
 from monitor.notify.message import Message
+from monitor.notify.picture import available
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Notifier, Receiver
 from monitor.notify.retry import Decision
@@ -164,4 +165,7 @@ def _build(
     notifier, limiter, destination = _KINDS[item.kind](_Reader(item, environ), http)
     shared = limiters.setdefault((item.kind, destination), limiter)
     match, target = tuple(sorted(item.match.items())), item.chat_id or item.channel
-    return Receiver(item.name, notifier, shared, item.severities, match, item.resolved, target=target)
+    pictures = item.kind in ("telegram", "slack-bot") and available()
+    return Receiver(
+        item.name, notifier, shared, item.severities, match, item.resolved, target=target, pictures=pictures
+    )

@@ -185,6 +185,9 @@ class Sender:
             if collapsed is not None:
                 self._outbox.fold(name, collapsed, now)
                 return True
+        if item.message.kind == "picture" and now - item.created >= OUTAGE:
+            self._outbox.settle(item.id, "skipped", "too late for a picture", now)
+            return True
         if item.message.kind == "resolved" and item.message.event_id not in self._outbox.told(name):
             self._outbox.settle(item.id, "skipped", "the message that it ends was never delivered", now)
             return True
@@ -225,10 +228,12 @@ class Sender:
             self._outbox.remember(self._chat_key(), decision.chat)
             self._move(decision.chat)
             self._outbox.retry(item.id, decision.reason, now, **again)
-        elif decision.action == "plain":
+        elif decision.action == "plain" and item.message.kind != "picture":
             self._outbox.retry(item.id, decision.reason, now, plain=True, doubt=again["doubt"])
         elif decision.action == "sent":
             self._outbox.settle(item.id, "sent", decision.reason, now)
+        elif item.message.kind == "picture":
+            self._outbox.settle(item.id, "skipped", decision.reason, now)
         elif decision.action == "retry" and (now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS):
             next_try = now + self.receiver.limiter.wait(self._clock.monotonic())
             self._outbox.retry(item.id, decision.reason, next_try, **again)

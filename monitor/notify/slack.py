@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
-from monitor.notify.http import Http
+from monitor.errors import ConfigError
+from monitor.notify.http import Failure, Http, Reply, check_url
 from monitor.notify.message import Message, title
+from monitor.notify.picture import caption, draw
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
 from monitor.notify.text import Block, Line, Piece, cut, lay_out, plain, plain_line
@@ -33,6 +36,8 @@ class Slack:
 
     def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
         """Post the message, with blocks unless `plain`."""
+        if message.kind == "picture":
+            return self._upload(message, now)
         body = render(message, blocks=not plain)
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if self._token:
@@ -40,6 +45,35 @@ class Slack:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         answer = self._http.post(self._url, json.dumps(body).encode(), headers)
         return decide(self.kind, answer, plain=plain, now=now)
+
+    def _upload(self, message: Message, now: float) -> Decision:
+        """Send a picture: ask where to put it, put it there, and have it shown in the channel."""
+        try:
+            png = draw(message)
+        except Exception as error:  # noqa: BLE001 - drawing is another library's, and only an extra
+            return Decision("dead", f"the picture could not be drawn ({type(error).__name__})")
+        asked = self._call("files.getUploadURLExternal", {"filename": "drift.png", "length": str(len(png))})
+        decision = decide(self.kind, asked, plain=True, now=now)
+        if decision.action != "sent" or not isinstance(asked, Reply):
+            return decision
+        answer = json.loads(asked.body)
+        try:
+            place = Secret(check_url(str(answer["upload_url"]), "the address that Slack gave"))
+        except (KeyError, ConfigError):
+            return Decision("dead", "Slack gave no address to upload to")
+        put = decide("webhook", self._http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
+        if put.action != "sent":
+            return put
+        files = json.dumps([{"id": answer.get("file_id"), "title": caption(message).translate(_NO_ANGLES)}])
+        shown = self._call("files.completeUploadExternal", {"files": files, "channel_id": self._channel})
+        return decide(self.kind, shown, plain=True, now=now)
+
+    def _call(self, method: str, fields: dict[str, str]) -> Reply | Failure:
+        """Call a method of the Web API beside chat.postMessage."""
+        url = Secret(f"{self._url.reveal().rpartition('/')[0]}/{method}")
+        token = self._token.reveal() if self._token else ""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Bearer {token}"}
+        return self._http.post(url, urlencode(fields).encode(), headers)
 
 
 def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:

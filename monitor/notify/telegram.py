@@ -1,4 +1,4 @@
-"""Telegram: a bot's `sendMessage`, in HTML.
+"""Telegram: a bot's `sendMessage`, in HTML, and `sendPhoto`.
 
 A text holds 4,096 UTF-16 units after its entities are read; ours is kept below that before, which is stricter. Only
 `&`, `<` and `>` are special. Names go into `<code>`, where Telegram looks for no @mention, #tag or /command.
@@ -10,8 +10,11 @@ import html
 import json
 from typing import Any
 
+from urllib3.filepost import encode_multipart_formdata
+
 from monitor.notify.http import Http
 from monitor.notify.message import Message, title
+from monitor.notify.picture import caption, draw
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
 from monitor.notify.text import Block, Piece, cut, fitted, lay_out, units
@@ -28,13 +31,29 @@ class Telegram:
     def __init__(self, http: Http, token: Secret, chat_id: str, api_url: str = "https://api.telegram.org") -> None:
         self._http = http
         self.chat_id = chat_id
-        self._url = Secret(f"{api_url.rstrip('/')}/bot{token.reveal()}/sendMessage")
+        base = f"{api_url.rstrip('/')}/bot{token.reveal()}"
+        self._url, self._photos = Secret(f"{base}/sendMessage"), Secret(f"{base}/sendPhoto")
 
     def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
         """Post the message, as HTML unless `plain`."""
+        if message.kind == "picture":
+            return self._send_photo(message, now)
         body = {"chat_id": self.chat_id, **render(message, markup=not plain)}
         answer = self._http.post(self._url, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return decide(self.kind, answer, plain=plain, now=now)
+
+    def _send_photo(self, message: Message, now: float) -> Decision:
+        try:
+            photo = draw(message)
+        except Exception as error:  # noqa: BLE001 - drawing is another library's, and only an extra
+            return Decision("dead", f"the picture could not be drawn ({type(error).__name__})")
+        fields: dict[str, str | tuple[str, bytes, str]] = {
+            "chat_id": self.chat_id,
+            "caption": caption(message),
+            "photo": ("drift.png", photo, "image/png"),
+        }
+        body, content_type = encode_multipart_formdata(fields)
+        return decide(self.kind, self._http.post(self._photos, body, {"Content-Type": content_type}), now=now)
 
 
 def render(message: Message, *, markup: bool = True) -> dict[str, Any]:
