@@ -1,7 +1,8 @@
 """How often the default rules cry wolf, and how often they see what is there.
 
-    python -m bench.false_alarms            the whole table, some minutes
-    python -m bench.false_alarms --month    only the quiet months
+    python -m bench.false_alarms                  all tables, half an hour
+    python -m bench.false_alarms --only month     only the quiet months
+    python -m bench.false_alarms --scale 0.1      fewer evaluations
 
 Prints Markdown; docs/bench-drift.md holds a run of it.
 """
@@ -141,18 +142,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the evaluations to run")
     parser.add_argument("--months", type=int, default=20, help="quiet months for each cell")
-    parser.add_argument("--month", action="store_true", help="only the quiet months")
-    parser.add_argument("--power", action="store_true", help="only the power table")
+    parser.add_argument("--only", choices=["alarms", "power", "month"], help="one table instead of all three")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    if not (arguments.month or arguments.power):
+    if arguments.only in (None, "alarms"):
         print(f"\nEvaluations per 1,000 with any false drift (alpha = {ALPHA} is 1 per 1,000)\n")
         false_alarm_table(arguments.scale)
-    if not arguments.month:
+    if arguments.only in (None, "power"):
         print("\nPower: share of windows in which the changed column is named\n")
         power_table(arguments.scale)
-    if not arguments.power:
-        print(f"\nFalse alert events in a quiet month (mean and most of {arguments.months} months)\n")
+    if arguments.only in (None, "month"):
+        print(f"\nFalse alert events in a quiet month: mean (most) of {arguments.months} months\n")
         month_table(arguments.months)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
