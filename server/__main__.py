@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
         predictor = Predictor(model, pipeline, config.server.max_body)
         application = hot_first(predictor, create_app(pipeline).wsgi_app)
         try:
-            server = create_server(application, config.server)
+            server = create_server(application, config.server, pipeline.instruments.rejected)
         except OSError as error:
             raise TelltaleError(
                 f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "

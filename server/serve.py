@@ -1,76 +1,287 @@
-"""waitress, set up for this server: bounded bodies and connections, JSON errors, a clean stop."""
+"""waitress, set up for this server: short requests answered on the loop, bounds on everything, a clean stop.
+
+waitress hands every request to a thread. For a prediction of some hundred microseconds the handing over costs as much
+as the answer, and four threads contending for the interpreter cost more again. So short requests are answered where
+they were read: on the loop's own thread. Should one of them take longer after all, the loop passes to another thread,
+and the slow one goes on as if it had been handed to a thread at the start: a model that hangs takes a thread, never the
+server.
+"""
 
 from __future__ import annotations
 
 import logging
+import resource
 import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
 from types import FrameType
 from wsgiref.types import WSGIApplication
 
-import waitress
-from waitress.channel import HTTPChannel
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
 
 from monitor.config import ServerConfig
+from server.channel import Busy, Channel
 from server.payload import error_body
+from server.predict import HOT_PATHS
 
 log = logging.getLogger(__name__)
 
+#: Connections at once; further ones are answered 503. Half of it must be left for files where descriptors are scarce.
+CONNECTIONS = 1000
 
-class JsonErrorTask(ErrorTask):  # type: ignore[misc]
-    """Answers what waitress itself refuses (too large, malformed) in the same form as every other error."""
+#: Requests that may wait; further ones are answered 503.
+WAITING = 256
 
-    def execute(self) -> None:
-        """Write the answer."""
-        error = self.request.error
-        code = "too_large" if error.code in (413, 431) else "bad_request"
-        body = error_body(code, f"{error.reason}: {error.body}", None)
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.response_headers.append(("Content-Length", str(len(body))))
-        self.response_headers.append(("Connection", "close"))
-        self.close_on_finish = True
-        self.content_length = len(body)
-        self.write(body)
+#: Bodies up to this size are short, bytes.
+SHORT_BODY = 1 << 16
 
+#: Predictions that usually take longer than this are handed to threads, seconds.
+SHORT = 0.002
 
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose refusals are JSON."""
+#: An answer that takes longer than this on the loop's thread loses the loop, seconds.
+STUCK = 0.02
 
-    error_task_class = JsonErrorTask
+#: How long a stop waits for requests that are under way, seconds.
+GRACE = 5.0
 
 
-def create_server(application: WSGIApplication, config: ServerConfig) -> TcpWSGIServer:
-    """Bind, without serving yet. Raises OSError where the address is taken."""
-    # waitress writes a line whenever a request waits for a thread; under load that is every request.
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """The server. `refused` is told the code of every request that no application has seen."""
+
+    channel_class = Channel
+    accepting: bool
+
+    def __init__(self, application: WSGIApplication, refused: Callable[[str], None], adjustments: Adjustments) -> None:
+        """Bind and listen. Raises OSError where the address is taken."""
+        self.refused = refused
+        self.stopping = False
+        self._short: deque[Channel] = deque()
+        self._usual = 0.0
+        self._leading = threading.Lock()
+        self._leader: threading.Thread | None = None
+        self._answering_since: float | None = None
+        self._slow: set[threading.Thread] = set()
+        self._done = threading.Event()
+        self._stop_until = self._next_look = self._accept_after = self._next_complaint = 0.0
+        super().__init__(application, adj=adjustments)
+
+    # What waits for an answer, and who gives it.
+
+    def add_task(self, channel: Channel) -> None:
+        """Have the first request of a channel answered."""
+        request = channel.requests[0]
+        hot = request.error is None and request.command == "POST" and request.path in HOT_PATHS
+        small = hot and request.body_bytes_received <= SHORT_BODY
+        channel.timed = small
+        if (len(self._short) + len(self.task_dispatcher.queue) >= WAITING) if hot else len(self._slow) >= WAITING:
+            request.error = Busy("the server has more requests than it can answer; try again in a second")
+        if hot and request.error is None and not (small and self._usual < SHORT and len(self._slow) < self.adj.threads):
+            self.task_dispatcher.add_task(channel)
+        else:
+            self._short.append(channel)
+
+    def took(self, seconds: float) -> None:
+        """A small prediction was answered after so long; one that hung counts as slow, not as what it was."""
+        self._usual += (min(seconds, STUCK) - self._usual) / 16
+
+    def _answer(self, me: threading.Thread) -> bool:
+        """Answer what is short; False where somebody else leads by now, because it was not."""
+        while self._short:
+            channel = self._short.popleft()
+            self._answering_since = time.monotonic()
+            try:
+                channel.service()
+            except (Exception, SystemExit):
+                log.exception("a request could not be answered")
+                channel.cancel()
+            with self._leading:
+                if self._leader is not me:
+                    self._slow.discard(me)
+                    return False
+                self._answering_since = None
+        return True
+
+    def pull_trigger(self) -> None:
+        """Wake the loop; the thread that leads it is awake."""
+        if threading.current_thread() is not self._leader:
+            super().pull_trigger()
+
+    # The loop, and who leads it.
+
+    def run(self) -> None:
+        """Serve until `stop`. Watches over the loop from the calling thread, which is the one that signals reach."""
+        self._promote()
+        while not self._done.wait(STUCK):
+            began = self._answering_since
+            if began is not None and time.monotonic() - began > STUCK:
+                self._promote()
+        self.task_dispatcher.shutdown(timeout=max(0.1, self._stop_until - time.monotonic()))
+        wasyncore.close_all(self._map)
+
+    def stop(self) -> None:
+        """Accept nothing more, finish what is under way, and return from `run`; at once where called again."""
+        if self.stopping:
+            self._done.set()
+        self._stop_until = time.monotonic() + GRACE
+        self.stopping = True
+        super().pull_trigger()
+
+    def _promote(self) -> None:
+        """Give the loop to a fresh thread, unless the one that had it is through at this very moment."""
+        with self._leading:
+            if self._leader is not None:
+                if self._answering_since is None:
+                    return
+                self._slow.add(self._leader)
+                self._answering_since = None
+            self._leader = threading.Thread(target=self._lead, name="telltale-loop", daemon=True)
+            self._leader.start()
+
+    def _lead(self) -> None:
+        me = threading.current_thread()
+        while self._leader is me and not self._done.is_set():
+            try:
+                wasyncore.poll2(0.0 if self._short else 0.05 if self.stopping else 1.0, self._map)
+                if not self._answer(me):
+                    return
+                if self.stopping:
+                    self._wind_up(time.monotonic())
+            except Exception:
+                log.exception("the server's loop stumbled, and goes on")
+                self._done.wait(0.1)
+
+    def _wind_up(self, now: float) -> None:
+        """Close the door, then each connection as it falls idle."""
+        if self.accepting:
+            self.handle_accept()  # who has connected is in
+            self.accepting = False
+            self.del_channel()
+            self.socket.close()
+        for channel in list(self.active_channels.values()):
+            if channel.idle and now - channel.idle_since > 0.2 and now - self._stop_until > 0.2 - GRACE:
+                channel.handle_close()
+        if not self.active_channels or now >= self._stop_until:
+            self._done.set()
+
+    # Connections.
+
+    def readable(self) -> bool:
+        """Whether to accept; called once in each turn of the loop, so that deadlines are looked at here as well."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + 1.0
+            for channel in list(self.active_channels.values()):
+                if channel.overdue(now):
+                    if channel.request is not None:
+                        self.refused("too_slow")
+                    channel.handle_close()
+        return bool(self.accepting) and now >= self._accept_after
+
+    def handle_accept(self) -> None:
+        """Accept what knocks, up to the limit; beyond it, the answer is 503."""
+        for _ in range(64):
+            try:
+                pair = self.accept()
+            except OSError as error:
+                self._out_of_sockets(error)
+                return
+            if pair is None:
+                return
+            connection, address = pair
+            if len(self.active_channels) >= self.adj.connection_limit and not self._make_room():
+                self._turn_away(connection)
+                continue
+            self.set_socket_options(connection)
+            self.channel_class(self, connection, address, self.adj, map=self._map)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest, for somebody who has something to say."""
+        since = time.monotonic() - 1.0
+        idle = [channel for channel in self.active_channels.values() if channel.idle and channel.idle_since < since]
+        if idle:
+            min(idle, key=lambda channel: channel.idle_since).handle_close()
+        return bool(idle)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Say 503 to a connection that there is no room for."""
+        self.refused("busy")
+        with connection:
+            try:
+                connection.setblocking(False)
+                connection.send(TURNED_AWAY)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(SHORT_BODY)  # what is left unread would reset the connection under the answer
+            except OSError:
+                pass  # gone already, or nothing to read yet
+
+    def _out_of_sockets(self, error: OSError) -> None:
+        """Wait a second: the loop would otherwise spin around the connection that cannot be accepted."""
+        now = time.monotonic()
+        self._accept_after = now + 1.0
+        if now >= self._next_complaint:
+            self._next_complaint = now + 10.0
+            log.warning("no connection can be accepted (%s); trying again each second", error.strerror or error)
+
+
+def _turned_away() -> bytes:
+    body = error_body("busy", f"the server has its {CONNECTIONS} connections; try again in a second", None)
+    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+TURNED_AWAY = _turned_away()
+
+
+def connection_limit() -> int:
+    """Connections to hold at once: half the descriptors at most, since the monitor needs some for its files."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return CONNECTIONS if descriptors == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, descriptors // 2))
+
+
+def create_server(
+    application: WSGIApplication, config: ServerConfig, refused: Callable[[str], None] | None = None
+) -> Server:
+    """Bind, without serving yet. Raises OSError where the address is taken.
+
+    `refused` is called with the error code of every request that is refused before `application` sees it.
+    """
+    # waitress writes a line whenever a request waits for a thread, and whenever a client vanishes.
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    TcpWSGIServer.channel_class = Channel
-    return waitress.create_server(
-        application,
+    adjustments = Adjustments(
         host=config.host,
         port=config.port,
+        ipv6=":" in config.host,
+        ipv4=":" not in config.host,
         threads=config.threads,
         # One byte more than we accept: a chunked body has no length to check before it is read.
         max_request_body_size=config.max_body + 1,
         max_request_header_size=16384,
-        connection_limit=1000,
-        channel_timeout=30,
-        asyncore_use_poll=True,
+        inbuf_overflow=config.max_body + 1,
+        connection_limit=connection_limit(),
+        log_socket_errors=False,
         clear_untrusted_proxy_headers=True,
         ident="telltale",
         expose_tracebacks=False,
     )
+    return Server(application, refused or (lambda _: None), adjustments)
 
 
-def serve(server: TcpWSGIServer) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that are being answered are finished first."""
+def serve(server: Server) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests that are being answered are finished first. A second signal means now."""
 
-    def stop(signal_number: int, _: FrameType | None) -> None:
-        # A second signal means now.
-        signal.signal(signal_number, signal.SIG_DFL)
-        raise SystemExit(0)
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.stop()
+
+    def stay(number: int, _frame: FrameType | None) -> None:
+        log.info("%s: settings are read at start only; restart to change them", signal.Signals(number).name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, stay)
     server.run()

@@ -1,0 +1,200 @@
+"""One connection: what waitress reads and writes, with strict framing, JSON refusals, deadlines and a gentle close."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from http import HTTPStatus
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error, build_http_date
+
+from server.payload import error_body
+
+#: Seconds that a client may take to send one request, and to read one answer, however many bytes trickle in between.
+DEADLINE = 10.0
+
+#: Seconds that a kept-alive connection may be idle.
+IDLE = 60.0
+
+#: Seconds that we go on reading, and discard, what a refused client still sends: so that it gets to read the refusal.
+LINGER = 2.0
+
+_TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """waitress' parser, refusing the few requests that two servers in a row might read differently."""
+
+    def received(self, data: bytes) -> int:
+        """Take in bytes; returns how many belonged to this request."""
+        consumed: int = super().received(data)
+        if self.error is not None:
+            # waitress would still ask the client of a refused request to go on.
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the request line and headers. Raises ParsingError."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            raise ParsingError("Content-Length is invalid") from None  # thousands of digits
+        if self.chunked:
+            if "CONTENT_LENGTH" in self.headers:
+                raise ParsingError("both Content-Length and Transfer-Encoding are given")
+            if [value.rstrip(b"\r").lower() for value in _TRANSFER_ENCODING.findall(header_plus)] != [b"chunked"]:
+                raise ParsingError("Transfer-Encoding is invalid")
+        elif "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Transfer-Encoding needs HTTP/1.1")
+
+
+class Busy(Error):  # type: ignore[misc]  # noqa: N818 - waitress' name for a refusal
+    """The refusal of a request that the server has no room for."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class JsonErrorTask(ErrorTask):  # type: ignore[misc]
+    """Answers what is refused before an application sees it (malformed, too large, too many) like every other error."""
+
+    def execute(self) -> None:
+        """Write the answer."""
+        error, server = self.request.error, self.channel.server
+        code = {413: "too_large", 431: "too_large", 503: "busy", 500: "failed"}.get(error.code, "bad_request")
+        message = "the body is larger than [server] max_body" if error.code == 413 else error.body
+        server.refused(code)
+        body = error_body(code, message, None)
+        self.status = f"{error.code} {HTTPStatus(error.code).phrase}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        if error.code == 503:
+            self.response_headers.append(("Retry-After", "1"))
+        self.content_length = len(body)
+        self.channel.lingers = True
+        self.set_close_on_finish()
+        self.write(body)
+
+
+class Task(WSGITask):  # type: ignore[misc]
+    """One request for the application. Head and body leave in one segment."""
+
+    _date = (0, "")
+    wrote_header: bool
+
+    def execute(self) -> None:
+        """Call the application; the last answer before a stop asks the client to go."""
+        if self.channel.server.stopping:
+            self.set_close_on_finish()
+        super().execute()
+
+    def write(self, data: bytes) -> None:
+        """Write a part of the answer."""
+        if self.wrote_header or self.content_length != len(data) or not self.has_body:
+            super().write(data)
+            return
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon(self.build_response_header() + data)
+
+    def build_response_header(self) -> bytes:
+        """Return the head of the answer: in a few steps for a plain one, in waitress' many for any other."""
+        plain = self.version == "1.1" and not self.close_on_finish and "CONNECTION" not in self.request.headers
+        given = "".join([f"{name}: {value}\r\n" for name, value in self.response_headers])
+        if not plain or not self.has_body or "Content-Length: " not in given:
+            return super().build_response_header()  # type: ignore[no-any-return]
+        return f"HTTP/1.1 {self.status}\r\n{given}Date: {self._http_date()}\r\nServer: telltale\r\n\r\n".encode(
+            "latin-1"
+        )
+
+    def _http_date(self) -> str:
+        second, text = Task._date
+        if second != int(self.start_time):
+            text = build_http_date(self.start_time)
+            Task._date = (int(self.start_time), text)
+        return text
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection. All its methods but `service` run on the thread that leads the server's loop."""
+
+    task_class = Task
+    error_task_class = JsonErrorTask
+    parser_class = Parser
+
+    lingers = False  # the last answer was a refusal: the client may still be sending
+    close_when_flushed: bool
+    timed = False  # the request that is answered next is one prediction
+    _draining = False
+    _heard = False
+    _receiving_since = 0.0
+    _writing_since = 0.0
+
+    def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
+        super().__init__(server, sock, addr, adj, map)
+        self.idle_since = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way: no request, whole or in part, and no answer."""
+        return not (self.requests or self.request or self.total_outbufs_len or self._draining)
+
+    def received(self, data: bytes) -> bool:
+        """Take in bytes of the client."""
+        if self.request is None:
+            self._receiving_since = time.monotonic()
+        self._heard = True
+        return bool(super().received(data))
+
+    def readable(self) -> bool:
+        """Whether the loop should read from this connection."""
+        return self._draining or bool(super().readable())
+
+    def handle_read(self) -> None:
+        """Read; what comes after a refusal is thrown away."""
+        if self._draining:
+            self.recv(self.adj.recv_bytes)  # closes at the end of the stream
+        else:
+            super().handle_read()
+
+    def handle_write(self) -> None:
+        """Send what waits; after a refusal, close in a way that lets the client read it."""
+        if not (self.lingers and self.close_when_flushed):
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some)
+        if not self.total_outbufs_len and self.connected:
+            self.close_when_flushed, self._draining = False, True
+            self._writing_since = time.monotonic()
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.handle_close()
+        if self.will_close:
+            self.handle_close()
+
+    def service(self) -> None:
+        """Answer one request, on whatever thread."""
+        began, timed = time.monotonic(), self.timed
+        super().service()
+        self.idle_since = now = time.monotonic()
+        if timed:
+            self.server.took(now - began)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has had its time; asked once a second."""
+        if self._draining:
+            return now - self._writing_since > LINGER
+        if self.total_outbufs_len and not self.requests:
+            self._writing_since = self._writing_since or now
+            return now - self._writing_since > DEADLINE
+        self._writing_since = 0.0
+        if self.requests:
+            return False
+        if self.request is not None:
+            return now - self._receiving_since > DEADLINE
+        return now - self.idle_since > (IDLE if self._heard else DEADLINE)
