@@ -201,8 +201,6 @@ def sign_off(
     """
     root = read_root(connection, stream)
     changed, rows = root.changed, root.rows
-    if not ids:
-        return
     for entry_id in ids:
         entry = Entry(
             *connection.execute(

@@ -31,6 +31,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA mmap_size = 0")
+        connection.execute("PRAGMA secure_delete = 0")  # some builds overwrite what is deleted, at twice the writing
         migrate(connection)
     except BaseException:
         connection.close()

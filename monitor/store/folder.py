@@ -98,6 +98,18 @@ class DataFolder:
         path.unlink(missing_ok=True)
         return existed
 
+    def bytes_beside_database(self) -> int:
+        """Size of what is no database and no file that was moved aside: the journal and the ballast, as allocated."""
+        total = 0
+        for path in [*self.path.glob("*"), *self.journal.glob("*")]:
+            if path.name.startswith(DATABASE) or path.suffix == ".damaged":
+                continue
+            try:
+                total += path.stat().st_blocks * 512 if path.is_file() else 0
+            except OSError:
+                continue
+        return total
+
     def bytes(self) -> int:
         """Size of all files in the folder, as allocated."""
         total = 0

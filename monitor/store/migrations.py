@@ -200,7 +200,7 @@ def notifications(db: Database) -> None:
             receiver TEXT NOT NULL,
             "group" TEXT NOT NULL,               -- the rule; empty for a digest and for Alertmanager
             sequence INTEGER NOT NULL,           -- counts the messages of a receiver and group
-            kind TEXT NOT NULL,                  -- firing, update, repeat, resolved, digest, state, resend
+            kind TEXT NOT NULL,                  -- firing, update, repeat, resolved, digest, picture, state, resend
             severity TEXT NOT NULL,
             event_id TEXT NOT NULL,
             model_version TEXT NOT NULL,
@@ -252,8 +252,9 @@ def tiers_and_chain(db: Database) -> None:
         -- How many shorter windows were summed up in this one; 0: it was filled from predictions.
         ALTER TABLE windows ADD COLUMN children INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE windows ADD COLUMN chain_id INTEGER;
-        CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS NULL AND seconds < 86400;
+        CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS NULL;
         CREATE INDEX windows_by_parent ON windows (parent_id) WHERE parent_id IS NOT NULL;
+        CREATE INDEX windows_with_parts ON windows (seconds, start) WHERE NOT finest;
         CREATE INDEX windows_not_chained ON windows (id) WHERE sealed AND chain_id IS NULL;
 
         CREATE TABLE questions (
@@ -270,6 +271,7 @@ def tiers_and_chain(db: Database) -> None:
         ALTER TABLE notifications ADD COLUMN chain_id INTEGER;
         CREATE INDEX notifications_not_chained ON notifications (id)
             WHERE chain_id IS NULL AND kind <> 'resend' AND state NOT IN ('pending', 'sending');
+        CREATE INDEX notifications_by_time ON notifications (at);
 
         CREATE TABLE chain (
             id INTEGER PRIMARY KEY,

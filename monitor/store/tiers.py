@@ -70,7 +70,7 @@ def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list
     shortest = 0 if seconds == HOUR else HOUR
     rows = connection.execute(
         "SELECT model_id, start - start % :long AS began FROM windows "
-        "WHERE parent_id IS NULL AND seconds < 86400 AND seconds >= :short AND seconds < :long AND start < :until "
+        "WHERE parent_id IS NULL AND seconds >= :short AND seconds < :long AND start < :until "
         "GROUP BY model_id, began HAVING min(sealed) AND (began < :late OR NOT EXISTS "
         "(SELECT 1 FROM windows AS made WHERE made.model_id = windows.model_id AND made.seconds = :long "
         "AND made.start = windows.start - windows.start % :long)) ORDER BY began",
@@ -83,7 +83,7 @@ def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list
 def _waiting(connection: sqlite3.Connection, day: Group) -> bool:
     """Whether something in a day still has to become an hour."""
     found = connection.execute(
-        "SELECT 1 FROM windows WHERE parent_id IS NULL AND seconds < 86400 AND seconds < 3600 AND model_id = ? "
+        "SELECT 1 FROM windows WHERE parent_id IS NULL AND seconds < 3600 AND model_id = ? "
         "AND start >= ? AND start < ? LIMIT 1",
         (day.model_id, day.start, day.start + DAY),
     )
@@ -94,7 +94,7 @@ def merge(connection: sqlite3.Connection, group: Group) -> int:
     """Sum a group's windows up in a new one; how many histograms were read."""
     shortest = 0 if group.seconds == HOUR else HOUR
     children = connection.execute(
-        "SELECT id, n FROM windows WHERE parent_id IS NULL AND seconds < 86400 AND seconds >= ? AND seconds < ? "
+        "SELECT id, n FROM windows WHERE parent_id IS NULL AND seconds >= ? AND seconds < ? "
         "AND model_id = ? AND start >= ? AND start < ? AND sealed ORDER BY start, id",
         (shortest, group.seconds, group.model_id, group.start, group.start + group.seconds),
     ).fetchall()

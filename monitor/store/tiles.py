@@ -19,7 +19,7 @@ _ALL = """SELECT id, start, seconds, n FROM windows
 # The last line lets SQLite use the index over windows that have not been rolled up yet.
 _ORPHANS = """SELECT id, start, seconds, n FROM windows INDEXED BY windows_not_rolled
     WHERE model_id = ? AND seconds = ? AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)
-    AND parent_id IS NULL AND seconds < 86400"""
+    AND parent_id IS NULL"""
 
 
 class Tile(NamedTuple):

@@ -1,0 +1,228 @@
+"""What is kept for how long, and in how many bytes.
+
+`Maintenance.run` is to be called once a minute, in a transaction of its own; each call does a bounded part of the work.
+It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and where the data folder comes
+near to its cap, drops more, the oldest first. Every age is one that has been seen to pass: a clock that jumps ten years
+ahead for an hour ages nothing by more than what its calls add up to.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+from monitor.clock import iso
+from monitor.config import DataConfig
+from monitor.store.folder import DataFolder
+from monitor.store.prune import (
+    THINNED,
+    drop_entry,
+    drop_parts,
+    drop_windows_before,
+    oldest_entry,
+    oldest_parts,
+    thin,
+)
+from monitor.store.tiers import WORK, Group, merge, roll_up
+from monitor.store.tiles import DAY, HOUR
+from monitor.store.windows import read_meta, write_meta
+
+log = logging.getLogger(__name__)
+
+#: Time that one call can let everything age by at most, in seconds.
+PACE = 3600.0
+
+#: Hours or days whose parts one call drops at most.
+BLOCKS = 24
+
+#: Bytes that one call gives up at most, or one block if that is larger: they pass through the WAL.
+FREED = 16 << 20
+
+#: What is shed for the cap leaves at least this much: what an evaluation of the next minute may look at.
+SHED_MINUTES, SHED_VERDICTS = 3 * HOUR, HOUR
+
+#: Where the database fills this part of its room, something is shed; until it fills no more than the second.
+FULL, ROOMY = 0.9, 0.8
+
+#: Free pages that one call takes out of the file at most: 8 MB of WAL.
+VACUUM_PAGES = 2000
+
+#: Bytes that the WAL may take beside the database: the part of the cap, and the most.
+WAL_PART, WAL_BYTES = 1 / 8, 64 << 20
+
+TRUSTED = "retention_clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old what may get, in seconds; each at least as old as the one before."""
+
+    minutes: float
+    hours: float
+    keep: float
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Ages:
+        """Ages of a configuration; a longer window is never dropped before a shorter one."""
+        hours = min(data.keep_hours, data.keep)
+        return cls(min(data.keep_minutes, hours), hours, data.keep)
+
+
+def wal_room(max_size: int) -> int:
+    """Bytes that the WAL may take under a cap: `Writer` holds the fold back before that."""
+    return min(WAL_BYTES, int(max_size * WAL_PART))
+
+
+class Maintenance:
+    """Keeps one data folder in shape."""
+
+    def __init__(self, data: DataConfig, folder: DataFolder) -> None:
+        self._ages, self._max_size, self._folder = Ages.of(data), data.max_size, folder
+        self._damaged: set[Group] = set()
+        self._warned = False
+
+    def run(self, connection: sqlite3.Connection, now: float) -> None:
+        """Do what is due at `now`, inside the caller's transaction."""
+        trusted = trusted_time(connection, now)
+        seal_others(connection, now)
+        roll_up(connection, now, WORK, self._damaged)
+        roll_up_future(connection, now)
+        drop_by_age(connection, self._ages, trusted, now)
+        room = self.room()
+        if database_bytes(connection) > FULL * room:
+            self._shed(connection, int(ROOMY * room), now)
+        vacuum(connection)
+
+    def room(self) -> int:
+        """Bytes that the database may take: the cap without the WAL, the journal and the ballast."""
+        return max(0, self._max_size - wal_room(self._max_size) - self._folder.bytes_beside_database())
+
+    def _shed(self, connection: sqlite3.Connection, target: int, now: float) -> None:
+        least = max(target, live_bytes(connection) - FREED)
+        for _ in range(BLOCKS):
+            if live_bytes(connection) <= least:
+                return
+            if not shed_one(connection, now):
+                if not self._warned:
+                    log.warning(
+                        "%s: data.max_size is too small to keep the last hours of this model: %d MB are in use",
+                        self._folder.path,
+                        live_bytes(connection) >> 20,
+                    )
+                self._warned = True
+                return
+        self._warned = False
+
+
+def trusted_time(connection: sqlite3.Connection, now: float) -> float:
+    """The moment by which things age: `now`, but never more than `PACE` after that of the last call."""
+    last = float(read_meta(connection, TRUSTED, str(now)))
+    trusted = min(now, last + PACE)
+    write_meta(connection, TRUSTED, str(trusted))
+    return trusted
+
+
+def seal_others(connection: sqlite3.Connection, now: float) -> None:
+    """Close windows of models that are no longer served: what a crash left of them, folded at the next start."""
+    connection.execute(
+        "UPDATE windows SET sealed = 1 WHERE NOT sealed AND start + seconds <= ? "
+        "AND model_id < (SELECT max(model_id) FROM windows)",
+        (now - HOUR,),
+    )
+
+
+def roll_up_future(connection: sqlite3.Connection, now: float) -> None:
+    """Sum up windows from days to come, written under a clock that was wrong, as they would not age for as long."""
+    for seconds in (HOUR, DAY):
+        groups = connection.execute(
+            "SELECT DISTINCT model_id, start - start % :long FROM windows WHERE parent_id IS NULL AND sealed "
+            "AND seconds < :long AND seconds >= :short AND start > :from LIMIT 10",
+            {"long": seconds, "short": 0 if seconds == HOUR else HOUR, "from": now + DAY},
+        ).fetchall()
+        for model_id, start in groups:
+            merge(connection, Group(model_id, start, seconds))
+
+
+def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float) -> None:
+    """Drop what has become too old, and what is from days to come; a bounded part of it."""
+    text = iso(trusted)
+
+    def due(moment: float, age: float) -> bool:
+        return moment <= trusted - age or moment > now + 2 * DAY
+
+    least = live_bytes(connection) - FREED
+    for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
+        for _ in range(BLOCKS):
+            end = oldest_parts(connection, seconds, trusted - age, now + 2 * DAY)
+            if end is None or live_bytes(connection) < least:
+                break
+            drop_parts(connection, seconds, end - seconds, text)
+    for stream, age in (("drift", ages.minutes), ("drift hours", ages.hours)):
+        for _ in range(BLOCKS):
+            found = oldest_entry(connection, stream)
+            if found is None or not due(found[1] + THINNED[stream][1], age) or live_bytes(connection) < least:
+                break
+            thin(connection, stream, text)
+    drop_windows_before(connection, trusted - ages.keep, text)
+    for stream in ("drift days", "alert_events", "notifications", "gaps"):
+        for _ in range(BLOCKS):
+            found = oldest_entry(connection, stream)
+            if found is None or not due(found[1], ages.keep):
+                break
+            drop_entry(connection, found[0], text)
+    connection.execute("DELETE FROM unseen_values WHERE last_seen < ?", (iso(trusted - ages.keep),))
+    connection.execute('DELETE FROM silences WHERE "end" < ?', (iso(trusted - ages.keep),))
+
+
+def shed_one(connection: sqlite3.Connection, now: float) -> bool:
+    """Make room: drop what is finest and oldest. False where nothing more can go.
+
+    First minutes and verdicts, then hours and the strongest verdicts of each hour, then the days, with what happened
+    in them.
+    """
+    text = iso(now)
+    for seconds, stream, leave in ((HOUR, "drift", SHED_VERDICTS), (DAY, "drift hours", DAY)):
+        windows = oldest_parts(connection, seconds, now - (SHED_MINUTES if seconds == HOUR else DAY))
+        verdicts = oldest_entry(connection, stream)
+        at = None if verdicts is None or verdicts[1] > now - leave else verdicts[1]
+        if at is not None and (windows is None or at < windows):
+            return thin(connection, stream, text)
+        if windows is not None:
+            return drop_parts(connection, seconds, windows - seconds, text)
+    candidates = []
+    for stream in ("drift days", "alert_events", "notifications", "gaps"):
+        found = oldest_entry(connection, stream)
+        if found is not None and found[1] < now - DAY:
+            candidates.append((found[1], found[0]))
+    oldest = min(candidates, default=None, key=lambda candidate: candidate[0])
+    day = connection.execute(
+        "SELECT min(start) + seconds FROM windows WHERE parent_id IS NULL AND seconds = 86400 AND finest"
+    ).fetchone()[0]
+    if oldest is not None and (day is None or oldest[0] < day):
+        drop_entry(connection, oldest[1], text)
+        return True
+    return day is not None and drop_windows_before(connection, day, text)
+
+
+def database_bytes(connection: sqlite3.Connection) -> int:
+    """Size of the database file, when the WAL has been moved into it."""
+    return int(_pragma(connection, "page_count") * _pragma(connection, "page_size"))
+
+
+def live_bytes(connection: sqlite3.Connection) -> int:
+    """What of the database file is in use."""
+    pages = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
+    return int(pages * _pragma(connection, "page_size"))
+
+
+def vacuum(connection: sqlite3.Connection) -> None:
+    """Give free pages back, a part of them, where there are many: a few are wanted again in a minute."""
+    free = _pragma(connection, "freelist_count")
+    spare = max(256, _pragma(connection, "page_count") // 50)
+    if free > spare:
+        connection.execute(f"PRAGMA incremental_vacuum({min(free - spare, VACUUM_PAGES)})").fetchall()
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
