@@ -7,8 +7,8 @@ all run in one process on the same streams. Prints Markdown; docs/bench-drift.md
 
 A stream is one column, a row at a time, after a reference of 1,000 rows. Detectors that compare windows look at their
 last rows every 25 rows; the others see every row. Each is tuned on quiet streams so that 5 % of them raise any alarm
-within 1,500 rows. Then the same streams, with a change at row 500: how many rows until the first alarm after it. Streams in which a
-detector had already raised an alarm before the change are left out for it.
+within 1,500 rows. Then such streams with a change at row 500: how many rows until the first alarm after it. Streams
+in which a detector had already raised an alarm before the change are left out for it.
 """
 
 from __future__ import annotations

@@ -17,8 +17,11 @@ import numpy as np
 from scipy.special import bdtri
 
 from bench.quiet import CATEGORICAL, GAPS, KINDS, NORMAL, Source, World, measure, probabilities, shifted, world
-from monitor.drift.evaluate import Question
-from monitor.window.columns import Counts
+from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.layout import Layout
+from monitor.drift.result import Span
+from monitor.window.columns import Column, Counts, Floats, Schema
+from monitor.window.edges import choose_edges
 
 WINDOWS = (20, 50, 100, 200, 1_000, 10_000)
 REFERENCES = (331, 5_000)
@@ -138,11 +141,52 @@ def month_table(months: int) -> None:
         print(f"| {m:,} | {per_minute} | " + " | ".join(line) + " |", flush=True)
 
 
+def load_table(splits: int) -> None:
+    """The example model under its own load: rows resampled from all data, then with one feature moved by 1 sd."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import LinearRegression
+    from sklearn.model_selection import train_test_split
+
+    features, target = load_diabetes(return_X_y=True)
+    print("| rows | loads | quiet loads with an alarm | shifted feature not named | innocent feature named |")
+    print("| --- | --- | --- | --- | --- |")
+    for rows in (200, 1_000, 5_000):
+        false = missed = innocent = 0
+        for split in range(splits):
+            train, test, answers, _ = train_test_split(features, target, random_state=split)
+            model = LinearRegression().fit(train, answers)
+            before = [*train.T, model.predict(test)]
+            columns = [Column(f"x{i}", "feature", "numeric", edges=choose_edges(x)) for i, x in enumerate(before)]
+            layout = Layout(Schema(tuple(columns)))
+            ask = Question("bench", tuple(range(11)), "auto", ALPHA)
+            reference = _sample(columns, before)
+            rng = np.random.default_rng(split)
+            for shift in range(10):
+                drawn = features[rng.integers(0, len(features), rows)]
+                for moved in (False, True):
+                    drawn[:, shift] += moved * train[:, shift].std()
+                    window = _sample(columns, [*drawn.T, model.predict(drawn)])
+                    results = evaluate(ask, layout, reference, window, Span(0, 1800))
+                    named = {result.column for result in results if result.state == "drift"}
+                    false += bool(named) and not moved
+                    missed += moved and f"x{shift}" not in named
+                    innocent += moved and bool(named - {f"x{shift}", "x10"})
+        print(f"| {rows:,} | {10 * splits} | {false} | {missed} | {innocent} |", flush=True)
+
+
+def _sample(columns: list[Column], values: list[Floats]) -> Sample:
+    counts = [
+        np.append(np.bincount(np.searchsorted(column.edges, each), minlength=column.value_bins), [0, 0])
+        for column, each in zip(columns, values, strict=True)
+    ]
+    return Sample(np.concatenate(counts), np.array([v.sum() for v in values]), np.array([v.std() for v in values]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the evaluations to run")
     parser.add_argument("--months", type=int, default=20, help="quiet months for each cell")
-    parser.add_argument("--only", choices=["alarms", "power", "month"], help="one table instead of all three")
+    parser.add_argument("--only", choices=["alarms", "power", "month", "load"], help="one table, not all")
     arguments = parser.parse_args()
     started = time.perf_counter()
     if arguments.only in (None, "alarms"):
@@ -154,6 +198,9 @@ def main() -> None:
     if arguments.only in (None, "month"):
         print(f"\nFalse alert events in a quiet month: mean (most) of {arguments.months} months\n")
         month_table(arguments.months)
+    if arguments.only in (None, "load"):
+        print("\nThe example model (diabetes) under its own load, over many splits into reference and test rows\n")
+        load_table(max(1, int(40 * arguments.scale)))
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
