@@ -12,9 +12,10 @@ from typing import Any
 
 from monitor.clock import iso
 from monitor.notify.http import Http
-from monitor.notify.message import Entry, Message, label, number
+from monitor.notify.message import Entry, Message, label
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
+from monitor.notify.words import number
 
 
 class Alertmanager:

@@ -62,9 +62,6 @@ def _draw(axes: Any, item: Entry) -> None:
             places = [place + (0.2 if name == "test" else -0.2) for place in range(len(shares))]
             axes.bar(places, shares, width=0.4, color=colour, label=shown)
     if not edges:
-        axes.set_xticks(range(len(categories)))
-        for tick, category in zip(axes.set_xticklabels([""] * len(categories)), categories, strict=True):
-            tick.set_parse_math(False)
-            tick.set_text(cut(category, 12))
+        axes.set_xticks(range(len(categories)), [cut(name, 12) for name in categories], parse_math=False)
     axes.set_yticks([])
     axes.legend(fontsize=8, frameon=False)

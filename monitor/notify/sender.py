@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from monitor.clock import Clock, SystemClock
+from monitor.notify.collapse import OUTAGE, Collapse, Waiting, collapse
 from monitor.notify.message import Message
-from monitor.notify.plan import OUTAGE, Collapse, Waiting, collapse
 from monitor.notify.receiver import Receiver
 from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
 

@@ -15,13 +15,11 @@ from monitor.notify.message import (
     NAMED,
     Entry,
     Message,
-    clock_time,
     label,
-    lasted,
-    number,
     shown_of,
     silence_command,
 )
+from monitor.notify.words import clock_time, lasted, number
 from monitor.window.columns import clean_text
 
 Style = Literal["plain", "bold", "code", "link"]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 from monitor.clock import from_iso, iso
+from monitor.notify.collapse import Collapse
 from monitor.notify.message import Message
-from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Policy, Situation, Told, plan
-from monitor.notify.receiver import Receiver
+from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.notify.sender import Item, Outcome
-from monitor.rules.rule import Rule
 
 T = TypeVar("T")
 
@@ -35,18 +34,6 @@ def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupSt
     """What each receiver knows, by (receiver, group)."""
     rows = connection.execute("SELECT * FROM notification_groups").fetchall()
     return {(row["receiver"], row["group"]): _group(row) for row in rows}
-
-
-def announce(
-    connection: sqlite3.Connection,
-    situation: Situation,
-    receivers: Sequence[Receiver],
-    rules: Sequence[Rule],
-    default_receivers: Sequence[str],
-    policy: Policy,
-) -> int:
-    """Plan and queue the messages of one evaluation, in the transaction that stores it; return how many."""
-    return enqueue(connection, plan(situation, load_groups(connection), receivers, rules, default_receivers, policy))
 
 
 def enqueue(connection: sqlite3.Connection, due: Plan) -> int:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.notify import alertmanager, slack, telegram, webhook
-from monitor.notify.fake import fake_provider, slack_problem, telegram_problem
+from monitor.notify.fake import fake_provider
 from monitor.notify.message import Message, entry
+from monitor.notify.strict import slack_problem, telegram_problem
 from monitor.notify.text import cut, lay_out, units
 from tests.notify.hostile import CORPUS, NAMES
 from tests.notify.world import World, categorical, firing, slack_and_telegram, verdict

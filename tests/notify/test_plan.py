@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.notify.collapse import LAST_STATES, OUTAGE, Waiting, collapse
 from monitor.notify.message import Message, title
-from monitor.notify.plan import LAST_STATES, OUTAGE, Policy, Waiting, collapse
+from monitor.notify.plan import Policy
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from tests.notify.world import World, firing, verdict

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import iso
+from monitor.notify.collapse import Collapse
 from monitor.notify.message import Message
-from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Told
+from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.store import notifications as store
 from tests.notify.world import World, Writer, drawing, firing, verdict
 
