@@ -222,36 +222,31 @@ def read_window(
 
 
 def write_histograms(connection: sqlite3.Connection, window_id: int, parts: Sequence[int]) -> int:
-    """Fill a window with the sum of others of the same model; how many columns it has."""
-    first, sizes = _shape(connection, parts[0])
-    counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(sizes))
-    numeric = [row[0] is not None for row in _histograms(connection, parts[0], "sum")]
+    """Fill a window with the sum of others of its model; how many columns it has.
+
+    Raises StoreError for a window that does not have the model's columns and bins.
+    """
+    columns = connection.execute(
+        "SELECT id, json_array_length(bins), kind FROM columns "
+        "WHERE model_id = (SELECT model_id FROM windows WHERE id = ?) ORDER BY id",
+        (window_id,),
+    ).fetchall()
+    ids, ends = [row[0] for row in columns], np.cumsum([row[1] for row in columns])
+    counts, sums = np.zeros(ends[-1], dtype=np.int64), np.zeros(len(ids))
     for part in parts:
-        columns, part_counts, part_sums = read_window(connection, part)
-        if columns != first or counts.shape != part_counts.shape:
-            raise StoreError(f"window {part} is damaged: its histograms are not those of the windows beside it")
+        found, part_counts, part_sums = read_window(connection, part)
+        if found != ids or counts.shape != part_counts.shape:
+            raise StoreError(f"window {part} is damaged: its histograms do not have the bins of the model's columns")
         counts += part_counts
         sums += part_sums
-    texts = np.split(counts, np.cumsum(sizes)[:-1])
     connection.executemany(
         "INSERT INTO histograms (window_id, column_id, counts, sum) VALUES (?, ?, ?, ?)",
-        [
-            (window_id, column, counts_text(text), float(sums[i]) if numeric[i] else None)
-            for i, (column, text) in enumerate(zip(first, texts, strict=True))
-        ],
+        (
+            (window_id, row[0], counts_text(column), float(total) if row[2] == "numeric" else None)
+            for row, column, total in zip(columns, np.split(counts, ends[:-1]), sums, strict=True)
+        ),
     )
-    return len(sizes)
-
-
-def _shape(connection: sqlite3.Connection, window_id: int) -> tuple[list[int], list[int]]:
-    """Ids of a window's columns, and how many bins each has."""
-    rows = _histograms(connection, window_id, "column_id, json_array_length(counts)")
-    return [row[0] for row in rows], [row[1] for row in rows]
-
-
-def _histograms(connection: sqlite3.Connection, window_id: int, what: str) -> list[sqlite3.Row]:
-    sql = f"SELECT {what} FROM histograms WHERE window_id = ? ORDER BY column_id"  # noqa: S608 - names of columns
-    return connection.execute(sql, (window_id,)).fetchall()
+    return len(ids)
 
 
 def counts_text(counts: Counts) -> str:

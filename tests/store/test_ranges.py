@@ -1,0 +1,111 @@
+import pytest
+
+from monitor.errors import InputError
+from monitor.store.prune import drop_parts
+from monitor.store.ranges import MAX_STEPS, newest_model, read_gaps, read_range
+from monitor.store.tiers import roll_up
+from monitor.store.tiles import find_tiles
+from monitor.store.windows import add_gap, read_window, sum_range
+from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
+
+
+@pytest.fixture
+def filled():
+    """Three hours of minutes, one prediction each, the first two rolled up."""
+    filled = Filled()
+    for minute in range(180):
+        filled.add(MIDNIGHT + 60 * minute, 1)
+    filled.cover()
+    roll_up(filled.connection, MIDNIGHT + 2 * HOUR + 200)
+    filled.cover()
+    return filled
+
+
+def test_answers_from_the_longest_windows_that_fit(filled):
+    tiles = find_tiles(filled.connection, filled.model.id, MIDNIGHT + 60 * 58, MIDNIGHT + 2 * HOUR + 120)
+    assert [tile.seconds for tile in tiles] == [60, 60, 3600, 60, 60]
+    assert sum(tile.n for tile in tiles) == 64
+
+
+def test_a_step_each(filled):
+    answer = read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + 3 * HOUR, HOUR, ["x"])
+    assert [(step["n"], step["windows"], step["resolution"]) for step in answer["steps"]] == [
+        (60, 1, 3600),
+        (60, 1, 3600),
+        (60, 60, 60),
+    ]
+    assert answer["windows"] == 62
+    assert all(step["exact"] and sum(step["counts"][0]) == 60 for step in answer["steps"])
+    assert [column["column"] for column in answer["columns"]] == ["x"]
+    assert len(answer["columns"][0]["bins"]) == len(answer["steps"][0]["counts"][0])
+
+
+def test_without_step_and_columns_it_is_one_sum_of_all(filled):
+    (step,) = read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + DAY)["steps"]
+    batch = sum_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + DAY)
+    assert sum(step["counts"], []) == batch.counts.tolist()
+    assert step["sums"] == [pytest.approx(batch.sums[0]), None, pytest.approx(batch.sums[2])]
+
+
+def test_the_last_step_may_be_shorter(filled):
+    answer = read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + 100, 60)
+    assert [(step["start"], step["end"]) for step in answer["steps"]] == [
+        ("2023-11-15T00:00:00Z", "2023-11-15T00:01:00Z"),
+        ("2023-11-15T00:01:00Z", "2023-11-15T00:01:40Z"),
+    ]
+
+
+def test_an_answer_that_old_windows_cannot_give_exactly_says_so(filled):
+    drop_parts(filled.connection, HOUR, int(MIDNIGHT), "2023-11-15T04:00:00Z")
+    half = HOUR / 2
+    answer = read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + 2 * HOUR, half)
+    assert [(step["n"], step["exact"]) for step in answer["steps"]] == [(60, False), (0, False), (30, True), (30, True)]
+    assert sum(step["n"] for step in answer["steps"]) == 120
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "step", "columns", "code"),
+    [
+        (0, 0, None, [], "bad_range"),
+        (5, 1, None, [], "bad_range"),
+        (0, float("inf"), None, [], "bad_range"),
+        (0, 60, 0, [], "bad_step"),
+        (0, 60, -1, [], "bad_step"),
+        (0, 60.0 * (MAX_STEPS + 1), 60, [], "bad_step"),
+        (0, 60, None, ["nope"], "unknown_column"),
+    ],
+)
+def test_refuses_what_cannot_be_answered(filled, start, end, step, columns, code):
+    with pytest.raises(InputError) as caught:
+        read_range(filled.connection, filled.model, start, end, step, columns)
+    assert caught.value.code == code
+
+
+def test_finds_models_by_version(filled):
+    assert newest_model(filled.connection).id == filled.model.id
+    assert newest_model(filled.connection, "v1").id == filled.model.id
+    with pytest.raises(InputError, match="no model version 'v9'"):
+        newest_model(filled.connection, "v9")
+    with pytest.raises(InputError, match="no predictions"):
+        newest_model(memory())
+
+
+def test_gaps_of_a_stretch(filled):
+    add_gap(filled.connection, "dropped", "2023-11-15T00:30:00Z", "2023-11-15T00:31:00Z", 7, "no room")
+    add_gap(filled.connection, "damaged", "2023-11-16T00:00:00Z", "2023-11-16T00:00:00Z", None, "a flipped bit")
+    found = read_gaps(filled.connection, MIDNIGHT, MIDNIGHT + HOUR)
+    assert [(gap["kind"], gap["lost"]) for gap in found] == [("dropped", 7)]
+    assert read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + HOUR)["gaps"] == found
+    assert not read_gaps(filled.connection, MIDNIGHT + 2 * HOUR, MIDNIGHT + 3 * HOUR)
+
+
+def test_chosen_columns_come_in_their_own_order(filled):
+    ids = filled.model.column_ids
+    some, counts, sums = read_window(filled.connection, 1, [ids[2], ids[0]])
+    assert some == [ids[2], ids[0]]
+    _, all_counts, all_sums = read_window(filled.connection, 1)
+    parts = filled.model.schema.split(all_counts)
+    assert counts.tolist() == [*parts[2], *parts[0]]
+    assert sums.tolist() == [all_sums[2], all_sums[0]]
+    many = [ids[0]] * 40 + [ids[1]]
+    assert read_window(filled.connection, 1, many)[0] == many
