@@ -102,7 +102,8 @@ class ColumnProfile:
             mean = float(values.mean())
             delta, total = mean - self.mean, self.numbers + values.size
             apart = values - mean
-            self.squares += float(np.dot(apart, apart)) + delta * delta * self.numbers * values.size / total
+            np.square(apart, out=apart)  # not np.dot, which starts threads
+            self.squares += float(apart.sum()) + delta * delta * self.numbers * values.size / total
             self.mean += delta * values.size / total
         self.numbers = total
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))

@@ -52,11 +52,11 @@ class QuantileSketch:
         return self._slack / self.count if self.count else 0.0
 
     def add(self, values: Floats) -> None:
-        """Take in finite values, shape (n,)."""
+        """Take in finite values, shape (n,). They are kept, not copied: the caller must not change them."""
         if not values.size:
             return
         self.count += values.size
-        self._waiting.append(np.array(values, dtype=np.float64))
+        self._waiting.append(values)
         self._waiting_size += values.size
         if self._waiting_size > (self.capacity if self.exact else self._width):
             self._thin()
@@ -67,7 +67,9 @@ class QuantileSketch:
         The weights add up to `count`.
         """
         if self.exact:
-            return np.sort(np.concatenate(self._waiting or [np.empty(0)])), None
+            values = np.concatenate(self._waiting or [np.empty(0)])
+            values.sort()
+            return values, None
         parts = [(block, 1) for block in self._waiting]
         parts += [(level, 2**depth) for depth, level in enumerate(self._levels) if level is not None]
         values = np.concatenate([block for block, _ in parts])
