@@ -65,7 +65,8 @@ def histograms(row: Row, reference: Reference) -> Histograms:
     plane = lay_out(column, before, after, slot=0.04, gap=0.02, finest=0.008)
     label = figure_label(row, live)
     mark, curves = None, None
-    if column.numeric and live and len(column.edges) > 1:
+    judged = row.result is not None and row.result.value is not None
+    if column.numeric and judged and live and len(column.edges) > 1:
         below, under = (_cumulative(column, side) for side in (before, after))
         mark = column.edges[int(np.argmax(np.abs(below - under)))]
         gap = float(np.abs(below - under).max())

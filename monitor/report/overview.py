@@ -176,6 +176,9 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float) -> Hea
     short = by_state["insufficient data"]
     if short and len(short) == watched:
         judged = next(judged for judged in evaluation.judged if judged.test.n)
+        if judged.test.n >= judged.rule.min_samples and short[0].result:
+            # Predictions enough, but most of their values are missing.
+            return Headline("unknown", f"Not enough values yet: {short[0].result.reason}")
         n, needed = words.count(judged.test.n), words.count(judged.rule.min_samples)
         return Headline("unknown", f"Not enough data yet: {n} of {needed} predictions in the last {lasting}")
     quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions in the last"

@@ -68,6 +68,22 @@
     }
   }
 
+  /** Filter the rows at once; the form itself asks the server, for addresses that can be kept. */
+  function filter() {
+    const form = document.getElementById("filter");
+    if (!form) return;
+    const [q, state, role] = ["q", "state", "role"].map((name) => form.elements[name].value);
+    const wanted = q.trim().toLowerCase();
+    for (const row of document.querySelectorAll(".columns tbody tr")) {
+      const name = row.querySelector("th a").textContent.toLowerCase();
+      const fits = name.includes(wanted) && (!state || row.dataset.state === state) && (!role || row.dataset.role === role);
+      row.hidden = !fits;
+    }
+  }
+
+  document.getElementById("filter")?.addEventListener("input", filter);
+  document.addEventListener("telltale:updated", filter);
+
   remember(document);
   localise(document);
   const every = Number(document.body.dataset.refresh);

@@ -6,12 +6,12 @@ Messages are JSON, each ended by a zero byte; the browser reads them on descript
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import selectors
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,16 @@ class Browser:
         assert PROGRAM
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        words = " ".join([PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"])
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {words} 3<&{to_browser} 4>&{from_browser}"],
-            pass_fds=(to_browser, from_browser),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**os.environ, "TZ": "Europe/Helsinki", "LANG": "C.UTF-8"},
-        )
-        os.close(to_browser)
-        os.close(from_browser)
+        # Out of the way of 3 and 4, whatever numbers the pipes were given.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 100) for end in (to_browser, from_browser)]
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        actions = [(os.POSIX_SPAWN_DUP2, nowhere, n) for n in (0, 1, 2)]
+        actions += [(os.POSIX_SPAWN_DUP2, end, n) for end, n in zip(ends, (3, 4), strict=True)]
+        arguments = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        environment = {**os.environ, "TZ": "Europe/Helsinki", "LANG": "C.UTF-8"}
+        self._process = os.posix_spawn(PROGRAM, arguments, environment, file_actions=actions, setsid=True)
+        for end in (to_browser, from_browser, nowhere, *ends):
+            os.close(end)
         os.set_blocking(self._read, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._read, selectors.EVENT_READ)
@@ -65,9 +64,8 @@ class Browser:
         self._selector.close()
         os.close(self._write)
         os.close(self._read)
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        os.killpg(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Ask for something and return the answer; what happens meanwhile goes to `events`."""

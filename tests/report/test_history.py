@@ -1,0 +1,83 @@
+"""What is read from the store for a view: bounded, cut into cells, each cell once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import ManualClock
+from monitor.drift.result import DriftResult, Span, State
+from monitor.report.history import HeatMap, fitting_range, verdicts
+from monitor.store.database import open_database
+from monitor.store.folder import DataFolder
+from monitor.store.verdicts import save_results
+
+START = 1_700_000_000.0 - 1_700_000_000.0 % 86400
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    folder = DataFolder(tmp_path / "data")
+    folder.open()
+    connection, _ = open_database(folder, ManualClock(START))
+    yield connection
+    connection.close()
+    folder.close()
+
+
+def result(state: State, value: float | None, column: str = "x", statistic: str = "ks") -> DriftResult:
+    critical = None if value is None else 0.1
+    span = Span(START, START + 1800)
+    return DriftResult(
+        "r", column, "feature", "numeric", statistic, state, span, "training", "v", 10, 20, value, critical, 0.05
+    )
+
+
+def test_a_cell_is_the_worst_of_its_last_evaluation(connection: sqlite3.Connection) -> None:
+    save_results(connection, START + 10, [result("drift", 0.9)])
+    save_results(connection, START + 50, [result("ok", 0.01), result("drift", 0.15, statistic="psi")])
+    save_results(connection, START + 70, [result("drift", 0.35)])
+    save_results(connection, START + 130, [result("no traffic", None)])
+    cells = HeatMap().read(connection, START + 239, 240, 60)
+    assert cells == [
+        {("feature", "x"): 4},
+        {("feature", "x"): 5},
+        {("feature", "x"): 1},
+        {},
+    ]
+
+
+def test_cells_that_are_over_are_read_once_and_the_others_again(connection: sqlite3.Connection) -> None:
+    heat_map, asked = HeatMap(), []
+    save_results(connection, START + 10, [result("ok", 0.01)])
+    now = START + 3599
+    heat_map.read(connection, now, 3600, 60)
+    connection.set_trace_callback(asked.append)
+    save_results(connection, now, [result("drift", 0.15)])
+    asked.clear()
+    cells = heat_map.read(connection, now, 3600, 60)
+    assert len(asked) < 12, "only the last two minutes may still change"
+    assert cells[0] == {("feature", "x"): 2}
+    assert cells[-1] == {("feature", "x"): 4}
+
+
+def test_time_line_is_thinned_but_keeps_its_ends(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")
+    for i in range(1000):
+        save_results(connection, START + i, [result("ok", i / 1000)])
+    connection.execute("COMMIT")
+    points = verdicts(connection, "feature", "x", "r", "ks", START, START + 999)
+    assert len(points) == 120
+    assert points[-1].at == START + 999
+    assert [point.at for point in points] == sorted(point.at for point in points)
+    assert verdicts(connection, "feature", "x'; --", "r", "ks", START, START + 999) == []
+
+
+@pytest.mark.parametrize(("age", "shown"), [(10, "1h"), (3601, "6h"), (30_000, "24h"), (10_000_000, "24h")])
+def test_range_fits_what_is_stored(connection: sqlite3.Connection, age: float, shown: str) -> None:
+    assert fitting_range(connection, START) == "1h"
+    save_results(connection, START, [result("ok", 0.01)])
+    assert fitting_range(connection, START + age) == shown

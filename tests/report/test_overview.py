@@ -1,0 +1,136 @@
+"""The overview's words and order, from evaluations made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.drift.evaluate import Sample
+from monitor.drift.result import Direction, DriftResult, Span, State
+from monitor.evaluation import Evaluation, Judged
+from monitor.report.overview import alert_line, headline, rows
+from monitor.rules.alert import Alert
+from monitor.rules.rule import Rule
+from monitor.window.batch import Batch
+from monitor.window.columns import Column, Schema
+from monitor.window.reference import Reference
+
+NAMES = ("a", "b", "c", "d")
+SCHEMA = Schema(tuple(Column(name, "feature", "numeric", edges=(0.0, 1.0)) for name in NAMES))
+WINDOW = Span(7200.0, 9000.0)
+
+
+def reference() -> Reference:
+    counts = np.tile(np.array([0, 10, 0, 0, 0]), len(NAMES)).astype(np.int64)
+    return Reference(SCHEMA, counts, np.ones(len(NAMES)), np.ones(len(NAMES)))
+
+
+def evaluation(
+    states: dict[str, tuple[State, float | None]], n: int = 1234, rule: Rule | None = None, **since: float
+) -> Evaluation:
+    """One rule's verdicts; `since`: firing alerts by column."""
+    rule = rule or Rule("drift")
+    results = tuple(
+        DriftResult(
+            rule.name,
+            name,
+            "feature",
+            "numeric",
+            "ks",
+            state,
+            WINDOW,
+            "training",
+            "v",
+            n,
+            10,
+            value,
+            None if value is None else 0.1,
+            0.05,
+            reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
+            direction=None if value is None else Direction("up by 1.0 standard deviations"),
+        )
+        for name, (state, value) in states.items()
+    )
+    base = reference()
+    counts = base.counts * n
+    judged = Judged(rule, WINDOW, Batch(n, counts, base.sums), Sample(base.counts, base.sums), "training", results)
+    alerts = [Alert(rule.name, name, "feature", "firing", at, at) for name, at in since.items()]
+    return Evaluation(9000.0, (judged,), {alert.key: alert for alert in alerts})
+
+
+def said(given: Evaluation) -> str:
+    return headline(rows(given, reference()), given, 60.0).text
+
+
+OK: tuple[State, float] = ("ok", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("states", "text"),
+    [
+        ({"a": OK, "b": OK}, "All quiet: 1,234 predictions in the last 30 minutes"),
+        ({"a": ("drift", 0.3), "b": OK}, "1 of 2 columns has drifted from the training data: a"),
+        (
+            {"a": ("drift", 0.3), "b": ("drift", 0.5), "c": ("error", None)},
+            "2 of 3 columns have drifted from the training data; b first",
+        ),
+        ({"a": ("warning", 0.2), "b": OK}, "No drift; 1 of 2 columns has moved a little: a"),
+        ({"a": ("error", None), "b": OK}, "1 of 2 columns could not be judged: a"),
+        (
+            {"a": ("no reference", None), "b": OK},
+            "All quiet: 1,234 predictions in the last 30 minutes; no verdict on 1 of 2 columns: a",
+        ),
+        (
+            {"a": ("insufficient data", None), "b": ("insufficient data", None)},
+            "Not enough values yet: 3 values of 1234 rows in this window, 50 needed",
+        ),
+        (
+            dict.fromkeys(NAMES, ("warning", 0.2)),
+            "No drift; 4 of 4 columns have moved a little: a, b, c and 1 more",
+        ),
+    ],
+)
+def test_headline_says_the_worst(states: dict[str, tuple[State, float | None]], text: str) -> None:
+    assert said(evaluation(states)) == text
+
+
+def test_headline_names_the_column_that_drifted_first_and_when() -> None:
+    given = evaluation({"a": ("drift", 0.9), "b": ("drift", 0.3)}, a=8000.0, b=7800.0)
+    told = headline(rows(given, reference()), given, 60.0)
+    assert (told.text.rpartition("; ")[2], told.since, told.tone) == ("b first", 7800.0, "drift")
+
+
+def test_headline_without_traffic_or_evaluation_claims_nothing() -> None:
+    assert said(evaluation({"a": ("no traffic", None)}, n=0)) == "No traffic: no predictions in the last 30 minutes"
+    assert said(Evaluation(0.0)) == "Nothing judged yet; the first evaluation comes within 1 minute"
+
+
+def test_headline_counts_what_is_still_needed() -> None:
+    given = evaluation({"a": ("insufficient data", None)}, n=12)
+    assert said(given) == "Not enough data yet: 12 of 50 predictions in the last 30 minutes"
+
+
+def test_headline_names_another_reference() -> None:
+    given = evaluation({"a": ("drift", 0.9)}, rule=Rule("weekly", reference="previous week"))
+    assert said(given) == "1 of 1 column has drifted from the week before: a"
+
+
+def test_rows_come_worst_first_and_none_is_left_out() -> None:
+    given = evaluation({"a": OK, "c": ("drift", 0.2), "d": ("drift", 0.9)})
+    listed = rows(given, reference())
+    assert [(row.column.name, row.state) for row in listed] == [
+        ("d", "drift"),
+        ("c", "drift"),
+        ("b", "not watched"),
+        ("a", "ok"),
+    ]
+    assert [row.since for row in listed] == [None] * 4
+    assert listed[0].moved == "up by 1.0 standard deviations"
+    assert listed[3].moved == "", "what is well needs no words"
+
+
+def test_alert_line_counts_what_is_open() -> None:
+    states = ("firing", "firing", "pending", "resolved", "inactive")
+    alerts = [Alert("r", str(i), "feature", state) for i, state in enumerate(states)]  # type: ignore[arg-type]
+    assert alert_line(alerts) == "2 firing and 1 pending alerts"
+    assert alert_line(alerts[3:]) == ""

@@ -1,0 +1,50 @@
+"""One browser for all, and each scene served once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from werkzeug.serving import make_server
+
+from monitor.pipeline import Pipeline
+from server.app import create_app
+from tests.server.browser.devtools import PROGRAM, Browser
+from tests.server.scenes import opened
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if PROGRAM is None:
+        pytest.skip("there is no Chromium on this machine")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+#: Opens a scene, once: its address and its pipeline.
+Serve = Callable[[str], tuple[str, Pipeline]]
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        running: dict[str, tuple[str, Pipeline]] = {}
+
+        def scene(name: str) -> tuple[str, Pipeline]:
+            if name not in running:
+                pipeline = stack.enter_context(opened(name, tmp_path_factory.mktemp(name)))
+                server = make_server("127.0.0.1", 0, create_app(pipeline), threaded=True)
+                thread = threading.Thread(target=server.serve_forever, daemon=True)
+                thread.start()
+                stack.callback(thread.join)
+                stack.callback(server.server_close)
+                stack.callback(server.shutdown)
+                running[name] = (f"http://127.0.0.1:{server.port}", pipeline)
+            return running[name]
+
+        yield scene

@@ -1,0 +1,167 @@
+"""The pages in a real Chromium: they show what they should, run nothing foreign, and work for every reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from monitor.report.words import column_path
+from tests.server.browser.conftest import Serve
+from tests.server.browser.devtools import Browser
+from tests.server.scenes import HOSTILE
+
+AUDIT = (Path(__file__).parent / "audit.js").read_text("utf-8")
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.mark.parametrize(
+    ("scene", "says"),
+    [
+        ("quiet", "All quiet: 900 predictions in the last 30 minutes"),
+        ("drifting", "4 of 7 columns have drifted from the training data; prediction first, since 13:55 UTC"),
+        ("insufficient", "Not enough data yet: 12 of 50 predictions in the last 30 minutes"),
+        ("silent", "No traffic: no predictions in the last 30 minutes"),
+        ("fresh", "Nothing judged yet; the first evaluation comes within 5 minutes"),
+    ],
+)
+def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene: str, says: str) -> None:
+    address, pipeline = serve(scene)
+    page = browser.open(address)
+    assert page.run("document.querySelector('h1').innerText").startswith(says)
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == len(pipeline.reference.schema.columns)
+    live = page.run("document.querySelectorAll('.hist .live').length")
+    assert live == (0 if scene in ("silent", "fresh") else len(pipeline.reference.schema.columns))
+    assert page.complaints() == []
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/column/feature?name=bmi", "/column/feature?name=region", "/alerts", "/health"])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, serve: Serve, path: str, colours: str) -> None:
+    address, _ = serve("drifting")
+    page = browser.open(address + path, prefers_color_scheme=colours)
+    dark = page.run("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, dark[4:-1].split(","))) < 150) == (colours == "dark")
+    assert page.run(AUDIT) == []
+    page.resize(**PHONE)
+    assert page.run(TOO_WIDE) <= 0
+    assert page.run(AUDIT) == []
+    assert page.complaints() == []
+    page.close()
+
+
+def test_hostile_names_run_nothing_and_break_nothing(browser: Browser, serve: Serve) -> None:
+    address, pipeline = serve("hostile")
+    page = browser.open(address)
+    links = page.run("[...document.querySelectorAll('.columns tbody th a')].map((a) => a.href)")
+    assert {parse_qs(urlsplit(link).query, keep_blank_values=True)["name"][0] for link in links} == {
+        column.name for column in pipeline.reference.schema.columns
+    }
+    for column in pipeline.reference.schema.columns:
+        page.go(address + column_path(column.role, column.name))
+        shown = page.run("document.querySelector('h1').textContent")
+        assert shown == (column.name if column.name.strip() else "(no name)")
+        assert page.run("[window.hurt, document.images.length, document.scripts.length]") == [None, 0, 1]
+        page.resize(**PHONE)
+        assert page.run(TOO_WIDE) <= 0
+    for path in ("/", "/alerts", f"/?q={'%3Cscript%3E'}"):
+        page.go(address + path)
+        assert page.run("window.hurt") is None
+        assert page.run(TOO_WIDE) <= 0
+    page.go(address + "/alerts")
+    assert page.run("document.querySelectorAll('#current tbody tr').length") == len(HOSTILE) + 1
+    assert page.complaints() == []
+    page.close()
+
+
+def test_200_columns_are_found_by_name_without_a_request(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("wide")
+    page = browser.open(address)
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == 200
+    first = page.run("document.querySelector('.columns tbody .badge').textContent")
+    assert first == "drift"
+    page.run("document.querySelector('input[name=q]').focus()")
+    page.type("_017_")
+    visible = "[...document.querySelectorAll('.columns tbody tr')].filter((row) => row.getClientRects().length)"
+    page.until(f"{visible}.length === 1")
+    assert page.run("location.search") == ""
+    assert page.complaints() == []
+    page.close()
+
+
+def test_keyboard_alone_leads_from_the_overview_to_a_column(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("drifting")
+    page = browser.open(address)
+    page.press("Tab", 9)
+    assert page.run("document.activeElement.textContent") == "Skip to content"
+    assert page.run("document.activeElement.getBoundingClientRect().left") >= 0
+    for _ in range(40):
+        page.press("Tab", 9)
+        assert page.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        if page.run("document.activeElement.matches('.columns tbody th a')"):
+            break
+    href = page.run("document.activeElement.getAttribute('href')")
+    page.press("Enter", 13)
+    page.until(f"location.pathname + location.search === {href!r}")
+    page.close()
+
+
+def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> None:
+    address, pipeline = serve("quiet")
+    page = browser.open(address, height=300)
+    page.run("window.mark = document.querySelector('header'); document.querySelector('.columns a').focus()")
+    page.run("window.scrollTo(0, 200)")
+    before = page.run("document.getElementById('foot').innerText")
+    assert "(" in before, "the reader's own time stands beside UTC"
+    pipeline.clock.advance(3600)  # type: ignore[attr-defined]
+    pipeline.evaluate()
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    page.until("document.querySelector('h1').textContent.startsWith('No traffic')")
+    assert page.run("document.getElementById('foot').innerText") != before
+    assert page.run("window.mark === document.querySelector('header')"), "what did not change stays the same element"
+    assert page.run("window.scrollY") == 200
+    assert page.run("document.activeElement.matches('.columns a')")
+    assert page.complaints() == []
+    page.close()
+
+
+def test_page_says_when_it_is_not_live(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("drifting")
+    page = browser.open(address)
+    page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    page.until("!document.getElementById('offline').hidden")
+    assert "Not live since" in page.run("document.getElementById('offline').textContent")
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == 7
+    page.close()
+
+
+def test_everything_is_there_without_scripts(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("drifting")
+    page = browser.open("about:blank")
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    page.go(f"{address}/?state=drift&role=feature")
+    # The page's own scripts are off; the tools' are not.
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == 3
+    assert page.run("document.querySelectorAll('.hist .live').length") == 3
+    assert page.run("document.querySelectorAll('.local').length") == 0
+    page.close()
+
+
+def test_audit_finds_what_is_planted(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("quiet")
+    page = browser.open(address)
+    assert page.run(AUDIT) == []
+    page.run(
+        "document.querySelector('.headline p').style.color = '#999';"
+        "document.querySelector('.hist').removeAttribute('aria-label');"
+        "document.querySelector('main').append(document.createElement('input'), document.createElement('h1'));"
+        "document.querySelector('thead th').removeAttribute('scope')"
+    )
+    found = " ".join(page.run(AUDIT))
+    for part in ("contrast", "figure without label", "control without label", "not exactly one h1", "without scope"):
+        assert part in found
+    page.close()
