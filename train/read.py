@@ -165,7 +165,7 @@ class CsvReader(Reader):
                 if len(row) == width:
                     kept.append((line, row))
                 elif row:  # a blank line is no row
-                    self.bad.add(line, f"{len(row)} values where the first line names {width} columns")
+                    self.bad.add(line, f"the first line names {width} columns, here the number is {len(row)}")
             lines, rows = [line for line, _ in kept], [row for _, row in kept]
         numeric = [position for name, position in zip(wanted, positions, strict=True) if kinds.get(name) == "numeric"]
         if numeric:

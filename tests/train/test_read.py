@@ -112,10 +112,10 @@ def test_numbers_are_what_python_reads(cell: str, value: float | None) -> None:
 @pytest.mark.parametrize(
     ("content", "line", "what"),
     [
-        ("a,b\n1,2\n3\n4,5\n", 3, "1 values where the first line names 2 columns"),
-        ("a,b\n1,2\n3,4,5\n", 3, "3 values"),
-        ('a,b\n1,"x\ny\nz"\n3\n', 5, "1 values"),
-        ("a,b\n\n\n1,2\n3\n", 5, "1 values"),
+        ("a,b\n1,2\n3\n4,5\n", 3, "names 2 columns, here the number is 1"),
+        ("a,b\n1,2\n3,4,5\n", 3, "here the number is 3"),
+        ('a,b\n1,"x\ny\nz"\n3\n', 5, "here the number is 1"),
+        ("a,b\n\n\n1,2\n3\n", 5, "here the number is 1"),
         ("a,b\n1,2\nx,4\n", 3, "column 'a' holds 'x', which is no number"),
     ],
 )
