@@ -17,7 +17,7 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
     yield f"Read {made.reference.info.rows:,} rows of {data} in {seconds:.1f} s; {answers}."
     if made.bad.count:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
-        yield f"Skipped {made.bad.count:,} bad row{'s' if made.bad.count > 1 else ''}: {'; '.join(made.bad.examples)}{more}"
+        yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
     yield ""
     yield from aligned([("column", "kind", "missing", "why"), *_rows(made)])
     yield ""
