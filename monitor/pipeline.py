@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 INSTRUMENTS = "instruments"
 EVALUATIONS = "evaluations"
+REPLICA = "replica"
 
 #: Seconds between looks at what costs a walk through the folder or a query: sizes and deliveries.
 SLOW_FACTS = 5.0
@@ -89,6 +91,8 @@ class Pipeline:
         self.recorder = Recorder(connection, model, self.folder.journal, config, clock)
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
+        replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
+        write_meta(connection, REPLICA, replica)
         self._renderer = Renderer(
             schema,
             self.reference,
@@ -97,6 +101,7 @@ class Pipeline:
             max_series=config.metrics.max_series,
             alpha=config.drift.alpha,
             min_samples=config.drift.min_samples,
+            replica=replica,
         )
         self._readings = self.instruments.read()
         self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))

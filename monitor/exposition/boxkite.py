@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from monitor.exposition import families as f
 from monitor.exposition.distributions import LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
-from monitor.exposition.form import Form
+from monitor.exposition.form import Form, Labels
 from monitor.window.columns import MISSING, OTHER, Column, Schema
 from monitor.window.reference import Reference
 
@@ -38,7 +37,7 @@ def boxkite_series(column: Column) -> int:
     return 2 * (column.value_bins + (2 if column.numeric else 1)) + 1
 
 
-def boxkite_form(reference: Reference, kept: Sequence[int], version: str, openmetrics: bool) -> Form:
+def boxkite_form(reference: Reference, kept: Sequence[int], always: Labels, openmetrics: bool) -> Form:
     """Live counts left open, the baseline written out, and `baseline_metrics_info` over both."""
     schema, form = reference.schema, Form()
     values, chosen = LiveValues(schema), set(kept)
@@ -54,7 +53,7 @@ def boxkite_form(reference: Reference, kept: Sequence[int], version: str, openme
             name, kind = (stem, "histogram") if column.numeric else (f"{stem}_total", "counter")
             form.begin(Family(name, kind, (), f"{title} for: {column.name}"), openmetrics)  # type: ignore[arg-type]
             for suffix, labels, position in _samples(values, i, openmetrics):
-                labels = {f.MODEL_VERSION: version, **labels}
+                labels = {**always, **labels}
                 if live:
                     form.open(stem + suffix, labels, position, whole=suffix != "_sum")
                 else:
@@ -63,7 +62,7 @@ def boxkite_form(reference: Reference, kept: Sequence[int], version: str, openme
         facts.append({"feature_name": column.name, "metric_name": f"{prefix}_value_baseline", "metric_type": kind})
     form.begin(INFO, openmetrics)
     for labels in facts:
-        form.fixed(INFO.name, {f.MODEL_VERSION: version, **labels}, 1.0)
+        form.fixed(INFO.name, {**always, **labels}, 1.0)
     return form.freeze()
 
 

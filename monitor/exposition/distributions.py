@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.exposition import families as f
-from monitor.exposition.form import Form
+from monitor.exposition.form import Form, Labels
 from monitor.exposition.numbers import PLAIN_BELOW, whole_numbers
 from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import OTHER, Column, Counts, Schema, go_number
@@ -78,14 +78,16 @@ def normalised(text: str) -> str:
     return "-" + go_number(-float(text)) if text.startswith("-") and text != "-Inf" else text
 
 
-def bin_edges(column: Column) -> list[tuple[str, str]]:
-    """(lower, upper) of each value bin; in both spellings where there are two, so that a query matches either.
+def bin_edges(column: Column) -> list[tuple[int, str, str]]:
+    """(position, lower, upper) of each value bin; in both spellings where there are two, so that a query finds either.
 
     >>> bin_edges(Column("x", "feature", "numeric", edges=(0.0, 1.5)))
-    [('-Inf', '0.0'), ('0.0', '1.5'), ('1.5', '+Inf')]
+    [(0, '-Inf', '0.0'), (1, '0.0', '1.5'), (2, '1.5', '+Inf')]
     """
     pairs = list(pairwise(["-Inf", *bounds(column)]))
-    return list(dict.fromkeys([*pairs, *((normalised(low), normalised(high)) for low, high in pairs)]))
+    ours = [(i, low, high) for i, (low, high) in enumerate(pairs)]
+    theirs = [(i, normalised(low), normalised(high)) for i, (low, high) in enumerate(pairs)]
+    return list(dict.fromkeys([*ours, *theirs]))
 
 
 def has_sum(column: Column, openmetrics: bool) -> bool:
@@ -117,14 +119,14 @@ class Add(Protocol):
         """`whole`: it is a whole number."""
 
 
-def live_form(values: LiveValues, kept: Sequence[int], version: str, openmetrics: bool) -> Form:
+def live_form(values: LiveValues, kept: Sequence[int], always: Labels, openmetrics: bool) -> Form:
     """Everything that is counted, with the numbers left open."""
     form = Form()
-    _counts(form, form.open, LIVE, values, kept, version, openmetrics)
+    _counts(form, form.open, LIVE, values, kept, always, openmetrics)
     return form.freeze()
 
 
-def reference_form(reference: Reference, kept: Sequence[int], version: str, openmetrics: bool) -> Form:
+def reference_form(reference: Reference, kept: Sequence[int], always: Labels, openmetrics: bool) -> Form:
     """The reference beside it, edges and facts: all of it fixed."""
     form, schema = Form(), reference.schema
     values = LiveValues(schema)
@@ -133,12 +135,12 @@ def reference_form(reference: Reference, kept: Sequence[int], version: str, open
     def add(name: str, labels: Mapping[str, str], position: int, whole: bool = True) -> None:  # noqa: ARG001
         form.fixed(name, labels, numbers[position])
 
-    _counts(form, add, REFERENCE, values, kept, version, openmetrics)
-    columns = [(i, schema.columns[i], _labels(schema.columns[i], version)) for i in kept]
+    _counts(form, add, REFERENCE, values, kept, always, openmetrics)
+    columns = [(i, schema.columns[i], _labels(schema.columns[i], always)) for i in kept]
     form.begin(f.BIN_EDGES, openmetrics)
     for _, column, labels in columns:
-        for lower, upper in bin_edges(column) if column.numeric else ():
-            form.fixed(f.BIN_EDGES.name, {**labels, "lower": lower, "upper": upper}, 1.0)
+        for position, lower, upper in bin_edges(column) if column.numeric else ():
+            form.fixed(f.BIN_EDGES.name, {**labels, "lower": lower, "upper": upper}, position)
     form.begin(f.DEVIATION_REFERENCE, openmetrics)
     for i, _, labels in columns:
         if math.isfinite(reference.deviations[i]):
@@ -147,19 +149,19 @@ def reference_form(reference: Reference, kept: Sequence[int], version: str, open
     for i, column, labels in columns:
         form.fixed(f.COLUMN_INFO.name, {**labels, "kind": column.kind, "position": str(i)}, 1.0)
     form.begin(f.REFERENCE_INFO, openmetrics)
-    form.fixed(f.REFERENCE_INFO.name, _facts(reference, version), 1.0)
+    form.fixed(f.REFERENCE_INFO.name, _facts(reference, always), 1.0)
     return form.freeze()
 
 
 def _counts(
-    form: Form, add: Add, side: _Side, values: LiveValues, kept: Sequence[int], version: str, openmetrics: bool
+    form: Form, add: Add, side: _Side, values: LiveValues, kept: Sequence[int], always: Labels, openmetrics: bool
 ) -> None:
     """The four families of one side, column after column."""
     columns = [(i, values.schema.columns[i], int(values.schema.offsets[i])) for i in kept]
     form.begin(side.value, openmetrics)
     for i, column, start in columns:
         if column.numeric:
-            labels, name = _labels(column, version), side.value.name
+            labels, name = _labels(column, always), side.value.name
             for place, bound in enumerate(bounds(column)):
                 add(f"{name}_bucket", {**labels, "le": bound}, start + place)
             if has_sum(column, openmetrics):
@@ -168,22 +170,22 @@ def _counts(
     form.begin(side.category, openmetrics)
     for _, column, start in columns:
         for place, category in enumerate(() if column.numeric else (*column.categories, OTHER)):
-            add(side.category.name, {**_labels(column, version), "category": category}, start + place)
+            add(side.category.name, {**_labels(column, always), "category": category}, start + place)
     form.begin(side.missing, openmetrics)
     for _, column, start in columns:
-        add(side.missing.name, _labels(column, version), start + column.missing_bin)
+        add(side.missing.name, _labels(column, always), start + column.missing_bin)
     form.begin(side.nonfinite, openmetrics)
     for _, column, start in columns:
         if column.numeric:
-            add(side.nonfinite.name, _labels(column, version), start + column.missing_bin + 1)
+            add(side.nonfinite.name, _labels(column, always), start + column.missing_bin + 1)
 
 
-def _facts(reference: Reference, version: str) -> dict[str, str]:
+def _facts(reference: Reference, always: Labels) -> dict[str, str]:
     info = reference.info
     libraries = {"version_" + re.sub(r"\W", "_", name, flags=re.ASCII): v for name, v in info.versions.items()}
     return {
         **libraries,
-        f.MODEL_VERSION: version,
+        **always,
         "reference": reference.identity[:12],
         "model_sha256": info.model_sha256,
         "created": info.created,
@@ -192,5 +194,5 @@ def _facts(reference: Reference, version: str) -> dict[str, str]:
     }
 
 
-def _labels(column: Column, version: str) -> dict[str, str]:
-    return {"column": column.name, "role": column.role, f.MODEL_VERSION: version}
+def _labels(column: Column, always: Labels) -> dict[str, str]:
+    return {"column": column.name, "role": column.role, **always}

@@ -1,7 +1,7 @@
 """Every metric family on `/metrics`: name, type, labels and help, in one table.
 
 `docs/metrics.md` is written from it (`python -m monitor.exposition`), and a test holds dashboards, rules and `/metrics`
-itself to it. Every family carries `model_version` besides the labels listed here.
+itself to it. Every family carries `model_version` and `replica` besides the labels listed here.
 """
 
 # ruff: noqa: E501 - a table reads best with one row a line
@@ -17,6 +17,8 @@ FamilyType = Literal["counter", "gauge", "histogram", "info"]
 
 #: Label of every family: two versions of a model have different bins and are never added up.
 MODEL_VERSION = "model_version"
+#: Label of every family, too: the data folder that the counts lie in. Addresses of replicas come and go.
+REPLICA = "replica"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ _RULE = ("column", "role", "rule", "statistic")
 
 VALUE = Family("telltale_value", "histogram", (*_COLUMN, "le"), "Live values at or below each bin edge, finite ones only, by numeric column.")
 VALUE_REFERENCE = Family(reference.VALUE, "histogram", (*_COLUMN, "le"), reference.HELP[reference.VALUE])
-BIN_EDGES = Family("telltale_bin_edges", "gauge", (*_COLUMN, "lower", "upper"), "Each bin of a numeric column with the edge below it and its own, so that a query can subtract neighbouring buckets; always 1.")
+BIN_EDGES = Family("telltale_bin_edges", "gauge", (*_COLUMN, "lower", "upper"), "Each bin of a numeric column with the edge below it and its own, so that a query can subtract neighbouring buckets; the value is its position.")
 CATEGORY = Family("telltale_category_total", "counter", (*_COLUMN, "category"), "Live rows in each category, by categorical column; __other__ is what the reference does not know.")
 CATEGORY_REFERENCE = Family(reference.CATEGORY, "gauge", (*_COLUMN, "category"), reference.HELP[reference.CATEGORY])
 MISSING = Family("telltale_missing_total", "counter", _COLUMN, "Live rows in which the column was missing (None or NaN).")

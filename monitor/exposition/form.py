@@ -9,6 +9,9 @@ from typing import Any
 from monitor.exposition.families import Family
 from monitor.window.columns import go_number
 
+#: Labels that every sample carries: the model version, and the replica where it has a name.
+Labels = Mapping[str, str]
+
 
 def escape(value: str) -> str:
     r"""Escape a label value, as both formats want it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 from monitor.exposition import families as f
-from monitor.exposition.form import Form
+from monitor.exposition.form import Form, Labels
 from monitor.exposition.snapshot import Latency, Snapshot
 from monitor.window.columns import go_number
 
@@ -13,9 +13,9 @@ from monitor.window.columns import go_number
 VERSION = "0.1.0"
 
 
-def health_form(snapshot: Snapshot, series_dropped: int, version: str, openmetrics: bool) -> Form:
+def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
     """Write everything about the process: a few dozen series, written anew for every scrape."""
-    form, health, label = Form(), snapshot.health, {f.MODEL_VERSION: version}
+    form, health, label = Form(), snapshot.health, always
     single: tuple[tuple[f.Family, float | None], ...] = (
         (f.PREDICTIONS, snapshot.predictions),
         (f.MODEL_ERRORS, health.model_errors),
@@ -48,7 +48,7 @@ def health_form(snapshot: Snapshot, series_dropped: int, version: str, openmetri
     return form.freeze()
 
 
-def _latency(form: Form, latency: Latency, label: dict[str, str], openmetrics: bool) -> None:
+def _latency(form: Form, latency: Latency, label: Labels, openmetrics: bool) -> None:
     name = f.PREDICTION_SECONDS.name
     form.begin(f.PREDICTION_SECONDS, openmetrics)
     below = list(accumulate(latency.counts))

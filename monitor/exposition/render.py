@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from monitor.drift.result import DriftResult
 from monitor.exposition.boxkite import boxkite_form, boxkite_series
 from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
+from monitor.exposition.families import MODEL_VERSION, REPLICA
 from monitor.exposition.form import Form
 from monitor.exposition.health import health_form
 from monitor.exposition.snapshot import Snapshot
@@ -30,7 +31,8 @@ class Renderer:
 
     `model_version` becomes a label of every family. `boxkite` adds Boxkite's names. `max_series` caps the output: whole
     columns beyond it are left out, the last features first, and `telltale_series_dropped` says how many series.
-    `alpha` and `min_samples` are the default rule's, for verdicts in PromQL.
+    `alpha` and `min_samples` are the default rule's, for verdicts in PromQL. `replica` names the data folder: two
+    processes that swap their network addresses must not be taken for one whose counters jump.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class Renderer:
         max_series: int = 200_000,
         alpha: float = 0.001,
         min_samples: int = 50,
+        replica: str = "",
     ) -> None:
         if reference.schema.fingerprint != schema.fingerprint:
             raise ValueError("the reference has other columns or bins than the schema")
-        self.schema, self.model_version = schema, model_version
+        self._always = {MODEL_VERSION: model_version, **({REPLICA: replica} if replica else {})}
         kept, self._static_dropped = choose_columns(schema, max_series - RESERVED, boxkite)
         self._kept = frozenset((schema.columns[i].name, schema.columns[i].role) for i in kept)
         self._values = LiveValues(schema)
@@ -54,12 +57,12 @@ class Renderer:
         self._static: dict[bool, bytes] = {}
         fixed = 0
         for openmetrics in (False, True):
-            live = [live_form(self._values, kept, model_version, openmetrics)]
+            live = [live_form(self._values, kept, self._always, openmetrics)]
             if boxkite:
-                live.append(boxkite_form(reference, kept, model_version, openmetrics))
+                live.append(boxkite_form(reference, kept, self._always, openmetrics))
             static = [
-                reference_form(reference, kept, model_version, openmetrics),
-                constants_form(reference, kept, alpha, min_samples, model_version, openmetrics),
+                reference_form(reference, kept, self._always, openmetrics),
+                constants_form(reference, kept, alpha, min_samples, self._always, openmetrics),
             ]
             self._live[openmetrics] = live
             self._static[openmetrics] = b"".join(form.fill() for form in static)
@@ -70,7 +73,7 @@ class Renderer:
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
         verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
-        health = health_form(snapshot, self._static_dropped + dropped, self.model_version, openmetrics)
+        health = health_form(snapshot, self._static_dropped + dropped, self._always, openmetrics)
         live = self._values.fill(self._live[openmetrics], snapshot)
         pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
@@ -85,7 +88,7 @@ class Renderer:
         if held is not None and held[0] is snapshot.results and held[1] is snapshot.alerts:
             return held[2], held[3]
         results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept, self._budget)
-        text = verdict_form(results, alerts, self.model_version, openmetrics).fill()
+        text = verdict_form(results, alerts, self._always, openmetrics).fill()
         self._verdicts[openmetrics] = (snapshot.results, snapshot.alerts, text, dropped)
         return text, dropped
 

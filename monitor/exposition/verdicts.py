@@ -12,7 +12,7 @@ from monitor.drift.result import STATES, DriftResult
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.drift.table import overlooked
 from monitor.exposition import families as f
-from monitor.exposition.form import Form
+from monitor.exposition.form import Form, Labels
 from monitor.rules.alert import Alert
 from monitor.window.columns import Column, Counts
 from monitor.window.reference import Reference
@@ -53,10 +53,10 @@ def choose(
     return chosen, states, left_out
 
 
-def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], version: str, openmetrics: bool) -> Form:
+def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], always: Labels, openmetrics: bool) -> Form:
     """Write the results of the last evaluation and where the alerts stand. Where there is no verdict is no number."""
     form = Form()
-    labelled = [(r, _labels(r.column, r.role, version, rule=r.rule, statistic=r.statistic)) for r in results]
+    labelled = [(r, _labels(r.column, r.role, always, rule=r.rule, statistic=r.statistic)) for r in results]
     numbers: tuple[tuple[f.Family, Callable[[DriftResult], float | None]], ...] = (
         (f.DRIFT, lambda r: r.value),
         (f.DRIFT_CRITICAL, lambda r: r.critical),
@@ -75,7 +75,7 @@ def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], versio
             form.fixed(f.DRIFT_STATE.name, {**labels, "state": state}, float(result.state == state))
     form.begin(f.ALERT_STATE, openmetrics)
     for alert in alerts:
-        labels = _labels(alert.column, alert.role, version, rule=alert.rule)
+        labels = _labels(alert.column, alert.role, always, rule=alert.rule)
         for name in ALERT_STATES:
             form.fixed(f.ALERT_STATE.name, {**labels, "state": name}, float(alert.state == name))
     return form.freeze()
@@ -89,12 +89,12 @@ def unseen_share(column: Column, counts: Counts) -> float:
     return float(overlooked(rows, known)) / max(float(rows.sum()), 1.0)
 
 
-def _labels(column: str, role: str, version: str, **others: str) -> dict[str, str]:
-    return {"column": column, "role": role, f.MODEL_VERSION: version, **others}
+def _labels(column: str, role: str, always: Labels, **others: str) -> dict[str, str]:
+    return {"column": column, "role": role, **always, **others}
 
 
 def constants_form(
-    reference: Reference, kept: Sequence[int], alpha: float, min_samples: int, version: str, openmetrics: bool
+    reference: Reference, kept: Sequence[int], alpha: float, min_samples: int, always: Labels, openmetrics: bool
 ) -> Form:
     """What a query needs to make a verdict itself.
 
@@ -104,7 +104,7 @@ def constants_form(
     schema = reference.schema
     share = alpha / max(1, sum(len(AUTO[column.kind]) for column in schema.columns))
     share_scale = math.sqrt(-math.log(share / 2) / 2)
-    form, label = Form(), {f.MODEL_VERSION: version}
+    form, label = Form(), always
     form.begin(f.DRIFT_SCALE, openmetrics)
     for i in kept:
         column = schema.columns[i]
@@ -114,12 +114,12 @@ def constants_form(
         if column.numeric:
             scales["ks"] = share_scale
         for statistic, scale in sorted(scales.items()):
-            labels = _labels(column.name, column.role, version, statistic=statistic)
+            labels = _labels(column.name, column.role, always, statistic=statistic)
             form.fixed(f.DRIFT_SCALE.name, labels, scale)
     form.begin(f.DRIFT_UNSEEN, openmetrics)
     for i in kept:
         column = schema.columns[i]
-        labels = _labels(column.name, column.role, version)
+        labels = _labels(column.name, column.role, always)
         form.fixed(f.DRIFT_UNSEEN.name, labels, unseen_share(column, schema.split(reference.counts)[i]))
     form.begin(f.DRIFT_QUANTILE, openmetrics)
     form.fixed(f.DRIFT_QUANTILE.name, label, -float(ndtri(share)))

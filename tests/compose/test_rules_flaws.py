@@ -26,10 +26,10 @@ X = Column("x", "prediction", "numeric", edges=DECILES)
 C = Column("c", "prediction", "categorical", categories=("a", "b"))
 
 
-def model(column: Column, reference: Sequence[int], version: str = "v1") -> Renderer:
+def model(column: Column, reference: Sequence[int], version: str = "v1", replica: str = "") -> Renderer:
     schema = Schema((column,))
     counts = np.array(reference, dtype=np.int64)
-    return Renderer(schema, Reference(schema, counts, np.zeros(1), np.ones(1)), version)
+    return Renderer(schema, Reference(schema, counts, np.zeros(1), np.ones(1)), version, replica=replica)
 
 
 def scraped(
@@ -180,6 +180,19 @@ def test_counters_that_start_again_are_carried_over(tmp_path: Path) -> None:
     moments = [(0, 0, 0, 0), (400, 100, 0, 0), (800, 200, 0, 0), None, (0, 0, 0, 0), (400, 100, 0, 0), (800, 200, 0, 0)]
     inputs = scraped(model(C, (8_000, 2_000, 0, 0)), moments)
     check(tmp_path, inputs, [near("telltale:rows:count30m", 2_000, 100)], {"TelltaleDrift": 0}, at="6m")
+
+
+def test_replicas_that_swap_their_addresses_count_nothing_twice(tmp_path: Path) -> None:
+    known = (8_000, 2_000, 0, 0)
+    large = [(80_000, 20_000, 0, 0)] * 3 + [(80_040, 20_010, 0, 0)] * 3
+    small = [(400, 100, 0, 0)] * 3 + [(440, 110, 0, 0)] * 3
+    one, other = model(C, known, replica="one"), model(C, known, replica="other")
+    inputs = []
+    for address, first, second in (("a:1", (one, large), (other, small)), ("b:1", (other, small), (one, large))):
+        for (renderer, counts), there in ((first, slice(0, 4)), (second, slice(3, 6))):
+            moments = [now if minute in range(6)[there] else None for minute, now in enumerate(counts)]
+            inputs += scraped(renderer, moments, address)
+    check(tmp_path, inputs, [near("telltale:rows:count30m", 100)], {"TelltaleDrift": 0}, at="5m")
 
 
 def test_an_alert_waits_five_minutes_and_resolves(tmp_path: Path) -> None:

@@ -144,6 +144,12 @@ def test_a_result_given_twice_appears_once(renderer: Renderer, snapshot: Snapsho
     assert value(renderer.render(twice, openmetrics=False), "telltale_drift", rule="default", column="bmi") == 0.4
 
 
+def test_every_sample_names_its_replica(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
+    body = Renderer(schema, reference, "v1", boxkite=True, replica="6c1f").render(snapshot, openmetrics=True)
+    samples = [sample for family in parse(body, True) for sample in family.samples]
+    assert {(sample.labels["replica"], sample.labels["model_version"]) for sample in samples} == {("6c1f", "v1")}
+
+
 def test_new_verdicts_replace_the_kept_ones(renderer: Renderer, snapshot: Snapshot) -> None:
     assert b"telltale_alert_state{" in renderer.render(snapshot, openmetrics=False)
     empty = Snapshot(snapshot.totals, snapshot.sums)
