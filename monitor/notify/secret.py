@@ -86,16 +86,16 @@ def read_secret(
     given = [name for name, value in (("itself", literal), ("_env", env), ("_file", file)) if value]
     if len(given) > 1:
         raise ConfigError(f"{what} is given twice ({' and '.join(given)}); keep one of them")
-    if literal:
-        return Secret(literal.strip())
+    value = literal.strip()
     if env:
         value = (os.environ if environ is None else environ).get(env, "").strip()
         if not value:
             raise ConfigError(f"{what}: the environment variable {env} is not set or empty")
-        return Secret(value)
-    if file:
-        return Secret(_from_file(what, Path(file)))
-    return None
+    elif file:
+        value = _from_file(what, Path(file))
+    if not value.isprintable():
+        raise ConfigError(f"{what}: holds line breaks or control characters; put nothing else beside the secret")
+    return Secret(value) if value else None
 
 
 def _from_file(what: str, path: Path) -> str:
@@ -145,6 +145,8 @@ def _remember(value: str) -> None:
     """Put a secret, and the forms in which a client would print it, on the list; the longest are looked for first."""
     global _known
     parts = urlsplit(value) if "://" in value else None
+    if parts and not (parts.path.strip("/") or parts.query or parts.username):
+        return  # a bare host is no secret, and logs name hosts for good reasons
     forms = {value, quote(value, safe=""), quote(value)}
     if parts:
         target = parts.path + (f"?{parts.query}" if parts.query else "")

@@ -176,6 +176,10 @@ def _column(item: Entry, message: Message) -> Block:
     if item.value is not None and item.statistic:
         limit = f", limit {number(item.threshold)}" if item.threshold is not None else ""
         lines.append((Piece(f"{item.statistic} {number(item.value)}{limit}"),))
+    first = message.firing[0]
+    if (item.n, item.m, item.window) != (first.n, first.m, first.window) and item.n:
+        # The foot tells these of the first column; a prediction's reference is smaller than its features'.
+        lines.append((Piece(f"n = {item.n:,} against {item.m:,}"),))
     if item.sketches:
         # The names stand behind the bars: before them, in a proportional font, they would push one row aside.
         for bars, name in zip(item.sketches, ("reference", "live"), strict=True):

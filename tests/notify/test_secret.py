@@ -51,6 +51,7 @@ def test_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         ({"file": "/nonexistent/token"}, "/nonexistent/token"),
         ({"env": "A", "file": "b"}, "twice"),
         ({"literal": TOKEN, "env": "A"}, "twice"),
+        ({"literal": f"{TOKEN}\nX-Injected: 1"}, "line breaks"),
     ],
 )
 def test_what_is_wrong_is_named(given: dict[str, str], named: str) -> None:
@@ -109,6 +110,11 @@ def test_tracebacks_are_cleaned_too() -> None:
         logger.exception("failed")
     assert "RuntimeError" in stream.getvalue()
     assert "canary-token" not in stream.getvalue()
+
+
+def test_a_bare_host_is_no_secret() -> None:
+    Secret("http://127.0.0.1:9093")
+    assert redact("serving on http://127.0.0.1:9093") == "serving on http://127.0.0.1:9093"
 
 
 def test_redaction_finds_the_quoted_form() -> None:
