@@ -1,0 +1,102 @@
+"""Take the pictures of the documents: the example model, three hours of traffic, and a headless Chromium.
+
+Run it after changing the page: `python docs/make_pictures.py`. The pipeline, its store and the HTTP side are the real
+ones; only the clock is moved by hand, so that three hours take seconds and the pictures show the same each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from werkzeug.serving import make_server
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from monitor.clock import ManualClock, from_iso  # noqa: E402
+from monitor.config import Config  # noqa: E402
+from monitor.pipeline import Pipeline  # noqa: E402
+from monitor.window.reference import Reference  # noqa: E402
+from server.app import create_app  # noqa: E402
+from server.model import load_model  # noqa: E402
+from tests.server.browser.devtools import Browser  # noqa: E402
+from train.dataset import load_dataset  # noqa: E402
+from train.fit import fit, write_pair  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+START = from_iso("2026-03-14T12:00:00Z")
+MINUTES, SHIFTED_AFTER, ROWS = 180, 130, 25
+
+#: File, address, width, and the height to cut at (0: all of it).
+PICTURES = (
+    ("overview.png", "/", 1240, 0, "light"),
+    ("overview-dark.png", "/", 1240, 0, "dark"),
+    ("column.png", "/column/feature?name=bmi", 1240, 1180, "light"),
+    ("alerts.png", "/alerts", 1240, 0, "light"),
+    ("phone.png", "/", 375, 800, "light"),
+)
+
+
+def history(folder: Path) -> Pipeline:
+    """A pipeline that has seen the example model serve for three hours; bmi rises by 1.3 deviations after two."""
+    data = load_dataset("regression")
+    fitted = fit("regression", data)
+    write_pair(fitted, folder, ManualClock(START - 86400))
+    text = (
+        f'[model]\npath = "{folder / "model.pkl"}"\nreference = "{folder / "histogram.prom"}"\n'
+        f'[data]\npath = "{folder / "data"}"\n[drift]\nevery = "2m"\n'
+    )
+    config = Config.from_text(text)
+    reference = Reference.load(config.model.reference)
+    model = load_model(config.model, reference)
+    clock = ManualClock(START)
+    pipeline = Pipeline(config, reference, model.version, clock)
+    rng = np.random.default_rng(2026)
+    bmi = reference.schema.index("bmi")
+    for minute in range(MINUTES):
+        rows = data.rows[rng.integers(0, len(data.rows), ROWS)].copy()
+        if minute >= SHIFTED_AFTER:
+            rows[:, bmi] += 1.3 * data.deviations[bmi]
+        pipeline.recorder.record_many(rows.T, [model.predict(rows)])
+        clock.advance(60)
+        if minute % 2:
+            pipeline.evaluate()
+    pipeline.start()
+    deadline = time.monotonic() + 20
+    while pipeline.health()["status"] != "ok" and time.monotonic() < deadline:
+        clock.advance(1)
+        time.sleep(0.05)
+    return pipeline
+
+
+def main() -> None:
+    """Take all pictures."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("telltale").setLevel(logging.ERROR)
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pipeline = history(folder)
+        server = make_server("127.0.0.1", 0, create_app(pipeline), threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = Browser(folder / "profile", zone="UTC")
+        try:
+            for file, path, width, height, colours in PICTURES:
+                page = browser.open(f"http://127.0.0.1:{server.port}{path}", width, 800, prefers_color_scheme=colours)
+                page.screenshot(IMAGES / file, height)
+                page.close()
+                print(f"{IMAGES.relative_to(ROOT) / file}")
+        finally:
+            browser.close()
+            server.shutdown()
+            pipeline.close()
+
+
+if __name__ == "__main__":
+    main()
