@@ -102,7 +102,7 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
         "states": sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
         "choices": _choices("/", {key: query.get(key, "") for key in ("q", "state", "role")}),
         "chosen": chosen,
-        "chosen_text": words.duration(RANGES[chosen]),
+        "chosen_text": words.duration(RANGES[chosen]).removeprefix("1 "),
         "cell": length,
         "rules": pipeline.config.rules,
     }

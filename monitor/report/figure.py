@@ -174,8 +174,8 @@ def time_line(
         height = (tick - low) / (high - low)
         chart.level(height, "grid")
         chart.note(0, height, number(tick))
-    for moment, text in time_ticks(start, end):
-        chart.tick((moment - start) / span, text)
+    for i, (moment, text) in enumerate(time_ticks(start, end)):
+        chart.tick((moment - start) / span, text, "tick odd" if i % 2 else "tick")
     if band is not None and band[0]:
         for run in _runs(band[0], longest):
             there = [place(band[0][i], band[2][i]) for i in run]

@@ -48,7 +48,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [low, high]
 
 
-def time_ticks(start: float, end: float, most: int = 6) -> list[tuple[float, str]]:
+def time_ticks(start: float, end: float, most: int = 8) -> list[tuple[float, str]]:
     """Moments to label a time axis with, and their texts, UTC.
 
     >>> [text for _, text in time_ticks(0.0, 21600.0, 4)]

@@ -38,7 +38,7 @@ DEADLINE = 20.0
 class Browser:
     """One browser process with its own profile."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, zone: str = "Europe/Helsinki") -> None:
         assert PROGRAM
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
@@ -48,7 +48,7 @@ class Browser:
         actions = [(os.POSIX_SPAWN_DUP2, nowhere, n) for n in (0, 1, 2)]
         actions += [(os.POSIX_SPAWN_DUP2, end, n) for end, n in zip(ends, (3, 4), strict=True)]
         arguments = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        environment = {**os.environ, "TZ": "Europe/Helsinki", "LANG": "C.UTF-8"}
+        environment = {**os.environ, "TZ": zone, "LANG": "C.UTF-8"}
         self._process = os.posix_spawn(PROGRAM, arguments, environment, file_actions=actions, setsid=True)
         for end in (to_browser, from_browser, nowhere, *ends):
             os.close(end)
@@ -164,13 +164,11 @@ class Page:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
 
-    def screenshot(self, path: Path, whole: bool = True) -> None:
-        """Write a picture of the page."""
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        if whole:
-            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-            shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+    def screenshot(self, path: Path, height: int = 0) -> None:
+        """Write a picture of the page, cut at a height in pixels if one is given."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(height or 1e9, size["height"]), "scale": 1}
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def complaints(self) -> list[str]:
