@@ -216,7 +216,7 @@ def notifications(db: Database) -> None:
             UNIQUE (receiver, "group", sequence)
         ) STRICT;
         CREATE INDEX notifications_open ON notifications (receiver, id) WHERE state IN ('pending', 'sending');
-        CREATE INDEX notifications_told ON notifications (receiver, state, event_id);
+        CREATE INDEX notifications_by_state ON notifications (receiver, state);
 
         CREATE TABLE notification_groups (
             receiver TEXT NOT NULL,

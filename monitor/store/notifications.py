@@ -118,10 +118,9 @@ def backlog(connection: sqlite3.Connection, receiver: str) -> list[Item]:
 def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
     """Event ids that a receiver has heard of: by a message that was delivered, or by the digest it was folded into."""
     rows = connection.execute(
-        "SELECT DISTINCT event_id FROM notifications AS told WHERE receiver = ? AND (state = 'sent' OR"
-        " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat')"
-        "  AND EXISTS (SELECT 1 FROM notifications AS digest WHERE digest.receiver = told.receiver"
-        "   AND digest.kind = 'digest' AND digest.state = 'sent' AND digest.id > told.id)))",
+        "SELECT DISTINCT event_id FROM notifications WHERE receiver = ?1 AND (state = 'sent' OR"
+        " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND id <"
+        "  (SELECT max(id) FROM notifications WHERE receiver = ?1 AND state = 'sent' AND kind = 'digest')))",
         (receiver,),
     ).fetchall()
     return frozenset(row[0] for row in rows)
@@ -213,24 +212,28 @@ def deliveries(connection: sqlite3.Connection, receivers: Collection[str]) -> li
             f"SELECT count(*), min(at) FROM notifications WHERE receiver = ? AND {_OPEN}",  # noqa: S608 - a constant
             (name,),
         ).fetchone()
-        (sent,) = connection.execute(
-            "SELECT max(settled) FROM notifications WHERE receiver = ? AND state = 'sent'", (name,)
-        ).fetchone()
+        latest = {state: _latest(connection, name, state) for state in ("sent", "dead", "sending", "pending")}
+        sent = latest["sent"]["settled"] if latest["sent"] else None
         (dead,) = connection.execute(
             "SELECT count(*) FROM notifications WHERE receiver = ? AND state = 'dead' AND settled > ?",
             (name, sent or ""),
         ).fetchone()
-        answer = connection.execute(
-            "SELECT answer FROM notifications WHERE receiver = ? AND attempts > 0"
-            " ORDER BY attempted DESC, id DESC LIMIT 1",
-            (name,),
-        ).fetchone()
+        tried = max((row for row in latest.values() if row), key=lambda row: row["id"], default=None)
         totals = dict.fromkeys(("sent", "retried", "dead", "collapsed", "skipped"), 0)
         totals |= dict(
             connection.execute("SELECT outcome, count FROM notification_totals WHERE receiver = ?", (name,)).fetchall()
         )
-        out.append(Delivery(name, pending, oldest, dead, sent, answer["answer"] if answer else None, totals))
+        out.append(Delivery(name, pending, oldest, dead, sent, tried["answer"] if tried else None, totals))
     return out
+
+
+def _latest(connection: sqlite3.Connection, receiver: str, state: str) -> Any:
+    """The latest message of a receiver that is in a state and was tried, by one look at an index; None if none is."""
+    return connection.execute(
+        "SELECT id, settled, answer FROM notifications WHERE receiver = ? AND state = ? AND attempts > 0"
+        " ORDER BY id DESC LIMIT 1",
+        (receiver, state),
+    ).fetchone()
 
 
 def listing(connection: sqlite3.Connection, limit: int = 50) -> list[dict[str, Any]]:

@@ -153,6 +153,7 @@ def test_how_a_receiver_does(writer: Writer) -> None:
     assert (after.pending, after.dead, after.last_sent, after.last_answer) == (1, 1, iso(AT + 1), "said 2")
     assert after.totals["sent"] == after.totals["dead"] == 1
     assert json.loads(json.dumps(after.to_json()))["receiver"] == "x"
+    writer.call(lambda connection: store.claim(connection, 3, AT + 500))
     writer.call(lambda connection: store.settle(connection, 3, "sent", "ok", AT + 500))
     assert store.deliveries(writer.connection, ["x"])[0].dead == 0
 
