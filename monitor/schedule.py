@@ -74,9 +74,12 @@ class Schedule:
     def _arm(self, soon: bool = False) -> None:
         wait = 0.0 if soon else until_next(self._clock.time(), self._every)
         self._due = self._clock.monotonic() + wait
-        # By the machine's clock, which is what APScheduler compares with.
+        if soon:
+            self._scheduler.remove_all_jobs()
+        # By the machine's clock, which is what APScheduler compares with. Each run is a job of its own name: after a
+        # run APScheduler removes the job by its name, and would take away the next one.
         when = datetime.now(UTC) + timedelta(seconds=wait)
-        self._scheduler.add_job(self._tick, "date", run_date=when, id="evaluate", replace_existing=True)
+        self._scheduler.add_job(self._tick, "date", run_date=when)
 
     def _tick(self) -> None:
         began = self._clock.monotonic()

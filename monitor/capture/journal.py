@@ -163,7 +163,7 @@ class Journal:
         records["mark"] = MARK
         records["time"] = self._clock.time_ns() if times_ns is None else times_ns
         records["values"] = values
-        records["crc"] = checksums(records)
+        records["crc"] = checksums(records, records["seq"])
         number, last = numbers[0], numbers[-1]
         while number <= last:
             with self._lock:
@@ -179,6 +179,7 @@ class Journal:
             slots["time"], slots["values"] = chunk["time"], chunk["values"]
             failpoint.reach("batch.body")
             slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
+            failpoint.reach("batch.checksums")
             slots["seq"] = chunk["seq"]
             segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(until - 1)
             if self._sync_always:

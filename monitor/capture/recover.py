@@ -90,12 +90,15 @@ def scan(path: Path, applied: int) -> Scan:
     begin = min(max(applied + 1 - head.first, 0), present)
     slots = slots[begin:]
     numbers = np.arange(head.first + begin, head.first + present, dtype=np.uint64)
-    empty = (slots["seq"] == 0) & (slots["crc"] == 0) & (slots["mark"] == 0)
-    good = (slots["seq"] == numbers) & (slots["mark"] == MARK)
-    good[good] = checksums(slots[good]) == slots["crc"][good]
+    # The checksum is seeded with the number that belongs here. Where it holds and only the sequence number is still
+    # zero, the process died between the two: whole, if never acknowledged, and counted.
+    good = ((slots["seq"] == numbers) | (slots["seq"] == 0)) & (slots["mark"] == MARK)
+    good[good] = checksums(slots[good], numbers[good]) == slots["crc"][good]
+    empty = ~good & ((slots["seq"] == 0) | ((slots["crc"] == 0) & (slots["mark"] == 0)))
     bad = ~(empty | good)
     cut = int(np.argmax(bad)) if bad.any() else len(slots)
     kept = slots[:cut][good[:cut]]
+    kept["seq"] = numbers[:cut][good[:cut]]
     high_water = _high_water(data, head)
     damage = _damage(path, slots, empty, good, cut, numbers, high_water, max(applied, head.first + begin - 1))
     return Scan(path, head, kept, damage)

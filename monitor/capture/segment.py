@@ -108,11 +108,11 @@ class Segment:
         self.path.unlink(missing_ok=True)
 
 
-def checksums(records: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    """CRC-32 of each record's body, seeded with its sequence number, shape (n,)."""
+def checksums(records: npt.NDArray[Any], numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """CRC-32 of each record's body, seeded with the sequence number that it has or should have, shape (n,)."""
     size = records.dtype.itemsize
     raw = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), size)
     packed = np.ascontiguousarray(raw[:, HEAD.size :]).view(np.dtype((np.void, size - HEAD.size)))
     bodies = cast(list[bytes], packed.ravel().tolist())
-    seeds: list[int] = (records["seq"] & np.uint64(0xFFFFFFFF)).tolist()
+    seeds: list[int] = (numbers & np.uint64(0xFFFFFFFF)).tolist()
     return np.fromiter(map(zlib.crc32, bodies, seeds), np.uint32, len(records))

@@ -56,7 +56,8 @@ def overwrite(path: Path, position: int, data: bytes) -> None:
         pytest.param(lambda p: None, 50, None, id="none"),
         pytest.param(lambda p: flip(p, at(20, HEAD.size + 9)), 19, 31, id="a bit of a value"),
         pytest.param(lambda p: flip(p, at(20, HEAD.size)), 19, 31, id="a bit of the time"),
-        pytest.param(lambda p: flip(p, at(1, 0)), 0, 50, id="a bit of the first sequence number"),
+        pytest.param(lambda p: flip(p, at(3, 0)), 2, 48, id="a bit of a sequence number"),
+        pytest.param(lambda p: flip(p, at(1, 0)), 50, None, id="the only bit of a sequence number"),
         pytest.param(lambda p: flip(p, at(50, 8)), 49, 1, id="a bit of the last checksum"),
         pytest.param(lambda p: truncate(p, at(31)), 30, 20, id="cut between two records"),
         pytest.param(lambda p: truncate(p, at(31, 10)), 30, 20, id="cut within a record"),
@@ -83,6 +84,16 @@ def test_a_slot_that_was_never_finished_is_no_damage(left: Path) -> None:
     found = scan(left, applied=0)
     assert len(found.records) == 49
     assert found.damage is None
+
+
+@pytest.mark.parametrize("cleared", [slice(0, 8), slice(0, 12), slice(8, 16), slice(0, 16)])
+def test_a_batch_that_died_half_way_cuts_nothing_behind_it(left: Path, cleared: slice) -> None:
+    """Heads of a batch are written field by field; records of other threads, acknowledged already, lie behind it."""
+    for record in range(20, 30):
+        overwrite(left, at(record, cleared.start), bytes(cleared.stop - cleared.start))
+    found = scan(left, applied=0)
+    assert found.damage is None
+    assert {*range(1, 20), *range(30, 51)} <= set(found.records["seq"].tolist())
 
 
 def test_every_bit_of_a_record_is_guarded(left: Path) -> None:
