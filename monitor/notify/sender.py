@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from monitor import failpoint
 from monitor.clock import Clock, SystemClock
 from monitor.notify.collapse import OUTAGE, Collapse, Waiting, collapse
 from monitor.notify.message import Message
@@ -89,12 +90,12 @@ class Sender:
         outbox: Outbox,
         clock: Clock | None = None,
         rng: random.Random | None = None,
-        failpoint: Callable[[str], None] = lambda name: None,  # noqa: ARG005
+        reach: Callable[[str], None] = failpoint.reach,
     ) -> None:
         self.receiver = receiver
         self._outbox, self._clock = outbox, clock or SystemClock()
         self._rng = rng or random.Random()
-        self._failpoint = failpoint
+        self._reach = reach
         self._wake, self._stop = threading.Event(), False
         self._thread: threading.Thread | None = None
         self._restored = False
@@ -196,20 +197,20 @@ class Sender:
     def _attempt(self, item: Item) -> None:
         now = self._clock.time()
         self._outbox.claim(item.id, now)
-        self._failpoint("notify.claimed")
+        self._reach("notify.claimed")
         late = item.attempts > 0 or now - item.created >= OUTAGE
         delayed = max(0.0, now - item.created) if late and now - item.created >= 60 else 0.0
         message = replace(item.message, repeated=item.doubt, delayed=delayed)
         decision = self.receiver.notifier.send(message, plain=item.plain, now=now)
         self.receiver.limiter.done(self._clock.monotonic())
-        self._failpoint("notify.posted")
+        self._reach("notify.posted")
         item = replace(item, attempts=item.attempts + 1)
         # Set before saving: should the store fail now, the answer is not lost and nothing is sent twice.
         self._unsaved = (item, decision)
         if decision.action == "retry":
             self._hold(item, decision)
         self._save(item, decision)
-        self._failpoint("notify.settled")
+        self._reach("notify.settled")
 
     def _hold(self, item: Item, decision: Decision) -> None:
         pause = backoff(item.attempts, self._rng)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.config import Config
 from monitor.drift.result import Direction, DriftResult, Shift, Span
@@ -131,8 +132,8 @@ class World:
     def receiver(self, name: str) -> Receiver:
         return next(receiver for receiver in self.receivers if receiver.name == name)
 
-    def sender(self, name: str, failpoint: Callable[[str], None] = lambda _: None, seed: int = 0) -> Sender:
-        return Sender(self.receiver(name), self.outbox, self.clock, random.Random(seed), failpoint)
+    def sender(self, name: str, reach: Callable[[str], None] = failpoint.reach, seed: int = 0) -> Sender:
+        return Sender(self.receiver(name), self.outbox, self.clock, random.Random(seed), reach)
 
     def deliver(self, sender: Sender, until: float = 0.0, limit: int = 5000) -> None:
         """Step a sender, moving the clock through its waits, until it is idle or `until` (monotonic) has come."""
