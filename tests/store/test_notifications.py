@@ -179,3 +179,17 @@ def test_small_facts_are_kept(writer: Writer) -> None:
     outbox.remember("chat", "-1")
     outbox.remember("chat", "-2")
     assert outbox.recall("chat") == "-2"
+
+
+def test_what_a_digest_told_counts_as_told(writer: Writer) -> None:
+    """A beginning that was folded into a digest was heard once that digest, and no other message, has arrived."""
+    queue(writer, note(1), note(2), note(3, kind="resolved"), note(4))
+    folded = Collapse((1, 3), Message("digest", "", "warning", "e0", AT + 9))
+    writer.call(lambda connection: store.fold(connection, "x", folded, AT + 9))
+    writer.call(lambda connection: store.settle(connection, 4, "sent", "ok", AT + 10))
+    assert store.told(writer.connection, "x") == {"e4"}
+    digest = store.head(writer.connection, "x")
+    assert digest is not None
+    assert digest.message.kind == "digest"
+    writer.call(lambda connection: store.settle(connection, digest.id, "sent", "ok", AT + 11))
+    assert store.told(writer.connection, "x") == {"e0", "e1", "e4"}
