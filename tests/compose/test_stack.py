@@ -1,0 +1,92 @@
+"""The configuration of the stack, as the programs that read it see it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+SECRETS = {
+    "slack_webhook_url": "https://hooks.example.com/services/it's",
+    "telegram_bot_token": "123:abc",
+    "telegram_chat_id": "-100200",
+}
+
+
+def needs(command: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not shutil.which(command), reason=f"{command} is not installed")
+
+
+def written(folder: Path, environment: dict[str, str], secrets: Path) -> Path:
+    """Alertmanager's configuration as start.sh writes it."""
+    target = folder / "alertmanager.yml"
+    subprocess.run(
+        ["sh", str(COMPOSE / "alertmanager/start.sh"), "--write-only"],
+        env={"PATH": os.environ["PATH"], "CONFIG": str(target), "SECRETS": str(secrets), **environment},
+        check=True,
+        capture_output=True,
+    )
+    assert target.stat().st_mode & 0o077 == 0
+    target.write_text(target.read_text().replace("/etc/alertmanager/", f"{COMPOSE / 'alertmanager'}/"))
+    return target
+
+
+@needs("amtool")
+@pytest.mark.parametrize("source", ["nothing", "environment", "files"])
+def test_alertmanager_accepts_every_way_to_give_secrets(tmp_path: Path, source: str) -> None:
+    environment = {name.upper(): text for name, text in SECRETS.items()} if source == "environment" else {}
+    if source == "files":
+        for name, text in SECRETS.items():
+            (tmp_path / name).write_text(text + "\n")
+    path = written(tmp_path, environment, tmp_path)
+    done = subprocess.run(["amtool", "check-config", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("slack_configs" in path.read_text()) == (source != "nothing")
+    assert ("chat_id: -100200" in path.read_text()) == (source != "nothing")
+
+
+@needs("promtool")
+def test_prometheus_accepts_its_configuration_and_rules() -> None:
+    config = ["promtool", "check", "config", "--syntax-only", str(COMPOSE / "prometheus/prometheus.yml")]
+    rules = ["promtool", "check", "rules", *map(str, (COMPOSE / "prometheus/rules").glob("*.yml"))]
+    for command in (config, rules):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "scrape_interval: 15s" in (COMPOSE / "prometheus/prometheus.yml").read_text()
+
+
+def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    ports = re.findall(r"ports: \[(.*)\]", text)
+    assert sorted(ports) == ['"127.0.0.1:3000:3000"', '"127.0.0.1:5000:5000"', '"127.0.0.1:9090:9090"']
+    images = re.findall(r"image: (\S+)", text)
+    assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images if image != "telltale-app")
+    # The anchors of one service's check serve two others.
+    assert text.count("healthcheck:") == 5
+
+
+def test_files_that_the_stack_mounts_exist() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    mounted = re.findall(r"- (\./\S+?):/", text)
+    assert len(mounted) >= 6
+    for name in mounted:
+        assert (COMPOSE / name).exists(), name
+
+
+@needs("sh")
+def test_a_replica_takes_the_first_folder_that_is_free(tmp_path: Path) -> None:
+    # A stand-in for Python: the first two folders are held by others, the third one serves until it is told to stop.
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$*" in\n*replica-[12]*) exit 4;;\nesac\necho "$*"\nexit 7\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", str(COMPOSE / "replica.sh")], env=environment, capture_output=True, text=True, check=False, timeout=10
+    )
+    assert done.returncode == 7
+    assert done.stdout.strip() == "-m server --host 0.0.0.0 --port 5000 --data /data/replica-3"
