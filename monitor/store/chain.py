@@ -22,38 +22,51 @@ from typing import NamedTuple
 from monitor.store.digest import joint_digest, row_digest, window_digest
 from monitor.store.tiles import DAY, HOUR
 
-#: Columns that a row's digest covers, in order; a table that gets more columns later needs a stream of another name.
-COVERED = {
-    "drift": 'id, at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, direction, '
-    "window_start, window_end, reference, model_version, reason, question_id, seen",
-    "alert_events": 'id, at, rule, "column", role, before, after, statistic, value, critical, n, severity, event_id, '
-    "model_version, reason",
-    "notifications": 'id, at, receiver, "group", sequence, kind, severity, event_id, model_version, message, state, '
-    "attempts, attempted, next_try, plain, doubt, settled, answer",
-    "gaps": 'id, kind, "start", "end", lost, detail',
-    "questions": "id, model_id, rule, asked",
-    "models": "id, version, model_sha256, reference_sha256, reference, first_served",
-    "columns": "id, model_id, position, name, role, kind, bins",
-}
 
-#: Streams, with the table that each covers. Verdicts move from one to the next as they are thinned out.
+class Stream(NamedTuple):
+    """What one chain covers: rows of a table, of each the digest of these columns, in this order.
+
+    A table that gets more columns later needs another stream for them.
+    """
+
+    table: str
+    columns: str = ""
+    where: str = "1"
+
+
+_VERDICT = (
+    'id, at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, direction, '
+    "window_start, window_end, reference, model_version, reason, question_id, seen"
+)
+
+#: All chains. Verdicts move from one to the next as they are thinned out. Of a notification, what it says is covered at
+#: once, and how it ended when it has; a `resend` to Alertmanager is a copy, and is deleted when the next one comes.
 STREAMS = {
-    "minutes": "windows",
-    "hours": "windows",
-    "days": "windows",
-    "drift": "drift",
-    "drift hours": "drift",
-    "drift days": "drift",
-    "alert_events": "alert_events",
-    "notifications": "notifications",
-    "gaps": "gaps",
-    "questions": "questions",
-    "models": "models",
-    "columns": "columns",
+    "minutes": Stream("windows"),
+    "hours": Stream("windows"),
+    "days": Stream("windows"),
+    "drift": Stream("drift", _VERDICT),
+    "drift hours": Stream("drift", _VERDICT),
+    "drift days": Stream("drift", _VERDICT),
+    "alert_events": Stream(
+        "alert_events",
+        'id, at, rule, "column", role, before, after, statistic, value, critical, n, severity, event_id, '
+        "model_version, reason",
+    ),
+    "messages": Stream(
+        "notifications",
+        'id, at, receiver, "group", sequence, kind, severity, event_id, model_version, message',
+        "kind <> 'resend'",
+    ),
+    "notifications": Stream("notifications", "id, state, attempts, attempted, next_try, plain, doubt, settled, answer"),
+    "gaps": Stream("gaps", 'id, kind, "start", "end", lost, detail'),
+    "questions": Stream("questions", "id, model_id, rule, asked"),
+    "models": Stream("models", "id, version, model_sha256, reference_sha256, reference, first_served"),
+    "columns": Stream("columns", "id, model_id, position, name, role, kind, bins"),
 }
 
 #: Streams whose rows get rising ids and are covered in that order; drift apart, which has a batch for each evaluation.
-_BY_ID = ("alert_events", "gaps", "questions", "models", "columns")
+_BY_ID = ("alert_events", "messages", "gaps", "questions", "models", "columns")
 
 MARK_BYTES = 4
 
@@ -112,10 +125,13 @@ def cover(connection: sqlite3.Connection) -> None:
         for _, batch in groupby(rows, key=lambda row: row[1]):
             append(connection, "drift", [row[0] for row in batch])
     for stream in _BY_ID:
-        newest = connection.execute(f"SELECT max(id) FROM {stream}").fetchone()[0]  # noqa: S608 - a constant
+        table, _, where = STREAMS[stream]
+        newest = connection.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608 - a constant
         if newest is not None and newest > (covered := last_covered(connection, stream)):
-            sql = f"SELECT id FROM {stream} WHERE id > ? ORDER BY id"  # noqa: S608 - a constant
-            append(connection, stream, [row[0] for row in connection.execute(sql, (covered,)).fetchall()])
+            sql = f"SELECT id FROM {table} WHERE id > ? AND {where} ORDER BY id"  # noqa: S608 - constants
+            ids = [row[0] for row in connection.execute(sql, (covered,)).fetchall()]
+            if ids:
+                append(connection, stream, ids)
     for (item,) in connection.execute(
         "SELECT id FROM notifications WHERE chain_id IS NULL AND kind <> 'resend' "
         "AND state NOT IN ('pending', 'sending') ORDER BY id"
@@ -145,13 +161,13 @@ def make_link(previous: bytes, stream: str, first: int, last: int, rows: int, ma
 
 def row_digests(connection: sqlite3.Connection, stream: str, first: int, last: int) -> list[tuple[int, bytes]]:
     """Id and digest of the rows of a stream's table that are there, from one id to another."""
-    table = STREAMS[stream]
+    table, columns, where = STREAMS[stream]
     if table == "windows":
         digest = window_digest(connection, first)
         return [] if digest is None else [(first, digest)]
     cursor = connection.cursor()
     cursor.row_factory = None
-    sql = f"SELECT {COVERED[table]} FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608 - constants
+    sql = f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ? AND {where} ORDER BY id"  # noqa: S608 - constants
     return [(row[0], row_digest(row)) for row in cursor.execute(sql, (first, last))]
 
 

@@ -20,7 +20,7 @@ from monitor.store.tiles import DAY, HOUR
 THINNED = {"drift": ("drift hours", HOUR), "drift hours": ("drift days", DAY)}
 
 #: The moment that a row of each table belongs to.
-_MOMENT = {"drift": "at", "alert_events": "at", "notifications": "settled", "gaps": '"end"'}
+_MOMENT = {"drift": "at", "alert_events": "at", "notifications": "at", "gaps": '"end"'}
 
 #: Hours with minutes, or days with hours that have no minutes any more.
 _WITH_PARTS = """windows AS whole WHERE NOT finest AND seconds = :seconds AND NOT EXISTS (
@@ -93,19 +93,23 @@ def oldest_entry(connection: sqlite3.Connection, stream: str) -> tuple[Entry, fl
     ).fetchone()
     if row is None:
         return None
-    entry, table = Entry(*row), STREAMS[stream]
+    entry, table = Entry(*row), STREAMS[stream].table
     sql = f"SELECT {_MOMENT[table]} FROM {table} WHERE id BETWEEN ? AND ? LIMIT 1"  # noqa: S608 - constants
     found = connection.execute(sql, (entry.first, entry.last)).fetchone()
     return entry, from_iso(found[0]) if found is not None else 0.0
 
 
 def drop_entry(connection: sqlite3.Connection, entry: Entry, now: str) -> None:
-    """Drop all rows of an entry of events, gaps, notifications or verdicts for good."""
-    table = STREAMS[entry.stream]
+    """Drop all rows of an entry of events, gaps, messages or verdicts for good."""
+    table, _, where = STREAMS[entry.stream]
+    rows = f"{table} WHERE id BETWEEN {entry.first:d} AND {entry.last:d} AND {where}"
     sign_off(connection, entry.stream, [entry.id], {}, now)
-    sql = f"DELETE FROM {table} WHERE id BETWEEN ? AND ?"  # noqa: S608 - a constant
-    connection.execute(sql, (entry.first, entry.last))
-    collapse(connection, entry.stream)
+    if entry.stream == "messages":
+        ends = connection.execute(f"SELECT chain_id FROM {rows} AND chain_id IS NOT NULL")  # noqa: S608 - numbers
+        sign_off(connection, "notifications", [row[0] for row in ends.fetchall()], {}, now)
+    connection.execute(f"DELETE FROM {rows}")  # noqa: S608 - numbers
+    for stream in {entry.stream, "notifications"}:
+        collapse(connection, stream)
 
 
 def thin(connection: sqlite3.Connection, stream: str, now: str) -> bool:

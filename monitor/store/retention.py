@@ -165,7 +165,7 @@ def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now:
                 break
             thin(connection, stream, text)
     drop_windows_before(connection, trusted - ages.keep, text)
-    for stream in ("drift days", "alert_events", "notifications", "gaps"):
+    for stream in ("drift days", "alert_events", "messages", "gaps"):
         for _ in range(BLOCKS):
             found = oldest_entry(connection, stream)
             if found is None or not due(found[1], ages.keep):
@@ -191,7 +191,7 @@ def shed_one(connection: sqlite3.Connection, now: float) -> bool:
         if windows is not None:
             return drop_parts(connection, seconds, windows - seconds, text)
     candidates = []
-    for stream in ("drift days", "alert_events", "notifications", "gaps"):
+    for stream in ("drift days", "alert_events", "messages", "gaps"):
         found = oldest_entry(connection, stream)
         if found is not None and found[1] < now - DAY:
             candidates.append((found[1], found[0]))

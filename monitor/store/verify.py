@@ -77,6 +77,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
         ("totals", _check_totals),
         ("unseen_values", _check_unseen),
         ("guards", _check_guards),
+        ("keys", _check_keys),
     ]
     began = not connection.in_transaction
     if began:
@@ -85,7 +86,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
         for name, check in checks:
             try:
                 check(connection, report)
-            except (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError) as error:
+            except Exception as error:  # noqa: BLE001 - a flipped bit can show as anything
                 report.problems.append(Problem(name, f"cannot be read: {error}"))
         if anchor:
             report.problems.extend(_check_anchor(connection, anchor))
@@ -101,10 +102,14 @@ def _text(raw: bytes) -> str:
 
 
 def _check_file(connection: sqlite3.Connection, report: Report) -> None:
-    """SQLite's own check: pages, indexes, types, foreign keys."""
+    """SQLite's own check: pages, indexes, types."""
     for (text,) in connection.execute("PRAGMA integrity_check(10)"):
         if text != "ok":
             report.problems.append(Problem("database", text))
+
+
+def _check_keys(connection: sqlite3.Connection, report: Report) -> None:
+    """Rows that name another one must find it."""
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall()[:10]:
         report.problems.append(Problem(f"{table} {row or ''}".strip(), f"names a row of {parent} that is not there"))
 
@@ -114,7 +119,9 @@ def _check_schema(connection: sqlite3.Connection, report: Report) -> None:
     fresh = sqlite3.connect(":memory:")
     try:
         migrate(fresh)
-        sql = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
+        sql = (
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name"
+        )
         expected = {row[1]: row for row in fresh.execute(sql)}
         found = {row[1]: row for row in connection.execute(sql)}
         for name in sorted(expected.keys() | found.keys()):
@@ -134,7 +141,7 @@ def _stream_check(stream: str) -> Callable[[sqlite3.Connection, Report], None]:
 
 def _check_stream(connection: sqlite3.Connection, stream: str, report: Report) -> None:
     """Walk a chain from its root: every entry must follow from the one before and from the rows that it covers."""
-    table = chain.STREAMS[stream]
+    table = chain.STREAMS[stream].table
     root = chain.read_root(connection, stream)
     if root.changed:
         report.problems.append(
@@ -179,7 +186,10 @@ def _explain(table: str, entry: chain.Entry, rows: list[tuple[int, bytes]]) -> I
                 return
         yield Problem(f"chain {entry.id}", f"was changed, or what comes before it (it covers {table} {ids})")
     elif entry.digest is None:
-        yield Problem(f"{table} {ids}", f"was changed after it had been written, or its entry {entry.id} in the chain")
+        yield Problem(
+            f"{table} {ids}",
+            f"was changed after it had been written (or entry {entry.id} of the chain, or the one before, was)",
+        )
     else:
         yield Problem(f"chain {entry.id}", f"was changed, or what comes before it (it stands for {table} {ids})")
 
@@ -195,7 +205,7 @@ def _uncovered(
     """Rows that no entry covers: somebody else wrote them."""
     if table == "windows":
         return  # by `_check_windows`, for all three streams at once
-    if table == "notifications":
+    if stream == "notifications":
         sql = (
             "SELECT n.id FROM notifications n LEFT JOIN chain c ON c.id = n.chain_id AND c.first = n.id AND "
             "c.stream = 'notifications' AND c.digest IS NULL WHERE c.id IS NULL "
@@ -210,7 +220,8 @@ def _uncovered(
         held = connection.execute(
             "SELECT first, last FROM chain WHERE stream IN ('drift', 'drift hours', 'drift days') AND digest IS NULL"
         ).fetchall()
-    ids = np.array([row[0] for row in connection.execute(f"SELECT id FROM {table} ORDER BY id")])  # noqa: S608 - a constant
+    sql = f"SELECT id FROM {table} WHERE {chain.STREAMS[stream].where} ORDER BY id"  # noqa: S608 - constants
+    ids = np.array([row[0] for row in connection.execute(sql)])
     inside = np.zeros(len(ids), dtype=bool)
     for first, last in held:
         inside[np.searchsorted(ids, first) : np.searchsorted(ids, last, side="right")] = True
