@@ -69,7 +69,7 @@ def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float
     newest = untried[-1].message
     digest: dict[str, Any] = {"lines": tuple(lines), "model": newest.model, "link": newest.link}
     severity = worst([item.message.severity for item in last])
-    return Collapse(folded, Message("digest", "", severity, newest.event_id, now, **digest))
+    return Collapse(folded, Message("digest", "", severity, "", now, **digest))
 
 
 def _history(items: Sequence[Waiting]) -> str:

@@ -18,6 +18,9 @@ from monitor.notify.words import count, lasted
 from monitor.rules.alert import Alert
 from monitor.window.columns import clean_text
 
+#: Seconds of delay from which on a headline tells it.
+STALE = 300.0
+
 #: Longest command that a message shows.
 LONGEST_COMMAND = 150
 
@@ -104,6 +107,11 @@ class Message:
                 "lines": tuple((name, said) for name, said in data["lines"]),
             }
         )
+
+    @property
+    def now(self) -> float:
+        """When it is being delivered, as far as it knows: times of another day are then told with their date."""
+        return self.at + self.delayed
 
     @property
     def firing(self) -> tuple[Entry, ...]:
@@ -212,12 +220,17 @@ def _moves(direction: Direction | None) -> tuple[tuple[str, float, float], ...]:
 
 
 def title(message: Message) -> str:
-    """One line that says it all, as a lock screen shows it.
+    """One line that says it all, as a lock screen shows it; a message that is old says so.
 
     >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0)
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
     'CRITICAL: bmi has drifted'
     """
+    late = f" ({lasted(message.delayed)} ago)" if message.delayed >= STALE else ""
+    return _headline(message) + late
+
+
+def _headline(message: Message) -> str:
     firing, over = message.firing, [e for e in message.entries if e.status == "resolved"]
     level = message.severity.upper()
     match message.kind:

@@ -147,11 +147,11 @@ def _head(message: Message) -> Block:
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
     if message.kind == "repeat":
-        lines.append((Piece(f"firing since {clock_time(message.opened, message.at)}"),))
+        lines.append((Piece(f"firing since {clock_time(message.opened, message.now)}"),))
     if message.changes > max(2, len(message.entries)):
         lines.append((Piece(f"it changed {message.changes} times since the last message"),))
     if message.delayed:
-        written = clock_time(message.at, message.at + message.delayed)
+        written = clock_time(message.at, message.now)
         lines.append((Piece(f"delayed by {lasted(message.delayed)}: written {written}"),))
     if message.repeated:
         lines.append((Piece("may be a repeat: no answer came to an earlier attempt"),))
@@ -195,7 +195,7 @@ def _status(item: Entry, message: Message) -> Iterator[Piece]:
         return
     if item.status == "new" and message.kind == "update":
         yield Piece(" new,", "bold")
-    yield Piece(f" since {clock_time(item.since, message.at)}")
+    yield Piece(f" since {clock_time(item.since, message.now)}")
 
 
 def _foot(message: Message) -> Block:
@@ -205,7 +205,7 @@ def _foot(message: Message) -> Block:
         start, end = first.window
         until = clock_time(end, start)
         lines.append(
-            (Piece(f"window {clock_time(start, message.at).removesuffix(' UTC')} to {until}, n = {first.n:,}"),)
+            (Piece(f"window {clock_time(start, message.now).removesuffix(' UTC')} to {until}, n = {first.n:,}"),)
         )
         lines.append((Piece("against "), Piece(cut(first.reference), "code"), Piece(f", n = {first.m:,}")))
     if message.link:
