@@ -11,18 +11,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from monitor.clock import iso
 from monitor.evaluation import Evaluation
 from monitor.pipeline import Pipeline
 from monitor.report import column as column_page
 from monitor.report import figure, history, overview, words
-from monitor.report.history import LEVELS, RANGES, Cell, HeatMap
+from monitor.report.history import RANGES, HeatMap
 from monitor.report.overview import Row
 from monitor.rules.silence import mutes
 from monitor.store.alerts import list_silences
@@ -89,7 +87,7 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
         "some": bool(listed),
         # Drawn while the template asks for them, and not for JSON and CSV.
         "rows": (
-            (row, memory.figure(row, evaluation, reference), _strip(row, cells))
+            (row, memory.figure(row, evaluation, reference), overview.strip(row, cells))
             if place < overview.MOST_FIGURES
             else (row, "", "")
             for place, row in enumerate(listed)
@@ -106,7 +104,7 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
         "cell": length,
         "rules": pipeline.config.rules,
     }
-    return View("overview.html", context, [_record(row) for row in listed])
+    return View("overview.html", context, [overview.record(row) for row in listed])
 
 
 def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
@@ -131,16 +129,14 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
     shown = column_page.histograms(row, reference)
     mean = reference.means()[position] if row.column.numeric else None
     results = (row.result, *row.others) if row.result else ()
-    top = max((max(bin_.reference, bin_.test) for bin_ in shown.bins), default=0.0) or 1.0
     context = {
         "title": name,
         "row": row,
-        "tone": _tone(row.state),
+        "tone": overview.tone(row.state),
         "against": overview.against_what(row.judged) if row.judged else "the training data",
         "shown": shown,
         "signs": figure.SIGNS,
         "meanings": column_page.SPECIAL_MEANING,
-        "pair": partial(_pair, top, shown.live),
         "onsets": column_page.onsets(row.column, series, float(reference.deviations[position])),
         "points": points,
         "statistic_chart": column_page.statistic_over_time(points, start, end, longest, row.since),
@@ -258,26 +254,3 @@ def _choices(path: str, keep: Query) -> list[tuple[str, str]]:
     """Addresses of the same view over every range."""
     kept = {key: value for key, value in keep.items() if value}
     return [(name, f"{path}?{urlencode({**kept, 'range': name})}") for name in RANGES]
-
-
-def _strip(row: Row, cells: list[Cell]) -> Markup:
-    key = (row.column.role, row.column.name)
-    levels = [LEVELS[cell.get(key, 0)] for cell in cells]
-    bad = sum(level in ("h-drift", "h-strong") for level in levels)
-    return figure.strip(levels, f"drift in {bad} of {len(levels)} stretches" if any(levels) else "no verdicts")
-
-
-def _pair(top: float, live: bool, bin_: column_page.BinRow) -> Markup:
-    return figure.pair(bin_.reference, bin_.test, top, live)
-
-
-def _tone(state: str) -> str:
-    return state if state in ("drift", "warning", "ok") else "warning" if state == "error" else "unknown"
-
-
-def _record(row: Row) -> dict[str, Any]:
-    """A row of the overview for programs: the leading verdict with its since."""
-    since = None if row.since is None else iso(row.since)
-    if row.result is None:
-        return {"column": row.column.name, "role": row.column.role, "kind": row.column.kind, "state": row.state}
-    return {**row.result.to_json(), "since": since, "alert": row.alert.state if row.alert else None}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup
 
 from monitor.drift.locate import Onset, locate
@@ -16,7 +14,7 @@ from monitor.report.bars import Bar, lay_out, shares
 from monitor.report.history import Point, Series
 from monitor.report.overview import Row, counts, figure_label
 from monitor.report.words import number, statistic
-from monitor.window.columns import Column, Floats
+from monitor.window.columns import Column, Counts, Floats
 from monitor.window.reference import Reference
 
 #: Quantiles drawn over time: the middle, and the band around it.
@@ -33,13 +31,14 @@ SPECIAL_MEANING = {
 
 @dataclass(frozen=True)
 class BinRow:
-    """One line of the table behind a histogram."""
+    """One line of the table behind a histogram. `drawn`: both shares as bars, of a category only."""
 
     label: str
     reference: float
     test: float
     reference_rows: int
     test_rows: int
+    drawn: Markup
 
     @property
     def change(self) -> float:
@@ -73,12 +72,21 @@ def histograms(row: Row, reference: Reference) -> Histograms:
         text = f"Cumulative shares; the largest gap is {gap:.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
     drawn = figure.histogram(plane, label, live, mark)
-    rows = zip(column.labels, shares(before), shares(after), before.tolist(), after.tolist(), strict=True)
+    bins = _bins(column, before, after)
     apart = tuple(bar for bar in plane.bars if bar.where in SPECIAL_MEANING)
-    return Histograms(drawn, curves, apart, tuple(BinRow(*one) for one in rows), live)
+    return Histograms(drawn, curves, apart, bins, live)
 
 
-def _cumulative(column: Column, counts: npt.NDArray[Any]) -> Floats:
+def _bins(column: Column, before: Counts, after: Counts) -> tuple[BinRow, ...]:
+    """Every bin of a column; categories with both shares drawn."""
+    was, now = shares(before), shares(after)
+    top, live = max([*was, *now], default=0.0) or 1.0, bool(after.any())
+    drawn = [Markup("") if column.numeric else figure.pair(*pair, top, live) for pair in zip(was, now, strict=True)]
+    parts = zip(column.labels, was, now, before.tolist(), after.tolist(), drawn, strict=True)
+    return tuple(BinRow(*one) for one in parts)
+
+
+def _cumulative(column: Column, counts: Counts) -> Floats:
     """Share of the finite values at or below each edge."""
     values = counts[: column.value_bins].astype(np.float64)
     out: Floats = np.cumsum(values)[:-1] / max(float(values.sum()), 1.0)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from markupsafe import Markup
 
+from monitor.clock import iso
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation, Judged
 from monitor.report import figure, words
 from monitor.report.bars import lay_out
+from monitor.report.history import LEVELS, Cell
 from monitor.rules.alert import Alert
 from monitor.window.columns import Column, Counts, Role
 from monitor.window.reference import Reference
@@ -144,6 +146,28 @@ def figure_label(row: Row, live: bool) -> str:
     return f"{row.column.name}, reference and live: {moved}"
 
 
+def strip(row: Row, cells: Sequence[Cell]) -> Markup:
+    """A row's states over time."""
+    key = (row.column.role, row.column.name)
+    levels = [LEVELS[cell.get(key, 0)] for cell in cells]
+    bad = sum(level in ("h-drift", "h-strong") for level in levels)
+    return figure.strip(levels, f"drift in {bad} of {len(levels)} stretches" if any(levels) else "no verdicts")
+
+
+def record(row: Row) -> dict[str, Any]:
+    """A row for programs: the leading verdict, with its since."""
+    since = None if row.since is None else iso(row.since)
+    if row.result is None:
+        return {"column": row.column.name, "role": row.column.role, "kind": row.column.kind, "state": row.state}
+    return {**row.result.to_json(), "since": since, "alert": row.alert.state if row.alert else None}
+
+
+def tone(state: str) -> Tone:
+    """In which tone a state is said."""
+    tones: dict[str, Tone] = {"drift": "drift", "warning": "warning", "error": "warning", "ok": "ok"}
+    return tones.get(state, "unknown")
+
+
 @dataclass(frozen=True)
 class Headline:
     """The line on top: what is the matter, and in which tone it is said. `since`: the moment that it names."""
@@ -153,8 +177,8 @@ class Headline:
     since: float | None = None
 
 
-def headline(listed: Sequence[Row], evaluation: Evaluation, every: float) -> Headline:
-    """Say in one line how things stand."""
+def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "") -> Headline:
+    """Say in one line how things stand. `when`: the stretch that was judged, if it is not the last one."""
     if not evaluation.judged:
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
@@ -165,9 +189,9 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float) -> Hea
         failed = by_state["error"]
         return Headline("warning", f"{_columns(len(failed), watched)} could not be judged: {_names(failed)}")
     span = evaluation.judged[0].window
-    lasting = words.duration(span.end - span.start)
+    when = when or f"in the last {words.duration(span.end - span.start)}"
     if all(judged.test.n == 0 for judged in evaluation.judged):
-        return Headline("unknown", f"No traffic: no predictions in the last {lasting}")
+        return Headline("unknown", f"No traffic: no predictions {when}")
     if by_state["warning"]:
         moved = by_state["warning"]
         verb = "has" if len(moved) == 1 else "have"
@@ -180,11 +204,11 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float) -> Hea
             # Predictions enough, but most of their values are missing.
             return Headline("unknown", f"Not enough values yet: {short[0].result.reason}")
         n, needed = words.count(judged.test.n), words.count(judged.rule.min_samples)
-        return Headline("unknown", f"Not enough data yet: {n} of {needed} predictions in the last {lasting}")
-    quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions in the last"
+        return Headline("unknown", f"Not enough data yet: {n} of {needed} predictions {when}")
+    quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions {when}"
     rest = [row for state in ("no reference", "insufficient data", "no traffic") for row in by_state[state]]
     but = f"; no verdict on {_columns(len(rest), watched)}: {_names(rest)}" if rest else ""
-    return Headline("ok", f"{quiet} {lasting}{but}")
+    return Headline("ok", f"{quiet}{but}")
 
 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
@@ -192,10 +216,14 @@ def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     against = {against_what(row.judged) for row in moved if row.judged}
     what = against.pop() if len(against) == 1 else "their references"
     text = f"{_columns(len(moved), watched)} {verb} drifted from {what}"
+    known = [row for row in moved if row.since is not None]
+    if len(moved) == 1:
+        return Headline("drift", f"{text}: {short(moved[0].column.name)}", moved[0].since)
+    if not known:
+        return Headline("drift", f"{text}; {short(moved[0].column.name)} most of all")
     # Of those that began together a feature is named, since a prediction follows its features.
-    first = min(moved, key=lambda row: (float("inf") if row.since is None else row.since, row.column.role))
-    text += f": {short(first.column.name)}" if len(moved) == 1 else f"; {short(first.column.name)} first"
-    return Headline("drift", text, first.since)
+    first = min(known, key=lambda row: (row.since or 0.0, row.column.role))
+    return Headline("drift", f"{text}; {short(first.column.name)} first", first.since)
 
 
 def alert_line(alerts: Iterable[Alert]) -> str:

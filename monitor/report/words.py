@@ -65,7 +65,11 @@ def statistic(value: float | None) -> str:
     >>> [statistic(x) for x in (0.4312, 0.05, 0.0002, 27.125, None)]
     ['0.431', '0.050', '0.0002', '27.1', '–']
     """
-    return f"{value:.3f}" if value == 0 or (value is not None and 0.001 <= value < 10) else number(value)
+    return (
+        f"{value:.3f}"
+        if value == 0 or (value is not None and 0.001 <= value < 10)
+        else number(value, 1 if value and value < 0.001 else 3)
+    )
 
 
 def p_value(value: float | None) -> str:

@@ -72,7 +72,7 @@ OK: tuple[State, float] = ("ok", 0.01)
         ({"a": ("drift", 0.3), "b": OK}, "1 of 2 columns has drifted from the training data: a"),
         (
             {"a": ("drift", 0.3), "b": ("drift", 0.5), "c": ("error", None)},
-            "2 of 3 columns have drifted from the training data; b first",
+            "2 of 3 columns have drifted from the training data; b most of all",
         ),
         ({"a": ("warning", 0.2), "b": OK}, "No drift; 1 of 2 columns has moved a little: a"),
         ({"a": ("error", None), "b": OK}, "1 of 2 columns could not be judged: a"),

@@ -1,0 +1,68 @@
+"""`report`: a stretch of the record as one file to mail or to archive. It works with the server up or down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from monitor.cli.context import Commands, add_command, load_config, reading
+from monitor.clock import SystemClock, from_iso
+from monitor.drift.result import Span
+from monitor.errors import ConfigError
+from monitor.settings import duration
+from monitor.window.reference import write_atomically
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(commands, "report", "Judge a stretch of the record as a whole, and write it as one file.")
+    parser.add_argument(
+        "--from", dest="start", default="1d", metavar="WHEN", help="ISO 8601, UTC, or how long ago, as 7d (default: 1d)"
+    )
+    parser.add_argument("--to", dest="end", default="0s", metavar="WHEN", help="the same (default: now)")
+    parser.add_argument("--out", metavar="FILE", help="where to write it (default: to the terminal)")
+    parser.add_argument("--format", choices=("html", "json"), default="html", help="what to write (default: html)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the report. Raises TelltaleError."""
+    from monitor.report import file  # templates and figures, which no other command needs
+
+    now = SystemClock().time()
+    span = Span(moment(options.start, now, "--from"), moment(options.end, now, "--to"))
+    if span.end <= span.start:
+        raise ConfigError("--to must lie after --from")
+    config = load_config(options)
+    with reading(config) as connection:
+        report = file.gather(connection, config, span, now)
+        if options.format == "json":
+            text = json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n"
+        else:
+            text = file.to_html(connection, report, config)
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            write_atomically(Path(options.out), text.encode())
+        except OSError as error:
+            raise ConfigError(f"--out: {options.out} cannot be written: {error.strerror or error}") from error
+    return 0
+
+
+def moment(text: str, now: float, option: str) -> float:
+    """Read a moment: ISO 8601, or how long before `now`. Raises ConfigError.
+
+    >>> moment("1h", 7200.0, "--from"), moment("1970-01-01T00:00:30Z", 7200.0, "--from")
+    (3600.0, 30.0)
+    """
+    try:
+        return now - duration(text)
+    except ValueError:
+        pass
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise ConfigError(f'{option}: expected a time such as 2026-03-01T00:00Z, or "7d", got {text!r}') from None

@@ -1,0 +1,148 @@
+"""The report: one stretch of the record, judged as a whole, in one file that needs no server and no network."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from monitor.clock import iso
+from monitor.config import Config
+from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.layout import Layout
+from monitor.drift.result import Span
+from monitor.errors import StoreError
+from monitor.evaluation import Evaluation, Judged
+from monitor.report import column as column_page
+from monitor.report import history, overview, words
+from monitor.report.history import HeatMap, Record
+from monitor.report.overview import Row
+from monitor.report.render import STATIC, render
+from monitor.rules.cover import cover
+from monitor.rules.reference import reference_span
+from monitor.store.windows import StoredModel, load_model, sum_range
+
+#: So many columns get a section of their own, the worst first; a report should still open in a mail program.
+MOST_SECTIONS = 60
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found. `rows`: every column, the worst first."""
+
+    model: StoredModel
+    span: Span
+    made: float
+    evaluation: Evaluation
+    rows: tuple[Row, ...]
+    events: list[Record]
+    gaps: list[Record]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        return {
+            "made": iso(self.made),
+            **self.span.to_json(),
+            "model_version": self.model.version,
+            "reference": self.model.reference.identity,
+            "predictions": max((judged.test.n for judged in self.evaluation.judged), default=0),
+            "columns": [overview.record(row) for row in self.rows],
+            "results": [result.to_json() for result in self.evaluation.results],
+            "alert_events": self.events,
+            "gaps": self.gaps,
+        }
+
+
+def gather(connection: sqlite3.Connection, config: Config, span: Span, now: float) -> Report:
+    """Judge a stretch of the record by every rule, against what the rule compares with. Raises StoreError.
+
+    The model is the one that was served last.
+    """
+    newest = connection.execute("SELECT max(id) AS id FROM models").fetchone()["id"]
+    if newest is None:
+        raise StoreError("no model has been served yet, so there is nothing to report")
+    model = load_model(connection, newest)
+    evaluation = Evaluation(now, tuple(_judge(connection, model, config, span)))
+    bounds = span.to_json()
+    events = [
+        event for event in history.events(connection, most=1000) if bounds["start"] <= event["at"] <= bounds["end"]
+    ]
+    gaps = [
+        gap for gap in history.gaps(connection, 1000) if gap["start"] <= bounds["end"] and gap["end"] >= bounds["start"]
+    ]
+    rows = tuple(overview.rows(evaluation, model.reference))
+    return Report(model, span, now, evaluation, rows, events, gaps)
+
+
+def _judge(connection: sqlite3.Connection, model: StoredModel, config: Config, span: Span) -> Iterator[Judged]:
+    layout, covers, training = Layout(model.schema), cover(config.rules, model.schema), model.reference
+    test = sum_range(connection, model, span.start, span.end)
+    for rule in config.rules:
+        sample = Sample(training.counts, training.sums, training.deviations)
+        name = f"training {training.identity[:12]}"
+        past = reference_span(rule.reference, span)
+        if past is not None:
+            batch = sum_range(connection, model, past.start, past.end)
+            sample = Sample(batch.counts, batch.sums, training.deviations)
+            name = "/".join(past.to_json().values())
+        question = Question(rule.name, covers[rule.name], rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, model.version)
+        yield Judged(rule, span, test, sample, name, results)
+
+
+def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> str:
+    """Write the report as one self-contained page."""
+    span, reference = report.span, report.model.reference
+    seconds = max(int(span.end - span.start), 1)
+    length = history.cell_length(seconds, config.drift.every)
+    cells = HeatMap().read(connection, span.end, seconds, length)
+    when = f"from {words.clock_time(span.start, report.made)} to {words.clock_time(span.end, report.made)}"
+    return render(
+        "report.html",
+        css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
+        report=report,
+        now=report.made,
+        title=f"{report.model.version}, {when}",
+        when=when,
+        headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),
+        reference=reference,
+        predictions=max((judged.test.n for judged in report.evaluation.judged), default=0),
+        rows=[
+            (row, overview.draw(row, reference) if place < overview.MOST_FIGURES else "", overview.strip(row, cells))
+            for place, row in enumerate(report.rows)
+        ],
+        sections=[_section(connection, report, row, config) for row in report.rows[:MOST_SECTIONS]],
+        left_out=max(0, len(report.rows) - MOST_SECTIONS),
+        cell=length,
+        rules=config.rules,
+        events=report.events,
+        meanings=column_page.SPECIAL_MEANING,
+    )
+
+
+def _section(connection: sqlite3.Connection, report: Report, row: Row, config: Config) -> dict[str, Any]:
+    """One column's part."""
+    span, reference, column = report.span, report.model.reference, row.column
+    base = config.window.base
+    width = max(base, (span.end - span.start) // 120 // base * base)
+    series = history.windows(connection, reference.identity, row.position, column, span.start, span.end, width)
+    points = (
+        history.verdicts(
+            connection, column.role, column.name, row.result.rule, row.result.statistic, span.start, span.end
+        )
+        if row.result
+        else []
+    )
+    longest = max(2.5 * (span.end - span.start) / history.POINTS, 2.5 * config.drift.every)
+    mean = float(reference.means()[row.position]) if column.numeric else None
+    return {
+        "row": row,
+        "shown": column_page.histograms(row, reference),
+        "onsets": column_page.onsets(column, series, float(reference.deviations[row.position])),
+        "statistic_chart": column_page.statistic_over_time(points, span.start, span.end, longest, None),
+        "values_chart": column_page.values_over_time(column, series, span.start, span.end, mean, None),
+        "unseen": [] if column.numeric else history.unseen_values(connection, reference.identity, row.position),
+    }

@@ -1,0 +1,122 @@
+"""The report: one file, with nothing to fetch and nothing to run, that judges a stretch as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from monitor.__main__ import main
+from monitor.clock import from_iso
+from monitor.drift.result import Span
+from monitor.errors import StoreError
+from monitor.report import file
+from monitor.store.database import connect_read_only, open_database
+from monitor.store.folder import DataFolder
+from tests.server.scenes import NOON, opened
+
+
+class Outside(HTMLParser):
+    """Collects whatever a page would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in ("script", "link", "img", "iframe", "object", "embed", "base", "form") or "src" in given:
+            self.found.append(tag)
+        if any(name.startswith("on") for name in given) or not given.get("href", "#").startswith("#"):
+            self.found.append(f"{tag} {given}")
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drifting")
+    with opened("drifting", folder):
+        pass
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> int:
+    (folder / "config.toml").write_text('[drift]\nevery = "5m"\n')
+    return main(["report", "--config", str(folder / "config.toml"), "--data", str(folder / "data"), *arguments])
+
+
+def test_report_is_one_file_that_fetches_and_runs_nothing(drifting: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    assert run(drifting, "--from", "2026-03-14T12:00Z", "--to", "2026-03-14T15:01Z", "--out", str(out)) == 0
+    text = out.read_text("utf-8")
+    outside = Outside()
+    outside.feed(text)
+    assert outside.found == []
+    assert "url(" not in text
+    assert "4 of 7 columns have drifted" in text
+    assert "5,423 predictions" in text
+    assert "17 predictions (the disk was full)" in text
+    anchors = set(re.findall(r'href="#(c\d+)"', text))
+    assert len(anchors) == 7
+    assert anchors <= set(re.findall(r'id="(c\d+)"', text))
+
+
+def test_report_judges_the_stretch_that_was_asked_for(drifting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stretches = {"before": ("12:00", "13:45"), "after": ("14:00", "15:00")}
+    states = {}
+    for name, (start, end) in stretches.items():
+        arguments = ["--from", f"2026-03-14T{start}Z", "--to", f"2026-03-14T{end}Z", "--format", "json"]
+        assert run(drifting, *arguments) == 0
+        found = json.loads(capsys.readouterr().out)
+        states[name] = {column["column"]: column["state"] for column in found["columns"]}
+        assert found["predictions"] == {"before": 105 * 30, "after": 60 * 30}[name]
+    assert set(states["before"].values()) == {"ok"}
+    drifted = {name for name, state in states["after"].items() if state == "drift"}
+    assert drifted == {"bmi", "glucose", "region", "prediction"}
+
+
+def test_report_of_hostile_names_runs_nothing(tmp_path: Path) -> None:
+    with opened("hostile", tmp_path) as pipeline:
+        connection = connect_read_only(pipeline.folder.database)
+        report = file.gather(connection, pipeline.config, Span(NOON, NOON + 60), NOON + 60)
+        text = file.to_html(connection, report, pipeline.config)
+        connection.close()
+    outside = Outside()
+    outside.feed(text)
+    assert outside.found == []
+    assert text.count("<script") == 0
+
+
+def test_empty_stretch_says_that_nothing_is_there(drifting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(drifting, "--from", "2026-03-01", "--to", "2026-03-02") == 0
+    assert "No traffic: no predictions from 1 Mar" in capsys.readouterr().out
+
+
+def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    from monitor.clock import ManualClock
+    from monitor.config import Config
+
+    folder = DataFolder(tmp_path / "data")
+    folder.open()
+    connection, _ = open_database(folder, ManualClock(NOON))
+    with pytest.raises(StoreError, match="no model has been served yet"):
+        file.gather(connection, Config.from_text(""), Span(0, 1), from_iso("2026-03-14"))
+    connection.close()
+    folder.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--from", "soon"), "--from: expected a time"),
+        (("--from", "1h", "--to", "2h"), "--to must lie after --from"),
+        (("--out", "/nowhere/at/all/report.html"), "--out: /nowhere/at/all/report.html cannot be written"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    drifting: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(drifting, *arguments) == 2
+    assert says in capsys.readouterr().err
