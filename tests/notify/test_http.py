@@ -154,3 +154,60 @@ def test_addresses_that_are_refused(url: str) -> None:
 )
 def test_addresses_that_are_taken(url: str) -> None:
     assert check_url(url, "x") == url
+
+
+ENDLESS = 10**6
+RAW: dict[str, tuple[bytes, int]] = {
+    "headers that trickle": (b"HTTP/1.1 200 OK\r\nX-A: ", ENDLESS),
+    "endless headers": (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000, 0),
+    "one endless header": (b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 10_000_000, 0),
+    "endless 100 Continue": (b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, ENDLESS),
+    "not HTTP": (b"220 mail.example ESMTP\r\n", 0),
+    "nothing at all": (b"", 0),
+    "a body that is shorter than it says": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok", 0),
+    "broken chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok", 0),
+    "broken gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok", 0),
+    "a status that is no number": (b"HTTP/1.1 two hundred\r\n\r\n", 0),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_whatever_a_socket_says_is_a_failure_in_time(name: str) -> None:
+    """Each leaves open whether the message was taken, none raises, none keeps a thread."""
+    said, trickle = RAW[name]
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve() -> None:
+        line, _ = listener.accept()
+        with line:
+            try:
+                line.recv(65536)
+                line.sendall(said)
+                for _ in range(trickle):
+                    if over.wait(0.01):
+                        break
+                    line.sendall(b"x" if not said.endswith(b"\n") else said[:25])
+            except OSError:
+                pass
+
+    server = threading.Thread(target=serve)
+    server.start()
+    answer = Http(0.5).post(Secret(f"http://127.0.0.1:{listener.getsockname()[1]}/{CANARY}"), b"{}", {})
+    over.set()
+    server.join(10)
+    listener.close()
+    assert isinstance(answer, Failure)
+    assert answer.doubt
+    assert CANARY not in answer.reason
+    assert settled(lambda: all(thread.name != "telltale-post" for thread in threading.enumerate()))
+
+
+def test_a_gzip_bomb_is_cut() -> None:
+    import gzip
+
+    with fake_provider() as provider:
+        bomb = gzip.compress(b"x" * 50_000_000)
+        answer = post(provider, Scripted(200, bomb, {"Content-Encoding": "gzip"}))
+        assert isinstance(answer, Reply)
+        assert len(answer.body) == 65536
