@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from monitor.exposition.distributions import LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
 from monitor.exposition.form import Form, Labels
-from monitor.window.columns import MISSING, OTHER, Column, Schema
+from monitor.window.columns import MISSING, OTHER, Column, Floats, Schema
 from monitor.window.reference import Reference
 
 INFO = Family("baseline_metrics_info", "info", (), "Names and types of the baseline metrics.")
@@ -37,8 +37,11 @@ def boxkite_series(column: Column) -> int:
     return 2 * (column.value_bins + (2 if column.numeric else 1)) + 1
 
 
-def boxkite_form(reference: Reference, kept: Sequence[int], always: Labels, openmetrics: bool) -> Form:
-    """Live counts left open, the baseline written out, and `baseline_metrics_info` over both."""
+def boxkite_form(reference: Reference, kept: Sequence[int], sums: Floats, always: Labels, openmetrics: bool) -> Form:
+    """Live counts left open, the baseline written out, and `baseline_metrics_info` over both.
+
+    `sums` are the live ones; they only decide whether sums are written.
+    """
     schema, form = reference.schema, Form()
     values, chosen = LiveValues(schema), set(kept)
     baseline = [*values.whole(reference.counts).tolist(), *reference.sums.tolist()]
@@ -52,7 +55,9 @@ def boxkite_form(reference: Reference, kept: Sequence[int], always: Labels, open
             title = "Real time values" if live else "Baseline values"
             name, kind = (stem, "histogram") if column.numeric else (f"{stem}_total", "counter")
             form.begin(Family(name, kind, (), f"{title} for: {column.name}"), openmetrics)  # type: ignore[arg-type]
-            for suffix, labels, position in _samples(values, i, openmetrics):
+            for suffix, labels, position in _samples(
+                values, i, float((sums if live else reference.sums)[i]), openmetrics
+            ):
                 labels = {**always, **labels}
                 if live:
                     form.open(stem + suffix, labels, position, whole=suffix != "_sum")
@@ -73,14 +78,14 @@ def names(schema: Schema) -> dict[int, str]:
     return out | ({features: "inference"} if schema.predictions else {})
 
 
-def _samples(values: LiveValues, i: int, openmetrics: bool) -> list[tuple[str, dict[str, str], int]]:
+def _samples(values: LiveValues, i: int, total: float, openmetrics: bool) -> list[tuple[str, dict[str, str], int]]:
     """(suffix, labels, position) of each sample of a column."""
     column, start = values.schema.columns[i], int(values.schema.offsets[i])
     if column.numeric:
         last = len(column.edges)
         out = [("_bucket", {"le": bound}, start + place) for place, bound in enumerate(bounds(column)[:last])]
         out.append(("_bucket", {"le": "+Inf"}, values.rows_position(i)))
-        if has_sum(column, openmetrics):
+        if has_sum(column, total, openmetrics):
             out += [("_count", {}, values.rows_position(i)), ("_sum", {}, values.sum_position(i))]
         return out
     texts = [category_text(category) for category in column.categories]

@@ -19,7 +19,7 @@ from monitor.exposition import families as f
 from monitor.exposition.form import Form, Labels
 from monitor.exposition.numbers import PLAIN_BELOW, whole_numbers
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import OTHER, Column, Counts, Schema, go_number
+from monitor.window.columns import OTHER, Column, Counts, Floats, Schema, go_number
 from monitor.window.reference import Reference
 
 
@@ -90,12 +90,12 @@ def bin_edges(column: Column) -> list[tuple[int, str, str]]:
     return list(dict.fromkeys([*ours, *theirs]))
 
 
-def has_sum(column: Column, openmetrics: bool) -> bool:
-    """Whether a histogram's `_sum` and `_count` are written.
+def has_sum(column: Column, total: float, openmetrics: bool) -> bool:
+    """Whether a histogram's `_sum` and `_count` are written, given the sum.
 
-    OpenMetrics forbids the sum where a bound is negative, for it could fall, and the count where there is no sum.
+    In OpenMetrics a sum must not fall: none is written where a bound or the sum is negative, and no count without it.
     """
-    return not openmetrics or not column.edges or column.edges[0] >= 0
+    return not openmetrics or not (total < 0 or (column.edges and column.edges[0] < 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ class Add(Protocol):
         """`whole`: it is a whole number."""
 
 
-def live_form(values: LiveValues, kept: Sequence[int], always: Labels, openmetrics: bool) -> Form:
-    """Everything that is counted, with the numbers left open."""
+def live_form(values: LiveValues, kept: Sequence[int], sums: Floats, always: Labels, openmetrics: bool) -> Form:
+    """Everything that is counted, with the numbers left open; `sums` only decide whether sums are written."""
     form = Form()
-    _counts(form, form.open, LIVE, values, kept, always, openmetrics)
+    _counts(form, form.open, LIVE, values, kept, sums, always, openmetrics)
     return form.freeze()
 
 
@@ -135,7 +135,7 @@ def reference_form(reference: Reference, kept: Sequence[int], always: Labels, op
     def add(name: str, labels: Mapping[str, str], position: int, whole: bool = True) -> None:  # noqa: ARG001
         form.fixed(name, labels, numbers[position])
 
-    _counts(form, add, REFERENCE, values, kept, always, openmetrics)
+    _counts(form, add, REFERENCE, values, kept, reference.sums, always, openmetrics)
     columns = [(i, schema.columns[i], _labels(schema.columns[i], always)) for i in kept]
     form.begin(f.BIN_EDGES, openmetrics)
     for _, column, labels in columns:
@@ -154,7 +154,14 @@ def reference_form(reference: Reference, kept: Sequence[int], always: Labels, op
 
 
 def _counts(
-    form: Form, add: Add, side: _Side, values: LiveValues, kept: Sequence[int], always: Labels, openmetrics: bool
+    form: Form,
+    add: Add,
+    side: _Side,
+    values: LiveValues,
+    kept: Sequence[int],
+    sums: Floats,
+    always: Labels,
+    openmetrics: bool,
 ) -> None:
     """The four families of one side, column after column."""
     columns = [(i, values.schema.columns[i], int(values.schema.offsets[i])) for i in kept]
@@ -164,7 +171,7 @@ def _counts(
             labels, name = _labels(column, always), side.value.name
             for place, bound in enumerate(bounds(column)):
                 add(f"{name}_bucket", {**labels, "le": bound}, start + place)
-            if has_sum(column, openmetrics):
+            if has_sum(column, float(sums[i]), openmetrics):
                 add(f"{name}_count", labels, start + column.value_bins - 1)
                 add(f"{name}_sum", labels, values.sum_position(i), False)
     form.begin(side.category, openmetrics)

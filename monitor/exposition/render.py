@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from monitor.drift.result import DriftResult
 from monitor.exposition.boxkite import boxkite_form, boxkite_series
 from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
@@ -24,6 +27,7 @@ from monitor.window.reference import Reference
 RESERVED = 200
 
 _Alerts = Mapping[tuple[str, str, str], Alert]
+_Columns = npt.NDArray[np.bool_]
 
 
 class Renderer:
@@ -50,23 +54,21 @@ class Renderer:
         if reference.schema.fingerprint != schema.fingerprint:
             raise ValueError("the reference has other columns or bins than the schema")
         self._always = {MODEL_VERSION: model_version, **({REPLICA: replica} if replica else {})}
-        kept, self._static_dropped = choose_columns(schema, max_series - RESERVED, boxkite)
-        self._kept = frozenset((schema.columns[i].name, schema.columns[i].role) for i in kept)
+        self._reference, self._boxkite = reference, boxkite
+        self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED, boxkite)
+        self._kept_names = frozenset((schema.columns[i].name, schema.columns[i].role) for i in self._kept)
         self._values = LiveValues(schema)
-        self._live: dict[bool, list[Form]] = {}
         self._static: dict[bool, bytes] = {}
         fixed = 0
+        unsummed = np.zeros(len(schema.columns), dtype=np.bool_)
+        self._live = {openmetrics: (unsummed, self._live_forms(unsummed, openmetrics)) for openmetrics in (False, True)}
         for openmetrics in (False, True):
-            live = [live_form(self._values, kept, self._always, openmetrics)]
-            if boxkite:
-                live.append(boxkite_form(reference, kept, self._always, openmetrics))
             static = [
-                reference_form(reference, kept, self._always, openmetrics),
-                constants_form(reference, kept, alpha, min_samples, self._always, openmetrics),
+                reference_form(reference, self._kept, self._always, openmetrics),
+                constants_form(reference, self._kept, alpha, min_samples, self._always, openmetrics),
             ]
-            self._live[openmetrics] = live
             self._static[openmetrics] = b"".join(form.fill() for form in static)
-            fixed = max(fixed, sum(form.series for form in (*live, *static)))
+            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics][1], *static)))
         self._budget = max(0, max_series - RESERVED - fixed)
         self._verdicts: dict[bool, tuple[tuple[DriftResult, ...], _Alerts, bytes, int]] = {}
 
@@ -74,9 +76,26 @@ class Renderer:
         """Return the whole body. Any thread may call this at any time."""
         verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
         health = health_form(snapshot, self._static_dropped + dropped, self._always, openmetrics)
-        live = self._values.fill(self._live[openmetrics], snapshot)
+        live = self._values.fill(self._current_forms(snapshot, openmetrics), snapshot)
         pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
+
+    def _live_forms(self, unsummed: _Columns, openmetrics: bool) -> list[Form]:
+        """What the counts are filled into, without sums for the columns that `unsummed` marks (OpenMetrics only)."""
+        sums = np.where(unsummed, -1.0, 0.0)
+        forms = [live_form(self._values, self._kept, sums, self._always, openmetrics)]
+        if self._boxkite:
+            forms.append(boxkite_form(self._reference, self._kept, sums, self._always, openmetrics))
+        return forms
+
+    def _current_forms(self, snapshot: Snapshot, openmetrics: bool) -> list[Form]:
+        """The forms for this snapshot. A column whose sum was negative once is without one from then on."""
+        unsummed, forms = self._live[openmetrics]
+        if openmetrics and ((snapshot.sums < 0) & ~unsummed).any():
+            unsummed = unsummed | (snapshot.sums < 0)
+            forms = self._live_forms(unsummed, openmetrics)
+            self._live[openmetrics] = (unsummed, forms)
+        return forms
 
     def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:
         """What the last evaluation said, written once.
@@ -87,7 +106,7 @@ class Renderer:
         held = self._verdicts.get(openmetrics)
         if held is not None and held[0] is snapshot.results and held[1] is snapshot.alerts:
             return held[2], held[3]
-        results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept, self._budget)
+        results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, self._budget)
         text = verdict_form(results, alerts, self._always, openmetrics).fill()
         self._verdicts[openmetrics] = (snapshot.results, snapshot.alerts, text, dropped)
         return text, dropped

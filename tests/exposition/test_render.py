@@ -125,6 +125,19 @@ def test_openmetrics_has_no_sum_where_a_bound_is_negative(renderer: Renderer, sn
     assert body.endswith(b"# EOF\n")
 
 
+def test_openmetrics_has_no_sum_that_has_been_negative(renderer: Renderer, snapshot: Snapshot) -> None:
+    def total(of: float, openmetrics: bool = True) -> float | None:
+        sums = np.array([2.5, of, -3e7, np.nan, np.nan])
+        return value(
+            renderer.render(replace(snapshot, sums=sums), openmetrics),
+            "telltale_value_sum",
+            openmetrics,
+            column="income",
+        )
+
+    assert [total(5.0), total(-5.0), total(6.0), total(-5.0, openmetrics=False)] == [5.0, None, None, -5.0]
+
+
 def test_hostile_names_come_back_unharmed(renderer: Renderer, snapshot: Snapshot) -> None:
     body = renderer.render(snapshot, openmetrics=False)
     for text in HOSTILE:
