@@ -1,7 +1,7 @@
 """Predictions over HTTP: Telltale with all monitoring, without, and two other stacks serving the same model.
 
-    python -m bench.serving --peers PATH_TO_PYTHON      all of them (bench/requirements.txt lists what that Python needs)
     python -m bench.serving                             Telltale only
+    python -m bench.serving --peers PATH_TO_PYTHON      all; that Python has what bench/requirements.txt lists
 
 The load generator is `wrk`, one thread, on the same machine. Rounds are interleaved, so that noise hits all stacks.
 """
@@ -19,13 +19,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.running import ROOT, ROW, Server, environment, train, wait_for
+from bench.running import ROOT, ROW, Server, train, wait_for
 
 BATCH = 1_000
 CONNECTIONS = (1, 16)

@@ -24,7 +24,7 @@ def strip() -> None:
         (Pipeline, "start"),
     ):
         setattr(kind, name, nothing)
-    Recorder.record_many = lambda _, features, *rest: [""] * len(features[0])  # type: ignore[method-assign]
+    Recorder.record_many = lambda _, features, *_rest: [""] * len(features[0])  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -45,13 +45,19 @@ def create_app(pipeline: Pipeline) -> Flask:
     def alerts() -> list[dict[str, Any]]:
         return pipeline.alerts()
 
+    @app.post("/predict")
+    def predict() -> Response:
+        """Answered before Flask sees it (`server.predict`); known here so that other methods get a 405."""
+        raise RuntimeError("the hot route was not put in front")
+
     app.register_blueprint(pages)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         code = (error.name or "error").lower().replace(" ", "_")
         body = error_body(code, error.description or error.name, request.path)
-        return Response(body, status=error.code, content_type="application/json")
+        allow = {"Allow": ", ".join(getattr(error, "valid_methods", None) or [])} if error.code == 405 else {}
+        return Response(body, status=error.code, content_type="application/json", headers=allow)
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

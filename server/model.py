@@ -37,11 +37,17 @@ class Model:
         """
         answers = np.asarray(self.estimator.predict(rows if isinstance(rows, np.ndarray) else _array(rows)))
         if answers.shape != (len(rows),):
-            raise ModelError(f"the model answered shape {answers.shape} for {len(rows)} rows")
-        values: list[Any] = answers.tolist()
-        if answers.dtype.kind == "f" and not np.isfinite(answers).all():
+            if answers.shape != (len(rows), 1):
+                raise ModelError(f"the model answered shape {answers.shape} for {len(rows)} rows")
+            answers = answers[:, 0]
+        kind, values = answers.dtype.kind, answers.tolist()
+        if kind == "O":
+            values = [value.item() if isinstance(value, np.generic) else value for value in values]
+        if kind not in "fiubU" and not all(isinstance(value, (str, int, float)) for value in values):
+            raise ModelError(f"the model answered {type(values[0]).__name__}, which is neither a number nor a text")
+        if kind in "fO" and not all(math.isfinite(value) for value in values if isinstance(value, float)):
             raise ModelError("the model answered a number that is not finite")
-        return values
+        return values  # type: ignore[no-any-return]
 
 
 def load_model(config: ModelConfig, reference: Reference) -> Model:

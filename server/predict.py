@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import numpy as np
 
+from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.instruments import Instruments
 from monitor.pipeline import Pipeline
@@ -44,6 +47,7 @@ class Predictor:
         self._payload = Payload(schema, pipeline.config.model.missing == "allow")
         self._instruments: Instruments = pipeline.instruments
         self._record = pipeline.record
+        self._failures = Failures(pipeline.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one POST."""
@@ -54,8 +58,8 @@ class Predictor:
         except InputError as error:
             self._instruments.rejected(error.code)
             status, body = error.status, error_body(error.code, str(error), error.where)
-        except Exception:  # noqa: BLE001 - whatever it is, it is not the client's fault, and the next one must be answered
-            status, body = 500, self._failed()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
+            status, body = 500, self._failed(error)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response(REASONS[status], headers)
         self._instruments.took(time.perf_counter() - began)
@@ -80,14 +84,36 @@ class Predictor:
         columns = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
         return self._pipeline.recorder.record_many(columns, [results])
 
-    def _failed(self) -> bytes:
-        error_id = secrets.token_hex(6)
+    def _failed(self, error: BaseException) -> bytes:
         self._instruments.model_failed()
-        log.exception("prediction failed, error id %s", error_id)
-        message = f"the model could not answer; error id {error_id}"
-        return json.dumps(
-            {"error": {"code": "model_failed", "message": message, "where": None, "id": error_id}}
-        ).encode()
+        error_id = self._failures.note(error)
+        message = f"the model could not answer; the log has more under error id {error_id}"
+        return error_body("model_failed", message, None, error_id)
+
+
+class Failures:
+    """Logs failures without a flood: one traceback a second for each kind; those in between share its id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[str, tuple[float, str]] = {}
+        self._unlogged = 0
+
+    def note(self, error: BaseException) -> str:
+        """Take note of an error that is being handled; the id under which the log has it, or one just like it."""
+        kind, now = type(error).__qualname__, self._clock.monotonic()
+        with self._lock:
+            at, error_id = self._last.get(kind, (-math.inf, ""))
+            if now - at < 1.0:
+                self._unlogged += 1
+                return error_id
+            error_id = secrets.token_hex(6)
+            self._last[kind] = now, error_id
+            unlogged, self._unlogged = self._unlogged, 0
+        more = f" ({unlogged} more since the last such line)" if unlogged else ""
+        log.error("prediction failed, error id %s%s", error_id, more, exc_info=error)
+        return error_id
 
 
 def hot_first(predictor: Predictor, rest: WSGIApplication) -> WSGIApplication:

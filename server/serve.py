@@ -76,11 +76,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Have the first request of a channel answered."""
         request = channel.requests[0]
         hot = request.error is None and request.command == "POST" and request.path in HOT_PATHS
-        small = hot and request.body_bytes_received <= SHORT_BODY
-        channel.timed = small
-        if (len(self._short) + len(self.task_dispatcher.queue) >= WAITING) if hot else len(self._slow) >= WAITING:
+        waiting = len(self._short) + len(self.task_dispatcher.queue) if hot else len(self._slow)
+        if request.error is None and waiting >= WAITING:
             request.error = Busy("the server has more requests than it can answer; try again in a second")
-        if hot and request.error is None and not (small and self._usual < SHORT and len(self._slow) < self.adj.threads):
+            hot = False
+        channel.timed = hot and request.body_bytes_received <= SHORT_BODY
+        if hot and not (channel.timed and self._usual < SHORT):
             self.task_dispatcher.add_task(channel)
         else:
             self._short.append(channel)
@@ -93,6 +94,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Answer what is short; False where somebody else leads by now, because it was not."""
         while self._short:
             channel = self._short.popleft()
+            if channel.timed and len(self._slow) >= self.adj.threads:
+                self.task_dispatcher.add_task(channel)
+                continue
             self._answering_since = time.monotonic()
             try:
                 channel.service()
@@ -107,8 +111,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return True
 
     def pull_trigger(self) -> None:
-        """Wake the loop; the thread that leads it is awake."""
-        if threading.current_thread() is not self._leader:
+        """Wake the loop; the thread that leads it is awake, and after the end nobody is."""
+        if threading.current_thread() is not self._leader and not self._done.is_set():
             super().pull_trigger()
 
     # The loop, and who leads it.
@@ -120,13 +124,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             began = self._answering_since
             if began is not None and time.monotonic() - began > STUCK:
                 self._promote()
-        self.task_dispatcher.shutdown(timeout=max(0.1, self._stop_until - time.monotonic()))
+        self.task_dispatcher.shutdown(timeout=0.1)
+        if self._leader is not None:
+            self._leader.join(0.1)
         wasyncore.close_all(self._map)
 
     def stop(self) -> None:
         """Accept nothing more, finish what is under way, and return from `run`; at once where called again."""
         if self.stopping:
             self._done.set()
+            return
         self._stop_until = time.monotonic() + GRACE
         self.stopping = True
         super().pull_trigger()
@@ -149,8 +156,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 wasyncore.poll2(0.0 if self._short else 0.05 if self.stopping else 1.0, self._map)
                 if not self._answer(me):
                     return
+                now = time.monotonic()
+                if now >= self._next_look:
+                    self._look(now)
                 if self.stopping:
-                    self._wind_up(time.monotonic())
+                    self._wind_up(now)
             except Exception:
                 log.exception("the server's loop stumbled, and goes on")
                 self._done.wait(0.1)
@@ -171,16 +181,21 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     # Connections.
 
     def readable(self) -> bool:
-        """Whether to accept; called once in each turn of the loop, so that deadlines are looked at here as well."""
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + 1.0
-            for channel in list(self.active_channels.values()):
-                if channel.overdue(now):
-                    if channel.request is not None:
-                        self.refused("too_slow")
-                    channel.handle_close()
-        return bool(self.accepting) and now >= self._accept_after
+        """Whether to accept."""
+        return bool(self.accepting) and time.monotonic() >= self._accept_after
+
+    def _look(self, now: float) -> None:
+        """Once a second: close connections that have had their time.
+
+        Between turns of the loop and never within one: a descriptor that is closed and given out again in the same
+        turn would be taken for the connection that it was.
+        """
+        self._next_look = now + 1.0
+        for channel in list(self.active_channels.values()):
+            if channel.overdue(now):
+                if channel.request is not None:
+                    self.refused("too_slow")
+                channel.handle_close()
 
     def handle_accept(self) -> None:
         """Accept what knocks, up to the limit; beyond it, the answer is 503."""
@@ -202,9 +217,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest, for somebody who has something to say."""
         since = time.monotonic() - 1.0
-        idle = [channel for channel in self.active_channels.values() if channel.idle and channel.idle_since < since]
+        idle = [c for c in self.active_channels.values() if c.idle and c.idle_since < since and not c.will_close]
         if idle:
-            min(idle, key=lambda channel: channel.idle_since).handle_close()
+            min(idle, key=lambda channel: channel.idle_since).will_close = True
         return bool(idle)
 
     def _turn_away(self, connection: socket.socket) -> None:

@@ -1,0 +1,229 @@
+"""The server around an application: slow clients, too many of them, slow answers, no descriptors, stopping."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+import server.channel
+import server.serve
+from bench.running import wait_for
+from monitor.config import ServerConfig
+from server.serve import Server, create_server
+from tests.server.wire import Answer, answers, closed_within, read_to_end
+
+
+class World:
+    """A server in this process, its application, and what that was asked to do."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self.release = threading.Event()
+        self.waiting = threading.Semaphore(0)
+        self.refused: list[str] = []
+        config = ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=10_000)
+        self.server: Server = create_server(self.application, config, self.refused.append)
+        self.port = int(self.server.effective_port)
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+
+    def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read()
+        if body == b"wait":
+            self.waiting.release()
+            self.release.wait(30)
+        if body == b"leave":
+            raise SystemExit(3)
+        big = b"x" * (32 << 20 if environ["PATH_INFO"] == "/big" else 2)
+        start_response("200 OK", [("Content-Length", str(len(big)))])
+        return [big]
+
+    def send(self, body: bytes = b"", path: str = "/", close: bool = True) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        connection.sendall(head.encode() + (b"Connection: close\r\n" if close else b"") + b"\r\n" + body)
+        return connection
+
+    def ask(self, body: bytes = b"", path: str = "/") -> Answer:
+        with self.send(body, path) as connection:
+            return answers(read_to_end(connection))[0]
+
+    def close(self) -> None:
+        self.release.set()
+        self.server.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a fraction of a second; the look at them comes once a second."""
+    monkeypatch.setattr(server.channel, "DEADLINE", 0.5)
+    monkeypatch.setattr(server.channel, "IDLE", 0.5)
+    monkeypatch.setattr(server.channel, "LINGER", 0.5)
+
+
+def trickle(connection: socket.socket, byte: bytes, stop: threading.Event) -> None:
+    try:
+        while not stop.wait(0.05):
+            connection.sendall(byte)
+    except OSError:
+        pass
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"POST / HTTP/1.1\r\nHost: x\r\nX: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n"],
+    ids=["nothing but silence", "trickling headers", "trickling body"],
+)
+def test_a_client_that_takes_too_long_to_send_is_closed_however_it_trickles(world: World, start: bytes) -> None:
+    stop = threading.Event()
+    with socket.create_connection(("127.0.0.1", world.port)) as connection:
+        connection.sendall(start)
+        if start:
+            threading.Thread(target=trickle, args=(connection, b"a", stop), daemon=True).start()
+        assert closed_within(connection, 10) >= 0.4
+        stop.set()
+    assert world.ask().status == 200
+    assert world.refused == (["too_slow"] if start else [])
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_client_that_does_not_read_is_closed(world: World) -> None:
+    with world.send(path="/big") as connection:
+        wait_for(lambda: any(c.total_outbufs_len for c in list(world.server.active_channels.values())), "output")
+        wait_for(lambda: not world.server.active_channels, "the connection to be closed", 10)
+        assert len(read_to_end(connection)) < 32 << 20
+
+
+@pytest.mark.usefixtures("hurried")
+def test_an_idle_connection_is_closed(world: World) -> None:
+    with world.send(close=False) as connection:
+        assert closed_within(connection, 10) >= 0.4
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_client_that_goes_on_after_a_refusal_can_read_it_and_is_closed(world: World) -> None:
+    with socket.create_connection(("127.0.0.1", world.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000\r\n\r\n" + b"x" * 100_000)
+        assert answers(read_to_end(connection))[0].status == 413
+        wait_for(lambda: not world.server.active_channels, "the connection to be closed", 10)
+
+
+def test_beyond_the_limit_of_connections_the_answer_is_503_at_once(world: World) -> None:
+    world.server.adj.connection_limit = 3
+    held = [world.send(b"wait") for _ in range(3)]
+    for _ in held:
+        assert world.waiting.acquire(timeout=10)
+    answer = world.ask()
+    assert (answer.status, answer.error["code"]) == (503, "busy")
+    assert "retry-after: 1" in answer.head
+    world.release.set()
+    for connection in held:
+        assert answers(read_to_end(connection))[0].status == 200
+        connection.close()
+    wait_for(lambda: world.ask().status == 200, "room")
+    assert "busy" in world.refused
+
+
+def test_an_idle_connection_makes_room_for_a_new_one(world: World) -> None:
+    world.server.adj.connection_limit = 1
+    with world.send(close=False) as idle:
+        wait_for(lambda: world.ask().status == 200, "room", 10)
+        assert read_to_end(idle).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_more_requests_than_may_wait_are_answered_503(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [world.send(b"wait") for _ in range(2 * world.server.adj.threads)]
+    for _ in held:
+        assert world.waiting.acquire(timeout=10)
+    monkeypatch.setattr(server.serve, "WAITING", 2)
+    queued = [world.send() for _ in range(2)]
+    wait_for(lambda: len(world.server.task_dispatcher.queue) == 2, "a full queue")
+    assert world.ask().status == 503
+    world.release.set()
+    for connection in [*held, *queued]:
+        with connection:
+            assert answers(read_to_end(connection))[0].status == 200
+
+
+def test_answers_that_hang_take_threads_and_never_the_server(world: World) -> None:
+    held = [world.send(b"wait") for _ in range(2 * world.server.adj.threads)]
+    for _ in held:
+        assert world.waiting.acquire(timeout=10)
+    # Every thread for predictions hangs; whoever wants to know how things stand is answered all the same.
+    assert world.ask(path="/healthz").status == 200
+    world.release.set()
+    for connection in held:
+        with connection:
+            assert answers(read_to_end(connection))[0].status == 200
+    wait_for(lambda: world.ask().status == 200, "predictions again")
+
+
+def test_an_application_that_leaves_does_not_take_the_server_along(world: World) -> None:
+    for _ in range(3):
+        with world.send(b"leave") as connection:
+            assert read_to_end(connection) == b""
+        assert world.ask().status == 200
+
+
+def test_stopping_finishes_what_is_under_way_and_takes_nothing_new(world: World) -> None:
+    with world.send(b"wait") as held, world.send(close=False) as idle:
+        assert world.waiting.acquire(timeout=10)
+        world.server.stop()
+        assert closed_within(idle, 10) < 5
+        wait_for(lambda: refuses(world.port), "the door to be closed")
+        world.release.set()
+        assert answers(read_to_end(held))[0].status == 200
+    world.thread.join(10)
+    assert not world.thread.is_alive()
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_second_stop_does_not_wait(world: World) -> None:
+    with world.send(b"wait"):
+        assert world.waiting.acquire(timeout=10)
+        began = time.monotonic()
+        world.server.stop()
+        world.server.stop()
+        world.thread.join(10)
+        assert time.monotonic() - began < server.serve.GRACE
+
+
+def test_without_descriptors_it_waits_and_says_so_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client = socket.socket()
+    try:
+        with socket.socket() as probe:
+            lowest = probe.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        began = time.process_time()
+        client.connect(("127.0.0.1", world.port))
+        wait_for(lambda: "no connection can be accepted" in caplog.text, "the complaint")
+        turns = time.monotonic() + 1.5
+        wait_for(lambda: time.monotonic() > turns, "the loop to turn")
+        assert time.process_time() - began < 0.7
+        assert caplog.text.count("no connection can be accepted") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    client.settimeout(10)
+    assert answers(read_to_end(client))[0].status == 200
+    client.close()
