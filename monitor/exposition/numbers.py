@@ -14,6 +14,9 @@ PLAIN_BELOW = 10**PLAIN_DIGITS
 EXACT_BELOW = 2**53
 
 
+_Characters = npt.NDArray[np.uint8]
+
+
 def whole_numbers(counts: Counts) -> list[bytes]:
     """Write whole numbers, shape (n,), as floats: `12.0`, `1.234567e+06`.
 
@@ -27,29 +30,34 @@ def whole_numbers(counts: Counts) -> list[bytes]:
     if int(counts.min(initial=0)) < 0 or most >= EXACT_BELOW:
         return [go_number(float(count)).encode() for count in counts.tolist()]
     digits, width, zeros = _digits(counts, most)
-    text = np.zeros((counts.size, 24), dtype=np.uint8)
+    out = np.zeros(counts.size, dtype="S24")
     # Behind a plain number nothing is dropped; in a mantissa the client drops the zeros at its end.
     group = width * 32 + np.where(width > PLAIN_DIGITS, zeros, 0)
     for key in np.flatnonzero(np.bincount(group)).tolist():
         rows = np.flatnonzero(group == key)
-        length, kept = key // 32, key // 32 - key % 32
-        found = digits[rows, digits.shape[1] - length :]
-        if length <= PLAIN_DIGITS:
-            text[rows, :length] = found
-            text[rows, length : length + 2] = list(b".0")
-            continue
-        text[rows, 0] = found[:, 0]
-        end = 1
-        if kept > 1:
-            text[rows, 1] = ord(".")
-            text[rows, 2 : kept + 1] = found[:, 1:kept]
-            end = kept + 1
-        text[rows, end : end + 4] = list(b"e+%02d" % (length - 1))
-    texts: list[bytes] = text.reshape(-1).view("S24").tolist()
+        out[rows] = _lay_out(digits[rows], length=key // 32, dropped=key % 32).reshape(-1).view("S24")
+    texts: list[bytes] = out.tolist()
     return texts
 
 
-def _digits(counts: Counts, most: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _lay_out(digits: _Characters, length: int, dropped: int) -> _Characters:
+    """Put the last `length` digits in place, without the last `dropped` of them, for numbers that all look alike."""
+    found = digits[:, digits.shape[1] - length : digits.shape[1] - dropped]
+    text = np.zeros((len(digits), 24), dtype=np.uint8)
+    if length <= PLAIN_DIGITS:
+        text[:, :length] = found
+        text[:, length : length + 2] = list(b".0")
+        return text
+    kept = length - dropped
+    end = kept + 1 if kept > 1 else 1
+    text[:, 0] = found[:, 0]
+    text[:, 1] = ord(".")
+    text[:, 2 : kept + 1] = found[:, 1:]
+    text[:, end : end + 4] = list(b"e+%02d" % (length - 1))
+    return text
+
+
+def _digits(counts: Counts, most: int) -> tuple[_Characters, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """ASCII digits, right-aligned, shape (n, digits of `most`); number of digits; number of zeros at the end."""
     rest = counts.astype(np.uint32) if most < 2**32 else counts
     columns = len(str(most))
