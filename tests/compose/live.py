@@ -59,9 +59,9 @@ class Process:
 class Server(Process):
     """`python -m server` on an example model, in a folder of its own."""
 
-    def __init__(self, folder: Path, settings: str, name: str = "server") -> None:
+    def __init__(self, folder: Path, settings: str, port: str = "0") -> None:
         (folder / "config.toml").write_text(settings)
-        super().__init__([sys.executable, "-m", "server", "--port", "0"], folder, name)
+        super().__init__([sys.executable, "-m", "server", "--port", port], folder, "server")
 
     def address(self) -> str:
         found = until(lambda: re.search(r"serving on http://(\S+:\d+)", self.text()), "the server's address")
