@@ -27,26 +27,29 @@
     shown = new Map([...root.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
   }
 
+  /** Put a fresh element in the place of an old one, with what the reader had opened and where the focus was. */
+  function swap(old, part) {
+    const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const open = [...old.querySelectorAll("details[open]")].map((details) => details.id);
+    const next = document.adoptNode(part);
+    for (const details of next.querySelectorAll("details")) details.open = open.includes(details.id);
+    localise(next);
+    old.replaceWith(next);
+    if (focused) next.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+
   /** Replace the parts that changed; everything else keeps its focus, its place and its selection. */
   function update(fresh) {
-    const ids = [...fresh.querySelectorAll("[data-live]")].map((part) => part.id);
-    const here = [...document.querySelectorAll("[data-live]")].map((part) => part.id);
-    const text = new Map([...fresh.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
-    if (ids.join() !== here.join()) {
-      document.getElementById("main").replaceWith(document.adoptNode(fresh.getElementById("main")));
-    }
-    for (const id of ids) {
-      if (shown.get(id) === text.get(id)) continue;
-      const old = document.getElementById(id);
-      const part = fresh.getElementById(id);
-      if (!old || !part) continue;
-      const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.id));
-      const next = document.adoptNode(part);
-      for (const details of next.querySelectorAll("details")) if (open.has(details.id)) details.open = true;
-      localise(next);
-      old.replaceWith(next);
-      if (focused) next.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    const parts = (root) => [...root.querySelectorAll("[data-live]")];
+    const text = new Map(parts(fresh).map((part) => [part.id, part.outerHTML]));
+    if ([...text.keys()].join() !== parts(document).map((part) => part.id).join()) {
+      // A section came or went: the order matters, so all of it is replaced.
+      swap(document.getElementById("main"), fresh.getElementById("main"));
+      swap(document.getElementById("foot"), fresh.getElementById("foot"));
+    } else {
+      for (const part of parts(fresh)) {
+        if (shown.get(part.id) !== text.get(part.id)) swap(document.getElementById(part.id), part);
+      }
     }
     shown = text;
     document.title = fresh.title;

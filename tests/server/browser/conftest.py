@@ -25,18 +25,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser.close()
 
 
-#: Opens a scene, once: its address and its pipeline.
-Serve = Callable[[str], tuple[str, Pipeline]]
+#: Opens a scene: its address and its pipeline. One that a test changes is its own: `serve("quiet", "mine")`.
+Serve = Callable[..., tuple[str, Pipeline]]
 
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ExitStack() as stack:
-        running: dict[str, tuple[str, Pipeline]] = {}
+        running: dict[tuple[str, str], tuple[str, Pipeline]] = {}
 
-        def scene(name: str) -> tuple[str, Pipeline]:
-            if name not in running:
+        def scene(name: str, owner: str = "") -> tuple[str, Pipeline]:
+            if (name, owner) not in running:
                 pipeline = stack.enter_context(opened(name, tmp_path_factory.mktemp(name)))
                 server = make_server("127.0.0.1", 0, create_app(pipeline), threaded=True)
                 thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -44,7 +44,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
                 stack.callback(thread.join)
                 stack.callback(server.server_close)
                 stack.callback(server.shutdown)
-                running[name] = (f"http://127.0.0.1:{server.port}", pipeline)
-            return running[name]
+                running[name, owner] = (f"http://127.0.0.1:{server.port}", pipeline)
+            return running[name, owner]
 
         yield scene

@@ -10,7 +10,7 @@ import pytest
 from monitor.report.words import column_path
 from tests.server.browser.conftest import Serve
 from tests.server.browser.devtools import Browser
-from tests.server.scenes import HOSTILE
+from tests.server.scenes import HOSTILE, rows
 
 AUDIT = (Path(__file__).parent / "audit.js").read_text("utf-8")
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -110,7 +110,7 @@ def test_keyboard_alone_leads_from_the_overview_to_a_column(browser: Browser, se
 
 
 def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> None:
-    address, pipeline = serve("quiet")
+    address, pipeline = serve("quiet", "fresh content")
     page = browser.open(address, height=300)
     page.run("window.mark = document.querySelector('header'); document.querySelector('.columns a').focus()")
     page.run("window.scrollTo(0, 200)")
@@ -124,6 +124,24 @@ def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> N
     assert page.run("window.mark === document.querySelector('header')"), "what did not change stays the same element"
     assert page.run("window.scrollY") == 200
     assert page.run("document.activeElement.matches('.columns a')")
+    assert page.complaints() == []
+    page.close()
+
+
+def test_section_that_comes_later_is_shown_and_what_was_opened_stays_open(browser: Browser, serve: Serve) -> None:
+    address, pipeline = serve("insufficient", "later section")
+    page = browser.open(f"{address}/column/feature?name=bmi")
+    assert page.run("document.querySelectorAll('#events').length") == 0
+    page.run("document.getElementById('bins').open = true")
+    for row in rows(3, 200, shift=2.0):
+        pipeline.record(row, [200.0])
+    pipeline.clock.advance(60)  # type: ignore[attr-defined]
+    pipeline.evaluate()
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    page.until("document.querySelectorAll('#events').length === 1")
+    assert page.run("document.getElementById('bins').open")
+    assert page.run("document.querySelectorAll('main time').length > 3")
+    assert page.run("[...document.querySelectorAll('main time')].every((time) => time.querySelector('.local'))")
     assert page.complaints() == []
     page.close()
 
