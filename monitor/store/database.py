@@ -62,6 +62,7 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
     """
     aside = None
     for attempt in range(3):
+        wal = _hold_wal(folder)
         try:
             connection = connect(folder.database)
         except sqlite3.DatabaseError as error:
@@ -70,16 +71,30 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
                 log.warning("the disk is full: started on the ballast; make room in %s", folder.path)
                 continue
             if any(sign in text for sign in DAMAGED) and aside is None:
-                aside = _move_aside(folder, clock)
+                aside = _move_aside(folder, clock, wal)
                 log.error("%s is damaged (%s): moved to %s, a new one was begun", folder.database, text, aside.name)
                 continue
             raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
+        finally:
+            wal.unlink(missing_ok=True)
         folder.keep_ballast()
         return connection, aside
     raise StoreError(f"{folder.database}: cannot be opened; the disk is full")
 
 
-def _move_aside(folder: DataFolder, clock: Clock) -> Path:
+def _hold_wal(folder: DataFolder) -> Path:
+    """Give the WAL a second name: of a database that it cannot read, SQLite deletes the WAL with the last connection."""
+    wal = folder.database.with_name(folder.database.name + "-wal")
+    held = folder.path / "wal-while-opening"
+    held.unlink(missing_ok=True)
+    try:
+        held.hardlink_to(wal)
+    except OSError:
+        pass  # there is none, or the file system knows no second names
+    return held
+
+
+def _move_aside(folder: DataFolder, clock: Clock, wal: Path) -> Path:
     """Rename the database and its companions, so that somebody can still look at them."""
     stamp = iso(clock.time()).replace(":", "")
     aside = folder.database.with_name(f"{folder.database.name}.damaged-{stamp}")
@@ -87,4 +102,6 @@ def _move_aside(folder: DataFolder, clock: Clock) -> Path:
         part = folder.database.with_name(folder.database.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
+    if wal.exists() and not aside.with_name(aside.name + "-wal").exists():
+        wal.rename(aside.with_name(aside.name + "-wal"))
     return aside

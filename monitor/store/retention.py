@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from monitor.clock import iso
 from monitor.config import DataConfig
+from monitor.store.chain import cover
 from monitor.store.folder import DataFolder
 from monitor.store.prune import (
     THINNED,
@@ -88,6 +89,7 @@ class Maintenance:
         seal_others(connection, now)
         roll_up(connection, now, WORK, self._damaged)
         roll_up_future(connection, now)
+        cover(connection)  # what is to be signed off must have been entered
         drop_by_age(connection, self._ages, trusted, now)
         room = self.room()
         if database_bytes(connection) > FULL * room:
@@ -219,9 +221,9 @@ def live_bytes(connection: sqlite3.Connection) -> int:
 def vacuum(connection: sqlite3.Connection) -> None:
     """Give free pages back, a part of them, where there are many: a few are wanted again in a minute."""
     free = _pragma(connection, "freelist_count")
-    spare = max(256, _pragma(connection, "page_count") // 50)
-    if free > spare:
-        connection.execute(f"PRAGMA incremental_vacuum({min(free - spare, VACUUM_PAGES)})").fetchall()
+    spare = max(64, _pragma(connection, "page_count") // 50)
+    for _ in range(min(free - spare, VACUUM_PAGES)):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # one at a time: Python steps such a statement only once
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

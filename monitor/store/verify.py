@@ -67,6 +67,7 @@ class Report:
 def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     """Check everything. `anchor`: what `Report.anchor` said at an earlier time, kept outside of the database."""
     report = Report()
+    factories = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = None, _text
     connection.execute("PRAGMA cell_size_check = 1")
     checks: list[tuple[str, Callable[[sqlite3.Connection, Report], None]]] = [
@@ -93,6 +94,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     finally:
         if began and connection.in_transaction:
             connection.execute("ROLLBACK")
+        connection.row_factory, connection.text_factory = factories
     return report
 
 

@@ -135,7 +135,7 @@ class Writer:
             except queue.Empty:
                 if self.wal_pages < HOLD_PAGES:
                     self._safely(self._tick)
-                self._safely(self._checkpoint)
+                self._safely(self._checkpoint_now_and_then)
                 due = time.monotonic() + self._interval
                 continue
             if job is None:
@@ -143,16 +143,18 @@ class Writer:
                 return
             job()
 
-    def _checkpoint(self) -> None:
-        """Move the WAL into the database from time to time.
+    def _checkpoint_now_and_then(self) -> None:
+        now = time.monotonic()
+        waiting = self._commits or self.wal_pages > TRUNCATE_PAGES
+        if waiting and now - self._checkpointed >= CHECKPOINT_SECONDS:
+            self._commits, self._checkpointed = 0, now
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database; on the writer's thread.
 
         Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
         """
-        now = time.monotonic()
-        waiting = self._commits or self.wal_pages > TRUNCATE_PAGES
-        if not waiting or now - self._checkpointed < CHECKPOINT_SECONDS:
-            return
-        self._commits, self._checkpointed = 0, now
         _, self.wal_pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if self.wal_pages == moved and moved > TRUNCATE_PAGES:
             self._connection.execute("PRAGMA busy_timeout = 0")

@@ -97,8 +97,9 @@ def test_what_telltale_wrote_is_in_order(database):
         ("UPDATE drift SET state = 'error' WHERE id = (SELECT max(id) FROM drift)", "drift 1040: was changed"),
         ("DELETE FROM drift WHERE id = 900", "drift 900: is not there any more"),
         (
-            "INSERT INTO drift SELECT 5000, at, rule, \"column\", role, kind, statistic, value, critical, floor, p_value,"
-            " n, m, 'ok', direction, window_start, window_end, reference, model_version, reason, question_id, seen"
+            "INSERT INTO drift SELECT 5000, at, rule, \"column\", role, kind, statistic, value, critical, floor, "
+            "p_value, n, m, 'ok', direction, window_start, window_end, reference, model_version, reason, question_id, "
+            "seen"
             " FROM drift WHERE id = 900",
             "drift 5000: was not written by Telltale",
         ),

@@ -1,0 +1,92 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from monitor.errors import StoreError
+from monitor.store import migrations
+from monitor.store.chain import cover
+from monitor.store.migrations import GUARDED, MIGRATIONS, migrate
+from monitor.store.verify import verify
+from tests.store.world import memory
+
+NAMES = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
+
+
+def schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    return [tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")]
+
+
+def test_a_second_time_changes_nothing():
+    connection = memory()
+    before = schema(connection)
+    migrate(connection)
+    assert schema(connection) == before
+
+
+@pytest.mark.parametrize("known", range(len(NAMES) + 1))
+def test_from_every_earlier_version(known):
+    """Each change by itself, with a version of Telltale in between, gives what all at once give."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    MIGRATIONS.apply(
+        Database(connection, execute_plugins=False), stop_before=NAMES[known] if known < len(NAMES) else None
+    )
+    migrate(connection)
+    assert schema(connection) == schema(memory())
+
+
+def test_every_table_is_strict():
+    connection = memory()
+    tables = connection.execute(
+        "SELECT name, strict FROM pragma_table_list WHERE type = 'table' AND schema = 'main' "
+        "AND name NOT LIKE '%sqlite_%'"
+    ).fetchall()
+    assert len(tables) > 15
+    assert [row["name"] for row in tables if not row["strict"]] == []
+    assert set(GUARDED) <= {row["name"] for row in tables}
+
+
+def test_a_change_that_fails_leaves_nothing_of_itself(monkeypatch):
+    broken = Migrations("telltale")
+
+    @broken()
+    def half(db: Database) -> None:
+        migrations._run(db, "CREATE TABLE begun (id INTEGER) STRICT;\nCREATE TABLE begun (id INTEGER) STRICT;\n")
+
+    monkeypatch.setattr(migrations, "MIGRATIONS", broken)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(connection)
+    assert [name for _, name, _ in schema(connection) if name == "begun"] == []
+    assert not connection.in_transaction
+
+
+def test_a_later_version_is_refused_in_one_line():
+    connection = memory()
+    connection.execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
+        "VALUES ('telltale', 'from_the_future', '2040-01-01')"
+    )
+    with pytest.raises(StoreError) as caught:
+        migrate(connection)
+    assert "later Telltale" in str(caught.value)
+    assert "from_the_future" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_from_before_the_chain_are_entered_into_it(tmp_path):
+    """A database that has windows and verdicts already, and gets the chain with an update."""
+
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        MIGRATIONS.apply(Database(connection, execute_plugins=False), stop_before="tiers_and_chain")
+        connection.execute("INSERT INTO models VALUES (1, 'v1', '', '', '', '2023-11-15T00:00:00Z', 0)")
+        connection.execute("INSERT INTO windows (model_id, seconds, start, n, sealed) VALUES (1, 60, 0, 0, 1)")
+        connection.execute("INSERT INTO gaps VALUES (1, 'dropped', '2023', '2023', 1, 'x')")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection)
+        assert not verify(connection).ok
+        cover(connection)
+        assert verify(connection).ok

@@ -1,0 +1,258 @@
+"""Ages, the cap, and what pruning must not do to the record."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from monitor.config import Config
+from monitor.store.chain import read_root
+from monitor.store.prune import thin
+from monitor.store.retention import (
+    PACE,
+    Ages,
+    Maintenance,
+    database_bytes,
+    drop_by_age,
+    roll_up_future,
+    trusted_time,
+    wal_room,
+)
+from monitor.store.tiers import roll_up
+from monitor.store.verify import verify
+from monitor.store.windows import add_gap, sum_range
+from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, Monitored
+
+AGES = Ages(2 * HOUR, 2 * DAY, 5 * DAY)
+
+
+def let_pass(filled: Filled, start: float, end: float, step: float = HOUR) -> None:
+    """Maintenance by age once a step."""
+    now = start
+    while now <= end:
+        filled.windows.seal(filled.connection, now)
+        filled.cover()
+        while roll_up(filled.connection, now):
+            pass
+        filled.cover()
+        drop_by_age(filled.connection, AGES, now, now)
+        filled.cover()
+        now += step
+
+
+def tiers(filled: Filled) -> dict[int, int]:
+    return dict(filled.rows("SELECT seconds, sum(n) FROM windows WHERE finest GROUP BY seconds ORDER BY seconds"))
+
+
+def test_each_age_drops_what_a_longer_window_has():
+    filled = Filled(900)
+    for quarter in range(4 * 24 * 8):
+        filled.add(MIDNIGHT + 900 * quarter, 1)
+    end = MIDNIGHT + 8 * DAY
+    let_pass(filled, end, end)
+    for _ in range(20):  # each call does a part
+        let_pass(filled, end, end)
+    found = tiers(filled)
+    assert found[900] == 4 * 2
+    # Whole days of hours: a day keeps its hours until the day is over by that age.
+    assert found[HOUR] == 96 * 2 - 8
+    assert found[DAY] == 96 * 3
+    assert not verify(filled.connection).problems
+    whole = sum_range(filled.connection, filled.model, MIDNIGHT, end)
+    assert whole.n == 96 * 5
+    assert read_root(filled.connection, "days").totals["predictions of model 1"] == 96 * 3
+
+
+def test_ages_never_drop_a_shorter_window_after_a_longer_one():
+    data = Config.from_text('[data]\nkeep_minutes = "9d"\nkeep_hours = "3d"\nkeep = "2d"').data
+    assert Ages.of(data) == Ages(2 * DAY, 2 * DAY, 2 * DAY)
+
+
+def test_a_clock_that_jumps_ten_years_for_an_hour_loses_nothing(tmp_path):
+    filled = Filled(900)
+    for quarter in range(8):
+        filled.add(MIDNIGHT + 900 * quarter, 1)
+    now = MIDNIGHT + 3 * HOUR
+    trusted_time(filled.connection, now)
+    for minute in range(60):
+        ahead = now + 3650 * DAY + 60 * minute
+        trusted = trusted_time(filled.connection, ahead)
+        drop_by_age(filled.connection, Ages(7 * DAY, 90 * DAY, 1000 * DAY), trusted, ahead)
+    assert tiers(filled) == {900: 8}
+    assert trusted - now == 60 * PACE
+    # And back: time does not stand still until it has caught up.
+    assert trusted_time(filled.connection, now + HOUR) == now + HOUR
+
+
+def test_windows_of_a_wrong_clock_do_not_stay_for_ten_years():
+    filled = Filled(900)
+    filled.add(MIDNIGHT, 3)
+    filled.add(MIDNIGHT + 3650 * DAY, 5)
+    filled.add(MIDNIGHT + 900, 7)
+    filled.cover()
+
+    roll_up_future(filled.connection, MIDNIGHT + HOUR)
+    filled.cover()
+    drop_by_age(filled.connection, AGES, MIDNIGHT + HOUR, MIDNIGHT + HOUR)
+    filled.cover()
+    assert tiers(filled) == {900: 10, DAY: 5}
+    assert not verify(filled.connection).problems
+
+
+def test_verdicts_are_thinned_to_the_strongest_and_what_alerts_rest_on(tmp_path):
+    monitored = Monitored(tmp_path / "data", 'segment = "4MiB"')
+    monitored.minutes(32)
+    monitored.minutes(28, shift=1.2, colour="mauve")
+    monitored.minutes(10, shift=1.2)
+    with closing(monitored.read()) as connection:
+        before = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z'").fetchall()
+        events = connection.execute("SELECT * FROM alert_events").fetchall()
+        messages = connection.execute('SELECT at, "group" AS rule FROM notifications').fetchall()
+    assert events
+    assert messages
+    assert monitored.pipeline.writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:10:00Z"))
+    with closing(monitored.read()) as connection:
+        assert not verify(connection).problems
+        after = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z' ORDER BY id").fetchall()
+    monitored.close()
+    ids = {row[0] for row in after}
+    assert len(after) < len(before) / 4
+    for event in events:
+        rests_on = [
+            r for r in before if (r["at"], r["rule"], r["column"]) == (event["at"], event["rule"], event["column"])
+        ]
+        assert {r["id"] for r in rests_on} <= ids
+    for message in messages:
+        assert {r["id"] for r in before if r["at"] == message["at"] and r["state"] == "drift"} <= ids
+    for column in ("x0", "x1", "colour", "prediction"):
+        values = [r["value"] or 0 for r in before if r["column"] == column and r["statistic"] in ("ks", "kl")]
+        assert max(values) in [
+            r["value"] or 0 for r in after if r["column"] == column and r["statistic"] in ("ks", "kl")
+        ]
+
+
+def test_a_tampered_verdict_stops_no_thinning(tmp_path):
+    monitored = Monitored(tmp_path / "data")
+    monitored.minutes(64)
+    writer = monitored.pipeline.writer
+    writer.transaction(lambda c: c.execute("DELETE FROM drift WHERE id = 1"))
+    for _ in range(3):
+        writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:04:00Z"))
+    with closing(monitored.read()) as connection:
+        assert connection.execute("SELECT count(*) FROM drift WHERE at < '2023-11-15T01:00:00Z'").fetchone()[0] < 20
+        assert "had been changed when they were pruned" in verify(connection).problems[0].what
+    monitored.close()
+
+
+def test_events_messages_and_gaps_go_at_the_last_age():
+    filled = Filled(900)
+    connection = filled.connection
+    for day in range(7):
+        at = f"2023-11-{15 + day}T12:00:00Z"
+        add_gap(connection, "dropped", at, at, day, "no room")
+        connection.execute(
+            'INSERT INTO notifications (at, receiver, "group", sequence, kind, severity, event_id, model_version, '
+            "message, state, attempts, settled) "
+            "VALUES (?, 'team', 'drift', ?, 'firing', 'warning', 'e', 'v1', '{}', ?, 1, ?)",
+            (at, day, "sent" if day else "dead", at),
+        )
+        filled.add(MIDNIGHT + day * DAY, 1)
+        filled.cover()
+    drop_by_age(connection, AGES, MIDNIGHT + 8 * DAY, MIDNIGHT + 8 * DAY)
+    filled.cover()
+    assert filled.rows("SELECT lost FROM gaps") == [(3,), (4,), (5,), (6,)]
+    assert filled.rows("SELECT sequence FROM notifications") == [(3,), (4,), (5,), (6,)]
+    assert not verify(connection).problems
+    drop_by_age(connection, AGES, MIDNIGHT + 99 * DAY, MIDNIGHT + 99 * DAY)
+    filled.cover()
+    # The newest row of each stays: the chain goes on from it, and ids are not given out twice.
+    assert filled.rows("SELECT lost FROM gaps") == [(6,)]
+    assert filled.rows("SELECT sequence FROM notifications") == [(6,)]
+    assert not verify(connection).problems
+
+
+def sizes(monitored: Monitored) -> int:
+    return sum(path.stat().st_size for path in monitored.folder.glob("telltale.db*")) + sum(
+        path.stat().st_blocks * 512 for path in [*monitored.folder.glob("journal/*"), monitored.folder / "ballast"]
+    )
+
+
+CAP = 12_000_000
+
+
+def test_ninety_days_under_a_hard_cap(tmp_path):
+    """Traffic, verdicts, drifts and late predictions for 90 simulated days; the folder never exceeds its cap."""
+    settings = f'max_size = "{CAP}B"\nsegment = "64KiB"\nkeep_minutes = "60d"\nkeep_hours = "70d"\nkeep = "80d"'
+    settings += '\n[window]\nbase = "10m"\n[drift]\nevery = "30m"\nwindow = "1h"'
+    monitored = Monitored(tmp_path / "data", settings, columns=14)
+    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
+    writer, largest = monitored.pipeline.writer, 0
+    for half_hour in range(90 * 48):
+        monitored.record(6, shift=1.5 * (half_hour // 48 % 7 == 3))
+        if half_hour % 100 == 50:
+            monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
+        monitored.clock.advance(1800)
+        if half_hour % 8 == 7:
+            monitored.pipeline.evaluate()
+            for _ in range(4):  # as often as an hour's age may pass
+                writer.transaction(lambda connection: maintenance.run(connection, monitored.clock.time()))
+            writer.checkpoint()
+            largest = max(largest, sizes(monitored))
+    monitored.pipeline.evaluate()
+    assert largest <= CAP
+    with closing(monitored.read()) as connection:
+        assert not verify(connection).problems
+        rows = dict(connection.execute("SELECT seconds, count(*) FROM windows GROUP BY seconds").fetchall())
+        assert set(rows) == {600, HOUR, DAY}
+        (counted,) = connection.execute("SELECT sum(n) FROM windows WHERE finest").fetchone()
+        pruned = read_root(connection, "days").totals.get("predictions of model 1", 0)
+        assert counted + pruned == monitored.recorded
+        (oldest,) = connection.execute("SELECT min(start) FROM windows WHERE seconds = 600").fetchone()
+        assert oldest > monitored.clock.time() - 50 * DAY  # the cap was nearer than the age
+        assert largest > CAP * 3 / 4
+        first, last = connection.execute("SELECT min(at), max(at) FROM drift").fetchone()
+        assert first < "2024-01-01"
+        assert last > "2024-02-12"
+    monitored.close()
+
+
+def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
+    monitored = Monitored(tmp_path / "data", 'segment = "64KiB"', columns=40)
+    for _ in range(8):
+        monitored.minutes(15, rows=5)
+        monitored.clock.advance(45 * 60)
+    writer = monitored.pipeline.writer
+    with closing(monitored.read()) as connection:
+        before = database_bytes(connection)
+    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
+    beside = monitored.pipeline.folder.bytes_beside_database()
+    maintenance._max_size = (beside + before * 6 // 10) * 8 // 7
+    for _ in range(5):
+        writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
+        writer.checkpoint()
+    with closing(monitored.read()) as connection:
+        assert monitored.path.stat().st_size <= maintenance.room() < before
+        assert not verify(connection).problems
+        kept = connection.execute("SELECT min(start), max(start) FROM windows WHERE seconds = 60").fetchone()
+        assert kept[0] > MIDNIGHT
+        assert kept[1] >= MIDNIGHT + 7 * HOUR
+        (counted,) = connection.execute("SELECT sum(n) FROM windows WHERE finest").fetchone()
+        assert counted == monitored.recorded
+    monitored.close()
+
+
+def test_a_cap_that_is_too_small_is_said_once(tmp_path, caplog):
+    monitored = Monitored(tmp_path / "data", columns=1)
+    monitored.minutes(3)
+    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
+    maintenance._max_size = 1
+    for _ in range(3):
+        monitored.pipeline.writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
+    monitored.close()
+    assert sum("max_size is too small" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(("cap", "expected"), [(16_000_000, 2_000_000), (2_000_000_000, 64 << 20)])
+def test_room_for_the_wal(cap, expected):
+    assert wal_room(cap) == expected

@@ -1,0 +1,207 @@
+"""The writing thread: transactions, ticks that fail, readers that stay long."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from monitor.errors import StoreError
+from monitor.store import writer as module
+from monitor.store.database import connect
+from monitor.store.windows import add_gap, read_meta, write_meta
+from monitor.store.writer import Writer
+
+
+def eventually(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "telltale.db"
+
+
+@pytest.fixture
+def start(path):
+    writers = []
+
+    def start(tick=lambda: None, interval=0.01, run=True):
+        writer = Writer(connect(path), tick, interval)
+        writers.append(writer)
+        if run:
+            writer.start()
+        return writer
+
+    yield start
+    for writer in writers:
+        if not writer._stopped:
+            writer.stop()
+
+
+def test_a_call_runs_on_the_writers_thread_and_is_committed(start, path):
+    writer = start()
+    name = writer.call(lambda connection: (write_meta(connection, "a", "1"), threading.current_thread().name)[1])
+    assert name == "telltale-writer"
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT value FROM meta WHERE key = 'a'").fetchone() == ("1",)
+
+
+def test_what_a_call_raises_is_raised_to_its_caller_and_rolled_back(start):
+    writer = start()
+
+    def fail(connection):
+        write_meta(connection, "a", "1")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        writer.call(fail)
+    assert writer.call(lambda connection: read_meta(connection, "a", "none")) == "none"
+
+
+def test_a_tick_that_fails_comes_again(start, caplog):
+    ticks, done = [], threading.Event()
+
+    def tick():
+        ticks.append(1)
+        if len(ticks) < 3:
+            raise sqlite3.OperationalError("database or disk is full")
+        done.set()
+
+    start(tick)
+    assert done.wait(20)
+    assert sum("tried again" in record.message for record in caplog.records) >= 2
+
+
+def test_a_call_waits_for_somebody_elses_write_transaction(start, path):
+    writer = start()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        future = []
+        thread = threading.Thread(target=lambda: future.append(writer.call(lambda c: write_meta(c, "a", "1"))))
+        thread.start()
+        thread.join(0.05)
+        assert not future
+        other.execute("COMMIT")
+        thread.join(20)
+    assert future == [None]
+
+
+def test_a_transaction_that_could_not_begin_can_be_tried_again(start, path):
+    writer = start(run=False)
+    writer._connection.execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            writer.transaction(lambda c: write_meta(c, "a", "1"))
+        other.execute("ROLLBACK")
+    writer.transaction(lambda c: write_meta(c, "a", "2"))
+    assert writer.transaction(lambda c: read_meta(c, "a", "")) == "2"
+
+
+def test_a_full_database_is_rolled_back_and_goes_on_when_there_is_room(start):
+    writer = start(run=False)
+    pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
+    writer._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        writer.transaction(lambda c: write_meta(c, "big", "x" * 100_000))
+    assert not writer._connection.in_transaction
+    writer._connection.execute("PRAGMA max_page_count = 100000")
+    writer.transaction(lambda c: write_meta(c, "big", "x" * 100_000))
+
+
+def test_after_the_end_nothing_is_taken_any_more(start):
+    writer, last = start(), []
+    writer.stop(lambda: last.append(threading.current_thread().name))
+    assert last == ["telltale-writer"]
+    with pytest.raises(StoreError, match="closed"):
+        writer.call(lambda connection: None)
+
+
+def test_the_end_waits_for_what_was_asked_and_empties_the_wal(start, path):
+    writer = start()
+    writer.call(lambda connection: write_meta(connection, "a", "1"))
+    writer.stop()
+    assert not path.with_name("telltale.db-wal").exists()
+    assert not writer.alive
+
+
+def test_a_call_that_is_not_answered_in_time_is_called_off(start, monkeypatch):
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 0.05)
+    writer, gate = start(), threading.Event()
+    blocker = threading.Thread(target=lambda: _quietly(writer, gate))
+    blocker.start()
+    eventually(lambda: not writer._jobs.qsize())
+    with pytest.raises(StoreError, match="did not answer"):
+        writer.call(lambda connection: write_meta(connection, "late", "1"))
+    gate.set()
+    blocker.join(20)
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 30.0)
+    assert writer.call(lambda connection: read_meta(connection, "late", "none")) == "none"
+
+
+def _quietly(writer, gate):
+    try:
+        writer.run(lambda: gate.wait(20))
+    except StoreError:
+        pass
+
+
+def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, monkeypatch):
+    """Ticks write, a cursor stays open: the WAL stops growing; when it closes, ticks go on and the WAL is cut."""
+    monkeypatch.setattr(module, "HOLD_PAGES", 300)
+    monkeypatch.setattr(module, "TRUNCATE_PAGES", 100)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+    wal, ticks, writer = path.with_name("telltale.db-wal"), [], None
+
+    def tick():
+        ticks.append(1)
+        assert writer is not None
+        writer.transaction(lambda c: write_meta(c, "big", chr(97 + len(ticks) % 26) * 40_000))
+
+    writer = start(tick, 0.001, run=False)
+    writer.transaction(lambda c: [write_meta(c, f"row {i}", "x" * 2000) for i in range(20)])
+    writer.checkpoint()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        cursor = reader.execute("SELECT key FROM meta")
+        cursor.fetchone()
+        writer.start()
+        eventually(lambda: writer.wal_pages >= 300)
+        held = len(ticks)
+        size = wal.stat().st_size
+        assert size < 400 * 4200
+        writer.call(lambda c: write_meta(c, "still", "served"))
+        eventually(lambda: writer.wal_pages >= 300)
+        assert len(ticks) <= held + 1
+        cursor.close()
+    eventually(lambda: len(ticks) > held + 5)
+    eventually(lambda: wal.stat().st_size < size)
+
+
+def test_only_one_connection_writes_and_others_see_whole_transactions(start, path):
+    writer = start()
+    stop, seen = threading.Event(), set()
+
+    def watch():
+        with closing(sqlite3.connect(path)) as other:
+            while not stop.is_set():
+                seen.add(other.execute("SELECT count(*) FROM gaps").fetchone()[0] % 2)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+
+    def two(connection, number):
+        add_gap(connection, "dropped", str(number), str(number), 1, "a")
+        add_gap(connection, "dropped", str(number), str(number), 1, "b")
+
+    for number in range(50):
+        writer.call(lambda c, number=number: two(c, number))
+    stop.set()
+    thread.join()
+    assert seen == {0}
