@@ -264,7 +264,7 @@ def model_metrics() -> build.Dashboard:
         lines(
             "Predictions",
             "Predictions a second, over all replicas.",
-            query(f"sum(rate(telltale_predictions_total{{{VERSION}}}[$__rate_interval]))", "predictions"),
+            query(f"sum(rate(telltale_predictions_total{{{VERSION}}}[$__rate_interval])) or vector(0)", "predictions"),
             unit="reqps",
             span=24,
         ).height(5)
