@@ -15,7 +15,6 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,11 @@ class Pipeline:
         model = register_model(connection, self.version, self.reference, iso(now))
         schema = model.schema
         self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config))
+        self.announcer.retire(connection, now)
         self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
         self.evaluator.restore(connection)
         self.recorder = Recorder(connection, model, self.folder.journal, config, clock)
+        self.record = self.recorder.record
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
         replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
@@ -128,12 +129,6 @@ class Pipeline:
             self._fold()
         finally:
             self.recorder.close()
-
-    # Recording: any thread.
-
-    def record(self, features: Sequence[object], predictions: Sequence[object], time_ns: int | None = None) -> str:
-        """Record one prediction and return its id; see `Recorder.record`."""
-        return self.recorder.record(features, predictions, time_ns)
 
     # Folding: the writer's thread.
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,17 @@ class _Target:
         self.totals = totals
 
 
+class Record(Protocol):
+    """Records one prediction, now or at `time_ns`, and returns its id. Never raises for what a value is.
+
+    The record survives the death of the process as soon as this returns. Where there is no room for it, it is counted
+    as dropped, and the id is returned all the same. Any thread may call it.
+    """
+
+    def __call__(self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> str:
+        """Record."""
+
+
 class Recorder:
     """Records the predictions of one model. `connection` is the store's writing one, used here only while opening."""
 
@@ -82,6 +93,7 @@ class Recorder:
             clock=clock,
         )
         self._run = f"{int(clock.time()):x}"
+        self.record = self._make_record()
         self._caught_up = clock.time()
         self.totals = Totals(self._target.totals, self._applied, clock.time())
 
@@ -110,18 +122,20 @@ class Recorder:
         dropping = self.journal.dropping
         return sum(run.count for run in self.journal.drops()) + (dropping.count if dropping else 0)
 
-    def record(self, features: Sequence[object], predictions: Sequence[object], time_ns: int | None = None) -> str:
-        """Record one prediction, now or at `time_ns`, and return its id. Never raises for what a value is.
+    def _make_record(self) -> Record:
+        """Build `record`: a closure, as `Journal.append` is one, since it is called for every single prediction."""
+        prefix, append, encode = f"{self._run}-", self.journal.append, self.encoder.row
+        numeric = self.encoder.all_numeric
 
-        The record survives the death of the process as soon as this returns. Where there is no room for it, it is
-        counted as dropped, and the id is returned all the same.
-        """
-        if self.encoder.all_numeric:
-            try:
-                return f"{self._run}-{self.journal.append((*features, *predictions), time_ns)}"
-            except (TypeError, ValueError, ArithmeticError, struct.error):
-                pass  # a value that is no plain number: encoded one by one below
-        return f"{self._run}-{self.journal.append(self.encoder.row(features, predictions), time_ns)}"
+        def record(features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> str:
+            if numeric:
+                try:
+                    return f"{prefix}{append(features, time_ns, predictions)}"
+                except (TypeError, ValueError, ArithmeticError, struct.error):
+                    pass  # a value that is no plain number: encoded one by one below
+            return f"{prefix}{append(encode(features, predictions), time_ns)}"
+
+        return record
 
     def record_many(
         self,
@@ -141,7 +155,8 @@ class Recorder:
         if not len(values):
             return []
         first = self.journal.append_many(values, times_ns)
-        return [f"{self._run}-{first + i}" for i in range(len(values))]
+        prefix = f"{self._run}-"
+        return [prefix + number for number in map(str, range(first, first + len(values)))]
 
     # From here on: the writer's thread.
 

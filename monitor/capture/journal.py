@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -98,36 +99,38 @@ class Journal:
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
         # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
-        self._target: tuple[int, int, Any] = (start, 0, None)
+        self._target: tuple[int, int, Any, Any] = (start, 0, None, None)
         with self._lock:
             self._roll(start)
         self.append = self._make_append(width)
 
     def _make_append(self, width: int) -> Callable[..., int]:
-        """Build `append(values) -> sequence number`: one prediction, its columns as floats in the schema's order.
+        """Build `append(values, time_ns=None, more=())`: one prediction, and the sequence number that it got.
 
-        A closure, since looking attributes up would cost as much as the write itself. Raises struct.error or TypeError
-        for a value that is no number, before anything is taken; nothing else.
+        `values` and `more` are its columns as floats, in the schema's order. A closure, since looking attributes up
+        would cost as much as the write itself. Raises struct.error or TypeError for a value that is no number, before
+        anything is taken; nothing else.
         """
         pack_body = struct.Struct(f"<q{width}d").pack
-        pack_head, pack_high_water = HEAD.pack, HIGH_WATER.pack
-        now, crc32, size, head_size = self._clock.time_ns, zlib.crc32, self._size, HEAD.size
+        now, crc32, size, body_size = self._clock.time_ns, zlib.crc32, self._size, self._size - HEAD.size
         if isinstance(self._clock, SystemClock):
             now = time.time_ns
         take = self._numbers.__next__
-        slow, always = self._append_slow, self._sync_always or failpoint.armed("append")
-        high_water_end = HIGH_WATER_AT + HIGH_WATER.size
+        slow, always = self._append_slow, self._sync_always or failpoint.armed("append") or sys.byteorder != "little"
+        mark, first_word, record_words, high_water = MARK << 32, RECORDS_AT // 8, size // 8, HIGH_WATER_AT // 8
 
-        def append(values: Sequence[float], time_ns: int | None = None) -> int:
-            body = pack_body(now() if time_ns is None else time_ns, *values)
+        def append(values: Sequence[float], time_ns: int | None = None, more: Sequence[float] = ()) -> int:
+            body = pack_body(now() if time_ns is None else time_ns, *values, *more)
             number = take()
-            first, end, memory = self._target
+            first, end, memory, words = self._target
             if not first <= number < end or always:
                 return slow(number, body)
-            at = RECORDS_AT + (number - first) * size
-            memory[at + head_size : at + size] = body
-            memory[at : at + head_size] = pack_head(number, crc32(body, number & 0xFFFFFFFF), MARK)
-            memory[HIGH_WATER_AT:high_water_end] = pack_high_water(number)
+            word = first_word + (number - first) * record_words
+            at = word * 8 + 16
+            memory[at : at + body_size] = body
+            # The head, word by word: checksum and mark, and the number last, which makes the record valid.
+            words[word + 1] = crc32(body, number) | mark
+            words[word] = words[high_water] = number
             return number
 
         return append
@@ -220,7 +223,7 @@ class Journal:
         failpoint.reach("journal.roll")
         self._segments.append(segment)
         self._end = segment.end
-        self._target = (segment.first, segment.end, segment.memory)
+        self._target = (segment.first, segment.end, segment.memory, segment.words)
         return True
 
     def _make(self, first: int) -> Segment:
@@ -367,7 +370,7 @@ class Journal:
         """Sync and let go; delete what is folded and committed up to `applied`. Appending afterwards drops."""
         with self._lock:
             self._closed = True
-            self._target = (0, 0, None)
+            self._target = (0, 0, None, None)
             segments, self._segments = self._segments, []
             spare, self._spare = self._spare, None
         if spare is not None:

@@ -77,7 +77,8 @@ class SegmentHead:
 class Segment:
     """A mapped segment that is being written.
 
-    `memory` is the mapping that records are copied into; `records` is the same memory as a numpy array.
+    `memory` is the mapping that records are copied into; `words` is the same memory as 64-bit integers, and `records`
+    as a numpy array.
     """
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
@@ -95,6 +96,7 @@ class Segment:
         finally:
             os.close(handle)
         self.memory[: HEADER.size] = head.pack()
+        self.words = memoryview(self.memory).cast("Q")
         self.records: npt.NDArray[Any] = np.ndarray(
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
         )
