@@ -41,6 +41,7 @@ def environment() -> Environment:
         css=lambda state: state.replace(" ", "-"),
         moment=moment,
         stamp=stamp,
+        breakable=breakable,
     )
     return env
 
@@ -58,10 +59,20 @@ def stamp(text: str | None, now: float) -> Markup:
 def points(change: float) -> str:
     """Write a change of a share.
 
-    >>> points(0.0312), points(-0.2), points(0.0)
-    ('+3.1 points', '-20 points', '0')
+    >>> points(0.0312), points(-0.2), points(1.0), points(0.0)
+    ('+3.1 points', '-20 points', '+100 points', '0')
     """
-    return f"{100 * change:+.2g} points" if change else "0"
+    size = words.number(100 * abs(change), 2 if abs(change) < 0.1 else 3)
+    return f"{'+' if change > 0 else '-'}{size} points" if change else "0"
+
+
+def breakable(name: str) -> Markup:
+    """Escape a name, and let a line break where its parts meet.
+
+    >>> breakable("a_b<")
+    Markup('a_<wbr>b&lt;')
+    """
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def render(template: str, **context: Any) -> str:
