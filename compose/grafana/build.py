@@ -165,11 +165,11 @@ def board(title: str, uid: str, text: str) -> build.Dashboard:
     return made.link(link.keep_time(True).include_vars(True).as_dropdown(False))
 
 
-def choice(name: str, label: str, expr: str, *, several: bool = False) -> build.QueryVariable:
-    """A variable that Prometheus knows the values of."""
+def choice(name: str, label: str, expr: str, *, several: bool = False, everything: bool = False) -> build.QueryVariable:
+    """A variable that Prometheus knows the values of; the first one, or with `everything` all of them, to begin with."""
     made = build.QueryVariable(name).label(label).datasource(SOURCE).query({"query": expr, "refId": name})
     made = made.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_ASC)
-    return made.multi(True).include_all(True) if several else made
+    return made.multi(several).include_all(everything)
 
 
 def version() -> build.QueryVariable:
@@ -259,7 +259,9 @@ def model_metrics() -> build.Dashboard:
     window = window.current(model.VariableOption(selected=True, text="30m", value="30m"))
     of = f'label_values(telltale_column_info{{{VERSION}, role="%s"}}, column)'
     made = made.with_variable(version()).with_variable(choice("column", "Feature", of % "feature", several=True))
-    made = made.with_variable(choice("prediction", "Prediction", of % "prediction", several=True)).with_variable(window)
+    made = made.with_variable(
+        choice("prediction", "Prediction", of % "prediction", several=True, everything=True)
+    ).with_variable(window)
     made = made.with_panel(
         lines(
             "Predictions",
