@@ -27,7 +27,7 @@ TITLES = {
 }
 
 #: What a rule takes over from [drift] where it does not say.
-INHERITED = {"window": '"30m"', "alpha": "0.001", "min_samples": "50"}
+INHERITED = {"window": '"30m"', "alpha": "0.00015", "min_samples": "50"}
 
 CONFIG_HEAD = """\
 # Telltale's settings: every one with its default. A start without this file uses the same values.

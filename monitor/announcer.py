@@ -18,6 +18,7 @@ from monitor.notify.receivers import build_receivers, policy
 from monitor.notify.sender import Senders
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Transition
+from monitor.rules.engine import by_alert, reported
 from monitor.rules.silence import mutes
 from monitor.store import alerts as alert_store
 from monitor.store import notifications as outbox
@@ -34,6 +35,10 @@ class Announcer:
         self._policy = policy(config)
         self.senders = Senders(self.receivers, outbox.StoreOutbox(writer), clock)
 
+    def retire(self, connection: sqlite3.Connection, now: float) -> None:
+        """Settle messages for receivers that are no longer configured."""
+        outbox.retire(connection, self.names, now)
+
     @property
     def names(self) -> list[str]:
         """Names of all receivers, the log included."""
@@ -49,7 +54,7 @@ class Announcer:
             at=now,
             alerts=alerts,
             transitions=transitions,
-            results=strongest(evaluation),
+            results=spoken(evaluation),
             muted=frozenset(silenced),
             histograms=lambda key: self._histograms(evaluation, key),
             model=self._version,
@@ -76,12 +81,10 @@ class Announcer:
         return None
 
 
-def strongest(evaluation: Evaluation) -> dict[planning.Key, DriftResult]:
-    """The result that stands for each alert, by (rule, role, column): a drift first, then by strength."""
-    best: dict[planning.Key, DriftResult] = {}
-    for result in evaluation.results:
-        key = (result.rule, result.role, result.column)
-        old = best.get(key)
-        if old is None or (result.state == "drift", result.strength) > (old.state == "drift", old.strength):
-            best[key] = result
-    return best
+def spoken(evaluation: Evaluation) -> dict[planning.Key, DriftResult]:
+    """The result that speaks for each alert, by (rule, role, column): the one that the alert itself went by."""
+    groups = by_alert(evaluation.results)
+    return {
+        key: reported(group, evaluation.alerts[key].statistic if key in evaluation.alerts else "")
+        for key, group in groups.items()
+    }

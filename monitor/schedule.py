@@ -29,6 +29,7 @@ class Schedule:
         self._run, self._every, self._clock = run, every, clock
         self._scheduler = self._fresh()
         self._due = math.inf
+        self._armed = 0
         self.late = 0.0
         self.runs = 0
         self.skipped = 0
@@ -74,14 +75,16 @@ class Schedule:
     def _arm(self, soon: bool = False) -> None:
         wait = 0.0 if soon else until_next(self._clock.time(), self._every)
         self._due = self._clock.monotonic() + wait
-        if soon:
-            self._scheduler.remove_all_jobs()
-        # By the machine's clock, which is what APScheduler compares with. Each run is a job of its own name: after a
-        # run APScheduler removes the job by its name, and would take away the next one.
+        # By the machine's clock, which is what APScheduler compares with. Each run is a job of its own: after a run
+        # APScheduler removes the job by its name, and would take away a next one of the same name. A job that has been
+        # overtaken is left to come, and then does nothing, since removing it can race with the scheduler's own thread.
+        self._armed += 1
         when = datetime.now(UTC) + timedelta(seconds=wait)
-        self._scheduler.add_job(self._tick, "date", run_date=when)
+        self._scheduler.add_job(self._tick, "date", run_date=when, args=[self._armed])
 
-    def _tick(self) -> None:
+    def _tick(self, number: int) -> None:
+        if number != self._armed:
+            return
         began = self._clock.monotonic()
         self.late = max(0.0, began - self._due)
         try:

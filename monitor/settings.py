@@ -180,7 +180,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     "drift": (
         _row("every", "1m", POSITIVE_DURATION, "How often drift is worked out."),
         _row("window", "30m", POSITIVE_DURATION, "Length of the test window that a rule compares with the reference."),
-        _row("alpha", 0.001, PROBABILITY, "Probability that one evaluation of a rule names any column although nothing has drifted; shared out over its columns."),
+        _row("alpha", 0.00015, PROBABILITY, "Probability that one evaluation of a rule names any column although nothing has drifted; shared out over its columns."),
         _row("min_samples", 50, POSITIVE, "Fewer predictions than this in the test window give no verdict: the state is `insufficient data`."),
     ),
     "metrics": (

@@ -156,7 +156,7 @@ def _mixed(reader: Reader, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     return again
 
 
-def _bar(reader: Reader, shown: bool) -> tqdm[object]:
+def _bar(reader: Reader, shown: bool) -> tqdm[Any]:
     return tqdm(
         total=reader.path.stat().st_size,
         unit="B",
@@ -168,7 +168,7 @@ def _bar(reader: Reader, shown: bool) -> tqdm[object]:
     )
 
 
-def _rows_bar(table: Spool, shown: bool) -> tqdm[object]:
+def _rows_bar(table: Spool, shown: bool) -> tqdm[Any]:
     return tqdm(
         total=table.rows,
         unit=" rows",

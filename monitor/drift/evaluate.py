@@ -33,7 +33,7 @@ class Question:
     name: str
     columns: tuple[int, ...]
     statistic: str = "auto"
-    alpha: float = 0.001
+    alpha: float = 0.00015
     floor: float | None = None
     min_samples: int = 50
 

@@ -47,7 +47,7 @@ class Renderer:
         *,
         boxkite: bool = False,
         max_series: int = 200_000,
-        alpha: float = 0.001,
+        alpha: float = 0.00015,
         min_samples: int = 50,
         replica: str = "",
     ) -> None:

@@ -11,7 +11,7 @@ from monitor.rules.rule import Rule
 BOXKITE_KS, BOXKITE_KL = 0.5, 1.0
 
 
-def boxkite(alpha: float = 0.001, min_samples: int = 50) -> tuple[Rule, ...]:
+def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     """Rules of Boxkite's dashboard: on the predictions, over 30 minutes, `for` 5 minutes, over as soon as it is gone.
 
     They are meant to be evaluated every minute. Unlike there, an empty or small window is no alert, and both sides are

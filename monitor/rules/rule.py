@@ -26,7 +26,7 @@ class Rule:
     statistic: str = "auto"
     window: float = 1800.0
     reference: str = "training"
-    alpha: float = 0.001
+    alpha: float = 0.00015
     floor: float | None = None
     min_samples: int = 50
     max_age: float = 0.0

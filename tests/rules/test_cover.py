@@ -136,7 +136,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_named(pattern: str, near: st
 def test_explain_the_default_rule() -> None:
     assert explain(Rule("drift"), SCHEMA).splitlines() == [
         "drift: fires (warning) as soon as that is seen: `ks` or `missing` (numeric columns), `kl` or `missing` "
-        "(categorical columns) over the last 30m differs from the training data by more than chance (alpha 0.001 for "
+        "(categorical columns) over the last 30m differs from the training data by more than chance (alpha 0.00015 for "
         "all its columns together) and by more than 0.08 (ks), 0.03 (missing), 0.05 (kl), given at least 50 "
         "predictions; resolves once it has been gone for 5m.",
         "  covers 8 of 8 columns: age, bmi (feature), s1, s12, s5, f[0], sex, bmi (prediction)",
@@ -150,7 +150,7 @@ def test_explain_names_what_a_more_specific_rule_has() -> None:
     ]
     assert explain(rules[0], SCHEMA, rules).splitlines() == [
         "week: fires (warning) once that has held for 5m: `psi` over the last 30m differs from the same stretch one "
-        "week before by more than chance (alpha 0.001 for all its columns together) and by more than 0.25, given at "
+        "week before by more than chance (alpha 0.00015 for all its columns together) and by more than 0.25, given at "
         "least 50 predictions, reaching back up to 2h for them; resolves as soon as it is gone.",
         "  covers 4 of 8 columns: age, bmi (feature), f[0], bmi (prediction)",
         "  leaves to a more specific rule: s1, s12, s5, sex",
