@@ -166,7 +166,7 @@ def board(title: str, uid: str, text: str) -> build.Dashboard:
 
 
 def choice(name: str, label: str, expr: str, *, several: bool = False, everything: bool = False) -> build.QueryVariable:
-    """A variable that Prometheus knows the values of; the first one, or with `everything` all of them, to begin with."""
+    """A variable that Prometheus knows the values of. It begins with the first one, or, with `everything`, all."""
     made = build.QueryVariable(name).label(label).datasource(SOURCE).query({"query": expr, "refId": name})
     made = made.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_ASC)
     return made.multi(several).include_all(everything)
