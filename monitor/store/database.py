@@ -83,7 +83,7 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
 
 
 def _hold_wal(folder: DataFolder) -> Path:
-    """Give the WAL a second name: of a database that it cannot read, SQLite deletes the WAL with the last connection."""
+    """Give the WAL a second name: where SQLite cannot read a database, it deletes the WAL with the last connection."""
     wal = folder.database.with_name(folder.database.name + "-wal")
     held = folder.path / "wal-while-opening"
     held.unlink(missing_ok=True)

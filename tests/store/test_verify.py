@@ -117,7 +117,7 @@ def test_what_telltale_wrote_is_in_order(database):
         ("DELETE FROM notifications WHERE id = 1", "notifications 1: is not there any more"),
         ("UPDATE gaps SET lost = 0", "gaps 1: was changed"),
         ("DELETE FROM gaps", "gaps 1: is not there any more"),
-        ("UPDATE questions SET asked = replace(asked, '0.001', '0.01')", "questions 1: was changed"),
+        ("UPDATE questions SET asked = replace(asked, 'alpha', 'alphb')", "questions 1: was changed"),
         ("UPDATE models SET reference = reference || '#'", "models 1: was changed"),
         ("UPDATE models SET predictions = predictions - 1", "models 1: the model has"),
         ("UPDATE columns SET name = 'x9' WHERE id = 1", "columns 1: was changed"),
