@@ -24,6 +24,8 @@ from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
 from monitor.store import alerts as alert_store
 from monitor.store import verdicts as verdict_store
+from monitor.store.references import Accepted, current, load_accepted
+from monitor.store.series import list_sizes
 from monitor.store.windows import StoredModel, sum_range
 from monitor.window.batch import Batch
 
@@ -79,8 +81,7 @@ class Evaluator:
         }
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
-        reference = model.reference
-        self._training = Sample(reference.counts, reference.sums, reference.deviations)
+        self._references = References(model)
         self.latest = Evaluation(0.0)
 
     def restore(self, connection: sqlite3.Connection) -> None:
@@ -138,28 +139,85 @@ class Evaluator:
         return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged:
-        base = self._config.window.base
-        start = math.floor((end - rule.window) / base) * base
-        test = sum_range(connection, self._model, start, end)
-        while test.n < rule.min_samples and end - start < rule.max_age:
-            start = max(start - rule.window, end - rule.max_age)
-            test = sum_range(connection, self._model, start, end)
-        span = Span(start, end)
-        sample, name = self._reference(connection, rule, span)
+        span = Span(window_start(connection, self._model, rule, end, self._config.window.base), end)
+        test = sum_range(connection, self._model, span.start, span.end)
+        sample, name = self._references.find(connection, rule, span)
         results = evaluate(
             self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
         )
         return Judged(rule, span, test, sample, name, results)
 
     def _question(self, rule: Rule) -> Question:
-        columns = self._covers[rule.name]
-        return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+        return question_of(rule, self._covers[rule.name])
 
-    def _reference(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
-        """What a rule compares with, and its name: the identity of the training reference, or a stretch of time."""
+
+class References:
+    """What the rules of one model compare with. Deviations, the unit of directions, are always those of training."""
+
+    def __init__(self, model: StoredModel) -> None:
+        self._model = model
+        reference = model.reference
+        self._training = Sample(reference.counts, reference.sums, reference.deviations)
+        self._accepted: Accepted | None = None
+
+    def find(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
+        """What a rule compares a window with, and its name.
+
+        "training 0123456789ab" is the training data's identity, "FROM/TO" a stretch of production that the rule names,
+        "accepted FROM/TO #3" one that was accepted instead of the training data (row 3 of `reference_changes`).
+        """
         past = reference_span(rule.reference, span)
         if past is None:
-            return self._training, f"training {self._model.reference.identity[:12]}"
+            return self.normal(connection)
         batch = sum_range(connection, self._model, past.start, past.end)
-        bounds = past.to_json()
-        return Sample(batch.counts, batch.sums, self._training.deviations), f"{bounds['start']}/{bounds['end']}"
+        return self._sample(batch), "/".join(past.to_json().values())
+
+    def normal(self, connection: sqlite3.Connection) -> tuple[Sample, str]:
+        """What a rule with `reference = "training"` compares with now: the accepted stretch, where there is one."""
+        row = current(connection, self._model.id)
+        if row is None:
+            return self._training, f"training {self._model.reference.identity[:12]}"
+        if self._accepted is None or self._accepted.id != row:
+            self._accepted = load_accepted(connection, row)
+        return self._sample(self._accepted.batch), self._accepted.name
+
+    def _sample(self, batch: Batch) -> Sample:
+        return Sample(batch.counts, batch.sums, self._training.deviations)
+
+
+def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:
+    """What a rule asks of the columns that it covers."""
+    return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+
+
+def window_start(connection: sqlite3.Connection, model: StoredModel, rule: Rule, end: float, base: float) -> float:
+    """Where a rule's test window begins that ends at `end`.
+
+    The rule's `window` before; on low traffic further back until there are `min_samples` predictions, but no further
+    than `max_age`. What lies before the first prediction in reach is not covered either.
+    """
+    start = math.floor((end - rule.window) / base) * base
+    oldest = math.floor((end - rule.max_age) / base) * base
+    if oldest >= start:
+        return start
+    sizes = list_sizes(connection, model.id, oldest, end)
+    return reach_back(sizes, start, rule.min_samples)
+
+
+def reach_back(sizes: Sequence[tuple[int, int]], start: float, least: int) -> float:
+    """The latest beginning, `start` or earlier, from which there are `least` predictions; the first one's where not.
+
+    `sizes`: start and number of predictions of each window, in order.
+
+    >>> [reach_back([(0, 30), (60, 30), (120, 10)], start, 40) for start in (120, 60, 0)]
+    [60, 60, 0]
+    >>> reach_back([(60, 30)], 120, 40), reach_back([], 120, 40)
+    (60, 120)
+    """
+    n = 0
+    for begin, rows in reversed(sizes):
+        if begin < start and n >= least:
+            break
+        n += rows
+        start = min(start, begin)
+    return start

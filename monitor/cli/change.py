@@ -18,6 +18,7 @@ from monitor.rules.silence import new_silence
 from monitor.settings import duration
 from monitor.store import inbox
 from monitor.store.alerts import list_silences
+from monitor.store.chain import cover
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
 
@@ -106,6 +107,7 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             inbox.apply(connection, what, clock.time())
+            cover(connection)
             connection.execute("COMMIT")
         finally:
             connection.close()

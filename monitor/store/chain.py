@@ -63,10 +63,13 @@ STREAMS = {
     "questions": Stream("questions", "id, model_id, rule, asked"),
     "models": Stream("models", "id, version, model_sha256, reference_sha256, reference, first_served"),
     "columns": Stream("columns", "id, model_id, position, name, role, kind, bins"),
+    "reference_changes": Stream(
+        "reference_changes", 'id, at, model_id, action, "start", "end", n, counts, sums, author, reason'
+    ),
 }
 
 #: Streams whose rows get rising ids and are covered in that order; drift apart, which has a batch for each evaluation.
-_BY_ID = ("alert_events", "messages", "gaps", "questions", "models", "columns")
+_BY_ID = ("alert_events", "messages", "gaps", "questions", "models", "columns", "reference_changes")
 
 MARK_BYTES = 4
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor.clock import Clock
+from monitor.drift.result import Span
 from monitor.rules.silence import Silence
+from monitor.store import references
 from monitor.store.alerts import expire_silence, save_silence
 
 log = logging.getLogger(__name__)
@@ -73,5 +75,13 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
         log.info("silenced until %s by %s: %s", fields["end"], silence.author, dict(silence.matchers))
     elif kind == "expire":
         expire_silence(connection, str(request["id"]), now)
+    elif kind == "accept":
+        span = Span(float(request["start"]), float(request["end"]))
+        author, reason = str(request["author"]), str(request["reason"])
+        row = references.accept(connection, span, author, reason, now, int(request["least"]))
+        log.info("reference #%d accepted by %s: %s", row, author, reason)
+    elif kind == "reset":
+        references.reset(connection, str(request["author"]), str(request["reason"]), now)
+        log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
     else:
         raise ValueError(f"unknown kind {kind!r}")

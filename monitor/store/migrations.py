@@ -310,6 +310,29 @@ def tiers_and_chain(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def reference_changes(db: Database) -> None:
+    """Stretches of production that somebody made the new normal, and when that was taken back."""
+    _run(
+        db,
+        """
+        CREATE TABLE reference_changes (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            model_id INTEGER NOT NULL REFERENCES models,
+            action TEXT NOT NULL,                -- accept: compare with this stretch from now on; reset: with training
+            "start" TEXT,                        -- of the stretch; NULL for a reset
+            "end" TEXT,
+            n INTEGER,                           -- predictions in it
+            counts TEXT,                         -- JSON array of arrays, one for each column of the model
+            sums TEXT,                           -- JSON array, a number for each column
+            author TEXT NOT NULL,
+            reason TEXT NOT NULL
+        ) STRICT;
+        """,
+    )
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to this version, each change in a transaction of its own.
 

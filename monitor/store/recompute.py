@@ -15,6 +15,7 @@ from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.store.chain import read_root
+from monitor.store.references import accepted_id, load_accepted
 from monitor.store.tiles import DAY, HOUR, lengths
 from monitor.store.verdicts import read_question
 from monitor.store.verify import Problem
@@ -129,7 +130,10 @@ def _again(models: _Models, row: Row) -> tuple[tuple[DriftResult, ...], str] | N
     reference = model.reference
     past: Batch | None = Batch(0, reference.counts, reference.sums)
     first, slash, last = row["reference"].partition("/")
-    if slash:
+    accepted = accepted_id(row["reference"])
+    if accepted is not None:
+        past = load_accepted(models.connection, accepted).batch
+    elif slash:
         past = models.sum(model, Span(from_iso(first), from_iso(last)), row["seen"])
     if test is None or past is None:
         return None
