@@ -45,7 +45,11 @@ class Model:
             values = [value.item() if isinstance(value, np.generic) else value for value in values]
         if kind not in "fiubU" and not all(isinstance(value, (str, int, float)) for value in values):
             raise ModelError(f"the model answered {type(values[0]).__name__}, which is neither a number nor a text")
-        if kind in "fO" and not all(math.isfinite(value) for value in values if isinstance(value, float)):
+        if kind == "f":
+            finite = bool(np.isfinite(answers).all())
+        else:
+            finite = kind != "O" or all(math.isfinite(value) for value in values if isinstance(value, float))
+        if not finite:
             raise ModelError("the model answered a number that is not finite")
         return values  # type: ignore[no-any-return]
 

@@ -55,9 +55,8 @@ class Payload:
             rows = np.array(data if type(data[0]) is list else [data], dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
             return None
-        if rows.shape[1:] != (self._width,) or not math.isfinite(rows.sum()):
-            return None
-        return rows if np.abs(rows).max() < _LARGEST_WHOLE else None
+        # False for what is too large, and for infinity (1e400) too.
+        return rows if rows.shape[1:] == (self._width,) and np.abs(rows).max() < _LARGEST_WHOLE else None
 
     def _row(self, row: Any, where: str) -> list[Any]:
         if not isinstance(row, list):

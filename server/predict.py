@@ -81,8 +81,16 @@ class Predictor:
         return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
 
     def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
-        columns = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
-        return self._pipeline.recorder.record_many(columns, [results])
+        recorder = self._pipeline.recorder
+        if not isinstance(rows, np.ndarray):
+            return recorder.record_many(list(zip(*rows, strict=True)), [results])
+        # Plain numbers are their own encoding.
+        count, width = rows.shape
+        values = np.empty((count, width + 1))
+        values[:, :width] = rows
+        answers = np.array(results) if type(results[0]) is float else results
+        values[:, width] = recorder.encoder.column(width, answers)
+        return recorder.record_encoded(values)
 
     def _failed(self, error: BaseException) -> bytes:
         self._instruments.model_failed()

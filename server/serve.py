@@ -9,6 +9,7 @@ server.
 
 from __future__ import annotations
 
+import gc
 import logging
 import resource
 import signal
@@ -277,6 +278,7 @@ def create_server(
         # One byte more than we accept: a chunked body has no length to check before it is read.
         max_request_body_size=config.max_body + 1,
         max_request_header_size=16384,
+        recv_bytes=65536,
         inbuf_overflow=config.max_body + 1,
         connection_limit=connection_limit(),
         log_socket_errors=False,
@@ -299,4 +301,7 @@ def serve(server: Server) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, stay)
+    # What the libraries made while loading stays until the end: the garbage collector need not go through it each time.
+    gc.collect()
+    gc.freeze()
     server.run()
