@@ -11,12 +11,15 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, current_app, request
 
 from monitor.pipeline import Pipeline
-from monitor.report.render import STATIC, render
+from monitor.report.render import STATIC, environment, render
 from monitor.window.columns import Role
 from server import views
 from server.views import Memory, View
 
 pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
+
+# Templates are read when the server starts, not when somebody first looks.
+pages.record_once(lambda _: environment())
 
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)

@@ -18,13 +18,17 @@ STATIC = HERE / "static"
 
 @cache
 def environment() -> Environment:
-    """Everything is escaped, and a name that does not exist is an error."""
+    """Everything is escaped, and a name that does not exist is an error.
+
+    All templates are read at once and never again: an update of the files must not change half of a running server.
+    """
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     env.filters.update(
         count=words.count,
@@ -43,6 +47,8 @@ def environment() -> Environment:
         stamp=stamp,
         breakable=breakable,
     )
+    for name in env.list_templates(extensions=["html"]):
+        env.get_template(name)
     return env
 
 
