@@ -15,6 +15,7 @@ import logging
 import os
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
 from monitor.schedule import Schedule
 from monitor.store import inbox
-from monitor.store.database import open_database
+from monitor.store.database import connect_read_only, open_database
 from monitor.store.folder import DataFolder
 from monitor.store.notifications import Delivery, deliveries
+from monitor.store.ranges import newest_model, read_range
+from monitor.store.retention import Maintenance
 from monitor.store.windows import add_gap, lost_predictions, read_meta, register_model, write_meta
 from monitor.store.writer import Writer
 from monitor.window.reference import Reference
@@ -47,6 +50,9 @@ REPLICA = "replica"
 
 #: Seconds between looks at what costs a walk through the folder or a query: sizes and deliveries.
 SLOW_FACTS = 5.0
+
+#: Seconds between rounds of rolling up and dropping.
+MAINTAIN = 60.0
 
 
 class Pipeline:
@@ -106,6 +112,8 @@ class Pipeline:
         )
         self._readings = self.instruments.read()
         self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
+        self.maintenance = Maintenance(config.data, self.folder)
+        self._maintained = 0.0
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
 
@@ -137,7 +145,7 @@ class Pipeline:
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
-        inbox.apply_all(self.folder.path, self.writer.transaction, self.clock)
+        inbox.apply_all(self.folder.path, self.writer.transaction, self.clock, self.maintenance)
         now = self.clock.monotonic()
         if now - self._looked >= SLOW_FACTS:
             self._looked = now
@@ -182,6 +190,9 @@ class Pipeline:
 
         evaluation = self.writer.transaction(run)
         failpoint.reach("evaluation.committed")
+        if evaluation.at - self._maintained >= MAINTAIN or evaluation.at < self._maintained:
+            self._maintained = evaluation.at
+            self.writer.transaction(lambda connection: self.maintenance.run(connection, evaluation.at))
         self._evaluations += 1
         self.evaluator.publish(evaluation)
         self.announcer.senders.wake()
@@ -305,6 +316,16 @@ class Pipeline:
             for alert in self.latest.alerts.values()
             if alert.state != "inactive"
         ]
+
+    def windows(
+        self, start: float, end: float, step: float | None, columns: Sequence[str], version: str | None
+    ) -> dict[str, Any]:
+        """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
+        connection = connect_read_only(self.folder.database)
+        try:
+            return read_range(connection, newest_model(connection, version), start, end, step, columns)
+        finally:
+            connection.close()
 
     def check_fork(self) -> None:
         """Refuse to work in a forked child: it would share journal and database with its parent. Raises StoreError."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from monitor.errors import InputError
 from monitor.pipeline import Pipeline
+from server.api import api
 from server.pages import pages
 from server.payload import error_body
 
@@ -19,38 +19,18 @@ def create_app(pipeline: Pipeline) -> Flask:
     app.json.ensure_ascii = True  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
-    @app.get("/metrics")
-    def metrics() -> Response:
-        body, headers = pipeline.metrics(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
-        return Response(body, headers=headers)
+    app.register_blueprint(api)
+    app.register_blueprint(pages)
 
-    @app.get("/healthz")
-    def healthz() -> tuple[dict[str, Any], int]:
-        health = pipeline.health()
-        return health, 200 if health["status"] != "failing" else 503
-
-    @app.get("/readyz")
-    def readyz() -> tuple[dict[str, Any], int]:
-        return {"status": "ready", "model_version": pipeline.version}, 200
-
-    @app.get("/api/status")
-    def status() -> dict[str, Any]:
-        return pipeline.status()
-
-    @app.get("/api/drift")
-    def drift() -> list[dict[str, Any]]:
-        return [result.to_json() for result in pipeline.latest.results]
-
-    @app.get("/api/alerts")
-    def alerts() -> list[dict[str, Any]]:
-        return pipeline.alerts()
+    @app.errorhandler(InputError)
+    def refused(error: InputError) -> Response:
+        body = error_body(error.code, str(error), error.where)
+        return Response(body, status=error.status, content_type="application/json")
 
     @app.post("/predict")
     def predict() -> Response:
         """Answered before Flask sees it (`server.predict`); known here so that other methods get a 405."""
         raise RuntimeError("the hot route was not put in front")
-
-    app.register_blueprint(pages)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from monitor.pipeline import Pipeline
 from monitor.report.render import STATIC, environment, render
@@ -18,8 +19,12 @@ from server.views import Memory, View
 
 pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
 
-# Templates are read when the server starts, not when somebody first looks.
-pages.record_once(lambda _: environment())
+
+@pages.record_once
+def _read_templates(_: BlueprintSetupState) -> None:
+    """When the server starts, not when somebody first looks."""
+    environment()
+
 
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)

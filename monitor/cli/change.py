@@ -21,6 +21,7 @@ from monitor.store.alerts import list_silences
 from monitor.store.chain import cover
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
+from monitor.store.retention import Maintenance
 
 #: How long a command waits for the server to take its request, in seconds.
 PATIENCE = 10.0
@@ -106,7 +107,7 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
         connection, _ = open_database(folder, clock)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            inbox.apply(connection, what, clock.time())
+            inbox.apply(connection, what, clock.time(), Maintenance(config.data, folder))
             cover(connection)
             connection.execute("COMMIT")
         finally:

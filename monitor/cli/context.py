@@ -41,9 +41,9 @@ def load_config(options: argparse.Namespace) -> Config:
 
 
 @contextmanager
-def reading(config: Config) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the data folder's database. Raises StoreError."""
-    connection = connect_read_only(Path(config.data.path) / DATABASE)
+def reading(config: Config, file: Path | None = None) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the data folder's database, or to a snapshot of it. Raises StoreError."""
+    connection = connect_read_only(file or Path(config.data.path) / DATABASE)
     try:
         yield connection
     finally:

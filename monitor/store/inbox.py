@@ -20,10 +20,14 @@ from monitor.drift.result import Span
 from monitor.rules.silence import Silence
 from monitor.store import references
 from monitor.store.alerts import expire_silence, save_silence
+from monitor.store.retention import Maintenance
 
 log = logging.getLogger(__name__)
 
 INBOX = "inbox"
+
+#: A round of maintenance does a bounded part of what is due; this many do all that a long pause can have left.
+PRUNE_ROUNDS = 50
 
 Transaction = Callable[[Callable[[sqlite3.Connection], None]], None]
 
@@ -39,7 +43,7 @@ def put(data: Path, request: Mapping[str, Any]) -> Path:
     return Path(temporary).replace(path)
 
 
-def apply_all(data: Path, transaction: Transaction, clock: Clock) -> int:
+def apply_all(data: Path, transaction: Transaction, clock: Clock, maintenance: Maintenance) -> int:
     """Apply what lies in the inbox, in the order of its names; how many requests that were."""
     folder = data / INBOX
     try:
@@ -49,7 +53,7 @@ def apply_all(data: Path, transaction: Transaction, clock: Clock) -> int:
     for path in waiting:
         try:
             request = json.loads(path.read_text("utf-8"))
-            transaction(lambda connection, request=request: apply(connection, request, clock.time()))  # type: ignore[misc]
+            transaction(lambda connection, request=request: apply(connection, request, clock.time(), maintenance))  # type: ignore[misc]
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             log.error("%s: not a request: %s", path, error)
             path.replace(path.with_suffix(".rejected"))
@@ -58,7 +62,7 @@ def apply_all(data: Path, transaction: Transaction, clock: Clock) -> int:
     return len(waiting)
 
 
-def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
+def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float, maintenance: Maintenance) -> None:
     """Apply one request. Raises ValueError, KeyError or TypeError for one that is none."""
     kind = request["kind"]
     if kind == "silence":
@@ -83,5 +87,8 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     elif kind == "reset":
         references.reset(connection, str(request["author"]), str(request["reason"]), now)
         log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
+    elif kind == "prune":
+        for _ in range(PRUNE_ROUNDS):
+            maintenance.run(connection, now)
     else:
         raise ValueError(f"unknown kind {kind!r}")
