@@ -12,13 +12,13 @@ from tqdm import tqdm
 from monitor.clock import Clock, SystemClock, iso
 from monitor.errors import DataError
 from monitor.window.build import Chunk, Summary, assemble, choose, profile, tally
+from monitor.window.cells import BadRows
 from monitor.window.columns import Kind, clean_text
 from monitor.window.profile import ColumnProfile, Decision
+from monitor.window.read import Progress, Reader, open_reader
 from monitor.window.reference import Reference, ReferenceInfo
-from train.cells import BadRows
 from train.fit import library_versions
 from train.model import Model, as_texts, load_model
-from train.read import Progress, Reader, open_reader
 from train.selection import Request, Selection, declared_kinds, select
 from train.spool import Spool
 

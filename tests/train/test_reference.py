@@ -14,8 +14,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from monitor.clock import ManualClock
 from monitor.errors import DataError, ModelError, TelltaleError
+from monitor.window import read as read_module
 from monitor.window.reference import Reference
-from train import read as read_module
 from train.__main__ import main, parser
 from train.reference import make_reference
 from train.selection import Request

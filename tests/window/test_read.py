@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import DataError
+from monitor.window import read as read_module
+from monitor.window.cells import BadRows, number, texts
 from monitor.window.columns import Kind
-from train import read as read_module
-from train.cells import BadRows, number, texts
-from train.read import open_reader
+from monitor.window.read import open_reader
 
 
 def read(

@@ -21,9 +21,9 @@ import numpy as np
 
 from monitor.errors import DataError
 from monitor.window.build import Chunk, to_block
+from monitor.window.cells import BadRows, CellCount, number, read_cells
 from monitor.window.columns import Floats, Kind
 from monitor.window.profile import Block
-from train.cells import BadRows, CellCount, number, read_cells
 
 #: Bytes of text read at a time.
 BLOCK = 2**20
@@ -35,12 +35,14 @@ class Reader:
     """Rows of one file.
 
     `names`: its columns. `chunks(wanted, kinds)` yields blocks for the wanted columns. `bad`: the rows that could not
-    be used. `tallies`: what the cells of each wanted column were, complete once all chunks were read.
+    be used. `lines`: the line (Parquet: row) of each row of the chunk that was yielded last. `tallies`: what the cells
+    of each wanted column were, complete once all chunks were read.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress = lambda _: None) -> None:
         self.path, self.bad, self.progress = path, bad, progress
         self.names: tuple[str, ...] = ()
+        self.lines: Sequence[int] = ()
         self.tallies: dict[str, CellCount] = {}
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
@@ -110,7 +112,9 @@ class CsvReader(Reader):
                     continue
                 skip = self._header_lines if first == 1 else 0
                 chunk = self._numbers_only(text, skip, positions, wanted, kinds)
-                if chunk is None:
+                if chunk is not None:
+                    self.lines = range(first + skip, first + skip + len(chunk[0]))
+                else:
                     chunk = self._with_csv(text, skip, first, positions, wanted, kinds)
                 if chunk and len(chunk[0]):
                     yield chunk
@@ -172,6 +176,7 @@ class CsvReader(Reader):
             lines, rows = self._without_texts(lines, rows, numeric)
         if not rows:
             return []
+        self.lines = lines
         columns = list(zip(*rows, strict=True))
         return [
             read_cells(columns[position], kinds.get(name), lines, self.tallies[name])
@@ -218,6 +223,7 @@ class JsonReader(Reader):
                     else:
                         rows.append((line, row))
                 if rows:
+                    self.lines = [line for line, _ in rows]
                     yield [self._block(name, rows, kinds.get(name)) for name in wanted]
 
     def _block(self, name: str, rows: list[tuple[int, dict[str, Any]]], declared: Kind | None) -> Block:
@@ -282,9 +288,12 @@ class ParquetReader(Reader):
         """Blocks of the wanted columns, in that order."""
         self.tallies = {name: CellCount() for name in wanted}
         size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
+        seen = 0
         for batch in self._file.iter_batches(batch_size=65_536, columns=list(wanted)):
             self.progress(size * batch.num_rows // total)
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            self.lines = range(seen + 1, seen + 1 + batch.num_rows)
+            seen += batch.num_rows
             yield [to_block(columns[name].to_pylist(), name, kinds.get(name)) for name in wanted]
 
 
