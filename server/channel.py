@@ -128,7 +128,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     lingers = False  # the last answer was a refusal: the client may still be sending
     close_when_flushed: bool
-    timed = False  # the request that is answered next is one prediction
+    hot = False  # the request that is answered next asks for predictions,
+    timed = False  # and few enough of them to tell how long one takes
     _draining = False
     _heard = False
     _receiving_since = 0.0

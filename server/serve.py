@@ -38,7 +38,7 @@ CONNECTIONS = 1000
 #: Requests that may wait; further ones are answered 503.
 WAITING = 256
 
-#: Bodies up to this size are short, bytes.
+#: Bodies up to this size tell how long a prediction takes, bytes; larger ones are batches.
 SHORT_BODY = 1 << 16
 
 #: Predictions that usually take longer than this are handed to threads, seconds.
@@ -81,8 +81,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         if request.error is None and waiting >= WAITING:
             request.error = Busy("the server has more requests than it can answer; try again in a second")
             hot = False
+        channel.hot = hot
         channel.timed = hot and request.body_bytes_received <= SHORT_BODY
-        if hot and not (channel.timed and self._usual < SHORT):
+        if hot and self._usual >= SHORT:
             self.task_dispatcher.add_task(channel)
         else:
             self._short.append(channel)
@@ -95,7 +96,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Answer what is short; False where somebody else leads by now, because it was not."""
         while self._short:
             channel = self._short.popleft()
-            if channel.timed and len(self._slow) >= self.adj.threads:
+            if channel.hot and len(self._slow) >= self.adj.threads:
                 self.task_dispatcher.add_task(channel)
                 continue
             self._answering_since = time.monotonic()
