@@ -27,7 +27,7 @@ WINDOWS = (20, 50, 100, 200, 1_000, 10_000)
 REFERENCES = (331, 5_000)
 ALPHA = 0.001
 #: Candidates for the default of alpha.
-ALPHAS = (1e-3, 3e-4, 2e-4, 1e-4, 3e-5)
+ALPHAS = (1e-3, 3e-4, 2e-4, 1.5e-4, 1e-4, 3e-5)
 
 
 def question(scene: World, statistic: str = "auto", alpha: float = ALPHA) -> Question:
