@@ -33,6 +33,12 @@ REFRESH = (5.0, 60.0)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+@pages.record_once
+def read_templates(_: object) -> None:
+    """Read the templates when the server starts, and not when somebody first looks."""
+    environment()
+
+
 @pages.get("/")
 def columns() -> Response:
     """Every column, the worst first."""
