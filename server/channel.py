@@ -178,6 +178,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.will_close:
             self.handle_close()
 
+    def refuse(self, answer: bytes) -> None:
+        """Send a ready-made answer, whatever the client asks, and close once it can have read it."""
+        self.lingers = True
+        self.write_soon(answer)
+        self.close_when_flushed = True
+
     def service(self) -> None:
         """Answer one request, on whatever thread."""
         began, timed = time.monotonic(), self.timed

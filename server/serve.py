@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
@@ -211,7 +212,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 return
             connection, address = pair
             if len(self.active_channels) >= self.adj.connection_limit and not self._make_room():
-                self._turn_away(connection)
+                self._turn_away(connection, address)
                 continue
             self.set_socket_options(connection)
             self.channel_class(self, connection, address, self.adj, map=self._map)
@@ -224,17 +225,19 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             min(idle, key=lambda channel: channel.idle_since).will_close = True
         return bool(idle)
 
-    def _turn_away(self, connection: socket.socket) -> None:
-        """Say 503 to a connection that there is no room for."""
+    def _turn_away(self, connection: socket.socket, address: Any) -> None:
+        """Say 503 to a connection that there is no room for: gently to some, and bluntly to the rest of a crowd."""
         self.refused("busy")
+        limit = self.adj.connection_limit
+        if len(self.active_channels) < limit + max(4, limit // 8):
+            self.channel_class(self, connection, address, self.adj, map=self._map).refuse(TURNED_AWAY)
+            return
         with connection:
             try:
                 connection.setblocking(False)
                 connection.send(TURNED_AWAY)
-                connection.shutdown(socket.SHUT_WR)
-                connection.recv(SHORT_BODY)  # what is left unread would reset the connection under the answer
             except OSError:
-                pass  # gone already, or nothing to read yet
+                pass  # gone already
 
     def _out_of_sockets(self, error: OSError) -> None:
         """Wait a second: the loop would otherwise spin around the connection that cannot be accepted."""
