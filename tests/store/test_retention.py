@@ -193,9 +193,9 @@ def test_ninety_days_under_a_hard_cap(tmp_path):
         if half_hour % 100 == 50:
             monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
         monitored.clock.advance(1800)
-        if half_hour % 8 == 7:
+        if half_hour % 12 == 11:
             monitored.pipeline.evaluate()
-            for _ in range(4):  # as often as an hour's age may pass
+            for _ in range(5):  # as often as an hour's age may pass
                 writer.transaction(lambda connection: maintenance.run(connection, monitored.clock.time()))
             writer.checkpoint()
             largest = max(largest, sizes(monitored))
