@@ -30,8 +30,9 @@ ALLOWED = {
 
 #: Parts that join the stages: they may import anything of `monitor`, and no stage may import them.
 JOINING = {
-    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule"),
+    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "replay"),
     *("cli", "report", "__main__"),
+    *("library", "scrape", "boxkite"),
 }
 
 

@@ -1,0 +1,166 @@
+"""`replay`: recorded data through the real path, into a data folder, with its own timestamps."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from monitor.capture.encode import Encoder, UnseenNames
+from monitor.cli.context import Commands, add_command, load_config, print_json
+from monitor.clock import ManualClock, from_iso, iso
+from monitor.config import Config
+from monitor.errors import ConfigError, DataError
+from monitor.pipeline import Pipeline
+from monitor.replay import Predict, Recording, deliver, describe, make_plan, quiet_config, read_recording, replay
+from monitor.settings import duration
+from monitor.store.database import connect_read_only
+from monitor.store.folder import DataFolder
+from monitor.window.cells import BadRows
+from monitor.window.read import open_reader
+from monitor.window.reference import Reference
+
+#: How long `--notify` waits for the receivers, in seconds.
+PATIENCE = 60.0
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(commands, "replay", "Feed recorded data through the monitor with its own timestamps.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV, JSON lines or Parquet, with column names")
+    parser.add_argument("--time", required=True, metavar="COLUMN", help="column with the time of each prediction")
+    parser.add_argument("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime")
+    parser.add_argument(
+        "--prediction",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="column with the predictions (default: named as in the reference); once for each of several",
+    )
+    parser.add_argument("--model", metavar="FILE", help="let this model work the predictions out instead")
+    parser.add_argument("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)")
+    parser.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
+    parser.add_argument("--notify", action="store_true", help="tell the receivers too, at the end (default: the log)")
+    parser.add_argument("--verbose", action="store_true", help="print each alert's message on the way")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """`python -m monitor replay`. Raises TelltaleError."""
+    config = settings(options)
+    reference = Reference.load(config.model.reference)
+    predict, version = predictor(config, reference) if options.model else (None, config.model.version)
+    version = version or reference.info.model_sha256[:12] or reference.identity[:12]
+    bad = BadRows(str(options.file), options.skip_bad_rows)
+    with tempfile.TemporaryFile(prefix="telltale-replay-") as scratch:
+        with bar("Reading", size(options.file), "B") as reading:
+            reader = open_reader(options.file, bad, reading.update)
+            plan = make_plan(reader, reference.schema, options.time, options.time_format, options.prediction, predict)
+            folder = DataFolder(Path(config.data.path))
+            folder.open()
+            try:
+                encoder = prepare(folder, reference)
+                recording = read_recording(reader, plan, encoder, scratch)
+                refuse_overlap(folder, recording)
+            finally:
+                folder.close()
+        return feed(options, config, reference, version, recording, bad)
+
+
+def settings(options: argparse.Namespace) -> Config:
+    """The settings with what the command line changes. Raises ConfigError."""
+    config = load_config(options)
+    if options.model:
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, path=options.model))
+    if options.every:
+        try:
+            every = duration(options.every)
+        except ValueError as error:
+            raise ConfigError(f"--every: {error}") from None
+        if every <= 0:
+            raise ConfigError("--every: expected more than zero")
+        config = dataclasses.replace(config, drift=dataclasses.replace(config.drift, every=every))
+    return config if options.notify else quiet_config(config)
+
+
+def predictor(config: Config, reference: Reference) -> tuple[Predict, str]:
+    """The model's predictions, and its version. Raises ModelError."""
+    # The server owns the loading of models and stands above this package: it is looked up when it is asked for.
+    model: Any = import_module("server.model").load_model(config.model, reference)
+    return model.predict, model.version
+
+
+def prepare(folder: DataFolder, reference: Reference) -> Encoder:
+    """An encoder that gives unseen values the codes under which the journal will know them."""
+    folder.journal.mkdir(parents=True, exist_ok=True)
+    schema = reference.schema
+    return Encoder(schema, UnseenNames(folder.journal / f"unseen-{schema.fingerprint[:16]}.jsonl", schema))
+
+
+def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
+    """Refuse a folder whose record goes beyond the file's first row: time must not run backwards. Raises DataError."""
+    if not folder.database.exists():
+        return
+    connection = connect_read_only(folder.database)
+    try:
+        newest = connection.execute("SELECT max(start + seconds) FROM windows").fetchone()[0]
+        judged = connection.execute("SELECT max(at) FROM drift").fetchone()[0]
+    finally:
+        connection.close()
+    latest, first = max(newest or 0.0, from_iso(judged) if judged else 0.0), recording.times[0] / 1e9
+    if latest > first:
+        raise DataError(
+            f"{folder.path}: has a record up to {iso(latest)}, and the file begins at {iso(first)}; "
+            "replay into a folder of its own: --data DIR"
+        )
+
+
+def feed(
+    options: argparse.Namespace,
+    config: Config,
+    reference: Reference,
+    version: str,
+    recording: Recording,
+    bad: BadRows,
+) -> int:
+    """Replay, and say what came of it."""
+    if not options.verbose:
+        logging.getLogger("telltale.alerts").setLevel(logging.ERROR)
+    clock = ManualClock(recording.times[0] / 1e9)
+    pipeline = Pipeline(config, reference, version, clock)
+    left = 0
+    try:
+        with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
+            outcome = replay(pipeline, clock, recording, progress.update)
+        if options.notify:
+            left = deliver(pipeline, PATIENCE)
+    finally:
+        pipeline.close()
+    if options.json:
+        print_json({**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
+        return 0
+    print(describe(outcome))
+    if bad.count:
+        print(f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}")
+    if left:
+        print(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
+    print(f"see: python -m monitor alerts --data {config.data.path}")
+    return 0
+
+
+def size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none: the reader says so."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def bar(what: str, total: int, unit: str) -> Any:
+    """A progress bar on a terminal; nothing elsewhere."""
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, disable=None, leave=False, mininterval=0.3)
