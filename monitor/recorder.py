@@ -173,7 +173,7 @@ class Recorder:
             self._commit(transaction, self._target, records, applied, drops)
             self.journal.noted(drops)
             moved += len(records)
-            if len(records) < FOLD_ROWS // 4:
+            if len(records) < FOLD_ROWS // 4 and not self.journal.between_segments:
                 break
         self.journal.forget(self._applied)
         self._caught_up = self._clock.time()

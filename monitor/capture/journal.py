@@ -306,6 +306,12 @@ class Journal:
         self._read = applied + 1
 
     @property
+    def between_segments(self) -> bool:
+        """Whether the last read ended where a segment does: it may have been short for no other reason."""
+        with self._lock:
+            return any(segment.end == self._read for segment in self._segments)
+
+    @property
     def read_upto(self) -> int:
         """Last sequence number that `read` has handed out or stepped over."""
         return self._read - 1

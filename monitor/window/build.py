@@ -183,7 +183,7 @@ def as_table(
 
     Declared kinds are honoured: a number in a column declared categorical becomes its canonical text. Raises DataError.
     """
-    found, columns = _columns(data)
+    found, columns = raw_columns(data)
     if names is not None and found is not None and list(names) != found:
         raise DataError(f"names are given as {', '.join(names)} but the data calls its columns {', '.join(found)}")
     chosen = list(names) if names is not None else found
@@ -208,8 +208,8 @@ def as_table(
     return MemoryTable(tuple(chosen), blocks)
 
 
-def _columns(data: Any) -> tuple[list[str] | None, list[Any]]:
-    """Names, where the data has them, and its columns."""
+def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
+    """Names, where the data has them, and its columns, as they are. Raises DataError where rows differ in length."""
     if isinstance(data, np.ndarray):
         return _array_columns(data)
     if isinstance(data, Mapping):

@@ -1,0 +1,285 @@
+"""The monitor inside another program: no server, no Flask.
+
+    from monitor import Monitor
+
+    with Monitor.open("config.toml") as monitor:
+        monitor.observe([0.03, 0.05], 151.2)
+
+Journal, windows, rules, alerts and store work in the program's own process, as they do in the server's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import weakref
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from monitor.capture.rows import Names, by_name, encode, table, time_ns, times_ns
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.drift.result import DriftResult
+from monitor.errors import InputError, StoreError
+from monitor.pipeline import Pipeline
+from monitor.scrape import ScrapeServer
+from monitor.window.reference import Reference
+
+#: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC where it has no zone).
+Time = float | str | datetime
+
+#: Rows of a batch that are encoded and appended at a time.
+CHUNK = 65_536
+
+#: Rows of a batch after which the journal is folded before more is appended, so that it stays small.
+FOLD_EVERY = 4 * CHUNK
+
+
+class Monitor:
+    """Watches one model from within the program that runs it. All methods may be called from any thread.
+
+    `observe` takes no lock and does not wait for the disk: a few microseconds, also within an asyncio loop. Everything
+    that was observed survives the death of the process, also by SIGKILL. After a fork the child is refused: journal and
+    database belong to the process that opened them.
+    """
+
+    def __init__(self, pipeline: Pipeline, metrics_port: int | None = None) -> None:
+        """Take over a pipeline that is not started yet, and start it; `open` is the usual way."""
+        self._pipeline = pipeline
+        self._pid = os.getpid()
+        schema = pipeline.reference.schema
+        self._features, self._predictions = Names(schema.features), Names(schema.predictions)
+        self._width, self._single = len(schema.features), len(schema.predictions) == 1
+        self._scrape = None if metrics_port is None else ScrapeServer(pipeline, metrics_port)
+        self._record: Callable[..., str] = pipeline.record
+        self._open = True
+        _opened.add(self)
+        pipeline.start()
+        if self._scrape is not None:
+            self._scrape.start()
+
+    @classmethod
+    def open(
+        cls,
+        config: str | os.PathLike[str] | Config | None = None,
+        *,
+        reference: Reference | str | os.PathLike[str] | None = None,
+        data: str | os.PathLike[str] | None = None,
+        version: str | None = None,
+        metrics_port: int | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open the data folder and start watching.
+
+        `config`: a settings file, settings, or None for `config.toml` where there is one. `reference`, `data` and
+        `version` win over what the settings say. `metrics_port` serves `/metrics` and `/healthz` on loopback (0 takes
+        any free port: see `metrics_address`).
+
+        Raises ConfigError, ReferenceFileError, StoreError, or LockedError where another process uses the folder.
+        """
+        settings = config if isinstance(config, Config) else Config.load(config)
+        if data is not None:
+            settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, path=str(data)))
+        if not isinstance(reference, Reference):
+            reference = Reference.load(settings.model.reference if reference is None else reference)
+        pipeline = Pipeline(settings, reference, version or version_of(settings, reference), clock)
+        try:
+            return cls(pipeline, metrics_port)
+        except BaseException:
+            pipeline.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Fold what is left, stop the threads, let go of the folder. Again, or in a forked child, it does nothing."""
+        if not self._open or os.getpid() != self._pid:
+            return
+        self._open = False
+        self._record = _refuse_closed
+        if self._scrape is not None:
+            self._scrape.stop()
+        self._pipeline.close()
+
+    # Recording.
+
+    def observe(self, row: Any, prediction: Any, time: Time | None = None) -> str:
+        """Record one prediction, and return its id.
+
+        `row`: the features as a list, tuple or numpy row in the order of the reference, or a dictionary by name.
+        `prediction`: a value; several in a sequence or by name where the model has several outputs. `time`: when it was
+        made, now by default.
+
+        None and NaN are missing, a text in a numeric column is missing as well, an unknown category is counted as such:
+        no value is refused. Raises InputError where the number of values or their names do not fit, StoreError after a
+        fork or `close`.
+        """
+        if type(row) is not list:
+            row = self._features.arrange(row) if by_name(row) else row.tolist() if hasattr(row, "tolist") else row
+        if len(row) != self._width:
+            self._features.check_width(len(row))
+        if self._single and not isinstance(prediction, (list, tuple, dict, np.ndarray)):
+            answers: Any = (prediction,)
+        else:
+            answers = self._outputs(prediction)
+        return self._record(row, answers, None if time is None else time_ns(time))
+
+    def _outputs(self, prediction: Any) -> Any:
+        if by_name(prediction):
+            return self._predictions.arrange(prediction)
+        answers = np.ravel(prediction).tolist() if isinstance(prediction, np.ndarray) else prediction
+        if not isinstance(answers, (list, tuple)):
+            answers = (answers,)
+        self._predictions.check_width(len(answers))
+        return answers
+
+    def observe_many(self, rows: Any, predictions: Any, times: Any = None) -> list[str]:
+        """Record a batch, and return the ids of its predictions.
+
+        `rows`: a numpy array, shape (n, features); a pandas or polars frame, whose columns are taken by name; a list of
+        rows or of dictionaries. `predictions`: shape (n,), or (n, outputs), or a frame. `times`: one moment for all or
+        one for each row. Values are treated as by `observe`.
+
+        A batch of more than a quarter of a million rows waits for the store now and then, so that the journal stays
+        small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
+        """
+        self._check()
+        if hasattr(rows, "__len__") and not len(rows):
+            return []
+        columns = [*table(rows, self._features), *table(predictions, self._predictions)]
+        count = len(columns[0]) if columns else 0
+        for name, column in zip((*self._features.names, *self._predictions.names), columns, strict=True):
+            if len(column) != count:
+                raise InputError("wrong_length", f"{len(column)} values for {count} rows", f"column {name}", 422)
+        stamps = None if times is None else times_ns(times, count)
+        ids: list[str] = []
+        encoder, recorder = self._pipeline.recorder.encoder, self._pipeline.recorder
+        for start in range(0, count, CHUNK):
+            if start and start % FOLD_EVERY == 0:
+                self._pipeline.fold()
+            part = slice(start, start + CHUNK)
+            values = np.empty((min(CHUNK, count - start), len(columns)))
+            for position, column in enumerate(columns):
+                values[:, position] = encode(encoder, position, column[part])
+            ids += recorder.record_encoded(values, None if stamps is None else stamps[part])
+        return ids
+
+    # Judging and showing.
+
+    def flush(self) -> None:
+        """Bring what was observed into the store, now; otherwise that happens once a second."""
+        self._check()
+        self._pipeline.fold()
+
+    def evaluate(self) -> tuple[DriftResult, ...]:
+        """Judge by every rule, now, with all that follows (verdicts kept, alerts moved on, messages sent).
+
+        The schedule does so each minute ([drift] every) by itself. Only windows that have ended are judged.
+        """
+        self._check()
+        return self._pipeline.evaluate().results
+
+    def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
+        """Judge what was observed from `start` to before `end` by every rule: the answer of a batch job.
+
+        Nothing is stored and nobody is alerted. Both are taken to whole base windows, outwards.
+        """
+        self._check()
+        self._pipeline.fold()
+        return self._pipeline.judge(time_ns(start) / 1e9, time_ns(end) / 1e9)
+
+    def status(self) -> dict[str, Any]:
+        """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
+        self._check()
+        return self._pipeline.status()
+
+    def drift(self) -> tuple[DriftResult, ...]:
+        """The verdicts of the last evaluation, one for each rule, column and statistic."""
+        self._check()
+        return self._pipeline.latest.results
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
+        self._check()
+        return self._pipeline.alerts()
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """Body and content type of `/metrics`, for a route of your own; `accept` is the request's header."""
+        self._check()
+        body, headers = self._pipeline.metrics(accept)
+        return body, headers["Content-Type"]
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where `/metrics` is served, such as `http://127.0.0.1:9100/metrics`; None without `metrics_port`."""
+        return None if self._scrape is None else self._scrape.address
+
+    @property
+    def reference(self) -> Reference:
+        """What the model is compared with."""
+        return self._pipeline.reference
+
+    @property
+    def version(self) -> str:
+        """Name of the model version."""
+        return self._pipeline.version
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            _refuse_forked()
+        if not self._open:
+            _refuse_closed()
+
+    def _forked(self) -> None:
+        """In the child of a fork: refuse from now on. Checked here once, so that `observe` need not ask each time."""
+        self._record = _refuse_forked
+        if self._scrape is not None:
+            self._scrape.abandon()
+
+
+def version_of(config: Config, reference: Reference) -> str:
+    """Name of a model version where no model file is at hand: set, or from the reference."""
+    return config.model.version or (reference.info.model_sha256 or reference.identity)[:12]
+
+
+def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = None) -> Path:
+    """A data folder of this process's own below `path`: where several processes serve one model, each needs one.
+
+    Give `worker` a name that stays over restarts, or what a dead process left in its journal waits for a process of
+    the same number.
+
+    >>> folder_for_worker("data", 3).as_posix()
+    'data/worker-3'
+    """
+    return Path(path) / f"worker-{os.getpid() if worker is None else worker}"
+
+
+def _refuse_forked(*_: Any) -> str:
+    raise StoreError(
+        "the monitor was opened before a fork; open it in the process that records "
+        "(gunicorn: in post_fork, with a data folder for each worker)"
+    )
+
+
+def _refuse_closed(*_: Any) -> str:
+    raise StoreError("the monitor is closed")
+
+
+_opened: weakref.WeakSet[Monitor] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for monitor in list(_opened):
+        monitor._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

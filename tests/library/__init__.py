@@ -1,0 +1,1 @@
+"""Tests of the monitor inside another program."""
