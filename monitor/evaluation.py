@@ -6,6 +6,7 @@ the notifications they cause are committed together, or none of them.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import sqlite3
@@ -146,6 +147,13 @@ class Evaluator:
             self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
         )
         return Judged(rule, span, test, sample, name, results)
+
+    def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
+        """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
+        base = self._config.window.base
+        start, end = math.floor(start / base) * base, math.ceil(end / base) * base
+        rules = (dataclasses.replace(rule, window=end - start, max_age=0.0) for rule in self._config.rules)
+        return tuple(result for rule in rules for result in self._judge(connection, rule, end).results)
 
     def _question(self, rule: Rule) -> Question:
         return question_of(rule, self._covers[rule.name])

@@ -23,6 +23,7 @@ from monitor import failpoint
 from monitor.announcer import Announcer
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config import Config
+from monitor.drift.result import DriftResult
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
@@ -160,6 +161,10 @@ class Pipeline:
             self._synced = now
             self.recorder.sync()
 
+    def fold(self) -> None:
+        """Fold what there is, now; return when it is committed."""
+        self.writer.run(self._fold)
+
     def _fold(self) -> None:
         self.recorder.fold(self.writer.transaction)
         readings = self.instruments.read()
@@ -197,6 +202,10 @@ class Pipeline:
         self.evaluator.publish(evaluation)
         self.announcer.senders.wake()
         return evaluation
+
+    def judge(self, start: float, end: float) -> tuple[DriftResult, ...]:
+        """Judge the windows of a span of time by every rule; keep nothing and tell nobody."""
+        return self.writer.call(lambda connection: self.evaluator.judge(connection, start, end))
 
     # Showing: any thread. All that is read here was published whole, after its commit.
 
