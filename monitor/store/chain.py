@@ -117,16 +117,27 @@ def predictions_of(model_id: int) -> str:
 
 def cover(connection: sqlite3.Connection) -> None:
     """Enter what is new into the chain and renew the guards. To be run at the end of every transaction."""
+    for stream, batch in uncovered(connection):
+        entry = append(connection, stream, batch)
+        table = STREAMS[stream].table
+        if table == "windows":
+            connection.execute("UPDATE windows SET chain_id = ? WHERE id = ?", (entry, batch[0]))
+        elif stream == "notifications":
+            connection.execute("UPDATE notifications SET chain_id = ? WHERE id = ?", (entry, batch[0]))
+    renew_guards(connection)
+
+
+def uncovered(connection: sqlite3.Connection) -> list[tuple[str, list[int]]]:
+    """Rows that no entry covers yet, in batches, each with its stream."""
+    batches: list[tuple[str, list[int]]] = []
     for window_id, seconds in connection.execute(
         "SELECT id, seconds FROM windows WHERE sealed AND chain_id IS NULL ORDER BY id"
     ).fetchall():
-        entry = append(connection, tier(seconds), [window_id])
-        connection.execute("UPDATE windows SET chain_id = ? WHERE id = ?", (entry, window_id))
+        batches.append((tier(seconds), [window_id]))
     newest = connection.execute("SELECT max(id) FROM drift").fetchone()[0]
     if newest is not None and newest > (covered := last_covered(connection, "drift")):
         rows = connection.execute("SELECT id, at FROM drift WHERE id > ? ORDER BY id", (covered,)).fetchall()
-        for _, batch in groupby(rows, key=lambda row: row[1]):
-            append(connection, "drift", [row[0] for row in batch])
+        batches.extend(("drift", [row[0] for row in batch]) for _, batch in groupby(rows, key=lambda row: row[1]))
     for stream in _BY_ID:
         table, _, where = STREAMS[stream]
         newest = connection.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608 - a constant
@@ -134,14 +145,35 @@ def cover(connection: sqlite3.Connection) -> None:
             sql = f"SELECT id FROM {table} WHERE id > ? AND {where} ORDER BY id"  # noqa: S608 - constants
             ids = [row[0] for row in connection.execute(sql, (covered,)).fetchall()]
             if ids:
-                append(connection, stream, ids)
+                batches.append((stream, ids))
     for (item,) in connection.execute(
         "SELECT id FROM notifications WHERE chain_id IS NULL AND kind <> 'resend' "
         "AND state NOT IN ('pending', 'sending') ORDER BY id"
     ).fetchall():
-        entry = append(connection, "notifications", [item])
-        connection.execute("UPDATE notifications SET chain_id = ? WHERE id = ?", (entry, item))
-    renew_guards(connection)
+        batches.append(("notifications", [item]))
+    return batches
+
+
+def note_foreign(connection: sqlite3.Connection) -> str:
+    """Look for what somebody else wrote, before it would be taken for Telltale's own; what was found, in words.
+
+    It is entered into the chain with everything else, and a row of `gaps` says so for good. A database from before the
+    chain has nothing but such rows: they are taken as they are.
+    """
+    if connection.execute("SELECT 1 FROM chain LIMIT 1").fetchone() is None:
+        return ""
+    found = [
+        f"{STREAMS[stream].table} {ids[0]}" + (f" to {ids[-1]}" if len(ids) > 1 else "")
+        for stream, ids in uncovered(connection)
+    ]
+    found += [row[0] for row in connection.execute("SELECT name FROM guards WHERE changed ORDER BY name").fetchall()]
+    text = f"not written by Telltale: {', '.join(found)}" if found else ""
+    if text:
+        connection.execute(
+            'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, strftime(?, ?), strftime(?, ?), NULL, ?)',
+            ("foreign", "%Y-%m-%dT%H:%M:%SZ", "now", "%Y-%m-%dT%H:%M:%SZ", "now", text),
+        )
+    return text
 
 
 def append(connection: sqlite3.Connection, stream: str, ids: Sequence[int]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monitor.clock import Clock, iso
 from monitor.errors import StoreError
+from monitor.store.chain import cover
 from monitor.store.folder import DataFolder
 from monitor.store.migrations import migrate
 
@@ -32,7 +33,10 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA secure_delete = 0")  # some builds overwrite what is deleted, at twice the writing
-        migrate(connection)
+        if migrate(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            cover(connection)  # an update touches rows and guards, and is nobody else's work
+            connection.execute("COMMIT")
     except BaseException:
         connection.close()
         raise

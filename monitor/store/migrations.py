@@ -333,8 +333,8 @@ def reference_changes(db: Database) -> None:
     )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a database to this version, each change in a transaction of its own.
+def migrate(connection: sqlite3.Connection) -> bool:
+    """Bring a database to this version, each change in a transaction of its own. True where there was one to make.
 
     Raises StoreError for a database that a later Telltale has changed.
     """
@@ -343,7 +343,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     unknown = [migration.name for migration in MIGRATIONS.applied(db) if migration.name not in known]
     if unknown:
         raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
+    pending = bool(MIGRATIONS.pending(db))
     MIGRATIONS.apply(db)
+    return pending
 
 
 def _guard(table: str) -> str:

@@ -63,7 +63,7 @@ def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] 
         else:
             done.verdicts += len(verdicts)
             done.problems.extend(_differences(verdicts, *again))
-        progress(len(verdicts))
+        progress(done.verdicts + done.skipped)
     return done
 
 

@@ -78,6 +78,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
         ("totals", _check_totals),
         ("unseen_values", _check_unseen),
         ("guards", _check_guards),
+        ("gaps", _check_foreign),
         ("keys", _check_keys),
     ]
     began = not connection.in_transaction
@@ -317,6 +318,12 @@ def _check_guards(connection: sqlite3.Connection, report: Report) -> None:
             report.problems.append(Problem(table, "was changed by somebody else than Telltale"))
     for name in guards:
         report.problems.append(Problem(f"guards {name}", "was not written by Telltale"))
+
+
+def _check_foreign(connection: sqlite3.Connection, report: Report) -> None:
+    """What somebody else wrote while Telltale ran, or between two runs: the writer noted it."""
+    for row, at, detail in connection.execute("SELECT id, \"start\", detail FROM gaps WHERE kind = 'foreign'"):
+        report.problems.append(Problem(f"gaps {row}", f"noticed at {at}: {detail}"))
 
 
 def _check_anchor(connection: sqlite3.Connection, anchor: str) -> Iterator[Problem]:

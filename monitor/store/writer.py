@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from monitor import failpoint
 from monitor.errors import StoreError
-from monitor.store.chain import cover
+from monitor.store.chain import cover, note_foreign
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class Writer:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
         self._commits = 0
+        #: SQLite's counter of commits by other connections, at the last transaction; there should be none.
+        self._version = -1
         #: Pages in the WAL that could not be moved, or not be used again, at the last checkpoint.
         self.wal_pages = 0
         self._checkpointed = 0.0
@@ -116,11 +118,15 @@ class Writer:
         # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         try:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version and (found := note_foreign(connection)):
+                log.error("the database was changed by somebody else: %s", found)
             result = function(connection)
             cover(connection)
             failpoint.reach("store.commit")
             connection.execute("COMMIT")
             self._commits += 1
+            self._version = version
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -12,6 +12,7 @@ import pytest
 from monitor.errors import StoreError
 from monitor.store import writer as module
 from monitor.store.database import connect
+from monitor.store.verify import verify
 from monitor.store.windows import add_gap, read_meta, write_meta
 from monitor.store.writer import Writer
 
@@ -205,3 +206,35 @@ def test_only_one_connection_writes_and_others_see_whole_transactions(start, pat
     stop.set()
     thread.join()
     assert seen == {0}
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("INSERT INTO gaps VALUES (77, 'dropped', '2023', '2023', 5, 'a lie')", "gaps 77"),
+        ("UPDATE meta SET value = '0' WHERE key = 'mine'", "meta"),
+    ],
+)
+def test_what_somebody_else_wrote_is_not_taken_for_ones_own(start, path, caplog, sql, named):
+    writer = start(run=False)
+    writer.transaction(lambda c: write_meta(c, "mine", "1"))
+    writer.transaction(lambda c: add_gap(c, "dropped", "2023", "2023", 1, "true"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(sql)
+        assert not verify(other).ok
+        for _ in range(3):
+            writer.transaction(lambda c: write_meta(c, "mine", "2"))
+        (problem,) = verify(other).problems
+    assert f"not written by Telltale: {named}" in problem.what
+    assert sum("changed by somebody else" in record.message for record in caplog.records) == 1
+
+
+def test_what_somebody_else_wrote_between_two_runs_is_noticed(start, path):
+    writer = start(run=False)
+    writer.transaction(lambda c: add_gap(c, "dropped", "2023", "2023", 1, "true"))
+    writer.stop()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("INSERT INTO gaps VALUES (77, 'dropped', '2023', '2023', 5, 'a lie')")
+    again = start(run=False)
+    again.transaction(lambda c: write_meta(c, "mine", "1"))
+    assert [problem.where for problem in verify(again._connection).problems] == ["gaps 78"]
