@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from monitor.cli import change, check, look, record, reference, replay, report
+from monitor.cli import change, check, history, look, record, reference, replay, report
 from monitor.errors import TelltaleError
 
 
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m monitor", description="Look at what Telltale recorded, check its settings, try its alerts."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (look, check, change, record, report, reference, replay):
+    for module in (look, check, change, record, report, reference, replay, history):
         module.add(commands)
     return parser
 

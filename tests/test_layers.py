@@ -30,7 +30,7 @@ ALLOWED = {
 
 #: Parts that join the stages: they may import anything of `monitor`, and no stage may import them.
 JOINING = {
-    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "replay"),
+    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "replay", "past"),
     *("cli", "report", "__main__"),
     *("library", "scrape", "boxkite"),
 }

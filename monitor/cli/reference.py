@@ -42,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
         print(
             f"{iso(span.start)} to {iso(span.end)} is the reference of model {version} from now on: {n:,} predictions"
         )
-        print(
-            "rules that name a stretch of their own keep it; back to the training data: python -m monitor reference reset"
-        )
+        print("rules with a reference of their own keep it; to go back: python -m monitor reference reset")
         return 0
     with reading(config) as connection:
         try:

@@ -7,7 +7,7 @@ have in service. Verdicts of the same windows under other thresholds need `drift
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -157,27 +157,61 @@ class Backtest:
         return events / self.weeks if self.weeks > 0 else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One evaluation of the past. `quiet`: no result is a drift; `size` and `judged` count its results and verdicts.
+
+    `results` makes the results, which is not asked for where nothing could come of them. `describe` says which way a
+    result's column moved, where the results themselves do not.
+    """
+
+    at: float
+    quiet: bool
+    size: int
+    judged: int
+    results: Callable[[], Sequence[DriftResult]]
+    describe: Callable[[DriftResult], str] = lambda result: result.direction.text if result.direction else ""
+
+
 def backtest(
     evaluations: Iterable[tuple[float, Sequence[DriftResult]]], rules: Sequence[Rule], every: float
 ) -> Backtest:
     """Let the rules run over recorded evaluations, in order of time; each stands for the `every` seconds before it."""
+    return play((_recorded(at, results) for at, results in evaluations), rules, every)
+
+
+def _recorded(at: float, results: Sequence[DriftResult]) -> Moment:
+    quiet = all(result.state != "drift" for result in results)
+    return Moment(at, quiet, len(results), sum(result.value is not None for result in results), lambda: results)
+
+
+def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Backtest:
+    """Let the rules run over evaluations of the past, in order of time.
+
+    A quiet moment while no alert is up changes nothing, whatever its results are, so it is only counted.
+    """
     alerts: dict[Key, Alert] = {}
     open_events: dict[Key, Event] = {}
     closed: list[Event] = []
     transitions: list[Transition] = []
     times: list[float] = []
     results_seen = judged = 0
-    for now, results in evaluations:
-        times.append(now)
-        results_seen += len(results)
-        judged += sum(result.value is not None for result in results)
-        alerts, moved = advance(alerts, results, rules, now, every, "")
+    up = False
+    for moment in moments:
+        times.append(moment.at)
+        results_seen += moment.size
+        judged += moment.judged
+        if moment.quiet and not up:
+            continue
+        results = moment.results()
+        alerts, moved = advance(alerts, results, rules, moment.at, every, "")
+        up = any(alert.state != "inactive" or alert.event_id for alert in alerts.values())
         transitions += moved
         for transition in moved:
             _note(transition, open_events, closed)
         for key, group in by_alert(results).items():
             if key in open_events and alerts[key].state == "firing":
-                open_events[key] = _stronger(open_events[key], reported(group))
+                open_events[key] = _stronger(open_events[key], reported(group), moment)
     start, end = (min(times) - every, max(times)) if times else (0.0, 0.0)
     events = sorted([*closed, *open_events.values()], key=lambda event: (event.fired, event.rule, event.column))
     names = tuple(rule.name for rule in rules)
@@ -214,10 +248,10 @@ def _note(transition: Transition, open_events: dict[Key, Event], closed: list[Ev
         open_events[key] = replace(known, resolved=at)
 
 
-def _stronger(event: Event, result: DriftResult) -> Event:
+def _stronger(event: Event, result: DriftResult, moment: Moment) -> Event:
     if result.state != "drift" or result.strength <= event.strength:
         return event
-    direction = result.direction.text if result.direction else ""
+    direction = moment.describe(result)
     return replace(event, statistic=result.statistic, value=result.value, strength=result.strength, direction=direction)
 
 

@@ -1,0 +1,211 @@
+"""Commands that look back over stored windows: `locate` and `backtest`. They only read, with the server up or down."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sqlite3
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from monitor.cli.context import Commands, add_command, load_config, print_json, reading
+from monitor.cli.report import moment
+from monitor.clock import SystemClock, iso
+from monitor.config import Config
+from monitor.drift.locate import Onset, locate
+from monitor.drift.result import Span
+from monitor.errors import ConfigError, StoreError
+from monitor.past import judge
+from monitor.rules.backtest import play
+from monitor.settings import duration_text
+from monitor.store import references, series
+from monitor.store.windows import StoredModel
+from monitor.window.columns import Column
+
+#: Windows that `locate` looks at, at most: beyond that, neighbours are taken together. It takes some seconds then.
+MOST_WINDOWS = 3000
+
+#: Fewest windows with traffic in which a beginning can be told from chance.
+LEAST_WINDOWS = 4
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    parser = add_command(commands, "locate", "When did a column change, and what changed?")
+    parser.add_argument("column", metavar="COLUMN")
+    parser.add_argument("--role", choices=("feature", "prediction"), help="where both have a column of that name")
+    _stretch(parser)
+    parser.set_defaults(run=find)
+    parser = add_command(commands, "backtest", "Which alerts would these rules have made over the stored windows?")
+    parser.add_argument("--rules", metavar="FILE", help="a config.toml with the rules to try (default: those in force)")
+    _stretch(parser)
+    parser.set_defaults(run=try_rules)
+
+
+def _stretch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="start", metavar="WHEN", help="ISO 8601, UTC, or how long ago (default: all)")
+    parser.add_argument("--to", dest="end", metavar="WHEN", help="the same (default: the last window)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) -> tuple[StoredModel, Span]:
+    """The model that predicted last, and the stretch that was asked for, within what is stored of it.
+
+    Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
+    """
+    try:
+        model = references.served_model(connection)
+    except ValueError as error:
+        raise StoreError(str(error)) from None
+    stored = series.bounds(connection, model.id)
+    if stored is None:
+        raise StoreError(f"no predictions of model {model.version} have been recorded yet")
+    now = SystemClock().time()
+    start = stored[0] if options.start is None else moment(options.start, now, "--from")
+    end = stored[1] if options.end is None else moment(options.end, now, "--to")
+    if end <= start:
+        raise ConfigError("--to must lie after --from")
+    span = Span(max(start, stored[0]), min(end, stored[1]))
+    if span.end <= span.start:
+        raise StoreError(f"nothing is stored of that stretch; there is {iso(stored[0])} to {iso(stored[1])}")
+    return model, span
+
+
+# locate
+
+
+def find(options: argparse.Namespace) -> int:
+    """`python -m monitor locate`. Raises TelltaleError."""
+    config = load_config(options)
+    with reading(config) as connection:
+        model, span = open_stretch(connection, options)
+        position = choose(model, options.column, options.role)
+        found = series.read_series(connection, model, span.start, span.end, [position])
+    column = model.schema.columns[position]
+    cells = coarsen(found, MOST_WINDOWS)
+    busy = int((cells.counts.sum(axis=1) > 0).sum())
+    onsets = search(column, cells, float(model.reference.deviations[position]))
+    if options.json:
+        print_json(
+            {
+                "column": column.name,
+                "role": column.role,
+                "model_version": model.version,
+                **span.to_json(),
+                "windows": busy,
+                "predictions": int(found.n.sum()),
+                "changes": [to_json(onset) for onset in onsets],
+            }
+        )
+        return 0
+    print(tell(column, span, cells, busy, onsets))
+    return 0
+
+
+def choose(model: StoredModel, name: str, role: str | None) -> int:
+    """Position of a column. Raises ConfigError where the name is unknown, or names two."""
+    columns = model.schema.columns
+    found = [i for i, column in enumerate(columns) if column.name == name and role in (None, column.role)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"{name!r} is a feature and a prediction; say which: --role feature")
+    known = ", ".join(column.name for column in columns)
+    raise ConfigError(f"the model has no {role or 'column'} {name!r}; it has: {known}")
+
+
+def coarsen(found: series.Series, most: int) -> series.Series:
+    """Neighbouring windows together, so that there are at most `most`; those that begin at one moment in any case."""
+    if not len(found.starts):
+        return found
+    first, last = int(found.starts[0]), int((found.starts + found.seconds).max())
+    shortest = int(found.seconds.min())
+    step = max(math.ceil((last - first) / most / shortest), 1) * shortest
+    starts, group = np.unique(found.starts // step * step, return_inverse=True)
+    ends = np.zeros(len(starts), dtype=np.int64)
+    np.maximum.at(ends, group, found.starts + found.seconds)
+    n, counts = np.zeros(len(starts), dtype=np.int64), np.zeros((len(starts), found.counts.shape[1]), dtype=np.int64)
+    sums = np.zeros((len(starts), found.sums.shape[1]))
+    np.add.at(n, group, found.n)
+    np.add.at(counts, group, found.counts)
+    np.add.at(sums, group, found.sums)
+    return series.Series(starts, np.maximum(ends - starts, step), n, counts, sums)
+
+
+def search(column: Column, cells: series.Series, deviation: float) -> tuple[Onset, ...]:
+    """Changes of a column over windows of whatever lengths; each interval ends with the window that it ends in."""
+    starts = cells.starts.astype(np.float64)
+    ends = dict(zip(starts.tolist(), (starts + cells.seconds).tolist(), strict=True))
+    onsets = locate(column, cells.counts.astype(np.float64), starts, 0.0, cells.sums[:, 0], deviation)
+    return tuple(dataclasses.replace(onset, latest=ends[onset.latest]) for onset in onsets)
+
+
+def tell(column: Column, span: Span, cells: series.Series, busy: int, onsets: tuple[Onset, ...]) -> str:
+    """What was found, in words; the change that began the present state first."""
+    rows = int(cells.n.sum())
+    where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
+    looked = f"{rows:,} predictions in {busy:,} windows"
+    if busy < LEAST_WINDOWS:
+        return f"{where}: {looked} are too few to tell a beginning from chance; take a longer stretch."
+    if busy:
+        lengths = sorted({int(x) for x in cells.seconds})
+        looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
+    if not onsets:
+        return f"{where}: no change was found in {looked}."
+    lines = [f"{where}: {len(onsets)} change{'s' if len(onsets) > 1 else ''} in {looked}."]
+    for onset in reversed(onsets):
+        lines += ["", *_tell_one(onset)]
+    return "\n".join(lines)
+
+
+def _tell_one(onset: Onset) -> list[str]:
+    interval = f"{onset.level:.0%} sure that between {iso(onset.earliest)} and {iso(onset.latest)}"
+    lines = [
+        f"began {iso(onset.start)}, {interval}",
+        f"  what changed: {onset.direction.text} ({onset.n_before:,} predictions before, {onset.n_after:,} after)",
+    ]
+    moved = [f"{shift.label} {shift.reference:.1%} to {shift.test:.1%}" for shift in onset.contributions[:4]]
+    return [*lines, f"  bins that moved most: {', '.join(moved)}"] if moved else lines
+
+
+def to_json(onset: Onset) -> dict[str, Any]:
+    """Return a plain dictionary, times in ISO 8601."""
+    return {
+        "start": iso(onset.start),
+        "earliest": iso(onset.earliest),
+        "latest": iso(onset.latest),
+        "level": onset.level,
+        "probability": onset.probability,
+        "n_before": onset.n_before,
+        "n_after": onset.n_after,
+        "direction": onset.direction.text,
+        "bins": [dataclasses.asdict(shift) for shift in onset.contributions],
+    }
+
+
+# backtest
+
+
+def try_rules(options: argparse.Namespace) -> int:
+    """`python -m monitor backtest`. Raises TelltaleError."""
+    config = load_config(options)
+    if options.rules is not None:
+        tried = Config.load(options.rules)
+        config = dataclasses.replace(config, rules=tried.rules, drift=tried.drift)
+    with reading(config) as connection:
+        model, span = open_stretch(connection, options)
+        every = max(config.drift.every, config.window.base)
+        total = math.floor(span.end / every) - math.floor(span.start / every)
+        with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
+            moments = judge(connection, model, config, span.start, span.end, progress.update)
+            done = play(moments, config.rules, every)
+    if options.json:
+        print_json({"model_version": model.version, **done.to_json()})
+    elif done.evaluations:
+        print(done.table())
+    else:
+        print(f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}")
+    return 0

@@ -1,0 +1,197 @@
+"""One question over many test windows at once: the verdicts that `evaluate` gives, window by window, but much faster.
+
+Most windows of the past are quiet. So all are measured in one pass, which tells where a drift is possible; results are
+made, with their critical values, only for stretches that somebody asks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.drift.evaluate import Question, Sample, evaluate, statistics_for, verdict
+from monitor.drift.layout import Layout, Mask, Rows
+from monitor.drift.result import DriftResult, Span, State
+from monitor.drift.statistics import STATISTICS, Measured
+from monitor.window.columns import Counts, Floats
+
+#: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
+CHUNK = 512
+
+#: Windows for which results are made at once: who needs one mostly needs the next.
+AHEAD = 32
+
+
+@dataclass(frozen=True)
+class _Part:
+    statistic: str
+    rows: Rows
+    measured: Measured
+    value: Floats
+    n: Floats
+    m: Floats
+    rows_in_window: Floats
+    floor: Floats
+    known: Mask
+
+
+class Answers:
+    """Answers to one question about T windows.
+
+    `tests`: counts, shape (T, schema.size); `sums`: (T, columns). `references`: counts of one reference, shape
+    (schema.size,), or of one for each window, (T, schema.size); `reference_sums` likewise. `spans`, `names`: of each
+    window, and of what it is compared with. Directions and contributions are left out of results: see `describe`.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        layout: Layout,
+        references: Counts,
+        reference_sums: Floats,
+        deviations: Floats,
+        tests: Counts,
+        sums: Floats,
+        spans: list[Span],
+        names: list[str],
+        model_version: str,
+    ) -> None:
+        self.question, self._layout, self._deviations = question, layout, deviations
+        self._references = references, reference_sums
+        self._tests, self._sums, self._spans, self._names = tests, sums, spans, names
+        self._version = model_version
+        self._made: dict[int, tuple[DriftResult, ...]] = {}
+        #: Number of results of each window, and how many of them have a verdict, shape (T,).
+        self.size = sum(len(statistics_for(question, layout.schema.columns[row].kind)) for row in question.columns)
+        self.judged = np.zeros(len(tests), dtype=np.int64)
+        #: Windows in which any column may have drifted, shape (T,).
+        self.loud = np.zeros(len(tests), dtype=np.bool_)
+        for begin in range(0, len(tests), CHUNK):
+            chosen = slice(begin, begin + CHUNK)
+            parts = self._measure(chosen)
+            level = _levels(parts, question.alpha)[:, None] * (1 + 1e-6)  # the critical value decides, not rounding
+            for part in parts:
+                self.judged[chosen] += part.known.sum(axis=-1)
+                above = part.known & (part.measured.p_value <= level) & (part.value > part.floor)
+                self.loud[chosen] |= above.any(axis=-1)
+
+    def results(self, window: int) -> tuple[DriftResult, ...]:
+        """Results for one window, in the order of the question's columns."""
+        if window not in self._made:
+            self._made.clear()
+            self._make(slice(window, min(window + AHEAD, len(self._tests))))
+        return self._made[window]
+
+    def describe(self, window: int, result: DriftResult) -> str:
+        """Which way a result's column moved, in words."""
+        position = self._layout.schema.index(result.column, result.role)
+        question = Question("", (position,), result.statistic, min_samples=1)
+        counts, sums = self._reference(window)
+        reference = Sample(counts, sums, self._deviations)
+        test = Sample(self._tests[window], self._sums[window])
+        (found,) = evaluate(question, self._layout, reference, test, result.window)
+        return found.direction.text if found.direction else ""
+
+    def _reference(self, window: int) -> tuple[Counts, Floats]:
+        counts, sums = self._references
+        return (counts, sums) if counts.ndim == 1 else (counts[window], sums[window])
+
+    def _measure(self, chosen: slice) -> list[_Part]:
+        question, layout, parts = self.question, self._layout, []
+        references = self._references[0] if self._references[0].ndim == 1 else self._references[0][chosen]
+        for numeric in (True, False):
+            rows = layout.rows(question.columns, numeric=numeric)
+            if not rows.size:
+                continue
+            pair = layout.pair(references, self._tests[chosen], self._deviations, rows)
+            for name in statistics_for(question, "numeric" if numeric else "categorical"):
+                one = STATISTICS[name].measure(pair)
+                shape = one.value.shape
+                value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
+                known = (n >= max(question.min_samples, 1)) & (m >= 1) & np.isfinite(value)
+                floor = STATISTICS[name].floor if question.floor is None else question.floor
+                floors = floor * np.broadcast_to(one.floor_unit, shape)
+                parts.append(_Part(name, rows, one, value, n, m, pair.test.sum(axis=-1), floors, known))
+        return parts
+
+    def _make(self, chosen: slice) -> None:
+        """Make the results of a stretch of windows."""
+        parts = self._measure(chosen)
+        levels = _levels(parts, self.question.alpha)
+        made: dict[tuple[int, str], list[DriftResult]] = {}
+        for part in parts:
+            critical = np.zeros(part.value.shape)
+            for level in np.unique(levels):
+                same = levels == level
+                critical[same] = np.broadcast_to(part.measured.critical(float(level)), critical.shape)[same]
+            for i, row in enumerate(part.rows.tolist()):
+                made[row, part.statistic] = self._column(chosen.start, part, i, row, critical[:, i])
+        order = [
+            made[row, name]
+            for row in self.question.columns
+            for name in statistics_for(self.question, self._layout.schema.columns[row].kind)
+        ]
+        for k in range(len(levels)):
+            self._made[chosen.start + k] = tuple(column[k] for column in order)
+
+    def _column(self, first: int, part: _Part, i: int, row: int, critical: Floats) -> list[DriftResult]:
+        """Results of one column and statistic over a stretch of windows that begins with window `first`."""
+        column, out = self._layout.schema.columns[row], []
+        p_values = np.broadcast_to(part.measured.p_value, part.value.shape)[:, i].tolist()
+        numbers = zip(
+            part.known[:, i].tolist(),
+            part.value[:, i].tolist(),
+            critical.tolist(),
+            part.floor[:, i].tolist(),
+            p_values,
+            part.n[:, i].tolist(),
+            part.m[:, i].tolist(),
+            part.rows_in_window[:, i].tolist(),
+            strict=True,
+        )
+        for k, (known, value, limit, floor, p_value, n, m, rows) in enumerate(numbers, first):
+            state: State = "no reference" if m < 1 else "insufficient data" if rows else "no traffic"
+            state, reason = verdict(value, limit, floor) if known else (state, "")
+            out.append(
+                DriftResult(
+                    self.question.name,
+                    column.name,
+                    column.role,
+                    column.kind,
+                    part.statistic,
+                    state,
+                    self._spans[k],
+                    self._names[k],
+                    self._version,
+                    int(n),
+                    int(m),
+                    value if known else None,
+                    limit if known else None,
+                    floor,
+                    p_value if known else None,
+                    reason=reason,
+                )
+            )
+        return out
+
+
+def _levels(parts: list[_Part], alpha: float) -> Floats:
+    """Holm's level of each window, shape (T,): `holm_level` of its p-values that can be tested.
+
+    A statistic without a verdict takes no part of alpha, nor does one that could not come out significant.
+    """
+    if not parts:
+        return np.zeros(0)
+    p_values = [
+        np.where(part.known & np.broadcast_to(part.measured.testable, part.value.shape), part.measured.p_value, np.inf)
+        for part in parts
+    ]
+    ordered = np.sort(np.concatenate(p_values, axis=-1), axis=-1)
+    total = np.isfinite(ordered).sum(axis=-1, keepdims=True)
+    left: npt.NDArray[np.int64] = total - np.arange(ordered.shape[-1])
+    passed = ordered <= alpha / np.maximum(left, 1)
+    rejected = np.cumprod(passed, axis=-1).sum(axis=-1)
+    out: Floats = alpha / np.maximum(total[:, 0] - rejected, 1)
+    return out
