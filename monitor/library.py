@@ -11,6 +11,7 @@ Journal, windows, rules, alerts and store work in the program's own process, as 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from monitor.errors import InputError, StoreError
 from monitor.pipeline import Pipeline
 from monitor.scrape import ScrapeServer
 from monitor.window.reference import Reference
+
+log = logging.getLogger(__name__)
 
 #: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC where it has no zone).
 Time = float | str | datetime
@@ -108,6 +111,10 @@ class Monitor:
         self._record = _refuse_closed
         if self._scrape is not None:
             self._scrape.stop()
+        try:
+            self._pipeline.fold()
+        except Exception:
+            log.exception("what was observed last could not be folded; the next start does it")
         self._pipeline.close()
 
     # Recording.

@@ -141,8 +141,11 @@ class Pipeline:
 
     # Folding: the writer's thread.
 
-    def _tick(self) -> None:
-        """Fold, bring the journal to the disk now and then, and watch over the other threads."""
+    def _tick(self) -> bool:
+        """Fold, bring the journal to the disk now and then, and watch over the other threads.
+
+        True where more waits to be folded than one fold takes.
+        """
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
@@ -160,10 +163,14 @@ class Pipeline:
         if self.config.data.sync and now - self._synced >= self.config.data.sync:
             self._synced = now
             self.recorder.sync()
+        return self.recorder.behind
 
     def fold(self) -> None:
-        """Fold what there is, now; return when it is committed."""
-        self.writer.run(self._fold)
+        """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
+        goal, before = self.recorder.journal.newest, -1
+        while before < self.recorder.applied < goal or before < 0:
+            before = self.recorder.applied
+            self.writer.run(self._fold)
 
     def _fold(self) -> None:
         self.recorder.fold(self.writer.transaction)

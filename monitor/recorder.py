@@ -112,6 +112,16 @@ class Recorder:
         return self._target.model
 
     @property
+    def applied(self) -> int:
+        """Sequence number up to which everything is folded and committed."""
+        return self._applied
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last fold stopped at the end of a segment, with more records behind it."""
+        return self.journal.between_segments and self.journal.waiting(self._applied)
+
+    @property
     def lag(self) -> float:
         """Seconds since the last fold that left nothing behind; 0 where nothing waits."""
         return max(0.0, self._clock.time() - self._caught_up) if self.journal.waiting(self._applied) else 0.0
@@ -173,7 +183,7 @@ class Recorder:
             self._commit(transaction, self._target, records, applied, drops)
             self.journal.noted(drops)
             moved += len(records)
-            if len(records) < FOLD_ROWS // 4 and not self.journal.between_segments:
+            if len(records) < FOLD_ROWS // 4:
                 break
         self.journal.forget(self._applied)
         self._caught_up = self._clock.time()

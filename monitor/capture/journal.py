@@ -309,7 +309,14 @@ class Journal:
     def between_segments(self) -> bool:
         """Whether the last read ended where a segment does: it may have been short for no other reason."""
         with self._lock:
-            return any(segment.end == self._read for segment in self._segments)
+            return any(self._read in (segment.first, segment.end) for segment in self._segments)
+
+    @property
+    def newest(self) -> int:
+        """Highest sequence number that was appended, or the one before the first."""
+        with self._lock:
+            marks = [HIGH_WATER.unpack_from(segment.memory, HIGH_WATER_AT)[0] for segment in self._segments[-2:]]
+        return max(marks, default=0)
 
     @property
     def read_upto(self) -> int:

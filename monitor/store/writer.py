@@ -38,9 +38,12 @@ TRUNCATE_PAGES = 1000
 
 
 class Writer:
-    """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction."""
+    """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction.
 
-    def __init__(self, connection: sqlite3.Connection, tick: Callable[[], None], interval: float) -> None:
+    A tick that answers True has left work behind: the next one comes as soon as nobody else waits for the thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, tick: Callable[[], bool | None], interval: float) -> None:
         self._connection = connection
         self._tick = tick
         self._interval = interval
@@ -139,10 +142,9 @@ class Writer:
             try:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                if self.wal_pages < HOLD_PAGES:
-                    self._safely(self._tick)
+                more = self.wal_pages < HOLD_PAGES and self._safely(self._tick)
                 self._safely(self._checkpoint_now_and_then)
-                due = time.monotonic() + self._interval
+                due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
                 self._safely(self._last)
@@ -170,9 +172,10 @@ class Writer:
             finally:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
 
-    def _safely(self, function: Callable[[], None]) -> None:
+    def _safely(self, function: Callable[[], bool | None]) -> bool | None:
         """Keep the thread alive: a failing tick is logged and comes again."""
         try:
-            function()
+            return function()
         except Exception:
             log.exception("the writer's %s failed; it is tried again", getattr(function, "__name__", "tick"))
+            return None
