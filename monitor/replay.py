@@ -9,6 +9,7 @@ nothing fires or resolves there, and no time counts.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -47,6 +48,8 @@ _MICROSECOND = timedelta(microseconds=1)
 #: Numbers that count seconds, milliseconds, microseconds or nanoseconds since 1970 are told apart by their size: each
 #: unit is taken for the years 1973 to 5138 in its own terms.
 _UNITS = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (math.inf, 1))
+
+_DATE = re.compile(r"(19|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 #: Moments beyond these years cannot be folded into windows: the journal counts nanoseconds in 64 bits.
 _YEARS = (1678, 2261)
@@ -235,18 +238,19 @@ def _times(
 def parse_time(text: str, time_format: str = "") -> int | None:
     """Nanoseconds since 1970 of a moment; None where the text is none. A time without a zone is UTC.
 
-    Without a format: ISO 8601, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970.
+    Without a format: ISO 8601, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970. Eight
+    digits that can be a date (20260302) are one.
 
     >>> parse_time("1970-01-01 00:01:00"), parse_time("1970-01-01T01:00+01:00"), parse_time("1700000000.5")
     (60000000000, 0, 1700000000500000000)
     >>> parse_time("1700000000500"), parse_time("31/01/1970", "%d/%m/%Y"), parse_time("soon")
     (1700000000500000000, 2592000000000000, None)
     """
-    value = None if time_format else number(text)
+    value = None if time_format or _DATE.fullmatch(text) else number(text)
     if value is not None:
-        unit = next(unit for limit, unit in _UNITS if not abs(value) >= limit)
         if not math.isfinite(value):
             return None
+        unit = next(unit for limit, unit in _UNITS if abs(value) < limit)
         moment = int(text) * unit if text.lstrip("-").isdecimal() else round(value * unit)
         return moment if abs(moment) < 2**63 else None
     try:

@@ -66,7 +66,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     now = SystemClock().time()
     start = stored[0] if options.start is None else moment(options.start, now, "--from")
     end = stored[1] if options.end is None else moment(options.end, now, "--to")
-    if end <= start:
+    if options.start is not None and options.end is not None and end <= start:
         raise ConfigError("--to must lie after --from")
     span = Span(max(start, stored[0]), min(end, stored[1]))
     if span.end <= span.start:

@@ -1,0 +1,81 @@
+"""`replay` with a model that predicts, with people who are told, and for programs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from monitor.__main__ import main
+from monitor.notify.fake import fake_provider
+from monitor.window.reference import Reference
+
+NAMES = ["a", "b"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained model with its reference, and a day of rows without predictions whose `a` moved up at noon."""
+    rng = np.random.default_rng(4)
+    training = rng.normal(size=(2000, 2))
+    model = LinearRegression().fit(training, training @ [2.0, 1.0])
+    data = pickle.dumps(model)
+    (tmp_path / "model.pkl").write_bytes(data)
+    (tmp_path / "model.pkl").chmod(0o644)
+    features = dict(zip(NAMES, training.T, strict=True))
+    reference = Reference.from_data(features, model.predict(training))
+    (tmp_path / "histogram.prom").write_text(reference.to_text())
+    rows = rng.normal(size=(1500, 2))
+    rows[750:, 0] += 1
+    begin = datetime(2026, 3, 2, tzinfo=UTC)
+    times = [begin + timedelta(seconds=57.6 * k) for k in range(1500)]
+    lines = [f"{int(t.timestamp() * 1000)},{a!r},{b!r}" for t, (a, b) in zip(times, rows.tolist(), strict=True)]
+    (tmp_path / "day.csv").write_text("\n".join(["ms,a,b", *lines]) + "\n")
+    (tmp_path / "config.toml").write_text('[drift]\nevery = "15m"\nwindow = "2h"\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_model_works_the_predictions_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "day.csv", "--time", "ms", "--model", "model.pkl", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["rows"], done["start"], done["evaluations"]) == (1500, "2026-03-02T00:00:00Z", 96)
+    assert done["drifted"] == ["a", "prediction"]
+    assert len(done["events"]) >= 2
+    assert main(["status", "--json"]) == 0
+    assert (
+        json.loads(capsys.readouterr().out)["model_version"]
+        == sha256((folder / "model.pkl").read_bytes()).hexdigest()[:12]
+    )
+    assert main(["backtest", "--json"]) == 0
+    assert {event["event_id"] != "" for event in json.loads(capsys.readouterr().out)["events"]} == {True}
+    assert main(["locate", "a"]) == 0
+    assert "began 2026-03-02T1" in capsys.readouterr().out
+
+
+def test_without_predictions_and_without_a_model_it_says_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", "day.csv", "--time", "ms"]) == 2
+    error = capsys.readouterr().err
+    assert "name the column by --prediction COLUMN, or have the model work them out: --model model.pkl" in error
+    assert not (folder / "data").exists()
+
+
+def test_people_are_told_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["replay", "day.csv", "--time", "ms", "--model", "model.pkl"]
+    with fake_provider() as people:
+        settings = f'[receivers.team]\nkind = "slack"\nurl = "{people.url}/services/T0/B0/secret"\n'
+        (folder / "config.toml").write_text(f'[drift]\nevery = "15m"\nwindow = "2h"\n{settings}')
+        assert main([*arguments, "--data", "quiet"]) == 0
+        assert people.delivered == []
+        assert main([*arguments, "--data", "loud", "--notify"]) == 0
+        assert people.wait_for(lambda fake: len(fake.delivered) >= 1)
+        assert "a" in json.dumps(people.delivered)
+    assert "still to be delivered" not in capsys.readouterr().out
