@@ -11,18 +11,17 @@ from markupsafe import Markup
 
 from monitor.clock import iso
 from monitor.config import Config
-from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.errors import StoreError
-from monitor.evaluation import Evaluation, Judged
+from monitor.evaluation import Evaluation, Judged, References, question_of
 from monitor.report import column as column_page
 from monitor.report import history, overview, words
 from monitor.report.history import HeatMap, Record
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.rules.reference import reference_span
 from monitor.store.windows import StoredModel, load_model, sum_range
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
@@ -78,17 +77,11 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
 
 def _judge(connection: sqlite3.Connection, model: StoredModel, config: Config, span: Span) -> Iterator[Judged]:
-    layout, covers, training = Layout(model.schema), cover(config.rules, model.schema), model.reference
+    layout, covers, references = Layout(model.schema), cover(config.rules, model.schema), References(model)
     test = sum_range(connection, model, span.start, span.end)
     for rule in config.rules:
-        sample = Sample(training.counts, training.sums, training.deviations)
-        name = f"training {training.identity[:12]}"
-        past = reference_span(rule.reference, span)
-        if past is not None:
-            batch = sum_range(connection, model, past.start, past.end)
-            sample = Sample(batch.counts, batch.sums, training.deviations)
-            name = "/".join(past.to_json().values())
-        question = Question(rule.name, covers[rule.name], rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+        sample, name = references.find(connection, rule, span)
+        question = question_of(rule, covers[rule.name])
         results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, model.version)
         yield Judged(rule, span, test, sample, name, results)
 

@@ -236,6 +236,9 @@ def alert_line(alerts: Iterable[Alert]) -> str:
 
 def against_what(judged: Judged) -> str:
     """Name a judged rule's reference in words."""
+    if judged.reference_name.startswith("accepted "):
+        start, _, end = judged.reference_name.split()[1].partition("/")
+        return f"the accepted stretch {start} to {end}"
     known = {"training": "the training data", "previous day": "the day before", "previous week": "the week before"}
     return known.get(judged.rule.reference, judged.rule.reference)
 

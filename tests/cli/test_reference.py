@@ -85,3 +85,15 @@ def test_what_is_refused_changes_nothing(
     assert what in error
     assert error.count("\n") == 1
     assert listed(world.folder, capsys) == []
+
+
+def test_the_report_compares_with_what_was_accepted(world: Monitored, capsys: pytest.CaptureFixture[str]) -> None:
+    world.close()
+    assert accept(world.folder) == 0
+    stretch = ("--from", iso(MIDNIGHT), "--to", iso(MIDNIGHT + HOUR))
+    capsys.readouterr()
+    assert main(["report", "--format", "json", *stretch, "--data", str(world.folder)]) == 0
+    name = f"accepted {iso(MIDNIGHT)}/{iso(MIDNIGHT + HOUR)} #1"
+    assert name in capsys.readouterr().out
+    assert main(["report", *stretch, "--data", str(world.folder)]) == 0
+    assert "the accepted stretch" in capsys.readouterr().out
