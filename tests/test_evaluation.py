@@ -17,6 +17,7 @@ from monitor.drift.evaluate import Question
 from monitor.drift.evaluate import evaluate as drift_evaluate
 from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import Evaluation, reach_back
+from monitor.report.overview import against_what
 from monitor.store import inbox, references
 from monitor.store.recompute import recompute
 from monitor.store.verify import verify
@@ -204,6 +205,8 @@ def test_an_accepted_stretch_is_the_new_normal_until_it_is_reset(make: Any) -> N
     found = of_rule(world.pipeline.latest, "drift")
     assert (found.state, found.m) == ("ok", 1200)
     assert found.reference == f"accepted {iso(MIDNIGHT)}/{iso(MIDNIGHT + HOUR)} #1"
+    said = against_what(world.pipeline.latest.judged[0])
+    assert said == f"the accepted stretch {iso(MIDNIGHT)} to {iso(MIDNIGHT + HOUR)}"
     apply(world, {"kind": "reset", "author": "bob", "reason": "by mistake"})
     world.minutes(1, rows=20, shift=1.0)
     found = of_rule(world.pipeline.latest, "drift")

@@ -95,5 +95,3 @@ def test_the_report_compares_with_what_was_accepted(world: Monitored, capsys: py
     assert main(["report", "--format", "json", *stretch, "--data", str(world.folder)]) == 0
     name = f"accepted {iso(MIDNIGHT)}/{iso(MIDNIGHT + HOUR)} #1"
     assert name in capsys.readouterr().out
-    assert main(["report", *stretch, "--data", str(world.folder)]) == 0
-    assert "the accepted stretch" in capsys.readouterr().out
