@@ -102,8 +102,15 @@ class Segment:
         )
 
     def sync(self) -> None:
-        """Bring the pages to the disk. Raises OSError."""
-        self.memory.flush()
+        """Bring the pages to the disk. Raises OSError.
+
+        Not with `mmap.flush`, which keeps the interpreter's lock while it waits for the disk: every prediction would.
+        """
+        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
 
     def delete(self) -> None:
         """Remove the file; the memory goes when the last reader lets go of it."""
