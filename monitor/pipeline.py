@@ -202,13 +202,21 @@ class Pipeline:
 
         evaluation = self.writer.transaction(run)
         failpoint.reach("evaluation.committed")
-        if evaluation.at - self._maintained >= MAINTAIN or evaluation.at < self._maintained:
-            self._maintained = evaluation.at
-            self.writer.transaction(lambda connection: self.maintenance.run(connection, evaluation.at))
         self._evaluations += 1
         self.evaluator.publish(evaluation)
         self.announcer.senders.wake()
+        self._maintain(evaluation.at)
         return evaluation
+
+    def _maintain(self, now: float) -> None:
+        """Roll up and drop, once a minute; a round that fails is logged, and its work is done by a later one."""
+        if 0 <= now - self._maintained < MAINTAIN:
+            return
+        self._maintained = now
+        try:
+            self.writer.transaction(lambda connection: self.maintenance.run(connection, now))
+        except Exception:
+            log.exception("rolling up and dropping old data failed; it is tried again in a minute")
 
     def judge(self, start: float, end: float) -> tuple[DriftResult, ...]:
         """Judge the windows of a span of time by every rule; keep nothing and tell nobody."""

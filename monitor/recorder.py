@@ -171,9 +171,13 @@ class Recorder:
     # From here on: the writer's thread.
 
     def fold(self, transaction: Transaction) -> int:
-        """Move what the journal has into the store; how many predictions that were. Raises what the store raises."""
+        """Move all that was recorded before this call into the store; how many predictions that were.
+
+        What comes while it runs is left to the next fold, so that it ends under any load. Raises what the store raises.
+        """
         moved = self._recover(transaction) if self._leftovers else 0
         self.journal.maintain()
+        until = self.journal.written
         while True:
             records = self.journal.read(FOLD_ROWS)
             drops = self.journal.drops()
@@ -183,7 +187,7 @@ class Recorder:
             self._commit(transaction, self._target, records, applied, drops)
             self.journal.noted(drops)
             moved += len(records)
-            if len(records) < FOLD_ROWS // 4:
+            if applied >= until:
                 break
         self.journal.forget(self._applied)
         self._caught_up = self._clock.time()

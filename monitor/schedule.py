@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitor.clock import Clock
@@ -20,6 +21,18 @@ log = logging.getLogger(__name__)
 
 #: How late an evaluation may be before the watch steps in, in seconds.
 GRACE = 5.0
+
+
+class _Ticker(BackgroundScheduler):  # type: ignore[misc]
+    """APScheduler's thread, that ends quietly when it is told to."""
+
+    def _main_loop(self) -> None:
+        try:
+            super()._main_loop()
+        except JobLookupError:
+            # A stop empties the list of jobs while the thread may be crossing one off that it has just handed out.
+            if self.running:
+                raise
 
 
 class Schedule:
@@ -37,11 +50,11 @@ class Schedule:
         self._stopped = False
 
     @staticmethod
-    def _fresh() -> BackgroundScheduler:
+    def _fresh() -> _Ticker:
         # Silent unless something is wrong: a line a minute would bury the alerts.
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         defaults = {"misfire_grace_time": None, "max_instances": 1, "coalesce": True}
-        return BackgroundScheduler(timezone=UTC, job_defaults=defaults)
+        return _Ticker(timezone=UTC, job_defaults=defaults)
 
     def start(self) -> None:
         """Start the thread and arm the first run."""

@@ -293,13 +293,16 @@ class Journal:
         self._read += 1
         return True
 
+    @property
+    def written(self) -> int:
+        """Highest sequence number known to be written; 0 before the first."""
+        with self._lock:
+            marks = [HIGH_WATER.unpack_from(segment.memory, HIGH_WATER_AT)[0] for segment in self._segments[-2:]]
+            return max(marks, default=0)
+
     def waiting(self, applied: int) -> bool:
         """Whether the journal has records behind `applied`."""
-        with self._lock:
-            last = self._segments[-1] if self._segments else None
-            return last is not None and (
-                applied < last.first - 1 or HIGH_WATER.unpack_from(last.memory, HIGH_WATER_AT)[0] > applied
-            )
+        return self.written > applied
 
     def rewind(self, applied: int) -> None:
         """Read again from behind `applied`: what was read since could not be committed."""

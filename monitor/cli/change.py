@@ -18,10 +18,11 @@ from monitor.rules.silence import new_silence
 from monitor.settings import duration
 from monitor.store import inbox
 from monitor.store.alerts import list_silences
-from monitor.store.chain import cover
+from monitor.store.chain import note_foreign
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
 from monitor.store.retention import Maintenance
+from monitor.store.writer import Writer
 
 #: How long a command waits for the server to take its request, in seconds.
 PATIENCE = 10.0
@@ -105,13 +106,13 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
         return
     try:
         connection, _ = open_database(folder, clock)
+        writer = Writer(connection, lambda: None, interval=1.0)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            inbox.apply(connection, what, clock.time(), Maintenance(config.data, folder))
-            cover(connection)
-            connection.execute("COMMIT")
+            writer.transaction(note_foreign)
+            maintenance = Maintenance(config.data, folder)
+            writer.transaction(lambda connection: inbox.apply(connection, what, clock.time(), maintenance))
         finally:
-            connection.close()
+            writer.stop()
     finally:
         folder.close()
 

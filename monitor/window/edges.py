@@ -52,11 +52,11 @@ def discrete_edges(distinct: Floats) -> tuple[float, ...]:
         return _unique([between(only - 1.2 * half, only - 0.8 * half), between(only + 0.8 * half, only + 1.2 * half)])
     # A quarter of the gap to either side is still far from both values, and leaves room for a short number.
     inner = [
-        between(low + 0.25 * (high - low), low + 0.75 * (high - low))
+        between(0.75 * low + 0.25 * high, 0.25 * low + 0.75 * high)
         for low, high in zip(distinct[:-1].tolist(), distinct[1:].tolist(), strict=True)
     ]
-    below = float(distinct[1] - distinct[0]) / 2
-    above = float(distinct[-1] - distinct[-2]) / 2
+    below = float(distinct[1] / 2 - distinct[0] / 2)
+    above = float(distinct[-1] / 2 - distinct[-2] / 2)
     return _unique([_below(float(distinct[0]), below), *inner, _above(float(distinct[-1]), above)])
 
 
@@ -104,7 +104,10 @@ def between(low: float, high: float) -> float:
         for digits in range(first, first + 5):
             if abs(digits) > 300:
                 break
-            rounded = round(middle, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+            try:
+                rounded = round(middle, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+            except OverflowError:  # up, beyond the largest float
+                break
             if low < rounded < high:
                 return rounded
     return middle if low < middle < high else low

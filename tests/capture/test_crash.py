@@ -19,7 +19,8 @@ IN_FLIGHT = THREADS - 1 + BATCH
 def drive(folder: Path, **env: str) -> tuple[int, int]:
     """Run the driver; its exit code and the number of predictions that it acknowledged."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.capture.driver", str(folder), "1.5"],
+        # Long enough for any failpoint on a busy machine; a crash ends it at once.
+        [sys.executable, "-m", "tests.capture.driver", str(folder), "20" if env else "1.5"],
         env=environment(**env),
         capture_output=True,
         check=False,

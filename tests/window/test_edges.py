@@ -84,3 +84,17 @@ def test_a_constant_has_an_edge_on_either_side(values: list[float]) -> None:
 def test_not_finite_values_choose_nothing() -> None:
     assert choose_edges(np.array([math.nan, math.inf, -math.inf])) == ()
     assert choose_edges(np.array([math.nan, 1.0, math.inf, 2.0])) == choose_edges(np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-1.4968802321510399e293, 1.7976931348623143e308],
+        [1.7976931348623143e308] * 2 + [1.7976931348623151e308],
+        [-1.7e308, 1.7e308],
+    ],
+)
+def test_edges_of_the_largest_numbers_are_finite(values: list[float]) -> None:
+    edges = choose_edges(np.array(values), 20)
+    assert all(math.isfinite(edge) for edge in edges)
+    assert list(edges) == sorted(set(edges))
