@@ -118,21 +118,25 @@ def choose(model: StoredModel, name: str, role: str | None) -> int:
 
 
 def coarsen(found: series.Series, most: int) -> series.Series:
-    """Neighbouring windows together, so that there are at most `most`; those that begin at one moment in any case."""
+    """Neighbouring windows together, so that there are about `most`; those that begin at one moment in any case.
+
+    A cell begins with its first window and ends with the one that ends last, so that no interval is too narrow.
+    """
     if not len(found.starts):
         return found
     first, last = int(found.starts[0]), int((found.starts + found.seconds).max())
     shortest = int(found.seconds.min())
     step = max(math.ceil((last - first) / most / shortest), 1) * shortest
-    starts, group = np.unique(found.starts // step * step, return_inverse=True)
-    ends = np.zeros(len(starts), dtype=np.int64)
+    _, index, group = np.unique(found.starts // step, return_index=True, return_inverse=True)
+    starts, cells = found.starts[index], len(index)
+    ends, n = np.zeros(cells, dtype=np.int64), np.zeros(cells, dtype=np.int64)
+    counts = np.zeros((cells, found.counts.shape[1]), dtype=np.int64)
+    sums = np.zeros((cells, found.sums.shape[1]))
     np.maximum.at(ends, group, found.starts + found.seconds)
-    n, counts = np.zeros(len(starts), dtype=np.int64), np.zeros((len(starts), found.counts.shape[1]), dtype=np.int64)
-    sums = np.zeros((len(starts), found.sums.shape[1]))
     np.add.at(n, group, found.n)
     np.add.at(counts, group, found.counts)
     np.add.at(sums, group, found.sums)
-    return series.Series(starts, np.maximum(ends - starts, step), n, counts, sums)
+    return series.Series(starts, ends - starts, n, counts, sums)
 
 
 def search(column: Column, cells: series.Series, deviation: float) -> tuple[Onset, ...]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.__main__ import main
+from monitor.cli.history import coarsen
 from monitor.clock import from_iso, iso
+from monitor.store.series import Series
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 CHANGE = MIDNIGHT + 2 * HOUR
@@ -59,6 +64,23 @@ def test_locate_says_plainly_that_there_is_nothing(data: Path, capsys: pytest.Ca
 def test_locate_says_that_there_is_too_little(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "locate", "x0", "--to", iso(MIDNIGHT + 2 * MINUTE)) == 0
     assert "24 predictions in 2 windows are too few" in capsys.readouterr().out
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.sampled_from([60, 3600]), st.integers(0, 9)), min_size=1, max_size=40),
+    st.integers(1, 50),
+)
+def test_taking_windows_together_loses_nothing(windows: list[tuple[int, int, int]], most: int) -> None:
+    windows.sort()
+    minutes, seconds, n = (np.array(column, dtype=np.int64) for column in zip(*windows, strict=True))
+    found = Series(minutes * 60, seconds, n, n[:, None].copy(), n[:, None].astype(np.float64))
+    cells = coarsen(found, most)
+    assert cells.n.sum() == cells.counts.sum() == n.sum()
+    assert (np.diff(cells.starts) > 0).all()
+    assert set(cells.starts.tolist()) <= set(found.starts.tolist())
+    for start, length in zip(found.starts.tolist(), seconds.tolist(), strict=True):
+        holder = int(np.searchsorted(cells.starts, start, side="right")) - 1
+        assert start + length <= cells.starts[holder] + cells.seconds[holder]
 
 
 @pytest.mark.parametrize(
