@@ -38,6 +38,11 @@ class ServerConfig:
     threads: int
     url: str
     max_body: int
+    token_env: str = ""
+    token_file: str = ""
+    protect: str = "pages"
+    hosts: tuple[str, ...] = ()
+    trust_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,11 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         _row("threads", 4, POSITIVE, "Threads that answer requests."),
         _row("url", "", TEXT, "Address under which people reach the page, for links in messages; empty takes http://HOST:PORT."),
         _row("max_body", "1MiB", _parsed(size, 'a size such as "1MiB"', lambda n: n >= 1000), "Largest request body; a larger one is refused with 413 before it is read."),
+        _row("token_env", "", TEXT, "Environment variable that holds the token for pages and API; needed to listen beyond loopback, and to silence from the page."),
+        _row("token_file", "", TEXT, "File that holds the token, 16 characters or more."),
+        _row("protect", "pages", _one_of("pages", "all"), 'What the token is needed for, where there is one: "pages" leaves predictions, observations and /metrics open, "all" only /healthz and /readyz.'),
+        _row("hosts", [], _texts("a list of names"), 'Names under which pages and API may be asked for, besides localhost, addresses, and the hosts of host and url; "*" is any.'),
+        _row("trust_network", False, YES_NO, "Listen beyond loopback without a token: everybody who can reach the address is trusted to look."),
     ),
     "data": (
         _row("path", "data", TEXT, "Folder of the database, the journal and the lock; made if there is none."),

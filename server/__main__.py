@@ -14,6 +14,7 @@ from monitor.errors import TelltaleError
 from monitor.pipeline import Pipeline
 from monitor.window.reference import Reference
 from server.app import create_app
+from server.guard import Guard, is_loopback
 from server.model import load_model
 from server.predict import Predictor, hot_first
 from server.serve import create_server, serve
@@ -28,6 +29,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", help="address to listen on; wins over the file")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any free one; wins over the file")
     parser.add_argument("--data", metavar="DIR", help="data folder; wins over the file")
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument("--token-file", metavar="FILE", help="file of the token for pages and API; wins over the file")
+    token.add_argument("--token-env", metavar="NAME", help="environment variable of that token; wins over the file")
+    parser.add_argument("--trust-network", action="store_true", help="listen beyond loopback without a token")
     parser.add_argument("--debug", action="store_true", help="log more")
     return parser.parse_args(arguments)
 
@@ -39,7 +44,10 @@ def configure(options: argparse.Namespace) -> Config:
         config.server,
         host=config.server.host if options.host is None else options.host,
         port=config.server.port if options.port is None else options.port,
+        trust_network=config.server.trust_network or options.trust_network,
     )
+    if options.token_file or options.token_env:
+        server = dataclasses.replace(server, token_file=options.token_file or "", token_env=options.token_env or "")
     data = dataclasses.replace(config.data, path=config.data.path if options.data is None else options.data)
     return dataclasses.replace(config, server=server, data=data)
 
@@ -47,12 +55,13 @@ def configure(options: argparse.Namespace) -> Config:
 def run(options: argparse.Namespace) -> None:
     """Open everything, serve, and close it in reverse order. Raises TelltaleError where it cannot start."""
     config = configure(options)
+    guard = Guard.of(config.server)
     reference = Reference.load(config.model.reference)
     model = load_model(config.model, reference)
     pipeline = Pipeline(config, reference, model.version)
     try:
         predictor = Predictor(model, pipeline, config.server.max_body)
-        application = hot_first(predictor, create_app(pipeline).wsgi_app)
+        application = hot_first(guard.service(predictor), create_app(pipeline, guard).wsgi_app)
         try:
             server = create_server(application, config.server, pipeline.instruments.rejected)
         except OSError as error:
@@ -74,6 +83,8 @@ def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
     log.info("model %s (%s): %d features", pipeline.version, config.model.path, len(schema.features))
+    if config.server.trust_network and not is_loopback(config.server.host):
+        log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)
 

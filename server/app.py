@@ -7,20 +7,24 @@ from werkzeug.exceptions import HTTPException
 
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
+from server.actions import actions, protect
 from server.api import api
+from server.guard import Guard
 from server.pages import pages
 from server.payload import error_body
 
 
-def create_app(pipeline: Pipeline) -> Flask:
-    """Build the application around a pipeline."""
-    app = Flask(__name__)
+def create_app(pipeline: Pipeline, guard: Guard | None = None) -> Flask:
+    """Build the application around a pipeline. Without a guard it is one that has no token."""
+    app = Flask(__name__, static_folder=None)
     app.config["PIPELINE"] = pipeline
     app.json.ensure_ascii = True  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     app.register_blueprint(api)
     app.register_blueprint(pages)
+    app.register_blueprint(actions)
+    protect(app, guard or Guard(hosts=pipeline.config.server.hosts, clock=pipeline.clock))
 
     @app.errorhandler(InputError)
     def refused(error: InputError) -> Response:
@@ -46,7 +50,7 @@ def create_app(pipeline: Pipeline) -> Flask:
         return Response(body, status=500, content_type="application/json")
 
     @app.after_request
-    def protect(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         """Headers that keep a page from being framed, sniffed, or made to run what it does not hold itself."""
         response.headers.setdefault(
             "Content-Security-Policy",
@@ -55,6 +59,7 @@ def create_app(pipeline: Pipeline) -> Flask:
         )
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 

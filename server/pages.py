@@ -8,8 +8,7 @@ import json
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, request
-from flask.sansio.blueprints import BlueprintSetupState
+from flask import Blueprint, Response, current_app, g, request
 
 from monitor.pipeline import Pipeline
 from monitor.report.render import STATIC, environment, render
@@ -20,14 +19,11 @@ from server.views import Memory, View
 pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
 
 
-@pages.record_once
-def _read_templates(_: BlueprintSetupState) -> None:
-    """When the server starts, not when somebody first looks."""
-    environment()
-
-
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)
+
+#: Templates that do not renew themselves.
+FORMS = ("login.html", "silence.html")
 
 #: Spreadsheets take a cell that begins with one of these for a formula, and run it.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -43,7 +39,7 @@ def read_templates(_: object) -> None:
 def columns() -> Response:
     """Every column, the worst first."""
     memory = current_app.extensions.setdefault("telltale_pages", Memory())
-    return answer(views.columns(_pipeline(), memory, request.args))
+    return answer(views.columns(pipeline(), memory, request.args))
 
 
 @pages.get("/column/<any(feature, prediction):role>")
@@ -51,7 +47,7 @@ def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     name = request.args.get("name", "")
     try:
-        return answer(views.column(_pipeline(), cast(Role, role), name, request.args))
+        return answer(views.column(pipeline(), cast(Role, role), name, request.args))
     except KeyError:
         what = f"This model has no {role} of that name."
         return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
@@ -60,13 +56,13 @@ def column(role: str) -> Response:
 @pages.get("/alerts")
 def alerts() -> Response:
     """Alerts, their history, silences and notifications."""
-    return answer(views.alerts(_pipeline()))
+    return answer(views.alerts(pipeline()))
 
 
 @pages.get("/health")
 def health() -> Response:
     """How the monitor itself is doing."""
-    return answer(views.health(_pipeline()))
+    return answer(views.health(pipeline()))
 
 
 def answer(view: View) -> Response:
@@ -77,14 +73,16 @@ def answer(view: View) -> Response:
         return Response(body, view.status, content_type="application/json")
     if wanted == "csv":
         return Response(to_csv(view.records), view.status, content_type="text/csv; charset=utf-8")
-    pipeline = _pipeline()
+    pipe = pipeline()
     low, high = REFRESH
     body = render(
         view.template,
         here=request.path,
-        version=pipeline.version,
-        now=pipeline.clock.time(),
-        refresh=min(max(pipeline.config.drift.every / 2, low), high),
+        version=pipe.version,
+        now=pipe.clock.time(),
+        # A form is not taken away from under somebody who fills it in.
+        refresh=0 if view.template in FORMS else min(max(pipe.config.drift.every / 2, low), high),
+        viewer=_viewer(),
         as_json=_same_with("json"),
         as_csv=_same_with("csv"),
         **view.context,
@@ -118,6 +116,12 @@ def _same_with(format_: str) -> str:
     return f"{request.path}?{urlencode({**request.args, 'format': format_})}"
 
 
-def _pipeline() -> Pipeline:
-    pipeline: Pipeline = current_app.config["PIPELINE"]
-    return pipeline
+def pipeline() -> Pipeline:
+    """The pipeline that this application shows."""
+    return cast(Pipeline, current_app.config["PIPELINE"])
+
+
+def _viewer() -> dict[str, Any]:
+    """What the templates ask about who looks: whether they can log in, and what their forms carry."""
+    has_token = current_app.extensions["telltale_guard"].has_token
+    return {"csrf": g.viewer.csrf, "login": has_token and g.viewer.by == "nobody"}

@@ -124,7 +124,7 @@ class Failures:
         return error_id
 
 
-def hot_first(predictor: Predictor, rest: WSGIApplication) -> WSGIApplication:
+def hot_first(predictor: WSGIApplication, rest: WSGIApplication) -> WSGIApplication:
     """Put the hot route in front of another application."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def environment() -> Environment:
         moment=moment,
         stamp=stamp,
         breakable=breakable,
+        glob=glob,
     )
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)
@@ -79,6 +81,15 @@ def breakable(name: str) -> Markup:
     Markup('a_<wbr>b&lt;')
     """
     return Markup("_<wbr>").join(name.split("_"))
+
+
+def glob(name: str) -> str:
+    """Write a name as a glob that matches it and nothing else.
+
+    >>> glob("a[b]*")
+    'a[[]b][*]'
+    """
+    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def render(template: str, **context: Any) -> str:

@@ -60,6 +60,7 @@
     if (document.hidden) return;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (answer.status === 401) return location.reload(); // the session is over: ask for the token
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       update(new DOMParser().parseFromString(await answer.text(), "text/html"));
       offline.hidden = true;
