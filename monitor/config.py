@@ -27,6 +27,7 @@ class ModelConfig:
     reference: str
     missing: str
     version: str
+    proba: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class ServerConfig:
     threads: int
     url: str
     max_body: int
+    max_bulk: int = 1 << 26
     token_env: str = ""
     token_file: str = ""
     protect: str = "pages"

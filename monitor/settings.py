@@ -152,10 +152,11 @@ def _row(key: str, default: Any, kind: tuple[Callable[[Any], Any], str], text: s
 # fmt: off
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "model": (
-        _row("path", "model.pkl", TEXT, "File of the fitted model, relative to the folder that the command runs in."),
+        _row("path", "model.pkl", TEXT, "File of the fitted model (.pkl, .joblib, .skops or .onnx), relative to the folder that the command runs in; empty serves no model and takes observations only."),
         _row("reference", "histogram.prom", TEXT, "File of the reference that `python -m train` wrote beside the model."),
         _row("missing", "refuse", _one_of("refuse", "allow"), 'A null or NaN in a feature: "refuse" answers 422, "allow" hands it to the model and counts it as missing.'),
         _row("version", "", TEXT, "Name of the model version in metrics, tables and messages; empty takes the first 12 digits of the model file's SHA-256."),
+        _row("proba", False, YES_NO, "Record a classifier's probabilities as well, one prediction column `proba_CLASS` for each class; the reference must have these columns."),
     ),
     "server": (
         _row("host", "127.0.0.1", TEXT, "Address to listen on."),
@@ -163,6 +164,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         _row("threads", 4, POSITIVE, "Threads that answer requests."),
         _row("url", "", TEXT, "Address under which people reach the page, for links in messages; empty takes http://HOST:PORT."),
         _row("max_body", "1MiB", _parsed(size, 'a size such as "1MiB"', lambda n: n >= 1000), "Largest request body; a larger one is refused with 413 before it is read."),
+        _row("max_bulk", "64MiB", _parsed(size, 'a size such as "64MiB"', lambda n: n >= 1000), "Largest body of lines (NDJSON) for POST /observe; it waits in a temporary file, and is read in bounded memory."),
         _row("token_env", "", TEXT, "Environment variable that holds the token for pages and API; needed to listen beyond loopback, and to silence from the page."),
         _row("token_file", "", TEXT, "File that holds the token, 16 characters or more."),
         _row("protect", "pages", _one_of("pages", "all"), 'What the token is needed for, where there is one: "pages" leaves predictions, observations and /metrics open, "all" only /healthz and /readyz.'),

@@ -8,14 +8,18 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from monitor.config import Config
-from monitor.errors import TelltaleError
+from monitor.errors import InputError, TelltaleError
+from monitor.library import version_of
 from monitor.pipeline import Pipeline
 from monitor.window.reference import Reference
 from server.app import create_app
+from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
-from server.model import load_model
+from server.model import Model, load_model
+from server.observe import Observer
 from server.predict import Predictor, hot_first
 from server.serve import create_server, serve
 
@@ -57,11 +61,10 @@ def run(options: argparse.Namespace) -> None:
     config = configure(options)
     guard = Guard.of(config.server)
     reference = Reference.load(config.model.reference)
-    model = load_model(config.model, reference)
-    pipeline = Pipeline(config, reference, model.version)
+    model = load_model(config.model, reference) if config.model.path else None
+    pipeline = Pipeline(config, reference, version_of(config, reference) if model is None else model.version)
     try:
-        predictor = Predictor(model, pipeline, config.server.max_body)
-        application = hot_first(guard.service(predictor), create_app(pipeline, guard).wsgi_app)
+        application = create_application(pipeline, model, guard)
         try:
             server = create_server(application, config.server, pipeline.instruments.rejected)
         except OSError as error:
@@ -77,12 +80,30 @@ def run(options: argparse.Namespace) -> None:
     log.info("stopped; everything recorded is in %s", Path(config.data.path) / "telltale.db")
 
 
+def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) -> WSGIApplication:
+    """Join all routes: the hot one first, then those that programs call, then Flask's."""
+    limit = pipeline.config.server.max_body
+    table: dict[str, WSGIApplication] = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
+    flask = create_app(pipeline, guard).wsgi_app
+    if model is None:
+        table["/predict"] = Endpoint(no_model, pipeline)
+    rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
+    return rest if model is None else hot_first(guard.service(Predictor(model, pipeline, limit)), rest)
+
+
+def no_model(_environ: WSGIEnvironment) -> Answer:
+    """Answer a prediction request where there is nothing to predict with. Raises InputError."""
+    message = "this server has no model ([model] path is empty); send what was predicted to POST /observe"
+    raise InputError("no_model", message, None, 404)
+
+
 def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
     """Tell the terminal what runs and what to open."""
     schema = pipeline.reference.schema
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
-    log.info("model %s (%s): %d features", pipeline.version, config.model.path, len(schema.features))
+    served = config.model.path or "not served here; POST /observe takes what was predicted elsewhere"
+    log.info("model %s (%s): %d features", pipeline.version, served, len(schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)

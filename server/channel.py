@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import socket
 import time
@@ -13,6 +14,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, build_http_date
 
+from server.observe import is_lines
 from server.payload import error_body
 
 #: Seconds that a client may take to send one request, and to read one answer, however many bytes trickle in between.
@@ -24,11 +26,17 @@ IDLE = 60.0
 #: Seconds that we go on reading, and discard, what a refused client still sends: so that it gets to read the refusal.
 LINGER = 2.0
 
+#: Bytes a second that keep a bulk request from being overdue: it may be long, but not slow.
+BULK_RATE = 1 << 16
+
 _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """waitress' parser, refusing the few requests that two servers in a row might read differently."""
+
+    adj: Any
+    bulk = False  # lines of observations, which have a limit of their own
 
     def received(self, data: bytes) -> int:
         """Take in bytes; returns how many belonged to this request."""
@@ -44,6 +52,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError:
             raise ParsingError("Content-Length is invalid") from None  # thousands of digits
+        self.bulk = self.path == "/observe" and is_lines(self.headers.get("CONTENT_TYPE", ""))
+        if self.bulk:
+            self.adj = copy.copy(self.adj)
+            self.adj.max_request_body_size = self.adj.max_bulk + 1
         if self.chunked:
             if "CONTENT_LENGTH" in self.headers:
                 raise ParsingError("both Content-Length and Transfer-Encoding are given")
@@ -67,7 +79,8 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]
         """Write the answer."""
         error, server = self.request.error, self.channel.server
         code = {413: "too_large", 431: "too_large", 503: "busy", 500: "failed"}.get(error.code, "bad_request")
-        message = "the body is larger than [server] max_body" if error.code == 413 else error.body
+        limit = "max_bulk" if self.request.bulk else "max_body"
+        message = f"the body is larger than [server] {limit}" if error.code == 413 else error.body
         server.refused(code)
         body = error_body(code, message, None)
         self.status = f"{error.code} {HTTPStatus(error.code).phrase}"
@@ -203,5 +216,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.requests:
             return False
         if self.request is not None:
-            return now - self._receiving_since > DEADLINE
+            more = self.request.body_bytes_received / BULK_RATE if self.request.bulk else 0.0
+            return now - self._receiving_since > DEADLINE + more
         return now - self.idle_since > (IDLE if self._heard else DEADLINE)

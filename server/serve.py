@@ -290,6 +290,7 @@ def create_server(
         ident="telltale",
         expose_tracebacks=False,
     )
+    adjustments.max_bulk = config.max_bulk
     return Server(application, refused or (lambda _: None), adjustments)
 
 

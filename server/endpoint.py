@@ -1,0 +1,84 @@
+"""Routes beside the hot one that programs call, as plain WSGI: bodies read, JSON answered, errors like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from monitor.errors import InputError
+from monitor.pipeline import Pipeline
+from server.payload import check_json_type, error_body
+from server.predict import Failures
+
+
+class Answer(NamedTuple):
+    """What a route answers."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+
+
+#: Answers one request. Raises InputError; whatever else it raises is logged, and answered with 500.
+Respond = Callable[[WSGIEnvironment], Answer]
+
+
+class Endpoint:
+    """One route. `code` is the error's where `respond` fails: whoever calls must learn whose fault it was."""
+
+    def __init__(self, respond: Respond, pipeline: Pipeline, methods: tuple[str, ...] = ("POST",)) -> None:
+        self._respond, self._methods = respond, methods
+        self._instruments = pipeline.instruments
+        self._failures = Failures(pipeline.clock)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        headers: list[tuple[str, str]] = []
+        try:
+            if environ["REQUEST_METHOD"] not in self._methods:
+                headers = [("Allow", ", ".join(self._methods))]
+                raise InputError("method_not_allowed", f"{environ['PATH_INFO']} takes {self._methods[0]}", None, 405)
+            answer = self._respond(environ)
+        except InputError as error:
+            self._instruments.rejected(error.code)
+            answer = Answer(error_body(error.code, str(error), error.where), error.status)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
+            self._instruments.model_failed()
+            error_id = self._failures.note(error)
+            message = f"the model could not answer; the log has more under error id {error_id}"
+            answer = Answer(error_body("model_failed", message, None, error_id), 500)
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        length = ("Content-Length", str(len(answer.body)))
+        start_response(status, [("Content-Type", answer.content_type), length, *headers])
+        return [answer.body]
+
+
+def routes(table: Mapping[str, WSGIApplication], rest: WSGIApplication) -> WSGIApplication:
+    """Answer the paths of `table`, and those below a key that ends in `/`; all others are the rest's."""
+    prefixes = tuple(path for path in table if path.endswith("/"))
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        found = table.get(path)
+        if found is None and path.startswith(prefixes):
+            found = table[next(prefix for prefix in prefixes if path.startswith(prefix))]
+        return (found or rest)(environ, start_response)
+
+    return application
+
+
+def read_json(environ: WSGIEnvironment, max_body: int) -> bytes:
+    """The body of a request that must be JSON. Raises InputError."""
+    check_json_type(environ.get("CONTENT_TYPE", ""))
+    return read_body(environ, max_body)
+
+
+def read_body(environ: WSGIEnvironment, max_body: int) -> bytes:
+    """The body of a request, whatever it is. Raises InputError where it is too large."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > max_body:
+        raise InputError("too_large", f"the body has {length} bytes; the limit is {max_body}", status=413)
+    body: bytes = environ["wsgi.input"].read(length)
+    return body

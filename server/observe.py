@@ -1,0 +1,316 @@
+"""`POST /observe`: predictions that another server made, one, many, or a stream of lines.
+
+    {"features": [0.1, 2] or {"age": 0.1, "dose": 2}, "prediction": 3.5, "time": "2026-03-01T12:00:00Z", "id": "a1"}
+
+`time` and `id` may be left out. An id that was seen among the last million is not recorded again, so that a client may
+send a request again after a broken connection. A row is recorded first, and its id is remembered then: a kill between
+the two would count the rows of that moment again, and never lose one.
+
+JSON is taken whole or not at all. Lines (`application/x-ndjson`) are taken in parts of some thousand rows, in bounded
+memory, up to the first line that is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from wsgiref.types import WSGIEnvironment
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.encode import Encoder
+from monitor.capture.rows import Names, time_ns
+from monitor.errors import InputError
+from monitor.pipeline import Pipeline
+from monitor.window.columns import Column, Floats, clean_text
+from server.endpoint import Answer, read_json
+from server.payload import error_body, load
+from server.seen import HORIZON, Seen, digest
+
+#: What an observation may say.
+KEYS = frozenset({"features", "prediction", "time", "id"})
+
+#: Bytes of lines that are worked on at a time, and the most that one line may have.
+BLOCK = 1 << 20
+
+#: How far in the future a time may lie, for clocks that differ.
+AHEAD_NS = 3600 * 10**9
+
+#: Whole numbers beyond this have no exact float.
+_LARGEST_WHOLE = 2**53
+
+NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+
+
+def is_lines(content_type: str) -> bool:
+    """Whether a body is declared as lines of JSON."""
+    return content_type.partition(";")[0].strip().lower() in NDJSON
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Observations, checked: encoded values, shape (n, columns); nanoseconds, 0 for now; digests of ids, 0 for none."""
+
+    values: Floats
+    times: npt.NDArray[np.int64] | None
+    ids: Sequence[int] | None
+
+
+class Observer:
+    """Takes observations in."""
+
+    def __init__(self, pipeline: Pipeline, max_body: int) -> None:
+        self._pipeline, self._max_body = pipeline, max_body
+        self._reader = Reader(pipeline.recorder.encoder)
+        self.seen = Seen(pipeline.folder.path / "observed")
+
+    def __call__(self, environ: WSGIEnvironment) -> Answer:
+        """Answer one request. Raises InputError."""
+        if is_lines(environ.get("CONTENT_TYPE", "")):
+            return self._lines(environ)
+        data = load(read_json(environ, self._max_body))
+        single = isinstance(data, dict)
+        if not (single or isinstance(data, list)):
+            raise InputError("not_a_list", "expected an object with features and prediction, or a list of such")
+        if not data:
+            raise InputError("empty", "expected features and prediction, got nothing")
+        batch = self._reader.read(
+            [data] if single else data, "" if single else "row ", 0, self._pipeline.clock.time_ns()
+        )
+        ids = self.record(batch)
+        observed = sum(one is not None for one in ids)
+        named = {"prediction_id": ids[0]} if single else {"prediction_ids": ids}
+        return _answer({"observed": observed, "repeated": len(ids) - observed, **named})
+
+    def _lines(self, environ: WSGIEnvironment) -> Answer:
+        observed = repeated = number = 0
+        try:
+            for lines in blocks(environ["wsgi.input"]):
+                batch = self._reader.lines(lines, number, self._pipeline.clock.time_ns())
+                number += len(lines)
+                if batch is not None:
+                    ids = self.record(batch)
+                    fresh = len(ids) - ids.count(None)
+                    observed, repeated = observed + fresh, repeated + len(ids) - fresh
+                if batch is not None and batch.ids is not None and observed > HORIZON:
+                    raise InputError("too_many", f"more than {HORIZON} rows with ids in one request", None, 413)
+        except InputError as error:
+            self._pipeline.instruments.rejected(error.code)
+            said = json.loads(error_body(error.code, str(error), error.where))
+            return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
+        return _answer({"observed": observed, "repeated": repeated})
+
+    def record(self, batch: Batch) -> list[str | None]:
+        """Record what has not been seen; an id for each row, None for a repeated one."""
+        if batch.ids is None:
+            return list(self._pipeline.recorder.record_encoded(batch.values, batch.times))
+        with self.seen.lock:
+            fresh = self.seen.fresh([one for one in batch.ids if one])
+            verdicts = iter(fresh)
+            take = np.array([next(verdicts) if one else True for one in batch.ids])
+            times = None if batch.times is None else batch.times[take]
+            recorded = iter(self._pipeline.recorder.record_encoded(batch.values[take], times))
+            self.seen.add([one for one, taken in zip(batch.ids, take.tolist(), strict=True) if taken and one])
+        return [next(recorded) if taken else None for taken in take.tolist()]
+
+
+def _answer(content: dict[str, Any], status: int = 200) -> Answer:
+    return Answer(json.dumps(content).encode() + b"\n", status)
+
+
+def blocks(stream: Any) -> Iterator[list[bytes]]:
+    """Lines of a stream, some thousand at a time, in memory bounded by `BLOCK`. Raises InputError for a longer line."""
+    rest, number = b"", 0
+    while data := stream.read(BLOCK):
+        *lines, rest = (rest + data).split(b"\n")
+        number += len(lines)
+        if len(rest) > BLOCK:
+            raise InputError("too_large", f"a line has more than {BLOCK} bytes", f"line {number + 1}", 413)
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+class Reader:
+    """Checks observations against the columns and encodes them."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder, schema = encoder, encoder.schema
+        self._columns = schema.columns
+        self._features, self._predictions = Names(schema.features), Names(schema.predictions)
+        self._width, self._outputs = len(schema.features), len(schema.predictions)
+        self._required = frozenset({"features", "prediction"})
+
+    def lines(self, lines: Sequence[bytes], before: int, now: int) -> Batch | None:
+        """Read lines, the first of which is number `before` + 1; None where all are empty. Raises InputError."""
+        full = [line for line in lines if line and not line.isspace()]
+        if not full:
+            return None
+        try:
+            # One call for all of them: what it costs to read each line for itself is more than what is in it.
+            rows = json.loads(b"[" + b",".join(full) + b"]")
+        except (ValueError, RecursionError):
+            rows = []
+        if len(full) != len(lines) or len(rows) != len(full):
+            # An empty line somewhere, or one that is wrong: each for itself, so that the right one is named.
+            parts = []
+            for index, line in enumerate(lines, before + 1):
+                if line and not line.isspace():
+                    try:
+                        parts.append((load(line), index))
+                    except InputError as error:
+                        raise InputError(error.code, str(error), f"line {index}", error.status) from None
+            values = [self.row(row, f"line {index}", now) for row, index in parts]
+            return _together(values)
+        return self.read(rows, "line ", before + 1, now)
+
+    def read(self, rows: list[Any], what: str, first: int, now: int) -> Batch:
+        """Check and encode. `what` and `first` name the rows in an error: `line ` and 1, say. Raises InputError."""
+        batch = self._fast(rows, now)
+        if batch is not None:
+            return batch
+        return _together([self.row(row, f"{what}{n}" if what else "", now) for n, row in enumerate(rows, first)])
+
+    def _fast(self, rows: list[Any], now: int) -> Batch | None:
+        """The short way, column by column; None where anything is unusual, and the long way must say what."""
+        if set(map(type, rows)) != {dict}:
+            return None
+        shapes = set(map(tuple, rows))
+        if not all(self._required <= set(shape) <= KEYS for shape in shapes):
+            return None
+        features = [row["features"] for row in rows]
+        if set(map(type, features)) != {list} or set(map(len, features)) != {self._width}:
+            return None
+        values = np.empty((len(rows), len(self._columns)))
+        if not self._fill(values, features):
+            return None
+        answers: list[Any] = [row["prediction"] for row in rows]
+        if self._outputs == 1:
+            by_column: list[Sequence[Any]] = [answers]
+        elif set(map(type, answers)) == {list} and set(map(len, answers)) == {self._outputs}:
+            by_column = list(zip(*answers, strict=True))
+        else:
+            return None
+        for position, column in enumerate(by_column, self._width):
+            if not self._fill_column(values, position, column):
+                return None
+        times = ids = None
+        try:
+            if any("time" in shape for shape in shapes):
+                times = np.array([_moment(row.get("time"), now, None) for row in rows], np.int64)
+            if any("id" in shape for shape in shapes):
+                ids = [_id(row.get("id"), None) for row in rows]
+        except InputError:
+            return None
+        return Batch(values, times, ids)
+
+    def _fill(self, values: Floats, features: list[list[Any]]) -> bool:
+        if all(column.numeric for column in self._columns[: self._width]):
+            flat = list(chain.from_iterable(features))
+            if not set(map(type, flat)) <= {float, int}:
+                return False
+            try:
+                numbers = np.array(flat, np.float64)
+            except OverflowError:
+                return False
+            values[:, : self._width] = numbers.reshape(len(features), self._width)
+            return bool(np.abs(numbers).max() < _LARGEST_WHOLE)
+        return all(
+            self._fill_column(values, position, column) for position, column in enumerate(zip(*features, strict=True))
+        )
+
+    def _fill_column(self, values: Floats, position: int, column: Sequence[Any]) -> bool:
+        types = set(map(type, column))
+        if self._columns[position].numeric:
+            if not types <= {float, int}:
+                return False
+            try:
+                values[:, position] = column
+            except OverflowError:
+                return False
+            return bool(np.abs(values[:, position]).max() < _LARGEST_WHOLE)
+        if types <= {str}:
+            known = {text: self._encoder.category(position, text) for text in set(column)}
+            values[:, position] = [known[text] for text in column]
+            return True
+        if types <= {str, int, float, bool, type(None)}:
+            values[:, position] = self._encoder.column(position, column)
+            return True
+        return False
+
+    def row(self, row: Any, where: str, now: int) -> tuple[list[float], int, int]:
+        """Check and encode one observation: its values, time and id. Raises InputError that says what is wrong."""
+        if not isinstance(row, dict):
+            raise InputError("not_an_object", "expected an object with features and prediction", where or None)
+        for key in sorted(self._required - row.keys()):
+            raise InputError("missing_key", f"{key!r} is missing", where or None, 422)
+        for key in row.keys() - KEYS:
+            known = ", ".join(sorted(KEYS))
+            raise InputError("unknown_key", f"{clean_text(key)!r} is none of {known}", where or None, 422)
+        features = self._arranged(row["features"], self._features, where)
+        answers = row["prediction"]
+        if self._outputs == 1 and not isinstance(answers, (list, dict)):
+            answers = [answers]
+        answers = self._arranged(answers, self._predictions, where)
+        prefix = f"{where}, " if where else ""
+        values = [
+            check(value, column, f"{prefix}column {column.name}")
+            for value, column in zip([*features, *answers], self._columns, strict=True)
+        ]
+        encoded = self._encoder.row(values[: self._width], values[self._width :])
+        return encoded, _moment(row.get("time"), now, where or None), _id(row.get("id"), where or None)
+
+    def _arranged(self, given: Any, names: Names, where: str) -> list[Any]:
+        if isinstance(given, dict):
+            return names.arrange(given, where or None)
+        if not isinstance(given, list):
+            raise InputError("not_a_list", f"expected a list of {len(names.names)} values or an object", where or None)
+        names.check_width(len(given), where or None)
+        return given
+
+
+def check(value: Any, column: Column, where: str) -> Any:
+    """One value as the other server saw it: null and NaN are missing. Raises InputError for what is none."""
+    if isinstance(value, (list, dict)):
+        raise InputError("nested", "expected one value, got a list or an object", where, 422)
+    if value is None or not column.numeric:
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        kind = "true or false" if isinstance(value, bool) else f"the text {clean_text(value[:40])!r}"
+        raise InputError("not_a_number", f"expected a number, got {kind}", where, 422)
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
+    if math.isinf(value):
+        raise InputError("out_of_range", "expected a finite number", where, 422)
+    return value
+
+
+def _together(rows: list[tuple[list[float], int, int]]) -> Batch:
+    values, times, ids = zip(*rows, strict=True)
+    return Batch(np.array(values), np.array(times, np.int64), ids if any(ids) else None)
+
+
+def _moment(given: Any, now: int, where: str | None) -> int:
+    if given is None:
+        return now
+    try:
+        moment = time_ns(given)
+    except InputError as error:
+        raise InputError(error.code, str(error), where, 422) from None
+    if moment > now + AHEAD_NS:
+        raise InputError("bad_time", "the time lies in the future", where, 422)
+    return moment
+
+
+def _id(given: Any, where: str | None) -> int:
+    if given is None:
+        return 0
+    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= 200:
+        raise InputError("bad_id", "an id is a text of 1 to 200 characters, or a whole number", where, 422)
+    return digest(str(given))

@@ -1,0 +1,262 @@
+"""`POST /observe` on a server without a model, over real HTTP: forms, refusals, repeats, restarts, long streams."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.running import Server, wait_for
+from monitor.window.reference import Reference
+from server.observe import BLOCK, blocks
+from server.seen import Seen, digest
+from tests.server.wire import connect, exchange, post
+
+CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[server]\nmax_body = "64KiB"\nmax_bulk = "8MB"\n'
+LINES = "application/x-ndjson"
+
+
+def reference(mixed: bool) -> Reference:
+    rows: dict[str, Any] = {"age": np.linspace(1, 99, 300), "dose": np.linspace(0, 1, 300)}
+    if mixed:
+        rows["sex"] = ["f", "m", "m"] * 100
+    return Reference.from_data(rows, ["yes", "no"] * 150 if mixed else np.linspace(0, 9, 300))
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def start(mixed: bool = False, folder: Path | None = None) -> Server:
+        home = folder or tmp_path_factory.mktemp("observe")
+        reference(mixed).save(home / "histogram.prom")
+        running.append(Server(home, CONFIG))
+        return running[-1].ready()
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def plain(begin: Callable[..., Server]) -> Server:
+    return begin()
+
+
+@pytest.fixture(scope="module")
+def mixed(begin: Callable[..., Server]) -> Server:
+    return begin(mixed=True)
+
+
+def total(server: Server) -> int:
+    """All predictions, once they are folded."""
+    wait_for(lambda: re.search(rb"telltale_fold_lag_seconds{[^}]*} 0.0\n", server.get("/metrics")[2]), "the fold")
+    return int(server.json("/api/status")["predictions"])
+
+
+def send(server: Server, rows: list[Any] | bytes) -> tuple[int, Any]:
+    body = rows if isinstance(rows, bytes) else b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    status, _, reply = server.request("POST", "/observe", body, **{"Content-Type": LINES})
+    return status, json.loads(reply)
+
+
+def test_one_and_many(plain: Server) -> None:
+    before = total(plain)
+    status, answer = plain.post({"features": [41, 0.5], "prediction": 3.5}, "/observe")
+    assert status == 200
+    assert answer["observed"] == 1
+    assert answer["prediction_id"]
+    named = {"features": {"dose": 0.5, "age": None}, "prediction": {"prediction": 1}, "time": "2026-03-01T12:00:00Z"}
+    status, answer = plain.post([named, {"features": [1, 2], "prediction": 3, "time": 1_772_366_400}], "/observe")
+    assert (status, answer["observed"], len(answer["prediction_ids"])) == (200, 2, 2)
+    assert send(plain, [named] * 5) == (200, {"observed": 5, "repeated": 0})
+    assert total(plain) == before + 8
+
+
+ROW: dict[str, Any] = {"features": [41, 0.5], "prediction": 3.5}
+
+#: Name, what is wrong with the row, status, code, words of the answer.
+REFUSED: list[tuple[str, Any, int, str, str]] = [
+    ("a number", 5, 400, "not_an_object", "object"),
+    ("a list", [1], 400, "not_an_object", "object"),
+    ("no prediction", {"features": [1, 2]}, 422, "missing_key", "'prediction'"),
+    ("no features", {"prediction": 2}, 422, "missing_key", "'features'"),
+    ("unknown key", {**ROW, "feature": 1}, 422, "unknown_key", "'feature'"),
+    ("text features", {**ROW, "features": "1,2"}, 400, "not_a_list", "list of 2"),
+    ("short", {**ROW, "features": [1]}, 422, "wrong_length", "age, dose"),
+    ("long", {**ROW, "features": [1, 2, 3]}, 422, "wrong_length", "got 3"),
+    ("unknown name", {**ROW, "features": {"age": 1, "dosis": 2}}, 422, "missing_column", "did you mean 'dose'"),
+    ("further name", {**ROW, "features": {"age": 1, "dose": 2, "x": 1}}, 422, "unknown_column", "'x'"),
+    ("text", {**ROW, "features": ["1", 2]}, 422, "not_a_number", "column age"),
+    ("true", {**ROW, "features": [1, True]}, 422, "not_a_number", "column dose"),
+    ("nested", {**ROW, "features": [1, [2]]}, 422, "nested", "column dose"),
+    ("huge", {**ROW, "features": [1, 2**60]}, 422, "out_of_range", "2**53"),
+    ("infinite", {**ROW, "features": [1, float("inf")]}, 422, "out_of_range", "finite"),
+    ("text prediction", {**ROW, "prediction": "yes"}, 422, "not_a_number", "column prediction"),
+    ("two predictions", {**ROW, "prediction": [1, 2]}, 422, "wrong_length", "got 2"),
+    ("bad time", {**ROW, "time": "noon"}, 422, "bad_time", "noon"),
+    ("milliseconds", {**ROW, "time": 1_772_366_400_000}, 422, "bad_time", "in seconds"),
+    ("future", {**ROW, "time": "2199-01-01"}, 422, "bad_time", "future"),
+    ("bad id", {**ROW, "id": ["a"]}, 422, "bad_id", "id"),
+    ("long id", {**ROW, "id": "a" * 201}, 422, "bad_id", "200"),
+]
+
+
+def test_refused(plain: Server) -> None:
+    before = total(plain)
+    for name, row, status, code, words in REFUSED:
+        got, answer = plain.post([ROW, row], "/observe")
+        assert (got, answer["error"]["code"]) == (status, code), name
+        assert answer["error"]["where"].startswith("row 1"), name
+        assert words in json.dumps(answer["error"]), name
+        got, answer = send(plain, [row])
+        assert (got, answer["error"]["code"], answer["observed"]) == (status, code, 0), name
+        assert answer["error"]["where"].startswith("line 1"), name
+        assert words in json.dumps(answer["error"]), name
+    assert total(plain) == before, "JSON is taken whole or not at all"
+
+
+def test_bodies_that_are_nothing(plain: Server) -> None:
+    for body, content_type, status, code in [
+        (b"", "application/json", 400, "empty"),
+        (b"[]", "application/json", 400, "empty"),
+        (b"{", "application/json", 400, "not_json"),
+        (b"3", "application/json", 400, "not_a_list"),
+        (b"{}", "text/plain", 415, "wrong_type"),
+        (b"[" + b"1," * 40000 + b"1]", "application/json", 413, "too_large"),
+        (b'{"features": [1, 2', LINES, 400, "not_json"),
+        (b'{"features": [1, 2], "prediction": \xff}', LINES, 400, "not_utf8"),
+        (b"[" * 100_000, LINES, 400, "too_deep"),
+        (b"x" * (BLOCK + 2), LINES, 413, "too_large"),
+        (b"\n" * 9_000_000, LINES, 413, "too_large"),
+    ]:
+        (answer,) = exchange(plain, post(body, f"Content-Type: {content_type}", path="/observe"))
+        assert (answer.status, answer.error["code"]) == (status, code), body[:40]
+    assert send(plain, b"") == (200, {"observed": 0, "repeated": 0})
+    assert send(plain, b"\n \r\n\n") == (200, {"observed": 0, "repeated": 0})
+
+
+def test_other_methods_and_no_model(plain: Server) -> None:
+    status, headers, body = plain.get("/observe")
+    assert (status, headers["Allow"], json.loads(body)["error"]["code"]) == (405, "POST", "method_not_allowed")
+    status, answer = plain.post([1, 2], "/predict")
+    assert (status, answer["error"]["code"]) == (404, "no_model")
+    assert plain.get("/")[0] == 200
+    assert plain.get("/readyz")[0] == 200
+
+
+def test_lines_up_to_the_wrong_one(plain: Server) -> None:
+    before = total(plain)
+    status, answer = send(plain, [ROW] * 60_000 + [{**ROW, "features": [1]}] + [ROW] * 10)
+    assert (status, answer["error"]["where"]) == (422, "line 60001")
+    assert 0 < answer["observed"] < 60_000
+    assert total(plain) == before + answer["observed"]
+    # A line that two neighbours would complete to valid JSON is still wrong.
+    status, answer = send(plain, b'{"features": [1\n2], "prediction": 3}\n')
+    assert (status, answer["error"]["where"]) == (400, "line 1")
+
+
+def test_empty_lines_and_odd_ends(plain: Server) -> None:
+    line = json.dumps(ROW).encode()
+    assert send(plain, line + b"\r\n\n" + line + b"\n\n" + line) == (200, {"observed": 3, "repeated": 0})
+
+
+def test_an_id_counts_once(plain: Server) -> None:
+    before = total(plain)
+    rows = [{**ROW, "id": f"once-{number}"} for number in range(50)]
+    assert plain.post(rows, "/observe")[1]["repeated"] == 0
+    answer = plain.post([*rows, {**ROW, "id": "another"}, {**ROW, "id": "another"}, ROW], "/observe")[1]
+    assert (answer["observed"], answer["repeated"]) == (2, 51)
+    assert answer["prediction_ids"][:50] == [None] * 50
+    assert plain.post({**ROW, "id": "once-7"}, "/observe")[1] == {"observed": 0, "repeated": 1, "prediction_id": None}
+    assert send(plain, rows) == (200, {"observed": 0, "repeated": 50})
+    assert total(plain) == before + 52
+
+
+def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> None:
+    first = begin(folder=tmp_path)
+    rows = [{**ROW, "id": number} for number in range(3000)]
+    assert send(first, rows) == (200, {"observed": 3000, "repeated": 0})
+    first.kill()
+    again = begin(folder=tmp_path)
+    assert send(again, [*rows, {**ROW, "id": "new"}]) == (200, {"observed": 1, "repeated": 3000})
+    assert total(again) == 3001
+
+
+def test_a_chunked_stream(plain: Server) -> None:
+    before = total(plain)
+    line = json.dumps(ROW).encode() + b"\n"
+    with connect(plain) as connection:
+        connection.sendall(
+            f"POST /observe HTTP/1.1\r\nHost: x\r\nContent-Type: {LINES}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        for _ in range(20):
+            part = line * 100
+            connection.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert b'"observed": 2000' in connection.recv(4096)
+    assert total(plain) == before + 2000
+
+
+def mixed_row(rng: random.Random) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "features": [
+            rng.choice([rng.uniform(0, 100), rng.randint(0, 99), None]),
+            rng.random(),
+            rng.choice(["f", "m", "x", None, True, 2]),
+        ],
+        "prediction": rng.choice(["yes", "no", "perhaps"]),
+    }
+    if rng.random() < 0.3:
+        row["features"] = dict(zip(["age", "dose", "sex"], row["features"], strict=True))
+    return row
+
+
+def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Server]) -> None:
+    rng = random.Random(5)
+    rows = [mixed_row(rng) for _ in range(400)]
+    usual = [row for row in rows if isinstance(row["features"], list) and None not in row["features"][:2]]
+    other = begin(mixed=True)
+    assert send(mixed, rows)[1]["observed"] == 400
+    assert send(mixed, usual)[1]["observed"] == len(usual)
+    for row in [*rows, *usual]:
+        assert other.post(row, "/observe")[0] == 200
+
+    def series(server: Server) -> list[str]:
+        total(server)
+        lines = server.get("/metrics")[2].decode().splitlines()
+        return [
+            re.sub('replica="[^"]*"', "", line)
+            for line in lines
+            if line.startswith(("telltale_value_bucket", "telltale_category", "telltale_miss"))
+        ]
+
+    assert series(mixed) == series(other)
+    assert len(series(mixed)) > 20
+
+
+def test_blocks_are_lines() -> None:
+    import io
+
+    data = b"".join(b"%d\n" % number for number in range(400_000)) + b"end"
+    lines = [line for block in blocks(io.BytesIO(data)) for line in block]
+    assert lines == data.split(b"\n")
+
+
+def test_the_ring_forgets_the_oldest(tmp_path: Path) -> None:
+    seen = Seen(tmp_path / "ring", horizon=10)
+    first, second = [digest(f"a{n}") for n in range(8)], [digest(f"b{n}") for n in range(5)]
+    seen.add(first)
+    assert seen.fresh([*first[:1], second[0], second[0]]) == [False, True, False]
+    seen.add(second)
+    for ring in (seen, Seen(tmp_path / "ring", horizon=10)):
+        assert ring.fresh(second) == [False] * 5
+        assert ring.fresh(first) == [True] * 3 + [False] * 5
+    seen.add([digest(f"c{n}") for n in range(25)])
+    assert seen.fresh([digest("c24"), digest("c15"), digest("c14")]) == [False, False, True]
