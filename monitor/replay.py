@@ -85,19 +85,25 @@ class Recording:
 
 @dataclass
 class Outcome:
-    """What became of a replay. `skipped`: evaluations that were stepped over. `events`: ids of those that fired."""
+    """What became of a replay.
+
+    `skipped`: evaluations that were stepped over. `verdicts`: results that had one, of all evaluations. `events`: ids
+    of the alert events that fired.
+    """
 
     rows: int
     start: float
     end: float
     evaluations: int = 0
     skipped: int = 0
+    verdicts: int = 0
     events: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)
 
     def note(self, evaluation: Evaluation) -> None:
         """Count one evaluation."""
         self.evaluations += 1
+        self.verdicts += sum(result.value is not None for result in evaluation.results)
         self.drifted |= {result.column for result in evaluation.results if result.state == "drift"}
         self.events |= {alert.event_id for alert in evaluation.alerts.values() if alert.state == "firing"}
 
@@ -352,6 +358,8 @@ def describe(outcome: Outcome) -> str:
     """What a replay did, in two lines."""
     drifted = ", ".join(sorted(outcome.drifted)) or "none"
     skipped = f" ({outcome.skipped:,} without traffic were stepped over)" if outcome.skipped else ""
+    if not outcome.verdicts:
+        drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
     return (
         f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: {outcome.evaluations:,} evaluations"
         f"{skipped}, {len(outcome.events)} alert events\ncolumns that drifted at any time: {drifted}"

@@ -153,6 +153,23 @@ def test_a_second_file_goes_on_where_the_first_ended(recorded: Recorded, capsys:
     assert "has a record up to 2026-03-02T14:00:00Z" in capsys.readouterr().err
 
 
+def test_sparse_rows_are_stepped_through_and_it_says_that_no_window_held_enough(
+    recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a day: four evaluations see each, the others would see nothing."""
+    rows = list(recorded.rows())[:20]
+    for day, row in enumerate(rows):
+        row[0] = (BEGIN + timedelta(days=day, seconds=30)).isoformat()
+    assert recorded.replay(recorded.write(rows)) == 0
+    out = capsys.readouterr().out
+    assert "without traffic were stepped over" in out
+    assert "no test window held min_samples predictions" in out
+    states = [row[0] for row in recorded.read("SELECT state FROM drift WHERE statistic = 'ks' AND \"column\" = 'x'")]
+    assert set(states) == {"insufficient data", "no traffic"}
+    assert states.count("insufficient data") == 3 * 19 + 1
+    assert states.count("no traffic") <= 2 * 19
+
+
 # What cannot be replayed.
 
 
