@@ -38,5 +38,5 @@ class Moody:
         if first == ODD:
             return np.array([object()] * len(rows), dtype=object)
         if self.labels is not None:
-            return np.array(self.labels)[np.mod(np.nan_to_num(rows[:, 0]), len(self.labels)).astype(int)]
+            return np.array(self.labels)[np.mod(np.floor(np.nan_to_num(rows[:, 0])), len(self.labels)).astype(int)]
         return rows[:, 0] * 2
