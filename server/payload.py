@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 
+from monitor.capture.rows import Names
 from monitor.errors import InputError
 from monitor.window.columns import Column, Floats, Schema, clean_text
 
@@ -27,6 +29,7 @@ class Payload:
         self._columns = schema.features
         self._width = len(schema.features)
         self._allow_missing = allow_missing
+        self._names = Names(schema.features)
         self._all_numeric = all(column.numeric for column in schema.features)
 
     def parse(self, body: bytes) -> tuple[Sequence[Sequence[Any]] | Floats, bool]:
@@ -34,29 +37,43 @@ class Payload:
 
         Rows are an array, shape (n, features), where all values are plain numbers, else lists.
         """
+        if self._all_numeric and only_numbers(body):
+            found = self._numbers(body)
+            if found is not None:
+                return found
         data = load(body)
+        if isinstance(data, dict):
+            return [self._row(self._names.arrange(data), "")], False
         if not isinstance(data, list):
             raise InputError("not_a_list", f"expected a JSON list of {self._width} values, got {_kind(data)}")
         if not data:
             raise InputError(
                 "empty", f"expected a list of {self._width} values, or a list of such lists, got an empty list"
             )
-        if self._all_numeric and only_numbers(body):
-            rows = self._numbers(data)
-            if rows is not None:
-                return rows, type(data[0]) is list
+        if isinstance(data[0], dict):
+            return [self._named(row, f"row {number}") for number, row in enumerate(data)], True
         if isinstance(data[0], list):
             return [self._row(row, f"row {number}") for number, row in enumerate(data)], True
         return [self._row(data, "")], False
 
-    def _numbers(self, data: list[Any]) -> Floats | None:
+    def _numbers(self, body: bytes) -> tuple[Floats, bool] | None:
         """The short way: None where anything is not as it should be, and the long way must say what."""
         try:
-            rows = np.array(data if type(data[0]) is list else [data], dtype=np.float64)
+            data = orjson.loads(body)
+            if type(data) is not list or not data:
+                return None
+            batch = type(data[0]) is list
+            rows = np.array(data if batch else [data], dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
             return None
         # False for what is too large, and for infinity (1e400) too.
-        return rows if rows.shape[1:] == (self._width,) and np.abs(rows).max() < _LARGEST_WHOLE else None
+        good = rows.shape[1:] == (self._width,) and np.abs(rows).max() < _LARGEST_WHOLE
+        return (rows, batch) if good else None
+
+    def _named(self, row: Any, where: str) -> list[Any]:
+        if not isinstance(row, dict):
+            raise InputError("not_an_object", f"expected an object, as the rows before it, got {_kind(row)}", where)
+        return self._row(self._names.arrange(row, where), where)
 
     def _row(self, row: Any, where: str) -> list[Any]:
         if not isinstance(row, list):

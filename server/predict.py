@@ -17,6 +17,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import numpy as np
+import orjson
 
 from monitor.clock import Clock
 from monitor.errors import InputError
@@ -75,7 +76,7 @@ class Predictor:
         results = self._model.predict(rows)
         if batch:
             ids = self._record_batch(rows, results)
-            return json.dumps({"results": results, "prediction_ids": ids}).encode() + b"\n"
+            return orjson.dumps({"results": results, "prediction_ids": ids}, option=orjson.OPT_APPEND_NEWLINE)
         row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
         prediction_id = self._record(row, results)
         return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
