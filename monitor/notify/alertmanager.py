@@ -12,7 +12,7 @@ from typing import Any
 
 from monitor.clock import iso
 from monitor.notify.http import Http
-from monitor.notify.message import Entry, Message, label
+from monitor.notify.message import Entry, Message, column_address, label
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
 from monitor.notify.words import number
@@ -58,7 +58,7 @@ def _alert(item: Entry, message: Message) -> dict[str, Any]:
         **({"endsAt": iso(ends)} if ends is not None else {}),
     }
     if message.link:
-        out["generatorURL"] = message.link
+        out["generatorURL"] = column_address(message.link, item.role, item.column)
     return out
 
 

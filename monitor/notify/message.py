@@ -16,10 +16,13 @@ from monitor.drift.result import Direction, DriftResult
 from monitor.notify.sketch import Histograms, sketch
 from monitor.notify.words import count, lasted
 from monitor.rules.alert import Alert
-from monitor.window.columns import clean_text
+from monitor.window.columns import clean_text, column_path
 
 #: Seconds of delay from which on a headline tells it.
 STALE = 300.0
+
+#: Longest address that a message shows; in place of a longer one it leads to the overview.
+LONGEST_ADDRESS = 600
 
 #: Longest command that a message shows.
 LONGEST_COMMAND = 150
@@ -109,6 +112,12 @@ class Message:
         )
 
     @property
+    def address(self) -> str:
+        """Where to look: the column's own page where it is about one column, else the overview; empty if unknown."""
+        columns = {(item.role, item.column) for item in self.entries}
+        return column_address(self.link, *columns.pop()) if len(columns) == 1 else self.link
+
+    @property
     def now(self) -> float:
         """When it is being delivered, as far as it knows: times of another day are then told with their date."""
         return self.at + self.delayed
@@ -117,6 +126,16 @@ class Message:
     def firing(self) -> tuple[Entry, ...]:
         """The entries that still fire."""
         return tuple(entry for entry in self.entries if entry.status != "resolved")
+
+
+def column_address(link: str, role: str, column: str) -> str:
+    """Address of a column's page, given the overview's.
+
+    >>> column_address("https://box.example/", "feature", "a&b"), column_address("", "feature", "bmi")
+    ('https://box.example/column/feature?name=a%26b', '')
+    """
+    address = link.rstrip("/") + column_path(role, column) if link else ""
+    return address if len(address) <= LONGEST_ADDRESS else link
 
 
 def _entry(data: Mapping[str, Any]) -> Entry:

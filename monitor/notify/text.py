@@ -208,8 +208,8 @@ def _foot(message: Message) -> Block:
             (Piece(f"window {clock_time(start, message.now).removesuffix(' UTC')} to {until}, n = {first.n:,}"),)
         )
         lines.append((Piece("against "), Piece(cut(first.reference), "code"), Piece(f", n = {first.m:,}")))
-    if message.link:
-        lines.append((Piece(message.link, "link"),))
+    if message.address:
+        lines.append((Piece(message.address, "link"),))
     if message.event_id:
         lines.append((Piece("event "), Piece(cut(message.event_id), "code")))
     if message.kind in ("firing", "update", "repeat"):

@@ -64,7 +64,7 @@ def render(message: Message) -> dict[str, Any]:
         "firing_since": iso(message.opened) if message.opened else None,
         "may_be_repeat": message.repeated,
         "delayed_seconds": message.delayed,
-        "link": message.link or None,
+        "link": message.address or None,
         "silence": silence_command(message) if message.firing else None,
         "lines": [f"{name}: {said}" if name else said for name, said in message.lines],
         "alerts": [_alert(item) for item in message.entries],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from monitor.drift.direction import percent
-from monitor.window.columns import MISSING, NONFINITE, OTHER
+from monitor.window.columns import MISSING, NONFINITE, OTHER, column_path
 
-__all__ = ["percent"]  # said once, by the stage that writes it into verdicts
+__all__ = ["column_path", "percent"]  # said once, by the stages that put them into verdicts and messages
 
 #: What each statistic is called where there is room for its name.
 STATISTIC_NAMES = {
@@ -131,14 +130,3 @@ def clock_time(epoch: float, now: float) -> str:
         return text
     day = f"{moment.day} {moment:%b}"
     return f"{day} {text}" if moment.year == today.year else f"{day} {moment.year} {text}"
-
-
-def column_path(role: str, name: str) -> str:
-    """Address of a column's page, relative to the page's own. The name travels in the query.
-
-    In a path, names such as `..`, `a//b` or the empty one would be rewritten by browsers and proxies on the way.
-
-    >>> column_path("feature", "bmi"), column_path("feature", "../a?b=<c>")
-    ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
-    """
-    return f"/column/{role}?name={quote(name, safe='')}"

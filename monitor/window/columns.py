@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,17 @@ def clean_text(value: str) -> str:
     if not (value.isascii() and value.isprintable()):
         value = "".join(map(_clean_character, value))
     return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
+
+
+def column_path(role: str, name: str) -> str:
+    """Address of a column's page, relative to the page's own. The name travels in the query.
+
+    In a path, names such as `..`, `a//b` or the empty one would be rewritten by browsers and proxies on the way.
+
+    >>> column_path("feature", "bmi"), column_path("feature", "../a?b=<c>")
+    ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
+    """
+    return f"/column/{role}?name={quote(name, safe='', errors='replace')}"
 
 
 def _clean_character(character: str) -> str:

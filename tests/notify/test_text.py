@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from dataclasses import replace
 
-from monitor.notify.message import title
+from monitor.notify import alertmanager
+from monitor.notify.message import Entry, Message, title
 from monitor.notify.text import lay_out, plain, plain_line
 from tests.notify.world import World, categorical, firing, verdict
 
@@ -94,3 +95,18 @@ def test_repeats_and_delays_are_said_first() -> None:
         "delayed by 1 h 30 min: written 22:13 UTC",
         "may be a repeat: no answer came to an earlier attempt",
     ]
+
+
+def test_the_link_leads_to_the_column_where_there_is_one() -> None:
+    one, other = Entry("a&b", "feature", "new", "warning", "e", 0.0), Entry("b", "feature", "new", "warning", "e", 0.0)
+    message = Message("firing", "drift", "warning", "e", 0.0, entries=(one, one), link="https://box.example/")
+    assert message.address == "https://box.example/column/feature?name=a%26b"
+    assert message.address in plain(message, "", 4000)
+    assert replace(message, entries=(one, other)).address == "https://box.example/"
+    assert replace(message, entries=()).address == "https://box.example/"
+    assert replace(message, link="").address == ""
+    assert replace(message, entries=(replace(one, column="ü" * 200),)).address == "https://box.example/", "too long"
+    sent = [
+        alert["generatorURL"] for alert in alertmanager.render(replace(message, kind="state", entries=(one, other)))
+    ]
+    assert sent == ["https://box.example/column/feature?name=a%26b", "https://box.example/column/feature?name=b"]
