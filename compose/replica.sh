@@ -4,6 +4,16 @@
 # Replicas share one volume, and each needs a folder of its own: counters then go on when a container is replaced,
 # whatever its new name is. Exit code 4 of the server says that another process holds the folder.
 
+# Pages and API need the token that is set (docs/security.md). Without one the stack's own network is trusted: its ports
+# are published on loopback only.
+if [ -s /run/secrets/telltale_token ]; then
+  set -- --token-file /run/secrets/telltale_token "$@"
+elif [ -n "$TELLTALE_TOKEN" ]; then
+  set -- --token-env TELLTALE_TOKEN "$@"
+else
+  set -- --trust-network "$@"
+fi
+
 child=
 stop() {
   trap '' TERM INT

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from server.__main__ import configure, parse
+from server.guard import Guard
+
 COMPOSE = Path(__file__).parents[2] / "compose"
 SECRETS = {
     "slack_webhook_url": "https://hooks.example.com/services/it's",
@@ -78,15 +81,37 @@ def test_files_that_the_stack_mounts_exist() -> None:
         assert (COMPOSE / name).exists(), name
 
 
+def replica(folder: Path, python: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run replica.sh with a stand-in for Python."""
+    (folder / "python").write_text(f"#!/bin/sh\n{python}\n")
+    (folder / "python").chmod(0o755)
+    return subprocess.run(
+        ["sh", str(COMPOSE / "replica.sh")],
+        env={"PATH": f"{folder}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+
+
 @needs("sh")
 def test_a_replica_takes_the_first_folder_that_is_free(tmp_path: Path) -> None:
-    # A stand-in for Python: the first two folders are held by others, the third one serves until it is told to stop.
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\ncase "$*" in\n*replica-[12]*) exit 4;;\nesac\necho "$*"\nexit 7\n')
-    python.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["sh", str(COMPOSE / "replica.sh")], env=environment, capture_output=True, text=True, check=False, timeout=10
-    )
+    # The first two folders are held by others, the third one serves until it is told to stop.
+    done = replica(tmp_path, 'case "$*" in\n*replica-[12]*) exit 4;;\nesac\necho "$*"\nexit 7')
     assert done.returncode == 7
-    assert done.stdout.strip() == "-m server --host 0.0.0.0 --port 5000 --data /data/replica-3"
+    assert done.stdout.strip() == "-m server --host 0.0.0.0 --port 5000 --data /data/replica-3 --trust-network"
+
+
+@needs("sh")
+def test_a_replica_asks_for_the_token_where_one_is_set(tmp_path: Path) -> None:
+    done = replica(tmp_path, 'echo "$*"', TELLTALE_TOKEN="correct-horse-battery-staple")
+    assert done.stdout.strip().endswith("--data /data/replica-1 --token-env TELLTALE_TOKEN")
+    assert "TELLTALE_TOKEN: ${TELLTALE_TOKEN:-}" in (COMPOSE / "compose.yaml").read_text()
+
+
+def test_what_a_replica_passes_is_what_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELLTALE_TOKEN", "correct-horse-battery-staple")
+    for more, has_token in ((["--trust-network"], False), (["--token-env", "TELLTALE_TOKEN"], True)):
+        config = configure(parse(["--host", "0.0.0.0", *more]))
+        assert Guard.of(config.server).has_token == has_token
