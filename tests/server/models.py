@@ -40,3 +40,10 @@ class Moody:
         if self.labels is not None:
             return np.array(self.labels)[np.mod(np.floor(np.nan_to_num(rows[:, 0])), len(self.labels)).astype(int)]
         return rows[:, 0] * 2
+
+
+class Steady:
+    """Never misbehaves, whatever number it is given: one of two labels by the sign of the first feature."""
+
+    def predict(self, rows: Any) -> Any:
+        return np.where(np.asarray(rows, dtype=float)[:, 0] > 0, 1.0, 2.0)

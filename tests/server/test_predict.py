@@ -20,7 +20,7 @@ from monitor.window.reference import Reference
 from server.model import Model
 from server.predict import Failures, Predictor, hot_first
 from tests.server import models
-from tests.server.models import Moody
+from tests.server.models import Moody, Steady
 
 
 class Served:
@@ -207,8 +207,8 @@ def fuzz(served: dict[bool, Served], tally: dict[str, int], body: bytes, missing
 def test_no_body_is_a_5xx_and_counts_equal_answers(serve: Callable[..., Served], tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     labels = [1.0, 2.0]
-    allowed = Served(tmp_path / "other", Moody(labels), labels * 25, '[model]\nmissing = "allow"')
-    served = {False: serve(Moody(labels), labels * 25), True: allowed}
+    allowed = Served(tmp_path / "other", Steady(), labels * 25, '[model]\nmissing = "allow"')
+    served = {False: serve(Steady(), labels * 25), True: allowed}
     tally = {"rows": 0, "ids": 0, "refused": 0}
     try:
         fuzz(served, tally)
