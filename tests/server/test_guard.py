@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.routing import Rule
+from werkzeug.test import Client
 from werkzeug.wrappers import Response as BaseResponse
 
 from monitor.clock import ManualClock
@@ -21,7 +23,7 @@ from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.pipeline import Pipeline
 from monitor.store.alerts import list_silences
-from server.__main__ import main
+from server.__main__ import create_application, main
 from server.app import create_app
 from server.guard import ACCESS, SESSION, Guard, local_path
 from server.predict import HOT_PATHS
@@ -81,11 +83,32 @@ def code(answer: BaseResponse) -> str:
 # Every route.
 
 
-def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
-    hot = {f"POST {path}" for path in HOT_PATHS} | {"POST /observe"}
+def program_routes(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, WSGIApplication]:
+    """The routes that are answered before Flask, as the server joins them."""
+    found: dict[str, WSGIApplication] = {}
+
+    def routes(table: dict[str, WSGIApplication], rest: WSGIApplication) -> WSGIApplication:
+        found.update(table)
+        return rest
+
+    monkeypatch.setattr("server.__main__.routes", routes)
+    create_application(site.pipeline, None, Guard())
+    return found
+
+
+def test_every_route_declares_its_class_and_no_other_is_declared(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    assert found | hot == set(ACCESS)
-    assert {ACCESS[name] for name in hot} == {"service"}
+    programs = {*HOT_PATHS, *program_routes(site, monkeypatch)}
+    undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
+    assert not undeclared, "say in server.guard.ACCESS who may use these"
+    assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
+    assert set(ACCESS) <= found | {f"POST {path}" for path in programs}, "declared, and gone"
+
+
+def test_every_route_before_flask_is_guarded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, application in program_routes(site, monkeypatch).items():
+        answer = Client(application).post(path, headers={"Origin": "http://evil.example"})
+        assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 
 
 def test_nothing_is_changed_by_get() -> None:
