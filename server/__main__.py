@@ -20,8 +20,10 @@ from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
 from server.model import Model, load_model
 from server.observe import Observer
-from server.predict import Predictor, hot_first
+from server.predict import hot_first
+from server.protocols import create_protocols
 from server.serve import create_server, serve
+from server.wide import create_predictor
 
 log = logging.getLogger("server")
 
@@ -85,10 +87,14 @@ def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) ->
     limit = pipeline.config.server.max_body
     table: dict[str, WSGIApplication] = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
     flask = create_app(pipeline, guard).wsgi_app
-    if model is None:
-        table["/predict"] = Endpoint(no_model, pipeline)
+    predictor = None if model is None else create_predictor(model, pipeline, limit)
+    table |= (
+        {"/predict": Endpoint(no_model, pipeline)}
+        if predictor is None
+        else create_protocols(predictor, pipeline, limit)
+    )
     rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
-    return rest if model is None else hot_first(guard.service(Predictor(model, pipeline, limit)), rest)
+    return rest if predictor is None else hot_first(guard.service(predictor), rest)
 
 
 def no_model(_environ: WSGIEnvironment) -> Answer:

@@ -26,10 +26,16 @@ Respond = Callable[[WSGIEnvironment], Answer]
 
 
 class Endpoint:
-    """One route. `code` is the error's where `respond` fails: whoever calls must learn whose fault it was."""
+    """One route. `error` writes the body of an error: code, message, where, error id."""
 
-    def __init__(self, respond: Respond, pipeline: Pipeline, methods: tuple[str, ...] = ("POST",)) -> None:
-        self._respond, self._methods = respond, methods
+    def __init__(
+        self,
+        respond: Respond,
+        pipeline: Pipeline,
+        methods: tuple[str, ...] = ("POST",),
+        error: Callable[..., bytes] = error_body,
+    ) -> None:
+        self._respond, self._methods, self._error = respond, methods, error
         self._instruments = pipeline.instruments
         self._failures = Failures(pipeline.clock)
 
@@ -43,12 +49,12 @@ class Endpoint:
             answer = self._respond(environ)
         except InputError as error:
             self._instruments.rejected(error.code)
-            answer = Answer(error_body(error.code, str(error), error.where), error.status)
+            answer = Answer(self._error(error.code, str(error), error.where), error.status)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
             self._instruments.model_failed()
             error_id = self._failures.note(error)
             message = f"the model could not answer; the log has more under error id {error_id}"
-            answer = Answer(error_body("model_failed", message, None, error_id), 500)
+            answer = Answer(self._error("model_failed", message, None, error_id), 500)
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         length = ("Content-Length", str(len(answer.body)))
         start_response(status, [("Content-Type", answer.content_type), length, *headers])

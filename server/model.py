@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import pickle
 import stat
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import sklearn
 from monitor.config import ModelConfig
 from monitor.errors import ModelError
 from monitor.window.reference import Reference
+from server.formats import Prepare, as_array, load_estimator, preparation
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +23,9 @@ log = logging.getLogger(__name__)
 class Model:
     """A fitted estimator. `version` names it in metrics, tables and messages."""
 
-    def __init__(self, estimator: Any, sha256: str, version: str) -> None:
+    def __init__(self, estimator: Any, sha256: str, version: str, prepare: Prepare = as_array) -> None:
         self.estimator = estimator
+        self.prepare = prepare
         self.sha256 = sha256
         self.version = version or sha256[:12]
 
@@ -35,23 +34,27 @@ class Model:
 
         Raises ModelError for an answer that is not one value a row, or not a finite number.
         """
-        answers = np.asarray(self.estimator.predict(rows if isinstance(rows, np.ndarray) else _array(rows)))
-        if answers.shape != (len(rows),):
-            if answers.shape != (len(rows), 1):
-                raise ModelError(f"the model answered shape {answers.shape} for {len(rows)} rows")
-            answers = answers[:, 0]
-        kind, values = answers.dtype.kind, answers.tolist()
-        if kind == "O":
-            values = [value.item() if isinstance(value, np.generic) else value for value in values]
-        if kind not in "fiubU" and not all(isinstance(value, (str, int, float)) for value in values):
-            raise ModelError(f"the model answered {type(values[0]).__name__}, which is neither a number nor a text")
-        if kind == "f":
-            finite = bool(np.isfinite(answers).all())
-        else:
-            finite = kind != "O" or all(math.isfinite(value) for value in values if isinstance(value, float))
-        if not finite:
-            raise ModelError("the model answered a number that is not finite")
-        return values  # type: ignore[no-any-return]
+        return plain(np.asarray(self.estimator.predict(self.prepare(rows))), len(rows))
+
+
+def plain(answers: np.ndarray[Any, Any], count: int) -> list[Any]:
+    """A plain Python value for each of `count` rows. Raises ModelError for anything but finite numbers and texts."""
+    if answers.shape != (count,):
+        if answers.shape != (count, 1):
+            raise ModelError(f"the model answered shape {answers.shape} for {count} rows")
+        answers = answers[:, 0]
+    kind, values = answers.dtype.kind, answers.tolist()
+    if kind == "O":
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if kind not in "fiubU" and not all(isinstance(value, (str, int, float)) for value in values):
+        raise ModelError(f"the model answered {type(values[0]).__name__}, which is neither a number nor a text")
+    if kind == "f":
+        finite = bool(np.isfinite(answers).all())
+    else:
+        finite = kind != "O" or all(math.isfinite(value) for value in values if isinstance(value, float))
+    if not finite:
+        raise ModelError("the model answered a number that is not finite")
+    return values  # type: ignore[no-any-return]
 
 
 def load_model(config: ModelConfig, reference: Reference) -> Model:
@@ -77,35 +80,10 @@ def load_model(config: ModelConfig, reference: Reference) -> Model:
             f"{path}: its SHA-256 is {sha256[:12]}…, but {config.reference} was made for {expected[:12]}…; "
             "train again, or put the matching pair here"
         )
-    estimator = _unpickle(path, data)
+    estimator = load_estimator(path, data)
     wanted, given = getattr(estimator, "n_features_in_", None), len(reference.schema.features)
     if wanted is not None and wanted != given:
         raise ModelError(f"{path}: the model takes {wanted} features, but {config.reference} has {given}")
     # Requests are checked before they come here; scikit-learn's own checks would double the time of a prediction.
     sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
-    return Model(estimator, sha256, config.version)
-
-
-def _unpickle(path: Path, data: bytes) -> Any:
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            # The hash above ties the file to the reference that this installation trusts.
-            estimator = pickle.loads(data)  # noqa: S301
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{path}: the model needs the library {error.name!r}, which is not installed") from error
-    except Exception as error:
-        raise ModelError(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from error
-    for warning in caught:
-        log.warning("%s: %s", path, str(warning.message).partition("\n")[0])
-    if not callable(getattr(estimator, "predict", None)):
-        raise ModelError(f"{path}: holds a {type(estimator).__name__}, which has no predict()")
-    return estimator
-
-
-def _array(rows: Sequence[Sequence[Any]]) -> Any:
-    """Rows as an array: of floats where all values are numbers, of objects where some are text."""
-    try:
-        return np.array([[math.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
-    except (ValueError, TypeError):
-        return np.array(rows, dtype=object)
+    return Model(estimator, sha256, config.version, preparation(estimator, reference, config.path))

@@ -51,7 +51,7 @@ class Payload:
             raise InputError(
                 "empty", f"expected a list of {self._width} values, or a list of such lists, got an empty list"
             )
-        if isinstance(data[0], dict):
+        if isinstance(data[0], dict) and all(isinstance(row, (dict, list)) for row in data):
             return [self._named(row, f"row {number}") for number, row in enumerate(data)], True
         if isinstance(data[0], list):
             return [self._row(row, f"row {number}") for number, row in enumerate(data)], True
@@ -73,6 +73,13 @@ class Payload:
             return None
         # False for what is too large, and for infinity too.
         return (flat.reshape(-1, self._width), batch) if np.abs(flat).max() < _LARGEST_WHOLE else None
+
+    def check(self, rows: Sequence[Any]) -> list[list[Any]]:
+        """Check rows that are lists or objects, whatever they came in. Raises InputError."""
+        return [
+            self._row(self._names.arrange(row, f"row {number}") if isinstance(row, dict) else row, f"row {number}")
+            for number, row in enumerate(rows)
+        ]
 
     def _named(self, row: Any, where: str) -> list[Any]:
         if not isinstance(row, dict):

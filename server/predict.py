@@ -81,6 +81,10 @@ class Predictor:
         prediction_id = self._record(row, results)
         return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
 
+    def ask(self, rows: Any) -> list[Sequence[Any]]:
+        """Answers of the model: a sequence for each prediction column. Raises ModelError."""
+        return [self._model.predict(rows)]
+
     def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
         recorder = self._pipeline.recorder
         if not isinstance(rows, np.ndarray):

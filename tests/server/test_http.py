@@ -62,7 +62,7 @@ REFUSED = [
     ("empty body", b"", 400, "empty", "empty"),
     ("broken", b"[0.1, 0.2", 400, "not_json", "line 1"),
     ("two documents", b"[1] [2]", 400, "not_json", "character 5"),
-    ("no list", b'{"a": 1}', 400, "not_a_list", "an object"),
+    ("other names", b'{"a": 1}', 422, "missing_column", "called 'a'"),
     ("a number", b"1", 400, "not_a_list", "the number 1"),
     ("true", b"true", 400, "not_a_list", "true"),
     ("null", b"null", 400, "not_a_list", "null"),
