@@ -71,11 +71,13 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
 
 
 def access_of(method: str, rule: str | None) -> Access:
-    """The class of a route. `rule`: its pattern; None where no route fits.
+    """The class of a route. `rule`: its pattern; None where no route fits, so that all there is to see is that.
 
-    >>> access_of("HEAD", "/metrics"), access_of("POST", "/silence"), access_of("PUT", "/new"), access_of("GET", None)
+    >>> access_of("HEAD", "/metrics"), access_of("POST", "/silence"), access_of("PUT", "/new"), access_of("PUT", None)
     ('service', 'change', 'change', 'read')
     """
+    if rule is None:
+        return "read"
     safe = method in ("GET", "HEAD", "OPTIONS")
     return ACCESS.get(f"{'GET' if safe else method} {rule}", "read" if safe else "change")
 
