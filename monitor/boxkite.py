@@ -1,0 +1,91 @@
+"""Boxkite's three calls, so that a program which used them changes one import: `docs/from-boxkite.md`."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monitor.config import Config
+from monitor.errors import DataError
+from monitor.library import Monitor
+from monitor.window.reference import Reference
+
+#: Where `export_text` writes where it is not told.
+DEFAULT_PATH = "/artefact/histogram.prom"
+
+#: Names the server in prediction ids, as Boxkite's does.
+SERVER_ID = "BEDROCK_SERVER_ID"
+
+
+class ModelMonitoringService:
+    """The monitor, with Boxkite's methods.
+
+    `reference`: a `histogram.prom` of ours or Boxkite's; without one, `[model] reference` of the settings, or Boxkite's
+    own place where there is such a file. `data`: the data folder; `config`: a settings file. Boxkite's names are shown
+    on `/metrics` as well, so that its dashboards go on.
+
+    Close it, or use it with `with`; a program that ends without is folded by its next start.
+    """
+
+    def __init__(
+        self,
+        *,
+        reference: Reference | str | os.PathLike[str] | None = None,
+        data: str | os.PathLike[str] | None = None,
+        config: str | os.PathLike[str] | None = None,
+    ) -> None:
+        settings = Config.load(config)
+        if reference is None and not Path(settings.model.reference).exists() and Path(DEFAULT_PATH).exists():
+            reference = DEFAULT_PATH
+        settings = _with_boxkite(settings)
+        self._server = os.environ.get(SERVER_ID, "unknown-server")
+        self.monitor = Monitor.open(settings, reference=reference, data=data)
+        atexit.register(self.close)
+
+    def log_prediction(self, request_body: str, features: Sequence[Any], output: Any) -> str:  # noqa: ARG002
+        """Record one prediction, and return its id. The request's body is not kept: no row of data is."""
+        return f"{self._server}/{self.monitor.observe(features, output)}"
+
+    def export_http(
+        self,
+        params: Mapping[str, Sequence[str]] | None = None,  # noqa: ARG002 - Boxkite's signature
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[bytes, str]:
+        """Body and content type of `/metrics`. `params`, which chose metrics by name, are not looked at."""
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        return self.monitor.metrics(given.get("accept", ""))
+
+    @classmethod
+    def export_text(
+        cls,
+        features: Iterable[tuple[str, Sequence[Any]]],
+        inference: Sequence[Any] | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Write the reference of columns, (name, values), and of what the model answered for them.
+
+        Raises DataError: also where `inference` is None, since a model is watched by what it answers as well.
+        """
+        if inference is None:
+            raise DataError("inference is None: give the model's answers for the data, they are watched as well")
+        columns = dict(features)
+        Reference.from_data(columns, list(inference)).save(path or DEFAULT_PATH)
+
+    def close(self) -> None:
+        """Fold what is left and let go of the data folder."""
+        atexit.unregister(self.close)
+        self.monitor.close()
+
+    def __enter__(self) -> ModelMonitoringService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _with_boxkite(settings: Config) -> Config:
+    return replace(settings, metrics=replace(settings.metrics, boxkite=True))
