@@ -35,6 +35,7 @@ class WidePredictor(Predictor):
         super().__init__(model, pipeline, max_body)
         self._proba = pipeline.config.model.proba
         self._names = check_outputs(model, pipeline.reference.schema, self._proba)
+        self._classes = [name.removeprefix("proba_") for name in self._names[1:]]
 
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
@@ -46,7 +47,7 @@ class WidePredictor(Predictor):
         answer: dict[str, Any] = {}
         if self._proba:
             answer["results"] = list(columns[0])
-            answer["probas"] = [dict(zip(self._names[1:], vector[1:], strict=True)) for vector in vectors]
+            answer["probas"] = [dict(zip(self._classes, vector[1:], strict=True)) for vector in vectors]
         else:
             answer["results"] = [list(vector) for vector in vectors]
         answer["prediction_ids"] = ids
