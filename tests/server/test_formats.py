@@ -44,7 +44,7 @@ def test_a_library_that_is_not_installed_is_named(suffix: str, library: str, mon
 
 
 def test_untrusted_types_are_listed() -> None:
-    skops = pytest.importorskip("skops.io")
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
     data = skops.dumps(Odd())
     with pytest.raises(ModelError, match="Odd"):
         load_estimator(Path("model.skops"), data)

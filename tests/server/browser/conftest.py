@@ -19,7 +19,7 @@ from tests.server.scenes import opened
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if PROGRAM is None:
-        pytest.skip("there is no Chromium on this machine")
+        pytest.skip("chromium is not installed")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
