@@ -1,0 +1,1 @@
+"""Programs that are watched from within; each is run by a test."""
