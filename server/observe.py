@@ -22,6 +22,7 @@ from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from monitor.capture.encode import Encoder
 from monitor.capture.rows import Names, time_ns
@@ -154,21 +155,23 @@ class Reader:
             return None
         try:
             # One call for all of them: what it costs to read each line for itself is more than what is in it.
-            rows = json.loads(b"[" + b",".join(full) + b"]")
-        except (ValueError, RecursionError):
+            rows = orjson.loads(b"[" + b",".join(full) + b"]")
+        except ValueError:
             rows = []
-        if len(full) != len(lines) or len(rows) != len(full):
-            # An empty line somewhere, or one that is wrong: each for itself, so that the right one is named.
-            parts = []
-            for index, line in enumerate(lines, before + 1):
-                if line and not line.isspace():
-                    try:
-                        parts.append((load(line), index))
-                    except InputError as error:
-                        raise InputError(error.code, str(error), f"line {index}", error.status) from None
-            values = [self.row(row, f"line {index}", now) for row, index in parts]
-            return _together(values)
-        return self.read(rows, "line ", before + 1, now)
+        if len(full) == len(lines) == len(rows):
+            batch = self._fast(rows, now)
+            if batch is not None:
+                return batch
+        # An empty line somewhere, or something unusual: each for itself, so that the right one is named.
+        values = []
+        for index, line in enumerate(lines, before + 1):
+            if line and not line.isspace():
+                try:
+                    row = load(line)
+                except InputError as error:
+                    raise InputError(error.code, str(error), f"line {index}", error.status) from None
+                values.append(self.row(row, f"line {index}", now))
+        return _together(values)
 
     def read(self, rows: list[Any], what: str, first: int, now: int) -> Batch:
         """Check and encode. `what` and `first` name the rows in an error: `line ` and 1, say. Raises InputError."""
