@@ -22,7 +22,7 @@ import numpy as np
 from bench.running import ROW, Server, train, wait_for
 
 ROWS = 400_000
-ROUNDS = 5
+ROUNDS = 3
 CONFIG = '[data]\nmax_size = "4GB"\n[server]\nmax_bulk = "200MB"\n'
 
 
