@@ -132,8 +132,10 @@ def feed(
     bad: BadRows,
 ) -> int:
     """Replay, and say what came of it."""
+    alerts_log = logging.getLogger("telltale.alerts")
+    level = alerts_log.level
     if not options.verbose:
-        logging.getLogger("telltale.alerts").setLevel(logging.ERROR)
+        alerts_log.setLevel(logging.ERROR)
     clock = ManualClock(recording.times[0] / 1e9)
     pipeline = Pipeline(config, reference, version, clock)
     left = 0
@@ -144,6 +146,7 @@ def feed(
             left = deliver(pipeline, PATIENCE)
     finally:
         pipeline.close()
+        alerts_log.setLevel(level)
     if options.json:
         print_json({**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
         return 0

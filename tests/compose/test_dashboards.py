@@ -92,6 +92,7 @@ def test_every_metric_exists(path: Path) -> None:
 
 
 def test_documents_name_only_what_exists() -> None:
-    used = set(NAME.findall((FOLDER.parents[1] / "docs/grafana.md").read_text()))
+    text = (FOLDER.parents[1] / "docs/grafana.md").read_text()
+    used = set(NAME.findall(text.replace("secrets/telltale_token", "")))  # a file, not a metric
     assert used
     assert used <= known() | {"telltale_value"}
