@@ -89,7 +89,7 @@ def verify(options: argparse.Namespace) -> int:
         report = verify_record(connection, options.anchor)
         again = None
         if options.recompute and report.ok:
-            with tqdm(desc="Recomputing", unit=" verdicts", leave=False) as bar:
+            with tqdm(desc="Recomputing", unit=" verdicts", leave=False, disable=None) as bar:
                 again = recompute(connection, lambda done: bar.update(done - bar.n))
     good = report.ok and (again is None or again.ok)
     if options.json:
