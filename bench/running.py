@@ -120,6 +120,12 @@ class Server:
         status, _, reply = self.request("POST", path, body)
         return status, json.loads(reply)
 
+    def predictions(self) -> int:
+        """Predictions in the store, once all that was recorded is folded."""
+        lag = rb"telltale_fold_lag_seconds{[^}]*} 0.0\n"
+        wait_for(lambda: re.search(lag, self.get("/metrics")[2]), "the fold")
+        return int(self.json("/api/status")["predictions"])
+
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()

@@ -43,7 +43,7 @@ def draw(message: Message) -> bytes:
     for axes, item in zip(figure.subplots(len(entries), squeeze=False)[:, 0], entries, strict=True):
         _draw(axes, item)
     out = io.BytesIO()
-    canvas.print_png(out)  # type: ignore[no-untyped-call]
+    canvas.print_png(out)
     return out.getvalue()
 
 

@@ -14,7 +14,7 @@ from tests.server.wire import JSON, connect, exchange, post, read_to_end
 
 
 def total(server: Server) -> int:
-    return int(server.json("/api/status")["predictions"])
+    return server.predictions()
 
 
 def scrape(server: Server) -> dict[str, float]:
