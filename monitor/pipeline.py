@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from monitor.announcer import Announcer
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config import Config
 from monitor.drift.result import DriftResult
-from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
 from monitor.exposition.render import Renderer
@@ -66,7 +64,6 @@ class Pipeline:
         """
         self.config, self.reference, self.version = config, reference, version
         self.clock = clock or SystemClock()
-        self._pid = os.getpid()
         self._fold_failing_since: float | None = None
         self._started = False
         self.folder = DataFolder(Path(config.data.path))
@@ -350,11 +347,6 @@ class Pipeline:
             return read_range(connection, newest_model(connection, version), start, end, step, columns)
         finally:
             connection.close()
-
-    def check_fork(self) -> None:
-        """Refuse to work in a forked child: it would share journal and database with its parent. Raises StoreError."""
-        if os.getpid() != self._pid:
-            raise StoreError("the monitor was opened before a fork; open it in the process that records")
 
 
 def page_address(config: Config) -> str:

@@ -44,7 +44,6 @@ class Totals:
 
     batch: Batch
     applied: int
-    folded_at: float
 
 
 class _Target:
@@ -79,7 +78,6 @@ class Recorder:
         self._applied = int(store.read_meta(connection, APPLIED, "0"))
         folder.mkdir(parents=True, exist_ok=True)
         self._leftovers = leftovers(folder)
-        self._damaged: list[Scan] = []
         self._target = self._target_of(connection, model)
         schema = model.schema
         self.encoder = Encoder(schema, self._target.names)
@@ -95,7 +93,7 @@ class Recorder:
         self._run = f"{int(clock.time()):x}"
         self.record = self._make_record()
         self._caught_up = clock.time()
-        self.totals = Totals(self._target.totals, self._applied, clock.time())
+        self.totals = Totals(self._target.totals, self._applied)
 
     def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
         names = UnseenNames(self._folder / f"unseen-{model.schema.fingerprint[:16]}.jsonl", model.schema)
@@ -230,7 +228,7 @@ class Recorder:
         target.totals = totals
         self._applied = applied
         if target is self._target:
-            self.totals = Totals(totals, applied, self._clock.time())
+            self.totals = Totals(totals, applied)
 
     def _recover(self, transaction: Transaction) -> int:
         """Fold what an earlier process left, with the schema it was recorded under."""

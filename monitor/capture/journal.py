@@ -395,13 +395,3 @@ class Journal:
             segment.sync()
             if int(segment.records["seq"].max()) <= applied:
                 segment.delete()
-
-
-def fingerprint_bytes(text: str) -> bytes:
-    """Turn a schema's hexadecimal fingerprint into the 32 bytes of a segment's header."""
-    return bytes.fromhex(text)
-
-
-def folder_inode(folder: Path) -> int:
-    """Identity of a folder, to notice that it was renamed or deleted under a running process."""
-    return folder.stat().st_ino

@@ -13,10 +13,6 @@ from tests.server.conftest import FAST, Start
 from tests.server.wire import JSON, connect, exchange, post, read_to_end
 
 
-def total(server: Server) -> int:
-    return server.predictions()
-
-
 def scrape(server: Server) -> dict[str, float]:
     """`/metrics` as series and values; fails where the text is not in the format."""
     status, headers, body = server.get("/metrics")
@@ -164,8 +160,8 @@ def test_counts_add_up_exactly(start: Start) -> None:
     for _ in range(5):
         assert server.post(ROW)[0] == 200
     assert server.post([ROW] * 20)[0] == 200
-    wait_for(lambda: total(server) >= 25, "25 predictions")
-    assert total(server) == 25
+    wait_for(lambda: server.predictions() >= 25, "25 predictions")
+    assert server.predictions() == 25
 
     def refused() -> bool:
         series = scrape(server)
@@ -232,20 +228,20 @@ RAW = [
 
 @pytest.mark.parametrize("request_bytes", [raw for _, raw in RAW], ids=[name for name, _ in RAW])
 def test_ambiguous_or_malformed_requests_are_refused_and_nothing_follows(server: Server, request_bytes: bytes) -> None:
-    before = total(server)
+    before = server.predictions()
     # What follows on the same connection must not be taken for a request of its own.
     replies = exchange(server, request_bytes + post(text(ROW), JSON))
     assert [400 <= reply.status < 502 and reply.status != 500 for reply in replies] == [True]
     assert replies[0].error["message"]
-    assert total(server) == before
+    assert server.predictions() == before
 
 
 def test_half_a_request_is_not_answered(server: Server) -> None:
-    before = total(server)
+    before = server.predictions()
     whole = post(text(ROW), JSON)
     for cut in (1, 10, len(whole) // 2, len(whole) - 1):
         assert exchange(server, whole[:cut]) == []
-    assert total(server) == before
+    assert server.predictions() == before
 
 
 def test_a_client_that_is_gone_does_no_harm(server: Server) -> None:

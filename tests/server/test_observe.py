@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.running import Server, wait_for
+from bench.running import Server
 from monitor.window.reference import Reference
 from server.observe import BLOCK, blocks
 from server.seen import Seen, digest
@@ -54,12 +54,6 @@ def mixed(begin: Callable[..., Server]) -> Server:
     return begin(mixed=True)
 
 
-def total(server: Server) -> int:
-    """All predictions, once they are folded."""
-    wait_for(lambda: re.search(rb"telltale_fold_lag_seconds{[^}]*} 0.0\n", server.get("/metrics")[2]), "the fold")
-    return int(server.json("/api/status")["predictions"])
-
-
 def send(server: Server, rows: list[Any] | bytes) -> tuple[int, Any]:
     body = rows if isinstance(rows, bytes) else b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     status, _, reply = server.request("POST", "/observe", body, **{"Content-Type": LINES})
@@ -67,7 +61,7 @@ def send(server: Server, rows: list[Any] | bytes) -> tuple[int, Any]:
 
 
 def test_one_and_many(plain: Server) -> None:
-    before = total(plain)
+    before = plain.predictions()
     status, answer = plain.post({"features": [41, 0.5], "prediction": 3.5}, "/observe")
     assert status == 200
     assert answer["observed"] == 1
@@ -76,7 +70,7 @@ def test_one_and_many(plain: Server) -> None:
     status, answer = plain.post([named, {"features": [1, 2], "prediction": 3, "time": 1_772_366_400}], "/observe")
     assert (status, answer["observed"], len(answer["prediction_ids"])) == (200, 2, 2)
     assert send(plain, [named] * 5) == (200, {"observed": 5, "repeated": 0})
-    assert total(plain) == before + 8
+    assert plain.predictions() == before + 8
 
 
 ROW: dict[str, Any] = {"features": [41, 0.5], "prediction": 3.5}
@@ -109,7 +103,7 @@ REFUSED: list[tuple[str, Any, int, str, str]] = [
 
 
 def test_refused(plain: Server) -> None:
-    before = total(plain)
+    before = plain.predictions()
     for name, row, status, code, words in REFUSED:
         got, answer = plain.post([ROW, row], "/observe")
         assert (got, answer["error"]["code"]) == (status, code), name
@@ -119,7 +113,7 @@ def test_refused(plain: Server) -> None:
         assert (got, answer["error"]["code"], answer["observed"]) == (status, code, 0), name
         assert answer["error"]["where"].startswith("line 1"), name
         assert words in json.dumps(answer["error"]), name
-    assert total(plain) == before, "JSON is taken whole or not at all"
+    assert plain.predictions() == before, "JSON is taken whole or not at all"
 
 
 def test_bodies_that_are_nothing(plain: Server) -> None:
@@ -152,11 +146,11 @@ def test_other_methods_and_no_model(plain: Server) -> None:
 
 
 def test_lines_up_to_the_wrong_one(plain: Server) -> None:
-    before = total(plain)
+    before = plain.predictions()
     status, answer = send(plain, [ROW] * 60_000 + [{**ROW, "features": [1]}] + [ROW] * 10)
     assert (status, answer["error"]["where"]) == (422, "line 60001")
     assert 0 < answer["observed"] < 60_000
-    assert total(plain) == before + answer["observed"]
+    assert plain.predictions() == before + answer["observed"]
     # A line that two neighbours would complete to valid JSON is still wrong.
     status, answer = send(plain, b'{"features": [1\n2], "prediction": 3}\n')
     assert (status, answer["error"]["where"]) == (400, "line 1")
@@ -168,7 +162,7 @@ def test_empty_lines_and_odd_ends(plain: Server) -> None:
 
 
 def test_an_id_counts_once(plain: Server) -> None:
-    before = total(plain)
+    before = plain.predictions()
     rows = [{**ROW, "id": f"once-{number}"} for number in range(50)]
     assert plain.post(rows, "/observe")[1]["repeated"] == 0
     answer = plain.post([*rows, {**ROW, "id": "another"}, {**ROW, "id": "another"}, ROW], "/observe")[1]
@@ -176,7 +170,7 @@ def test_an_id_counts_once(plain: Server) -> None:
     assert answer["prediction_ids"][:50] == [None] * 50
     assert plain.post({**ROW, "id": "once-7"}, "/observe")[1] == {"observed": 0, "repeated": 1, "prediction_id": None}
     assert send(plain, rows) == (200, {"observed": 0, "repeated": 50})
-    assert total(plain) == before + 52
+    assert plain.predictions() == before + 52
 
 
 def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> None:
@@ -186,11 +180,11 @@ def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> Non
     first.kill()
     again = begin(folder=tmp_path)
     assert send(again, [*rows, {**ROW, "id": "new"}]) == (200, {"observed": 1, "repeated": 3000})
-    assert total(again) == 3001
+    assert again.predictions() == 3001
 
 
 def test_a_chunked_stream(plain: Server) -> None:
-    before = total(plain)
+    before = plain.predictions()
     line = json.dumps(ROW).encode() + b"\n"
     with connect(plain) as connection:
         connection.sendall(
@@ -201,7 +195,7 @@ def test_a_chunked_stream(plain: Server) -> None:
             connection.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
         connection.sendall(b"0\r\n\r\n")
         assert b'"observed": 2000' in connection.recv(4096)
-    assert total(plain) == before + 2000
+    assert plain.predictions() == before + 2000
 
 
 def mixed_row(rng: random.Random) -> dict[str, Any]:
@@ -229,7 +223,7 @@ def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Serv
         assert other.post(row, "/observe")[0] == 200
 
     def series(server: Server) -> list[str]:
-        total(server)
+        server.predictions()
         lines = server.get("/metrics")[2].decode().splitlines()
         return [
             re.sub('replica="[^"]*"', "", line)
