@@ -98,7 +98,8 @@ def config_toml() -> str:
         out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {example}"]
     out.append(RECEIVERS_HEAD)
     for row in RECEIVER_SETTINGS:
-        out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {literal(row.default or 'slack')}"]
+        example = {"kind": '"slack"'}.get(row.key) or literal(row.default)
+        out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {example}"]
     return "\n".join(out) + "\n"
 
 

@@ -6,6 +6,8 @@ import argparse
 import importlib.util
 import re
 import sqlite3
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +39,18 @@ def test_settings_documents_are_what_the_table_says() -> None:
 
 def test_the_shipped_file_is_the_defaults() -> None:
     assert Config.load(ROOT / "config.toml") == Config.from_text("", str(ROOT / "config.toml"))
+
+
+def test_what_the_shipped_file_shows_as_comments_is_the_defaults_too() -> None:
+    def shown(mark: str) -> str:
+        (block,) = (block for block in (ROOT / "config.toml").read_text("utf-8").split("\n\n") if mark in block)
+        return re.sub(r"^# ?", "", block[block.index(mark) + len(mark) :], flags=re.MULTILINE)
+
+    rule = "[[rule]]" + shown("# [[rule]]")
+    assert tomllib.loads(rule)["rule"][0].keys() == {row.key for row in RULE_SETTINGS}
+    assert Config.from_text(rule).rules == (replace(Config.from_text("").rules[0], floor=0.1),)
+    receiver = {row.key: row.default for row in RECEIVER_SETTINGS} | {"kind": "slack"}
+    assert tomllib.loads(shown("# All keys of a receiver:")) == receiver
 
 
 @pytest.mark.parametrize("row", [*(r for rows in SETTINGS.values() for r in rows), *RULE_SETTINGS, *RECEIVER_SETTINGS])
