@@ -13,6 +13,7 @@ import threading
 NAMES = (
     "append.body",
     "append.done",
+    "batch.claimed",
     "batch.body",
     "batch.checksums",
     "journal.roll",

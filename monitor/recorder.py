@@ -160,11 +160,20 @@ class Recorder:
 
     def record_encoded(self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None) -> list[str]:
         """Record a batch that is encoded already, shape (n, columns)."""
-        if not len(values):
-            return []
-        first = self.journal.append_many(values, times_ns)
+        return self.ids(self.journal.append_many(values, times_ns).first, len(values)) if len(values) else []
+
+    def ids(self, first: int, rows: int) -> list[str]:
+        """Ids of consecutive predictions, from the sequence number of the first."""
         prefix = f"{self._run}-"
-        return [prefix + number for number in map(str, range(first, first + len(values)))]
+        return [prefix + number for number in map(str, range(first, first + rows))]
+
+    def holds(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which sequence numbers of earlier processes have a record, shape (n,): folded, or left in the journal."""
+        held: npt.NDArray[np.bool_] = numbers <= self._applied
+        if not held.all():
+            left = [found.records["seq"] for found in scan_all(self._folder, self._applied)]
+            held |= np.isin(numbers, np.concatenate(left)) if left else False
+        return held
 
     # From here on: the writer's thread.
 

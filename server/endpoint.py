@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
-from server.payload import check_json_type, error_body
+from server.payload import error_body
 from server.predict import Failures
 
 
@@ -73,18 +73,3 @@ def routes(table: Mapping[str, WSGIApplication], rest: WSGIApplication) -> WSGIA
         return (found or rest)(environ, start_response)
 
     return application
-
-
-def read_json(environ: WSGIEnvironment, max_body: int) -> bytes:
-    """The body of a request that must be JSON. Raises InputError."""
-    check_json_type(environ.get("CONTENT_TYPE", ""))
-    return read_body(environ, max_body)
-
-
-def read_body(environ: WSGIEnvironment, max_body: int) -> bytes:
-    """The body of a request, whatever it is. Raises InputError where it is too large."""
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    if length > max_body:
-        raise InputError("too_large", f"the body has {length} bytes; the limit is {max_body}", status=413)
-    body: bytes = environ["wsgi.input"].read(length)
-    return body

@@ -3,8 +3,7 @@
     {"features": [0.1, 2] or {"age": 0.1, "dose": 2}, "prediction": 3.5, "time": "2026-03-01T12:00:00Z", "id": "a1"}
 
 `time` and `id` may be left out. An id that was seen among the last million is not recorded again, so that a client may
-send a request again after a broken connection. A row is recorded first, and its id is remembered then: a kill between
-the two would count the rows of that moment again, and never lose one.
+send a request again after a broken connection, a kill of this process, or an answer 503.
 
 JSON is taken whole or not at all. Lines (`application/x-ndjson`) are taken in parts of some thousand rows, in bounded
 memory, up to the first line that is wrong.
@@ -17,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 import numpy as np
@@ -25,13 +24,14 @@ import numpy.typing as npt
 import orjson
 
 from monitor.capture.encode import Encoder
-from monitor.capture.rows import Names, time_ns
+from monitor.capture.rows import Names, time_ns, times_ns
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
 from monitor.window.columns import Column, Floats, clean_text
-from server.endpoint import Answer, read_json
+from server.body import open_body, read_json
+from server.endpoint import Answer
 from server.payload import error_body, load
-from server.seen import HORIZON, Seen, digest
+from server.seen import HORIZON, Numbers, Seen, digests
 
 #: What an observation may say.
 KEYS = frozenset({"features", "prediction", "time", "id"})
@@ -41,6 +41,9 @@ BLOCK = 1 << 20
 
 #: How far in the future a time may lie, for clocks that differ.
 AHEAD_NS = 3600 * 10**9
+
+#: Characters of an id.
+LONGEST_ID = 200
 
 #: Whole numbers beyond this have no exact float.
 _LARGEST_WHOLE = 2**53
@@ -55,11 +58,24 @@ def is_lines(content_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Observations, checked: encoded values, shape (n, columns); nanoseconds, 0 for now; digests of ids, 0 for none."""
+    """Observations, checked: encoded values, shape (n, columns); nanoseconds since 1970; digests of ids, 0 for none."""
 
     values: Floats
     times: npt.NDArray[np.int64] | None
-    ids: Sequence[int] | None
+    ids: Numbers | None
+
+
+class Taken(NamedTuple):
+    """What became of a batch.
+
+    `first`, `rows`: sequence number of the first that was recorded, and how many were. `fresh`: which had not been seen
+    before, None for all. `lost`: how many of the fresh ones found no room on the disk.
+    """
+
+    first: int
+    rows: int
+    fresh: npt.NDArray[np.bool_] | None
+    lost: int
 
 
 class Observer:
@@ -67,8 +83,9 @@ class Observer:
 
     def __init__(self, pipeline: Pipeline, max_body: int) -> None:
         self._pipeline, self._max_body = pipeline, max_body
+        self._recorder, self._max_bulk = pipeline.recorder, pipeline.config.server.max_bulk
         self._reader = Reader(pipeline.recorder.encoder)
-        self.seen = Seen(pipeline.folder.path / "observed")
+        self.seen = Seen(pipeline.folder.path / "observed", pipeline.recorder.holds)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
@@ -83,41 +100,59 @@ class Observer:
         batch = self._reader.read(
             [data] if single else data, "" if single else "row ", 0, self._pipeline.clock.time_ns()
         )
-        ids = self.record(batch)
-        observed = sum(one is not None for one in ids)
+        taken = self.record(batch)
+        repeated = len(batch.values) - taken.rows - taken.lost
+        if taken.lost:
+            return self._refused(no_room(taken.lost), taken.rows, repeated)
+        recorded = iter(self._recorder.ids(taken.first, taken.rows))
+        fresh = [True] * taken.rows if taken.fresh is None else taken.fresh.tolist()
+        ids = [next(recorded) if one else None for one in fresh]
         named = {"prediction_id": ids[0]} if single else {"prediction_ids": ids}
-        return _answer({"observed": observed, "repeated": len(ids) - observed, **named})
+        return _answer({"observed": taken.rows, "repeated": repeated, **named})
 
     def _lines(self, environ: WSGIEnvironment) -> Answer:
         observed = repeated = number = 0
         try:
-            for lines in blocks(environ["wsgi.input"]):
+            for lines in blocks(open_body(environ, self._max_bulk)):
                 batch = self._reader.lines(lines, number, self._pipeline.clock.time_ns())
                 number += len(lines)
                 if batch is not None:
-                    ids = self.record(batch)
-                    fresh = len(ids) - ids.count(None)
-                    observed, repeated = observed + fresh, repeated + len(ids) - fresh
+                    taken = self.record(batch)
+                    observed, repeated = observed + taken.rows, repeated + len(batch.values) - taken.rows - taken.lost
+                    if taken.lost:
+                        raise no_room(taken.lost)
                 if batch is not None and batch.ids is not None and observed > HORIZON:
                     raise InputError("too_many", f"more than {HORIZON} rows with ids in one request", None, 413)
         except InputError as error:
-            self._pipeline.instruments.rejected(error.code)
-            said = json.loads(error_body(error.code, str(error), error.where))
-            return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
+            return self._refused(error, observed, repeated)
         return _answer({"observed": observed, "repeated": repeated})
 
-    def record(self, batch: Batch) -> list[str | None]:
-        """Record what has not been seen; an id for each row, None for a repeated one."""
-        if batch.ids is None:
-            return list(self._pipeline.recorder.record_encoded(batch.values, batch.times))
+    def _refused(self, error: InputError, observed: int, repeated: int) -> Answer:
+        self._pipeline.instruments.rejected(error.code)
+        said = json.loads(error_body(error.code, str(error), error.where))
+        return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
+
+    def record(self, batch: Batch) -> Taken:
+        """Record what has not been seen."""
+        ids = batch.ids
+        if ids is None:
+            done = self._recorder.journal.append_many(batch.values, batch.times)
+            return Taken(*done, None, len(batch.values) - done.rows)
         with self.seen.lock:
-            fresh = self.seen.fresh([one for one in batch.ids if one])
-            verdicts = iter(fresh)
-            take = np.array([next(verdicts) if one else True for one in batch.ids])
-            times = None if batch.times is None else batch.times[take]
-            recorded = iter(self._pipeline.recorder.record_encoded(batch.values[take], times))
-            self.seen.add([one for one, taken in zip(batch.ids, take.tolist(), strict=True) if taken and one])
-        return [next(recorded) if taken else None for taken in take.tolist()]
+            fresh = self.seen.fresh(ids)
+            values, times = batch.values, batch.times
+            if fresh is not None:
+                values, times, ids = values[fresh], None if times is None else times[fresh], ids[fresh]
+            if not len(values):
+                return Taken(0, 0, fresh, 0)
+            done = self._recorder.journal.append_many(values, times, lambda first: self.seen.add(ids, first))
+            self.seen.forget(ids[done.rows :])
+        return Taken(*done, fresh, len(values) - done.rows)
+
+
+def no_room(rows: int) -> InputError:
+    """Say that rows were not recorded."""
+    return InputError("no_room", f"the disk is full: {rows} rows were not recorded; send them again later", None, 503)
 
 
 def _answer(content: dict[str, Any], status: int = 200) -> Answer:
@@ -203,12 +238,10 @@ class Reader:
         for position, column in enumerate(by_column, self._width):
             if not self._fill_column(values, position, column):
                 return None
-        times = ids = None
+        keys = frozenset().union(*shapes)
         try:
-            if any("time" in shape for shape in shapes):
-                times = np.array([_moment(row.get("time"), now, None) for row in rows], np.int64)
-            if any("id" in shape for shape in shapes):
-                ids = [_id(row.get("id"), None) for row in rows]
+            times = _moments([row.get("time") for row in rows], now) if "time" in keys else None
+            ids = _ids([row.get("id") for row in rows]) if "id" in keys else None
         except InputError:
             return None
         return Batch(values, times, ids)
@@ -247,7 +280,7 @@ class Reader:
             return True
         return False
 
-    def row(self, row: Any, where: str, now: int) -> tuple[list[float], int, int]:
+    def row(self, row: Any, where: str, now: int) -> tuple[list[float], int, str]:
         """Check and encode one observation: its values, time and id. Raises InputError that says what is wrong."""
         if not isinstance(row, dict):
             raise InputError("not_an_object", "expected an object with features and prediction", where or None)
@@ -294,9 +327,40 @@ def check(value: Any, column: Column, where: str) -> Any:
     return value
 
 
-def _together(rows: list[tuple[list[float], int, int]]) -> Batch:
+def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
     values, times, ids = zip(*rows, strict=True)
-    return Batch(np.array(values), np.array(times, np.int64), ids if any(ids) else None)
+    return Batch(np.array(values), np.array(times, np.int64), _digested(ids))
+
+
+def _digested(names: Sequence[str]) -> Numbers | None:
+    """Digests of ids, 0 for an empty one; None where all are."""
+    if not any(names):
+        return None
+    ids = digests(names)
+    if not all(names):
+        ids[[not name for name in names]] = 0
+    return ids
+
+
+def _ids(given: list[Any]) -> Numbers | None:
+    if set(map(type, given)) == {str}:
+        lengths = set(map(len, given))
+        if min(lengths) > 0 and max(lengths) <= LONGEST_ID:
+            return digests(given)
+    return _digested([_id(one, None) for one in given])
+
+
+def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
+    if not set(map(type, given)) <= {float, int}:
+        return np.array([_moment(one, now, None) for one in given], np.int64)
+    times = times_ns(np.array(given, np.float64), len(given))
+    if int(times.max()) > now + AHEAD_NS:
+        raise _in_the_future(None)
+    return times
+
+
+def _in_the_future(where: str | None) -> InputError:
+    return InputError("bad_time", "the time lies in the future", where, 422)
 
 
 def _moment(given: Any, now: int, where: str | None) -> int:
@@ -307,13 +371,14 @@ def _moment(given: Any, now: int, where: str | None) -> int:
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
     if moment > now + AHEAD_NS:
-        raise InputError("bad_time", "the time lies in the future", where, 422)
+        raise _in_the_future(where)
     return moment
 
 
-def _id(given: Any, where: str | None) -> int:
+def _id(given: Any, where: str | None) -> str:
     if given is None:
-        return 0
-    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= 200:
-        raise InputError("bad_id", "an id is a text of 1 to 200 characters, or a whole number", where, 422)
-    return digest(str(given))
+        return ""
+    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= LONGEST_ID:
+        message = f"an id is a text of 1 to {LONGEST_ID} characters, or a whole number"
+        raise InputError("bad_id", message, where, 422)
+    return str(given)

@@ -23,8 +23,9 @@ from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.instruments import Instruments
 from monitor.pipeline import Pipeline
+from server.body import read_json
 from server.model import Model
-from server.payload import Payload, check_json_type, error_body
+from server.payload import Payload, error_body
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,7 @@ class Predictor:
 
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
-        check_json_type(environ.get("CONTENT_TYPE", ""))
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > self._max_body:
-            raise InputError("too_large", f"the body has {length} bytes; the limit is {self._max_body}", status=413)
-        rows, batch = self._payload.parse(environ["wsgi.input"].read(length))
+        rows, batch = self._payload.parse(read_json(environ, self._max_body))
         results = self._model.predict(rows)
         if batch:
             ids = self._record_batch(rows, results)

@@ -18,7 +18,8 @@ from monitor.capture.rows import Names
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
 from monitor.window.columns import Column, canonical
-from server.endpoint import Answer, Endpoint, read_body, read_json
+from server.body import read_body, read_json
+from server.endpoint import Answer, Endpoint
 from server.payload import Payload, load
 from server.predict import Predictor
 

@@ -12,7 +12,7 @@ import numpy as np
 from monitor.errors import ModelError
 from monitor.pipeline import Pipeline
 from monitor.window.columns import Schema, canonical
-from server.endpoint import read_json
+from server.body import read_json
 from server.model import Model, plain
 from server.predict import Predictor
 

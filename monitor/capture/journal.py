@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,13 @@ class Drops:
     def count(self) -> int:
         """How many."""
         return self.last - self.first + 1
+
+
+class Appended(NamedTuple):
+    """What became of a batch: its first sequence number, and how many of its rows, from the first on, found room."""
+
+    first: int
+    rows: int
 
 
 class Journal:
@@ -152,10 +159,16 @@ class Journal:
         failpoint.reach("append.done")
         return number
 
-    def append_many(self, values: Floats, times_ns: npt.NDArray[np.int64] | int | None = None) -> int:
-        """Append a batch, shape (n, width), in one copy for each segment it touches; return its first number.
+    def append_many(
+        self,
+        values: Floats,
+        times_ns: npt.NDArray[np.int64] | int | None = None,
+        claimed: Callable[[int], None] | None = None,
+    ) -> Appended:
+        """Append a batch, shape (n, width), in one copy for each segment it touches.
 
-        The numbers are consecutive: drawing them runs in C, where no other thread can come between.
+        The numbers are consecutive: drawing them runs in C, where no other thread can come between. `claimed` is told
+        the first of them before anything is written.
         """
         rows = len(values)
         if not rows:
@@ -168,6 +181,9 @@ class Journal:
         records["values"] = values
         records["crc"] = checksums(records, records["seq"])
         number, last = numbers[0], numbers[-1]
+        if claimed is not None:
+            claimed(number)
+        failpoint.reach("batch.claimed")
         while number <= last:
             with self._lock:
                 segment = self._segment_of(number)
@@ -188,7 +204,7 @@ class Journal:
             if self._sync_always:
                 segment.sync()
             number = until
-        return numbers[0]
+        return Appended(numbers[0], number - numbers[0])
 
     def _segment_of(self, number: int) -> Segment | None:
         """Segment that a number lies in, made if it is the next one; None where there is no room. Needs the lock."""

@@ -49,7 +49,7 @@ def test_batches_and_single_records_share_one_order(tmp_path_factory: pytest.Tem
             expected.append((number, [0.5, 0.5]))
         else:
             values = np.arange(2.0 * size).reshape(size, 2)
-            first = journal.append_many(values)
+            first = journal.append_many(values).first
             expected += [(first + i, values[i].tolist()) for i in range(size)]
     assert read_all(journal) == expected
 

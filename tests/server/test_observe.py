@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import re
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from bench.running import Server
+from bench.running import Server, wait_for
 from monitor.window.reference import Reference
 from server.observe import BLOCK, blocks
-from server.seen import Seen, digest
+from server.seen import Numbers, Seen, digests
 from tests.server.wire import connect, exchange, post
 
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[server]\nmax_body = "64KiB"\nmax_bulk = "8MB"\n'
@@ -183,6 +185,26 @@ def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> Non
     assert again.predictions() == 3001
 
 
+@pytest.mark.parametrize(
+    "step", ["batch.claimed:3", "batch.body:3", "batch.checksums:4", "fold.begin:2", "fold.committed:1"]
+)
+def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Server], tmp_path: Path, step: str) -> None:
+    rows = [{**ROW, "id": f"row-{number}"} for number in range(60_000)]
+    reference(mixed=False).save(tmp_path / "histogram.prom")
+    dying = Server(tmp_path, CONFIG, CRASH_AT=step).ready()
+    try:
+        send(dying, rows)
+    except (OSError, http.client.HTTPException):
+        pass
+    wait_for(lambda: dying.process.poll() == 9, "the crash")
+    dying.kill()
+    again = begin(folder=tmp_path)
+    answer = send(again, rows)[1]
+    assert answer["observed"] + answer["repeated"] == 60_000
+    assert again.predictions() == 60_000
+    assert send(again, rows) == (200, {"observed": 0, "repeated": 60_000})
+
+
 def test_a_chunked_stream(plain: Server) -> None:
     before = plain.predictions()
     line = json.dumps(ROW).encode() + b"\n"
@@ -243,14 +265,38 @@ def test_blocks_are_lines() -> None:
     assert lines == data.split(b"\n")
 
 
+def held(numbers: Numbers) -> npt.NDArray[np.bool_]:
+    return numbers < 1000
+
+
 def test_the_ring_forgets_the_oldest(tmp_path: Path) -> None:
-    seen = Seen(tmp_path / "ring", horizon=10)
-    first, second = [digest(f"a{n}") for n in range(8)], [digest(f"b{n}") for n in range(5)]
-    seen.add(first)
-    assert seen.fresh([*first[:1], second[0], second[0]]) == [False, True, False]
-    seen.add(second)
-    for ring in (seen, Seen(tmp_path / "ring", horizon=10)):
-        assert ring.fresh(second) == [False] * 5
-        assert ring.fresh(first) == [True] * 3 + [False] * 5
-    seen.add([digest(f"c{n}") for n in range(25)])
-    assert seen.fresh([digest("c24"), digest("c15"), digest("c14")]) == [False, False, True]
+    def known(ring: Seen, ids: Numbers) -> list[bool]:
+        fresh = ring.fresh(ids)
+        return [False] * len(ids) if fresh is None else (~fresh).tolist()
+
+    first, second, third = (digests(f"{letter}{n}" for n in range(25)) for letter in "abc")
+    seen = Seen(tmp_path / "ring", held, horizon=10)
+    seen.add(first[:8], 1)
+    assert known(seen, np.array([first[0], second[0], second[0]])) == [True, False, True]
+    seen.add(second[:5], 9)
+    for ring in (seen, Seen(tmp_path / "ring", held, horizon=10)):
+        assert known(ring, second[:5]) == [True] * 5
+        assert known(ring, first[:8]) == [False] * 3 + [True] * 5
+    seen.add(third, 14)
+    assert known(seen, third[[24, 15, 14]]) == [True, True, False]
+
+
+def test_the_ring_takes_back_what_has_no_record(tmp_path: Path) -> None:
+    ids = digests(map(str, range(9)))
+    ids[4] = 0
+    seen = Seen(tmp_path / "ring", held, horizon=10)
+    seen.add(ids, 995)  # of 995 to 1003, those from 1000 on were never written
+    assert seen.fresh(ids) is not None
+    for _ in range(2):
+        again = Seen(tmp_path / "ring", held, horizon=10).fresh(ids)
+        assert again is not None
+        assert again.tolist() == [False] * 4 + [True] * 5, "0 stands for no id, and is always fresh"
+    seen.forget(ids[3:])
+    fresh = seen.fresh(ids)
+    assert fresh is not None
+    assert fresh.tolist() == [False] * 3 + [True] * 6
