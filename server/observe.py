@@ -222,20 +222,14 @@ class Reader:
         shapes = set(map(tuple, rows))
         if not all(self._required <= set(shape) <= KEYS for shape in shapes):
             return None
-        features = [row["features"] for row in rows]
-        if set(map(type, features)) != {list} or set(map(len, features)) != {self._width}:
-            return None
+        features = self._in_order([row["features"] for row in rows], self._features)
+        given = [row["prediction"] for row in rows]
+        single = self._outputs == 1 and type(given[0]) not in (list, dict)
+        answers = [given] if single else self._in_order(given, self._predictions)
         values = np.empty((len(rows), len(self._columns)))
-        if not self._fill(values, features):
+        if features is None or answers is None or not self._fill(values, features):
             return None
-        answers: list[Any] = [row["prediction"] for row in rows]
-        if self._outputs == 1:
-            by_column: list[Sequence[Any]] = [answers]
-        elif set(map(type, answers)) == {list} and set(map(len, answers)) == {self._outputs}:
-            by_column = list(zip(*answers, strict=True))
-        else:
-            return None
-        for position, column in enumerate(by_column, self._width):
+        for position, column in enumerate(answers if single else zip(*answers, strict=True), self._width):
             if not self._fill_column(values, position, column):
                 return None
         keys = frozenset().union(*shapes)
@@ -246,31 +240,37 @@ class Reader:
             return None
         return Batch(values, times, ids)
 
-    def _fill(self, values: Floats, features: list[list[Any]]) -> bool:
+    def _in_order(self, rows: list[Any], names: Names) -> list[Any] | None:
+        """Rows that are all lists, or all objects of the same names, as sequences of values in order; else None."""
+        kinds = set(map(type, rows))
+        if kinds == {list}:
+            return rows if set(map(len, rows)) == {len(names.names)} else None
+        if kinds != {dict} or set(map(len, rows)) != {len(names.names)}:
+            return None
+        try:
+            return names.arrange_many(rows)
+        except KeyError:
+            return None
+
+    def _fill(self, values: Floats, features: list[Any]) -> bool:
         if all(column.numeric for column in self._columns[: self._width]):
-            flat = list(chain.from_iterable(features))
-            if not set(map(type, flat)) <= {float, int}:
-                return False
-            try:
-                numbers = np.array(flat, np.float64)
-            except OverflowError:
+            numbers = _numbers(list(chain.from_iterable(features)))
+            if numbers is None:
                 return False
             values[:, : self._width] = numbers.reshape(len(features), self._width)
-            return bool(np.abs(numbers).max() < _LARGEST_WHOLE)
+            return True
         return all(
             self._fill_column(values, position, column) for position, column in enumerate(zip(*features, strict=True))
         )
 
     def _fill_column(self, values: Floats, position: int, column: Sequence[Any]) -> bool:
-        types = set(map(type, column))
         if self._columns[position].numeric:
-            if not types <= {float, int}:
+            numbers = _numbers(column)
+            if numbers is None:
                 return False
-            try:
-                values[:, position] = column
-            except OverflowError:
-                return False
-            return bool(np.abs(values[:, position]).max() < _LARGEST_WHOLE)
+            values[:, position] = numbers
+            return True
+        types = set(map(type, column))
         if types <= {str}:
             known = {text: self._encoder.category(position, text) for text in set(column)}
             values[:, position] = [known[text] for text in column]
@@ -325,6 +325,17 @@ def check(value: Any, column: Column, where: str) -> Any:
     if math.isinf(value):
         raise InputError("out_of_range", "expected a finite number", where, 422)
     return value
+
+
+def _numbers(given: Sequence[Any]) -> Floats | None:
+    """Numbers and nulls, shape (n,); None where one of them is something else, or too large to be taken unseen."""
+    if not set(map(type, given)) <= {float, int, type(None)}:
+        return None
+    try:
+        numbers = np.array(given, np.float64)
+    except OverflowError:
+        return None
+    return None if bool((np.abs(numbers) >= _LARGEST_WHOLE).any()) else numbers
 
 
 def _together(rows: list[tuple[list[float], int, str]]) -> Batch:

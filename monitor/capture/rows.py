@@ -47,6 +47,10 @@ class Names:
                 return list(values) if len(self.names) != 1 else [values]
         raise self.complaint(row.keys(), where)
 
+    def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
+        return [(value,) for value in map(self._get, rows)] if len(self.names) == 1 else list(map(self._get, rows))
+
     def check_width(self, width: int, where: str | None = None) -> None:
         """Refuse a row of another width. Raises InputError."""
         if width != len(self.names):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import http.client
+import io
 import json
+import os
 import random
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +20,11 @@ import numpy.typing as npt
 import pytest
 
 from bench.running import Server, wait_for
+from monitor.clock import ManualClock
+from monitor.config import Config
+from monitor.pipeline import Pipeline
 from monitor.window.reference import Reference
-from server.observe import BLOCK, blocks
+from server.observe import BLOCK, Observer, blocks
 from server.seen import Numbers, Seen, digests
 from tests.server.wire import connect, exchange, post
 
@@ -205,6 +213,40 @@ def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Serve
     assert send(again, rows) == (200, {"observed": 0, "repeated": 60_000})
 
 
+def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\n'
+    clock = ManualClock(1_750_000_000.0)
+    pipeline = Pipeline(Config.from_text(text), reference(mixed=False), "v1", clock)
+    observer = Observer(pipeline, 1 << 20)
+    assert observe(observer, [{**ROW, "id": "first"}])["observed"] == 1  # the ring has its room
+    whole, full = os.posix_fallocate, [True]
+
+    def allocate(handle: int, offset: int, length: int) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(handle, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    rows = [{**ROW, "id": number} for number in range(3000)]
+    refused = observe(observer, rows)
+    assert refused["error"]["code"] == "no_room"
+    assert 0 < refused["observed"] < 3000
+    assert observe(observer, rows[::-1])["observed"] == 0
+    full[0] = False
+    clock.advance(2)
+    assert observe(observer, rows) == {"observed": 3000 - refused["observed"], "repeated": refused["observed"]}
+    assert observe(observer, rows) == {"observed": 0, "repeated": 3000}
+    pipeline.writer.start()
+    pipeline.close()
+    assert pipeline.recorder.totals.batch.n == 3001
+
+
+def observe(observer: Observer, rows: list[Any]) -> Any:
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    answer = observer({"CONTENT_TYPE": LINES, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)})
+    return json.loads(answer.body)
+
+
 def test_a_chunked_stream(plain: Server) -> None:
     before = plain.predictions()
     line = json.dumps(ROW).encode() + b"\n"
@@ -218,6 +260,42 @@ def test_a_chunked_stream(plain: Server) -> None:
         connection.sendall(b"0\r\n\r\n")
         assert b'"observed": 2000' in connection.recv(4096)
     assert plain.predictions() == before + 2000
+
+
+def packed(server: Server, body: bytes, encoding: str, content_type: str = LINES) -> tuple[int, Any]:
+    headers = {"Content-Type": content_type, "Content-Encoding": encoding}
+    status, _, reply = server.request("POST", "/observe", body, **headers)
+    return status, json.loads(reply)
+
+
+def test_compressed_lines(plain: Server) -> None:
+    line = json.dumps(ROW).encode() + b"\n"
+    for encoding, body in [
+        ("gzip", gzip.compress(line * 1000)),
+        ("gzip", gzip.compress(line * 999) + gzip.compress(b"") + gzip.compress(line)),
+        ("deflate", zlib.compress(line * 1000)),
+        ("identity", line * 1000),
+    ]:
+        assert packed(plain, body, encoding) == (200, {"observed": 1000, "repeated": 0}), encoding
+    assert packed(plain, gzip.compress(json.dumps([ROW]).encode()), "gzip", "application/json")[1]["observed"] == 1
+
+
+def test_compressed_bodies_that_are_not(plain: Server) -> None:
+    whole = gzip.compress(json.dumps(ROW).encode() + b"\n")
+    bomb = gzip.compress(b"\n" * 9_000_000)
+    assert len(bomb) < 10_000
+    for body, encoding, status, code in [
+        (whole[:-9], "gzip", 400, "bad_encoding"),
+        (b"", "gzip", 400, "bad_encoding"),
+        (b"nonsense", "gzip", 400, "bad_encoding"),
+        (whole, "deflate", 400, "bad_encoding"),
+        (whole, "br", 415, "wrong_encoding"),
+        (whole, "gzip, gzip", 415, "wrong_encoding"),
+        (bomb, "gzip", 413, "too_large"),
+    ]:
+        for content_type in (LINES, "application/json"):
+            got, answer = packed(plain, body, encoding, content_type)
+            assert (got, answer["error"]["code"]) == (status, code), (body[:20], encoding)
 
 
 def mixed_row(rng: random.Random) -> dict[str, Any]:
@@ -234,15 +312,24 @@ def mixed_row(rng: random.Random) -> dict[str, Any]:
     return row
 
 
+def list_of(features: Any) -> list[Any]:
+    return [features[name] for name in ("age", "dose", "sex")] if isinstance(features, dict) else features
+
+
 def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Server]) -> None:
     rng = random.Random(5)
     rows = [mixed_row(rng) for _ in range(400)]
-    usual = [row for row in rows if isinstance(row["features"], list) and None not in row["features"][:2]]
+    listed = [{**row, "features": list_of(row["features"])} for row in rows]
+    named = [
+        {**row, "features": dict(zip(["sex", "age", "dose"], [sex, age, dose], strict=True))}
+        for row in listed
+        for age, dose, sex in [row["features"]]
+    ]
     other = begin(mixed=True)
-    assert send(mixed, rows)[1]["observed"] == 400
-    assert send(mixed, usual)[1]["observed"] == len(usual)
-    for row in [*rows, *usual]:
-        assert other.post(row, "/observe")[0] == 200
+    for some in (rows, listed, named):
+        assert send(mixed, some)[1]["observed"] == 400
+        for row in some:
+            assert other.post(row, "/observe")[0] == 200
 
     def series(server: Server) -> list[str]:
         server.predictions()
@@ -258,8 +345,6 @@ def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Serv
 
 
 def test_blocks_are_lines() -> None:
-    import io
-
     data = b"".join(b"%d\n" % number for number in range(400_000)) + b"end"
     lines = [line for block in blocks(io.BytesIO(data)) for line in block]
     assert lines == data.split(b"\n")
