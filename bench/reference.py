@@ -61,7 +61,7 @@ def boxkite() -> Times:
 def ours() -> Times:
     from monitor.window.build import build_reference
     from monitor.window.columns import Column
-    from monitor.window.profile import ColumnCounter
+    from monitor.window.counter import ColumnCounter
 
     values = data()
     column = Column("x", "feature", "numeric", edges=tuple(given_edges(values)))

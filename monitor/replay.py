@@ -30,7 +30,7 @@ from monitor.store.notifications import StoreOutbox
 from monitor.window.build import Chunk
 from monitor.window.cells import BadRows, number
 from monitor.window.columns import Column, Floats, Kind, Schema, canonical
-from monitor.window.profile import Block
+from monitor.window.counter import Block
 from monitor.window.read import Reader
 
 #: Answers one prediction a row, given the features as an array (float64, or object where some are text).

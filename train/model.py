@@ -20,7 +20,7 @@ from sklearn.base import is_regressor
 from monitor.errors import ModelError
 from monitor.window.build import Chunk, as_table
 from monitor.window.columns import Kind, canonical
-from monitor.window.profile import Block
+from monitor.window.counter import Block
 
 
 @dataclass(frozen=True)

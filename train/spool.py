@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monitor.errors import DataError
 from monitor.window.build import Chunk
+from monitor.window.counter import Block
 
 #: Bytes kept in memory before the disk is used: about 800,000 rows of 20 numbers.
 MEMORY = 2**27
@@ -25,22 +26,30 @@ class Spool:
         self.names = tuple(names)
         self.rows = 0
         self._file = tempfile.SpooledTemporaryFile(memory, dir=str(folder))  # noqa: SIM115  # closed by __exit__
-        self._chunks = 0
+        self._places: list[list[int]] = []
 
     def append(self, chunk: Chunk) -> None:
         """Keep one more chunk. Raises DataError where the disk is full."""
+        places = []
         try:
-            pickle.dump(list(chunk), self._file, protocol=5)
+            for block in chunk:
+                places.append(self._file.tell())
+                pickle.dump(block, self._file, protocol=5)
         except OSError as error:
             raise DataError(f"no room for a temporary copy of the data: {error.strerror or error}") from error
-        self._chunks += 1
+        self._places.append(places)
         self.rows += len(chunk[0]) if chunk else 0
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All chunks, in order."""
-        self._file.seek(0)
-        for _ in range(self._chunks):
-            yield pickle.load(self._file)  # noqa: S301  # written by this process, into a file without a name
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """All chunks, in order: every column, or those at some positions."""
+        for places in self._places:
+            yield [self._load(place) for place in (places if positions is None else map(places.__getitem__, positions))]
+
+    def _load(self, place: int) -> Block:
+        if self._file.tell() != place:  # a seek throws away what was read ahead
+            self._file.seek(place)
+        block: Block = pickle.load(self._file)  # noqa: S301  # written by this process, into a file without a name
+        return block
 
     def __enter__(self) -> Spool:
         return self

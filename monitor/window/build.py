@@ -1,4 +1,4 @@
-"""Build a reference from data: two passes over a table, the first to choose bins, the second to count.
+"""Build a reference from data in a few passes over a table: what its columns hold, where bins lie, what is in each.
 
 A table is anything that names its columns and can be walked through more than once in chunks of rows; `as_table` makes
 one of numpy arrays, pandas and polars frames and lists of dictionaries, without depending on either library.
@@ -15,11 +15,15 @@ import numpy as np
 
 from monitor.errors import DataError
 from monitor.window.columns import Counts, Kind, Role, Schema, canonical, clean_text
-from monitor.window.profile import Block, ColumnCounter, ColumnProfile, Decision, Limits, decide, with_labels
+from monitor.window.counter import Block, ColumnCounter
+from monitor.window.profile import ColumnProfile, Decision, Limits, decide, with_labels
 from monitor.window.reference import Reference, ReferenceInfo
 
-#: Numbers that the quantile sketches of all columns may keep together: 256 MB.
-SKETCH_NUMBERS = 2**25
+#: Numbers that the searches for quantiles of all columns may keep together: 256 MB.
+SEARCH_NUMBERS = 2**25
+
+#: The same for the guides of the first pass, which hold 16,384 numbers for each of up to 512 columns.
+GUIDE_NUMBERS = 2**23
 
 #: Rows of one chunk of a table in memory.
 CHUNK = 65_536
@@ -34,8 +38,8 @@ class Table(Protocol):
     def names(self) -> Sequence[str]:
         """Names of the columns, in order."""
 
-    def chunks(self) -> Iterator[Chunk]:
-        """One block per column, all of one length, from the first row to the last."""
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """One block per column, or per column at these positions, from the first row to the last."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,11 @@ class MemoryTable:
     names: tuple[str, ...]
     columns: tuple[Block, ...]
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Slices of all columns."""
-        for start in range(0, len(self.columns[0]) if self.columns else 0, CHUNK):
-            yield [column[start : start + CHUNK] for column in self.columns]
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """Slices of all columns, or of those at some positions."""
+        columns = self.columns if positions is None else [self.columns[position] for position in positions]
+        for start in range(0, len(columns[0]) if columns else 0, CHUNK):
+            yield [column[start : start + CHUNK] for column in columns]
 
 
 def build_reference(
@@ -116,19 +121,44 @@ class Summary:
 def summarise(
     table: Table, role: Role, kinds: Mapping[str, Kind | None], limits: Limits, labels: Iterable[object] = ()
 ) -> Summary:
-    """Walk through a table twice: choose the bins of each column, then count its rows in them."""
+    """Walk through a table: gather facts, look for quantiles, choose the bins of each column, count its rows."""
     profiles = profile(table.names, table.chunks())
+    find_quantiles(table, profiles, kinds, limits)
     return tally(table.chunks(), choose(profiles, role, kinds, limits, labels), profiles)
 
 
 def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
     """First pass: gather the facts about each column."""
-    capacity = max(1_024, min(1_000_000, SKETCH_NUMBERS // max(1, len(names))))
+    capacity = max(1_024, min(2**14, GUIDE_NUMBERS // max(1, len(names))))
     profiles = [ColumnProfile(clean_text(name), capacity) for name in names]
     for chunk in chunks:
         for facts, block in zip(profiles, chunk, strict=True):
             facts.add(block)
     return profiles
+
+
+def find_quantiles(
+    table: Table, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind | None], limits: Limits
+) -> None:
+    """Two more passes, where a column needs quantile bins and is too long for its profile to know them."""
+    positions = [
+        position
+        for position, facts in enumerate(profiles)
+        if kinds.get(facts.name) != "categorical" and facts.open_quantiles(limits.bins)
+    ]
+    if not positions:
+        return
+    searches = [profiles[position].search(limits.bins, SEARCH_NUMBERS // len(positions)) for position in positions]
+    for chunk in table.chunks(positions):
+        for search, block in zip(searches, chunk, strict=True):
+            search.count(np.asarray(block))
+    for search in searches:
+        search.aim()
+    for chunk in table.chunks(positions):
+        for search, block in zip(searches, chunk, strict=True):
+            search.collect(np.asarray(block))
+    for position, search in zip(positions, searches, strict=True):
+        profiles[position].gaps, profiles[position].rank_error = search.gaps(), search.rank_error
 
 
 def choose(
@@ -144,7 +174,7 @@ def choose(
 
 
 def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
-    """Second pass: count exactly. Sums and deviations come from the profiles of the first."""
+    """Last pass: count exactly. Sums and deviations come from the profiles of the first."""
     counters = [ColumnCounter(decision.column) for decision in decisions]
     for chunk in chunks:
         for counter, block in zip(counters, chunk, strict=True):

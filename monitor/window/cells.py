@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.errors import DataError
 from monitor.window.columns import Kind, canonical, clean_text
-from monitor.window.profile import Block
+from monitor.window.counter import Block
 
 #: Cells that mean "no value", in any column.
 MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from monitor.window.columns import Floats
 #: Value bins between underflow and overflow. Each holds about 5 % of the reference, so that the binned K-S statistic
 #: lies within 0.05 of the exact one, while a few hundred rows still give the divergences enough rows a bin.
 BINS = 20
+
+#: A value, and the next larger one in the data: None after the largest.
+Gap = tuple[float, float | None]
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -60,34 +64,37 @@ def discrete_edges(distinct: Floats) -> tuple[float, ...]:
     return _unique([_below(float(distinct[0]), below), *inner, _above(float(distinct[-1]), above)])
 
 
-def quantile_edges(
-    ordered: Floats,
-    bins: int = BINS,
-    weights: npt.NDArray[np.int64] | None = None,
-    bounds: tuple[float, float] | None = None,
-) -> tuple[float, ...]:
-    """Edges at the quantiles of a sorted sample, with one edge outside each end.
+def wanted_ranks(rows: int, bins: int) -> npt.NDArray[np.int64]:
+    """Ranks of the last value of each quantile bin but the last, counted from 1.
 
-    An edge lies between two neighbouring values and not on one, at the number with the fewest digits there: values
-    that are rounded or computed a little differently in production do not change their bin.
+    >>> wanted_ranks(10, 4).tolist()
+    [3, 5, 8]
+    """
+    ranks: npt.NDArray[np.int64] = -(-np.arange(1, bins) * rows // bins)  # rounded up, without an error of division
+    return ranks
 
-    `weights`: rows that each value stands for (one each by default). `bounds`: smallest and largest value, where the
-    sample may not hold them.
+
+def quantile_edges(ordered: Floats, bins: int = BINS) -> tuple[float, ...]:
+    """Edges at the quantiles of sorted values, with one edge outside each end.
 
     >>> quantile_edges(np.arange(1.0, 101.0), bins=4)
     (0.0, 25.5, 50.5, 75.5, 101.0)
     """
-    low, high = bounds or (float(ordered[0]), float(ordered[-1]))
-    rows = ordered.size if weights is None else int(np.sum(weights))
-    wanted = -(-np.arange(1, bins) * rows // bins)  # rounded up, without an error of division
-    positions = wanted - 1 if weights is None else np.searchsorted(np.cumsum(weights), wanted)
-    edges: list[float] = []
-    for value in np.unique(ordered[positions]).tolist():
-        following = int(np.searchsorted(ordered, value, side="right"))
-        if following < ordered.size and value < high:
-            edges.append(between(value, float(ordered[following])))
+    values = np.unique(ordered[wanted_ranks(ordered.size, bins) - 1])
+    following = np.searchsorted(ordered, values, side="right")
+    above = [float(ordered[position]) if position < ordered.size else None for position in following.tolist()]
+    return edges_in(list(zip(values.tolist(), above, strict=True)), float(ordered[0]), float(ordered[-1]))
+
+
+def edges_in(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:
+    """Edges in the gaps between neighbouring values, and one outside each of the smallest and the largest value.
+
+    An edge lies between two neighbouring values and not on one, at the number with the fewest digits there: values
+    that are rounded or computed a little differently in production do not change their bin.
+    """
+    inner = [between(value, above) for value, above in gaps if above is not None]
     margin = max(high / 100 - low / 100, abs(low) * 1e-9, abs(high) * 1e-9, 1e-300)
-    return _unique([_below(low, margin), *edges, _above(high, margin)])
+    return _unique([_below(low, margin), *inner, _above(high, margin)])
 
 
 def between(low: float, high: float) -> float:

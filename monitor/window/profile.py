@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitor.window.binning import NumericBins
-from monitor.window.columns import MISSING, OTHER, Column, Counts, Floats, Kind, Role, canonical, number_text
-from monitor.window.edges import BINS, discrete_edges, quantile_edges
-from monitor.window.sketch import QuantileSketch
-
-#: One column of a few thousand rows: numbers (NaN is missing), or canonical texts (None is missing).
-Block = Floats | list[str | None]
+from monitor.window.columns import MISSING, OTHER, Column, Floats, Kind, Role, canonical, number_text
+from monitor.window.counter import Block
+from monitor.window.edges import BINS, Gap, discrete_edges, edges_in, quantile_edges
+from monitor.window.quantiles import Guide, QuantileSearch
 
 #: Categories that are counted one by one; the rarer ones are counted together as `__other__`.
 MAX_CATEGORIES = 100
@@ -55,7 +52,7 @@ class Decision:
 class ColumnProfile:
     """Facts about one column, gathered block by block."""
 
-    def __init__(self, name: str, capacity: int = 1_000_000) -> None:
+    def __init__(self, name: str, capacity: int = 2**14) -> None:
         self.name = name
         self.rows = self.missing = self.nonfinite = self.numbers = 0
         self.low, self.high = math.inf, -math.inf
@@ -64,7 +61,9 @@ class ColumnProfile:
         self.distinct: dict[float, int] | None = {}
         self.texts: Counter[str] = Counter()
         self.forgotten = 0
-        self.sketch = QuantileSketch(capacity)
+        self.guide = Guide(capacity)
+        self.gaps: list[Gap] | None = None
+        self.rank_error = 0.0
         self._last = math.nan
 
     def add(self, block: Block) -> None:
@@ -84,6 +83,15 @@ class ColumnProfile:
     def sum(self) -> float:
         """Sum of the finite numbers."""
         return self.mean * self.numbers
+
+    def open_quantiles(self, bins: int) -> bool:
+        """Whether quantile bins need more passes over the column than the one that filled this profile."""
+        few = self.distinct is not None and len(self.distinct) <= bins
+        return bool(self.numbers) and not (self.texts or self.forgotten or few or self.guide.whole)
+
+    def search(self, bins: int, room: int) -> QuantileSearch:
+        """The search for the quantiles; its answer belongs into `gaps` and `rank_error`."""
+        return QuantileSearch(self.guide.ordered(), self.numbers, bins, room)
 
     def _add_numbers(self, block: Floats) -> None:
         values = block
@@ -110,7 +118,7 @@ class ColumnProfile:
         self.whole = self.whole and bool(np.all(values == np.floor(values)))
         self._watch_order(values)
         self._count_distinct(values)
-        self.sketch.add(values)
+        self.guide.add(values)
 
     def _watch_order(self, values: Floats) -> None:
         if self.rising:
@@ -251,9 +259,11 @@ def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], s
         if distinct.size == 1:
             return discrete_edges(distinct), f"always {number_text(distinct[0])}: anything above or below it is seen"
         return discrete_edges(distinct), f"{distinct.size} distinct numbers, a bin for each"
-    values, weights = profile.sketch.sample()
-    edges = quantile_edges(values, limits.bins, weights, (profile.low, profile.high))
-    how = "exact" if profile.sketch.exact else f"ranks within {profile.sketch.rank_error:.3%}"
+    if profile.gaps is None:
+        edges = quantile_edges(profile.guide.ordered(), limits.bins)
+    else:
+        edges = edges_in(profile.gaps, profile.low, profile.high)
+    how = f"ranks within {profile.rank_error:.3%}" if profile.rank_error else "exact"
     return edges, f"{len(edges) - 1} quantile bins ({how})"
 
 
@@ -266,47 +276,3 @@ def with_labels(decision: Decision, labels: Iterable[object], limits: Limits) ->
         return decision
     column = replace(column, categories=tuple(sorted(together, key=_category_order)))
     return replace(decision, column=column, reason=f"{len(together)} labels, some of them unseen here")
-
-
-class ColumnCounter:
-    """Counts the rows of one column in each of its bins: `counts`, shape (column.size,)."""
-
-    #: Numbers that are binned at a time, so that all that is computed on the way stays in the cache.
-    PIECE = 8_192
-
-    def __init__(self, column: Column) -> None:
-        self.column = column
-        self.counts: Counts = np.zeros(column.size, dtype=np.int64)
-        self._bins = NumericBins(column) if column.numeric else None
-        self._position = {text: index for index, text in enumerate(column.categories)}
-
-    def add(self, block: Block) -> None:
-        """Count the next rows. Raises TypeError for texts in a numeric column."""
-        if self._bins is None:
-            self._add_categories(block)
-        elif isinstance(block, np.ndarray):
-            block = np.ascontiguousarray(block)
-            for start in range(0, block.size, self.PIECE):
-                piece = block[start : start + self.PIECE]
-                with np.errstate(over="ignore", invalid="ignore"):
-                    finite = math.isfinite(float(piece.sum()))
-                self.counts += np.bincount(self._bins.find(piece, finite), minlength=self.column.size)
-        else:
-            raise TypeError(f"column {self.column.name!r} is numeric and got texts")
-
-    def _add_categories(self, block: Block) -> None:
-        other, missing = self.column.value_bins - 1, self.column.missing_bin
-        for text, rows in _category_rows(block).items():
-            self.counts[missing if text == MISSING else self._position.get(text, other)] += rows
-
-
-def _category_rows(block: Block) -> Mapping[str, int]:
-    rows: Counter[str] = Counter()
-    if isinstance(block, np.ndarray):
-        values, counts = np.unique(block, return_counts=True, equal_nan=True)
-        for value, number in zip(values.tolist(), counts.tolist(), strict=True):
-            rows[canonical(value)] += number
-    else:
-        for text, number in Counter(block).items():
-            rows[MISSING if text is None else text] += number
-    return rows

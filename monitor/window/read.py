@@ -23,7 +23,7 @@ from monitor.errors import DataError
 from monitor.window.build import Chunk, to_block
 from monitor.window.cells import BadRows, CellCount, number, read_cells
 from monitor.window.columns import Floats, Kind
-from monitor.window.profile import Block
+from monitor.window.counter import Block
 
 #: Bytes of text read at a time.
 BLOCK = 2**20

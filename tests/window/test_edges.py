@@ -60,11 +60,6 @@ def test_quantile_edges_do_not_lie_on_values() -> None:
     assert all(len(repr(edge)) <= 4 for edge in quantile_edges(ages))
 
 
-def test_weights_stand_for_repeated_values() -> None:
-    values, weights = np.arange(1.0, 11.0), np.arange(1, 11)
-    assert quantile_edges(values, 5, weights) == quantile_edges(np.repeat(values, weights), 5)
-
-
 @given(finite, finite)
 def test_between_is_strictly_between_where_there_is_room(one: float, other: float) -> None:
     low, high = sorted((one, other))

@@ -5,7 +5,8 @@ import pytest
 
 from monitor.window import profile as profile_module
 from monitor.window.columns import MISSING, OTHER, Column, Kind
-from monitor.window.profile import Block, ColumnCounter, ColumnProfile, Decision, Limits, decide, with_labels
+from monitor.window.counter import Block, ColumnCounter
+from monitor.window.profile import ColumnProfile, Decision, Limits, decide, with_labels
 
 NAN = math.nan
 
