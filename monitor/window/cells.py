@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import orjson
 
 from monitor.errors import DataError
-from monitor.window.columns import Kind, canonical, clean_text
+from monitor.window.columns import Floats, Kind, canonical, clean_text
 from monitor.window.counter import Block
 
 #: Cells that mean "no value", in any column.
@@ -56,42 +57,73 @@ class CellCount:
         return bool(self.texts) and self.numbers >= MOSTLY * (self.numbers + self.texts)
 
 
-def number(cell: str) -> float | None:
+def number(cell: str, comma: bool = False) -> float | None:
     """Read a cell as a number; NaN where it is missing, None where it is a text.
 
-    Python would also take `1_000`, which no other reader of CSV does.
+    Python would also take `1_000`, which no other reader of CSV does. `comma`: decimals follow a comma, and a point is
+    no part of a number.
 
-    >>> number("1.5"), number(" 2 "), number("1_000"), number("abc"), math.isnan(number("NA"))
-    (1.5, 2.0, None, None, True)
+    >>> number("1.5"), number(" 2 "), number("1_000"), number("abc"), math.isnan(number("NA")), number("1,5", True)
+    (1.5, 2.0, None, None, True, 1.5)
     """
     if cell in MISSING_CELLS:
         return math.nan
+    if comma:
+        cell = cell.replace(".", "_").replace(",", ".")
     try:
         return None if "_" in cell else float(cell)
     except ValueError:
         return math.nan if cell.strip() in MISSING_CELLS else None
 
 
-def numbers(cells: Sequence[str]) -> Block | None:
+def json_numbers(text: str) -> Floats | None:
+    """Read numbers with commas between that are written as JSON writes them: the fastest way there is.
+
+    `null` is NaN. None where anything else is among them.
+
+    >>> json_numbers("1,2.5,null,4e3"), json_numbers("1,true")
+    (array([1.0e+00, 2.5e+00,     nan, 4.0e+03]), None)
+    """
+    if '"' in text or "{" in text or "[" in text or "t" in text or "f" in text:  # texts, lists, true and false
+        return None
+    try:
+        found = orjson.loads(f"[{text}]")
+    except ValueError:
+        return None
+    try:
+        return np.fromiter(found, np.float64, len(found))
+    except TypeError:  # null, for which the other way takes twice as long
+        return np.array(found, dtype=np.float64)
+
+
+def numbers(cells: Sequence[str], comma: bool = False) -> Block | None:
     """Read all cells as numbers; None where one is a text."""
-    for attempt in (cells, [cell or "nan" for cell in cells] if "" in cells else None):
-        if attempt is None:
-            continue
-        try:
-            values = np.fromiter(map(float, attempt), dtype=np.float64, count=len(cells))
-            return None if "_" in "".join(cells) else values
-        except ValueError:
-            pass
+    found = _json_cells(cells, comma)
+    if found is None and not MISSING_CELLS.isdisjoint(cells):
+        found = _json_cells(["null" if cell in MISSING_CELLS else cell for cell in cells], comma)
+    if found is not None:
+        return found
     known: dict[str, float] = {}
     for cell in set(cells):
-        value = number(cell)
+        value = number(cell, comma)
         if value is None:
             return None
         known[cell] = value
     return np.fromiter(map(known.__getitem__, cells), dtype=np.float64, count=len(cells))
 
 
-def texts(cells: Sequence[str]) -> Block:
+def _json_cells(cells: Sequence[str], comma: bool) -> Floats | None:
+    """Read cells that are numbers as JSON writes them; None for all else."""
+    joined = ";".join(cells)
+    if comma:
+        joined = joined.replace(".", "_").replace(",", ".")
+    elif "," in joined:
+        return None
+    found = json_numbers(joined.replace(";", ","))
+    return found if found is not None and len(found) == len(cells) else None
+
+
+def texts(cells: Sequence[str], comma: bool = False) -> Block:
     """Read all cells as texts, where not all are numbers: numbers and booleans in their canonical spelling.
 
     >>> texts(["a", "2.0", "True", ""])
@@ -99,7 +131,7 @@ def texts(cells: Sequence[str]) -> Block:
     """
     known: dict[str, str | None] = {}
     for cell in set(cells):
-        value = number(cell)
+        value = number(cell, comma)
         if value is None:
             known[cell] = _BOOLEANS.get(cell) or clean_text(cell)
         else:
@@ -113,7 +145,9 @@ def raw_texts(cells: Sequence[str]) -> Block:
     return [known[cell] for cell in cells]
 
 
-def read_cells(cells: Sequence[str], declared: Kind | None, lines: Sequence[int], tally: CellCount) -> Block:
+def read_cells(
+    cells: Sequence[str], declared: Kind | None, lines: Sequence[int], tally: CellCount, comma: bool = False
+) -> Block:
     """Turn one column of a chunk into a block, and count what it was made of.
 
     `lines`: the line of each cell in its file. A column that is declared numeric must hold numbers only: rows in which
@@ -121,15 +155,15 @@ def read_cells(cells: Sequence[str], declared: Kind | None, lines: Sequence[int]
     """
     if declared == "categorical":
         return raw_texts(cells)
-    block = numbers(cells)
+    block = numbers(cells, comma)
     if block is not None:
         tally.numbers += len(cells)
         return block
-    are_texts = {cell for cell in set(cells) if number(cell) is None}
+    are_texts = {cell for cell in set(cells) if number(cell, comma) is None}
     count = sum(map(are_texts.__contains__, cells))
     tally.texts += count
     tally.numbers += sum(cell not in are_texts and cell not in MISSING_CELLS for cell in cells)
     if tally.first_text is None:
         line, cell = next((line, cell) for line, cell in zip(lines, cells, strict=True) if cell in are_texts)
         tally.first_text = (line, cell)
-    return texts(cells)
+    return texts(cells, comma)

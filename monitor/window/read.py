@@ -1,33 +1,52 @@
 """Read a file of rows in chunks: CSV, TSV, JSON lines, and Parquet where pyarrow is installed.
 
-Memory is bounded by the size of a chunk. Blocks of plain numbers go through numpy's parser, which is faster than the
-csv module; all others go through the csv module, which knows quotes.
+Memory is bounded by the size of a chunk. Of CSV, blocks of plain numbers are read as JSON, which is faster than the csv
+module; blocks without quotes are split; all others go through the csv module, which knows quotes.
 """
 
 from __future__ import annotations
 
 import csv
 import gc
+import gzip
 import io
 import json
+import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from monitor.errors import DataError
 from monitor.window.build import Chunk, to_block
-from monitor.window.cells import BadRows, CellCount, number, read_cells
+from monitor.window.cells import BadRows, CellCount, json_numbers, number, numbers, read_cells
 from monitor.window.columns import Floats, Kind
 from monitor.window.counter import Block
 
-#: Bytes of text read at a time.
+#: Bytes of text read at a time; more where there are many columns, for the sake of a few hundred rows.
 BLOCK = 2**20
 
+#: A number that no file holds: it stands for the end of a line among numbers, and shows whether all are of one length.
+_LINE_END = 1.2345678901234567e-305
+
+_DECIMAL_COMMA = re.compile(r'(?m)(?:^|[;\t])"?[+-]?\d+,\d+"?(?=[;\t]|$)')
+_DECIMAL_POINT = re.compile(r'(?m)(?:^|[;\t])"?[+-]?\d+\.\d+"?(?=[;\t]|$)')
+
+#: How files begin that are something else than their name says, and what to do.
+_MAGIC = {
+    b"\x1f\x8b": "is compressed with gzip; let its name end in .gz",
+    b"PK\x03\x04": "is a ZIP archive, as Excel files are; unpack it, or save it as CSV",
+    b"PAR1": "is a Parquet file; let its name end in .parquet",
+    b"\xff\xfe": "is UTF-16; save it as UTF-8, or: iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "is UTF-16; save it as UTF-8, or: iconv -f UTF-16 -t UTF-8",
+}
+
+Bytes = gzip.GzipFile | io.BufferedReader
 Progress = Callable[[int], object]
 
 
@@ -69,9 +88,12 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
         ".ndjson": lambda: JsonReader(path, bad, progress),
         ".parquet": lambda: ParquetReader(path, bad, progress),
     }
-    known = kinds.get(path.suffix.lower())
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    known = kinds.get(plain.suffix.lower())
     if known is None:
-        raise DataError(f"{path}: cannot tell its format; the name must end in one of {', '.join(kinds)}")
+        raise DataError(
+            f"{path}: cannot tell its format; the name must end in one of {', '.join(kinds)} (text also with .gz)"
+        )
     try:
         return known()
     except FileNotFoundError:
@@ -81,24 +103,29 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
 
 
 class CsvReader(Reader):
-    """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a mark."""
+    """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a mark.
+
+    Where names are parted by semicolons alone, cells are too; `comma` says whether decimals then follow a comma, as the
+    first such number in the file decides.
+    """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
         super().__init__(path, bad, progress)
-        self._plain = True  # until a block holds more than numbers
-        self._empty_cells = False  # until a block holds empty cells, which numpy's parser does not know
-        with path.open("rb") as file:
+        with _open(path) as file:
             header = next(_text_blocks(file, path, lambda _: None, 2**16), (1, ""))[1]
         first = header.partition("\n")[0]
         if not first.strip():
             raise DataError(f"{path}: is empty" if not header.strip() else f"{path}, line 1: holds no column names")
+        if "\r" in first:
+            raise DataError(f"{path}: its lines end in carriage returns alone; make them newlines: tr '\\r' '\\n'")
         if delimiter == "," and "," not in first and ";" in first:
             delimiter = ";"
         self.delimiter = delimiter
+        self.comma = delimiter != "," and bool(_DECIMAL_COMMA.search(header) and not _DECIMAL_POINT.search(header))
         reader = csv.reader(io.StringIO(header), delimiter=delimiter)
         names = next(reader)
         self._header_lines = reader.line_num
-        if all(name.strip() and number(name) is not None for name in names):
+        if all(name.strip() and number(name, self.comma) is not None for name in names):
             raise DataError(f"{path}, line 1: holds numbers where column names belong; add a line of names")
         self.names = self._check_names([name.strip() or f"unnamed: {position}" for position, name in enumerate(names)])
 
@@ -106,62 +133,79 @@ class CsvReader(Reader):
         """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
         positions = [self.names.index(name) for name in wanted]
         self.tallies = {name: CellCount() for name in wanted}
-        with self.path.open("rb") as file:
-            for first, text in _text_blocks(file, self.path, self.progress, BLOCK):
-                if text.isspace():
-                    continue
+        with _open(self.path) as file:
+            for first, text in _text_blocks(file, self.path, self.progress, block_size(len(self.names))):
                 skip = self._header_lines if first == 1 else 0
-                chunk = self._numbers_only(text, skip, positions, wanted, kinds)
-                if chunk is not None:
-                    self.lines = range(first + skip, first + skip + len(chunk[0]))
-                else:
-                    chunk = self._with_csv(text, skip, first, positions, wanted, kinds)
+                if skip:
+                    text = text.split("\n", skip)[-1] if text.count("\n") >= skip else ""
+                if not text or text.isspace():
+                    continue
+                with _no_collection():
+                    chunk = self._plain(text, first + skip, positions, wanted, kinds)
+                    if chunk is None:
+                        chunk = self._with_csv(text, first + skip, positions, wanted, kinds)
                 if chunk and len(chunk[0]):
                     yield chunk
 
-    def _numbers_only(
-        self, text: str, skip: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
+    def _plain(
+        self, text: str, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
     ) -> Chunk | None:
-        if not self._plain or '"' in text or "\n\n" in text or any(kinds.get(name) == "categorical" for name in wanted):
+        """The short ways, for text without quotes and blank lines; None where it takes the csv module to say more."""
+        text = text.removesuffix("\n")
+        if '"' in text or "\n\n" in text or text.startswith("\n") or "\r" in text:
             return None
-        rows, count = self._parse(text, skip)
-        if rows is None and not self._empty_cells:
-            self._empty_cells = True
-            rows, count = self._parse(text, skip)
-        if rows is None:
-            self._plain = False
+        height = text.count("\n") + 1
+        self.lines = range(first, first + height)
+        if not any(kinds.get(name) == "categorical" for name in wanted):
+            rows = self._numbers(text, height)
+            if rows is not None:
+                for name in wanted:
+                    self.tallies[name].numbers += height
+                return list(np.ascontiguousarray(rows.T[positions]))
+        # Each end of line becomes a cell of its own: where those lie tells whether all lines are of one length.
+        cells = f"{text}\n".replace("\n", f"{self.delimiter}\n{self.delimiter}").split(self.delimiter)
+        step = len(self.names) + 1
+        if len(cells) != height * step + 1 or set(cells[step - 1 :: step]) != {"\n"}:
             return None
-        if rows.shape != (count, len(self.names)):  # blank lines, or every row of another length
-            return None
-        for name in wanted:
-            self.tallies[name].numbers += count
-        return [np.ascontiguousarray(rows[:, position]) for position in positions]
+        columns = [cells[position:-1:step] for position in positions]
+        for name, column in zip(wanted, columns, strict=True):
+            if kinds.get(name) == "numeric" and numbers(column, self.comma) is None:
+                return None
+        return self._blocks(columns, self.lines, wanted, kinds)
 
-    def _parse(self, text: str, skip: int) -> tuple[Floats | None, int]:
-        """Rows of plain numbers and how many lines they came from; no rows where a cell is something else."""
-        lines = (_with_nan(text, self.delimiter) if self._empty_cells else text).split("\n")
-        lines = lines[skip : len(lines) - (not lines[-1])]
-        if not lines:
-            return np.empty((0, len(self.names))), 0
-        try:
-            return np.loadtxt(lines, delimiter=self.delimiter, comments=None, ndmin=2), len(lines)
-        except ValueError:
-            return None, len(lines)
+    def _numbers(self, text: str, height: int) -> Floats | None:
+        """Rows of nothing but numbers; None where a cell is something else, or a line of another length."""
+        delimiter = self.delimiter
+        if "n" in text:  # null
+            return None
+        if delimiter != ",":
+            if self.comma:
+                text = text.replace(".", "_").replace(",", ".")
+            elif "," in text:
+                return None
+            text = text.replace(delimiter, ",")
+        if ",," in text:
+            text = text.replace(",,", ",null,").replace(",,", ",null,")
+        if ",\n" in text or "\n," in text or text[0] == "," or text[-1] == ",":
+            text = f"\n{text}\n".replace("\n,", "\nnull,").replace(",\n", ",null\n")[1:-1]
+        values = json_numbers(text.replace("\n", f",{_LINE_END},") + f",{_LINE_END}")
+        if values is None or values.size != height * (len(self.names) + 1):
+            return None
+        rows = values.reshape(height, -1)
+        return rows[:, :-1] if bool((rows[:, -1] == _LINE_END).all()) else None
 
     def _with_csv(
-        self, text: str, skip: int, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
+        self, text: str, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
     ) -> Chunk:
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
-        reader = csv.reader(islice(io.StringIO(text), skip, None), delimiter=self.delimiter)
+        reader = csv.reader(io.StringIO(text), delimiter=self.delimiter)
         try:
-            with _no_collection():
-                rows = list(reader)
+            rows = list(reader)
         except csv.Error as error:
-            raise DataError(f"{self.path}, line {first + skip + reader.line_num - 1}: {error}") from error
-        begin = first + skip
-        lines: Sequence[int] = range(begin, begin + len(rows))
+            raise DataError(f"{self.path}, line {first + reader.line_num - 1}: {error}") from error
+        lines: Sequence[int] = range(first, first + len(rows))
         if reader.line_num != len(rows):  # a quoted cell runs over several lines
-            lines = _line_numbers(rows, begin)
+            lines = _line_numbers(rows, first)
         width = len(self.names)
         if any(len(row) != width for row in rows):
             kept = []
@@ -176,11 +220,16 @@ class CsvReader(Reader):
             lines, rows = self._without_texts(lines, rows, numeric)
         if not rows:
             return []
-        self.lines = lines
         columns = list(zip(*rows, strict=True))
+        return self._blocks([columns[position] for position in positions], lines, wanted, kinds)
+
+    def _blocks(
+        self, columns: Sequence[Sequence[str]], lines: Sequence[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
+    ) -> Chunk:
+        self.lines = lines
         return [
-            read_cells(columns[position], kinds.get(name), lines, self.tallies[name])
-            for name, position in zip(wanted, positions, strict=True)
+            read_cells(column, kinds.get(name), lines, self.tallies[name], self.comma)
+            for name, column in zip(wanted, columns, strict=True)
         ]
 
     def _without_texts(
@@ -189,7 +238,7 @@ class CsvReader(Reader):
         """Take out the rows in which a column declared numeric holds a text."""
         kept_lines, kept = [], []
         for line, row in zip(lines, rows, strict=True):
-            wrong = next((position for position in numeric if number(row[position]) is None), None)
+            wrong = next((position for position in numeric if number(row[position], self.comma) is None), None)
             if wrong is None:
                 kept_lines.append(line)
                 kept.append(row)
@@ -203,7 +252,7 @@ class JsonReader(Reader):
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress) -> None:
         super().__init__(path, bad, progress)
-        with path.open("rb") as file:
+        with _open(path) as file:
             first = next(_text_blocks(file, path, lambda _: None, BLOCK), None)
         rows = self._rows(first[1], 1, BadRows(str(path), skip=True)) if first else []
         if not rows:
@@ -214,8 +263,8 @@ class JsonReader(Reader):
         """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
         self.tallies = {name: CellCount() for name in wanted}
         known = set(self.names)
-        with self.path.open("rb") as file:
-            for first, text in _text_blocks(file, self.path, self.progress, BLOCK):
+        with _open(self.path) as file:
+            for first, text in _text_blocks(file, self.path, self.progress, block_size(len(self.names))):
                 rows = []
                 for line, row in self._rows(text, first, self.bad):
                     if what := _wrong_in(row, known, wanted, kinds):
@@ -297,22 +346,37 @@ class ParquetReader(Reader):
             yield [to_block(columns[name].to_pylist(), name, kinds.get(name)) for name in wanted]
 
 
-def _text_blocks(file: BinaryIO, path: Path, progress: Progress, size: int) -> Iterator[tuple[int, str]]:
+def block_size(columns: int) -> int:
+    """Bytes to read at a time from a file of so many columns.
+
+    >>> block_size(10), block_size(1_000)
+    (1048576, 16384000)
+    """
+    return max(BLOCK, min(16 * BLOCK, BLOCK // 64 * columns))
+
+
+def _open(path: Path) -> Bytes:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _text_blocks(file: Bytes, path: Path, progress: Progress, size: int) -> Iterator[tuple[int, str]]:
     """Whole lines of text, about `size` bytes at a time, each with the number of its first line.
 
-    A block does not end within quotes, unless they stay open for longer than any field may be. Raises DataError where
-    the text is not UTF-8, with the line.
+    A block does not end within quotes, unless they stay open for longer than any field may be. `progress` is told of
+    the bytes of the file itself, also of a compressed one. Raises DataError where the text is not UTF-8, with the line.
     """
-    line = 1
-    while block := file.read(size):
-        block += file.readline()
-        limit = len(block) + 2**17
-        while block.count(b'"') % 2 and len(block) < limit and (more := file.readline()):
-            block += more
-        progress(len(block))
+    line, told = 1, 0
+    raw: Any = file.fileobj if isinstance(file, gzip.GzipFile) else file
+    while block := _read_block(file, path, size):
+        place = raw.tell()
+        progress(place - told)
+        told = place
         if line == 1:
-            if block.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise DataError(f"{path}: is UTF-16; save it as UTF-8, or: iconv -f UTF-16 -t UTF-8")
+            what = next((what for magic, what in _MAGIC.items() if block.startswith(magic)), None)
+            if what is None and b"\0" in block[:1_000]:
+                what = "holds NUL bytes, so it is no text; if it is UTF-16: iconv -f UTF-16LE -t UTF-8"
+            if what:
+                raise DataError(f"{path}: {what}")
             block = block.removeprefix(b"\xef\xbb\xbf")
         try:
             text = block.decode("utf-8")
@@ -327,6 +391,18 @@ def _text_blocks(file: BinaryIO, path: Path, progress: Progress, size: int) -> I
         line += lines
 
 
+def _read_block(file: Bytes, path: Path, size: int) -> bytes:
+    try:
+        block = file.read(size)
+        block += file.readline()
+        limit = len(block) + 2**17
+        while block.count(b'"') % 2 and len(block) < limit and (more := file.readline()):
+            block += more
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return block
+
+
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Without the garbage collector, which would look again and again at a hundred thousand fresh lists."""
@@ -337,19 +413,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _with_nan(text: str, delimiter: str) -> str:
-    """Write `nan` into empty cells, for a parser that knows none."""
-    empty = delimiter + delimiter
-    if empty in text:
-        filled = f"{delimiter}nan{delimiter}"
-        text = text.replace(empty, filled).replace(empty, filled)
-    if f"{delimiter}\n" in text or text.endswith(delimiter):
-        text = (text if text.endswith("\n") else f"{text}\n").replace(f"{delimiter}\n", f"{delimiter}nan\n")
-    if f"\n{delimiter}" in text or text.startswith(delimiter):
-        text = f"\n{text}".replace(f"\n{delimiter}", f"\nnan{delimiter}")[1:]
-    return text
 
 
 def _line_numbers(rows: list[list[str]], first: int) -> list[int]:

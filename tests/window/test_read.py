@@ -156,7 +156,7 @@ def test_a_bad_line_of_json_is_named(content: str, what: str, tmp_path: Path) ->
         ("a.csv", b"a,b,a\n1,2,3\n", "columns 1 and 3 are both called 'a'"),
         ("a.csv", b"a,b\n1,2\nx,caf\xe9\n", "line 3: byte 0xe9 is not UTF-8"),
         ("a.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16"),
-        ("a.csv", b"a,b\n1," + b"x" * 200_000 + b"\n", "line 2"),
+        ("a.csv", b'a,b\n1,"' + b"x" * 200_000 + b"\n", "line 2"),
         ("a.jsonl", b"\n\n", "no line with a JSON object"),
         ("a.xlsx", b"", "cannot tell its format"),
     ],
