@@ -41,8 +41,13 @@ def _reference_options(command: argparse.ArgumentParser) -> None:
     bins, categories = Limits().bins, Limits().categories
     command.add_argument("--data", type=Path, required=True, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model, .pkl or .joblib")
-    source.add_argument("--prediction", metavar="COLUMN", help="or the column of the data that holds its predictions")
+    source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
+    source.add_argument(
+        "--prediction", action="append", default=[], metavar="A,B", help="or the columns that hold its predictions"
+    )
+    command.add_argument(
+        "--proba", action="store_true", help="watch a classifier's probabilities too, a column a class"
+    )
     command.add_argument("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
     for option, text in (
         ("--categorical", "these columns are categorical; names with commas between, may be repeated"),
@@ -95,7 +100,7 @@ def reference(options: argparse.Namespace) -> None:
     """Build a reference from a file, and print what was decided."""
     clock = SystemClock()
     start = clock.monotonic()
-    made = make_reference(request_from(options), clock, progress=True)
+    made = make_reference(request_from(options), clock, progress=sys.stderr.isatty())
     for line in describe(made, options.data, options.output, clock.monotonic() - start):
         print(line)
 
@@ -104,10 +109,13 @@ def request_from(options: argparse.Namespace) -> Request:
     """Turn options into a request. Raises DataError."""
     if not 2 <= options.bins <= 1_000 or not 1 <= options.categories <= 10_000:
         raise DataError("--bins must lie between 2 and 1000, --categories between 1 and 10000")
+    if options.proba and not options.model:
+        raise DataError("--proba asks the model, and so needs --model; name columns of probabilities with --prediction")
     return Request(
         data=options.data,
         model=options.model,
-        prediction=options.prediction,
+        predictions=_names(options.prediction),
+        proba=options.proba,
         target=options.target,
         categorical=_names(options.categorical),
         numeric=_names(options.numeric),

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
 import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_regressor
 
-from monitor.errors import ModelError
+from monitor.errors import DataError, ModelError
 from monitor.window.build import Chunk, as_table
 from monitor.window.columns import Kind, canonical
 from monitor.window.counter import Block
+from server.formats import OnnxModel, load_estimator
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,21 @@ class Model:
         classes = getattr(self.predictor, "classes_", ())
         return tuple(classes) if isinstance(classes, np.ndarray) and classes.ndim == 1 else ()
 
-    def predict(self, names: Sequence[str], chunk: Chunk) -> tuple[tuple[str, ...], Chunk]:
-        """Answers for one chunk of a table whose columns are called `names`: a block per output.
+    def check_proba(self) -> None:
+        """Raises ModelError where the model has no probabilities of classes."""
+        if not callable(getattr(self.predictor, "predict_proba", None)):
+            raise ModelError(
+                f"--proba: {self.path} holds {self.title}, which has no predict_proba(); leave --proba out"
+            )
+        if isinstance(getattr(self.predictor, "classes_", None), list):
+            raise ModelError(
+                f"--proba: {self.path} has several outputs, each with classes of its own; leave --proba out"
+            )
+
+    def predict(self, names: Sequence[str], chunk: Chunk, proba: bool = False) -> tuple[tuple[str, ...], Chunk]:
+        """Answers for one chunk of a table whose columns are called `names`: names and blocks, one for each output.
+
+        `proba`: with a column `proba_CLASS` for each class after the label, as `[model] proba` wants them.
 
         Raises ModelError where the model does not take these rows.
         """
@@ -75,15 +87,26 @@ class Model:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about names that an array does not have
                 answers = self.predictor.predict(rows)
+                shares = np.asarray(self.predictor.predict_proba(rows), dtype=np.float64) if proba else None
         except Exception as error:  # a model is anybody's code
             hint = "; it was fitted with a frame: `pip install pandas`" if self.inputs and not _pandas() else ""
             raise ModelError(f"{self.path}: the model cannot predict these rows: {_first_line(error)}{hint}") from error
-        table = as_table(answers, None, "prediction", kind=self.prediction_kind)
-        return table.names, table.columns
+        try:
+            table = as_table(answers, None, "prediction", kind=self.prediction_kind)
+        except DataError as error:
+            raise ModelError(f"{self.path}: what the model answers is no table: {error}") from error
+        if len(table.columns[0]) != len(chunk[0]):
+            raise ModelError(f"{self.path}: the model answers {len(table.columns[0])} rows for {len(chunk[0])}")
+        if shares is None:
+            return table.names, table.columns
+        classes = [canonical(label) for label in self.labels] or [str(i) for i in range(shares.shape[-1])]
+        if len(table.columns) > 1 or shares.shape != (len(chunk[0]), len(classes)):
+            raise ModelError(f"--proba: {self.path} answers probabilities of shape {shares.shape}; leave it out")
+        return ("prediction", *(f"proba_{label}" for label in classes)), (*table.columns, *shares.T)
 
     def _rows(self, names: Sequence[str], chunk: Chunk) -> Any:
         """The chunk as the model wants it: a frame with names where it was fitted with one, an array otherwise."""
-        if self.inputs is not None and (pandas := _pandas()):
+        if self.inputs is not None and not isinstance(self.predictor, OnnxModel) and (pandas := _pandas()):
             return pandas.DataFrame({name: _values(block) for name, block in zip(names, chunk, strict=True)})
         numbers = [block for block in chunk if isinstance(block, np.ndarray)]
         if len(numbers) == len(chunk):
@@ -95,7 +118,7 @@ class Model:
 
 
 def load_model(path: Path) -> Model:
-    """Load a model file: pickle, or joblib by its name. It runs code of the file: load only what you trust.
+    """Load a model file of any kind that can be served. A pickle runs code that it holds: load only what you trust.
 
     Raises ModelError with a way out.
     """
@@ -108,23 +131,7 @@ def load_model(path: Path) -> Model:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     if mode & stat.S_IWOTH:
         raise ModelError(f"{path}: everybody may write to it, and loading it runs its code: chmod o-w {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about another version of scikit-learn
-            predictor = _load(path, content)
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{path}: the model needs the library {error.name!r}, which is not installed") from error
-    except Exception as error:  # unpickling runs anybody's code
-        raise ModelError(f"{path}: cannot be loaded as a model: {_first_line(error)}") from error
-    if not callable(getattr(predictor, "predict", None)):
-        raise ModelError(f"{path}: holds {type(predictor).__name__}, which has no predict method")
-    return Model(path, predictor, hashlib.sha256(content).hexdigest())
-
-
-def _load(path: Path, content: bytes) -> Any:
-    if path.suffix == ".joblib":
-        return import_module("joblib").load(BytesIO(content))
-    return pickle.loads(content)  # noqa: S301  # the person names the file
+    return Model(path, load_estimator(path, content), hashlib.sha256(content).hexdigest())
 
 
 def _pandas() -> Any:

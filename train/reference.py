@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock, iso
-from monitor.errors import DataError
-from monitor.window.build import Chunk, Summary, assemble, choose, profile, tally
+from monitor.errors import DataError, TelltaleError
+from monitor.window.build import Chunk, Summary, assemble, choose, find_quantiles, profile, tally
 from monitor.window.cells import BadRows
 from monitor.window.columns import Kind, clean_text
 from monitor.window.profile import ColumnProfile, Decision
@@ -19,7 +20,7 @@ from monitor.window.read import Progress, Reader, open_reader
 from monitor.window.reference import Reference, ReferenceInfo
 from train.fit import library_versions
 from train.model import Model, as_texts, load_model
-from train.selection import Request, Selection, declared_kinds, select
+from train.selection import Request, Selection, declared_kinds, list_names, select
 from train.spool import Spool
 
 
@@ -35,14 +36,18 @@ class Made:
 
 
 def make_reference(request: Request, clock: Clock | None = None, *, progress: bool = False) -> Made:
-    """Read, decide, count, and write the file. Raises DataError or ModelError; nothing is written then."""
+    """Read, decide, count, and write the file. Raises DataError or ModelError; nothing is written then.
+
+    Raises TelltaleError where the file cannot be written.
+    """
     model = load_model(request.model) if request.model else None
-    if not request.output.parent.is_dir():
-        raise DataError(f"{request.output}: there is no folder {request.output.parent}")
+    if model and request.proba:
+        model.check_proba()
+    _check_output(request.output)
     bad = BadRows(str(request.data), request.skip_bad_rows)
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
-    kinds = declared_kinds(request, (*selection.features, request.prediction or "prediction"))
+    kinds = declared_kinds(request, selection.features)
     features, predictions = _summaries(reader, selection, kinds, request, model, progress)
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
@@ -54,8 +59,18 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     try:
         reference.save(request.output)
     except OSError as error:
-        raise DataError(f"{request.output}: cannot be written: {error.strerror or error}") from error
+        raise TelltaleError(f"{request.output}: cannot be written: {error.strerror or error}") from error
     return Made(reference, decisions, selection.left_out, bad, model)
+
+
+def _check_output(output: Path) -> None:
+    """Say before hours of reading that the file cannot be written."""
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; --output takes the name of a file")
+    if not os.access(output.parent, os.W_OK):
+        raise TelltaleError(f"{output}: the folder {output.parent} cannot be written to")
 
 
 def _summaries(
@@ -68,7 +83,7 @@ def _summaries(
 ) -> tuple[Summary, Summary]:
     """Both passes over the features and over the predictions."""
     folder = request.output.parent
-    wanted = (*selection.features, *([request.prediction] if request.prediction else []))
+    wanted = (*selection.features, *request.predictions)
     while True:
         with Spool(wanted, folder) as table:
             with _bar(reader, progress) as bar:
@@ -95,26 +110,37 @@ def _second_pass(
     progress: bool,
 ) -> tuple[Summary, Summary]:
     width = len(selection.features)
-    cleaned = {clean_text(name): kind for name, kind in kinds.items()}
+    cleaned: dict[str, Kind | None] = {clean_text(name): kind for name, kind in kinds.items()}
+    find_quantiles(table, profiles, cleaned, request.limits)
     decisions = choose(profiles[:width], "feature", cleaned, request.limits)
     with _rows_bar(table, progress) as bar:
+        chunks = _counted(table.chunks(), bar.update)
         if model is None:
             chosen = choose(profiles[width:], "prediction", cleaned, request.limits)
-            both = tally(_counted(table.chunks(), bar.update), decisions + chosen, profiles)
-            return both.part(0, width), both.part(width, width + 1)
-        with Spool(("prediction",), request.output.parent) as answers:
+            both = tally(chunks, decisions + chosen, profiles)
+            return both.part(0, width), both.part(width, len(profiles))
+        with Spool((), request.output.parent) as answers:
             texts = [bool(facts.texts) for facts in profiles]
-            chunks = _predicted(_counted(table.chunks(), bar.update), selection.features, texts, model, answers)
-            features = tally(chunks, decisions, profiles)
-            predicted = profile(answers.names, answers.chunks())
-            chosen = choose(
-                predicted,
-                "prediction",
-                {name: kinds.get("prediction", model.prediction_kind) for name in answers.names},
-                request.limits,
-                model.labels,
-            )
-            return features, tally(answers.chunks(), chosen, predicted)
+            asked = _predicted(chunks, selection.features, texts, model, request.proba, answers)
+            return tally(asked, decisions, profiles), _summary_of(answers, selection, kinds, request, model)
+
+
+def _summary_of(
+    answers: Spool, selection: Selection, kinds: Mapping[str, Kind], request: Request, model: Model
+) -> Summary:
+    """All passes over what the model answered."""
+    names = [clean_text(name) for name in answers.names]
+    for name, kind in kinds.items():
+        if name not in (*selection.features, *names):
+            raise DataError(f"--{kind} {name}: the model answers no such column; it answers {list_names(names)}")
+    own: dict[str, Kind | None] = {
+        name: kinds.get(name, "numeric" if request.proba and position else model.prediction_kind)
+        for position, name in enumerate(names)
+    }
+    profiles = profile(names, answers.chunks())
+    find_quantiles(answers, profiles, own, request.limits)
+    chosen = choose(profiles, "prediction", own, request.limits, model.labels)
+    return tally(answers.chunks(), chosen, profiles)
 
 
 def _kept(chunks: Iterable[Chunk], spool: Spool) -> Iterator[Chunk]:
@@ -130,12 +156,12 @@ def _counted(chunks: Iterable[Chunk], progress: Progress) -> Iterator[Chunk]:
 
 
 def _predicted(
-    chunks: Iterable[Chunk], names: Sequence[str], texts: Sequence[bool], model: Model, answers: Spool
+    chunks: Iterable[Chunk], names: Sequence[str], texts: Sequence[bool], model: Model, proba: bool, answers: Spool
 ) -> Iterator[Chunk]:
     """Pass chunks on, and keep what the model answers for each."""
     for chunk in chunks:
         rows = [as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
-        answers.names, blocks = model.predict(names, rows)
+        answers.names, blocks = model.predict(names, rows, proba)
         answers.append(blocks)
         yield chunk
 
@@ -164,7 +190,6 @@ def _bar(reader: Reader, shown: bool) -> tqdm[Any]:
         unit_scale=True,
         desc="Reading",
         disable=not shown,
-        mininterval=_seldom(),
         leave=False,
     )
 
@@ -176,10 +201,5 @@ def _rows_bar(table: Spool, shown: bool) -> tqdm[Any]:
         unit_scale=True,
         desc="Counting",
         disable=not shown,
-        mininterval=_seldom(),
         leave=False,
     )
-
-
-def _seldom() -> float:
-    return 0.1 if sys.stderr.isatty() else 5.0

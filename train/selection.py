@@ -15,11 +15,15 @@ from train.model import Model
 
 @dataclass(frozen=True)
 class Request:
-    """What the person asked for. The predictions are those of `model`, or stand in the column `prediction`."""
+    """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
+
+    `proba`: the model's probabilities too, a column for each class.
+    """
 
     data: Path
     model: Path | None = None
-    prediction: str | None = None
+    predictions: tuple[str, ...] = ()
+    proba: bool = False
     target: str | None = None
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
@@ -51,7 +55,7 @@ def select(names: Sequence[str], request: Request, model: Model | None) -> Selec
             left_out.append((name, f"--ignore {glob}"))
         elif inputs is not None and name not in inputs:
             left_out.append((name, "not an input of the model"))
-        elif name != request.prediction:
+        elif name not in request.predictions:
             features.append(name)
     if model:
         features = _as_the_model_wants(features, model, request)
@@ -60,29 +64,31 @@ def select(names: Sequence[str], request: Request, model: Model | None) -> Selec
     return Selection(tuple(features), tuple(left_out))
 
 
-def declared_kinds(request: Request, names: Sequence[str]) -> dict[str, Kind]:
-    """Kinds that the person declared, by column. Raises DataError for a name that is no column."""
+def declared_kinds(request: Request, features: Sequence[str]) -> dict[str, Kind]:
+    """Kinds that the person declared, by column. Raises DataError for a name that can be no column."""
     kinds: dict[str, Kind] = {}
     listed: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ("categorical", request.categorical),
         ("numeric", request.numeric),
     )
+    names = (*features, *request.predictions)
     for kind, declared in listed:
         for name in declared:
-            if name not in names:
-                raise DataError(f"--{kind} {name}: is no column that is watched; those are {_names(names)}")
+            answer = request.model is not None and name.startswith(("prediction", "proba_"))
+            if name not in names and not answer:
+                raise DataError(f"--{kind} {name}: is no column that is watched; those are {list_names(names)}")
             if kinds.setdefault(name, kind) != kind:
                 raise DataError(f"column {name!r} is declared both categorical and numeric")
     return kinds
 
 
 def _check_options(names: Sequence[str], request: Request) -> None:
-    for option, name in (("--target", request.target), ("--prediction", request.prediction)):
-        if name is not None and name not in names:
-            raise DataError(f"{option} {name}: {request.data} has no such column; it has {_names(names)}")
+    for option, wanted in (("--target", request.target), *(("--prediction", name) for name in request.predictions)):
+        if wanted is not None and wanted not in names:
+            raise DataError(f"{option} {wanted}: {request.data} has no such column; it has {list_names(names)}")
     for glob in request.ignore:
         if not any(fnmatchcase(name, glob) for name in names):
-            raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {_names(names)}")
+            raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {list_names(names)}")
 
 
 def _as_the_model_wants(features: list[str], model: Model, request: Request) -> list[str]:
@@ -90,17 +96,15 @@ def _as_the_model_wants(features: list[str], model: Model, request: Request) -> 
     if model.inputs is not None:
         missing = [name for name in model.inputs if name not in features]
         if missing:
-            raise DataError(f"the model's input {missing[0]!r} is not among the columns: {_names(features)}")
+            raise DataError(f"the model's input {missing[0]!r} is not among the columns: {list_names(features)}")
         return list(model.inputs)
     if model.width is not None and model.width != len(features):
         way_out = "leave some out with --target and --ignore" if len(features) > model.width else "some are missing"
-        raise DataError(
-            f"the model takes {model.width} columns, but {request.data} leaves {len(features)}: {_names(features)}; "
-            f"{way_out}"
-        )
+        left = f"{request.data} leaves {len(features)}: {list_names(features)}"
+        raise DataError(f"the model takes {model.width} columns, but {left}; {way_out}")
     return features
 
 
-def _names(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """At most a line of names."""
     return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} and {len(names) - 20} more"

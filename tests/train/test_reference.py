@@ -13,9 +13,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from monitor.clock import ManualClock
+from monitor.config import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.window import read as read_module
 from monitor.window.reference import Reference
+from server.model import load_model
+from server.wide import check_outputs, proba_names
 from train.__main__ import main, parser
 from train.reference import make_reference
 from train.selection import Request
@@ -107,13 +110,70 @@ def test_columns_are_taken_in_the_order_of_the_model_that_knows_their_names(fold
 
 
 def test_predictions_may_stand_in_the_data(folder: Path) -> None:
-    made = make_reference(Request(Path("data.csv"), prediction="y", ignore=("id", "day")))
+    made = make_reference(Request(Path("data.csv"), predictions=("y",), ignore=("id", "day")))
     assert [(column.name, column.role) for column in made.reference.schema.columns][-1] == ("y", "prediction")
     assert made.reference.info.model_sha256 == ""
     assert (
         made.reference.identity
         == Reference.from_data(NUMBERS, ANSWERS, names=["a", "b"], prediction_names=["y"]).identity
     )
+
+
+def test_several_columns_of_predictions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ARGUMENTS[:3], "--prediction", "y,b", "--ignore", "id,day"]) == 0
+    columns = Reference.load("histogram.prom").schema.columns
+    assert [(column.name, column.role) for column in columns] == [
+        ("a", "feature"),
+        ("y", "prediction"),
+        ("b", "prediction"),
+    ]
+    assert "b (prediction)" in capsys.readouterr().out
+
+
+def test_a_vector_of_answers_is_a_column_each_whose_kind_can_be_overruled(folder: Path) -> None:
+    save(folder / "two.pkl", LinearRegression().fit(NUMBERS, np.stack([ANSWERS, np.round(ANSWERS)], axis=1)))
+    options = ["--model", "two.pkl", "--target", "y", "--ignore", "id,day", "--categorical", "prediction_1"]
+    assert main([*ARGUMENTS[:3], *options]) == 0
+    predictions = Reference.load("histogram.prom").schema.predictions
+    assert [(column.name, column.kind) for column in predictions] == [
+        ("prediction_0", "numeric"),
+        ("prediction_1", "categorical"),
+    ]
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [0, 1], [False, True]], ids=["texts", "numbers", "booleans"])
+def test_probabilities_are_a_column_for_each_class_as_the_server_wants_them(folder: Path, labels: list[object]) -> None:
+    model = LogisticRegression().fit(NUMBERS, np.array(labels)[(ANSWERS > 0).astype(int)])
+    save(folder / "classifier.pkl", model)
+    options = ["--model", "classifier.pkl", "--target", "y", "--ignore", "id,day", "--proba"]
+    assert main([*ARGUMENTS[:3], *options]) == 0
+    reference = Reference.load("histogram.prom")
+    shares = model.predict_proba(NUMBERS)
+    assert reference.sums[-2:] == pytest.approx(shares.sum(axis=0))
+    assert [column.kind for column in reference.schema.predictions] == ["categorical", "numeric", "numeric"]
+    served = load_model(ModelConfig("classifier.pkl", "histogram.prom", "refuse", "", proba=True), reference)
+    assert check_outputs(served, reference.schema, proba=True)[1:] == proba_names(served)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (
+            ["--model", "model.pkl", "--proba"],
+            "holds LinearRegression, which has no predict_proba()",
+        ),
+        (["--prediction", "y", "--proba"], "--proba asks the model, and so needs --model"),
+        (["--model", "model.pkl", "--numeric", "proba_9"], "--numeric proba_9: the model answers no such column"),
+        (["--prediction", "y,z"], "--prediction z: data.csv has no such column"),
+    ],
+)
+def test_probabilities_that_cannot_be_had_are_one_clear_line(
+    folder: Path, options: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = [] if "--prediction" in options else ["--target", "y"]
+    assert main([*ARGUMENTS[:3], *options, *target, "--ignore", "id,day"]) == 2
+    assert what in capsys.readouterr().err
+    assert not (folder / "histogram.prom").exists()
 
 
 def test_json_lines_and_joblib(folder: Path) -> None:
@@ -177,9 +237,9 @@ def test_a_request_that_does_not_fit_is_one_clear_line_and_writes_nothing(
     ("content", "what"),
     [
         (b"cno_such_library\nThing\n.", "needs the library 'no_such_library', which is not installed"),
-        (b"not a pickle", "cannot be loaded as a model: UnpicklingError"),
-        (b"", "cannot be loaded as a model: EOFError"),
-        (pickle.dumps({"a": 1}), "holds dict, which has no predict method"),
+        (b"not a pickle", "cannot be loaded: UnpicklingError"),
+        (b"", "cannot be loaded: EOFError"),
+        (pickle.dumps({"a": 1}), "holds a dict, which has no predict"),
         (None, "there is no such model file"),
     ],
 )
