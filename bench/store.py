@@ -103,26 +103,39 @@ def timed(function: Callable[[], object], repeat: int = 15) -> tuple[float, floa
     return statistics.median(took), max(took)
 
 
+#: How the parts of the file are told apart: by the beginning of the table's or index's name.
+PARTS = ("sealed_counts", "windows", "chain")
+
+
 def disk(folder: Path) -> Iterator[str]:
-    """Bytes per column and minute window, before any roll-up: tables, indexes, chain, free pages, the whole file."""
-    for rows in (60, 600, 6000, 60_000):
-        path = folder / f"disk-{rows}.db"
-        filler = Filler(path, 11, rows)
-        filler.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        empty = path.stat().st_size
-        minutes = 1440
-        filler.minutes(MIDNIGHT, minutes)
-        filler.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        each = (path.stat().st_size - empty) / minutes / 11
-        parts = dict(
-            filler.connection.execute(
-                "SELECT CASE WHEN name LIKE 'chain%' THEN 'chain' WHEN name = 'histograms' THEN 'histograms' "
-                "WHEN name LIKE 'windows%' THEN 'windows' ELSE 'other' END, sum(pgsize) FROM dbstat GROUP BY 1"
-            ).fetchall()
-        )
-        detail = ", ".join(f"{name} {parts[name] / minutes / 11:.0f}" for name in ("histograms", "windows", "chain"))
-        yield f"| disk per column and minute window, {rows / 60:g} predictions/s, bytes | {each:.0f} ({detail}) |"
+    """Bytes per column and minute window, before any roll-up: tables, indexes, chain, free room in pages.
+
+    A minute is folded six times, since rows that grow are what tears pages apart. `even`: as many predictions in each
+    bin; else they are normally distributed over the bins.
+    """
+    minutes = 720
+    for rows, even in ((60, False), (600, False), (600, True), (6000, False), (60_000, False)):
+        path = folder / f"disk-{rows}-{even}.db"
+        filler = Filler(path, 11, rows // 6)
+        if even:
+            filler.shares = np.concatenate((np.full(30, 0.99 / 30), [0.01, 0.0]))
+        empty = sizes(filler.connection)
+        for hour in range(minutes // 60):
+            filler.minutes(MIDNIGHT + HOUR * hour, 60, each=6)
+            filler.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        parts = {name: (size - empty[name]) / minutes / 11 for name, size in sizes(filler.connection).items()}
+        (text,) = filler.connection.execute("SELECT avg(length(counts)) FROM sealed_counts").fetchone()
+        detail = ", ".join(f"{name} {size:.1f}" for name, size in parts.items())
+        how = f"{rows / 60:g} predictions/s{', even bins' if even else ''}"
+        yield f"| disk per column and minute window, {how}, bytes | {sum(parts.values()):.0f} ({detail}) |"
+        yield f"| of it the JSON text of the counts, {how}, bytes | {text:.0f} |"
         filler.connection.close()
+
+
+def sizes(connection: sqlite3.Connection) -> dict[str, int]:
+    """Bytes of the pages of each part, its indexes included."""
+    rows = connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name").fetchall()
+    return {part: sum(size for name, size in rows if name.startswith(part)) for part in PARTS}
 
 
 def sums(folder: Path) -> Iterator[str]:

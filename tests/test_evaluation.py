@@ -227,7 +227,7 @@ def test_what_was_accepted_survives_a_restart_and_the_end_of_its_windows(make: A
     accept(world, MIDNIGHT, MIDNIGHT + 30 * MINUTE)
     world.close()
     with world.read() as connection:
-        connection.execute("DELETE FROM histograms")
+        connection.execute("DELETE FROM sealed_counts")
         connection.execute("DELETE FROM windows")
     again = Monitored(world.folder, start=world.clock.time())
     world.pipeline = again.pipeline

@@ -6,7 +6,6 @@ of each cell the last evaluation is read.
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from monitor.clock import from_iso, iso
+from monitor.store.counts import parse
 from monitor.window.columns import Column, Floats, Role
 
 #: Stretches that a view can show, in seconds.
@@ -163,7 +163,8 @@ def windows(
     ).fetchall()
     if not rows:
         return Series(np.zeros(0), np.zeros((0, column.size)), np.zeros(0), width)
-    counts = np.array(json.loads(f"[{','.join(row['counts'] for row in rows)}]"), dtype=np.float64)
+    texts, sizes = [row["counts"] for row in rows], [column.size] * len(rows)
+    counts = parse(texts, sizes).reshape(len(rows), column.size).astype(np.float64)
     begins = np.array([row["start"] for row in rows], dtype=np.float64)
     cells, first = np.unique(np.floor(begins / width), return_index=True)
     sums = np.array([row["sum"] or 0.0 for row in rows])

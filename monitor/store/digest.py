@@ -7,6 +7,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from monitor.store.counts import SLOTS
+
 
 def row_digest(values: Sequence[object]) -> bytes:
     """SHA-256 of one row. Numbers are written so that each has one spelling: 1 is not 1.0, and 0.1 is exact."""
@@ -33,7 +35,9 @@ def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | Non
     if head is None:
         return None
     rows = cursor.execute(
-        "SELECT column_id, counts, sum FROM histograms WHERE window_id = ? ORDER BY column_id", (window_id,)
+        "SELECT c.id, h.counts, h.sum FROM sealed_counts h "
+        "LEFT JOIN columns c ON c.model_id = ? AND c.position = h.id - ? WHERE h.id >= ? AND h.id < ? ORDER BY h.id",
+        (head[1], window_id * SLOTS, window_id * SLOTS, (window_id + 1) * SLOTS),
     )
     lines = [f"{column}:{counts}:{total!r}" for column, counts, total in rows]
     text = "\n".join([repr(tuple(head)), *lines])

@@ -333,6 +333,51 @@ def reference_changes(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def counts_by_number(db: Database) -> None:
+    """Counts under one number for window and column, those of open windows apart: both fill their pages whole."""
+    table = """
+        CREATE TABLE NAME_counts (
+            id INTEGER PRIMARY KEY,              -- window * 100000 + columns.position
+            counts TEXT NOT NULL,                -- JSON array, a number for each of columns.bins, but for last zeros
+            sum REAL                             -- of the finite values; NULL for a categorical column
+        ) STRICT;
+        INSERT INTO NAME_counts
+            SELECT h.window_id * 100000 + c.position, h.counts, h.sum
+            FROM histograms h CROSS JOIN windows w ON w.id = h.window_id CROSS JOIN columns c ON c.id = h.column_id
+            WHERE w.sealed = WHETHER ORDER BY h.window_id, h.column_id;
+        """
+    _run(db, table.replace("NAME", "sealed").replace("WHETHER", "1"))
+    _run(db, table.replace("NAME", "open").replace("WHETHER", "0"))
+    _run(
+        db,
+        """
+        DROP VIEW histogram_bins;
+        DROP TABLE histograms;
+
+        CREATE VIEW histograms AS
+            SELECT w.id AS window_id, c.id AS column_id, coalesce(s.counts, o.counts) AS counts,
+                   coalesce(s.sum, o.sum) AS sum
+            FROM windows w
+            JOIN columns c ON c.model_id = w.model_id
+            LEFT JOIN sealed_counts s ON s.id = w.id * 100000 + c.position
+            LEFT JOIN open_counts o ON o.id = w.id * 100000 + c.position
+            WHERE s.id IS NOT NULL OR o.id IS NOT NULL;
+
+        CREATE VIEW histogram_bins AS
+            SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
+                   label.key AS bin, label.value AS label,
+                   coalesce(json_extract(h.counts, '$[' || label.key || ']'), 0) AS count, w.id AS window_id
+            FROM windows w
+            JOIN models m ON m.id = w.model_id
+            JOIN histograms h ON h.window_id = w.id
+            JOIN columns c ON c.id = h.column_id
+            JOIN json_each(c.bins) AS label
+            WHERE w.finest;
+        """,
+    )
+
+
 def migrate(connection: sqlite3.Connection) -> bool:
     """Bring a database to this version, each change in a transaction of its own. True where there was one to make.
 

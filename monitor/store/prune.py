@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from monitor.clock import from_iso
+from monitor.store import counts
 from monitor.store.chain import STREAMS, Entry, append, collapse, predictions_of, sign_off, tier
 from monitor.store.tiles import DAY, HOUR
 
@@ -78,7 +79,7 @@ def _drop_windows(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row], n
         streams.setdefault(tier(row[1]), []).append(row)
     for stream, chosen in streams.items():
         sign_off(connection, stream, [row[2] for row in chosen], {"predictions": sum(row[3] for row in chosen)}, now)
-    connection.executemany("DELETE FROM histograms WHERE window_id = ?", [(row[0],) for row in rows])
+    counts.drop(connection, [row[0] for row in rows])
     connection.executemany("DELETE FROM windows WHERE id = ?", [(row[0],) for row in rows])
     for stream in streams:
         collapse(connection, stream)

@@ -14,8 +14,9 @@ import numpy as np
 
 from monitor.clock import iso
 from monitor.errors import InputError
+from monitor.store.counts import read
 from monitor.store.tiles import Tile, find_tiles, lengths
-from monitor.store.windows import StoredModel, load_model, read_window
+from monitor.store.windows import StoredModel, load_model
 from monitor.window.columns import Column
 
 #: Steps that one answer has at most: Prometheus stops at as many.
@@ -52,15 +53,14 @@ def read_range(
     Raises InputError for a column that the model does not have, and for an empty stretch or too many steps.
     """
     chosen = _choose(model, columns)
-    ids = [model.column_ids[position] for position in chosen]
-    sizes = [model.schema.columns[position].size for position in chosen]
+    sizes = [model.sizes[position] for position in chosen]
     numeric = [model.schema.columns[position].numeric for position in chosen]
     steps = []
     for begin, stop in _bounds(start, end, step):
         tiles = find_tiles(connection, model.id, begin, stop)
         counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(sizes))
         for tile in tiles:
-            _, tile_counts, tile_sums = read_window(connection, tile.id, ids)
+            tile_counts, tile_sums = read(connection, tile.id, chosen, sizes)
             counts += tile_counts
             sums += tile_sums
         steps.append(

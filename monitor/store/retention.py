@@ -27,7 +27,7 @@ from monitor.store.prune import (
 )
 from monitor.store.tiers import WORK, Group, merge, roll_up
 from monitor.store.tiles import DAY, HOUR
-from monitor.store.windows import read_meta, write_meta
+from monitor.store.windows import read_meta, seal, write_meta
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +127,7 @@ def trusted_time(connection: sqlite3.Connection, now: float) -> float:
 
 def seal_others(connection: sqlite3.Connection, now: float) -> None:
     """Close windows of models that are no longer served: what a crash left of them, folded at the next start."""
-    connection.execute(
-        "UPDATE windows SET sealed = 1 WHERE NOT sealed AND start + seconds <= ? "
-        "AND model_id < (SELECT max(model_id) FROM windows)",
-        (now - HOUR,),
-    )
+    seal(connection, "start + seconds <= ? AND model_id < (SELECT max(model_id) FROM windows)", now - HOUR)
 
 
 def roll_up_future(connection: sqlite3.Connection, now: float) -> None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from monitor.errors import StoreError
+from monitor.store.counts import read
 from monitor.store.tiles import lengths
-from monitor.store.windows import StoredModel, read_window
+from monitor.store.windows import StoredModel
 from monitor.window.columns import Counts, Floats
 
 
@@ -57,15 +57,11 @@ def read_series(
     Raises StoreError for a window that does not have the model's columns and bins.
     """
     chosen = list(columns) or list(range(len(model.column_ids)))
-    ids = [model.column_ids[position] for position in chosen]
-    size = sum(model.schema.columns[position].size for position in chosen)
+    sizes = [model.sizes[position] for position in chosen]
     windows = list_windows(connection, model.id, start, end)
-    counts, sums = np.zeros((len(windows), size), dtype=np.int64), np.zeros((len(windows), len(ids)))
+    counts, sums = np.zeros((len(windows), sum(sizes)), dtype=np.int64), np.zeros((len(windows), len(sizes)))
     for row, (_, window_id, _, _) in enumerate(windows):
-        _, one, totals = read_window(connection, window_id, ids)
-        if one.shape != (size,):
-            raise StoreError(f"window {window_id} is damaged: its histograms do not have the bins of the columns")
-        counts[row], sums[row] = one, totals
+        counts[row], sums[row] = read(connection, window_id, chosen, sizes)
     table = np.array(windows, dtype=np.int64).reshape(-1, 4)
     return Series(table[:, 0], table[:, 2], table[:, 3], counts, sums)
 

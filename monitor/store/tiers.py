@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from monitor.errors import StoreError
 from monitor.store.tiles import DAY, HOUR
-from monitor.store.windows import write_histograms
+from monitor.store.windows import sum_up
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,6 @@ def merge(connection: sqlite3.Connection, group: Group) -> int:
         (group.model_id, group.seconds, group.start, sum(row[1] for row in children), len(children)),
     )
     parent = int(cursor.lastrowid or 0)
-    columns = write_histograms(connection, parent, [row[0] for row in children])
+    columns = sum_up(connection, parent, [row[0] for row in children])
     connection.executemany("UPDATE windows SET parent_id = ? WHERE id = ?", [(parent, row[0]) for row in children])
     return columns * len(children)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor.store import chain
+from monitor.store.counts import SLOTS
 from monitor.store.digest import joint_digest, row_digest
 from monitor.store.migrations import GUARDED, migrate
 
@@ -259,17 +260,29 @@ def _check_windows(connection: sqlite3.Connection, report: Report) -> None:
     for what, sql in _WINDOW_RULES.items():
         for (row,) in connection.execute(sql).fetchmany(10):
             report.problems.append(Problem(f"windows {row}", what))
-    for (row,) in connection.execute(
-        "SELECT DISTINCT window_id FROM histograms WHERE window_id NOT IN (SELECT id FROM windows)"
-    ).fetchmany(10):
-        report.problems.append(Problem(f"histograms of window {row}", "there is no such window"))
-    for window, column, name, n, counts in connection.execute(
-        "SELECT w.id, h.column_id, c.name, w.n, h.counts FROM windows w JOIN histograms h ON h.window_id = w.id "
-        "LEFT JOIN columns c ON c.id = h.column_id WHERE NOT w.sealed"
-    ):
-        if _total(counts) != n:
-            where = f"histograms of window {window}, column {name or column}"
-            report.problems.append(Problem(where, f"the counts do not add up to the window's {n} predictions"))
+    sql = (
+        f"SELECT DISTINCT h.id / {SLOTS} FROM sealed_counts h LEFT JOIN windows w ON w.id = h.id / {SLOTS} "  # noqa: S608
+        "WHERE w.sealed IS NOT 1"
+    )
+    for (row,) in connection.execute(sql).fetchmany(10):
+        report.problems.append(Problem(f"sealed_counts of window {row}", "there is no such sealed window"))
+    sql = (
+        f"SELECT h.id / {SLOTS}, h.id % {SLOTS} FROM open_counts h "  # noqa: S608 - a number
+        f"LEFT JOIN windows w ON w.id = h.id / {SLOTS} AND NOT w.sealed "
+        f"LEFT JOIN columns c ON c.model_id = w.model_id AND c.position = h.id % {SLOTS} WHERE c.id IS NULL"
+    )
+    for row, position in connection.execute(sql).fetchmany(10):
+        report.problems.append(
+            Problem(f"open_counts of window {row}, column {position}", "there is no such open window, or column")
+        )
+    sql = (
+        "SELECT w.id, c.name, w.n, h.counts FROM windows w JOIN columns c ON c.model_id = w.model_id "  # noqa: S608
+        f"LEFT JOIN open_counts h ON h.id = w.id * {SLOTS} + c.position WHERE NOT w.sealed"
+    )
+    for window, name, n, counts in connection.execute(sql):
+        if counts is None or _total(counts) != n:
+            what = "are not there" if counts is None else f"do not add up to the window's {n} predictions"
+            report.problems.append(Problem(f"histograms of window {window}, column {name}", f"the counts {what}"))
 
 
 def _total(counts: str) -> int | None:

@@ -10,18 +10,17 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from monitor.errors import StoreError
+from monitor.store.counts import SLOTS, Row, counts_text, move_sealed, read, write_open, write_sealed
 from monitor.store.digest import row_digest
 from monitor.store.tiles import find_tiles
 from monitor.window.batch import Batch, empty_batch
-from monitor.window.columns import Counts, Floats, Schema
+from monitor.window.columns import Schema
 from monitor.window.reference import Reference
-
-#: Up to so many columns are looked up one by one; for more, all of a window's are read.
-FEW_COLUMNS = 32
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,16 @@ class StoredModel:
         """Its columns."""
         return self.reference.schema
 
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many counts each of its columns has."""
+        return tuple(column.size for column in self.schema.columns)
+
 
 def register_model(connection: sqlite3.Connection, version: str, reference: Reference, now: str) -> StoredModel:
-    """Find a model version with this reference, or enter it."""
+    """Find a model version with this reference, or enter it. Raises StoreError for one with too many columns."""
+    if (columns := len(reference.schema.columns)) > SLOTS:
+        raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
     identity = reference.identity
     found = connection.execute(
         "SELECT id FROM models WHERE version = ? AND reference_sha256 = ?", (version, identity)
@@ -108,23 +114,17 @@ class Windows:
             window_id, whole = self._window(connection, start)
             whole = whole.plus(batch)
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
-            connection.executemany(
-                "INSERT OR REPLACE INTO histograms (window_id, column_id, counts, sum) VALUES (?, ?, ?, ?)",
-                ((window_id, *row) for row in self._rows(whole)),
-            )
+            write_open(connection, window_id, self._rows(whole))
             self._open[start] = (window_id, whole)
         connection.executemany(
             "UPDATE totals SET counts = ?, sum = ? WHERE column_id = ?",
-            ((counts, total, column_id) for column_id, counts, total in self._rows(totals)),
+            ((counts, total, self.model.column_ids[position]) for position, counts, total in self._rows(totals)),
         )
         connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
 
     def seal(self, connection: sqlite3.Connection, before: float) -> None:
         """Close the windows that ended by `before`: a later record of that time opens another one."""
-        connection.execute(
-            "UPDATE windows SET sealed = 1 WHERE NOT sealed AND model_id = ? AND start + seconds <= ?",
-            (self.model.id, math.floor(before)),
-        )
+        seal(connection, "model_id = ? AND start + seconds <= ?", self.model.id, math.floor(before))
         self._open = {start: open_ for start, open_ in self._open.items() if start + self.seconds > before}
 
     def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
@@ -140,14 +140,18 @@ class Windows:
             return int(cursor.lastrowid or 0), empty_batch(self.model.schema)
         return row["id"], sum_windows(connection, self.model, [row["id"]])
 
-    def _rows(self, batch: Batch) -> Iterable[tuple[int, str, float | None]]:
+    def _rows(self, batch: Batch) -> Iterable[Row]:
         schema = self.model.schema
         for position, (column, counts) in enumerate(zip(schema.columns, schema.split(batch.counts), strict=True)):
-            yield (
-                self.model.column_ids[position],
-                counts_text(counts),
-                float(batch.sums[position]) if column.numeric else None,
-            )
+            yield position, counts_text(counts), float(batch.sums[position]) if column.numeric else None
+
+
+def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
+    """Close open windows for good. `which`: a condition in SQL, with its values."""
+    found = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
+    ids = [row[0] for row in found.fetchall()]
+    connection.executemany("UPDATE windows SET sealed = 1 WHERE id = ?", [(one,) for one in ids])
+    move_sealed(connection, ids)
 
 
 def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
@@ -157,8 +161,7 @@ def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
     for position, column_id in enumerate(model.column_ids):
         row = connection.execute("SELECT counts, sum FROM totals WHERE column_id = ?", (column_id,)).fetchone()
         counts = json.loads(row["counts"])
-        if counts:
-            parts[position][:] = counts
+        parts[position][: len(counts)] = counts
         totals.sums[position] = row["sum"] or 0.0
     n = connection.execute("SELECT predictions FROM models WHERE id = ?", (model.id,)).fetchone()["predictions"]
     return Batch(n, totals.counts, totals.sums)
@@ -185,77 +188,37 @@ def sum_range(connection: sqlite3.Connection, model: StoredModel, start: float, 
 
 def _add_window(connection: sqlite3.Connection, model: StoredModel, window_id: int, total: Batch) -> None:
     """Add a window's histograms to `total`, in place."""
-    _, counts, sums = read_window(connection, window_id, model.column_ids)
-    if counts.shape != total.counts.shape:
-        raise StoreError(f"window {window_id} is damaged: its histograms do not have the bins of the model's columns")
+    counts, sums = read(connection, window_id, range(len(model.sizes)), model.sizes)
     total.counts[:] += counts
     total.sums[:] += sums
 
 
-def read_window(
-    connection: sqlite3.Connection, window_id: int, column_ids: Sequence[int] = ()
-) -> tuple[list[int], Counts, Floats]:
-    """The ids of a window's columns, their counts one column after the other, and their sums (0 where not numeric).
-
-    Given `column_ids`, those only, in their own order; all columns of a model are in the order of its schema.
-    """
-    cursor = connection.cursor()
-    cursor.row_factory = None  # a quarter of the time goes into sqlite3.Row otherwise
-    if 0 < len(column_ids) <= FEW_COLUMNS:
-        found = (
-            cursor.execute(
-                "SELECT column_id, counts, sum FROM histograms WHERE window_id = ? AND column_id = ?", (window_id, one)
-            ).fetchone()
-            for one in column_ids
-        )
-        rows = [row for row in found if row is not None]
-    else:
-        rows = cursor.execute(
-            "SELECT column_id, counts, sum FROM histograms WHERE window_id = ? ORDER BY column_id", (window_id,)
-        ).fetchall()
-        if column_ids:
-            by_id = {row[0]: row for row in rows}
-            rows = [by_id[one] for one in column_ids if one in by_id]
-    # All columns in one go: a call of the parser for each text would take ten times as long.
-    counts = np.fromstring(",".join([row[1][1:-1] for row in rows]), dtype=np.int64, sep=",")
-    return [row[0] for row in rows], counts, np.array([row[2] or 0.0 for row in rows])
-
-
-def write_histograms(connection: sqlite3.Connection, window_id: int, parts: Sequence[int]) -> int:
+def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int]) -> int:
     """Fill a window with the sum of others of its model; how many columns it has.
 
-    Raises StoreError for a window that does not have the model's columns and bins.
+    Raises StoreError for one that does not have the model's columns and bins.
     """
     columns = connection.execute(
-        "SELECT id, json_array_length(bins), kind FROM columns "
-        "WHERE model_id = (SELECT model_id FROM windows WHERE id = ?) ORDER BY id",
+        "SELECT json_array_length(bins), kind FROM columns "
+        "WHERE model_id = (SELECT model_id FROM windows WHERE id = ?) ORDER BY position",
         (window_id,),
     ).fetchall()
-    ids, ends = [row[0] for row in columns], np.cumsum([row[1] for row in columns])
-    counts, sums = np.zeros(ends[-1], dtype=np.int64), np.zeros(len(ids))
+    sizes = [row[0] for row in columns]
+    counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(columns))
     for part in parts:
-        found, part_counts, part_sums = read_window(connection, part)
-        if found != ids or counts.shape != part_counts.shape:
-            raise StoreError(f"window {part} is damaged: its histograms do not have the bins of the model's columns")
+        part_counts, part_sums = read(connection, part, range(len(columns)), sizes)
         counts += part_counts
         sums += part_sums
-    connection.executemany(
-        "INSERT INTO histograms (window_id, column_id, counts, sum) VALUES (?, ?, ?, ?)",
+    split = zip(np.split(counts, np.cumsum(sizes)[:-1]), sums, columns, strict=True)
+    write_sealed(
+        connection,
+        window_id,
         (
-            (window_id, row[0], counts_text(column), float(total) if row[2] == "numeric" else None)
-            for row, column, total in zip(columns, np.split(counts, ends[:-1]), sums, strict=True)
+            (position, counts_text(column), float(total) if kind == "numeric" else None)
+            for position, (column, total, (_, kind)) in enumerate(split)
         ),
     )
-    return len(ids)
-
-
-def counts_text(counts: Counts) -> str:
-    """Counts as they are stored.
-
-    >>> counts_text(np.array([1, 20, 0]))
-    '[1,20,0]'
-    """
-    return json.dumps(counts.tolist(), separators=(",", ":"))
+    return len(columns)
 
 
 def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], int], now: str) -> None:

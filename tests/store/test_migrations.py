@@ -1,5 +1,6 @@
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
@@ -8,9 +9,14 @@ from sqlite_utils.migrations import Migrations
 from monitor.errors import StoreError
 from monitor.store import migrations
 from monitor.store.chain import cover
+from monitor.store.database import connect
 from monitor.store.migrations import GUARDED, MIGRATIONS, migrate
+from monitor.store.recompute import recompute
 from monitor.store.verify import verify
 from tests.store.world import memory
+
+#: Databases of earlier versions, each named by the last change that it has.
+OLD = Path(__file__).parent / "old"
 
 NAMES = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
 
@@ -90,3 +96,43 @@ def test_rows_from_before_the_chain_are_entered_into_it(tmp_path):
         assert not verify(connection).ok
         cover(connection)
         assert verify(connection).ok
+
+
+def older(name: str, path: Path) -> tuple[list[sqlite3.Row], list[sqlite3.Row]]:
+    """Put an earlier version's database at `path`; its histograms, and their bins, as that version showed them."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript((OLD / f"{name}.sql").read_text())
+        return counts_of(connection)
+
+
+def counts_of(connection: sqlite3.Connection) -> tuple[list[sqlite3.Row], list[sqlite3.Row]]:
+    connection.row_factory = None
+    bins = 'start, seconds, model_version, "column", role, bin, label, count, window_id'
+    return (
+        connection.execute("SELECT window_id, column_id, counts, sum FROM histograms ORDER BY 1, 2").fetchall(),
+        connection.execute(f"SELECT {bins} FROM histogram_bins ORDER BY window_id, role, 4, bin").fetchall(),
+    )
+
+
+def test_a_database_of_an_earlier_version_goes_on(tmp_path):
+    """Every count stays, the chain over it holds, every verdict comes out again, and the open window stays open."""
+    before = older("reference_changes", tmp_path / "old.db")
+    assert len(before[0]) == 30
+    with closing(connect(tmp_path / "old.db")) as connection:
+        assert verify(connection).problems == []
+        again = recompute(connection)
+        assert (again.verdicts, again.skipped, again.problems) == (54, 0, [])
+        assert connection.execute("SELECT count(*) FROM open_counts").fetchone()[0] == 3
+        assert counts_of(connection) == before
+
+
+def test_an_update_that_dies_half_way_leaves_the_earlier_version(tmp_path):
+    before = older("reference_changes", tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE open_counts (id INTEGER) STRICT")  # in the way of what is made second
+        with pytest.raises(sqlite3.OperationalError, match="open_counts already exists"):
+            migrate(connection)
+        connection.execute("DROP TABLE open_counts")
+        assert counts_of(connection) == before
+        migrate(connection)
+        assert counts_of(connection) == before

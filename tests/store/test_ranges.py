@@ -1,11 +1,12 @@
 import pytest
 
 from monitor.errors import InputError
+from monitor.store.counts import read
 from monitor.store.prune import drop_parts
 from monitor.store.ranges import MAX_STEPS, newest_model, read_gaps, read_range
 from monitor.store.tiers import roll_up
 from monitor.store.tiles import find_tiles
-from monitor.store.windows import add_gap, read_window, sum_range
+from monitor.store.windows import add_gap, sum_range
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
 
 
@@ -100,12 +101,12 @@ def test_gaps_of_a_stretch(filled):
 
 
 def test_chosen_columns_come_in_their_own_order(filled):
-    ids = filled.model.column_ids
-    some, counts, sums = read_window(filled.connection, 1, [ids[2], ids[0]])
-    assert some == [ids[2], ids[0]]
-    _, all_counts, all_sums = read_window(filled.connection, 1)
+    sizes = filled.model.sizes
+    counts, sums = read(filled.connection, 1, [2, 0], [sizes[2], sizes[0]])
+    all_counts, all_sums = read(filled.connection, 1, range(3), sizes)
     parts = filled.model.schema.split(all_counts)
     assert counts.tolist() == [*parts[2], *parts[0]]
     assert sums.tolist() == [all_sums[2], all_sums[0]]
-    many = [ids[0]] * 40 + [ids[1]]
-    assert read_window(filled.connection, 1, many)[0] == many
+    many = [2] * 40 + [0]
+    counts, _ = read(filled.connection, 1, many, [sizes[position] for position in many])
+    assert counts.tolist() == [*parts[2]] * 40 + [*parts[0]]

@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.store.counts import SLOTS
 from monitor.store.tiers import GRACE, LATE, due_groups, roll_up
 from monitor.store.tiles import find_tiles
 from monitor.store.windows import Windows, sum_range
@@ -86,7 +87,7 @@ def test_a_damaged_window_holds_up_only_its_own_hour():
     filled = Filled()
     filled.add(MIDNIGHT)
     filled.add(MIDNIGHT + HOUR)
-    filled.connection.execute("DELETE FROM histograms WHERE window_id = 1 AND column_id = 2")
+    filled.connection.execute(f"DELETE FROM sealed_counts WHERE id = {SLOTS + 1}")
     damaged: set = set()
     made = roll_up(filled.connection, MIDNIGHT + 3 * HOUR, damaged=damaged)
     assert [group.start for group in made] == [MIDNIGHT + HOUR]
@@ -137,3 +138,30 @@ def test_steps_add_up_to_the_whole(moments, rolled_at, step):
         total += sum(tile.n for tile in tiles)
         begin += step
     assert total == 2 * len(moments)
+
+
+def test_windows_that_grow_with_every_fold_leave_no_page_half_empty(tmp_path):
+    """Sealed counts come at the end of their table, whole: a page has no room left for one row more."""
+    filled = Filled()
+    for minute in range(400):
+        for _ in range(5):
+            filled.add(MIDNIGHT + 60 * minute, 30, sealed=False)
+        filled.windows.seal(filled.connection, MIDNIGHT + 60 * minute + 60)
+    pages = filled.rows(
+        "SELECT unused FROM dbstat WHERE name = 'sealed_counts' AND pagetype = 'leaf' ORDER BY path LIMIT -1 OFFSET 1"
+    )
+    widest = filled.rows("SELECT max(length(counts)) FROM sealed_counts")[0][0] + 20
+    assert len(pages) > 5
+    assert sum(unused <= widest for (unused,) in pages) >= len(pages) - 1
+    assert filled.rows("SELECT count(*) FROM open_counts") == [(0,)]
+
+
+def test_an_open_window_reads_like_a_sealed_one():
+    filled = Filled()
+    whole = filled.add(MIDNIGHT, 9, sealed=False).plus(filled.add(MIDNIGHT, 4, sealed=False))
+    rows = filled.rows("SELECT * FROM histograms"), filled.rows("SELECT * FROM histogram_bins")
+    assert len(rows[0]) == 3
+    assert sum(count for *_, count, _ in rows[1]) == 3 * 13
+    filled.windows.seal(filled.connection, MIDNIGHT + HOUR)
+    assert (filled.rows("SELECT * FROM histograms"), filled.rows("SELECT * FROM histogram_bins")) == rows
+    assert sum_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + 60).counts.tolist() == whole.counts.tolist()

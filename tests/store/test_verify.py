@@ -21,7 +21,7 @@ from tests.store.world import Monitored
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
-    """Two and a half hours with a drift in the last one; two hours are rolled up, one of them has lost its minutes."""
+    """Two hours and more, a drift in the last, a window open; two hours are rolled up, of one the minutes are gone."""
     folder = tmp_path_factory.mktemp("verify")
     monitored = Monitored(folder / "data", 'keep_minutes = "1h"')
     monitored.minutes(90)
@@ -35,6 +35,7 @@ def original(tmp_path_factory) -> Path:
     writer.transaction(
         lambda c: c.execute("UPDATE notifications SET state = 'sent', settled = '2023-11-15T02:07:00Z' WHERE id = 1")
     )
+    monitored.record()
     monitored.close()
     return monitored.path
 
@@ -79,9 +80,16 @@ def test_what_telltale_wrote_is_in_order(database):
     ("sql", "first"),
     [
         ("UPDATE windows SET n = n + 1 WHERE id = 70", "windows 70: was changed"),
-        ("UPDATE histograms SET counts = replace(counts, '1', '2') WHERE window_id = 75", "windows 75"),
-        ("UPDATE histograms SET sum = sum + 1e-9 WHERE window_id = 75 AND column_id = 2", "windows 75: was changed"),
-        ("DELETE FROM histograms WHERE window_id = 75 AND column_id = 2", "windows 75: was changed"),
+        ("UPDATE sealed_counts SET counts = replace(counts, '1', '2') WHERE id / 100000 = 75", "windows 75"),
+        ("UPDATE sealed_counts SET sum = sum + 1e-9 WHERE id = 7500001", "windows 75: was changed"),
+        ("DELETE FROM sealed_counts WHERE id = 7500001", "windows 75: was changed"),
+        ("INSERT INTO sealed_counts VALUES (7500050, '[0]', NULL)", "windows 75: was changed"),
+        ("INSERT INTO sealed_counts VALUES (99900000, '[0]', NULL)", "sealed_counts of window 999: there is no such"),
+        ("UPDATE sealed_counts SET id = id + 50 WHERE id = 7500001", "windows 75: was changed"),
+        ("UPDATE open_counts SET counts = replace(counts, '1', '2')", "histograms of window 133, column "),
+        ("DELETE FROM open_counts WHERE id % 100000 = 1", "histograms of window 133, column x1: the counts are not"),
+        ("INSERT INTO open_counts SELECT * FROM sealed_counts WHERE id = 7500001", "open_counts of window 75, column"),
+        ("INSERT INTO open_counts VALUES (13300050, '[0]', NULL)", "open_counts of window 133, column 50: there is"),
         ("DELETE FROM windows WHERE id = 100", "windows 100: is not there any more"),
         ("UPDATE windows SET start = start + 60 WHERE id = 101", "windows 101: was changed"),
         ("UPDATE windows SET sealed = 0 WHERE id = 101", "windows 101: is not marked as sealed"),
@@ -91,7 +99,7 @@ def test_what_telltale_wrote_is_in_order(database):
         ("UPDATE windows SET chain_id = chain_id + 1 WHERE id = 100", "windows 100: was not written by Telltale"),
         (
             "INSERT INTO windows (model_id, seconds, start, n, sealed) VALUES (1, 60, 1700006400, 0, 1)",
-            "windows 133: was not written by Telltale",
+            "windows 134: was not written by Telltale",
         ),
         ("UPDATE drift SET value = 0.01 WHERE id = 900", "drift 900: was changed"),
         ("UPDATE drift SET state = 'error' WHERE id = (SELECT max(id) FROM drift)", "drift 1040: was changed"),
@@ -160,7 +168,7 @@ def test_an_anchor_kept_outside_notices_a_past_that_was_written_anew(database):
 
 def test_a_shortened_chain_is_noticed(database):
     """The newest hours taken away, rows and entries alike."""
-    change(database, "DELETE FROM histograms WHERE window_id > 125")
+    change(database, "DELETE FROM sealed_counts WHERE id / 100000 > 125")
     change(database, "DELETE FROM windows WHERE id > 125")
     change(database, "DELETE FROM chain WHERE stream = 'minutes' AND first > 125")
     assert any(problem.where == "models 1" for problem in check(database).problems)

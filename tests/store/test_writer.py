@@ -135,10 +135,10 @@ def test_the_end_waits_for_what_was_asked_and_empties_the_wal(start, path):
 
 def test_a_call_that_is_not_answered_in_time_is_called_off(start, monkeypatch):
     monkeypatch.setattr(module, "CALL_TIMEOUT", 0.05)
-    writer, gate = start(), threading.Event()
-    blocker = threading.Thread(target=lambda: _quietly(writer, gate))
+    writer, begun, gate = start(), threading.Event(), threading.Event()
+    blocker = threading.Thread(target=lambda: _quietly(writer, begun, gate))
     blocker.start()
-    eventually(lambda: not writer._jobs.qsize())
+    assert begun.wait(20)
     with pytest.raises(StoreError, match="did not answer"):
         writer.call(lambda connection: write_meta(connection, "late", "1"))
     gate.set()
@@ -147,9 +147,9 @@ def test_a_call_that_is_not_answered_in_time_is_called_off(start, monkeypatch):
     assert writer.call(lambda connection: read_meta(connection, "late", "none")) == "none"
 
 
-def _quietly(writer, gate):
+def _quietly(writer, begun, gate):
     try:
-        writer.run(lambda: gate.wait(20))
+        writer.run(lambda: (begun.set(), gate.wait(20)))
     except StoreError:
         pass
 
