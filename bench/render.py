@@ -50,8 +50,8 @@ def templates(schema: Schema) -> bytes:
         for column in schema.columns:
             labels = f'column="{column.name}",model_version="v1",role="feature"'
             for edge in (*column.edges, float("inf")):
-                lines.append(f'{name}_bucket{{le="{go_number(edge)}",{labels}}} %d.0')
-            lines += [f"{name}_count{{{labels}}} %d.0", f"{name}_sum{{{labels}}} %d.0"]
+                lines.append(f'{name}_bucket{{le="{go_number(edge)}",{labels}}} %d')
+            lines += [f"{name}_count{{{labels}}} %d", f"{name}_sum{{{labels}}} %d"]
     return "\n".join(lines).encode()
 
 

@@ -17,14 +17,13 @@ import numpy.typing as npt
 
 from monitor.exposition import families as f
 from monitor.exposition.form import Form, Labels
-from monitor.exposition.numbers import PLAIN_BELOW, whole_numbers
 from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import OTHER, Column, Counts, Floats, Schema, go_number
 from monitor.window.reference import Reference
 
 
 class LiveValues:
-    """Turns a snapshot into the texts that forms are filled with.
+    """Turns a snapshot into the values that forms are filled with.
 
     Positions: 0 to schema.size - 1 are the counts, those of numeric value bins cumulated within their column; then all
     rows of each column, missing ones included; then the sum of each column.
@@ -44,14 +43,12 @@ class LiveValues:
         cumulated = np.where(self._cumulated, total[1:] - total[self._start], counts)
         return np.concatenate((cumulated, np.diff(total[self.schema.offsets])))
 
-    def fill(self, forms: Sequence[Form], snapshot: Snapshot) -> list[bytes]:
-        """Fill forms with a snapshot; the pieces are still to be joined."""
-        whole, sums = self.whole(snapshot.totals), [go_number(value).encode() for value in snapshot.sums.tolist()]
-        if int(whole.min(initial=0)) >= 0 and int(whole.max(initial=0)) < PLAIN_BELOW:
-            values = [*whole.tolist(), *sums]
-            return [form.fill_plain(values) for form in forms]
-        texts = whole_numbers(whole) + sums
-        return [piece for form in forms for piece in form.pieces(texts)]
+    def values(self, snapshot: Snapshot) -> list[int | bytes]:
+        """What forms are filled with, in the order of the positions."""
+        sums = [
+            b"%a" % total if math.isfinite(total) else go_number(total).encode() for total in snapshot.sums.tolist()
+        ]
+        return [*self.whole(snapshot.totals).tolist(), *sums]
 
     def rows_position(self, column: int) -> int:
         """Where the number of all rows of a column stands."""

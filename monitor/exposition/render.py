@@ -76,7 +76,8 @@ class Renderer:
         """Return the whole body. Any thread may call this at any time."""
         verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
         health = health_form(snapshot, self._static_dropped + dropped, self._always, openmetrics)
-        live = self._values.fill(self._current_forms(snapshot, openmetrics), snapshot)
+        values = self._values.values(snapshot)
+        live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
         pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
 
