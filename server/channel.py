@@ -110,9 +110,12 @@ class Task(WSGITask):  # type: ignore[misc]
         if self.wrote_header or self.content_length != len(data) or not self.has_body:
             super().write(data)
             return
+        head = (
+            self.build_response_header()
+        )  # before the next line: waitress adds `Connection: close` to no written head
         self.wrote_header = True
         self.content_bytes_written = len(data)
-        self.channel.write_soon(self.build_response_header() + data)
+        self.channel.write_soon(head + data)
 
     def build_response_header(self) -> bytes:
         """Return the head of the answer: in a few steps for a plain one, in waitress' many for any other."""

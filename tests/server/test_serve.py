@@ -116,6 +116,10 @@ def test_an_idle_connection_is_closed(world: World) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
+def test_a_client_that_asks_to_be_closed_is_told_that_it_will_be(world: World) -> None:
+    assert "\r\nconnection: close" in world.ask().head
+
+
 def test_a_client_that_goes_on_after_a_refusal_can_read_it_and_is_closed(world: World) -> None:
     with socket.create_connection(("127.0.0.1", world.port), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000\r\n\r\n" + b"x" * 100_000)
