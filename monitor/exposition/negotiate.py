@@ -5,27 +5,45 @@ from __future__ import annotations
 import zlib
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+#: What is offered, by what a scraper may ask for; of two asked for equally, the one further down.
+OFFERED = {
+    ("text/*", ""): TEXT,
+    ("text/plain", ""): TEXT,
+    ("text/plain", "0.0.4"): TEXT,
+    ("text/plain", "1.0.0"): TEXT_1,
+    ("application/openmetrics-text", ""): OPENMETRICS,
+    ("application/openmetrics-text", "1.0.0"): OPENMETRICS,
+}
+
+#: How names outside of [a-zA-Z0-9_:] may be written (Prometheus 3). There are none, so each of them is kept to.
+ESCAPING = ("allow-utf-8", "underscores", "dots", "values")
 
 
 def negotiate(accept: str | None) -> tuple[bool, str]:
     """Return whether to answer in OpenMetrics, and the content type to say.
 
-    OpenMetrics 1.0.0 where it is asked for at least as eagerly as text; the Prometheus text format otherwise, also
-    for browsers and for who asks for nothing. Prometheus 3 refuses any other content type.
+    Of the formats asked for the most eagerly asked for, OpenMetrics first. The Prometheus text format also for browsers
+    and for who asks for nothing that is offered. Prometheus 3 refuses a content type of another kind.
 
     >>> negotiate("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")[0]
     True
     >>> negotiate("text/plain"), negotiate(None)[0], negotiate("text/html,*/*;q=0.8")[0]
     ((False, 'text/plain; version=0.0.4; charset=utf-8'), False, False)
+    >>> negotiate("text/plain;version=1.0.0;escaping=allow-utf-8")[1]
+    'text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8'
     """
-    openmetrics = text = 0.0
+    order = list(OFFERED)
+    best, content_type, escaping = (0.0, -1), TEXT, ""
     for media, parameters, quality in _preferences(accept):
-        if media == "application/openmetrics-text" and parameters.get("version", "1.0.0") == "1.0.0":
-            openmetrics = max(openmetrics, quality)
-        elif media in ("text/plain", "text/*") and parameters.get("version", "0.0.4") in ("0.0.4", "1.0.0"):
-            text = max(text, quality)
-    return (True, OPENMETRICS) if openmetrics > 0 and openmetrics >= text else (False, TEXT)
+        key = (media, parameters.get("version", ""))
+        if key in OFFERED and quality > 0 and (quality, order.index(key)) > best:
+            best, content_type = (quality, order.index(key)), OFFERED[key]
+            escaping = parameters.get("escaping", "") if content_type != TEXT else ""
+    more = f"; escaping={escaping}" if escaping in ESCAPING else ""
+    return content_type == OPENMETRICS, content_type + more
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:

@@ -6,23 +6,30 @@ import gzip as standard_gzip
 
 import pytest
 
-from monitor.exposition.negotiate import OPENMETRICS, TEXT, accepts_gzip, gzip, negotiate
+from monitor.exposition.negotiate import OPENMETRICS, TEXT, TEXT_1, accepts_gzip, gzip, negotiate
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
 PROMETHEUS_3 = (
-    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;"
-    "q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,/;q=0.1"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+    "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
 
 
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [
         (PROMETHEUS_2_42, OPENMETRICS),
-        (PROMETHEUS_3, OPENMETRICS),
+        (PROMETHEUS_3, f"{OPENMETRICS}; escaping=allow-utf-8"),
+        (PROMETHEUS_3.replace("allow-utf-8", "underscores"), f"{OPENMETRICS}; escaping=underscores"),
+        (PROTOBUF + PROMETHEUS_3.replace("0.6,", "0.5,", 1), f"{OPENMETRICS}; escaping=allow-utf-8"),
+        ("text/plain;version=1.0.0;escaping=dots;q=0.6,text/plain;version=0.0.4;q=0.5", f"{TEXT_1}; escaping=dots"),
+        ("text/plain;version=0.0.4;q=0.6,text/plain;version=1.0.0;escaping=dots;q=0.5", TEXT),
+        ("text/plain;version=1.0.0;escaping=<b>", TEXT_1),
+        ("application/openmetrics-text,text/plain;version=1.0.0", OPENMETRICS),
         ("text/plain;version=0.0.4", TEXT),
         ("text/plain,application/openmetrics-text;q=0.5", TEXT),
         ("application/openmetrics-text;version=0.0.1", TEXT),
@@ -35,7 +42,7 @@ PROMETHEUS_3 = (
     ],
 )
 def test_the_format_that_is_preferred(accept: str | None, content_type: str) -> None:
-    assert negotiate(accept) == (content_type == OPENMETRICS, content_type)
+    assert negotiate(accept) == (content_type.startswith(OPENMETRICS), content_type)
 
 
 def test_compressed_bodies_are_read_by_others() -> None:
