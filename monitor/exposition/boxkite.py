@@ -1,8 +1,12 @@
 """Boxkite's metric names, for people who have its dashboard: `[metrics] boxkite = true`.
 
 Features are numbered in the model's order, predictions are called inference, the reference is the baseline. As there,
-the last bucket of a histogram also holds what is missing or infinite, and a category that is a number is written as a
-float. Only the first prediction of a model has a name in Boxkite.
+the last bucket of a histogram also holds what is missing or infinite, every histogram has its sum and count, a column
+of one or two different values is counted value by value, and a category that is a number is written as a float. Only
+the first prediction of a model has a name in Boxkite.
+
+Boxkite has no bins for what is missing or unseen. Here they are on both sides, live and baseline, from the moment that
+something falls into them: then they count, and until then its queries give the number that they give with Boxkite.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from monitor.exposition.distributions import LiveValues, bounds, has_sum
+import numpy as np
+import numpy.typing as npt
+
+from monitor.exposition.distributions import FEW_EDGES, LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
 from monitor.exposition.form import Form, Labels
 from monitor.window.columns import MISSING, OTHER, Column, Floats, Schema
@@ -37,10 +44,38 @@ def boxkite_series(column: Column) -> int:
     return 2 * (column.value_bins + (2 if column.numeric else 1)) + 1
 
 
-def boxkite_form(reference: Reference, kept: Sequence[int], sums: Floats, always: Labels, openmetrics: bool) -> Form:
+def discrete(reference: Reference, i: int) -> bool:
+    """Whether Boxkite would count a column value by value: categories, and numbers of fewer than three values."""
+    column = reference.schema.columns[i]
+    counts = reference.schema.split(reference.counts)[i][: column.value_bins]
+    # With a bin for each value the outer ones are empty.
+    return not column.numeric or (len(column.edges) <= FEW_EDGES and counts[0] == counts[-1] == 0)
+
+
+def late_bins(reference: Reference) -> npt.NDArray[np.bool_]:
+    """Bins that have no name in Boxkite until something falls into them, shape (schema.size,)."""
+    schema = reference.schema
+    late = np.zeros(schema.size, dtype=np.bool_)
+    for i in names(schema):
+        column, bins = schema.columns[i], late[schema.offsets[i] : schema.offsets[i + 1]]
+        if discrete(reference, i):
+            bins[column.value_bins - 1 :] = True
+            bins[0] = column.numeric
+    late[reference.counts > 0] = False
+    return late
+
+
+def boxkite_form(
+    reference: Reference,
+    kept: Sequence[int],
+    sums: Floats,
+    shown: npt.NDArray[np.bool_],
+    always: Labels,
+    openmetrics: bool,
+) -> Form:
     """Live counts left open, the baseline written out, and `baseline_metrics_info` over both.
 
-    `sums` are the live ones; they only decide whether sums are written.
+    `sums` are the live ones; they only decide whether sums are written. `shown`: which bins are.
     """
     schema, form = reference.schema, Form()
     values, chosen = LiveValues(schema), set(kept)
@@ -50,20 +85,23 @@ def boxkite_form(reference: Reference, kept: Sequence[int], sums: Floats, always
         column = schema.columns[i]
         if i not in chosen:
             continue
+        counted = discrete(reference, i)
         for live in (True, False):
             stem = f"{prefix}_value" if live else f"{prefix}_value_baseline"
-            title = "Real time values" if live else "Baseline values"
-            name, kind = (stem, "histogram") if column.numeric else (f"{stem}_total", "counter")
-            form.begin(Family(name, kind, (), f"{title} for: {column.name}"), openmetrics)  # type: ignore[arg-type]
-            for suffix, labels, position in _samples(
-                values, i, float((sums if live else reference.sums)[i]), openmetrics
-            ):
-                labels = {**always, **labels}
-                if live:
-                    form.open(stem + suffix, labels, position, whole=suffix != "_sum")
-                else:
-                    form.fixed(stem + suffix, labels, baseline[position])
-        kind = "histogram" if column.numeric else "counter"
+            title = f"{'Real time' if live else 'Baseline'} values for: {column.name}"
+            if counted:
+                families = [_counter(values, i, stem, title, shown)]
+            else:
+                total = float((sums if live else reference.sums)[i])
+                families = _histogram(values, i, stem, title, has_sum(column, total, openmetrics))
+            for family, samples in families:
+                form.begin(family, openmetrics)
+                for suffix, labels, position in samples:
+                    if live:
+                        form.open(stem + suffix, {**always, **labels}, position, whole=suffix != "_sum")
+                    else:
+                        form.fixed(stem + suffix, {**always, **labels}, baseline[position])
+        kind = "counter" if counted else "histogram"
         facts.append({"feature_name": column.name, "metric_name": f"{prefix}_value_baseline", "metric_type": kind})
     form.begin(INFO, openmetrics)
     for labels in facts:
@@ -78,17 +116,36 @@ def names(schema: Schema) -> dict[int, str]:
     return out | ({features: "inference"} if schema.predictions else {})
 
 
-def _samples(values: LiveValues, i: int, total: float, openmetrics: bool) -> list[tuple[str, dict[str, str], int]]:
-    """(suffix, labels, position) of each sample of a column."""
+#: A family and (suffix, labels, position) of each of its samples.
+_Family = tuple[Family, list[tuple[str, dict[str, str], int]]]
+
+
+def _counter(values: LiveValues, i: int, stem: str, title: str, shown: npt.NDArray[np.bool_]) -> _Family:
+    """A column counted value by value: those of its bins that are `shown`."""
     column, start = values.schema.columns[i], int(values.schema.offsets[i])
     if column.numeric:
-        last = len(column.edges)
-        out = [("_bucket", {"le": bound}, start + place) for place, bound in enumerate(bounds(column)[:last])]
-        out.append(("_bucket", {"le": "+Inf"}, values.rows_position(i)))
-        if has_sum(column, total, openmetrics):
-            out += [("_count", {}, values.rows_position(i)), ("_sum", {}, values.sum_position(i))]
-        return out
-    texts = [category_text(category) for category in column.categories]
-    if len(set(texts)) < len(texts):  # `2` and `2.0` are two categories here: leave them apart.
-        texts = list(column.categories)
-    return [("_total", {"bin": text}, start + place) for place, text in enumerate([*texts, OTHER, MISSING])]
+        texts = list(column.labels)
+    else:
+        texts = [category_text(category) for category in column.categories]
+        if len(set(texts)) < len(texts):  # `2` and `2.0` are two categories here: leave them apart.
+            texts = list(column.categories)
+        texts += [OTHER, MISSING]
+    at = values.count_position if column.numeric else lambda i, place: start + place  # noqa: ARG005
+    bins = [("_total", {"bin": text}, at(i, place)) for place, text in enumerate(texts) if shown[start + place]]
+    return Family(f"{stem}_total", "counter", (), title), bins
+
+
+def _histogram(values: LiveValues, i: int, stem: str, title: str, summed: bool) -> list[_Family]:
+    """A column as a histogram.
+
+    Where the format allows a histogram no sum (`summed` is false), its parts are families of their own, of no known
+    type: Boxkite's panels divide the one by the other.
+    """
+    column, start, rows = values.schema.columns[i], int(values.schema.offsets[i]), values.rows_position(i)
+    buckets = [("_bucket", {"le": bound}, start + place) for place, bound in enumerate(bounds(column)[:-1])]
+    buckets.append(("_bucket", {"le": "+Inf"}, rows))
+    others: list[tuple[str, dict[str, str], int]] = [("_count", {}, rows), ("_sum", {}, values.sum_position(i))]
+    if summed:
+        return [(Family(stem, "histogram", (), title), buckets + others)]
+    parts = [buckets, *([other] for other in others)]
+    return [(Family(stem + part[0][0], "unknown", (), title), part) for part in parts]

@@ -21,12 +21,16 @@ from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import OTHER, Column, Counts, Floats, Schema, go_number
 from monitor.window.reference import Reference
 
+#: A numeric column with no more edges than these has its counts uncumulated as well (Boxkite's names want them).
+FEW_EDGES = 3
+
 
 class LiveValues:
     """Turns a snapshot into the values that forms are filled with.
 
     Positions: 0 to schema.size - 1 are the counts, those of numeric value bins cumulated within their column; then all
-    rows of each column, missing ones included; then the sum of each column.
+    rows of each column, missing ones included; then the counts of columns of few edges, as they are; then the sum of
+    each column.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -36,12 +40,14 @@ class LiveValues:
         bins = np.array([column.value_bins if column.numeric else 0 for column in schema.columns], dtype=np.intp)
         self._start = np.repeat(starts, sizes)
         self._cumulated: npt.NDArray[np.bool_] = place < np.repeat(starts + bins, sizes)
+        few = [column.numeric and len(column.edges) <= FEW_EDGES for column in schema.columns]
+        self._few = np.flatnonzero(np.repeat(few, sizes))
 
     def whole(self, counts: Counts) -> Counts:
         """All whole numbers in the order of their positions, from a flat vector of counts."""
         total = np.concatenate(([0], np.cumsum(counts)))
         cumulated = np.where(self._cumulated, total[1:] - total[self._start], counts)
-        return np.concatenate((cumulated, np.diff(total[self.schema.offsets])))
+        return np.concatenate((cumulated, np.diff(total[self.schema.offsets]), counts[self._few]))
 
     def values(self, snapshot: Snapshot) -> list[int | bytes]:
         """What forms are filled with, in the order of the positions."""
@@ -54,9 +60,14 @@ class LiveValues:
         """Where the number of all rows of a column stands."""
         return self.schema.size + column
 
+    def count_position(self, column: int, place: int) -> int:
+        """Where the count of one bin of a column of few edges stands."""
+        flat = int(self.schema.offsets[column]) + place
+        return self.schema.size + len(self.schema.columns) + int(np.searchsorted(self._few, flat))
+
     def sum_position(self, column: int) -> int:
         """Where the sum of a column stands."""
-        return self.schema.size + len(self.schema.columns) + column
+        return self.schema.size + len(self.schema.columns) + len(self._few) + column
 
 
 def bounds(column: Column) -> list[str]:

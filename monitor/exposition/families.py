@@ -13,7 +13,7 @@ from typing import Literal
 
 from monitor.window import reference
 
-FamilyType = Literal["counter", "gauge", "histogram", "info"]
+FamilyType = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
 #: Label of every family: two versions of a model have different bins and are never added up.
 MODEL_VERSION = "model_version"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.drift.result import DriftResult
-from monitor.exposition.boxkite import boxkite_form, boxkite_series
+from monitor.exposition.boxkite import boxkite_form, boxkite_series, late_bins
 from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
 from monitor.exposition.families import MODEL_VERSION, REPLICA
 from monitor.exposition.form import Form
@@ -27,7 +27,7 @@ from monitor.window.reference import Reference
 RESERVED = 200
 
 _Alerts = Mapping[tuple[str, str, str], Alert]
-_Columns = npt.NDArray[np.bool_]
+_Marks = npt.NDArray[np.bool_]
 
 
 class Renderer:
@@ -61,15 +61,19 @@ class Renderer:
         self._static: dict[bool, bytes] = {}
         fixed = 0
         unsummed = np.zeros(len(schema.columns), dtype=np.bool_)
-        self._live = {openmetrics: (unsummed, self._live_forms(unsummed, openmetrics)) for openmetrics in (False, True)}
+        self._late = late_bins(reference) if boxkite else np.zeros(schema.size, dtype=np.bool_)
+        self._live = {
+            openmetrics: (unsummed, ~self._late, self._live_forms(unsummed, ~self._late, openmetrics))
+            for openmetrics in (False, True)
+        }
         for openmetrics in (False, True):
             static = [
                 reference_form(reference, self._kept, self._always, openmetrics),
                 constants_form(reference, self._kept, alpha, min_samples, self._always, openmetrics),
             ]
             self._static[openmetrics] = b"".join(form.fill() for form in static)
-            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics][1], *static)))
-        self._budget = max(0, max_series - RESERVED - fixed)
+            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics][2], *static)))
+        self._budget = max(0, max_series - RESERVED - fixed - 2 * int(self._late.sum()))
         self._verdicts: dict[bool, tuple[tuple[DriftResult, ...], _Alerts, bytes, int]] = {}
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
@@ -81,21 +85,29 @@ class Renderer:
         pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
 
-    def _live_forms(self, unsummed: _Columns, openmetrics: bool) -> list[Form]:
-        """What the counts are filled into, without sums for the columns that `unsummed` marks (OpenMetrics only)."""
+    def _live_forms(self, unsummed: _Marks, shown: _Marks, openmetrics: bool) -> list[Form]:
+        """What the counts are filled into, without sums for the columns that `unsummed` marks (OpenMetrics only).
+
+        `shown`: which bins have a name in Boxkite's families.
+        """
         sums = np.where(unsummed, -1.0, 0.0)
         forms = [live_form(self._values, self._kept, sums, self._always, openmetrics)]
         if self._boxkite:
-            forms.append(boxkite_form(self._reference, self._kept, sums, self._always, openmetrics))
+            forms.append(boxkite_form(self._reference, self._kept, sums, shown, self._always, openmetrics))
         return forms
 
     def _current_forms(self, snapshot: Snapshot, openmetrics: bool) -> list[Form]:
-        """The forms for this snapshot. A column whose sum was negative once is without one from then on."""
-        unsummed, forms = self._live[openmetrics]
-        if openmetrics and ((snapshot.sums < 0) & ~unsummed).any():
-            unsummed = unsummed | (snapshot.sums < 0)
-            forms = self._live_forms(unsummed, openmetrics)
-            self._live[openmetrics] = (unsummed, forms)
+        """The forms for this snapshot.
+
+        A column whose sum was negative once is without one from then on; a bin that has counted something stays.
+        """
+        unsummed, shown, forms = self._live[openmetrics]
+        negative = (snapshot.sums < 0) & ~unsummed & openmetrics
+        counted = (snapshot.totals > 0) & ~shown
+        if negative.any() or counted.any():
+            unsummed, shown = unsummed | negative, shown | counted
+            forms = self._live_forms(unsummed, shown, openmetrics)
+            self._live[openmetrics] = (unsummed, shown, forms)
         return forms
 
     def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:

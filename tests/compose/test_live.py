@@ -175,9 +175,11 @@ def test_boxkites_names_add_up_the_way_its_panels_do(stack: Stack) -> None:
     # Live and baseline have the same bins, so that a one-to-one match loses none of them.
     for live, baseline, label in (
         ("feature_3_value_bucket", "feature_3_value_baseline_bucket", "le"),
+        ("feature_1_value_total", "feature_1_value_baseline_total", "bin"),  # sex: two values
         ("inference_value_total", "inference_value_baseline_total", "bin"),
     ):
         matched = ask.value(f"count(sum by ({label}) ({live}) and sum by ({label}) ({baseline}))")
         assert matched == ask.value(f"count(sum by ({label}) ({live}))")
         assert ask.value(f"sum(increase({live}[30m]))")
+    assert ask.value("sum(increase(inference_value_sum[30m])) / sum(increase(inference_value_count[30m]))")
     assert {row["metric"]["feature_name"] for row in ask.query("baseline_metrics_info")} >= {"bmi", "petal_width"}

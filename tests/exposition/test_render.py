@@ -211,6 +211,49 @@ def test_boxkite_names(renderer: Renderer, snapshot: Snapshot, schema: Schema, r
     assert value(body, "baseline_metrics_info", feature_name="income", metric_type="histogram") == 1
 
 
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_boxkite_has_a_sum_of_negative_values_too(
+    renderer: Renderer, snapshot: Snapshot, schema: Schema, reference: Reference, openmetrics: bool
+) -> None:
+    body = renderer.render(snapshot, openmetrics)
+    assert value(body, "feature_2_value_sum", openmetrics) == -3e7
+    assert value(body, "feature_2_value_count", openmetrics) == schema.split(snapshot.totals)[2].sum()
+    assert value(body, "feature_2_value_bucket", openmetrics, le="-5.0") == schema.split(snapshot.totals)[2][:2].sum()
+    assert value(body, "feature_2_value_baseline_sum", openmetrics) == reference.sums[2]
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_boxkite_counts_a_column_of_two_values_value_by_value(openmetrics: bool) -> None:
+    columns = (
+        Column("sex", "feature", "numeric", edges=(-0.1, 0.0, 0.1)),
+        Column("skewed", "feature", "numeric", edges=(0.0, 1.0, 2.0)),
+    )
+    schema = Schema(columns)
+    reference = Reference(schema, np.array([0, 5, 6, 0, 0, 0, 4, 3, 2, 2, 0, 0]), np.zeros(2), np.ones(2))
+    renderer = Renderer(schema, reference, "v1", boxkite=True)
+    body = renderer.render(Snapshot(np.array([0, 7, 8, 0, 0, 0, 1, 1, 1, 1, 0, 0]), np.zeros(2)), openmetrics)
+    names = {sample.name for family in parse(body, openmetrics) for sample in family.samples}
+    assert {"feature_0_value_total", "feature_0_value_baseline_total", "feature_1_value_bucket"} <= names
+    assert not {"feature_0_value_bucket", "feature_1_value_total"} & names
+    assert value(body, "feature_0_value_total", openmetrics, bin="(-0.1, 0]") == 7
+    assert value(body, "feature_0_value_total", openmetrics, bin="(0, 0.1]") == 8
+    assert value(body, "feature_0_value_baseline_total", openmetrics, bin="(0, 0.1]") == 6
+    assert value(body, "baseline_metrics_info", openmetrics, feature_name="sex", metric_type="counter") == 1
+
+
+def test_boxkite_gets_further_bins_on_both_sides_when_something_falls_into_them() -> None:
+    schema = Schema((Column("c", "prediction", "categorical", categories=("a", "b")),))
+    renderer = Renderer(schema, Reference(schema, np.array([9, 1, 0, 0]), np.zeros(1), np.ones(1)), "v1", boxkite=True)
+
+    def bins(*counts: int) -> list[tuple[str, str]]:
+        families = parse(renderer.render(Snapshot(np.array(counts), np.zeros(1)), openmetrics=True), openmetrics=True)
+        found = [sample for family in families for sample in family.samples if sample.name.startswith("inference_")]
+        return [(sample.name, sample.labels["bin"]) for sample in found if sample.labels["bin"] not in ("a", "b")]
+
+    other = [("inference_value_total", "__other__"), ("inference_value_baseline_total", "__other__")]
+    assert [bins(5, 0, 0, 0), bins(5, 0, 1, 0), bins(6, 0, 1, 0)] == [[], other, other]
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_any_model_parses_in_both_formats(data: st.DataObject) -> None:
@@ -229,7 +272,7 @@ def test_any_model_parses_in_both_formats(data: st.DataObject) -> None:
     totals = np.array(data.draw(st.lists(count, min_size=schema.size, max_size=schema.size)), dtype=np.int64)
     zeros = np.zeros(len(columns))
     reference = Reference(schema, schema.zeros(), zeros, zeros)
-    renderer = Renderer(schema, reference, data.draw(text))
+    renderer = Renderer(schema, reference, data.draw(text), boxkite=data.draw(st.booleans()))
     snapshot = Snapshot(totals, zeros)
     for openmetrics in (False, True):
         parse(renderer.render(snapshot, openmetrics), openmetrics)
