@@ -53,6 +53,27 @@ def test_alertmanager_accepts_every_way_to_give_secrets(tmp_path: Path, source: 
     assert ("chat_id: -100200" in path.read_text()) == (source != "nothing")
 
 
+@needs("sh")
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"TELEGRAM_BOT_TOKEN": "1:a"}, "a Telegram bot token is given, but no chat id"),
+        ({"TELEGRAM_CHAT_ID": "5"}, "a Telegram chat id is given, but no bot token"),
+        ({"TELEGRAM_BOT_TOKEN": "1:a", "TELEGRAM_CHAT_ID": "@team"}, "the Telegram chat id must be a number"),
+        ({"SLACK_WEBHOOK_URL": "hooks.slack.com/x"}, "the Slack webhook must be an http(s) address"),
+    ],
+)
+def test_half_a_receiver_is_refused_in_one_line(tmp_path: Path, environment: dict[str, str], message: str) -> None:
+    done = subprocess.run(
+        ["sh", str(COMPOSE / "alertmanager/start.sh"), "--write-only"],
+        env={"PATH": os.environ["PATH"], "CONFIG": str(tmp_path / "a.yml"), "SECRETS": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, f"{message}\n")
+
+
 @needs("promtool")
 def test_prometheus_accepts_its_configuration_and_rules() -> None:
     config = ["promtool", "check", "config", "--syntax-only", str(COMPOSE / "prometheus/prometheus.yml")]
