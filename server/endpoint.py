@@ -19,6 +19,7 @@ class Answer(NamedTuple):
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 #: Answers one request. Raises InputError; whatever else it raises is logged, and answered with 500.
@@ -41,12 +42,11 @@ class Endpoint:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        headers: list[tuple[str, str]] = []
         try:
-            if environ["REQUEST_METHOD"] not in self._methods:
-                headers = [("Allow", ", ".join(self._methods))]
-                raise InputError("method_not_allowed", f"{environ['PATH_INFO']} takes {self._methods[0]}", None, 405)
-            answer = self._respond(environ)
+            if environ["REQUEST_METHOD"] in self._methods:
+                answer = self._respond(environ)
+            else:
+                answer = self.not_allowed(environ, self._methods)
         except InputError as error:
             self._instruments.rejected(error.code)
             answer = Answer(self._error(error.code, str(error), error.where), error.status)
@@ -57,8 +57,14 @@ class Endpoint:
             answer = Answer(self._error("model_failed", message, None, error_id), 500)
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         length = ("Content-Length", str(len(answer.body)))
-        start_response(status, [("Content-Type", answer.content_type), length, *headers])
+        start_response(status, [("Content-Type", answer.content_type), length, *answer.headers])
         return [answer.body]
+
+    def not_allowed(self, environ: WSGIEnvironment, methods: tuple[str, ...]) -> Answer:
+        """Refuse a request for its method."""
+        self._instruments.rejected("method_not_allowed")
+        body = self._error("method_not_allowed", f"{environ['PATH_INFO']} takes {methods[0]}", None)
+        return Answer(body, 405, headers=(("Allow", ", ".join(methods)),))
 
 
 def routes(table: Mapping[str, WSGIApplication], rest: WSGIApplication) -> WSGIApplication:

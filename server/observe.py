@@ -30,7 +30,7 @@ from monitor.pipeline import Pipeline
 from monitor.window.columns import Column, Floats, clean_text
 from server.body import open_body, read_json
 from server.endpoint import Answer
-from server.payload import error_body, load
+from server.payload import LARGEST_WHOLE, error_body, load
 from server.seen import HORIZON, Numbers, Seen, digests
 
 #: What an observation may say.
@@ -44,9 +44,6 @@ AHEAD_NS = 3600 * 10**9
 
 #: Characters of an id.
 LONGEST_ID = 200
-
-#: Whole numbers beyond this have no exact float.
-_LARGEST_WHOLE = 2**53
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
@@ -320,7 +317,7 @@ def check(value: Any, column: Column, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         kind = "true or false" if isinstance(value, bool) else f"the text {clean_text(value[:40])!r}"
         raise InputError("not_a_number", f"expected a number, got {kind}", where, 422)
-    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
         raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
     if math.isinf(value):
         raise InputError("out_of_range", "expected a finite number", where, 422)
@@ -335,7 +332,7 @@ def _numbers(given: Sequence[Any]) -> Floats | None:
         numbers = np.array(given, np.float64)
     except OverflowError:
         return None
-    return None if bool((np.abs(numbers) >= _LARGEST_WHOLE).any()) else numbers
+    return None if bool((np.abs(numbers) >= LARGEST_WHOLE).any()) else numbers
 
 
 def _together(rows: list[tuple[list[float], int, str]]) -> Batch:

@@ -20,7 +20,7 @@ from monitor.errors import InputError
 from monitor.window.columns import Column, Floats, Schema, clean_text
 
 #: Whole numbers beyond this have no exact float, and the model would see another number than the client sent.
-_LARGEST_WHOLE = 2**53
+LARGEST_WHOLE = 2**53
 
 
 class Payload:
@@ -72,10 +72,14 @@ class Payload:
         except (ValueError, TypeError, OverflowError):
             return None
         # False for what is too large, and for infinity too.
-        return (flat.reshape(-1, self._width), batch) if np.abs(flat).max() < _LARGEST_WHOLE else None
+        return (flat.reshape(-1, self._width), batch) if np.abs(flat).max() < LARGEST_WHOLE else None
 
-    def check(self, rows: Sequence[Any]) -> list[list[Any]]:
-        """Check rows that are lists or objects, whatever they came in. Raises InputError."""
+    def check(self, rows: Sequence[Any] | Floats) -> Sequence[Sequence[Any]] | Floats:
+        """Check rows, lists or objects or an array of numbers, whatever they came in. Raises InputError."""
+        if isinstance(rows, np.ndarray):
+            if rows.shape[1] == self._width and bool((np.abs(rows) < math.inf).all()):
+                return rows
+            rows = rows.tolist()
         return [
             self._row(self._names.arrange(row, f"row {number}") if isinstance(row, dict) else row, f"row {number}")
             for number, row in enumerate(rows)
@@ -115,7 +119,7 @@ class Payload:
 def _number(value: Any, where: str) -> float | int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError("not_a_number", f"expected a number, got {_kind(value)}", where, 422)
-    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
         raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
     if not math.isfinite(value):
         raise InputError("out_of_range", "expected a finite number", where, 422)
@@ -151,12 +155,12 @@ def load(body: bytes) -> Any:
         raise InputError("out_of_range", "a number in the body has too many digits", status=422) from None
 
 
-def check_json_type(content_type: str) -> None:
-    """Refuse a body that is not declared as JSON. Raises InputError, status 415."""
+def check_json_type(content_type: str, expected: str = "application/json") -> None:
+    """Refuse a body that is not declared as JSON; `expected` is what the answer says. Raises InputError, status 415."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         got = f"got {clean_text(kind)!r}" if kind else "got none"
-        raise InputError("wrong_type", f"expected Content-Type: application/json, {got}", "header Content-Type", 415)
+        raise InputError("wrong_type", f"expected Content-Type: {expected}, {got}", "header Content-Type", 415)
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:
