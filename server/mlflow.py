@@ -18,14 +18,12 @@ from monitor.window.columns import Column, clean_text
 from server import payload
 from server.body import read_body
 from server.endpoint import Answer
+from server.formats import typed
 
 if TYPE_CHECKING:
     from server.protocols import Scoring
 
 log = logging.getLogger(__name__)
-
-#: Cells that are booleans, in whatever case.
-_BOOLEANS = {"true": True, "false": False}
 
 
 class Mlflow:
@@ -138,27 +136,16 @@ def read_csv(body: bytes, features: Sequence[Column], names: Names) -> list[dict
 
 def _cell_reader(column: Column) -> Callable[[str], Any]:
     """How a cell of this column becomes the value that the model knows."""
-    categories = frozenset(column.categories)
+    categories, value = frozenset(column.categories), typed(column)
 
     def numeric(cell: str) -> Any:
-        value = number(cell)
-        return cell if value is None else None if math.isnan(value) else value
+        read = number(cell)
+        return cell if read is None else None if math.isnan(read) else read
 
     def category(cell: str) -> Any:
-        return None if cell in MISSING_CELLS and cell not in categories else clean_text(cell)
+        return None if cell in MISSING_CELLS and cell not in categories else value(clean_text(cell))
 
-    def boolean(cell: str) -> Any:
-        return _BOOLEANS.get(cell.lower(), category(cell))
-
-    def label(cell: str) -> Any:
-        value = numeric(cell)
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-
-    if column.numeric:
-        return numeric
-    if categories and categories <= _BOOLEANS.keys():
-        return boolean
-    return label if categories and all(number(one) is not None for one in categories) else category
+    return numeric if column.numeric else category
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:

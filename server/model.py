@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,4 +87,6 @@ def load_model(config: ModelConfig, reference: Reference) -> Model:
         raise ModelError(f"{path}: the model takes {wanted} features, but {config.reference} has {given}")
     # Requests are checked before they come here; scikit-learn's own checks would double the time of a prediction.
     sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
+    # A model that was fitted with a frame gets an array where it takes one; the order of columns is compared.
+    warnings.filterwarnings("ignore", "X does not have valid feature names")
     return Model(estimator, sha256, config.version, preparation(estimator, reference, config.path))
