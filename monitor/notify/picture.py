@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +39,8 @@ def draw(message: Message) -> bytes:
     entries = [item for item in message.entries if item.histogram]
     if not entries:
         raise ValueError("no entry has a histogram")
+    # What the font does not have is drawn as a box; a warning for each such name would help nobody.
+    warnings.filterwarnings("ignore", "Glyph ")
     figure = Figure(figsize=(6, 2.2 * len(entries)), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     for axes, item in zip(figure.subplots(len(entries), squeeze=False)[:, 0], entries, strict=True):

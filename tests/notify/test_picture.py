@@ -80,7 +80,6 @@ def test_an_old_picture_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_drawing_takes_any_name() -> None:
-    pytest.importorskip("matplotlib", reason="pictures are an extra")
     world = World('[receivers.x]\nkind = "log"\n')
     world.receivers = tuple(replace(receiver, pictures=True) for receiver in world.receivers)
     one: Message = world.evaluate([firing(at=world.clock.time())])[-1].message
