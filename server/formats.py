@@ -213,7 +213,7 @@ def preparation(estimator: Any, reference: Reference, path: str) -> Prepare:
 
 
 def _frames(names: Sequence[str], schema: Schema) -> Iterator[Prepare]:
-    """Frames of both kinds; none without pandas, which is loaded when it is needed and no sooner."""
+    """Frames of both kinds; none without pandas, which nothing else here needs."""
     try:
         pandas = import_module("pandas")
     except ImportError:
