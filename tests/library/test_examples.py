@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import runpy
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 
+from bench.running import environment, wait_for
 from examples import batch, wsgi
 from monitor import Reference
 from tests.library.conftest import Open
@@ -37,26 +44,61 @@ def test_wsgi(open_monitor: Open, flats: Reference) -> None:
 
 
 def test_batch_finds_the_month(tmp_path: Path) -> None:
-    drifted = batch.run(tmp_path)
-    assert {month for month, names in drifted.items() if "area" in names} == set(range(7, 13))
-    assert {month for month, names in drifted.items() if "rooms" in names} == set()
+    batch.make_year(tmp_path / "months")
+    for _ in range(2):
+        drifted = batch.run(tmp_path / "months", tmp_path / "data")
+        assert list(drifted) == [f"2025-{month:02}" for month in range(2, 13)]
+        assert {month for month, names in drifted.items() if "area" in names} == {f"2025-{m:02}" for m in range(7, 13)}
+        assert {month for month, names in drifted.items() if "rooms" in names} == set()
+    with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
+        assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (11 * 500,)
 
 
 def test_notebook() -> None:
     assert runpy.run_path(str(ROOT / "examples/notebook.py"))["status"]["predictions"] == 3
 
 
-def test_fastapi(tmp_path: Path, flats: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fastapi")
-    pytest.importorskip("httpx")
-    from fastapi.testclient import TestClient
-
+@pytest.fixture
+def own_folder(tmp_path: Path, flats: Reference, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with settings and a reference, as a service would be started in."""
     flats.save(tmp_path / "histogram.prom")
     (tmp_path / "config.toml").write_text("")
     monkeypatch.chdir(tmp_path)
-    from examples.fastapi_app import app
+    return tmp_path
 
-    with TestClient(app) as client:
-        assert client.post("/predict", json={"rooms": 3, "area": 70}).json()["prediction_id"]
-        assert "telltale_predictions_total" in client.get("/metrics").text
-    assert (tmp_path / "data" / "telltale.db").exists()
+
+def test_fastapi(own_folder: Path) -> None:
+    with (own_folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0"]
+        process = subprocess.Popen(command, env=environment(), stderr=log)
+    try:
+        found = wait_for(lambda: re.search(r"running on (http://\S+)", (own_folder / "log").read_text()), "uvicorn")
+        body = json.dumps({"rooms": 3, "area": 70}).encode()
+        request = Request(f"{found[1]}/predict", body, {"Content-Type": "application/json"})
+        with urlopen(request) as reply:
+            assert json.loads(reply.read())["prediction_id"]
+        with urlopen(f"{found[1]}/metrics") as reply:
+            assert b"telltale_predictions_total" in reply.read()
+    finally:
+        process.terminate()
+        process.wait()
+    with closing(sqlite3.connect(own_folder / "data" / "telltale.db")) as connection:
+        assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (1,)
+
+
+def test_django(own_folder: Path) -> None:
+    from examples import django_app
+
+    body, said = b'{"rooms": 3, "area": 70}', []
+    environ = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), "HTTP_HOST": "localhost"}
+    environ |= {"REQUEST_METHOD": "POST", "PATH_INFO": "/predict", "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
+    with closing(django_app.application(environ, lambda *head: said.append(head))) as answer:
+        assert json.loads(b"".join(answer))["price"] == pytest.approx(16.0)
+    assert said[0][0] == "200 OK"
+    django_app.watched().flush()
+    environ |= {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "CONTENT_LENGTH": "0"}
+    with closing(django_app.application(environ, lambda *head: said.append(head))) as answer:
+        text = b"".join(answer)
+    assert re.search(rb"^telltale_predictions_total\{.* 1\.0$", text, re.MULTILINE)
+    django_app.watched().close()
+    assert (own_folder / "data" / "telltale.db").exists()
