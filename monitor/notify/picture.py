@@ -42,7 +42,7 @@ def draw(message: Message) -> bytes:
     # What the font does not have is drawn as a box; a warning for each such name would help nobody.
     warnings.filterwarnings("ignore", "Glyph ")
     figure = Figure(figsize=(6, 2.2 * len(entries)), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     for axes, item in zip(figure.subplots(len(entries), squeeze=False)[:, 0], entries, strict=True):
         _draw(axes, item)
     out = io.BytesIO()
