@@ -113,12 +113,15 @@ def encode(encoder: Encoder, position: int, column: Any) -> Floats:
     """Floats of one column for the journal, shape (n,). Never raises for a value: what is no number is missing."""
     if encoder.schema.columns[position].numeric:
         values = np.asarray(column.to_numpy()) if hasattr(column, "to_numpy") else column
-        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-            return values.astype(np.float64)
-        items = values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind not in "Mm" else values
-        if isinstance(items, np.ndarray):
-            return np.full(len(items), math.nan)  # dates
-        return np.fromiter(map(number, items), np.float64, len(items))
+        if isinstance(values, np.ndarray):
+            if values.dtype.kind == "m":  # durations, in seconds
+                values = np.asarray(to_block(values))
+            if values.dtype.kind in "fiub":
+                return values.astype(np.float64)
+            if values.dtype.kind == "M":
+                return np.full(len(values), math.nan)  # dates
+            values = values.tolist()
+        return np.fromiter(map(number, values), np.float64, len(values))
     block = to_block(column)
     if isinstance(block, np.ndarray):
         distinct, inverse = np.unique(block, return_inverse=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,10 +45,11 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class MemoryTable:
-    """Columns that are in memory as a whole."""
+    """Columns that are in memory as a whole. `kinds`: those that the data itself declares, by column."""
 
     names: tuple[str, ...]
     columns: tuple[Block, ...]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
         """Slices of all columns, or of those at some positions."""
@@ -95,8 +97,8 @@ def build_reference(
     limits = limits or Limits()
     answer_kinds = dict.fromkeys(answers.names, prediction_kind) if prediction_kind else kinds
     reference, _ = assemble(
-        summarise(table, "feature", kinds, limits),
-        summarise(answers, "prediction", answer_kinds, limits, labels),
+        summarise(table, "feature", {**table.kinds, **kinds}, limits),
+        summarise(answers, "prediction", {**answers.kinds, **answer_kinds}, limits, labels),
         info or ReferenceInfo(),
     )
     return reference
@@ -231,19 +233,33 @@ def as_table(
     for name, column in zip(chosen, columns, strict=True):
         if len(column) != len(columns[0]):
             raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(columns[0])}")
-    declared = kinds or {}
+    own: dict[str, Kind] = {
+        name: "categorical" for name, column in zip(chosen, columns, strict=True) if _declares_categories(column)
+    }
+    for name, column in zip(chosen, columns, strict=True):
+        check_flat(column, name)
+    declared = {**own, **(kinds or {})}
     blocks = tuple(
         to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)
     )
-    return MemoryTable(tuple(chosen), blocks)
+    return MemoryTable(tuple(chosen), blocks, own)
+
+
+def _declares_categories(column: Any) -> bool:
+    """Whether a frame says of a column that it holds categories, even where these are numbers."""
+    return type(getattr(column, "dtype", None)).__name__ in ("CategoricalDtype", "Categorical", "Enum")
 
 
 def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
     """Names, where the data has them, and its columns, as they are. Raises DataError where rows differ in length."""
     if isinstance(data, np.ndarray):
         return _array_columns(data)
+    if type(data).__name__ == "LazyFrame":
+        data = data.collect()
     if isinstance(data, Mapping):
         return [str(name) for name in data], [_sized(column) for column in data.values()]
+    if hasattr(data, "column_names"):  # a table of Arrow
+        return [str(name) for name in data.column_names], [arrow_values(column) for column in data.columns]
     if hasattr(data, "columns"):  # a frame, by position, as two of its columns may have one name
         names = [str(name) for name in data.columns]
         by_position = data.iloc if hasattr(data, "iloc") else data
@@ -282,21 +298,22 @@ def _sized(data: Any) -> Any:
 def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
     """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
 
-    Booleans, texts, dates and other objects become texts. None, NaN, NaT and pandas' NA are missing. Raises DataError
-    for a column declared numeric that is not.
+    Booleans, texts, dates and other objects become texts; durations become seconds. None, NaN, NaT and pandas' NA are
+    missing. Raises DataError for a column declared numeric that is not.
     """
     values = _array(column)
-    numeric = values.dtype.kind in "iuf"
-    if values.dtype.kind in "Mm":
+    if values.dtype.kind == "M":
         texts = values.astype(str).astype(object)
         texts[np.isnat(values)] = None
         values = texts
-    if kind == "categorical":
-        items = values.tolist()
-        return [None if _absent(item) else canonical(item) for item in items]
-    if numeric:
+    elif values.dtype.kind == "m":
+        seconds = values / np.timedelta64(1, "s")
+        values = np.where(np.isnat(values), math.nan, seconds)
+    if values.dtype.kind in "iuf" and kind != "categorical":
         return np.ascontiguousarray(values, dtype=np.float64)
     items = values.tolist()
+    if kind == "categorical":
+        return [None if _absent(item) else canonical(item) for item in items]
     if all(_number_or_absent(item) for item in items):
         return np.array([math.nan if _absent(item) else _float(item) for item in items], dtype=np.float64)
     if kind == "numeric":
@@ -305,16 +322,37 @@ def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Blo
     return [None if _absent(item) else canonical(item) for item in items]
 
 
+def arrow_values(column: Any) -> Any:
+    """Values of a column of Arrow, shape (n,); of a dictionary as a list, as its array would forget what is null."""
+    if str(column.type).startswith("dictionary"):
+        return column.to_pylist()
+    return column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)
+
+
+def check_flat(column: Any, name: str) -> None:
+    """Refuse a column of lists or the like. Raises DataError."""
+    values = _array(column)
+    if values.dtype.kind != "O":
+        return
+    for row, value in enumerate(values):
+        if isinstance(value, (list, dict, tuple, set, np.ndarray)):
+            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
+
+
 def _array(column: Any) -> np.ndarray[Any, np.dtype[Any]]:
     if isinstance(column, np.ndarray):
-        return column
-    if hasattr(column, "to_numpy"):
+        values = column
+    elif hasattr(column, "to_numpy"):
         try:
-            return np.asarray(column.to_numpy())
+            values = np.asarray(column.to_numpy())
         except (TypeError, ValueError):
-            return np.asarray(column.to_numpy(dtype=object))
+            values = np.asarray(column.to_numpy(dtype=object))
+    else:
+        values = None
+    if values is not None and values.ndim == 1:
+        return values
     out = np.empty(len(column), dtype=object)
-    out[:] = list(column)
+    out[:] = list(column if values is None else values)
     return out
 
 
@@ -327,10 +365,12 @@ def _float(number: Any) -> float:
 
 def _absent(item: object) -> bool:
     """None, NaN, NaT and pandas' NA, which alone does not answer whether it equals itself."""
-    if isinstance(item, (float, np.floating)):
+    if isinstance(item, (float, np.floating, Decimal)):
         return math.isnan(item)
     return item is None or type(item).__name__ in ("NAType", "NaTType")
 
 
 def _number_or_absent(item: object) -> bool:
-    return _absent(item) or (isinstance(item, (int, float, np.integer, np.floating)) and not isinstance(item, bool))
+    return _absent(item) or (
+        isinstance(item, (int, float, np.integer, np.floating, Decimal)) and not isinstance(item, bool)
+    )

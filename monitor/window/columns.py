@@ -100,6 +100,8 @@ def canonical(value: object) -> str:
         return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
     if isinstance(value, (int, np.integer)):
         return str(int(value))
+    if isinstance(value, bytes):
+        return clean_text(value.decode("utf-8", "replace"))
     return clean_text(str(value))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from monitor.errors import DataError
-from monitor.window.build import Chunk, to_block
+from monitor.window.build import Chunk, arrow_values, check_flat, to_block
 from monitor.window.cells import BadRows, CellCount, json_numbers, number, numbers, read_cells
 from monitor.window.columns import Floats, Kind
 from monitor.window.counter import Block
@@ -343,7 +343,14 @@ class ParquetReader(Reader):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             self.lines = range(seen + 1, seen + 1 + batch.num_rows)
             seen += batch.num_rows
-            yield [to_block(columns[name].to_pylist(), name, kinds.get(name)) for name in wanted]
+            yield [self._block(arrow_values(columns[name]), name, kinds.get(name)) for name in wanted]
+
+    def _block(self, column: Any, name: str, declared: Kind | None) -> Block:
+        try:
+            check_flat(column, name)
+            return to_block(column, name, declared)
+        except DataError as error:
+            raise DataError(f"{self.path}, rows from {self.lines[0]}: {error}") from None
 
 
 def block_size(columns: int) -> int:
