@@ -36,7 +36,7 @@ from monitor.store.database import connect_read_only, open_database
 from monitor.store.folder import DataFolder
 from monitor.store.notifications import Delivery, deliveries
 from monitor.store.ranges import newest_model, read_range
-from monitor.store.retention import Maintenance
+from monitor.store.retention import Maintenance, wal_room
 from monitor.store.windows import add_gap, lost_predictions, read_meta, register_model, write_meta
 from monitor.store.writer import Writer
 from monitor.window.reference import Reference
@@ -70,7 +70,7 @@ class Pipeline:
         self.folder.open()
         try:
             connection, aside = open_database(self.folder, self.clock)
-            self.writer = Writer(connection, self._tick, config.window.fold)
+            self.writer = Writer(connection, self._tick, config.window.fold, wal_room(config.data.max_size))
             try:
                 self.writer.transaction(lambda connection: self._open(connection, aside))
             except BaseException:
@@ -110,7 +110,7 @@ class Pipeline:
         )
         self._readings = self.instruments.read()
         self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
-        self.maintenance = Maintenance(config.data, self.folder)
+        self.maintenance = Maintenance(config.data, self.folder, model.id)
         self._maintained = 0.0
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
@@ -146,7 +146,7 @@ class Pipeline:
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
-        inbox.apply_all(self.folder.path, self.writer.transaction, self.clock, self.maintenance)
+        inbox.apply_all(self.folder.path, self.writer, self.clock, self.maintenance)
         now = self.clock.monotonic()
         if now - self._looked >= SLOW_FACTS:
             self._looked = now
@@ -211,7 +211,7 @@ class Pipeline:
             return
         self._maintained = now
         try:
-            self.writer.transaction(lambda connection: self.maintenance.run(connection, now))
+            self.maintenance.work_off(self.writer, now)
         except Exception:
             log.exception("rolling up and dropping old data failed; it is tried again in a minute")
 

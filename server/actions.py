@@ -163,7 +163,7 @@ def change(what: Mapping[str, Any]) -> None:
     """Have a request applied by the writer, in a transaction; the same requests as commands leave in the inbox."""
     pipe = pipeline()
     now = pipe.clock.time()
-    pipe.writer.call(lambda connection: inbox.apply(connection, what, now, pipe.maintenance))
+    pipe.writer.call(lambda connection: inbox.apply(connection, what, now))
 
 
 def done(said: dict[str, str], status: int) -> Response:

@@ -110,7 +110,7 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
         try:
             writer.transaction(note_foreign)
             maintenance = Maintenance(config.data, folder)
-            writer.transaction(lambda connection: inbox.apply(connection, what, clock.time(), maintenance))
+            inbox.carry_out(writer, what, clock.time(), maintenance)
         finally:
             writer.stop()
     finally:

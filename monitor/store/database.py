@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 from monitor.clock import Clock, iso
 from monitor.errors import StoreError
 from monitor.store.chain import cover
-from monitor.store.folder import DataFolder
+from monitor.store.folder import ASIDE, DataFolder
 from monitor.store.migrations import migrate
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,11 @@ def _hold_wal(folder: DataFolder) -> Path:
 def _move_aside(folder: DataFolder, clock: Clock, wal: Path) -> Path:
     """Rename the database and its companions, so that somebody can still look at them."""
     stamp = iso(clock.time()).replace(":", "")
-    aside = folder.database.with_name(f"{folder.database.name}.damaged-{stamp}")
+    aside = name = folder.database.with_name(f"{folder.database.name}{ASIDE}{stamp}")
+    for number in count(2):
+        if not aside.exists():
+            break
+        aside = name.with_name(f"{name.name}-{number}")  # the second one within a second
     for suffix in ("", "-wal", "-shm"):
         part = folder.database.with_name(folder.database.name + suffix)
         if part.exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.errors import LockedError, StoreError
@@ -21,6 +22,9 @@ JOURNAL = "journal"
 LOCK = "lock"
 BALLAST = "ballast"
 BALLAST_BYTES = 2 << 20
+
+#: What stands between a damaged database's name and the moment when it was moved aside.
+ASIDE = ".damaged-"
 
 
 class DataFolder:
@@ -98,24 +102,24 @@ class DataFolder:
         path.unlink(missing_ok=True)
         return existed
 
+    def moved_aside(self) -> list[Path]:
+        """Databases and journal segments that were moved aside as damaged; a database's WAL goes with it."""
+        databases = [path for path in self.path.glob(f"{DATABASE}{ASIDE}*") if not path.name.endswith(("-wal", "-shm"))]
+        return [*databases, *self.journal.glob("*.damaged")]
+
     def bytes_beside_database(self) -> int:
-        """Size of what is no database and no file that was moved aside: the journal and the ballast, as allocated."""
-        total = 0
-        for path in [*self.path.glob("*"), *self.journal.glob("*")]:
-            if path.name.startswith(DATABASE) or path.suffix == ".damaged":
-                continue
-            try:
-                total += path.stat().st_blocks * 512 if path.is_file() else 0
-            except OSError:
-                continue
-        return total
+        """Size of all files but the database and its WAL, as allocated."""
+        live = {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
+        return sum(size for path, size in self._sizes() if path.parent != self.path or path.name not in live)
 
     def bytes(self) -> int:
         """Size of all files in the folder, as allocated."""
-        total = 0
-        for path in [*self.path.glob("*"), *self.journal.glob("*")]:
+        return sum(size for _, size in self._sizes())
+
+    def _sizes(self) -> Iterator[tuple[Path, int]]:
+        for path in self.path.rglob("*"):
             try:
-                total += path.stat().st_blocks * 512 if path.is_file() else 0
+                if path.is_file():
+                    yield path, path.stat().st_blocks * 512
             except OSError:
                 continue
-        return total

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,14 @@ from monitor.rules.silence import Silence
 from monitor.store import references
 from monitor.store.alerts import expire_silence, save_silence
 from monitor.store.retention import Maintenance
+from monitor.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 INBOX = "inbox"
 
 #: A round of maintenance does a bounded part of what is due; this many do all that a long pause can have left.
-PRUNE_ROUNDS = 50
-
-Transaction = Callable[[Callable[[sqlite3.Connection], None]], None]
+PRUNE_ROUNDS = 2000
 
 
 def put(data: Path, request: Mapping[str, Any]) -> Path:
@@ -43,7 +43,7 @@ def put(data: Path, request: Mapping[str, Any]) -> Path:
     return Path(temporary).replace(path)
 
 
-def apply_all(data: Path, transaction: Transaction, clock: Clock, maintenance: Maintenance) -> int:
+def apply_all(data: Path, writer: Writer, clock: Clock, maintenance: Maintenance) -> int:
     """Apply what lies in the inbox, in the order of its names; how many requests that were."""
     folder = data / INBOX
     try:
@@ -53,7 +53,7 @@ def apply_all(data: Path, transaction: Transaction, clock: Clock, maintenance: M
     for path in waiting:
         try:
             request = json.loads(path.read_text("utf-8"))
-            transaction(lambda connection, request=request: apply(connection, request, clock.time(), maintenance))  # type: ignore[misc]
+            carry_out(writer, request, clock.time(), maintenance)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             log.error("%s: not a request: %s", path, error)
             path.replace(path.with_suffix(".rejected"))
@@ -62,8 +62,17 @@ def apply_all(data: Path, transaction: Transaction, clock: Clock, maintenance: M
     return len(waiting)
 
 
-def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float, maintenance: Maintenance) -> None:
-    """Apply one request. Raises ValueError, KeyError or TypeError for one that is none."""
+def carry_out(writer: Writer, request: Mapping[str, Any], now: float, maintenance: Maintenance) -> None:
+    """Do what a request asks, on the writer's thread. Raises ValueError, KeyError or TypeError for one that is none."""
+    if request["kind"] == "prune":
+        # Somebody asks for it now, so the clock is taken at its word.
+        maintenance.work_off(writer, now, PRUNE_ROUNDS, math.inf)
+    else:
+        writer.transaction(lambda connection: apply(connection, request, now))
+
+
+def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
+    """Apply one request that is a transaction. Raises ValueError, KeyError or TypeError for one that is none."""
     kind = request["kind"]
     if kind == "silence":
         fields = request["silence"]
@@ -87,8 +96,5 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     elif kind == "reset":
         references.reset(connection, str(request["author"]), str(request["reason"]), now)
         log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
-    elif kind == "prune":
-        for _ in range(PRUNE_ROUNDS):
-            maintenance.run(connection, now)
     else:
         raise ValueError(f"unknown kind {kind!r}")

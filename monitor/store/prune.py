@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 
-from monitor.clock import from_iso
+from monitor.clock import from_iso, iso
 from monitor.store import counts
 from monitor.store.chain import STREAMS, Entry, append, collapse, predictions_of, sign_off, tier
 from monitor.store.tiles import DAY, HOUR
@@ -111,6 +111,58 @@ def drop_entry(connection: sqlite3.Connection, entry: Entry, now: str) -> None:
     connection.execute(f"DELETE FROM {rows}")  # noqa: S608 - numbers
     for stream in {entry.stream, "notifications"}:
         collapse(connection, stream)
+
+
+#: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
+_OF_MODEL = {"reference_changes": "model_id", "questions": "model_id", "columns": "model_id", "models": "id"}
+
+
+def drop_models(connection: sqlite3.Connection, served: int, before: float, now: str) -> int:
+    """Drop the model versions that nothing in the record is of any more; how many that were.
+
+    What is `served`, or was entered last or after `before`, stays.
+    """
+    rows = connection.execute(
+        "SELECT id FROM models AS m WHERE id <> ? AND id < (SELECT max(id) FROM models) AND first_served < ? "
+        "AND NOT EXISTS (SELECT 1 FROM windows WHERE model_id = m.id)",
+        (served, iso(before)),
+    )
+    ids = {row[0] for row in rows.fetchall()}
+    if ids:  # a walk through all verdicts, so only where there is something to drop
+        judged = "SELECT DISTINCT model_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
+        ids -= {row[0] for row in connection.execute(judged).fetchall()}
+    return sum(_drop_model(connection, one, now) for one in sorted(ids))
+
+
+def _drop_model(connection: sqlite3.Connection, model_id: int, now: str) -> bool:
+    """Drop one model version; False where an entry of the chain covers rows of it and of another one.
+
+    Neither is the newest row of a table dropped: its number would be given out again.
+    """
+    entries: dict[str, list[int]] = {}
+    for table, key in _OF_MODEL.items():
+        count, last, newest = connection.execute(
+            f"SELECT count(*), max(id), (SELECT max(id) FROM {table}) FROM {table} WHERE {key} = ?",  # noqa: S608
+            (model_id,),
+        ).fetchone()
+        sql = (
+            "SELECT id, rows FROM chain AS c WHERE stream = ? AND digest IS NULL AND EXISTS "  # noqa: S608 - constants
+            f"(SELECT 1 FROM {table} WHERE {key} = ? AND id BETWEEN c.first AND c.last) ORDER BY id"
+        )
+        found = connection.execute(sql, (table, model_id)).fetchall()
+        if (count and last == newest) or sum(row[1] for row in found) != count:
+            return False
+        entries[table] = [row[0] for row in found]
+    for table in ("unseen_values", "totals"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE column_id IN (SELECT id FROM columns WHERE model_id = ?)",  # noqa: S608
+            (model_id,),
+        )
+    for table, key in _OF_MODEL.items():
+        sign_off(connection, table, entries[table], {}, now)
+        connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (model_id,))  # noqa: S608 - constants
+        collapse(connection, table)
+    return True
 
 
 def thin(connection: sqlite3.Connection, stream: str, now: str) -> bool:

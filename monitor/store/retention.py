@@ -1,24 +1,27 @@
 """What is kept for how long, and in how many bytes.
 
-`Maintenance.run` is to be called once a minute, in a transaction of its own; each call does a bounded part of the work.
-It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and where the data folder comes
-near to its cap, drops more, the oldest first. Every age is one that has been seen to pass: a clock that jumps ten years
-ahead for an hour ages nothing by more than what its calls add up to.
+`Maintenance.work_off` is to be called once a minute; each call does a bounded part of the work, in rounds that are a
+transaction each. It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and where the
+data folder comes near to its cap, drops more, the oldest first. Every age is one that has been seen to pass: a clock
+that jumps ten years ahead for an hour ages nothing by more than what its calls add up to.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from dataclasses import dataclass
 
 from monitor.clock import iso
 from monitor.config import DataConfig
+from monitor.store import evidence
 from monitor.store.chain import cover
 from monitor.store.folder import DataFolder
 from monitor.store.prune import (
     THINNED,
     drop_entry,
+    drop_models,
     drop_parts,
     drop_windows_before,
     oldest_entry,
@@ -28,6 +31,7 @@ from monitor.store.prune import (
 from monitor.store.tiers import WORK, Group, merge, roll_up
 from monitor.store.tiles import DAY, HOUR
 from monitor.store.windows import read_meta, seal, write_meta
+from monitor.store.writer import WAL_ROOM, Writer
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +41,8 @@ PACE = 3600.0
 #: Hours or days whose parts one call drops at most.
 BLOCKS = 24
 
-#: Bytes that one call gives up at most, or one block if that is larger: they pass through the WAL.
+#: Bytes that one round gives up at most, or one block if that is larger: they pass through the WAL, so it is no more
+#: than half of that one's room. Half as much of free pages is taken out of the file.
 FREED = 16 << 20
 
 #: What is shed for the cap leaves at least this much: what an evaluation of the next minute may look at.
@@ -46,11 +51,8 @@ SHED_MINUTES, SHED_VERDICTS = 3 * HOUR, HOUR
 #: Where the database fills this part of its room, something is shed; until it fills no more than the second.
 FULL, ROOMY = 0.9, 0.8
 
-#: Free pages that one call takes out of the file at most: 8 MB of WAL.
-VACUUM_PAGES = 2000
-
-#: Bytes that the WAL may take beside the database: the part of the cap, and the most.
-WAL_PART, WAL_BYTES = 1 / 8, 64 << 20
+#: Part of the cap that the WAL may take beside the database.
+WAL_PART = 1 / 8
 
 TRUSTED = "retention_clock"
 
@@ -71,37 +73,59 @@ class Ages:
 
 
 def wal_room(max_size: int) -> int:
-    """Bytes that the WAL may take under a cap: `Writer` holds the fold back before that."""
-    return min(WAL_BYTES, int(max_size * WAL_PART))
+    """Bytes that the WAL may take under a cap: `Writer` holds the fold back before that, and no round writes more."""
+    return min(WAL_ROOM, int(max_size * WAL_PART))
 
 
 class Maintenance:
     """Keeps one data folder in shape."""
 
-    def __init__(self, data: DataConfig, folder: DataFolder) -> None:
-        self._ages, self._max_size, self._folder = Ages.of(data), data.max_size, folder
+    def __init__(self, data: DataConfig, folder: DataFolder, served: int = 0) -> None:
+        """Keep to the settings. `served`: id of the model that is served."""
+        self._ages, self._max_size, self._folder, self._served = Ages.of(data), data.max_size, folder, served
+        self._freed = max(1, min(FREED, wal_room(self._max_size) // 2))
+        self._looked = -math.inf
         self._damaged: set[Group] = set()
         self._warned = False
 
-    def run(self, connection: sqlite3.Connection, now: float) -> None:
-        """Do what is due at `now`, inside the caller's transaction."""
-        trusted = trusted_time(connection, now)
+    def work_off(self, writer: Writer, now: float, rounds: int = 0, pace: float = PACE) -> None:
+        """Run until nothing is left, with a checkpoint after each round: the WAL never takes more than one of them.
+
+        Without `rounds`, as many as give up `FREED` bytes together. `pace`: what everything ages by at most, in
+        seconds. On the writer's thread, outside of a transaction.
+        """
+        for _ in range(rounds or -(-FREED // self._freed)):
+            if not writer.transaction(lambda connection, pace=pace: self.run(connection, now, pace)):  # type: ignore[misc]
+                break
+            writer.checkpoint()
+            pace = 0.0
+
+    def run(self, connection: sqlite3.Connection, now: float, pace: float = PACE) -> bool:
+        """Do a round of what is due at `now`, inside the caller's transaction; whether that was anything."""
+        before = live_bytes(connection), database_bytes(connection)
+        trusted = trusted_time(connection, now, pace)
         seal_others(connection, now)
-        roll_up(connection, now, WORK, self._damaged)
+        made = roll_up(connection, now, WORK, self._damaged)
         roll_up_future(connection, now)
         cover(connection)  # what is to be signed off must have been entered
-        drop_by_age(connection, self._ages, trusted, now)
+        drop_by_age(connection, self._ages, trusted, now, self._freed)
+        if abs(trusted - self._looked) >= HOUR:
+            self._looked = trusted
+            drop_models(connection, self._served, trusted - DAY, iso(trusted))
+        evidence.drop(evidence.excess(evidence.find(self._folder), self._max_size, trusted))
         room = self.room()
         if database_bytes(connection) > FULL * room:
             self._shed(connection, int(ROOMY * room), now)
-        vacuum(connection)
+        vacuum(connection, self._freed // 2)
+        after = live_bytes(connection), database_bytes(connection)
+        return bool(made) or after < before
 
     def room(self) -> int:
-        """Bytes that the database may take: the cap without the WAL, the journal and the ballast."""
+        """Bytes that the database may take: the cap without the WAL, the journal, the ballast and what lies aside."""
         return max(0, self._max_size - wal_room(self._max_size) - self._folder.bytes_beside_database())
 
     def _shed(self, connection: sqlite3.Connection, target: int, now: float) -> None:
-        least = max(target, live_bytes(connection) - FREED)
+        least = max(target, live_bytes(connection) - self._freed)
         for _ in range(BLOCKS):
             if live_bytes(connection) <= least:
                 return
@@ -117,10 +141,10 @@ class Maintenance:
         self._warned = False
 
 
-def trusted_time(connection: sqlite3.Connection, now: float) -> float:
-    """The moment by which things age: `now`, but never more than `PACE` after that of the last call."""
+def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE) -> float:
+    """The moment by which things age: `now`, but never more than `pace` seconds after that of the last call."""
     last = float(read_meta(connection, TRUSTED, str(now)))
-    trusted = min(now, last + PACE)
+    trusted = min(now, last + pace)
     write_meta(connection, TRUSTED, str(trusted))
     return trusted
 
@@ -142,14 +166,14 @@ def roll_up_future(connection: sqlite3.Connection, now: float) -> None:
             merge(connection, Group(model_id, start, seconds))
 
 
-def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float) -> None:
-    """Drop what has become too old, and what is from days to come; a bounded part of it."""
+def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:
+    """Drop what has become too old, and what is from days to come: about `freed` bytes of it."""
     text = iso(trusted)
 
     def due(moment: float, age: float) -> bool:
         return moment <= trusted - age or moment > now + 2 * DAY
 
-    least = live_bytes(connection) - FREED
+    least = live_bytes(connection) - freed
     for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
         for _ in range(BLOCKS):
             end = oldest_parts(connection, seconds, trusted - age, now + 2 * DAY)
@@ -214,11 +238,11 @@ def live_bytes(connection: sqlite3.Connection) -> int:
     return int(pages * _pragma(connection, "page_size"))
 
 
-def vacuum(connection: sqlite3.Connection) -> None:
+def vacuum(connection: sqlite3.Connection, most: int) -> None:
     """Give free pages back, a part of them, where there are many: a few are wanted again in a minute."""
     free = _pragma(connection, "freelist_count")
-    spare = max(64, _pragma(connection, "page_count") // 50)
-    for _ in range(min(free - spare, VACUUM_PAGES)):
+    spare = max(16, _pragma(connection, "page_count") // 50)
+    for _ in range(min(free - spare, most // _pragma(connection, "page_size"))):
         connection.execute("PRAGMA incremental_vacuum(1)")  # one at a time: Python steps such a statement only once
 
 

@@ -29,12 +29,17 @@ CALL_TIMEOUT = 30.0
 #: Seconds between checkpoints while there is something to move.
 CHECKPOINT_SECONDS = 5.0
 
-#: Pages (4 KB each) of a WAL that somebody's open cursor keeps from being used again, beyond which no more is folded
-#: until the cursor is closed: 48 MB. The journal takes what comes meanwhile. Evaluations go on and fold as well.
-HOLD_PAGES = 12_000
+#: Bytes that the WAL may take, unless somebody's open cursor keeps it from being used again for hours.
+WAL_ROOM = 64 << 20
 
-#: A WAL of more pages than this (4 KB each) is cut to nothing once all of it has been moved.
-TRUNCATE_PAGES = 1000
+#: Part of that room beyond which no more is folded until the cursor is closed. The journal takes what comes meanwhile.
+#: Evaluations go on and fold as well.
+HOLD = 3 / 4
+
+#: A WAL of more bytes than this, or of a quarter of its room, is cut to nothing once all of it has been moved.
+TRUNCATE = 4 << 20
+
+PAGE = 4096
 
 
 class Writer:
@@ -43,7 +48,13 @@ class Writer:
     A tick that answers True has left work behind: the next one comes as soon as nobody else waits for the thread.
     """
 
-    def __init__(self, connection: sqlite3.Connection, tick: Callable[[], bool | None], interval: float) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        tick: Callable[[], bool | None],
+        interval: float,
+        wal_room: int = WAL_ROOM,
+    ) -> None:
         self._connection = connection
         self._tick = tick
         self._interval = interval
@@ -54,6 +65,9 @@ class Writer:
         self._version = -1
         #: Pages in the WAL that could not be moved, or not be used again, at the last checkpoint.
         self.wal_pages = 0
+        self._hold_pages = int(wal_room * HOLD) // PAGE
+        self._truncate_pages = min(TRUNCATE, wal_room // 4) // PAGE
+        self._holding = False
         self._checkpointed = 0.0
         self._stopped = False
         self._last: Callable[[], None] = lambda: None
@@ -142,7 +156,7 @@ class Writer:
             try:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                more = self.wal_pages < HOLD_PAGES and self._safely(self._tick)
+                more = not self._hold_back() and self._safely(self._tick)
                 self._safely(self._checkpoint_now_and_then)
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
@@ -151,9 +165,20 @@ class Writer:
                 return
             job()
 
+    def _hold_back(self) -> bool:
+        """Whether the WAL has become too large to write more than must be; said once each time."""
+        held, self._holding = self._holding, self.wal_pages >= self._hold_pages
+        if self._holding and not held:
+            log.warning(
+                "somebody reads the database for long: the WAL has %d MB and cannot be used again. Predictions are "
+                "recorded in the journal and folded when that ends, or once a minute",
+                self.wal_pages * PAGE >> 20,
+            )
+        return self._holding
+
     def _checkpoint_now_and_then(self) -> None:
         now = time.monotonic()
-        waiting = self._commits or self.wal_pages > TRUNCATE_PAGES
+        waiting = self._commits or self.wal_pages > self._truncate_pages
         if waiting and now - self._checkpointed >= CHECKPOINT_SECONDS:
             self._commits, self._checkpointed = 0, now
             self.checkpoint()
@@ -164,7 +189,7 @@ class Writer:
         Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
         """
         _, self.wal_pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if self.wal_pages == moved and moved > TRUNCATE_PAGES:
+        if self.wal_pages == moved and moved > self._truncate_pages:
             self._connection.execute("PRAGMA busy_timeout = 0")
             try:
                 busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import from_iso, iso
@@ -116,6 +116,7 @@ def test_restarts_at_each_of_300_evaluations_change_nothing(database: Path) -> N
     assert with_restarts(database, recorded, lambda k: True) == (without, alerts)
 
 
+@settings(deadline=None)
 @given(
     runs=st.lists(st.tuples(st.text("D.w?0RE", min_size=4, max_size=4), st.integers(1, 9)), min_size=1, max_size=8),
     gaps=st.lists(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -172,48 +175,121 @@ def test_events_messages_and_gaps_go_at_the_last_age():
     assert not verify(connection).problems
 
 
-def sizes(monitored: Monitored) -> int:
-    return sum(path.stat().st_size for path in monitored.folder.glob("telltale.db*")) + sum(
-        path.stat().st_blocks * 512 for path in [*monitored.folder.glob("journal/*"), monitored.folder / "ballast"]
-    )
+CAP = 10_000_000
 
 
-CAP = 12_000_000
+class Lives:
+    """One data folder through many runs of the server; `largest` is the most that it ever took."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.largest, self.now, self.recorded = folder, 0, MIDNIGHT, 0
+
+    def live(self, days: int, version: str) -> None:
+        """Traffic, verdicts, a drifting day a week and late predictions, for some days."""
+        settings = f'max_size = "{CAP}B"\nsegment = "64KiB"\nkeep_minutes = "60d"\nkeep_hours = "70d"\nkeep = "80d"'
+        settings += '\n[window]\nbase = "10m"\n[drift]\nevery = "30m"\nwindow = "1h"'
+        monitored = Monitored(self.folder, settings, self.now, columns=14, version=version)
+        writer, maintenance = monitored.pipeline.writer, monitored.pipeline.maintenance
+        checkpoint = writer.checkpoint
+        writer.checkpoint = lambda: (self.measure(), checkpoint(), self.measure())
+        for half_hour in range(days * 48):
+            monitored.record(6, shift=1.5 * (half_hour // 48 % 7 == 3))
+            if half_hour % 100 == 50:
+                monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
+            monitored.clock.advance(1800)
+            if half_hour % 12 == 11:
+                monitored.pipeline.evaluate()
+                for _ in range(5):  # as often as an hour's age may pass
+                    maintenance.work_off(writer, monitored.clock.time())
+        monitored.pipeline.evaluate()
+        self.now, self.recorded = monitored.clock.time(), self.recorded + monitored.recorded
+        monitored.close()
+
+    def measure(self) -> None:
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        self.largest = max(self.largest, sum(path.stat().st_blocks * 512 for path in files))
+
+    @property
+    def aside(self) -> list[Path]:
+        return list(self.folder.glob("*.damaged-*"))
 
 
 def test_ninety_days_under_a_hard_cap(tmp_path):
-    """Traffic, verdicts, drifts and late predictions for 90 simulated days; the folder never exceeds its cap."""
-    settings = f'max_size = "{CAP}B"\nsegment = "64KiB"\nkeep_minutes = "60d"\nkeep_hours = "70d"\nkeep = "80d"'
-    settings += '\n[window]\nbase = "10m"\n[drift]\nevery = "30m"\nwindow = "1h"'
-    monitored = Monitored(tmp_path / "data", settings, columns=14)
-    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
-    writer, largest = monitored.pipeline.writer, 0
-    for half_hour in range(90 * 48):
-        monitored.record(6, shift=1.5 * (half_hour // 48 % 7 == 3))
-        if half_hour % 100 == 50:
-            monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
-        monitored.clock.advance(1800)
-        if half_hour % 12 == 11:
-            monitored.pipeline.evaluate()
-            for _ in range(5):  # as often as an hour's age may pass
-                writer.transaction(lambda connection: maintenance.run(connection, monitored.clock.time()))
-            writer.checkpoint()
-            largest = max(largest, sizes(monitored))
-    monitored.pipeline.evaluate()
-    assert largest <= CAP
-    with closing(monitored.read()) as connection:
+    """Four models, and a database that is damaged on the way; nothing that the folder holds exceeds the cap."""
+    lives = Lives(tmp_path / "data")
+    lives.live(15, "v1")
+    lives.live(15, "v2")
+    with (lives.folder / "telltale.db").open("r+b") as file:
+        file.write(bytes(100))
+    lives.recorded = 0
+    lives.live(15, "v3")
+    assert [path.stat().st_size > CAP / 4 for path in lives.aside] == [True]
+    lives.live(45, "v4")
+    assert lives.aside == []
+    assert CAP * 3 / 4 < lives.largest <= CAP
+    with closing(sqlite3.connect(lives.folder / "telltale.db")) as connection:
         assert not verify(connection).problems
         rows = dict(connection.execute("SELECT seconds, count(*) FROM windows GROUP BY seconds").fetchall())
         assert set(rows) == {600, HOUR, DAY}
         (counted,) = connection.execute("SELECT sum(n) FROM windows WHERE finest").fetchone()
-        pruned = read_root(connection, "days").totals.get("predictions of model 1", 0)
-        assert counted + pruned == monitored.recorded
+        assert counted + sum(pruned(connection).values()) == lives.recorded
         (oldest,) = connection.execute("SELECT min(start) FROM windows WHERE seconds = 600").fetchone()
-        assert oldest > monitored.clock.time() - 50 * DAY  # the cap was nearer than the age
-        assert largest > CAP * 3 / 4
+        assert oldest > MIDNIGHT + 31 * DAY  # the cap was nearer than the age
         first, last = connection.execute("SELECT min(at), max(at) FROM drift").fetchone()
         assert first < "2024-01-01"
         assert last > "2024-02-12"
+
+
+def pruned(connection: sqlite3.Connection) -> dict[str, int]:
+    """Predictions of each model that were dropped for good."""
+    totals = read_root(connection, "days").totals
+    return {name: count for name, count in totals.items() if name.startswith("predictions of")}
+
+
+def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):
+    """A new version each day, for years to come: what the first ones were goes with what they predicted."""
+    settings = 'keep_minutes = "1d"\nkeep_hours = "2d"\nkeep = "3d"'
+    now, alive = MIDNIGHT, []
+    for day in range(8):
+        monitored = Monitored(tmp_path / "data", settings, now, version=f"v{day}")
+        monitored.minutes(3, colour="mauve")
+        while monitored.clock.time() < MIDNIGHT + (day + 1) * DAY:
+            monitored.clock.advance(HOUR)
+            monitored.pipeline.evaluate()
+        now = monitored.clock.time()
+        monitored.close()
+        with closing(sqlite3.connect(monitored.path)) as connection:
+            assert verify(connection).problems == []
+            alive.append([row[0] for row in connection.execute("SELECT version FROM models ORDER BY id")])
+            models = "SELECT DISTINCT model_id FROM"
+            for table in ("columns", "questions"):
+                assert len(connection.execute(f"{models} {table}").fetchall()) == len(alive[-1])
+            columns = "(SELECT id FROM columns)"
+            for table in ("totals", "unseen_values"):
+                sql = f"SELECT count(*) FROM {table} WHERE column_id NOT IN {columns}"
+                assert connection.execute(sql).fetchone() == (0,)
+    assert alive[2] == ["v0", "v1", "v2"]
+    assert alive[7][-1] == "v7"
+    assert 3 <= len(alive[7]) <= 5
+    monitored = Monitored(tmp_path / "data", settings, now, version="v0")  # an old one, served again
+    monitored.minutes(2)
+    with closing(monitored.read()) as connection:
+        assert connection.execute("SELECT predictions FROM models WHERE version = 'v0'").fetchall()[0][0] == 40
+    monitored.close()
+
+
+def test_the_model_that_is_served_stays_however_long_nobody_asks_it(tmp_path):
+    settings = 'keep_minutes = "1d"\nkeep_hours = "2d"\nkeep = "3d"'
+    for version in ("v1", "v2"):
+        Monitored(tmp_path / "data", settings, version=version).close()
+    monitored = Monitored(tmp_path / "data", settings, version="v1")
+    for _ in range(5 * 24):
+        monitored.clock.advance(HOUR)
+        monitored.pipeline.maintenance.run(monitored.pipeline.writer._connection, monitored.clock.time())
+    monitored.minutes(2)
+    with closing(monitored.read()) as connection:
+        assert connection.execute("SELECT version, predictions FROM models").fetchall()[0]["predictions"] == 40
+        assert verify(connection).problems == []
     monitored.close()
 
 
@@ -225,12 +301,11 @@ def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
     writer = monitored.pipeline.writer
     with closing(monitored.read()) as connection:
         before = database_bytes(connection)
-    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
-    beside = monitored.pipeline.folder.bytes_beside_database()
-    maintenance._max_size = (beside + before * 6 // 10) * 8 // 7
+    cap = (monitored.pipeline.folder.bytes_beside_database() + before * 6 // 10) * 8 // 7
+    data = dataclasses.replace(monitored.config.data, max_size=cap)
+    maintenance = Maintenance(data, monitored.pipeline.folder)
     for _ in range(5):
-        writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
-        writer.checkpoint()
+        maintenance.work_off(writer, monitored.clock.time())
     with closing(monitored.read()) as connection:
         assert monitored.path.stat().st_size <= maintenance.room() < before
         assert not verify(connection).problems
@@ -245,8 +320,7 @@ def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
 def test_a_cap_that_is_too_small_is_said_once(tmp_path, caplog):
     monitored = Monitored(tmp_path / "data", columns=1)
     monitored.minutes(3)
-    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
-    maintenance._max_size = 1
+    maintenance = Maintenance(dataclasses.replace(monitored.config.data, max_size=1), monitored.pipeline.folder)
     for _ in range(3):
         monitored.pipeline.writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
     monitored.close()

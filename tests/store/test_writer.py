@@ -14,7 +14,7 @@ from monitor.store import writer as module
 from monitor.store.database import connect
 from monitor.store.verify import verify
 from monitor.store.windows import add_gap, read_meta, write_meta
-from monitor.store.writer import Writer
+from monitor.store.writer import WAL_ROOM, Writer
 
 
 def eventually(condition, seconds=20.0):
@@ -33,8 +33,8 @@ def path(tmp_path):
 def start(path):
     writers = []
 
-    def start(tick=lambda: None, interval=0.01, run=True):
-        writer = Writer(connect(path), tick, interval)
+    def start(tick=lambda: None, interval=0.01, run=True, wal_room=WAL_ROOM):
+        writer = Writer(connect(path), tick, interval, wal_room)
         writers.append(writer)
         if run:
             writer.start()
@@ -154,10 +154,8 @@ def _quietly(writer, begun, gate):
         pass
 
 
-def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, monkeypatch):
+def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, monkeypatch, caplog):
     """Ticks write, a cursor stays open: the WAL stops growing; when it closes, ticks go on and the WAL is cut."""
-    monkeypatch.setattr(module, "HOLD_PAGES", 300)
-    monkeypatch.setattr(module, "TRUNCATE_PAGES", 100)
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     wal, ticks, writer = path.with_name("telltale.db-wal"), [], None
 
@@ -166,7 +164,7 @@ def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, m
         assert writer is not None
         writer.transaction(lambda c: write_meta(c, "big", chr(97 + len(ticks) % 26) * 40_000))
 
-    writer = start(tick, 0.001, run=False)
+    writer = start(tick, 0.001, run=False, wal_room=400 * 4096)
     writer.transaction(lambda c: [write_meta(c, f"row {i}", "x" * 2000) for i in range(20)])
     writer.checkpoint()
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -183,6 +181,7 @@ def test_a_long_reader_stops_the_fold_before_the_wal_is_too_large(start, path, m
         cursor.close()
     eventually(lambda: len(ticks) > held + 5)
     eventually(lambda: wal.stat().st_size < size)
+    assert sum("somebody reads the database for long" in record.message for record in caplog.records) == 1
 
 
 def test_only_one_connection_writes_and_others_see_whole_transactions(start, path):

@@ -35,14 +35,16 @@ def reference(columns: int = 2, bins: int = 10, rows: int = 2000) -> Reference:
 class Monitored:
     """A pipeline that is never started: every call runs here and now."""
 
-    def __init__(self, folder: Path, settings: str = "", start: float = MIDNIGHT, columns: int = 2) -> None:
+    def __init__(
+        self, folder: Path, settings: str = "", start: float = MIDNIGHT, columns: int = 2, version: str = "v1"
+    ) -> None:
         self.folder = folder
         self.clock = ManualClock(start)
         self.config = Config.from_text(f'[data]\npath = "{folder}"\n{settings}')
         self.reference = reference(columns)
         self.random = np.random.default_rng(1)
         self.columns = columns
-        self.pipeline = Pipeline(self.config, self.reference, "v1", self.clock)
+        self.pipeline = Pipeline(self.config, self.reference, version, self.clock)
         self.recorded = 0
 
     def record(self, rows: int = 20, shift: float = 0.0, colour: str = "", at: float | None = None) -> None:
