@@ -14,7 +14,7 @@ import json
 import logging
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +170,22 @@ class Pipeline:
             self.writer.run(self._fold)
 
     def _fold(self) -> None:
-        self.recorder.fold(self.writer.transaction)
         readings = self.instruments.read()
-        if readings != self._readings:
-            text = json.dumps(readings.to_json())
-            self.writer.transaction(lambda connection: write_meta(connection, INSTRUMENTS, text))
+
+        def transaction(apply: Callable[[sqlite3.Connection], None]) -> None:
+            """One commit for what was recorded and for what was counted meanwhile: each costs a write to the disk."""
+
+            def both(connection: sqlite3.Connection) -> None:
+                apply(connection)
+                if readings != self._readings:
+                    write_meta(connection, INSTRUMENTS, json.dumps(readings.to_json()))
+
+            self.writer.transaction(both)
             self._readings = readings
+
+        self.recorder.fold(transaction)
+        if readings != self._readings:
+            transaction(lambda _: None)
 
     def _look(self, connection: sqlite3.Connection) -> None:
         """Gather the facts that cost a query or a walk through the folder."""

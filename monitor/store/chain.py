@@ -16,7 +16,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from typing import NamedTuple
 
 from monitor.store.digest import joint_digest, row_digest, window_digest
@@ -129,29 +129,47 @@ def cover(connection: sqlite3.Connection) -> None:
 
 def uncovered(connection: sqlite3.Connection) -> list[tuple[str, list[int]]]:
     """Rows that no entry covers yet, in batches, each with its stream."""
+    windows, drift, notified, *others = connection.execute(_HAS_NEW).fetchone()
     batches: list[tuple[str, list[int]]] = []
-    for window_id, seconds in connection.execute(
-        "SELECT id, seconds FROM windows WHERE sealed AND chain_id IS NULL ORDER BY id"
-    ).fetchall():
-        batches.append((tier(seconds), [window_id]))
-    newest = connection.execute("SELECT max(id) FROM drift").fetchone()[0]
-    if newest is not None and newest > (covered := last_covered(connection, "drift")):
+    if windows:
+        for window_id, seconds in connection.execute(
+            "SELECT id, seconds FROM windows WHERE sealed AND chain_id IS NULL ORDER BY id"
+        ).fetchall():
+            batches.append((tier(seconds), [window_id]))
+    if drift:
+        covered = last_covered(connection, "drift")
         rows = connection.execute("SELECT id, at FROM drift WHERE id > ? ORDER BY id", (covered,)).fetchall()
         batches.extend(("drift", [row[0] for row in batch]) for _, batch in groupby(rows, key=lambda row: row[1]))
-    for stream in _BY_ID:
+    for stream in compress(_BY_ID, others):
         table, _, where = STREAMS[stream]
-        newest = connection.execute(f"SELECT max(id) FROM {table}").fetchone()[0]  # noqa: S608 - a constant
-        if newest is not None and newest > (covered := last_covered(connection, stream)):
-            sql = f"SELECT id FROM {table} WHERE id > ? AND {where} ORDER BY id"  # noqa: S608 - constants
-            ids = [row[0] for row in connection.execute(sql, (covered,)).fetchall()]
-            if ids:
-                batches.append((stream, ids))
-    for (item,) in connection.execute(
-        "SELECT id FROM notifications WHERE chain_id IS NULL AND kind <> 'resend' "
-        "AND state NOT IN ('pending', 'sending') ORDER BY id"
-    ).fetchall():
-        batches.append(("notifications", [item]))
+        sql = f"SELECT id FROM {table} WHERE id > ? AND {where} ORDER BY id"  # noqa: S608 - constants
+        ids = [row[0] for row in connection.execute(sql, (last_covered(connection, stream),)).fetchall()]
+        if ids:
+            batches.append((stream, ids))
+    if notified:
+        for (item,) in connection.execute(
+            "SELECT id FROM notifications WHERE chain_id IS NULL AND kind <> 'resend' "
+            "AND state NOT IN ('pending', 'sending') ORDER BY id"
+        ).fetchall():
+            batches.append(("notifications", [item]))
     return batches
+
+
+def _is_behind(stream: str) -> str:
+    """SQL: whether a stream's table has a row beyond the last one that the stream covers."""
+    table = STREAMS[stream].table
+    return f"""coalesce((SELECT max(id) FROM {table}), 0) >
+        coalesce((SELECT last FROM chain WHERE stream = '{stream}' ORDER BY id DESC LIMIT 1), 0)"""  # noqa: S608
+
+
+#: Where to look for what is new, asked in one row: most transactions have nothing, and each statement lets another
+#: thread take the interpreter from the one that commits.
+_HAS_NEW = f"""SELECT
+    EXISTS (SELECT 1 FROM windows WHERE sealed AND chain_id IS NULL),
+    {_is_behind("drift")},
+    EXISTS (SELECT 1 FROM notifications
+            WHERE chain_id IS NULL AND kind <> 'resend' AND state NOT IN ('pending', 'sending')),
+    {", ".join(map(_is_behind, _BY_ID))}"""  # noqa: S608 - constants
 
 
 def note_foreign(connection: sqlite3.Connection) -> str:

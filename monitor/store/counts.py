@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from monitor.errors import StoreError
+from monitor.store.bulk import write_rows
 from monitor.window.columns import Counts, Floats
 
 #: Room for a model's columns in the numbers of one window. It is part of the schema, and never changes.
@@ -85,9 +86,7 @@ def _rows(
 
 def write_open(connection: sqlite3.Connection, window_id: int, rows: Iterable[Row]) -> None:
     """Set the counts of an open window."""
-    connection.executemany(
-        "INSERT OR REPLACE INTO open_counts (id, counts, sum) VALUES (?, ?, ?)", _at(window_id, rows)
-    )
+    write_rows(connection, "INSERT OR REPLACE INTO open_counts (id, counts, sum)", _at(window_id, rows))
 
 
 def write_sealed(connection: sqlite3.Connection, window_id: int, rows: Iterable[Row]) -> None:

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from monitor.errors import StoreError
+from monitor.store.bulk import write_rows
 from monitor.store.counts import SLOTS, Row, counts_text, move_sealed, read, write_open, write_sealed
 from monitor.store.digest import row_digest
 from monitor.store.tiles import find_tiles
@@ -116,9 +117,10 @@ class Windows:
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
             write_open(connection, window_id, self._rows(whole))
             self._open[start] = (window_id, whole)
-        connection.executemany(
-            "UPDATE totals SET counts = ?, sum = ? WHERE column_id = ?",
-            ((counts, total, self.model.column_ids[position]) for position, counts, total in self._rows(totals)),
+        write_rows(
+            connection,
+            "INSERT OR REPLACE INTO totals (column_id, counts, sum)",
+            ((self.model.column_ids[position], *row) for position, *row in self._rows(totals)),
         )
         connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
 
