@@ -10,21 +10,17 @@ from monitor.pipeline import Pipeline
 from monitor.recorder import Recorder
 
 
-def nothing(*_: Any) -> Any:
-    return ""
+def nothing(*_: Any) -> int:
+    return 0
 
 
 def strip() -> None:
     """Replace recording, counting and the monitor's threads by nothing."""
-    for kind, name in (
-        (Recorder, "record"),
-        (Pipeline, "record"),
-        (Instruments, "took"),
-        (Instruments, "rejected"),
-        (Pipeline, "start"),
-    ):
+    # Each recorder builds its own `record`, so it is the building that must be replaced.
+    Recorder._make_record = lambda _: nothing  # type: ignore[method-assign,assignment]
+    Recorder.record_encoded = lambda _, values, *_rest: [""] * len(values)  # type: ignore[method-assign]
+    for kind, name in ((Instruments, "took"), (Instruments, "rejected"), (Pipeline, "start")):
         setattr(kind, name, nothing)
-    Recorder.record_many = lambda _, features, *_rest: [""] * len(features[0])  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
