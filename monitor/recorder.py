@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +57,14 @@ class _Target:
 
 
 class Record(Protocol):
-    """Records one prediction, now or at `time_ns`, and returns its id. Never raises for what a value is.
+    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
 
     The record survives the death of the process as soon as this returns. Where there is no room for it, it is counted
-    as dropped, and the id is returned all the same. Any thread may call it.
+    as dropped, and the number is returned all the same. `Recorder.prefix` and the number are the prediction's id.
+    Any thread may call it.
     """
 
-    def __call__(self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> str:
+    def __call__(self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> int:
         """Record."""
 
 
@@ -89,8 +89,10 @@ class Recorder:
             segment_bytes=config.data.segment,
             sync_always=config.data.sync == 0,
             clock=clock,
+            encode=self.encoder.row,
         )
-        self._run = f"{int(clock.time()):x}"
+        #: What the ids of this process's predictions begin with; the sequence number follows.
+        self.prefix = f"{int(clock.time()):x}-"
         self.record = self._make_record()
         self._caught_up = clock.time()
         self.totals = Totals(self._target.totals, self._applied)
@@ -131,17 +133,12 @@ class Recorder:
         return sum(run.count for run in self.journal.drops()) + (dropping.count if dropping else 0)
 
     def _make_record(self) -> Record:
-        """Build `record`: a closure, as `Journal.append` is one, since it is called for every single prediction."""
-        prefix, append, encode = f"{self._run}-", self.journal.append, self.encoder.row
-        numeric = self.encoder.all_numeric
+        append, encode = self.journal.append, self.encoder.row
+        if self.encoder.all_numeric:
+            return append  # which encodes by itself what is no plain number
 
-        def record(features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> str:
-            if numeric:
-                try:
-                    return f"{prefix}{append(features, time_ns, predictions)}"
-                except (TypeError, ValueError, ArithmeticError, struct.error):
-                    pass  # a value that is no plain number: encoded one by one below
-            return f"{prefix}{append(encode(features, predictions), time_ns)}"
+        def record(features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> int:
+            return append(encode(features, predictions), (), time_ns)
 
         return record
 
@@ -164,8 +161,7 @@ class Recorder:
 
     def ids(self, first: int, rows: int) -> list[str]:
         """Ids of consecutive predictions, from the sequence number of the first."""
-        prefix = f"{self._run}-"
-        return [prefix + number for number in map(str, range(first, first + rows))]
+        return [self.prefix + number for number in map(str, range(first, first + rows))]
 
     def holds(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which sequence numbers of earlier processes have a record, shape (n,): folded, or left in the journal."""

@@ -48,7 +48,7 @@ class Predictor:
         schema = pipeline.reference.schema
         self._payload = Payload(schema, pipeline.config.model.missing == "allow")
         self._instruments: Instruments = pipeline.instruments
-        self._record = pipeline.record
+        self._record, self._prefix = pipeline.record, pipeline.recorder.prefix
         self._failures = Failures(pipeline.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -75,7 +75,7 @@ class Predictor:
             ids = self._record_batch(rows, results)
             return orjson.dumps({"results": results, "prediction_ids": ids}, option=orjson.OPT_APPEND_NEWLINE)
         row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
-        prediction_id = self._record(row, results)
+        prediction_id = f"{self._prefix}{self._record(row, results)}"
         return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
 
     def ask(self, rows: Any) -> list[Sequence[Any]]:

@@ -13,7 +13,6 @@ import struct
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from zlib_ng.zlib_ng import crc32
 
 from monitor import failpoint
 from monitor.capture.segment import (
@@ -62,6 +62,10 @@ class Drops:
         return self.last - self.first + 1
 
 
+#: Turns the two parts of a row that are no plain numbers into floats.
+Encode = Callable[[Sequence[Any], Sequence[Any]], Sequence[float]]
+
+
 class Appended(NamedTuple):
     """What became of a batch: its first sequence number, and how many of its rows, from the first on, found room."""
 
@@ -84,6 +88,7 @@ class Journal:
         segment_bytes: int = 4 << 20,
         sync_always: bool = False,
         clock: Clock | None = None,
+        encode: Encode = lambda values, more: [*values, *more],
     ) -> None:
         self.folder = folder
         self._fingerprint = fingerprint
@@ -105,42 +110,56 @@ class Journal:
         self._stuck: tuple[int, float] | None = None
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
-        # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
-        self._target: tuple[int, int, Any, Any] = (start, 0, None, None)
+        self.append, self._aim = self._make_append(width, encode)
         with self._lock:
             self._roll(start)
-        self.append = self._make_append(width)
 
-    def _make_append(self, width: int) -> Callable[..., int]:
-        """Build `append(values, time_ns=None, more=())`: one prediction, and the sequence number that it got.
+    def _make_append(self, width: int, encode: Encode) -> tuple[Callable[..., int], Callable[[Segment | None], None]]:
+        """Build `append(values, more=(), time_ns=None)`: one prediction, and the sequence number that it got.
 
-        `values` and `more` are its columns as floats, in the schema's order. A closure, since looking attributes up
-        would cost as much as the write itself. Raises struct.error or TypeError for a value that is no number, before
-        anything is taken; nothing else.
+        `values` and `more` are its columns as numbers, in the schema's order; where they are not, `encode` makes them
+        so. A closure, since looking attributes up would cost as much as the write itself. Raises struct.error or
+        TypeError for what cannot be encoded either, before anything is taken; nothing else. The second function is told
+        into which segment it writes from now on.
         """
         pack_body = struct.Struct(f"<q{width}d").pack
-        now, crc32, size, body_size = self._clock.time_ns, zlib.crc32, self._size, self._size - HEAD.size
-        if isinstance(self._clock, SystemClock):
-            now = time.time_ns
-        take = self._numbers.__next__
-        slow, always = self._append_slow, self._sync_always or failpoint.armed("append") or sys.byteorder != "little"
-        mark, first_word, record_words, high_water = MARK << 32, RECORDS_AT // 8, size // 8, HIGH_WATER_AT // 8
+        now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
+        take, slow, checksum, body_size = self._numbers.__next__, self._append_slow, crc32, self._size - HEAD.size
+        mark, record_words, high_water = MARK << 32, self._size // 8, HIGH_WATER_AT // 8
+        # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
+        nowhere: tuple[int, int, Any, Any] = (0, 0, None, None)
+        target = nowhere
 
-        def append(values: Sequence[float], time_ns: int | None = None, more: Sequence[float] = ()) -> int:
-            body = pack_body(now() if time_ns is None else time_ns, *values, *more)
+        def append(values: Sequence[float], more: Sequence[float] = (), time_ns: int | None = None) -> int:
+            at_ns = now() if time_ns is None else time_ns
+            try:
+                body = pack_body(at_ns, *values, *more)
+            except (TypeError, ValueError, ArithmeticError, struct.error):
+                body = pack_body(at_ns, *encode(values, more))
+            # In this order: a number that is drawn once a segment is in use never lies before that segment.
+            end, base, memory, words = target
             number = take()
-            first, end, memory, words = self._target
-            if not first <= number < end or always:
+            if number >= end:
                 return slow(number, body)
-            word = first_word + (number - first) * record_words
+            word = number * record_words + base
             at = word * 8 + 16
             memory[at : at + body_size] = body
             # The head, word by word: checksum and mark, and the number last, which makes the record valid.
-            words[word + 1] = crc32(body, number) | mark
+            words[word + 1] = checksum(body, number) | mark
             words[word] = words[high_water] = number
             return number
 
-        return append
+        careful = self._sync_always or failpoint.armed("append") or sys.byteorder != "little"
+
+        def aim(segment: Segment | None) -> None:
+            nonlocal target
+            if segment is None or careful:
+                target = nowhere
+            else:
+                base = RECORDS_AT // 8 - segment.first * record_words
+                target = (segment.end, base, segment.memory, segment.words)
+
+        return append, aim
 
     def _append_slow(self, number: int, body: bytes) -> int:
         """Append where the number does not lie in the newest segment, or each record must reach the disk."""
@@ -152,7 +171,7 @@ class Journal:
         at = RECORDS_AT + (number - segment.first) * self._size
         segment.memory[at + HEAD.size : at + self._size] = body
         failpoint.reach("append.body")
-        segment.memory[at : at + HEAD.size] = HEAD.pack(number, zlib.crc32(body, number & 0xFFFFFFFF), MARK)
+        segment.memory[at : at + HEAD.size] = HEAD.pack(number, crc32(body, number & 0xFFFFFFFF), MARK)
         segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(number)
         if self._sync_always:
             segment.sync()
@@ -239,7 +258,7 @@ class Journal:
         failpoint.reach("journal.roll")
         self._segments.append(segment)
         self._end = segment.end
-        self._target = (segment.first, segment.end, segment.memory, segment.words)
+        self._aim(segment)
         return True
 
     def _make(self, first: int) -> Segment:
@@ -402,7 +421,7 @@ class Journal:
         """Sync and let go; delete what is folded and committed up to `applied`. Appending afterwards drops."""
         with self._lock:
             self._closed = True
-            self._target = (0, 0, None, None)
+            self._aim(None)
             segments, self._segments = self._segments, []
             spare, self._spare = self._spare, None
         if spare is not None:
