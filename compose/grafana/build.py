@@ -28,7 +28,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, DataTransform
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 TARGET = Path(__file__).parent / "dashboards"
-SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 MODEL, OVERVIEW, HEALTH = "telltale-model-metrics", "telltale-drift-overview", "telltale-health"
 VERSION = 'model_version="$version"'
@@ -162,7 +162,8 @@ def board(title: str, uid: str, text: str) -> build.Dashboard:
     made = build.Dashboard(title).uid(uid).description(text).tags(["telltale"]).editable().timezone("browser")
     made = made.time("now-3h", "now").refresh("1m").tooltip(model.DashboardCursorSync.CROSSHAIR)
     link = build.DashboardLink("Telltale").type(model.DashboardLinkType.DASHBOARDS).tags(["telltale"])
-    return made.link(link.keep_time(True).include_vars(True).as_dropdown(False))
+    made = made.link(link.keep_time(True).include_vars(True).as_dropdown(False))
+    return made.with_variable(build.DatasourceVariable("datasource").label("Data source").type("prometheus"))
 
 
 def choice(name: str, label: str, expr: str, *, several: bool = False, everything: bool = False) -> build.QueryVariable:
@@ -173,13 +174,19 @@ def choice(name: str, label: str, expr: str, *, several: bool = False, everythin
 
 
 def version() -> build.QueryVariable:
-    """Choose the model version."""
-    return choice("version", "Model version", "label_values(telltale_column_info, model_version)")
+    """Choose the model version: of those in the time range, it begins with the one that was there last."""
+    now = "max by (model_version) (timestamp(telltale_build_info))"
+    earlier = "max by (model_version) (max_over_time(timestamp(telltale_build_info)[$__range:1m]))"
+    made = choice("version", "Model version", f"query_result(sort_desc({now} or {earlier}))")
+    return made.regex('/model_version\\W+([^"]+)/').sort(model.VariableSort.DISABLED)
 
 
 def column_link() -> list[Any]:
     """From a column's cell to its panels."""
-    url = f"/d/{MODEL}?var-version=${{version}}&var-column=${{__data.fields.column}}&${{__url_time_range}}"
+    url = (
+        f"/d/{MODEL}?var-datasource=${{datasource}}&var-version=${{version:percentencode}}"
+        "&var-column=${__data.fields.column:percentencode}&${__url_time_range}"
+    )
     return [{"title": "Show this column", "url": url}]
 
 
@@ -320,8 +327,10 @@ def drift_overview() -> build.Dashboard:
     history = statushistory.Panel().title("The worst columns over time").datasource(SOURCE).span(24).height(12)
     history = history.description("Statistic / threshold of the columns that were worst in this time: red is drift.")
     ever = f"max by (column, role) (max_over_time(telltale:drift_worst:30m{{{VERSION}}}[$__range] @ end()))"
+    # Series come back in the order of their labels, so the worst ratio becomes the first label; the worse, the smaller.
+    rank = f'count_values by (column, role) ("_rank", 999999 - round(1000 * clamp_max(topk($top, {ever}), 800)))'
     history = history.with_target(
-        query(f"{worst} and on (column, role) topk($top, {ever})", "{{role}} {{column}}").interval("1m")
+        query(f"{worst} * on (column, role) group_left (_rank) {rank}", "{{role}} {{column}}").interval("1m")
     )
     history = history.thresholds(steps(*RATIO)).color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     history = (

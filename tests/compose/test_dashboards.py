@@ -48,11 +48,13 @@ def test_a_dashboard_is_complete(path: Path) -> None:
     dashboard = json.loads(path.read_text())
     assert dashboard["uid"].startswith("telltale-")
     assert dashboard["links"]
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
     found = list(panels(dashboard))
     assert {panel["type"] for panel in found} <= PANELS
     for panel in found:
         if panel["type"] != "row":
-            assert panel["datasource"]["uid"] == "prometheus"
+            assert panel["datasource"]["uid"] == "${datasource}"  # whatever it is called in somebody's own Grafana
             assert panel["title"]
             assert panel["description"]
             assert panel["targets"]

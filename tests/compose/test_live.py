@@ -143,6 +143,18 @@ def filled(query: str, values: dict[str, str]) -> str:
     return re.sub(r"\$\{?(\w+)(?::raw)?\}?", lambda found: values.get(found[1], found[0]), query)
 
 
+def offered(prometheus: Prometheus, variable: dict, values: dict[str, str]) -> list[str]:
+    """The values of a query variable, as Grafana would ask for them."""
+    query = filled(variable["query"]["query"], values)
+    if match := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
+        return prometheus.labels(match[2], match[1])
+    match = re.fullmatch(r"query_result\((.+)\)", query)
+    assert match
+    rows = [row["metric"] for row in prometheus.query(match[1])]
+    texts = [",".join(f'{name}="{value}"' for name, value in labels.items()) for labels in rows]
+    return [found[1] for text in texts if (found := re.search(variable["regex"].strip("/"), text))]
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "compose/grafana/dashboards").glob("*.json")), ids=lambda path: path.stem
 )
@@ -153,9 +165,7 @@ def test_every_query_of_a_dashboard_answers_data(stack: Stack, path: Path, colum
     values |= {"__rate_interval": "1m", "__range": "30m", "__interval": "15s"}
     for variable in dashboard.get("templating", {}).get("list", ()):
         if variable["type"] == "query":
-            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-            assert match
-            found = stack.prometheus.labels(match[2], filled(match[1], values))
+            found = offered(stack.prometheus, variable, values)
             assert found, variable["name"]
             values.setdefault(variable["name"], found[0])
             assert values[variable["name"]] in found
@@ -166,6 +176,19 @@ def test_every_query_of_a_dashboard_answers_data(stack: Stack, path: Path, colum
             assert stack.prometheus.query(query), f"{panel['title']}: {query}"
             asked += 1
     assert asked > 5
+
+
+def test_the_worst_columns_come_first(stack: Stack) -> None:
+    dashboard = json.loads((ROOT / "compose/grafana/dashboards/drift-overview.json").read_text())
+    (panel,) = [panel for panel in panels(dashboard) if panel["type"] == "status-history"]
+    values = {"version": stack.versions["bmi"], "top": "3", "__range": "30m"}
+    now = str(stack.prometheus.value("vector(time())"))
+    query = filled(panel["targets"][0]["expr"], values)
+    found = stack.prometheus.ask("query_range", query=query, start=now, end=now, step="15")["result"]
+    shown = [(row["metric"]["column"], float(row["values"][0][1])) for row in found]
+    assert len(shown) == 3
+    assert shown[0][0] == "bmi"
+    assert shown == sorted(shown, key=lambda row: -row[1])
 
 
 def test_boxkites_names_add_up_the_way_its_panels_do(stack: Stack) -> None:
