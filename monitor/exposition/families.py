@@ -96,7 +96,7 @@ EVALUATION_TIME = Family("telltale_evaluation_timestamp_seconds", "gauge", (), "
 EVALUATION_EVERY = Family("telltale_evaluation_interval_seconds", "gauge", (), "How often drift is meant to be worked out.")
 NOTIFICATIONS = Family("telltale_notifications_total", "counter", ("receiver", "outcome"), "Attempts to deliver a notification, by receiver and outcome.")
 WAITING = Family("telltale_notifications_waiting", "gauge", (), "Notifications not yet delivered.")
-DEAD_LETTERS = Family("telltale_dead_letters", "gauge", (), "Notifications that will not be tried again.")
+DEAD_LETTERS = Family("telltale_dead_letters", "gauge", (), "Notifications given up since the last one that was delivered.")
 SERIES_DROPPED = Family("telltale_series_dropped", "gauge", (), "Series left out because [metrics] max_series is reached.")
 BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Telltale; always 1.")
 

@@ -14,7 +14,7 @@ import pytest
 from monitor.exposition.distributions import normalised
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import OTHER, Column, Counts, Schema, canonical
+from monitor.window.columns import OTHER, Column, Counts, Schema, canonical, go_number
 from monitor.window.reference import Reference
 from tests.compose.promtool import absent, near, needs_promtool, run, series
 
@@ -113,8 +113,9 @@ def test_integer_labels_are_one_category_on_both_sides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("prometheus", [2, 3])
-def test_edges_beyond_a_million_match(tmp_path: Path, sign: int, prometheus: int) -> None:
-    edges = tuple(sorted(sign * edge for edge in (500_000.0, 1_000_000.0, 3_226_414.69)))
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e20])
+def test_edges_beyond_a_million_match(tmp_path: Path, sign: int, prometheus: int, scale: float) -> None:
+    edges = tuple(sorted(sign * scale * edge for edge in (500_000.0, 1_000_000.0, 3_226_414.69)))
     far = Column("far", "prediction", "numeric", edges=edges)
     reference, test = [900, 100, 0, 0, 0, 0], [0, 0, 10, 90, 0, 0]
     if sign < 0:
@@ -123,7 +124,7 @@ def test_edges_beyond_a_million_match(tmp_path: Path, sign: int, prometheus: int
     if prometheus == 3:  # It writes numbers in `le` of histograms its own way when it scrapes them.
         for row in inputs:
             row["series"] = re.sub(r'\ble="([^"]+)"', lambda found: f'le="{normalised(found[1])}"', row["series"])
-        assert sign > 0 or any('le="-1e+06"' in row["series"] for row in inputs)
+        assert sign > 0 or any(f'le="{normalised(go_number(-1e6 * scale))}"' in row["series"] for row in inputs)
     bins = near("count(telltale:bin:count30m)", 6)
     check(tmp_path, inputs, [near('telltale:drift:30m{statistic="ks"}', 1.0), bins], {"TelltaleDrift": 1})
 
@@ -203,17 +204,17 @@ def test_an_alert_waits_five_minutes_and_resolves(tmp_path: Path) -> None:
 
 def test_the_text_of_an_alert(tmp_path: Path) -> None:
     inputs = scraped(
-        model(Column('a "b" c', "feature", "categorical", categories=("u", "v")), (900, 100, 0, 0)),
+        model(Column('a "b" &c', "feature", "categorical", categories=("u", "v")), (900, 100, 0, 0)),
         growing((0, 200, 0, 0)),
     )
-    labels = {"job": "telltale", "model_version": "v1", "column": 'a "b" c', "role": "feature"}
+    labels = {"job": "telltale", "model_version": "v1", "column": 'a "b" &c', "role": "feature"}
     expected = {
         "exp_labels": {**labels, "statistic": "kl", "severity": "warning"},
         "exp_annotations": {
-            "summary": 'feature a "b" c has drifted (kl, 34.8 times its threshold)',
-            "description": 'Over the last 30 minutes kl of feature a "b" c was 2.268, which is beyond 0.065 '
+            "summary": 'feature a "b" &c has drifted (kl, 34.8 times its threshold)',
+            "description": 'Over the last 30 minutes kl of feature a "b" &c was 2.268, which is beyond 0.065 '
             "on 200 rows of model version v1, compared with its training data.",
-            "dashboard": '/d/telltale-model-metrics?var-column=a%20"b"%20c&var-version=v1',
+            "dashboard": "/d/telltale-model-metrics?var-column=a%20%22b%22%20%26c&var-version=v1",
         },
     }
     run(

@@ -78,3 +78,38 @@ def test_what_fires(tmp_path: Path, inputs: list[dict[str, str]], expected: set[
     }
     assert expected <= set(ALERTS)
     run(tmp_path, [{"interval": "1m", "input_series": inputs, "promql_expr_test": [expectation]}])
+
+
+def mended(bad: list[Health], minutes: int) -> list[dict[str, str]]:
+    """What is scraped of a process in trouble for so many minutes, and healthy until forty have passed."""
+    last = bad[minutes - 1]
+    good = [
+        Health(evaluated=minute * 60.0, dropped=last.dropped, model_errors=last.model_errors)
+        for minute in range(minutes, 41)
+    ]
+    up, *others = after(bad[:minutes] + good)
+    return [{**up, "values": "1x40"}, *others]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "minutes", "alert"),
+    [
+        (mended(counting("dropped"), 10), 10, "TelltaleCaptureDropping"),
+        (mended(counting("model_errors"), 10), 10, "TelltaleModelErrors"),
+        (mended(steady(fold_lag=120.0), 10), 10, "TelltaleFoldLagging"),
+        (mended([Health(evaluated=30.0)] * 10, 10), 10, "TelltaleEvaluationsLate"),
+        (mended(steady(late=200.0), 10), 10, "TelltaleEvaluationsLate"),
+        (mended(steady(dead_letters=2), 10), 10, "TelltaleDeliveriesDead"),
+        (mended(steady(waiting=1), 20), 20, "TelltaleDeliveriesWaiting"),
+        ([{"series": 'up{job="telltale",instance="a:1"}', "values": "0x9 1x30"}], 10, "TelltaleDown"),
+    ],
+)
+def test_it_fires_in_trouble_and_resolves_after_it(
+    tmp_path: Path, inputs: list[dict[str, str]], minutes: int, alert: str
+) -> None:
+    firing = f'sum(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
+    expectations = [
+        {"expr": firing, "eval_time": f"{minute}m", "exp_samples": [{"labels": "{}", "value": count}]}
+        for minute, count in ((minutes - 1, 1), (40, 0))
+    ]
+    run(tmp_path, [{"interval": "1m", "input_series": inputs, "promql_expr_test": expectations}])
