@@ -80,10 +80,11 @@ def test_counts_of_any_size_are_read_back(renderer: Renderer, schema: Schema, ro
         assert value(body, "feature_1_value_bucket", openmetrics, le="+Inf") == rows
 
 
-def test_promtool_finds_nothing_to_say(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
+@pytest.mark.parametrize("boxkite", [False, True])
+def test_promtool_finds_nothing_to_say(schema: Schema, reference: Reference, snapshot: Snapshot, boxkite: bool) -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed")
-    body = Renderer(schema, reference, "v1").render(snapshot, openmetrics=False)
+    body = Renderer(schema, reference, "v1", boxkite=boxkite).render(snapshot, openmetrics=False)
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
