@@ -98,3 +98,11 @@ def test_documents_name_only_what_exists() -> None:
     used = set(NAME.findall(text.replace("secrets/telltale_token", "")))  # a file, not a metric
     assert used
     assert used <= known() | {"telltale_value"}
+
+
+def test_the_document_tells_what_each_panel_tells() -> None:
+    text = (FOLDER.parents[1] / "docs/grafana.md").read_text()
+    titles = {panel["title"] for path in DASHBOARDS for panel in panels(json.loads(path.read_text()))}
+    plain = {re.sub(r"^\$\w+: ", "", title).replace("$window", "...") for title in titles if "Feature: " not in title}
+    assert len(plain) > 20
+    assert [title for title in sorted(plain) if title not in text and not title.startswith("Prediction: ")] == []

@@ -84,14 +84,34 @@ def test_prometheus_accepts_its_configuration_and_rules() -> None:
     assert "scrape_interval: 15s" in (COMPOSE / "prometheus/prometheus.yml").read_text()
 
 
+@needs("promtool")
+def test_prometheus_accepts_what_the_document_says_to_add(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", (COMPOSE.parent / "docs/grafana.md").read_text(), re.S)
+    (tmp_path / "prometheus.yml").write_text(block)
+    (tmp_path / "telltale").symlink_to(COMPOSE / "prometheus/rules")
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rule files found" in done.stdout
+
+
 def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
     text = (COMPOSE / "compose.yaml").read_text()
     ports = re.findall(r"ports: \[(.*)\]", text)
     assert sorted(ports) == ['"127.0.0.1:3000:3000"', '"127.0.0.1:5000:5000"', '"127.0.0.1:9090:9090"']
     images = re.findall(r"image: (\S+)", text)
     assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images if image != "telltale-app")
-    # The anchors of one service's check serve two others.
-    assert text.count("healthcheck:") == 5
+    services = re.split(r"(?m)^  (?=\w+:$)", text.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0])[1:]
+    assert [service.partition(":")[0] for service in services] == [
+        "app",
+        "balance",
+        "prometheus",
+        "alertmanager",
+        "grafana",
+    ]
+    for service in services:
+        for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "healthcheck:", "restart:"):
+            assert service.count(line) == 1, (service, line)
 
 
 def test_files_that_the_stack_mounts_exist() -> None:
