@@ -87,7 +87,7 @@ class Pipeline:
                 connection, "damaged", iso(now), iso(now), None, f"the database was damaged; it lies in {aside.name}"
             )
         model = register_model(connection, self.version, self.reference, iso(now))
-        schema = model.schema
+        schema, self._since = model.schema, from_iso(model.first_served)
         self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config))
         self.announcer.retire(connection, now)
         self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
@@ -271,7 +271,8 @@ class Pipeline:
             waiting=sum(delivery.pending for delivery in self._deliveries),
             dead_letters=sum(delivery.dead for delivery in self._deliveries),
         )
-        return Snapshot(totals.batch.counts, totals.batch.sums, totals.batch.n, latest.results, latest.alerts, health)
+        batch = totals.batch
+        return Snapshot(batch.counts, batch.sums, batch.n, self._since, latest.results, latest.alerts, health)
 
     def metrics(self, accept: str = "", accept_encoding: str = "") -> tuple[bytes, dict[str, str]]:
         """Body and headers of `/metrics`, in the format that the scraper asks for."""

@@ -38,8 +38,9 @@ VERSION = 'model_version="$version"'
 
 def rows(metric: str, who: str) -> str:
     """Rows that a counter has counted in the window: exact, and over a reset as well as increase() can."""
-    over = f"{metric}{{{who}}}[$window]"
-    return f"(max_over_time({over}) - min_over_time({over}) unless resets({over}) > 0 or increase({over}))"
+    over, by = f"{metric}{{{who}}}[$window]", "by (job, replica, le, category)"
+    exact = f"max {by} (max_over_time({over})) - min {by} (min_over_time({over}))"
+    return f"({exact} unless max {by} (resets({over})) > 0 or sum {by} (increase({over})))"
 
 
 def below(who: str) -> str:

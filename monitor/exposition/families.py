@@ -79,6 +79,7 @@ DRIFT_SCALE = Family("telltale_drift_scale", "gauge", (*_COLUMN, "statistic"), "
 DRIFT_UNSEEN = Family("telltale_drift_unseen_share", "gauge", _COLUMN, "Share of rows that may be of categories the reference happened not to hold, without any drift; 0 for a numeric column.")
 DRIFT_QUANTILE = Family("telltale_drift_normal_quantile", "gauge", (), "Standard normal quantile of one column's share of alpha.")
 DRIFT_DEFAULT_FLOOR = Family("telltale_drift_default_floor", "gauge", ("statistic",), "Smallest value of the statistic that matters, where a rule says nothing else.")
+COUNTING_SINCE = Family("telltale_counting_since_timestamp_seconds", "gauge", (), "When this replica began to count for this model version, in seconds since 1970; its counters were zero then.")
 DRIFT_MIN_SAMPLES = Family("telltale_drift_min_samples", "gauge", (), "Fewer rows than this in a test window give no verdict.")
 
 PREDICTIONS = Family("telltale_predictions_total", "counter", (), "Predictions that were answered and recorded.")
@@ -104,7 +105,7 @@ BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Tel
 CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Distributions": (VALUE, VALUE_REFERENCE, BIN_EDGES, CATEGORY, CATEGORY_REFERENCE, MISSING, MISSING_REFERENCE, NONFINITE, NONFINITE_REFERENCE, DEVIATION_REFERENCE, COLUMN_INFO, REFERENCE_INFO),
     "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
-    "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES),
+    "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES, COUNTING_SINCE),
     "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
     "Telltale's own health": (CAPTURE_DROPPED, GAPS, FOLD_LAG, JOURNAL_BYTES, DATABASE_BYTES, EVALUATIONS, EVALUATION_LATE, EVALUATION_TIME, EVALUATION_EVERY, NOTIFICATIONS, WAITING, DEAD_LETTERS, SERIES_DROPPED, BUILD_INFO),
 }

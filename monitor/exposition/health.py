@@ -18,6 +18,7 @@ def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmet
     form, health, label = Form(), snapshot.health, always
     single: tuple[tuple[f.Family, float | None], ...] = (
         (f.PREDICTIONS, snapshot.predictions),
+        (f.COUNTING_SINCE, snapshot.since),
         (f.MODEL_ERRORS, health.model_errors),
         (f.CAPTURE_DROPPED, health.dropped),
         (f.GAPS, health.gaps),

@@ -57,14 +57,16 @@ class Snapshot:
     """One moment of the monitor, consistent in itself; nobody changes it after it is published.
 
     `totals`: counts since the first start, shape (schema.size,), int64, never falling. `sums`: of finite values, shape
-    (columns,); NaN or anything for categorical columns. `predictions`: rows answered and recorded. `results`: of the
-    last evaluation of each rule. `alerts`: by `Alert.key`. The same tuple and mapping objects should be handed over
-    until they change: what is rendered from them is kept as long as they are the same objects.
+    (columns,); NaN or anything for categorical columns. `predictions`: rows answered and recorded. `since`: when
+    counting began, seconds since 1970 UTC. `results`: of the last evaluation of each rule. `alerts`: by `Alert.key`.
+    The same tuple and mapping objects should be handed over until they change: what is rendered from them is kept as
+    long as they are the same objects.
     """
 
     totals: Counts
     sums: Floats
     predictions: int = 0
+    since: float = 0.0
     results: tuple[DriftResult, ...] = ()
     alerts: Mapping[tuple[str, str, str], Alert] = field(default_factory=dict)
     health: Health = field(default_factory=Health)

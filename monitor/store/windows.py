@@ -26,12 +26,13 @@ from monitor.window.reference import Reference
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model version as the store knows it."""
+    """A model version as the store knows it. `first_served`: since when its totals count, UTC."""
 
     id: int
     version: str
     reference: Reference
     column_ids: tuple[int, ...]
+    first_served: str
 
     @property
     def schema(self) -> Schema:
@@ -77,11 +78,14 @@ def register_model(connection: sqlite3.Connection, version: str, reference: Refe
 
 def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:
     """Read a model back. Raises KeyError for an unknown id."""
-    row = connection.execute("SELECT id, version, reference FROM models WHERE id = ?", (model_id,)).fetchone()
+    row = connection.execute(
+        "SELECT id, version, reference, first_served FROM models WHERE id = ?", (model_id,)
+    ).fetchone()
     if row is None:
         raise KeyError(model_id)
     ids = connection.execute("SELECT id FROM columns WHERE model_id = ? ORDER BY position", (model_id,)).fetchall()
-    return StoredModel(row["id"], row["version"], Reference.from_text(row["reference"]), tuple(r["id"] for r in ids))
+    reference = Reference.from_text(row["reference"])
+    return StoredModel(row["id"], row["version"], reference, tuple(r["id"] for r in ids), row["first_served"])
 
 
 def model_of_schema(connection: sqlite3.Connection, fingerprint: str) -> StoredModel | None:

@@ -14,6 +14,9 @@ import pytest
 
 RULES = Path(__file__).parents[2] / "compose/prometheus/rules"
 
+#: A time before every window of a test: promtool begins at the start of 1970.
+LONG_AGO = -1e6
+
 _SAMPLE = re.compile(r"^([a-z_:0-9]+)(?:\{(.*)\})? (\S+)$", re.IGNORECASE)
 
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")

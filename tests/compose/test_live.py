@@ -74,6 +74,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             lambda: True if prometheus.value(f"count(telltale:rows:count30m == {ROWS})") == 11 + 5 else None,
             "all rows in the rules",
         )
+        # Rules run one after the other: the last of them has seen those rows once it is newer than this moment.
+        moment = prometheus.value("vector(time())")
+        until(
+            lambda: True if prometheus.query(f"min(timestamp(telltale:drift_worst:30m)) > {moment}") else None,
+            "a whole evaluation after that",
+        )
         versions = {
             row["metric"]["column"]: row["metric"]["model_version"] for row in prometheus.query("telltale_column_info")
         }

@@ -16,7 +16,7 @@ from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import Column, Counts, Schema
 from monitor.window.reference import Reference
-from tests.compose.promtool import absent, near, needs_promtool, run, series
+from tests.compose.promtool import LONG_AGO, absent, near, needs_promtool, run, series
 
 SCHEMA = Schema(
     (
@@ -57,13 +57,14 @@ def test_three_replicas_give_what_the_process_says_of_the_pooled_counts(
     rng = np.random.default_rng(seed)
     expected_rows = counts(rng, 5_000, 0.0)
     reference = Reference(SCHEMA, expected_rows, np.zeros(5), np.ones(5))
-    renderer = Renderer(SCHEMA, reference, "v1", alpha=0.01)
+    renderers = [Renderer(SCHEMA, reference, "v1", alpha=0.01, replica=f"r{i}") for i in range(3)]
     share = 0.01 / sum(len(AUTO[column.kind]) for column in SCHEMA.columns)
     parts = [counts(rng, rows // 3, shift) for _ in range(3)]
     inputs = []
-    for i, part in enumerate(parts):
+    for i, (part, renderer) in enumerate(zip(parts, renderers, strict=True)):
         before = rng.integers(0, 10_000, SCHEMA.size)  # what each had counted earlier does not matter
-        scrapes = [renderer.render(Snapshot(before + part * k // 4, np.zeros(5)), i % 2 == 0) for k in range(5)]
+        moments = [Snapshot(before + part * k // 4, np.zeros(5), since=LONG_AGO) for k in range(5)]
+        scrapes = [renderer.render(moment, i % 2 == 0) for moment in moments]
         # The second one restarts in the middle and is not there for one scrape.
         inputs += series(
             [*scrapes[:2], None if i == 1 else scrapes[2], *scrapes[3:]], job="telltale", instance=f"{i}:1"

@@ -16,7 +16,7 @@ from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
 from monitor.window.columns import OTHER, Column, Counts, Schema, canonical, go_number
 from monitor.window.reference import Reference
-from tests.compose.promtool import absent, near, needs_promtool, run, series
+from tests.compose.promtool import LONG_AGO, absent, near, needs_promtool, run, series
 
 pytestmark = needs_promtool
 
@@ -26,20 +26,23 @@ X = Column("x", "prediction", "numeric", edges=DECILES)
 C = Column("c", "prediction", "categorical", categories=("a", "b"))
 
 
-def model(column: Column, reference: Sequence[int], version: str = "v1", replica: str = "") -> Renderer:
+def model(column: Column, reference: Sequence[int], version: str = "v1", replica: str = "r") -> Renderer:
     schema = Schema((column,))
     counts = np.array(reference, dtype=np.int64)
     return Renderer(schema, Reference(schema, counts, np.zeros(1), np.ones(1)), version, replica=replica)
 
 
 def scraped(
-    renderer: Renderer, counts: Iterable[Sequence[int] | Counts | None], instance: str = "a:1"
+    renderer: Renderer,
+    counts: Iterable[Sequence[int] | Counts | None],
+    instance: str = "a:1",
+    since: float = LONG_AGO,
 ) -> list[dict[str, str]]:
     """What Prometheus reads each minute, given the counts of that moment; None where nothing answers."""
-    bodies = [
-        None if now is None else renderer.render(Snapshot(np.array(now, dtype=np.int64), np.zeros(1)), openmetrics=True)
-        for now in counts
+    moments = [
+        None if now is None else Snapshot(np.array(now, dtype=np.int64), np.zeros(1), since=since) for now in counts
     ]
+    bodies = [None if moment is None else renderer.render(moment, openmetrics=True) for moment in moments]
     return series(bodies, job="telltale", instance=instance)
 
 
@@ -171,8 +174,10 @@ def test_two_versions_at_once_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_the_reference_is_counted_once(tmp_path: Path) -> None:
-    renderer = model(C, (900, 100, 0, 0))
-    inputs = [row for name in ("a:1", "b:1", "c:1") for row in scraped(renderer, growing((90, 10, 0, 0)), name)]
+    renderers = {f"{name}:1": model(C, (900, 100, 0, 0), replica=name) for name in "abc"}
+    inputs = [
+        row for address, renderer in renderers.items() for row in scraped(renderer, growing((90, 10, 0, 0)), address)
+    ]
     expectations = [near("telltale:rows:reference", 1_000), near("telltale:rows:count30m", 300)]
     check(tmp_path, inputs, expectations, {"TelltaleDrift": 0})
 
@@ -194,6 +199,26 @@ def test_replicas_that_swap_their_addresses_count_nothing_twice(tmp_path: Path) 
             moments = [now if minute in range(6)[there] else None for minute, now in enumerate(counts)]
             inputs += scraped(renderer, moments, address)
     check(tmp_path, inputs, [near("telltale:rows:count30m", 100)], {"TelltaleDrift": 0}, at="5m")
+
+
+def test_a_replica_that_moves_loses_nothing_on_the_way(tmp_path: Path) -> None:
+    renderer = model(C, (8_000, 2_000, 0, 0))
+    moments = [(0, 0, 0, 0), (40, 10, 0, 0), (80, 20, 0, 0), None, (400, 100, 0, 0), (800, 200, 0, 0)]
+    inputs = scraped(renderer, [*moments[:3], None, None, None], "a:1")
+    inputs += scraped(renderer, [None, None, None, *moments[3:]], "b:1")
+    check(tmp_path, inputs, [near("telltale:rows:count30m", 1_000)], {"TelltaleReplicaTwice": 0}, at="5m")
+
+
+def test_what_a_new_replica_counted_before_it_was_first_scraped_is_in(tmp_path: Path) -> None:
+    inputs = scraped(model(C, (8_000, 2_000, 0, 0)), [(80, 20, 0, 0)] * 40, since=-30.0)
+    for at, rows in (("1m", 100), ("28m", 100), ("32m", 0)):
+        check(tmp_path, inputs, [near("telltale:rows:count30m", rows)], {"TelltaleDrift": 0}, at)
+
+
+def test_two_processes_on_copies_of_a_folder_are_told_of(tmp_path: Path) -> None:
+    renderer = model(C, (900, 100, 0, 0))
+    inputs = [row for name in ("a:1", "b:1") for row in scraped(renderer, growing((90, 10, 0, 0)), name)]
+    check(tmp_path, inputs, [], {"TelltaleReplicaTwice": 1, "TelltaleDown": 0})
 
 
 def test_an_alert_waits_five_minutes_and_resolves(tmp_path: Path) -> None:

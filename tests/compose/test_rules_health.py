@@ -19,6 +19,7 @@ pytestmark = needs_promtool
 ALERTS = (
     "TelltaleDown",
     "TelltaleAbsent",
+    "TelltaleReplicaTwice",
     "TelltaleCaptureDropping",
     "TelltaleFoldLagging",
     "TelltaleEvaluationsLate",

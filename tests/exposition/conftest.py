@@ -59,6 +59,7 @@ def snapshot(schema: Schema) -> Snapshot:
         totals,
         np.array([2.5, 1e12, -3e7, np.nan, np.nan]),
         1_234_567,
+        1_690_000_000.0,
         (*results, silent),
         {alert.key: alert for alert in alerts},
         health,
