@@ -13,26 +13,44 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from monitor.store.chain import STREAMS
+from monitor.store.counts import SLOTS
 from monitor.store.verify import verify
 
 Outcome = Literal["no row", "found", "missed"]
 
+#: Every row of every table, by the table's name.
+Rows = dict[str, list[tuple[Any, ...]]]
 
-def rows(path: Path) -> list[object] | None:
+
+def rows(path: Path) -> Rows | None:
     """Every row of every table as SQLite reads it, the schema included; None where it cannot be read."""
     connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     connection.text_factory = bytes
     try:
-        out: list[object] = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        out: Rows = {"schema": connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()}
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            out.append((name, connection.execute(f'SELECT * FROM "{name.decode()}" NOT INDEXED').fetchall()))
+            out[name.decode()] = connection.execute(f'SELECT * FROM "{name.decode()}" NOT INDEXED').fetchall()
         return out
     except (sqlite3.Error, UnicodeDecodeError, OverflowError):
         return None
     finally:
         connection.close()
+
+
+def bad_row(clean: Rows, changed: Rows | None) -> str:
+    """How verify is to name the one row of the record that was changed; empty where it is not one such row."""
+    if changed is None or clean.keys() != changed.keys():
+        return ""
+    differ = [(name, set(clean[name]) - set(changed[name])) for name in clean if clean[name] != changed[name]]
+    if len(differ) != 1 or len(differ[0][1]) != 1:
+        return ""
+    (name, (row,)) = differ[0][0], differ[0][1]
+    if name == "sealed_counts":
+        return f"windows {row[0] // SLOTS}:"
+    return f"{name} {row[0]}:" if name in {stream.table for stream in STREAMS.values()} else ""
 
 
 def flip(path: Path, bit: int) -> None:
@@ -58,21 +76,23 @@ def problems(path: Path) -> list[str]:
         connection.close()
 
 
-def try_flips(database: Path, work: Path, count: int, seed: int = 0) -> Iterator[tuple[int, Outcome, list[str]]]:
-    """Flip `count` bits, one at a time; yields the bit, what came of it, and what verify said."""
+def try_flips(database: Path, work: Path, count: int, seed: int = 0) -> Iterator[tuple[int, Outcome, list[str], str]]:
+    """Flip `count` bits, one at a time; yields the bit, what came of it, what verify said, and the row to be named."""
     chance = random.Random(seed)
     clean = rows(database)
+    assert clean is not None
     size = database.stat().st_size * 8
     for _ in range(count):
         bit = chance.randrange(size)
         copy = work / "flipped.db"
         shutil.copyfile(database, copy)
         flip(copy, bit)
-        if rows(copy) == clean:
-            yield bit, "no row", []
+        changed = rows(copy)
+        if changed == clean:
+            yield bit, "no row", [], ""
             continue
         said = problems(copy)
-        yield bit, "found" if said else "missed", said
+        yield bit, "found" if said else "missed", said, bad_row(clean, changed)
 
 
 def main() -> None:
@@ -89,16 +109,25 @@ def main() -> None:
         monitored = Monitored(folder / "data", columns=9)
         monitored.minutes(90)
         monitored.minutes(60, shift=0.7, colour="mauve")
+        monitored.record()
         monitored.close()
         outcomes: Counter[str] = Counter()
-        for bit, outcome, _ in try_flips(monitored.path, folder, options.count, options.seed):
+        for bit, outcome, said, row in try_flips(monitored.path, folder, options.count, options.seed):
             outcomes[outcome] += 1
+            if row and said:
+                outcomes["one row"] += 1
+                outcomes["named"] += any(line.startswith(row) for line in said)
+                outcomes["first"] += said[0].startswith(row)
+                if not said[0].startswith(row):
+                    print(f"bit {bit}: {row} was changed, and verify began with {said[0]}")
             if outcome == "missed":
                 print("missed: bit", bit)
         changed = outcomes["found"] + outcomes["missed"]
         print(f"{monitored.path.stat().st_size / 1e6:.1f} MB, {options.count} flips, seed {options.seed}")
         print(f"{outcomes['no row']} change no row; of {changed} that do, {outcomes['found']} were found", end=" ")
         print(f"({outcomes['found'] / max(changed, 1):.2%})")
+        print(f"{outcomes['one row']} changed one row of the record; {outcomes['first']} were named first", end=", ")
+        print(f"{outcomes['named']} were named")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from monitor.announcer import Announcer
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config import Config
 from monitor.drift.result import DriftResult
+from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
 from monitor.exposition.render import Renderer
@@ -32,7 +33,7 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
 from monitor.schedule import Schedule
 from monitor.store import inbox
-from monitor.store.database import connect_read_only, open_database
+from monitor.store.database import connect_read_only, damaged, move_aside, open_database
 from monitor.store.folder import DataFolder
 from monitor.store.notifications import Delivery, deliveries
 from monitor.store.ranges import newest_model, read_range
@@ -69,16 +70,28 @@ class Pipeline:
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
         try:
-            connection, aside = open_database(self.folder, self.clock)
-            self.writer = Writer(connection, self._tick, config.window.fold, wal_room(config.data.max_size))
-            try:
-                self.writer.transaction(lambda connection: self._open(connection, aside))
-            except BaseException:
-                connection.close()
-                raise
+            aside = self._open_store(None)
+            if aside is not None:
+                self._open_store(aside)
         except BaseException:
             self.folder.close()
             raise
+
+    def _open_store(self, aside: Path | None) -> Path | None:
+        """Open the database and take up from it; where it has been moved aside once it was read, to which file."""
+        connection, found = open_database(self.folder, self.clock)
+        self.writer = Writer(connection, self._tick, self.config.window.fold, wal_room(self.config.data.max_size))
+        try:
+            self.writer.transaction(lambda connection: self._open(connection, aside or found))
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if aside is None and damaged(error):
+                return move_aside(self.folder, self.clock, str(error))
+            raise StoreError(f"{self.folder.database}: cannot be opened: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        return None
 
     def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
         config, clock, now = self.config, self.clock, self.clock.time()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.config import Config
+from monitor.errors import StoreError
 from monitor.store.database import connect_read_only
 from monitor.store.folder import DATABASE
 
@@ -41,11 +42,16 @@ def load_config(options: argparse.Namespace) -> Config:
 
 
 @contextmanager
-def reading(config: Config, file: Path | None = None) -> Iterator[sqlite3.Connection]:
+def reading(config: Config, file: Path | None = None, any_version: bool = False) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the data folder's database, or to a snapshot of it. Raises StoreError."""
-    connection = connect_read_only(file or Path(config.data.path) / DATABASE)
+    path = file or Path(config.data.path) / DATABASE
+    connection = connect_read_only(path, any_version)
     try:
         yield connection
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path}: cannot be read: {error}; `python -m monitor verify` names what is damaged"
+        ) from error
     finally:
         connection.close()
 

@@ -85,7 +85,7 @@ def verify(options: argparse.Namespace) -> int:
     """`python -m monitor verify`: exit code 1 where anything is not as it was written."""
     config = load_config(options)
     file = None if options.file is None else Path(options.file)
-    with reading(config, file) as connection:
+    with reading(config, file, any_version=True) as connection:
         report = verify_record(connection, options.anchor)
         again = None
         if options.recompute and report.ok:

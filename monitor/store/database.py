@@ -16,11 +16,18 @@ from monitor.clock import Clock, iso
 from monitor.errors import StoreError
 from monitor.store.chain import cover
 from monitor.store.folder import ASIDE, DataFolder
-from monitor.store.migrations import migrate
+from monitor.store.migrations import applied, migrate, names
 
 log = logging.getLogger(__name__)
 
-DAMAGED = ("file is not a database", "database disk image is malformed", "file is encrypted or is not a database")
+FOREIGN = "it is the database of another program"
+
+DAMAGED = (
+    "file is not a database",
+    "database disk image is malformed",
+    "file is encrypted or is not a database",
+    FOREIGN,
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -28,6 +35,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
     try:
+        if applied(connection) is None:
+            raise sqlite3.DatabaseError(FOREIGN)  # before anything is written to it
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pruning gives room back; only a new file takes it
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
@@ -44,19 +53,53 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open a reading connection; one for each thread that reads. Raises StoreError where there is no database."""
+def connect_read_only(path: Path, any_version: bool = False) -> sqlite3.Connection:
+    """Open a reading connection; one for each thread that reads.
+
+    Raises StoreError where there is no database, or one of another version of Telltale; with `any_version` only where
+    nothing can be said of it: not of a later one, and not of a damaged one.
+    """
     if not path.exists():
         raise StoreError(f"{path}: there is no database here yet; start the server, or name the folder with --data")
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA query_only = 1")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        wrong = _other_version(connection, any_version)
     except sqlite3.Error as error:
         connection.close()
         raise StoreError(f"{path}: cannot be read: {error}") from error
+    if wrong:
+        connection.close()
+        raise StoreError(f"{path}: {wrong}")
     return connection
+
+
+def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
+    """Why a database is none that this version reads; empty for one that it does."""
+    try:
+        found = applied(connection)
+    except sqlite3.Error:
+        if any_version:
+            return ""
+        raise
+    if found is None:
+        return FOREIGN
+    if not found:
+        return "the file is empty; start the server to fill it"
+    unknown = [name for name in found if name not in names()]
+    if unknown:
+        return "" if any_version else f"written by a later Telltale (it has {', '.join(unknown)}); update this one"
+    if missing := [name for name in names() if name not in found]:
+        return (
+            f"written by an earlier Telltale (it lacks {', '.join(missing)}); the server brings it up to date, and so "
+            "does `python -m monitor prune`"
+        )
+    return ""
 
 
 def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection, Path | None]:
@@ -75,9 +118,8 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
             if "disk" in text and "malformed" not in text and attempt == 0 and folder.drop_ballast():
                 log.warning("the disk is full: started on the ballast; make room in %s", folder.path)
                 continue
-            if any(sign in text for sign in DAMAGED) and aside is None:
-                aside = _move_aside(folder, clock, wal)
-                log.error("%s is damaged (%s): moved to %s, a new one was begun", folder.database, text, aside.name)
+            if damaged(error) and aside is None:
+                aside = move_aside(folder, clock, text, wal)
                 continue
             raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
         finally:
@@ -99,8 +141,13 @@ def _hold_wal(folder: DataFolder) -> Path:
     return held
 
 
-def _move_aside(folder: DataFolder, clock: Clock, wal: Path) -> Path:
-    """Rename the database and its companions, so that somebody can still look at them."""
+def damaged(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that the file itself is at fault."""
+    return any(sign in str(error) for sign in DAMAGED)
+
+
+def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = None) -> Path:
+    """Rename the database and its companions, for whoever wants to look at them. `held`: another name of its WAL."""
     stamp = iso(clock.time()).replace(":", "")
     aside = name = folder.database.with_name(f"{folder.database.name}{ASIDE}{stamp}")
     for number in count(2):
@@ -111,6 +158,7 @@ def _move_aside(folder: DataFolder, clock: Clock, wal: Path) -> Path:
         part = folder.database.with_name(folder.database.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    if wal.exists() and not aside.with_name(aside.name + "-wal").exists():
-        wal.rename(aside.with_name(aside.name + "-wal"))
+    if held is not None and held.exists() and not aside.with_name(aside.name + "-wal").exists():
+        held.rename(aside.with_name(aside.name + "-wal"))
+    log.error("%s cannot be used (%s): moved to %s, a new one was begun", folder.database, why, aside.name)
     return aside

@@ -7,6 +7,7 @@ since 1970, with `start_utc` beside it. Counts are JSON text, so that plain SQL 
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -378,14 +379,30 @@ def counts_by_number(db: Database) -> None:
     )
 
 
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all changes, in order."""
+    return tuple(migration.name for migration in MIGRATIONS.pending(Database(memory=True)))
+
+
+def applied(connection: sqlite3.Connection) -> list[str] | None:
+    """Names of the changes that a database has, in order; None for a database of another program."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    own = {name for name in tables if not name.startswith(("_sqlite_", "sqlite_"))}
+    if "_sqlite_migrations" not in tables:
+        return None if own else []
+    sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
+    found = [row[0] for row in connection.execute(sql, (MIGRATIONS.name,))]
+    return found if found or not own else None
+
+
 def migrate(connection: sqlite3.Connection) -> bool:
     """Bring a database to this version, each change in a transaction of its own. True where there was one to make.
 
     Raises StoreError for a database that a later Telltale has changed.
     """
     db = Database(connection, execute_plugins=False)
-    known = {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
-    unknown = [migration.name for migration in MIGRATIONS.applied(db) if migration.name not in known]
+    unknown = [name for name in applied(connection) or () if name not in names()]
     if unknown:
         raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
     pending = bool(MIGRATIONS.pending(db))

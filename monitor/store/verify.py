@@ -72,7 +72,6 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     connection.row_factory, connection.text_factory = None, _text
     connection.execute("PRAGMA cell_size_check = 1")
     checks: list[tuple[str, Callable[[sqlite3.Connection, Report], None]]] = [
-        ("database", _check_file),
         ("schema", _check_schema),
         *((stream, _stream_check(stream)) for stream in chain.STREAMS),
         ("windows", _check_windows),
@@ -81,6 +80,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
         ("guards", _check_guards),
         ("gaps", _check_foreign),
         ("keys", _check_keys),
+        ("database", _check_file),  # last, since a row that was changed says more than the index that misses it
     ]
     began = not connection.in_transaction
     if began:

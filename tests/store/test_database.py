@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.__main__ import main
 from monitor.clock import ManualClock
 from monitor.errors import StoreError
 from monitor.store.database import connect, connect_read_only, open_database
 from monitor.store.folder import BALLAST_BYTES, DataFolder
+from monitor.store.verify import verify
 from tests.store.world import MIDNIGHT, Monitored
 
 
@@ -57,7 +59,15 @@ def schema_torn(path: Path) -> None:
         file.write(b"\xff" * 3000)
 
 
-@pytest.mark.parametrize("damage", [zeroed, foreign, truncated, beheaded, schema_torn])
+def another_program(path: Path) -> None:
+    """A database, and a good one, of somebody else; one of its tables has a name that we use too."""
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE windows (panes INTEGER)")
+        connection.execute("INSERT INTO windows VALUES (4)")
+
+
+@pytest.mark.parametrize("damage", [zeroed, foreign, truncated, beheaded, schema_torn, another_program])
 def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(filled, damage, caplog):
     damage(filled)
     before = filled.read_bytes()
@@ -68,7 +78,7 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(filled, damage, caplo
     assert aside.name == "telltale.db.damaged-2023-11-15T000000Z"
     assert aside.read_bytes() == before
     assert connection.execute("SELECT count(*) FROM windows").fetchone()[0] == 0
-    assert any("is damaged" in record.message for record in caplog.records)
+    assert any("cannot be used" in record.message for record in caplog.records)
     connection.close()
     folder.close()
 
@@ -81,6 +91,67 @@ def test_the_loss_is_a_gap_in_the_record(filled):
     assert gap["kind"] == "damaged"
     assert "telltale.db.damaged-" in gap["detail"]
     monitored.close()
+
+
+@pytest.mark.parametrize("table", ["models", "meta", "alerts"])
+def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled, table, caplog):
+    with closing(sqlite3.connect(filled)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with filled.open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        file.write(b"\xff" * 4096)
+    monitored = Monitored(filled.parent)
+    monitored.minutes(2)
+    assert monitored.pipeline.recorder.totals.batch.n == 40
+    assert len(monitored.pipeline.folder.moved_aside()) == 1
+    with closing(monitored.read()) as connection:
+        assert [row["kind"] for row in connection.execute("SELECT kind FROM gaps")] == ["damaged"]
+        assert verify(connection).ok
+    monitored.close()
+
+
+def earlier(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript((Path(__file__).parent / "old" / "reference_changes.sql").read_text())
+
+
+def later(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('telltale','v99','')"
+        )
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (zeroed, "cannot be read: file is not a database"),
+        (emptied, "the file is empty"),
+        (a_folder, "cannot be read"),
+        (another_program, "the database of another program"),
+        (earlier, "written by an earlier Telltale (it lacks counts_by_number)"),
+        (later, "written by a later Telltale (it has v99)"),
+    ],
+)
+def test_commands_say_in_one_line_what_they_cannot_read(filled, change, said, capsys):
+    change(filled)
+    for command in ("status", "drift", "alerts", "windows", "locate"):
+        arguments = [command, "--data", str(filled.parent), *(["x0"] if command == "locate" else [])]
+        assert main(arguments) == 3
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+    code = main(["verify", "--data", str(filled.parent)])
+    assert code == (1 if change is later else 3)
 
 
 def test_a_wal_goes_aside_with_its_database(filled):

@@ -177,7 +177,7 @@ def test_a_shortened_chain_is_noticed(database):
 @pytest.mark.parametrize("seed", range(2))
 def test_bit_flips(original, tmp_path, seed):
     """Of single bits that change a row; `python -m bench.flips` tries more of them."""
-    outcomes = Counter(outcome for _, outcome, _ in try_flips(original, tmp_path, 75, seed))
+    outcomes = Counter(outcome for _, outcome, _, _ in try_flips(original, tmp_path, 75, seed))
     assert outcomes["missed"] == 0
     assert outcomes["found"] > 20
 
@@ -189,8 +189,7 @@ def test_torn_pages_are_told_and_not_raised(database):
             file.seek(offset)
             file.write(b"\xff" * 512)
     report = check(database)
-    assert report.problems
-    assert report.problems[0].where == "database"
+    assert {"database", "windows"} <= {problem.where.split()[0] for problem in report.problems}
 
 
 def test_verdicts_come_out_as_they_are_stored(database):
