@@ -17,7 +17,15 @@ from monitor.errors import StoreError
 MIGRATIONS = Migrations("telltale")
 
 #: Small tables that change all the time: a digest of each is renewed with the transaction that changes it.
-GUARDED = ("meta", "alerts", "silences", "notification_groups", "notification_totals", "chain_roots")
+GUARDED = (
+    "meta",
+    "alerts",
+    "silences",
+    "notification_groups",
+    "notification_totals",
+    "chain_roots",
+    "_sqlite_migrations",
+)
 
 
 @MIGRATIONS()
@@ -307,7 +315,7 @@ def tiers_and_chain(db: Database) -> None:
             digest BLOB NOT NULL
         ) STRICT, WITHOUT ROWID;
         """
-        + "".join(_guard(table) for table in GUARDED),
+        + "".join(_guard(table) for table in GUARDED if table != "_sqlite_migrations"),
     )
 
 
@@ -377,6 +385,12 @@ def counts_by_number(db: Database) -> None:
             WHERE w.finest;
         """,
     )
+
+
+@MIGRATIONS()
+def guard_of_migrations(db: Database) -> None:
+    """A digest of what is written here: which changes were made, and when."""
+    _run(db, _guard("_sqlite_migrations"))
 
 
 @cache

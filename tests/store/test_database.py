@@ -139,7 +139,7 @@ def a_folder(path: Path) -> None:
         (emptied, "the file is empty"),
         (a_folder, "cannot be read"),
         (another_program, "the database of another program"),
-        (earlier, "written by an earlier Telltale (it lacks counts_by_number)"),
+        (earlier, "written by an earlier Telltale (it lacks counts_by_number, "),
         (later, "written by a later Telltale (it has v99)"),
     ],
 )

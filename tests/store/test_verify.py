@@ -142,6 +142,7 @@ def test_what_telltale_wrote_is_in_order(database):
         ("DROP VIEW histogram_bins", "schema of histogram_bins: is not there"),
         ("CREATE VIEW mine AS SELECT 1", "schema of mine: is not of Telltale's schema"),
         ("DROP TRIGGER alerts_UPDATE", "schema of alerts_UPDATE: is not there"),
+        ("UPDATE _sqlite_migrations SET applied_at = '2023'", "_sqlite_migrations: was changed by somebody else"),
         ("DELETE FROM _sqlite_migrations WHERE name = 'windows'", "_sqlite_migrations: was changed"),
     ],
 )  # fmt: skip
