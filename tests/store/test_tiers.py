@@ -162,6 +162,8 @@ def test_an_open_window_reads_like_a_sealed_one():
     rows = filled.rows("SELECT * FROM histograms"), filled.rows("SELECT * FROM histogram_bins")
     assert len(rows[0]) == 3
     assert sum(count for *_, count, _ in rows[1]) == 3 * 13
+    short = "SELECT count(*) FROM histograms h JOIN columns c ON c.id = h.column_id WHERE json_array_length(h.counts) "
+    assert filled.rows(f"{short} <> json_array_length(c.bins)") == [(0,)]
     filled.windows.seal(filled.connection, MIDNIGHT + HOUR)
     assert (filled.rows("SELECT * FROM histograms"), filled.rows("SELECT * FROM histogram_bins")) == rows
     assert sum_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + 60).counts.tolist() == whole.counts.tolist()
