@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from monitor.capture.rows import Names, by_name, encode, table, time_ns, times_ns
-from monitor.clock import Clock
+from monitor.clock import Clock, iso
 from monitor.config import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import InputError, StoreError
@@ -99,6 +99,7 @@ class Monitor:
             raise
 
     def __enter__(self) -> Self:
+        self._check()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -132,7 +133,7 @@ class Monitor:
         fork or `close`.
         """
         if type(row) is not list:
-            row = self._features.arrange(row) if by_name(row) else row.tolist() if hasattr(row, "tolist") else row
+            row = self._in_order(row)
         if len(row) != self._width:
             self._features.check_width(len(row))
         if self._single and not isinstance(prediction, (list, tuple, dict, np.ndarray)):
@@ -140,6 +141,18 @@ class Monitor:
         else:
             answers = self._outputs(prediction)
         return f"{self._prefix}{self._record(row, answers, None if time is None else time_ns(time))}"
+
+    def _in_order(self, row: Any) -> Any:
+        """The values of a row that is no list. Raises InputError."""
+        if getattr(row, "ndim", 1) > 1:
+            raise InputError("wrong_length", "expected one row; a table is for observe_many", None, 422)
+        if by_name(row):
+            return self._features.arrange(row)
+        values = row.tolist() if hasattr(row, "tolist") else row
+        if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+            kind = type(row).__name__
+            raise InputError("not_a_list", f"a row is a list in order, or a dictionary by name; got {kind}", None, 422)
+        return values
 
     def _outputs(self, prediction: Any) -> Any:
         if by_name(prediction):
@@ -161,6 +174,10 @@ class Monitor:
         small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
         """
         self._check()
+        if rows is None or predictions is None:
+            raise InputError(
+                "wrong_length", f"{'rows' if rows is None else 'predictions'}: None is no table", None, 422
+            )
         if hasattr(rows, "__len__") and not len(rows):
             return []
         columns = [*table(rows, self._features), *table(predictions, self._predictions)]
@@ -202,8 +219,11 @@ class Monitor:
         Nothing is stored and nobody is alerted. Both are taken to whole base windows, outwards.
         """
         self._check()
+        begin, until = time_ns(start) / 1e9, time_ns(end) / 1e9
+        if begin >= until:
+            raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
         self._pipeline.fold()
-        return self._pipeline.judge(time_ns(start) / 1e9, time_ns(end) / 1e9)
+        return self._pipeline.judge(begin, until)
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""

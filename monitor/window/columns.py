@@ -102,6 +102,8 @@ def canonical(value: object) -> str:
         return str(int(value))
     if isinstance(value, bytes):
         return clean_text(value.decode("utf-8", "replace"))
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas' own ways to say that nothing is there
+        return MISSING
     return clean_text(str(value))
 
 

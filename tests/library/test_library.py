@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from monitor import Monitor, Reference
@@ -158,6 +160,70 @@ def test_refused_batches(open_monitor: Open) -> None:
     assert monitor.observe_many([], []) == []
 
 
+FRAME = pd.DataFrame(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        (None, "got NoneType"),
+        (5, "got int"),
+        ("abc", "got str"),
+        ({1.0, 2.0, "f"}, "got set"),
+        ((value for value in ROW), "got generator"),
+        (FRAME.iloc[[0]], "observe_many"),
+        (np.array([ROW], dtype=object), "observe_many"),
+        ([ROW], "got 1"),
+    ],
+)
+def test_what_is_no_row_is_refused(open_monitor: Open, row: Any, word: str) -> None:
+    monitor = open_monitor()
+    with pytest.raises(InputError, match=word):
+        monitor.observe(row, 1.0)
+    assert total(monitor) == 0
+
+
+def test_none_is_no_table(open_monitor: Open) -> None:
+    monitor = open_monitor()
+    for rows, predictions, word in [(None, [1.0], "rows"), ([ROW], None, "predictions")]:
+        with pytest.raises(InputError, match=f"{word}: None is no table"):
+            monitor.observe_many(rows, predictions)
+    with pytest.raises(InputError, match="nothing lies from"):
+        monitor.judge("2026-03-02", "2026-03-01")
+
+
+TIMES = pd.date_range("2026-03-01T12:00", periods=3, freq="min", tz="Europe/Oslo")
+NULLABLE = FRAME.assign(age=pd.array([41, None, 33], "Int64"), sex=FRAME["sex"].astype("category"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "predictions", "times"),
+    [
+        (FRAME, pd.Series([0.1, 0.2, 0.3], index=[7, 8, 9]), pd.Series(TIMES)),
+        (FRAME[["sex", "age", "dose"]].set_index([TIMES]), [0.1, 0.2, 0.3], TIMES),
+        (NULLABLE, pd.DataFrame({"prediction": [0.1, 0.2, 0.3]}), list(TIMES)),
+        (pl.DataFrame(COLUMNS), pl.Series([0.1, 0.2, 0.3]), pl.Series(TIMES.tz_convert(None).to_pydatetime())),
+        (pl.DataFrame(COLUMNS).select("dose", "sex", "age"), np.array([[0.1], [0.2], [0.3]]), TIMES.tz_convert(None)),
+    ],
+    ids=["pandas", "pandas, another order", "pandas, nullable and categories", "polars", "polars, another order"],
+)
+def test_real_frames(open_monitor: Open, rows: Any, predictions: Any, times: Any) -> None:
+    monitor = open_monitor()
+    assert len(set(monitor.observe_many(rows, predictions, times))) == 3
+    assert counts(monitor, "sex") == {"f": 2, "m": 1}
+    ages = counts(monitor, "age")
+    assert (sum(ages.values()), ages.get("__missing__", 0)) == (3, 1 if rows is NULLABLE else 0)
+    found = monitor.judge("2026-03-01T11:00:00Z", "2026-03-01T11:03:00Z")
+    assert max(result.n for result in found) == 3
+
+
+def test_a_row_of_a_real_frame(open_monitor: Open) -> None:
+    monitor = open_monitor()
+    monitor.observe(FRAME.iloc[0], np.float32(1))
+    monitor.observe([pd.NA, 1.5, pd.NA], np.array(1.0))
+    assert counts(monitor, "sex") == {"f": 1, "__missing__": 1}
+
+
 MOMENT = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
@@ -272,7 +338,12 @@ def test_after_close_it_refuses(open_monitor: Open) -> None:
     with monitor:
         monitor.observe(ROW, 1.0)
     monitor.close()
-    for attempt in (lambda: monitor.observe(ROW, 1.0), lambda: monitor.observe_many([ROW], [1.0]), monitor.status):
+    for attempt in (
+        lambda: monitor.observe(ROW, 1.0),
+        lambda: monitor.observe_many([ROW], [1.0]),
+        monitor.status,
+        monitor.__enter__,
+    ):
         with pytest.raises(StoreError, match="closed"):
             attempt()
 
