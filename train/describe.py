@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from train.reference import Made
+
+#: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
+FEW = 300
 
 #: Widest a column of the printed table may be, but for the last.
 WIDEST = 40
@@ -14,7 +18,10 @@ WIDEST = 40
 def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[str]:
     """Lines to print after a reference was made."""
     answers = f"predictions of {made.model.title}" if made.model else "predictions from the data"
-    yield f"Read {made.reference.info.rows:,} rows of {data} in {seconds:.1f} s; {answers}."
+    rows = made.reference.info.rows
+    yield f"Read {rows:,} row{'' if rows == 1 else 's'} of {data} in {seconds:.1f} s; {answers}."
+    if rows < FEW:
+        yield f"That is a small reference: only large changes will show. From {FEW} rows on it is a sound one."
     if made.bad.count:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
         yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
@@ -24,7 +31,9 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
     yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."
     if made.model:
-        yield "Next: python -m server serves the model and watches these columns."
+        served = f"python -m server serves the model ([model] path = {json.dumps(str(made.model.path))})"
+        proba = ", with [model] proba = true" if any(n.startswith("proba_") for n in made.answers) else ""
+        yield f"Next: {served}{proba} and watches these columns."
 
 
 def aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -34,6 +34,11 @@ class Made:
     bad: BadRows
     model: Model | None
 
+    @property
+    def answers(self) -> list[str]:
+        """Names of the prediction columns."""
+        return [column.name for column in self.reference.schema.predictions]
+
 
 def make_reference(request: Request, clock: Clock | None = None, *, progress: bool = False) -> Made:
     """Read, decide, count, and write the file. Raises DataError or ModelError; nothing is written then.
@@ -91,7 +96,7 @@ def _summaries(
                 profiles = profile(wanted, _kept(reader.chunks(wanted, kinds), table))
             if not table.rows:
                 raise DataError(f"{request.data}: holds no row that can be used")
-            again = _mixed(reader, kinds)
+            again = _mixed(reader, profiles, kinds)
             if again:
                 # Only with --skip-bad-rows: the file is read once more, without the rows in which these are texts.
                 kinds = {**kinds, **again}
@@ -166,18 +171,18 @@ def _predicted(
         yield chunk
 
 
-def _mixed(reader: Reader, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+def _mixed(reader: Reader, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     """Columns of numbers that hold a few texts: an error, or numeric from now on where bad rows are skipped."""
     again: dict[str, Kind] = {}
-    for name, cells in reader.tallies.items():
-        if name in kinds or not cells.mixed or cells.first_text is None:
+    for facts, (name, cells) in zip(profiles, reader.tallies.items(), strict=True):
+        if name in kinds or cells.first_text is None or not cells.mixed(facts.whole):
             continue
         line, cell = cells.first_text
         if not reader.bad.skip:
             raise DataError(
                 f"{reader.path}, line {line}: column {name!r} holds {cell[:40]!r}, but {cells.numbers:,} of its "
-                f"values are numbers and {cells.texts:,} are not; --skip-bad-rows leaves such rows out, "
-                f"--categorical {name} counts all values as categories"
+                f"{cells.numbers + cells.texts:,} values are numbers; --skip-bad-rows leaves the rows with other "
+                f"values out, --categorical {name} counts all values as categories"
             )
         again[name] = "numeric"
     return again

@@ -58,7 +58,7 @@ def select(names: Sequence[str], request: Request, model: Model | None) -> Selec
         elif name not in request.predictions:
             features.append(name)
     if model:
-        features = _as_the_model_wants(features, model, request)
+        features = _as_the_model_wants(features, names, model, request)
     if not features:
         raise DataError(f"{request.data}: no column is left as a feature")
     return Selection(tuple(features), tuple(left_out))
@@ -86,17 +86,21 @@ def _check_options(names: Sequence[str], request: Request) -> None:
     for option, wanted in (("--target", request.target), *(("--prediction", name) for name in request.predictions)):
         if wanted is not None and wanted not in names:
             raise DataError(f"{option} {wanted}: {request.data} has no such column; it has {list_names(names)}")
+    if request.target in request.predictions:
+        raise DataError(f"--target {request.target}: is also named by --prediction; it cannot be both")
     for glob in request.ignore:
         if not any(fnmatchcase(name, glob) for name in names):
             raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {list_names(names)}")
 
 
-def _as_the_model_wants(features: list[str], model: Model, request: Request) -> list[str]:
+def _as_the_model_wants(features: list[str], names: Sequence[str], model: Model, request: Request) -> list[str]:
     """The features in the model's own order, or as they stand where it knows no names."""
     if model.inputs is not None:
         missing = [name for name in model.inputs if name not in features]
         if missing:
-            raise DataError(f"the model's input {missing[0]!r} is not among the columns: {list_names(features)}")
+            more = f" and {len(missing) - 1} more of its inputs are" if len(missing) > 1 else " is"
+            given = "left out by an option" if missing[0] in names else f"not among the columns: {list_names(names)}"
+            raise DataError(f"{request.data}: the model's input {missing[0]!r}{more} {given}")
         return list(model.inputs)
     if model.width is not None and model.width != len(features):
         way_out = "leave some out with --target and --ignore" if len(features) > model.width else "some are missing"

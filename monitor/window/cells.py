@@ -22,6 +22,9 @@ MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"
 #: A column with at least this share of numbers among its values is a column of numbers with some bad cells.
 MOSTLY = 0.9
 
+#: The same for a column of fractions, which are no codes: such a column changed its type half-way.
+SOME = 0.1
+
 _BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
 
 
@@ -34,27 +37,31 @@ class BadRows:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, line: int, what: str) -> None:
-        """Note one bad row. Raises DataError unless bad rows are skipped."""
+    def add(self, line: int, what: str, lines: int = 1) -> None:
+        """Note one bad row, which takes so many lines of the file. Raises DataError unless bad rows are skipped."""
         if not self.skip:
             raise DataError(f"{self.path}, line {line}: {what}; --skip-bad-rows leaves such rows out")
-        self.count += 1
+        self.count += lines
         if len(self.examples) < 3:
             self.examples.append(f"line {line}: {what}")
 
 
 @dataclass
 class CellCount:
-    """How many cells of one column were numbers and how many were texts, over the whole file."""
+    """How many cells of one column were numbers and how many were texts, over the whole file.
+
+    `fractions`: how many were numbers but not whole, where numbers and texts came together.
+    """
 
     numbers: int = 0
     texts: int = 0
+    fractions: int = 0
     first_text: tuple[int, str] | None = None
 
-    @property
-    def mixed(self) -> bool:
-        """Whether the column is one of numbers that holds texts here and there."""
-        return bool(self.texts) and self.numbers >= MOSTLY * (self.numbers + self.texts)
+    def mixed(self, whole: bool) -> bool:
+        """Whether the column is one of numbers that also holds texts; `whole`: its pure numbers were all whole."""
+        share = MOSTLY if whole and self.fractions < self.numbers / 2 else SOME
+        return bool(self.texts) and self.numbers >= share * (self.numbers + self.texts)
 
 
 def number(cell: str, comma: bool = False) -> float | None:
@@ -159,7 +166,10 @@ def read_cells(
     if block is not None:
         tally.numbers += len(cells)
         return block
-    are_texts = {cell for cell in set(cells) if number(cell, comma) is None}
+    read = {cell: number(cell, comma) for cell in set(cells)}
+    are_texts = {cell for cell, value in read.items() if value is None}
+    fractions = {cell for cell, value in read.items() if value is not None and value % 1}
+    tally.fractions += sum(map(fractions.__contains__, cells)) if fractions else 0
     count = sum(map(are_texts.__contains__, cells))
     tally.texts += count
     tally.numbers += sum(cell not in are_texts and cell not in MISSING_CELLS for cell in cells)

@@ -36,8 +36,19 @@ MIN_IDENTIFIER_ROWS = 50
 #: Distinct whole numbers up to which predictions are taken for labels.
 MAX_LABELS = 20
 
-_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?|\d{4}/\d\d?/\d\d?( .*)?")
-_IDENTIFIER_NAME = re.compile(r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr)$|^unnamed: \d+$", re.IGNORECASE)
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\d{4}-\d\d?(-\d\d?([T ].*)?)?"
+    r"|(\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}[/.]\d\d?[/.]\d\d?)( .*)?"
+    rf"|([a-z]{{3,9}},? )?(\d{{1,2}}[ -]{_MONTH}[ -]|{_MONTH} \d{{1,2}}, ?)\d{{2,4}}( .*)?",
+    re.IGNORECASE,
+)
+_IDENTIFIER_NAME = re.compile(
+    r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr|timestamp|epoch)$|^unnamed: \d+$", re.IGNORECASE
+)
+
+#: Numbers in a dress that no reader takes for numbers.
+_DRESSED = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,8 @@ def _dates_or_identifier(profile: ColumnProfile) -> str | None:
         and rows >= MIN_IDENTIFIER_ROWS
         and len(profile.texts) > 0.9 * rows
     ):
+        if all(_DRESSED.fullmatch(text) for text in profile.texts):
+            return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
         return f"an identifier: {len(profile.texts):,} texts in {rows:,} rows; only missing values are watched"
     return None
 

@@ -93,6 +93,7 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
     if known is None:
         raise DataError(
             f"{path}: cannot tell its format; the name must end in one of {', '.join(kinds)} (text also with .gz)"
+            + ("; JSON is read as .jsonl, an object a line" if plain.suffix.lower() == ".json" else "")
         )
     try:
         return known()
@@ -105,8 +106,8 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
 class CsvReader(Reader):
     """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a mark.
 
-    Where names are parted by semicolons alone, cells are too; `comma` says whether decimals then follow a comma, as the
-    first such number in the file decides.
+    Where the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals
+    follow a comma then, as they do where the beginning of the file has such numbers and none with a point.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
@@ -118,9 +119,7 @@ class CsvReader(Reader):
             raise DataError(f"{path}: is empty" if not header.strip() else f"{path}, line 1: holds no column names")
         if "\r" in first:
             raise DataError(f"{path}: its lines end in carriage returns alone; make them newlines: tr '\\r' '\\n'")
-        if delimiter == "," and "," not in first and ";" in first:
-            delimiter = ";"
-        self.delimiter = delimiter
+        self.delimiter = delimiter = next((mark for mark in (delimiter, *";\t|,") if mark in first), delimiter)
         self.comma = delimiter != "," and bool(_DECIMAL_COMMA.search(header) and not _DECIMAL_POINT.search(header))
         reader = csv.reader(io.StringIO(header), delimiter=delimiter)
         names = next(reader)
@@ -213,7 +212,10 @@ class CsvReader(Reader):
                 if len(row) == width:
                     kept.append((line, row))
                 elif row:  # a blank line is no row
-                    self.bad.add(line, f"the first line names {width} columns, here the number is {len(row)}")
+                    height = 1 + sum(cell.count("\n") for cell in row)
+                    hint = f"; a quote that opens here closes {height - 1} lines below, or never" if height > 1 else ""
+                    what = f"the first line names {width} columns, here the number is {len(row)}{hint}"
+                    self.bad.add(line, what, height)
             lines, rows = [line for line, _ in kept], [row for _, row in kept]
         numeric = [position for name, position in zip(wanted, positions, strict=True) if kinds.get(name) == "numeric"]
         if numeric:
@@ -256,7 +258,8 @@ class JsonReader(Reader):
             first = next(_text_blocks(file, path, lambda _: None, BLOCK), None)
         rows = self._rows(first[1], 1, BadRows(str(path), skip=True)) if first else []
         if not rows:
-            raise DataError(f"{path}: holds no line with a JSON object")
+            hint = "; a list of objects becomes such lines with: jq -c '.[]'" if first and first[1][0] == "[" else ""
+            raise DataError(f"{path}: holds no line with a JSON object{hint}")
         self.names = self._check_names(list(dict.fromkeys(name for _, row in rows for name in row)))
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
