@@ -98,7 +98,7 @@ def _measure_divergence(
     to_nats: Callable[[Floats], Floats],
     from_nats: Callable[[Floats], Floats],
 ) -> Measured:
-    unseen = table.overlooked(pair.reference, pair.known) / np.maximum(pair.reference.sum(axis=-1), 1.0)
+    unseen = table.overlooked(pair.reference, pair.known, pair.outside) / np.maximum(pair.reference.sum(axis=-1), 1.0)
     null = divergence.DivergenceNull.of(terms, scale, pair.reference, pair.test, pair.real, unseen, pair.outside)
     found = value(pair.reference, pair.test, pair.real)
     return Measured(
@@ -139,7 +139,7 @@ def measure_js(pair: Pair) -> Measured:
 
 def measure_chi2(pair: Pair) -> Measured:
     """`table.chi2` over all bins. Its floor is on X^2 * h, so that it does not grow with n."""
-    null = table.Chi2Null.of(pair.reference, pair.test, table.overlooked(pair.reference, pair.known))
+    null = table.Chi2Null.of(pair.reference, pair.test, table.overlooked(pair.reference, pair.known, pair.outside))
     value = table.chi2(pair.reference, pair.test)
     n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
     h = 1 / np.maximum(n, 1.0) + 1 / np.maximum(m, 1.0)
@@ -172,7 +172,7 @@ def measure_other(pair: Pair) -> Measured:
 
     An unseen category; a number below or above every edge.
     """
-    return _measure_share(pair, pair.outside, table.overlooked(pair.reference, pair.known))
+    return _measure_share(pair, pair.outside, table.overlooked(pair.reference, pair.known, pair.outside))
 
 
 BOTH: tuple[Kind, ...] = ("numeric", "categorical")

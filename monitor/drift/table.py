@@ -38,20 +38,21 @@ def chi2(reference: Floats, test: Floats) -> Floats:
     return out
 
 
-def overlooked(reference: Floats, known: Mask) -> Floats:
+def overlooked(reference: Floats, known: Mask, other: Mask) -> Floats:
     """How many reference rows may well be missing from `__other__` because categories were chosen from these rows.
 
     Known categories are those that the reference happened to hold, or its most frequent ones; so other rows of the same
     source fall into `__other__` more often than the reference's own. Leaving one row out at a time shows how much more:
     rows that are alone in their category would be unseen (Good 1953), and so would, where a cap on categories was
     reached, those of the rarest known category. To that count come four standard errors. Zero for a numeric column, and
-    where every category is well filled and none was left over.
+    where every category is well filled and none was left over; `other` is the bin of those, as missing rows are none.
 
-    >>> overlooked(np.array([90.0, 1.0, 0.0]), np.array([True, True, False])).tolist()
-    5.0
+    >>> known, other = np.array([True, True, False, False]), np.array([False, False, True, False])
+    >>> [float(overlooked(np.array(rows), known, other)) for rows in ([90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0])]
+    [5.0, 0.0]
     """
     rarest = np.where(known & (reference > 0), reference, math.inf).min(axis=-1, initial=math.inf)
-    left_over = np.where(known, 0.0, reference).sum(axis=-1) > 0
+    left_over = np.where(other, reference, 0.0).sum(axis=-1) > 0
     unit = np.where(np.isfinite(rarest) & ((rarest == 1) | left_over), rarest, 0.0)
     rows = (known & (reference == unit[..., None]) & (unit[..., None] > 0)).sum(axis=-1) * unit
     out: Floats = np.minimum(rows + 4 * np.sqrt(unit * rows), reference.sum(axis=-1))

@@ -83,10 +83,12 @@ def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], always
 
 def unseen_share(column: Column, counts: Counts) -> float:
     """`table.overlooked` as a share of the reference's rows."""
+    if column.numeric:
+        return 0.0
     place = np.arange(column.size)
-    known = (place < column.value_bins - 1) & (not column.numeric)
+    known, other = place < column.value_bins - 1, place == column.value_bins - 1
     rows = counts.astype(np.float64)
-    return float(overlooked(rows, known)) / max(float(rows.sum()), 1.0)
+    return float(overlooked(rows, known, other)) / max(float(rows.sum()), 1.0)
 
 
 def _labels(column: str, role: str, always: Labels, **others: str) -> dict[str, str]:
