@@ -197,14 +197,20 @@ class CsvReader(Reader):
         self, text: str, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
     ) -> Chunk:
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
-        reader = csv.reader(io.StringIO(text), delimiter=self.delimiter)
+        reader = csv.reader(io.StringIO(text), delimiter=self.delimiter, strict=not self.bad.skip)
+        rows: list[list[str]] = []
         try:
-            rows = list(reader)
+            rows.extend(reader)
         except csv.Error as error:
-            raise DataError(f"{self.path}, line {first + reader.line_num - 1}: {error}") from error
+            line = first + sum(map(_height, rows))
+            never = "a quote opens here and never closes" if "end of data" in str(error) else f"not CSV: {error}"
+            raise DataError(f"{self.path}, line {line}: {never}") from error
         lines: Sequence[int] = range(first, first + len(rows))
         if reader.line_num != len(rows):  # a quoted cell runs over several lines
             lines = _line_numbers(rows, first)
+        if rows and rows[-1] and "\n" in rows[-1][-1] and not text.rstrip("\n").endswith('"'):
+            self.bad.add(lines[-1], "a quote opens here and never closes", _height(rows[-1]))
+            lines, rows = lines[:-1], rows[:-1]
         width = len(self.names)
         if any(len(row) != width for row in rows):
             kept = []
@@ -212,8 +218,8 @@ class CsvReader(Reader):
                 if len(row) == width:
                     kept.append((line, row))
                 elif row:  # a blank line is no row
-                    height = 1 + sum(cell.count("\n") for cell in row)
-                    hint = f"; a quote that opens here closes {height - 1} lines below, or never" if height > 1 else ""
+                    height = _height(row)
+                    hint = f"; a quote that opens here closes {height - 1} lines below" if height > 1 else ""
                     what = f"the first line names {width} columns, here the number is {len(row)}{hint}"
                     self.bad.add(line, what, height)
             lines, rows = [line for line, _ in kept], [row for _, row in kept]
@@ -360,9 +366,9 @@ def block_size(columns: int) -> int:
     """Bytes to read at a time from a file of so many columns.
 
     >>> block_size(10), block_size(1_000)
-    (1048576, 16384000)
+    (1048576, 8192000)
     """
-    return max(BLOCK, min(16 * BLOCK, BLOCK // 64 * columns))
+    return max(BLOCK, min(16 * BLOCK, BLOCK // 128 * columns))
 
 
 def _open(path: Path) -> Bytes:
@@ -425,7 +431,11 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+def _height(row: list[str]) -> int:
+    """Lines that a row takes: quoted cells may run over several."""
+    return 1 + sum(cell.count("\n") for cell in row)
+
+
 def _line_numbers(rows: list[list[str]], first: int) -> list[int]:
-    """Line on which each row begins: quoted cells may run over several."""
-    heights = (1 + sum(cell.count("\n") for cell in row) for row in rows)
-    return list(accumulate(heights, initial=first))[:-1]
+    """Line on which each row begins."""
+    return list(accumulate(map(_height, rows), initial=first))[:-1]

@@ -198,7 +198,7 @@ def test_a_column_that_changes_its_type_is_named_or_its_rows_are_skipped(folder:
     save_csv(folder / "odd.csv", ["a", "b"], rows)
     request = Request(Path("odd.csv"), Path("model.pkl"))
     with pytest.raises(
-        DataError, match=r"odd.csv, line 201: column 'a' holds 'n.a.', but 299 of its values are numbers"
+        DataError, match=r"odd.csv, line 201: column 'a' holds 'n.a.', but 299 of its 300 values are numbers"
     ):
         make_reference(request)
     made = make_reference(Request(Path("odd.csv"), Path("model.pkl"), skip_bad_rows=True))
@@ -219,6 +219,7 @@ def test_a_column_that_changes_its_type_is_named_or_its_rows_are_skipped(folder:
         (["--target", "y", "--ignore", "id,day", "--numeric", "a", "--categorical", "a"], "both"),
         (["--target", "y", "--ignore", "id,a"], "the model cannot predict these rows: ValueError"),
         (["--bins", "1"], "--bins must lie between"),
+        (["--target", "y", "--ignore", "id,day", "--output", "."], ".: is a folder; --output takes the name of a file"),
         (["--output", "nowhere/x.prom"], "there is no folder nowhere"),
     ],
 )
@@ -231,6 +232,24 @@ def test_a_request_that_does_not_fit_is_one_clear_line_and_writes_nothing(
     assert error.startswith("train: ")
     assert what in error
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_read(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root, who runs the tests in CI, may write anywhere
+    assert main(ARGUMENTS) == 1
+    assert "the folder . cannot be written to" in capsys.readouterr().err
+
+
+def test_a_model_whose_inputs_are_not_in_the_file_names_them(folder: Path) -> None:
+    model = LinearRegression().fit(NUMBERS, ANSWERS)
+    model.feature_names_in_ = np.array(["a", "c"], dtype=object)
+    save(folder / "named.pkl", model)
+    with pytest.raises(DataError, match=r"data.csv: the model's input 'c' is not among the columns: id, day, a, b, y"):
+        make_reference(Request(Path("data.csv"), Path("named.pkl")))
+    with pytest.raises(DataError, match=r"the model's input 'a' and 1 more of its inputs are left out by an option"):
+        make_reference(Request(Path("data.csv"), Path("named.pkl"), ignore=("a",)))
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ def decided(*blocks: Block, name: str = "x", declared: Kind | None = None, limit
         ("one text", ["a"] * 60, "categorical", 2),
         ("dates", ["2024-01-01", "2024-01-02T10:00:00", None] * 20, "categorical", 1),
         ("German dates", ["01.02.2024", "3.4.2024"] * 20, "categorical", 1),
+        ("months", [f"2024-{i % 12 + 1:02}" for i in range(60)], "categorical", 1),
+        ("dates in words", ["1 Jan 2024", "March 3, 2024", "Mon, 05 Feb 2024 10:00:00 GMT"] * 20, "categorical", 1),
+        ("no dates", ["12-3", "May be", "1 mars bar"] * 20, "categorical", 4),
         ("unlike texts", [f"user-{i}" for i in range(60)], "categorical", 1),
         ("few unlike texts", ["ann", "bob", "eve"], "categorical", 4),
     ],
@@ -42,6 +45,13 @@ def decided(*blocks: Block, name: str = "x", declared: Kind | None = None, limit
 def test_kinds_follow_the_rule(what: str, block: Block, kind: Kind, bins: int) -> None:
     column = decided(block).column
     assert (column.kind, column.value_bins) == (kind, bins), what
+
+
+@pytest.mark.parametrize("written", ["{} %", "${},000", "0x{:x}", "{} kg"])
+def test_numbers_in_dress_are_told_from_identifiers(written: str) -> None:
+    reason = decided([written.format(i) for i in range(60)]).reason
+    assert reason.startswith(f"numbers written like {written.format(0)!r}")
+    assert reason.endswith("write plain numbers")
 
 
 def test_a_rising_column_that_is_called_id_is_an_identifier() -> None:

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import io
 import json
 import math
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import DataError
 from monitor.window import read as read_module
-from monitor.window.cells import BadRows, number, texts
+from monitor.window.cells import BadRows, CellCount, number, texts
 from monitor.window.columns import Kind
 from monitor.window.read import open_reader
 
@@ -46,6 +47,14 @@ def write(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
         ("a,b\r\n1,2\r\n3,4\r\n", {"a": [1, 3], "b": [2, 4]}),
         ("\ufeffa,b\n1,2\n", {"a": [1], "b": [2]}),
         ("a;b\n1;2\n", {"a": [1], "b": [2]}),
+        ("a\tb\n1\t2\n", {"a": [1], "b": [2]}),
+        ("a|b\n1|x,y\n", {"a": [1], "b": ["x,y"]}),
+        ("a;b\n1,5;x\n-2;y, z\n", {"a": [1.5, -2], "b": ["x", "y, z"]}),
+        ("a;b\n1,5;2\n;,5\n", {"a": [1.5, None], "b": [2, 0.5]}),
+        ("a;b\n1,5;2.5\n3,4;3\n", {"a": ["1,5", "3,4"], "b": [2.5, 3]}),
+        ("a,b\n[1,2\n3],4\n", {"a": ["[1", "3]"], "b": [2, 4]}),
+        ("a,b\n007,1.\n+5,.5\n", {"a": [7, 5], "b": [1, 0.5]}),
+        ("a,b\n123456789012345678901234567890,1e5\n", {"a": [123456789012345678901234567890.0], "b": [1e5]}),
         ("a,b\n\n1,2\n\n3,4\n\n", {"a": [1, 3], "b": [2, 4]}),
         ("a\n1\n2\n", {"a": [1, 2]}),
         ("a,b\n1,\n,2\n,\n", {"a": [1, None, None], "b": [None, 2, None]}),
@@ -157,6 +166,14 @@ def test_a_bad_line_of_json_is_named(content: str, what: str, tmp_path: Path) ->
         ("a.csv", b"a,b\n1,2\nx,caf\xe9\n", "line 3: byte 0xe9 is not UTF-8"),
         ("a.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16"),
         ("a.csv", b'a,b\n1,"' + b"x" * 200_000 + b"\n", "line 2"),
+        ("a.csv", b"a,b\r1,2\r", "carriage returns alone"),
+        ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), "NUL bytes, so it is no text"),
+        ("a.csv", b"PK\x03\x04...", "is a ZIP archive, as Excel files are"),
+        ("a.csv", gzip.compress(b"a\n1\n"), "is compressed with gzip; let its name end in .gz"),
+        ("a.csv.gz", b"a\n1\n", "cannot be read: Not a gzipped file"),
+        ("a.csv.gz", gzip.compress(b"a\n" + b"1\n" * 1_000)[:-9], "ended before the end"),
+        ("a.json", b"[]", "JSON is read as .jsonl"),
+        ("a.jsonl", b'[{"a": 1}]', "a list of objects becomes such lines"),
         ("a.jsonl", b"\n\n", "no line with a JSON object"),
         ("a.xlsx", b"", "cannot tell its format"),
     ],
@@ -171,3 +188,51 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(name: str, content: bytes,
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         open_reader(tmp_path / "none.csv", BadRows("", False))
+
+
+def test_text_may_be_compressed_and_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:
+    content = b"a,b\n" + b"".join(b"%d,x\n" % i for i in range(50_000))
+    path = write(tmp_path, gzip.compress(content), "data.csv.gz")
+    steps: list[int] = []
+    reader = open_reader(path, BadRows("", skip=False))
+    reader.progress = steps.append
+    assert sum(len(chunk[0]) for chunk in reader.chunks(("a",), {})) == 50_000
+    assert sum(steps) == path.stat().st_size
+
+
+@pytest.mark.parametrize("broken", ["1,2", "1,2,3,4", "1"])
+@pytest.mark.parametrize("text", ["", "x"], ids=["numbers", "with a text"])
+def test_a_line_of_another_length_is_named_also_where_the_next_makes_up_for_it(
+    broken: str, text: str, tmp_path: Path
+) -> None:
+    good = f"1,2,3{text}"
+    makes_up = ",".join("9" * (6 - len(broken.split(","))))
+    path = write(tmp_path, "\n".join(["a,b,c", *[good] * 30, broken, makes_up, *[good] * 30]))
+    with pytest.raises(
+        DataError, match=rf"line 32: the first line names 3 columns, here the number is {len(broken.split(','))}"
+    ):
+        read(path)
+    columns, bad = read(path, skip=True)
+    assert (len(columns["a"]), bad.count) == (60, 2)
+
+
+def test_a_quote_that_is_never_closed_is_named_and_all_its_lines_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, 'a,b\n1,2\n3,"4\n' + "5,6\n" * 9)
+    with pytest.raises(DataError, match=r"data.csv, line 3: a quote opens here and never closes"):
+        read(path)
+    columns, bad = read(path, skip=True)
+    assert (columns, bad.count) == ({"a": [1], "b": [2]}, 11)
+
+
+def test_a_quote_that_closes_too_late_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, 'a,b\n1,2\n3,"4\n5,6\n7,"x"\n')
+    with pytest.raises(DataError, match=r"line 3: not CSV: ',' expected after '\"'"):
+        read(path)
+
+
+def test_a_column_of_fractions_that_becomes_text_half_way_is_one_of_numbers() -> None:
+    assert CellCount(numbers=50, texts=50, fractions=40).mixed(whole=True)
+    assert CellCount(numbers=50, texts=50).mixed(whole=False)
+    assert not CellCount(numbers=50, texts=50).mixed(whole=True)  # codes, such as 17 and A3
+    assert CellCount(numbers=95, texts=5).mixed(whole=True)
+    assert not CellCount(numbers=5, texts=95, fractions=5).mixed(whole=False)
