@@ -2,7 +2,8 @@
 
 Without options it sends the load of the tutorial: sixty single rows at about ten a second, in which every feature but
 the first stands still. With `--rate`, `--count`, `--shift` or `--batch` it sends rows drawn with replacement from the
-whole data set: nothing drifts then but what `--shift` moves.
+whole data set: nothing drifts then but what `--shift` moves. With `--data` the rows are those of a file, for a model of
+your own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,13 @@ from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock
 from monitor.errors import DataError, TelltaleError
+from monitor.window.cells import BadRows
+from monitor.window.columns import clean_text
+from monitor.window.read import open_reader
+from monitor.window.reference import Reference
 from train.dataset import Dataset, load_dataset
+from train.fit import REFERENCE_FILE
+from train.selection import list_names
 
 URL = "http://127.0.0.1:5000/"
 TIMEOUT = 10.0
@@ -33,7 +41,10 @@ TIMEOUT = 10.0
 TUTORIAL_DIABETES = ([0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1], 0.0, 0.05)
 TUTORIAL_IRIS = ([6.1, 2.8, 4.7, 1.2], 6.0, 2.0)
 
-Row = list[float]
+#: Rows of a file that are kept to draw from.
+MAX_ROWS = 20_000
+
+Row = list[float] | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,47 @@ def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None)
     moved = data.rows + data.deviations * np.array([shifts.get(name, 0.0) for name in data.names])
     while True:
         yield from moved[dice.integers(len(moved), size=1_000)].tolist()
+
+
+def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], seed: int | None) -> Iterator[Row]:
+    """Rows by name, drawn with replacement from the first rows of a file, with what the reference's model takes.
+
+    Raises DataError where the file lacks a column. The first row is read before anything is returned.
+    """
+    schema = reference.schema
+    reader = open_reader(path, BadRows(str(path), skip=True))
+    by_name = {clean_text(name): name for name in reader.names}
+    lacking = [column.name for column in schema.features if column.name not in by_name]
+    if lacking:
+        raise DataError(
+            f"{path}: has no column {lacking[0]!r}, which the reference watches; it has {list_names(reader.names)}"
+        )
+    wanted = [by_name[column.name] for column in schema.features]
+    columns: list[list[Any]] = [[] for _ in wanted]
+    for chunk in reader.chunks(wanted, {}):
+        for values, block, column, deviation in zip(
+            columns, chunk, schema.features, reference.deviations, strict=False
+        ):
+            moved = shifts.get(column.name, 0.0) * (deviation if column.numeric else 0.0)
+            values += [_plain(value, moved) for value in (block.tolist() if isinstance(block, np.ndarray) else block)]
+        if len(columns[0]) >= MAX_ROWS:
+            break
+    if not columns or not columns[0]:
+        raise DataError(f"{path}: holds no row that can be used")
+    names = [column.name for column in schema.features]
+    dice = random.Random(seed)
+    table = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return iter(lambda: dice.choice(table), None)
+
+
+def _plain(value: float | str | None, moved: float) -> object:
+    """A value as JSON and a model have it: whole numbers without a fraction, booleans, null where it is missing."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        value += moved
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return {"true": True, "false": False}.get(value, value) if value is not None else None
 
 
 def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
@@ -123,6 +175,11 @@ def send(rows: Iterator[Row], load: Load, url: str, outcome: Outcome, clock: Clo
             progress.update(len(batch))
 
 
+_OTHER_MODEL = (
+    "; does it serve another model? -c sends iris rows, --data FILE rows of your own, such as the file of its training"
+)
+
+
 def _post(session: requests.Session, url: str, batch: list[Row], *, single: bool, outcome: Outcome) -> None:
     body = json.dumps(batch[0] if single else batch)
     try:
@@ -136,8 +193,8 @@ def _post(session: requests.Session, url: str, batch: list[Row], *, single: bool
     if answer.status_code != 200:
         failure = f"HTTP {answer.status_code}: {_message(answer)}"
         if not outcome.sent and 400 <= answer.status_code < 500:
-            hint = "does it serve the other example model? (-c sends iris rows)"
-            raise TelltaleError(f"the server at {url} refuses the rows: {failure}; {hint}")
+            hint = "" if isinstance(batch[0], dict) else _OTHER_MODEL
+            raise TelltaleError(f"the server at {url} refuses the rows: {failure}{hint}")
         outcome.first_failure = outcome.first_failure or failure
         outcome.failed += len(batch)
     outcome.sent += len(batch)
@@ -176,9 +233,17 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m train.load",
         description="Send rows of the example data to a running server: by default the tutorial's load, 60 rows at 10 "
         "a second with all but the first feature standing still. With --rate, --count, --shift or --batch: rows "
-        "resampled from the whole data set, so that nothing drifts but what --shift moves.",
+        "resampled from the whole data set, so that nothing drifts but what --shift moves. --data: rows of a file.",
     )
     top.add_argument("-c", "--classification", action="store_true", help="iris rows, for the classifier")
+    top.add_argument("--data", type=Path, metavar="FILE", help="rows of a file, for a model of your own, by name")
+    top.add_argument(
+        "--reference",
+        type=Path,
+        default=Path(REFERENCE_FILE),
+        metavar="FILE",
+        help="with --data: the model's reference, which says what it takes (default: %(default)s)",
+    )
     top.add_argument("--url", default=URL, help="where the server is (default: %(default)s)")
     top.add_argument(
         "--rate",
@@ -215,6 +280,8 @@ def _not_negative(text: str) -> float:
 
 def plan(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
     """Turn options into rows, a load, and a line that says what will be sent. Raises DataError."""
+    if options.data is not None:
+        return _plan_of_file(options)
     resampled = options.rate is not None or options.count or options.batch or options.shift
     data = load_dataset("classification" if options.classification else "regression")
     if not resampled:
@@ -222,10 +289,26 @@ def plan(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
         return tutorial_rows(options.classification, options.seed), Load(), text
     shifts = read_shifts(options.shift, data.names)
     load = Load(100.0 if options.rate is None else options.rate, options.count or 1_000, options.batch or 1)
+    text = _described(load, f"the {data.title} data", shifts)
+    return resampled_rows(data, shifts, options.seed), load, text
+
+
+def _plan_of_file(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
+    reference = Reference.load(options.reference)
+    features = reference.schema.features
+    shifts = read_shifts(options.shift, [column.name for column in features if column.numeric])
+    load = Load(100.0 if options.rate is None else options.rate, options.count or 1_000, options.batch or 1)
+    return (
+        rows_of_file(options.data, reference, shifts, options.seed),
+        load,
+        _described(load, str(options.data), shifts),
+    )
+
+
+def _described(load: Load, source: str, shifts: Mapping[str, float]) -> str:
     moved = ", ".join(f"{name} moved by {sigmas:+g} standard deviations" for name, sigmas in shifts.items())
     pace = f"{load.rate:g} a second" if load.rate else "as fast as they are answered"
-    text = f"{load.count} rows resampled from the {data.title} data, {pace}: {moved or 'nothing moved'}"
-    return resampled_rows(data, shifts, options.seed), load, text
+    return f"{load.count} rows resampled from {source}, {pace}: {moved or 'nothing moved'}"
 
 
 def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
@@ -253,11 +336,17 @@ def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
     return code or int(bool(outcome.failed))
 
 
+def _shown(row: Row) -> str:
+    if isinstance(row, dict):
+        more = ", ..." if len(row) > 4 else ""
+        return "{" + ", ".join(f"{name}: {value}" for name, value in list(row.items())[:4]) + more + "}"
+    return f"[{', '.join(f'{value:.3g}' for value in row)}]"
+
+
 def report(outcome: Outcome, url: str) -> None:
     """Print a sample of the answers and a summary."""
     for row, answer in outcome.sample:
-        shown = ", ".join(f"{value:.3g}" for value in row)
-        print(f"  [{shown}] -> {answer}")
+        print(f"  {_shown(row)} -> {answer}")
     if len(outcome.sample) < outcome.sent - outcome.failed:
         print("  ...")
     print(f"Sent {outcome.sent} rows in {outcome.seconds:.1f} s ({outcome.per_second:.1f} a second), ", end="")

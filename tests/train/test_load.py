@@ -3,12 +3,14 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monitor.clock import ManualClock
 from monitor.errors import DataError
+from monitor.window.build import build_reference
 from train.dataset import load_dataset
 from train.load import main, read_shifts, resampled_rows, tutorial_rows
 
@@ -35,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.bodies.append(body)
-        batch = isinstance(body[0], list)
+        batch = isinstance(body, list) and isinstance(body[0], (list, dict))
         good = {"results": [1.5] * len(body), "prediction_ids": []} if batch else {"result": 1.5, "prediction_id": "x"}
         content = json.dumps(good if self.server.answer is None else self.server.answer).encode()
         self.send_response(self.server.status)
@@ -180,3 +182,44 @@ def test_something_else_that_answers_is_named(server: FakeServer, capsys: pytest
     server.answer = {"hello": "world"}
     assert main(["--url", server.url], FastClock()) == 1
     assert "not as Telltale does" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """A file of somebody's own, its reference, and the options that name both."""
+    lines = [f"{i},{i / 8},{'Rome' if i % 2 else ''},{i % 3},{'true' if i % 2 else 'False'}" for i in range(100)]
+    (tmp_path / "own.csv").write_text("\n".join(["id,size,town,code,ok", *lines]))
+    rows = [{"town": "Rome" if i % 2 else None, "size": i / 8, "code": i % 3, "ok": bool(i % 2)} for i in range(100)]
+    build_reference(rows, [0.5, 1.5]).save(tmp_path / "own.prom")
+    return ["--data", str(tmp_path / "own.csv"), "--reference", str(tmp_path / "own.prom"), "--rate", "0"]
+
+
+def test_rows_of_a_file_go_by_name_as_a_client_would_send_them(server: FakeServer, own: list[str]) -> None:
+    assert main(["--url", server.url, *own, "--count", "200", "--batch", "50", "--seed", "1"], FastClock()) == 0
+    rows = [row for body in server.bodies for row in body]
+    assert len(rows) == 200
+    assert all(list(row) == ["town", "size", "code", "ok"] for row in rows)  # the order of the reference, and no id
+    assert {row["town"] for row in rows} == {"Rome", None}
+    assert {row["code"] for row in rows} == {0, 1, 2}
+    assert all(isinstance(row["ok"], bool) and (row["town"] is None) != row["ok"] for row in rows)
+    assert len({row["size"] for row in rows}) > 60
+
+
+def test_rows_of_a_file_can_be_shifted(server: FakeServer, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--url", server.url, *own, "--count", "20", "--shift", "size=100"], FastClock()) == 0
+    assert all(body["size"] > 100 for body in server.bodies)
+    assert "size moved by +100 standard deviations" in capsys.readouterr().out
+    assert main(["--url", server.url, *own, "--shift", "town=1"], FastClock()) == 2
+    assert "there is no feature 'town'; the features are size, code" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_fit_the_reference_is_one_clear_line(
+    server: FakeServer, own: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.csv").write_text("size,town,code\n1,x,2\n")
+    assert main(["--url", server.url, *own], FastClock()) == 2
+    assert "has no column 'ok', which the reference watches; it has size, town, code" in capsys.readouterr().err
+    assert server.bodies == []
+    (tmp_path / "own.csv").write_text("size,town,code,ok\n")
+    assert main(["--url", server.url, *own], FastClock()) == 2
+    assert "holds no row that can be used" in capsys.readouterr().err
