@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ class ModelMonitoringService:
     own place where there is such a file. `data`: the data folder; `config`: a settings file. Boxkite's names are shown
     on `/metrics` as well, so that its dashboards go on.
 
-    Close it, or use it with `with`; a program that ends without is folded by its next start.
+    Close it, or use it with `with`; it is closed when the program ends otherwise.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class ModelMonitoringService:
         settings = _with_boxkite(settings)
         self._server = os.environ.get(SERVER_ID, "unknown-server")
         self.monitor = Monitor.open(settings, reference=reference, data=data)
-        atexit.register(self.close)
 
     def log_prediction(self, request_body: str, features: Sequence[Any], output: Any) -> str:  # noqa: ARG002
         """Record one prediction, and return its id. The request's body is not kept: no row of data is."""
@@ -77,7 +75,6 @@ class ModelMonitoringService:
 
     def close(self) -> None:
         """Fold what is left and let go of the data folder."""
-        atexit.unregister(self.close)
         self.monitor.close()
 
     def __enter__(self) -> ModelMonitoringService:

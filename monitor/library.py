@@ -10,10 +10,10 @@ Journal, windows, rules, alerts and store work in the program's own process, as 
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import logging
 import os
-import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -62,10 +62,10 @@ class Monitor:
         self._record: Callable[..., int] = pipeline.record
         self._prefix = pipeline.recorder.prefix
         self._open = True
-        _opened.add(self)
         pipeline.start()
         if self._scrape is not None:
             self._scrape.start()
+        _opened.add(self)
 
     @classmethod
     def open(
@@ -106,10 +106,14 @@ class Monitor:
         self.close()
 
     def close(self) -> None:
-        """Fold what is left, stop the threads, let go of the folder. Again, or in a forked child, it does nothing."""
+        """Fold what is left, stop the threads, let go of the folder. Again, or in a forked child, it does nothing.
+
+        A program that ends by itself does it too.
+        """
         if not self._open or os.getpid() != self._pid:
             return
         self._open = False
+        _opened.discard(self)
         self._record = _refuse_closed
         if self._scrape is not None:
             self._scrape.stop()
@@ -302,12 +306,19 @@ def _refuse_closed(*_: Any) -> NoReturn:
     raise StoreError("the monitor is closed")
 
 
-_opened: weakref.WeakSet[Monitor] = weakref.WeakSet()
+_opened: set[Monitor] = set()
 
 
 def _after_fork() -> None:
-    for monitor in list(_opened):
+    for monitor in _opened:
         monitor._forked()
 
 
+def _at_exit() -> None:
+    """Close what a program has left open: a job of half a second would otherwise leave the folding to the next one."""
+    for monitor in list(_opened):
+        monitor.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from bench.running import environment
 from monitor import Monitor, Reference
 from monitor.clock import ManualClock
 from monitor.errors import ConfigError, InputError, LockedError, ReferenceFileError, StoreError
@@ -352,6 +355,18 @@ def test_what_was_observed_is_there_the_next_time(open_monitor: Open) -> None:
     with open_monitor() as monitor:
         monitor.observe(ROW, 1.0)
     assert total(open_monitor()) == 1
+
+
+def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path, reference: Reference) -> None:
+    reference.save(tmp_path / "histogram.prom")
+    code = "from monitor import Monitor; m = Monitor.open(); [m.observe([41, 1.5, 'f'], 1.0) for _ in range(9)]"
+    for number in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+        )
+        assert done.stderr == ""
+        with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
+            assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (9 * number,)
 
 
 def test_one_process_per_folder(open_monitor: Open) -> None:
