@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
 
 from monitor import Monitor
 
@@ -20,11 +21,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
+class Flat(BaseModel):
+    """What the model is given: the features of the reference, by name."""
+
+    rooms: float
+    area: float
+
+
 @app.post("/predict")
-async def predict(row: dict[str, float], request: Request) -> dict[str, float | str]:
+async def predict(flat: Flat, request: Request) -> dict[str, float | str]:
     """Predict; observing takes some microseconds, and does not block the loop."""
-    price = 3.0 * row["rooms"] + 0.1 * row["area"]  # your model
-    return {"price": price, "prediction_id": request.app.state.monitor.observe(row, price)}
+    price = 3.0 * flat.rooms + 0.1 * flat.area  # your model
+    return {"price": price, "prediction_id": request.app.state.monitor.observe(flat.model_dump(), price)}
 
 
 @app.get("/metrics")

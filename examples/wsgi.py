@@ -21,7 +21,8 @@ def create_app(monitor: Monitor | None = None) -> Any:
             body, content_type = watched.metrics(environ.get("HTTP_ACCEPT", ""))
             start_response("200 OK", [("Content-Type", content_type)])
             return [body]
-        row = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        given = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        row = {name: float(given[name]) for name in ("rooms", "area")}
         price = 3.0 * row["rooms"] + 0.1 * row["area"]  # your model
         watched.observe(row, price)
         start_response("200 OK", [("Content-Type", "application/json")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,8 @@ from monitor.errors import DataError
 from monitor.library import Monitor
 from monitor.window.reference import Reference
 
+log = logging.getLogger(__name__)
+
 #: Where `export_text` writes where it is not told.
 DEFAULT_PATH = "/artefact/histogram.prom"
 
@@ -20,9 +23,17 @@ DEFAULT_PATH = "/artefact/histogram.prom"
 SERVER_ID = "BEDROCK_SERVER_ID"
 
 
+class BaselineMetricCollector:
+    """Where the reference lies: what Boxkite's programs give to their service."""
+
+    def __init__(self, path: str | os.PathLike[str] = DEFAULT_PATH) -> None:
+        self.path = path
+
+
 class ModelMonitoringService:
     """The monitor, with Boxkite's methods.
 
+    `baseline_collector`: as Boxkite's programs give it. `log_exporter` is not used: no row of data is kept or sent.
     `reference`: a `histogram.prom` of ours or Boxkite's; without one, `[model] reference` of the settings, or Boxkite's
     own place where there is such a file. `data`: the data folder; `config`: a settings file. Boxkite's names are shown
     on `/metrics` as well, so that its dashboards go on.
@@ -32,19 +43,25 @@ class ModelMonitoringService:
 
     def __init__(
         self,
+        log_exporter: object = None,
+        baseline_collector: BaselineMetricCollector | None = None,
         *,
         reference: Reference | str | os.PathLike[str] | None = None,
         data: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
     ) -> None:
+        if log_exporter is not None:
+            log.warning("log_exporter is not used: no row of data is kept or sent (docs/from-boxkite.md)")
         settings = Config.load(config)
+        if reference is None and baseline_collector is not None:
+            reference = baseline_collector.path
         if reference is None and not Path(settings.model.reference).exists() and Path(DEFAULT_PATH).exists():
             reference = DEFAULT_PATH
         settings = _with_boxkite(settings)
         self._server = os.environ.get(SERVER_ID, "unknown-server")
         self.monitor = Monitor.open(settings, reference=reference, data=data)
 
-    def log_prediction(self, request_body: str, features: Sequence[Any], output: Any) -> str:  # noqa: ARG002
+    def log_prediction(self, request_body: str | bytes, features: Sequence[Any], output: Any) -> str:  # noqa: ARG002
         """Record one prediction, and return its id. The request's body is not kept: no row of data is."""
         return f"{self._server}/{self.monitor.observe(features, output)}"
 
