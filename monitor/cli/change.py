@@ -18,9 +18,9 @@ from monitor.rules.silence import new_silence
 from monitor.settings import duration
 from monitor.store import inbox
 from monitor.store.alerts import list_silences
-from monitor.store.chain import note_foreign
 from monitor.store.database import open_database
 from monitor.store.folder import DataFolder
+from monitor.store.foreign import note_foreign
 from monitor.store.retention import Maintenance
 from monitor.store.writer import Writer
 

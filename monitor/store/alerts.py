@@ -163,18 +163,19 @@ def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -
 def list_silences(connection: sqlite3.Connection, now: float | None = None) -> list[Silence]:
     """Read the silences in order of their start; with `now` only those that have not ended."""
     found = connection.execute('SELECT * FROM silences ORDER BY "start", id')
-    silences = [
-        Silence(
-            row["id"],
-            json.loads(row["matchers"]),
-            from_iso(row["start"]),
-            from_iso(row["end"]),
-            row["author"],
-            row["reason"],
-        )
-        for row in found
-    ]
+    silences = [silence for silence in map(_silence, found) if silence is not None]
     return [silence for silence in silences if now is None or silence.end > now]
+
+
+def _silence(row: sqlite3.Row) -> Silence | None:
+    """One silence; None for a row that somebody else wrote and that makes none: it must not hold up the alerts."""
+    try:
+        matchers, start, end = json.loads(row["matchers"]), from_iso(row["start"]), from_iso(row["end"])
+    except ValueError:
+        return None
+    return (
+        Silence(row["id"], matchers, start, end, row["author"], row["reason"]) if isinstance(matchers, dict) else None
+    )
 
 
 def expire_silence(connection: sqlite3.Connection, silence_id: str, now: float) -> bool:

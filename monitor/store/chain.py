@@ -172,28 +172,6 @@ _HAS_NEW = f"""SELECT
     {", ".join(map(_is_behind, _BY_ID))}"""  # noqa: S608 - constants
 
 
-def note_foreign(connection: sqlite3.Connection) -> str:
-    """Look for what somebody else wrote, before it would be taken for Telltale's own; what was found, in words.
-
-    It is entered into the chain with everything else, and a row of `gaps` says so for good. A database from before the
-    chain has nothing but such rows: they are taken as they are.
-    """
-    if connection.execute("SELECT 1 FROM chain LIMIT 1").fetchone() is None:
-        return ""
-    found = [
-        f"{STREAMS[stream].table} {ids[0]}" + (f" to {ids[-1]}" if len(ids) > 1 else "")
-        for stream, ids in uncovered(connection)
-    ]
-    found += [row[0] for row in connection.execute("SELECT name FROM guards WHERE changed ORDER BY name").fetchall()]
-    text = f"not written by Telltale: {', '.join(found)}" if found else ""
-    if text:
-        connection.execute(
-            'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, strftime(?, ?), strftime(?, ?), NULL, ?)',
-            ("foreign", "%Y-%m-%dT%H:%M:%SZ", "now", "%Y-%m-%dT%H:%M:%SZ", "now", text),
-        )
-    return text
-
-
 def append(connection: sqlite3.Connection, stream: str, ids: Sequence[int]) -> int:
     """Add an entry that covers these rows, given in order; its id."""
     digests = [digest for _, digest in row_digests(connection, stream, ids[0], ids[-1])]
@@ -325,7 +303,9 @@ def renew_guards(connection: sqlite3.Connection) -> None:
 
 
 def table_digest(connection: sqlite3.Connection, table: str) -> bytes:
-    """SHA-256 of all rows of a table."""
+    """SHA-256 of all rows of a table; of unseen values, which have marks of their own, of how many there are."""
+    if table == "unseen_values":
+        return row_digest(connection.execute("SELECT count(*) FROM unseen_values").fetchone())
     cursor = connection.cursor()
     cursor.row_factory = None
     rows = cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")  # noqa: S608 - a constant

@@ -109,6 +109,8 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
     the second value; it is never overwritten. Raises StoreError.
     """
     aside = None
+    if folder.database.is_file() and not folder.database.stat().st_size:
+        log.error("%s is empty: if there was a record, it is lost; a new one is begun", folder.database)
     for attempt in range(3):
         wal = _hold_wal(folder)
         try:

@@ -25,6 +25,7 @@ GUARDED = (
     "notification_totals",
     "chain_roots",
     "_sqlite_migrations",
+    "unseen_values",
 )
 
 
@@ -315,7 +316,7 @@ def tiers_and_chain(db: Database) -> None:
             digest BLOB NOT NULL
         ) STRICT, WITHOUT ROWID;
         """
-        + "".join(_guard(table) for table in GUARDED if table != "_sqlite_migrations"),
+        + "".join(_guard(table) for table in GUARDED[:6]),
     )
 
 
@@ -413,6 +414,12 @@ def counts_by_number(db: Database) -> None:
 def guard_of_migrations(db: Database) -> None:
     """A digest of what is written here: which changes were made, and when."""
     _run(db, _guard("_sqlite_migrations"))
+
+
+@MIGRATIONS()
+def guard_of_unseen_values(db: Database) -> None:
+    """How many unseen values there are: each row has a mark of its own, which says nothing of a row that is gone."""
+    _run(db, _guard("unseen_values"))
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from monitor.clock import from_iso, iso
@@ -31,9 +31,18 @@ class Caller(Protocol):
 
 
 def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupState]:
-    """What each receiver knows, by (receiver, group)."""
+    """What each receiver knows, by (receiver, group).
+
+    Messages are numbered on from those that there are, even where somebody has deleted what the receiver was told.
+    """
     rows = connection.execute("SELECT * FROM notification_groups").fetchall()
-    return {(row["receiver"], row["group"]): _group(row) for row in rows}
+    groups = {(row["receiver"], row["group"]): _group(row) for row in rows}
+    for receiver, group, newest in connection.execute(
+        'SELECT receiver, "group", max(sequence) FROM notifications GROUP BY receiver, "group"'
+    ):
+        state = groups.get((receiver, group), GroupState(receiver, group))
+        groups[receiver, group] = replace(state, sequence=max(state.sequence, newest))
+    return groups
 
 
 def enqueue(connection: sqlite3.Connection, due: Plan) -> int:

@@ -6,7 +6,6 @@ stored counts. Both only read, and work beside a running server. Of a damaged fi
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monitor.store import chain
+from monitor.store import balance, chain
 from monitor.store.counts import SLOTS
-from monitor.store.digest import joint_digest, row_digest
+from monitor.store.digest import joint_digest
 from monitor.store.migrations import GUARDED, migrate
 
 
@@ -266,61 +265,21 @@ def _check_windows(connection: sqlite3.Connection, report: Report) -> None:
     )
     for (row,) in connection.execute(sql).fetchmany(10):
         report.problems.append(Problem(f"sealed_counts of window {row}", "there is no such sealed window"))
-    sql = (
-        f"SELECT h.id / {SLOTS}, h.id % {SLOTS} FROM open_counts h "  # noqa: S608 - a number
-        f"LEFT JOIN windows w ON w.id = h.id / {SLOTS} AND NOT w.sealed "
-        f"LEFT JOIN columns c ON c.model_id = w.model_id AND c.position = h.id % {SLOTS} WHERE c.id IS NULL"
-    )
-    for row, position in connection.execute(sql).fetchmany(10):
-        report.problems.append(
-            Problem(f"open_counts of window {row}, column {position}", "there is no such open window, or column")
-        )
-    sql = (
-        "SELECT w.id, c.name, w.n, h.counts FROM windows w JOIN columns c ON c.model_id = w.model_id "  # noqa: S608
-        f"LEFT JOIN open_counts h ON h.id = w.id * {SLOTS} + c.position WHERE NOT w.sealed"
-    )
-    for window, name, n, counts in connection.execute(sql):
-        if counts is None or _total(counts) != n:
-            what = "are not there" if counts is None else f"do not add up to the window's {n} predictions"
-            report.problems.append(Problem(f"histograms of window {window}, column {name}", f"the counts {what}"))
-
-
-def _total(counts: str) -> int | None:
-    """Sum of a row's counts; None where they are no list of whole numbers."""
-    values = json.loads(counts)
-    if not isinstance(values, list) or any(type(value) is not int or value < 0 for value in values):
-        return None
-    return sum(values)
+    _add(balance.open_windows, connection, report)
 
 
 def _check_totals(connection: sqlite3.Connection, report: Report) -> None:
-    """Running totals: each column has all predictions of its model, and so have the windows and what was pruned."""
-    pruned = chain.read_root(connection, "days").totals
-    for model, predictions, counted in connection.execute(
-        "SELECT m.id, m.predictions, (SELECT sum(n) FROM windows w WHERE w.model_id = m.id AND w.finest) FROM models m"
-    ).fetchall():
-        if (counted or 0) + pruned.get(chain.predictions_of(model), 0) != predictions:
-            what = f"the model has {predictions} predictions, and its windows do not add up to that"
-            report.problems.append(Problem(f"models {model}", what))
-    for name, predictions, counts in connection.execute(
-        "SELECT c.name, m.predictions, t.counts FROM models m JOIN columns c ON c.model_id = m.id "
-        "LEFT JOIN totals t ON t.column_id = c.id"
-    ):
-        if counts is None or (_total(counts) or 0) != predictions:
-            report.problems.append(
-                Problem(
-                    f"totals of column {name}", f"the counts do not add up to the model's {predictions} predictions"
-                )
-            )
+    _add(balance.totals, connection, report)
 
 
 def _check_unseen(connection: sqlite3.Connection, report: Report) -> None:
-    sql = "SELECT column_id, value, count, first_seen, last_seen, mark FROM unseen_values"
-    for *row, mark in connection.execute(sql):
-        if mark != row_digest(row)[:8]:
-            report.problems.append(
-                Problem(f"unseen_values {row[0]} {row[1]!r}", "was changed after it had been written")
-            )
+    _add(balance.unseen_values, connection, report)
+
+
+def _add(
+    check: Callable[[sqlite3.Connection], Iterator[balance.Finding]], connection: sqlite3.Connection, report: Report
+) -> None:
+    report.problems.extend(Problem(*finding) for finding in check(connection))
 
 
 def _check_guards(connection: sqlite3.Connection, report: Report) -> None:

@@ -6,6 +6,7 @@ Functions of a connection; the caller owns the transaction. All but `register_mo
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +17,14 @@ import numpy as np
 
 from monitor.errors import StoreError
 from monitor.store.bulk import write_rows
-from monitor.store.counts import SLOTS, Row, counts_text, move_sealed, read, write_open, write_sealed
+from monitor.store.counts import SLOTS, Row, counts_text, move_sealed, parse, read, write_open, write_sealed
 from monitor.store.digest import row_digest
 from monitor.store.tiles import find_tiles
 from monitor.window.batch import Batch, empty_batch
 from monitor.window.columns import Schema
 from monitor.window.reference import Reference
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,23 @@ class Windows:
         row = connection.execute(
             "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND start = ? AND NOT sealed", key
         ).fetchone()
-        if row is None:
+        whole = None if row is None else self._read_open(connection, row["id"])
+        if whole is None:
             cursor = connection.execute("INSERT INTO windows (model_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
             return int(cursor.lastrowid or 0), empty_batch(self.model.schema)
-        return row["id"], sum_windows(connection, self.model, [row["id"]])
+        return row["id"], whole
+
+    def _read_open(self, connection: sqlite3.Connection, window_id: int) -> Batch | None:
+        """Read an open window; None where somebody has changed it: it is sealed as it is, and another one is begun."""
+        try:
+            whole = sum_windows(connection, self.model, [window_id])
+        except StoreError:
+            whole = None
+        if whole is not None and all(part.sum() == whole.n for part in self.model.schema.split(whole.counts)):
+            return whole
+        log.error("the counts of open window %d do not add up to it: run `python -m monitor verify`", window_id)
+        seal(connection, "id = ?", window_id)
+        return None
 
     def _rows(self, batch: Batch) -> Iterable[Row]:
         schema = self.model.schema
@@ -166,9 +182,12 @@ def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
     parts = model.schema.split(totals.counts)
     for position, column_id in enumerate(model.column_ids):
         row = connection.execute("SELECT counts, sum FROM totals WHERE column_id = ?", (column_id,)).fetchone()
-        counts = json.loads(row["counts"])
-        parts[position][: len(counts)] = counts
-        totals.sums[position] = row["sum"] or 0.0
+        try:
+            parts[position][:] = parse([row["counts"]], [len(parts[position])]) if row["counts"] != "[]" else 0
+            totals.sums[position] = row["sum"] or 0.0
+        except (TypeError, ValueError):
+            name = model.schema.columns[position].name
+            log.error("the totals of column %s are damaged, and begin at 0: run `python -m monitor verify`", name)
     n = connection.execute("SELECT predictions FROM models WHERE id = ?", (model.id,)).fetchone()["predictions"]
     return Batch(n, totals.counts, totals.sums)
 

@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from monitor import failpoint
 from monitor.errors import StoreError
-from monitor.store.chain import cover, note_foreign
+from monitor.store.chain import cover
+from monitor.store.foreign import note_foreign
 
 log = logging.getLogger(__name__)
 

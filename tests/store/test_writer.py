@@ -9,12 +9,14 @@ from contextlib import closing
 
 import pytest
 
+from monitor.clock import iso
 from monitor.errors import StoreError
 from monitor.store import writer as module
 from monitor.store.database import connect
 from monitor.store.verify import verify
 from monitor.store.windows import add_gap, read_meta, write_meta
 from monitor.store.writer import WAL_ROOM, Writer
+from tests.store.world import Monitored
 
 
 def eventually(condition, seconds=20.0):
@@ -237,3 +239,54 @@ def test_what_somebody_else_wrote_between_two_runs_is_noticed(start, path):
     again = start(run=False)
     again.transaction(lambda c: write_meta(c, "mine", "1"))
     assert [problem.where for problem in verify(again._connection).problems] == ["gaps 78"]
+
+
+TAMPERED = [
+    ("UPDATE open_counts SET counts = '[1]' WHERE id % 100000 = 0", "histograms of window 4, column x0"),
+    ("DELETE FROM open_counts", "histograms of window 4, column x0"),
+    ("INSERT INTO open_counts VALUES (400077, '[1]', 1.0)", "open_counts of window 4, column 77"),
+    ("UPDATE totals SET counts = '[1]' WHERE column_id = 1", "totals of column x0"),
+    ("UPDATE totals SET counts = 'junk'", "totals of column x0"),
+    ("DELETE FROM totals WHERE column_id = 1", "totals of column x0"),
+    ("UPDATE models SET predictions = 1", "models 1"),
+    ("DELETE FROM unseen_values", "unseen_values"),
+    ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', NULL)", "unseen_values"),
+    ("INSERT INTO silences VALUES ('x', '{}', 'never', 'ever', 'me', 'why', '2023')", "silences"),
+    ("DELETE FROM notification_groups", "notification_groups"),
+    ("UPDATE guards SET digest = x'00' WHERE name = 'meta'", "meta"),
+    ("INSERT INTO gaps VALUES (50, 'dropped', '2023', '2023', 1, 'a lie')", "gaps 50"),
+]
+
+
+@pytest.mark.parametrize("served", [False, True])
+@pytest.mark.parametrize(("sql", "named"), TAMPERED)
+def test_what_somebody_else_wrote_stops_nothing_and_stays_on_record(tmp_path, served, sql, named):
+    """Beside a server and between two runs: it is named for good, and predictions, verdicts and messages go on."""
+    settings = 'keep_minutes = "1h"\n[receivers.note]\nkind = "log"'
+    monitored = Monitored(tmp_path / "data", settings)
+    monitored.minutes(2, rows=300)
+    monitored.minutes(1, rows=900, shift=2.0, colour="mauve")
+    monitored.record()
+    monitored.pipeline.fold()
+    if not served:
+        monitored.close()
+    with closing(sqlite3.connect(monitored.path, isolation_level=None)) as other:
+        assert other.execute(sql).rowcount > 0
+        assert verify(other).problems
+    for _ in range(2):
+        if not served:
+            monitored = Monitored(tmp_path / "data", settings, monitored.clock.time())
+        monitored.record()
+        monitored.pipeline.fold()
+        monitored.minutes(2, rows=900, shift=2.0)
+        monitored.clock.advance(7200)  # all of it is old, rolled up and dropped
+        monitored.minutes(2, rows=300)
+        with closing(monitored.read()) as connection:
+            problems = [f"{where}: {what}" for where, what in verify(connection).problems]
+            (newest,) = connection.execute("SELECT max(at) FROM drift").fetchone()
+        assert any("noticed at" in line and named in line for line in problems), problems
+        assert newest == iso(monitored.clock.time())
+        if not served:
+            monitored.close()
+    if served:
+        monitored.close()
