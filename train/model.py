@@ -6,7 +6,7 @@ import hashlib
 import math
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -75,22 +75,32 @@ class Model:
                 f"--proba: {self.path} has several outputs, each with classes of its own; leave --proba out"
             )
 
-    def predict(self, names: Sequence[str], chunk: Chunk, proba: bool = False) -> tuple[tuple[str, ...], Chunk]:
+    def predict(
+        self, names: Sequence[str], chunk: Chunk, proba: bool = False, categories: Sequence[Sequence[str]] = ()
+    ) -> tuple[tuple[str, ...], Chunk]:
         """Answers for one chunk of a table whose columns are called `names`: names and blocks, one for each output.
 
         `proba`: with a column `proba_CLASS` for each class after the label, as `[model] proba` wants them.
+        `categories`: of each column, for a model that was fitted with pandas' categories.
 
         Raises ModelError where the model does not take these rows.
         """
-        rows = self._rows(names, chunk)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about names that an array does not have
-                answers = self.predictor.predict(rows)
-                shares = np.asarray(self.predictor.predict_proba(rows), dtype=np.float64) if proba else None
-        except Exception as error:  # a model is anybody's code
+        failed: Exception | None = None
+        for rows in self._forms(names, chunk, categories):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # about names that an array does not have
+                    answers = self.predictor.predict(rows)
+                    shares = np.asarray(self.predictor.predict_proba(rows), dtype=np.float64) if proba else None
+                break
+            except Exception as error:  # noqa: BLE001 - a model is anybody's code
+                failed = failed or error
+        else:
+            assert failed is not None
             hint = "; it was fitted with a frame: `pip install pandas`" if self.inputs and not _pandas() else ""
-            raise ModelError(f"{self.path}: the model cannot predict these rows: {_first_line(error)}{hint}") from error
+            raise ModelError(
+                f"{self.path}: the model cannot predict these rows: {_first_line(failed)}{hint}"
+            ) from failed
         try:
             table = as_table(answers, None, "prediction", kind=self.prediction_kind)
         except DataError as error:
@@ -104,17 +114,31 @@ class Model:
             raise ModelError(f"--proba: {self.path} answers probabilities of shape {shares.shape}; leave it out")
         return ("prediction", *(f"proba_{label}" for label in classes)), (*table.columns, *shares.T)
 
-    def _rows(self, names: Sequence[str], chunk: Chunk) -> Any:
-        """The chunk as the model wants it: a frame with names where it was fitted with one, an array otherwise."""
-        if self.inputs is not None and not isinstance(self.predictor, OnnxModel) and (pandas := _pandas()):
-            return pandas.DataFrame({name: _values(block) for name, block in zip(names, chunk, strict=True)})
-        numbers = [block for block in chunk if isinstance(block, np.ndarray)]
-        if len(numbers) == len(chunk):
-            return np.column_stack(numbers)
-        rows = np.empty((len(chunk[0]), len(chunk)), dtype=object)
-        for position, block in enumerate(chunk):
-            rows[:, position] = _values(block)
-        return rows
+    def _forms(self, names: Sequence[str], chunk: Chunk, categories: Sequence[Sequence[str]]) -> Iterator[Any]:
+        """The chunk in the forms that the model may want.
+
+        A frame with names where it was fitted with one, and a frame of pandas' categories; otherwise an array.
+        """
+        if self.inputs is None or isinstance(self.predictor, OnnxModel) or not (pandas := _pandas()):
+            yield _array(chunk)
+            return
+        frame = pandas.DataFrame({name: _values(block) for name, block in zip(names, chunk, strict=True)})
+        yield frame
+        known = dict(zip(names, categories, strict=False))
+        texts = [name for name in names if frame[name].dtype.kind == "O" and known.get(name)]
+        if texts:
+            # In the order of `astype("category")`, which some libraries take the codes from.
+            yield frame.assign(**{name: pandas.Categorical(frame[name], sorted(known[name])) for name in texts})
+
+
+def _array(chunk: Chunk) -> Any:
+    numbers = [block for block in chunk if isinstance(block, np.ndarray)]
+    if len(numbers) == len(chunk):
+        return np.column_stack(numbers)
+    rows = np.empty((len(chunk[0]), len(chunk)), dtype=object)
+    for position, block in enumerate(chunk):
+        rows[:, position] = _values(block)
+    return rows
 
 
 def load_model(path: Path) -> Model:
@@ -146,10 +170,14 @@ def _values(block: Block) -> Any:
     """Values as the model was given them: numbers, texts with NaN where missing, or booleans."""
     if isinstance(block, np.ndarray):
         return block
-    if set(block) <= {"true", "false"}:
+    found = set(block)
+    if found <= {"true", "false"}:
         return np.array([text == "true" for text in block])
+    known: dict[str | None, object] = {None: math.nan}
+    if found <= {"true", "false", None}:
+        known |= {"true": True, "false": False}
     out = np.empty(len(block), dtype=object)
-    out[:] = [math.nan if text is None else text for text in block]
+    out[:] = [known.get(text, text) for text in block]
     return out
 
 

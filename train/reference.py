@@ -126,7 +126,8 @@ def _second_pass(
             return both.part(0, width), both.part(width, len(profiles))
         with Spool((), request.output.parent) as answers:
             texts = [bool(facts.texts) for facts in profiles]
-            asked = _predicted(chunks, selection.features, texts, model, request.proba, answers)
+            categories = [decision.column.categories for decision in decisions]
+            asked = _predicted(chunks, selection.features, texts, categories, model, request.proba, answers)
             return tally(asked, decisions, profiles), _summary_of(answers, selection, kinds, request, model)
 
 
@@ -161,12 +162,18 @@ def _counted(chunks: Iterable[Chunk], progress: Progress) -> Iterator[Chunk]:
 
 
 def _predicted(
-    chunks: Iterable[Chunk], names: Sequence[str], texts: Sequence[bool], model: Model, proba: bool, answers: Spool
+    chunks: Iterable[Chunk],
+    names: Sequence[str],
+    texts: Sequence[bool],
+    categories: Sequence[Sequence[str]],
+    model: Model,
+    proba: bool,
+    answers: Spool,
 ) -> Iterator[Chunk]:
     """Pass chunks on, and keep what the model answers for each."""
     for chunk in chunks:
         rows = [as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
-        answers.names, blocks = model.predict(names, rows, proba)
+        answers.names, blocks = model.predict(names, rows, proba, categories)
         answers.append(blocks)
         yield chunk
 

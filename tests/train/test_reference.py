@@ -6,8 +6,10 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -98,6 +100,25 @@ def test_a_pipeline_with_texts_gets_its_texts(folder: Path) -> None:
     assert dict(zip(prediction.labels, counts[2].tolist(), strict=True))["warm"] == 100
     assert made.model is not None
     assert made.model.title == "LogisticRegression"
+
+
+def test_a_model_of_frames_gets_frames_categories_and_booleans_with_gaps(folder: Path) -> None:
+    towns, ok = np.array(["Rome", "Oslo", None])[np.arange(300) % 3], np.array([True, False, None])[np.arange(300) % 3]
+    frame = pandas.DataFrame({"town": towns, "ok": ok, "x": NUMBERS[:, 0]})
+    labels = np.where(ok.astype(str) == "True", "warm", "cold")
+    frame.to_csv(folder / "frame.csv", index=False)
+    frame = pandas.read_csv(folder / "frame.csv")
+    gaps = make_pipeline(
+        ColumnTransformer([("c", OneHotEncoder(handle_unknown="ignore"), ["town", "ok"])], remainder="passthrough"),
+        LogisticRegression(),
+    ).fit(frame, labels)
+    typed = frame[["town", "x"]].astype({"town": "category"})
+    categories = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=5).fit(typed, labels)
+    for model, given in ((gaps, frame), (categories, typed)):
+        save(folder / "frame.pkl", model)
+        reference = make_reference(Request(Path("frame.csv"), Path("frame.pkl"), proba=True)).reference
+        shares = model.predict_proba(given)
+        assert reference.sums[-2:] == pytest.approx(shares.sum(axis=0))
 
 
 def test_columns_are_taken_in_the_order_of_the_model_that_knows_their_names(folder: Path) -> None:
