@@ -25,6 +25,8 @@ def proba_names(model: Model) -> list[str]:
     if not callable(getattr(model.estimator, "predict_proba", None)):
         raise ModelError("[model] proba = true: the model has no predict_proba()")
     classes = getattr(model.estimator, "classes_", None)
+    if isinstance(classes, list):
+        raise ModelError("[model] proba = true: the model has several outputs, each with classes of its own")
     return [] if classes is None else [f"proba_{canonical(label)}" for label in classes]
 
 

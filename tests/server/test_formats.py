@@ -384,6 +384,9 @@ def test_probabilities_that_the_reference_does_not_have() -> None:
     model = Model(LogisticRegression().fit(X, X[:, 0] > 0), "0" * 64, "")
     with pytest.raises(ModelError, match="proba_false, proba_true; they are none"):
         check_outputs(model, Reference.from_data(X, X[:, 0] > 0).schema, proba=True)
+    several = MultiOutputClassifier(LogisticRegression()).fit(X, X > 0)
+    with pytest.raises(ModelError, match="several outputs"):
+        check_outputs(Model(several, "0" * 64, ""), MIXED.schema, proba=True)
     with pytest.raises(ModelError, match="no predict_proba"):
         check_outputs(Model(LinearRegression().fit(X, X), "0" * 64, ""), MIXED.schema, proba=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
 from typing import Any
 
 import pytest
@@ -47,6 +49,21 @@ def test_a_batch_answers_as_its_rows_do(server: Server) -> None:
     assert answer["results"] == pytest.approx([server.post(row)[1]["result"] for row in rows])
     one = server.post(rows[:1])[1]
     assert (len(one["results"]), len(one["prediction_ids"])) == (1, 1)
+
+
+def test_packed_bodies(server: Server) -> None:
+    expected = server.post(ROW)[1]["result"]
+    for encoding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        status, _, body = server.request("POST", "/predict", pack(text(ROW)), **{"Content-Encoding": encoding})
+        assert (status, json.loads(body)["result"]) == (200, expected)
+    for body, encoding, status, code in [
+        (text(ROW), "br", 415, "wrong_encoding"),
+        (text(ROW), "gzip", 400, "bad_encoding"),
+        (gzip.compress(text(ROW))[:-9], "gzip", 400, "bad_encoding"),
+        (gzip.compress(b" " * 64_000_000), "gzip", 413, "too_large"),
+    ]:
+        got, _, answer = server.request("POST", "/", body, **{"Content-Encoding": encoding})
+        assert (got, json.loads(answer)["error"]["code"]) == (status, code)
 
 
 def with_value(value: str) -> bytes:
