@@ -251,19 +251,22 @@ _BOOLEANS = {"true": True, "false": False}
 def typed(column: Column) -> Callable[[str], Any]:
     """How the text of a category becomes the value that a model was fitted with.
 
-    That is a number or a boolean where all of the column's categories are.
+    That is a number or a boolean where all of the column's categories are; `007` is neither, and stays a text.
     """
     categories = frozenset(column.categories)
     if categories and categories <= _BOOLEANS.keys():
         return lambda text: _BOOLEANS.get(text.lower(), text)
-    if categories and all(number(one) is not None for one in categories):
+    numbers = [_as_number(one) for one in categories]
+    if numbers and not any(isinstance(one, str) for one in numbers) and set(map(canonical, numbers)) == categories:
         return _as_number
     return lambda text: text
 
 
 def _as_number(text: str) -> Any:
     value = number(text)
-    return text if value is None else int(value) if value.is_integer() else value
+    if value is None or not math.isfinite(value):
+        return text
+    return int(value) if value.is_integer() else value
 
 
 class Frames:

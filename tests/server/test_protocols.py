@@ -338,10 +338,11 @@ def test_cells_become_what_the_model_knows() -> None:
         Column("code", "feature", "categorical", categories=("1", "2")),
         Column("member", "feature", "categorical", categories=("false", "true")),
         Column("colour", "feature", "categorical", categories=("NA", "red")),
+        Column("zip", "feature", "categorical", categories=("007", "12")),
     )
-    text = "colour,member,code,age\nNA,True,2,1.5\nnull,FALSE,7,\n,no,x,NaN\n"
+    text = "colour,member,code,age,zip\nNA,True,2.0,1.5,12\nnull,FALSE,7,,007\n,no,x,NaN,1\n"
     assert read_csv(text.encode(), columns, Names(columns)) == [
-        {"colour": "NA", "member": True, "code": 2, "age": 1.5},
-        {"colour": None, "member": False, "code": 7, "age": None},
-        {"colour": None, "member": "no", "code": "x", "age": None},
+        {"colour": "NA", "member": True, "code": 2, "age": 1.5, "zip": "12"},
+        {"colour": None, "member": False, "code": 7, "age": None, "zip": "007"},
+        {"colour": None, "member": "no", "code": "x", "age": None, "zip": "1"},
     ]
