@@ -107,6 +107,7 @@ class Pipeline:
         self.evaluator.restore(connection)
         self.recorder = Recorder(connection, model, self.folder.journal, config, clock)
         self.record = self.recorder.record
+        _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
         replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
@@ -203,7 +204,7 @@ class Pipeline:
     def _look(self, connection: sqlite3.Connection) -> None:
         """Gather the facts that cost a query or a walk through the folder."""
         self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
-        self._gaps, self._lost = lost_predictions(connection)
+        self._gaps, _ = lost_predictions(connection)
         self._database_bytes = self.folder.database.stat().st_size
 
     # Judging: the schedule asks for it, the writer's thread does it.
@@ -257,7 +258,7 @@ class Pipeline:
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self._lost + self.recorder.dropped_unnoted
+        return self._dropped_before + self.recorder.journal.dropped_total
 
     def snapshot(self) -> Snapshot:
         """Everything that `/metrics` shows, at one moment."""

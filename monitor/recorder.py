@@ -126,12 +126,6 @@ class Recorder:
         """Seconds since the last fold that left nothing behind; 0 where nothing waits."""
         return max(0.0, self._clock.time() - self._caught_up) if self.journal.waiting(self._applied) else 0.0
 
-    @property
-    def dropped_unnoted(self) -> int:
-        """Drops that are in no gap row yet."""
-        dropping = self.journal.dropping
-        return sum(run.count for run in self.journal.drops()) + (dropping.count if dropping else 0)
-
     def _make_record(self) -> Record:
         append, encode = self.journal.append, self.encoder.row
         if self.encoder.all_numeric:

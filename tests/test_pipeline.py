@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -62,3 +63,23 @@ def test_an_id_is_the_prefix_of_this_process_and_the_number_of_the_record(monito
     first = monitored.pipeline.record([0.5, 0.5, "red"], [1.0])
     (second,) = recorder.record_many([[0.5], [0.5], ["blue"]], [[1.0]])
     assert second == f"{recorder.prefix}{first + 1}"
+
+
+def test_drops_stay_counted_while_they_become_a_gap(monitored, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal, pipeline = monitored.pipeline.recorder.journal, monitored.pipeline
+    room = journal._capacity
+    seen = []
+    with monkeypatch.context() as patched:
+        patched.setattr("monitor.capture.segment.os.posix_fallocate", refuse)
+        monitored.record(room + 30)
+        seen.append(pipeline.dropped)
+    monitored.clock.advance(2)
+    monitored.record(1)
+    seen.append(pipeline.dropped)
+    pipeline.fold()
+    seen.append(pipeline.dropped)
+    assert seen == [30, 30, 30]
+    assert [tuple(row) for row in monitored.read().execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]

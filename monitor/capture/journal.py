@@ -97,6 +97,7 @@ class Journal:
         self._capacity = max(64, (segment_bytes - RECORDS_AT) // self._size)
         self._clock = clock or SystemClock()
         self._sync_always = sync_always
+        self._refuses_sync = False
         self._numbers = itertools.count(start)
         self._lock = threading.Lock()
         self._segments: list[Segment] = []
@@ -173,10 +174,21 @@ class Journal:
         failpoint.reach("append.body")
         segment.memory[at : at + HEAD.size] = HEAD.pack(number, crc32(body, number & 0xFFFFFFFF), MARK)
         segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(number)
-        if self._sync_always:
-            segment.sync()
+        self._sync_each(segment)
         failpoint.reach("append.done")
         return number
+
+    def _sync_each(self, segment: Segment) -> None:
+        """Where each record must reach the disk, wait for it; a disk that refuses fails no prediction."""
+        if not self._sync_always:
+            return
+        try:
+            segment.sync()
+            self._refuses_sync = False
+        except OSError as error:
+            if not self._refuses_sync:
+                log.error("records do not reach the disk, and would not survive a power cut: %s", error.strerror)
+            self._refuses_sync = True
 
     def append_many(
         self,
@@ -220,8 +232,7 @@ class Journal:
             failpoint.reach("batch.checksums")
             slots["seq"] = chunk["seq"]
             segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(until - 1)
-            if self._sync_always:
-                segment.sync()
+            self._sync_each(segment)
             number = until
         return Appended(numbers[0], number - numbers[0])
 
@@ -427,6 +438,11 @@ class Journal:
         if spare is not None:
             spare.delete()
         for segment in segments:
-            segment.sync()
+            try:
+                segment.sync()
+            except OSError as error:
+                log.error("the journal could not be brought to the disk at the end: %s", error.strerror or error)
             if int(segment.records["seq"].max()) <= applied:
                 segment.delete()
+            else:
+                segment.close()

@@ -95,10 +95,10 @@ class Segment:
             os.posix_fallocate(handle, 0, length)
             self.memory = mmap.mmap(handle, length)
         except BaseException:
+            os.close(handle)
             path.unlink(missing_ok=True)
             raise
-        finally:
-            os.close(handle)
+        self._handle = handle  # kept, since the folder may be renamed under us: `sync` must still reach the file
         _touch(self.memory)
         self.memory[: HEADER.size] = head.pack()
         self.words = memoryview(self.memory).cast("Q")
@@ -111,14 +111,19 @@ class Segment:
 
         Not with `mmap.flush`, which keeps the interpreter's lock while it waits for the disk: every prediction would.
         """
-        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
+        handle = self._handle
+        if handle >= 0:
             os.fdatasync(handle)
-        finally:
+
+    def close(self) -> None:
+        """Let go of the file; the memory goes when the last reader lets go of it."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
             os.close(handle)
 
     def delete(self) -> None:
-        """Remove the file; the memory goes when the last reader lets go of it."""
+        """Let go of the file, and remove it."""
+        self.close()
         self.path.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,36 @@ BALLAST_BYTES = 2 << 20
 
 #: What stands between a damaged database's name and the moment when it was moved aside.
 ASIDE = ".damaged-"
+
+
+def refuse_second(path: Path) -> None:
+    """Raise LockedError where another process uses the folder; make and keep nothing."""
+    try:
+        handle = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # not in use, or not usable: `DataFolder.open` says what is wrong
+    try:
+        if not _locks(handle, fcntl.LOCK_SH):
+            raise LockedError(in_use(path, _owner(handle)))
+    finally:
+        os.close(handle)
+
+
+def in_use(path: Path, owner: str) -> str:
+    """The refusal of a second process."""
+    return f"{path}: the data folder is in use by process {owner}; one process per folder"
+
+
+def _locks(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _owner(handle: int) -> str:
+    return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 class DataFolder:
@@ -50,14 +81,12 @@ class DataFolder:
             self._handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise StoreError(f"{self.path}: the data folder cannot be used: {error.strerror or error}") from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        if not _locks(self._handle, fcntl.LOCK_EX):
+            time.sleep(0.05)  # another start may just be looking, in `refuse_second`
+        if not _locks(self._handle, fcntl.LOCK_EX):
+            owner = _owner(self._handle)
             self.close()
-            raise LockedError(
-                f"{self.path}: the data folder is in use by process {owner}; one process per folder"
-            ) from error
+            raise LockedError(in_use(self.path, owner))
         try:
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)

@@ -181,3 +181,31 @@ def test_closing_keeps_what_is_not_committed(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.journal"))) == 1
     journal.append((1.0, 1.0))
     assert journal.dropped_total == 1
+
+
+def test_a_renamed_folder_is_synced_and_closed_as_before(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    journal = make(folder)
+    journal.append((1.0, 1.0))
+    folder.rename(tmp_path / "elsewhere")
+    journal.sync()
+    journal.close(applied=0)
+    assert len(list((tmp_path / "elsewhere").glob("*.journal"))) == 1
+
+
+def test_a_disk_that_refuses_to_sync_fails_no_prediction_and_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path, FINGERPRINT, 2, segment_bytes=1024, sync_always=True, clock=ManualClock())
+
+    def refuse(_handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(segment.os, "fdatasync", refuse)
+    assert journal.append((1.0, 1.0)) == 1
+    assert journal.append_many(np.ones((3, 2))) == (2, 3)
+    assert len(read_all(journal)) == 4
+    assert [record.message for record in caplog.records] == [
+        "records do not reach the disk, and would not survive a power cut: Input/output error"
+    ]
+    journal.close(applied=4)

@@ -23,10 +23,11 @@ from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.pipeline import Pipeline
 from monitor.store.alerts import list_silences
-from server.__main__ import create_application, main
+from server.__main__ import main
 from server.app import create_app
 from server.guard import ACCESS, SESSION, Guard, local_path
 from server.predict import HOT_PATHS
+from server.run import create_application
 from server.views import reading
 from tests.server.scenes import NOON, opened
 
@@ -91,7 +92,7 @@ def program_routes(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, WSG
         found.update(table)
         return rest
 
-    monkeypatch.setattr("server.__main__.routes", routes)
+    monkeypatch.setattr("server.run.routes", routes)
     create_application(site.pipeline, None, Guard())
     return found
 

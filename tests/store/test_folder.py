@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import LockedError, StoreError
-from monitor.store.folder import BALLAST_BYTES, DataFolder
+from monitor.store.folder import BALLAST_BYTES, DataFolder, refuse_second
 
 HOLD = """
 import sys
@@ -149,3 +149,29 @@ def test_counts_bytes_with_and_without_the_database(tmp_path):
     assert 70_000 <= beside < 100_000
     assert folder.bytes() - beside >= 50_000
     folder.close()
+
+
+def test_a_look_from_outside_names_the_owner_and_leaves_nothing(tmp_path):
+    refuse_second(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    folder = DataFolder(tmp_path)
+    folder.open()
+    with pytest.raises(LockedError, match=f"in use by process {os.getpid()};"):
+        refuse_second(tmp_path)
+    folder.close()
+    refuse_second(tmp_path)
+
+
+def test_an_owner_is_not_turned_away_by_somebody_who_only_looks(tmp_path, monkeypatch):
+    (tmp_path / "lock").touch()
+    looking = os.open(tmp_path / "lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("monitor.store.folder.time.sleep", lambda _: os.close(looking))
+    folder = DataFolder(tmp_path)
+    folder.open()
+    folder.close()
+
+
+def test_the_server_looks_before_it_loads_its_libraries():
+    code = "import server.__main__, sys; print(sorted({'flask', 'sklearn', 'scipy', 'apscheduler'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

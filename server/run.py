@@ -1,0 +1,84 @@
+"""The server from its settings to its end: everything opened, joined, served, and closed in reverse order."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from monitor.config import Config
+from monitor.errors import InputError, TelltaleError
+from monitor.library import version_of
+from monitor.pipeline import Pipeline
+from monitor.window.reference import Reference
+from server.app import create_app
+from server.endpoint import Answer, Endpoint, routes
+from server.guard import Guard, is_loopback
+from server.model import Model, load_model
+from server.observe import Observer
+from server.predict import hot_first
+from server.protocols import create_protocols
+from server.serve import create_server, serve
+from server.wide import create_predictor
+
+log = logging.getLogger("server")
+
+
+def run(config: Config) -> None:
+    """Open everything, serve, and close it in reverse order. Raises TelltaleError where it cannot start."""
+    guard = Guard.of(config.server)
+    reference = Reference.load(config.model.reference)
+    model = load_model(config.model, reference) if config.model.path else None
+    pipeline = Pipeline(config, reference, version_of(config, reference) if model is None else model.version)
+    try:
+        application = create_application(pipeline, model, guard)
+        try:
+            server = create_server(application, config.server, pipeline.instruments.rejected)
+        except OSError as error:
+            raise TelltaleError(
+                f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "
+                "stop what uses it, or choose another port with --port"
+            ) from error
+        pipeline.start()
+        say_hello(config, pipeline, server.effective_port)
+        serve(server)
+    finally:
+        pipeline.close()
+    if pipeline.folder.intact:
+        log.info("stopped; everything recorded is in %s", pipeline.folder.database)
+    else:
+        log.error("stopped; %s was moved, deleted or replaced meanwhile: look there for the record", config.data.path)
+
+
+def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) -> WSGIApplication:
+    """Join all routes: the hot one first, then those that programs call, then Flask's."""
+    limit = pipeline.config.server.max_body
+    table: dict[str, WSGIApplication] = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
+    flask = create_app(pipeline, guard).wsgi_app
+    predictor = None if model is None else create_predictor(model, pipeline, limit)
+    table |= (
+        {"/predict": Endpoint(no_model, pipeline)}
+        if predictor is None
+        else create_protocols(predictor, pipeline, limit)
+    )
+    rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
+    return rest if predictor is None else hot_first(guard.service(predictor), rest)
+
+
+def no_model(_environ: WSGIEnvironment) -> Answer:
+    """Answer a prediction request where there is nothing to predict with. Raises InputError."""
+    message = "this server has no model ([model] path is empty); send what was predicted to POST /observe"
+    raise InputError("no_model", message, None, 404)
+
+
+def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
+    """Tell the terminal what runs and what to open."""
+    schema = pipeline.reference.schema
+    host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
+    receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
+    served = config.model.path or "not served here; POST /observe takes what was predicted elsewhere"
+    log.info("model %s (%s): %d features", pipeline.version, served, len(schema.features))
+    if config.server.trust_network and not is_loopback(config.server.host):
+        log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
+    log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
+    log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)
