@@ -422,6 +422,37 @@ def guard_of_unseen_values(db: Database) -> None:
     _run(db, _guard("unseen_values"))
 
 
+@MIGRATIONS()
+def views_for_auditors(db: Database) -> None:
+    """One view for each question that would take a join: who was told, what was unseen, what a verdict rests on."""
+    _run(
+        db,
+        """
+        CREATE VIEW alert_history AS
+            SELECT e.at, e.rule, e."column", e.role, e.before, e.after, e.severity, e.statistic, e.value, e.event_id,
+                   n.receiver, n.kind AS message, n.state AS outcome, n.settled AS told_at, n.answer,
+                   e.model_version, e.reason, e.id
+            FROM alert_events e
+            LEFT JOIN notifications n
+                   ON n.at >= e.at
+                  AND EXISTS (SELECT 1 FROM json_each(n.message, '$.entries') AS entry
+                              WHERE json_extract(entry.value, '$.event_id') = e.event_id);
+
+        CREATE VIEW unseen AS
+            SELECT c.name AS "column", c.role, m.version AS model_version, u.value, u.count, u.first_seen, u.last_seen
+            FROM unseen_values u
+            JOIN columns c ON c.id = u.column_id
+            JOIN models m ON m.id = c.model_id;
+
+        CREATE VIEW verdicts AS
+            SELECT d.*, q.asked, m.id AS model_id, m.model_sha256, m.reference_sha256, m.first_served
+            FROM drift d
+            LEFT JOIN questions q ON q.id = d.question_id
+            LEFT JOIN models m ON m.id = q.model_id;
+        """,
+    )
+
+
 @cache
 def names() -> tuple[str, ...]:
     """Names of all changes, in order."""
