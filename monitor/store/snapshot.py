@@ -14,8 +14,8 @@ from pathlib import Path
 from monitor.errors import StoreError
 from monitor.store.database import connect_read_only
 
-#: Owner and group may read; nobody may write.
-MODE = 0o440
+#: Nobody may write; who may read is for the umask to say, as with any file.
+MODE = 0o444
 
 
 def write_snapshot(database: Path, target: Path) -> int:
@@ -32,7 +32,7 @@ def write_snapshot(database: Path, target: Path) -> int:
     os.close(handle)
     try:
         _copy(database, temporary)
-        temporary.chmod(MODE)
+        temporary.chmod(MODE & ~_umask())
         _sync(temporary)
         temporary.replace(target)
         _sync(target.parent)
@@ -57,6 +57,13 @@ def _copy(database: Path, target: Path) -> None:
             copy.close()
     finally:
         source.close()
+
+
+def _umask() -> int:
+    """Permissions that this process takes away from its files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 import stat
 import subprocess
@@ -28,11 +29,16 @@ def monitored(tmp_path):
     monitored.pipeline.folder.close()
 
 
-def test_a_copy_that_is_whole_and_read_only(monitored, tmp_path):
-    target = tmp_path / "audit.db"
-    size = write_snapshot(monitored.path, target)
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_a_copy_that_is_whole_and_read_only(monitored, tmp_path, mask):
+    """Whoever may read what this user writes may read it: an auditor without any right to the data folder."""
+    target, before = tmp_path / "audit.db", os.umask(mask)
+    try:
+        size = write_snapshot(monitored.path, target)
+    finally:
+        assert os.umask(before) == mask
     assert size == target.stat().st_size
-    assert stat.S_IMODE(target.stat().st_mode) == 0o440
+    assert stat.S_IMODE(target.stat().st_mode) == 0o444 & ~mask
     with closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True, isolation_level=None)) as copy:
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert copy.execute("SELECT sum(n) FROM windows").fetchone() == (60,)
