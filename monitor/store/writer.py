@@ -43,6 +43,10 @@ TRUNCATE = 4 << 20
 PAGE = 4096
 
 
+#: Seconds between two log entries about the same failure.
+COMPLAIN_SECONDS = 60.0
+
+
 class Writer:
     """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction.
 
@@ -72,6 +76,7 @@ class Writer:
         self._checkpointed = 0.0
         self._stopped = False
         self._last: Callable[[], None] = lambda: None
+        self._complaints: dict[str, tuple[str, float]] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -199,9 +204,16 @@ class Writer:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
 
     def _safely(self, function: Callable[[], bool | None]) -> bool | None:
-        """Keep the thread alive: a failing tick is logged and comes again."""
+        """Keep the thread alive: a failing tick is logged and comes again; the same failure, once a minute."""
+        name = getattr(function, "__name__", "tick").lstrip("_")
         try:
-            return function()
-        except Exception:
-            log.exception("the writer's %s failed; it is tried again", getattr(function, "__name__", "tick"))
+            result = function()
+        except Exception as error:
+            now, said = time.monotonic(), repr(error)
+            last, at = self._complaints.get(name, ("", 0.0))
+            if said != last or now - at >= COMPLAIN_SECONDS:
+                self._complaints[name] = (said, now)
+                log.exception("the writer's %s failed; it is tried again", name)
             return None
+        self._complaints.pop(name, None)
+        return result
