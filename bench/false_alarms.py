@@ -26,8 +26,10 @@ from monitor.window.edges import choose_edges
 WINDOWS = (20, 50, 100, 200, 1_000, 10_000)
 REFERENCES = (331, 5_000)
 ALPHA = 0.001
+#: Minutes without drift after which a column's next one is another event: `keep_firing_for`, then `REOPEN`.
+APART = 20
 #: Candidates for the default of alpha.
-ALPHAS = (1e-3, 3e-4, 2e-4, 1.5e-4, 1e-4, 3e-5)
+ALPHAS = (1e-3, 3e-4, 1.5e-4, 1e-4, 5e-5)
 
 
 def question(scene: World, statistic: str = "auto", alpha: float = ALPHA) -> Question:
@@ -103,7 +105,7 @@ def month_events(scene: World, rng: np.random.Generator, per_minute: float) -> l
     """False alert events of 43,200 evaluations: one a minute, of the last 30 minutes.
 
     For each of `ALPHAS` with `for` = 0, then for each with `for` = 1m. An event is one column in drift (in two
-    evaluations running) after at least five minutes (`keep_firing_for`) without.
+    evaluations running) after at least `keep_firing_for` and the 15 minutes within which an event goes on.
     """
     minutes = 43_200 + 29
     rows = rng.poisson(per_minute, size=minutes)
@@ -121,7 +123,7 @@ def month_events(scene: World, rng: np.random.Generator, per_minute: float) -> l
             twice = hit & np.concatenate((hit[:1] & False, hit[:-1]))
             for line, found in ((i, hit), (i + len(ALPHAS), twice)):
                 for at, column in zip(*np.nonzero(found), strict=True):
-                    if start + at - last.get((line, column), -10) > 5:
+                    if start + at - last.get((line, column), -APART) > APART:
                         events[line] += 1
                     last[line, column] = start + at
     return events

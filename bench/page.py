@@ -5,7 +5,6 @@ python -m bench.page              prints the table of docs/bench-page.md
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import platform
 import statistics
@@ -47,7 +46,7 @@ def filled(folder: Path, columns: int) -> tuple[Pipeline, ManualClock]:
     now = clock.time()
     for minute in range(DAY):
         at = now - DAY * 60 + minute * 60
-        results = [dataclasses.replace(result) for result in latest.results]
+        results = [result._replace() for result in latest.results]
         pipeline.writer.transaction(lambda connection, at=at, rows=results: save_results(connection, at, rows))  # type: ignore[misc]
     return pipeline, clock
 

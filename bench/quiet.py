@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, pdtr
 
-from monitor.drift.evaluate import Question, statistics_for
+from monitor.drift.evaluate import Question, floors_of, statistics_for
 from monitor.drift.layout import Layout, Rows
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import STATISTICS, Measured
@@ -153,6 +153,5 @@ def measure(question: Question, scene: World, windows: Counts) -> Measurements:
         pair = scene.layout.pair(scene.reference, windows, scene.deviations, rows)
         for name in statistics_for(question, "numeric" if numeric else "categorical"):
             one = STATISTICS[name].measure(pair)
-            floor = STATISTICS[name].floor if question.floor is None else question.floor
-            parts.append((rows, one, floor * np.broadcast_to(one.floor_unit, one.value.shape)))
+            parts.append((rows, one, floors_of(question, name, one)))
     return Measurements(question, len(scene.layout.schema.columns), parts)

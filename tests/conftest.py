@@ -6,6 +6,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: how long an example takes is measured in bench/.
+settings.register_profile("telltale", deadline=None)
+settings.load_profile("telltale")
 
 
 @pytest.hookimpl(wrapper=True)

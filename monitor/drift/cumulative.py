@@ -24,6 +24,16 @@ def shares(counts: Floats) -> Floats:
     return out
 
 
+def gaps(reference: Floats, test: Floats) -> Floats:
+    """Cumulative share of the test window minus that of the reference, at the upper edge of each bin.
+
+    >>> gaps(np.array([5.0, 5.0, 0.0]), np.array([1.0, 1.0, 2.0])).tolist()
+    [-0.25, -0.5, 0.0]
+    """
+    out: Floats = np.cumsum(shares(test) - shares(reference), axis=-1)
+    return out
+
+
 def ks(reference: Floats, test: Floats) -> Floats:
     """Binned Kolmogorov-Smirnov statistic: the largest gap between the two cumulative distributions at a bin edge.
 
@@ -33,8 +43,12 @@ def ks(reference: Floats, test: Floats) -> Floats:
     >>> float(ks(np.array([5.0, 5.0, 0.0]), np.array([1.0, 1.0, 2.0])))
     0.5
     """
-    gaps = np.cumsum(shares(test) - shares(reference), axis=-1)
-    out: Floats = np.abs(gaps).max(axis=-1, initial=0.0)
+    return largest(gaps(reference, test))
+
+
+def largest(gap: Floats) -> Floats:
+    """The largest of the gaps, whichever way it is open."""
+    out: Floats = np.maximum(gap.max(axis=-1, initial=0.0), -gap.min(axis=-1, initial=0.0))
     return np.clip(out, 0.0, 1.0)
 
 
@@ -71,8 +85,12 @@ def wasserstein(reference: Floats, test: Floats, places: Floats, scale: Floats) 
     >>> float(wasserstein(np.array([4.0, 0.0]), np.array([1.0, 1.0]), np.array([0.0, 3.0]), np.array(1.0)))
     1.5
     """
-    gaps = np.cumsum(shares(test) - shares(reference), axis=-1)[..., :-1]
-    out: Floats = (np.abs(gaps) * np.diff(places, axis=-1)).sum(axis=-1) / scale
+    return area(gaps(reference, test), places) / scale
+
+
+def area(height: Floats, places: Floats) -> Floats:
+    """Area under a curve of steps, without its sign: `height` holds from each place to the next."""
+    out: Floats = np.einsum("...k,...k->...", np.abs(height[..., :-1]), np.diff(places, axis=-1))
     return out
 
 
@@ -93,17 +111,18 @@ class WassersteinNull:
     def __init__(self, reference: Floats, test: Floats, places: Floats, scale: Floats) -> None:
         n, m = test.sum(axis=-1), reference.sum(axis=-1)
         pooled = shares(reference + test)
-        below = np.cumsum(pooled, axis=-1)[..., :-1]
-        area = (np.sqrt(np.clip(below * (1.0 - below), 0.0, None)) * np.diff(places, axis=-1)).sum(axis=-1)
-        away = places - (pooled * places).sum(axis=-1, keepdims=True)
-        variance = (pooled * away**2).sum(axis=-1)
-        third = (pooled * away * away * away).sum(axis=-1)
+        below = np.cumsum(pooled, axis=-1)
+        spread = area(np.sqrt(np.maximum(below * (1.0 - below), 0.0)), places)
+        away = places - np.einsum("...k,...k->...", pooled, places)[..., None]
+        square = pooled * away * away
+        variance = square.sum(axis=-1)
+        third = np.einsum("...k,...k->...", square, away)
         # No spread at all: no distance is surprising, and none can occur.
         self._flat = variance <= 1e-30
         variance = np.where(self._flat, 1.0, variance)
         h = 1.0 / np.maximum(n, 1.0) + 1.0 / np.maximum(m, 1.0)
         self._unit = np.sqrt(h * variance) / scale
-        self._freedom = (2 / np.pi) * area**2 / variance + 1 - 2 / np.pi
+        self._freedom = (2 / np.pi) * spread**2 / variance + 1 - 2 / np.pi
         lean = np.abs(third) / variance**1.5 * np.abs(1 / np.maximum(n, 1.0) ** 2 - 1 / np.maximum(m, 1.0) ** 2)
         self._lean = lean / h**1.5 / 6.0
 

@@ -7,16 +7,19 @@ drifted is at most `alpha`: it is shared out by Holm's procedure over all tests 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, repeat
 
 import numpy as np
 
 from monitor.drift.direction import direction, share_direction, shifts
-from monitor.drift.layout import Layout, Mask, Rows
-from monitor.drift.result import Direction, DriftResult, Shift, Span, State
+from monitor.drift.layout import Layout
+from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import AUTO, STATISTICS, Measured
-from monitor.window.columns import Counts, Floats
+from monitor.window.columns import Counts, Floats, Mask
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5
@@ -27,7 +30,8 @@ class Question:
     """What one rule asks of an evaluation.
 
     `columns`: indices into the schema. `statistic`: a name from `STATISTICS`, "auto", or "all". A statistic that does
-    not fit a column's kind is left out for it. `floor`: None means each statistic's own.
+    not fit a column's kind is left out for it. `floor`: None means each statistic's own. `auto`: what "auto" stands
+    for, for numeric and for categorical columns.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Question:
     alpha: float = 0.00015
     floor: float | None = None
     min_samples: int = 50
+    auto: tuple[tuple[str, ...], tuple[str, ...]] = (AUTO["numeric"], AUTO["categorical"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """One statistic over the columns it was measured for, before alpha is shared out."""
+    """One statistic over the columns it was measured for, before alpha is shared out.
+
+    `blank`: columns for which there is no verdict, with their state and the reason.
+    """
 
     statistic: str
-    rows: Rows
     measured: Measured
-    states: list[State | None]
-    reasons: list[str]
+    numeric: bool
+    blank: dict[int, tuple[State, str]]
 
     @property
     def open(self) -> Floats:
-        """The p-values that alpha is shared out over: of columns without a state yet that can be tested at all."""
-        chosen = [i for i, state in enumerate(self.states) if state is None and self.measured.testable[i]]
+        """The p-values that alpha is shared out over: of columns with a verdict that can be tested at all."""
+        chosen = self.measured.testable.copy()
+        chosen[list(self.blank)] = False
         out: Floats = self.measured.p_value[chosen]
         return out
 
@@ -72,11 +80,11 @@ class _Test:
 def statistics_for(question: Question, kind: str) -> tuple[str, ...]:
     """Names of the statistics that a question measures for a column of this kind.
 
-    >>> statistics_for(Question("r", (0,)), "numeric"), statistics_for(Question("r", (0,), "ks"), "categorical")
-    (('ks', 'missing'), ())
+    >>> statistics_for(Question("r", (0,)), "categorical"), statistics_for(Question("r", (0,), "ks"), "categorical")
+    (('kl', 'missing'), ())
     """
     if question.statistic == "auto":
-        return AUTO["numeric" if kind == "numeric" else "categorical"]
+        return question.auto[kind != "numeric"]
     names = STATISTICS if question.statistic == "all" else (question.statistic,)
     return tuple(name for name in names if kind in STATISTICS[name].kinds)
 
@@ -104,61 +112,105 @@ def evaluate(
     tests = _measure(question, layout, reference.counts, test.counts, deviations)
     open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
     level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
-    describe = _Describer(layout, reference, test, deviations)
-    results: dict[tuple[int, str], DriftResult] = {}
-    for one in tests:
-        floor = STATISTICS[one.statistic].floor if question.floor is None else question.floor
-        critical = one.measured.critical(level).tolist()
-        floors = (floor * np.broadcast_to(one.measured.floor_unit, one.rows.shape)).tolist()
-        values, p_values = one.measured.value.tolist(), one.measured.p_value.tolist()
-        n, m = one.measured.n.tolist(), one.measured.m.tolist()
-        for i, row in enumerate(one.rows.tolist()):
-            column = layout.schema.columns[row]
-            state, reason = one.states[i], one.reasons[i]
-            known = state is None
-            if state is None:
-                state, reason = verdict(abs(values[i]), critical[i], floors[i])
-            moved, named = describe(row, one, i) if known else (None, ())
-            results[row, one.statistic] = DriftResult(
-                question.name,
-                column.name,
-                column.role,
-                column.kind,
-                one.statistic,
-                state,
-                window,
-                reference_name,
-                model_version,
-                int(n[i]),
-                int(m[i]),
-                abs(values[i]) if known else None,
-                critical[i] if known else None,
-                floors[i],
-                p_values[i] if known else None,
-                moved,
-                named,
-                reason,
-            )
-    return tuple(
-        results[row, name]
-        for row in question.columns
-        for name in statistics_for(question, layout.schema.columns[row].kind)
+    account = _Account(layout, reference, test, deviations)
+    groups: dict[int, tuple[DriftResult, ...]] = {}
+    for numeric in (True, False):
+        rows = layout.rows(question.columns, numeric=numeric).tolist()
+        columns = [layout.schema.columns[row] for row in rows]
+        names = ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns])
+        told = (window, reference_name, model_version)
+        parts = [_results(question, one, level, names, told, account) for one in tests if one.numeric == numeric]
+        groups.update(zip(rows, zip(*parts, strict=True), strict=False))
+    return tuple(chain.from_iterable(groups.get(row, ()) for row in question.columns))
+
+
+def _results(
+    question: Question,
+    test: _Test,
+    level: float,
+    names: tuple[Iterable[str], ...],
+    told: tuple[Span, str, str],
+    account: Account,
+) -> list[DriftResult]:
+    """Results of one statistic, field by field for all columns at once: there may be thousands.
+
+    `names`: of each column its name, role and kind. `told`: the window, the name of the reference, the model version.
+    """
+    measured = test.measured
+    value, critical = np.abs(measured.value), measured.critical(level)
+    floors = floors_of(question, test.statistic, measured)
+    states, reasons = verdicts(value, critical, floors)
+    values, criticals, p_values = nullable(value), nullable(critical), nullable(measured.p_value)
+    for i, (state, reason) in test.blank.items():
+        states[i], reasons[i] = state, reason
+        values[i] = criticals[i] = p_values[i] = None
+    return DriftResult.rows(
+        repeat(question.name),
+        *names,
+        repeat(test.statistic),
+        states,
+        *map(repeat, told),
+        measured.n.astype(np.int64).tolist(),
+        measured.m.astype(np.int64).tolist(),
+        values,
+        criticals,
+        floors.tolist(),
+        p_values,
+        reasons,
+        repeat(account),
     )
 
 
-def verdict(value: float, critical: float, floor: float) -> tuple[State, str]:
-    """State of a column that could be tested, and the reason where it is not plain from the numbers.
+def floor_of(statistic: str, floor: float | None, asked: str = "") -> float:
+    """The effect floor of a statistic, where a rule that asks for `asked` has set `floor`.
 
-    >>> verdict(0.3, 0.1, 0.1)[0], verdict(0.08, 0.05, 0.1)[0], verdict(0.02, 0.01, 0.1)[0], verdict(0.3, 0.4, 0.1)[0]
-    ('drift', 'warning', 'ok', 'ok')
+    One floor for all that `auto` measures is in the units of `ks`: `wasserstein` takes it in the proportion of their
+    own floors, at which a normal column has moved equally far.
+
+    >>> floor_of("ks", None), floor_of("ks", 0.16, "auto"), floor_of("wasserstein", 0.16, "auto")
+    (0.08, 0.16, 0.4)
+    >>> floor_of("wasserstein", 0.3, "wasserstein")
+    0.3
     """
-    if value <= critical:
-        return "ok", ""
-    if value > floor:
-        return "drift", ""
-    if value > WARNING_PART * floor:
-        return "warning", "more than chance, but below the effect floor"
-    return "ok", "more than chance, but far below the effect floor"
+    own = STATISTICS[statistic].floor
+    if floor is None:
+        return own
+    return floor * own / STATISTICS["ks"].floor if (asked, statistic) == ("auto", "wasserstein") else floor
+
+
+def floors_of(question: Question, statistic: str, measured: Measured) -> Floats:
+    """The effect floor of each value, in its units."""
+    floor = floor_of(statistic, question.floor, question.statistic)
+    out: Floats = floor * np.broadcast_to(measured.floor_unit, measured.value.shape)
+    return out
+
+
+def nullable(numbers: Floats) -> list[float | None]:
+    """Plain numbers, some of which are to be made None."""
+    out: list[float | None] = numbers.tolist()
+    return out
+
+
+#: States that a verdict can have, from far below to above the floor, and the reason where it is not plain.
+_STATES: tuple[State, ...] = ("ok", "ok", "warning", "drift")
+_REASONS = (
+    "",
+    "more than chance, but far below the effect floor",
+    "more than chance, but below the effect floor",
+    "",
+)
+
+
+def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[State], list[str]]:
+    """States of columns that could be tested, and the reasons.
+
+    >>> states, reasons = verdicts(np.array([0.3, 0.08, 0.02, 0.3]), np.array([0.1, 0.05, 0.01, 0.4]), np.full(4, 0.1))
+    >>> states, reasons[1]
+    (['drift', 'warning', 'ok', 'ok'], 'more than chance, but below the effect floor')
+    """
+    real = values > critical
+    which = (real * (1 + (values > WARNING_PART * floors) + (values > floors))).tolist()
+    return list(map(_STATES.__getitem__, which)), list(map(_REASONS.__getitem__, which))
 
 
 def _measure(question: Question, layout: Layout, reference: Counts, test: Counts, deviations: Floats) -> list[_Test]:
@@ -173,11 +225,10 @@ def _measure(question: Question, layout: Layout, reference: Counts, test: Counts
             sound = ~broken[rows, None]
             pair.reference[:] = np.where(sound, pair.reference, 0.0)
             pair.test[:] = np.where(sound, pair.test, 0.0)
-        all_n, all_m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
         for name in statistics_for(question, "numeric" if numeric else "categorical"):
             measured = STATISTICS[name].measure(pair)
-            states, reasons = _states(measured, all_n, all_m, question.min_samples, broken[rows])
-            tests.append(_Test(name, rows, measured, states, reasons))
+            blank = _blank(measured, *pair.sizes, question.min_samples, broken[rows])
+            tests.append(_Test(name, measured, numeric, blank))
     return tests
 
 
@@ -189,53 +240,66 @@ def _broken(layout: Layout, counts: Counts) -> Mask:
     return np.array([bool(part.any()) for part in layout.schema.split(bad)])
 
 
-def _states(
+def _blank(
     measured: Measured, all_n: Floats, all_m: Floats, min_samples: int, broken: Mask
-) -> tuple[list[State | None], list[str]]:
-    """States of columns for which there is no verdict, each with its reason; None for the others."""
-    blank = (measured.n < max(min_samples, 1)) | (measured.m < 1) | broken | ~np.isfinite(measured.value)
-    states: list[State | None] = [None] * len(blank)
-    reasons = [""] * len(blank)
-    for i in np.flatnonzero(blank).tolist():
+) -> dict[int, tuple[State, str]]:
+    """State and reason of the columns for which there is no verdict, by position."""
+    damaged = broken | ~np.isfinite(measured.value)
+    out: dict[int, tuple[State, str]] = {}
+    for i in np.flatnonzero((measured.n < max(min_samples, 1)) | (measured.m < 1) | damaged).tolist():
         n, m, rows, reference_rows = (int(x[i]) for x in (measured.n, measured.m, all_n, all_m))
-        if broken[i] or not np.isfinite(measured.value[i]):
-            states[i], reasons[i] = "error", "the stored counts of this column are damaged"
+        if damaged[i]:
+            out[i] = "error", "the stored counts of this column are damaged"
         elif not m:
-            states[i] = "no reference"
-            reasons[i] = (
-                f"none of {reference_rows} reference rows has a value" if reference_rows else "no reference rows"
-            )
+            some = f"none of {reference_rows} reference rows has a value"
+            out[i] = "no reference", some if reference_rows else "no reference rows"
         elif not rows:
-            states[i], reasons[i] = "no traffic", "no rows in this window"
+            out[i] = "no traffic", "no rows in this window"
         else:
-            states[i] = "insufficient data"
-            reasons[i] = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
-            reasons[i] += f" in this window, {min_samples} needed"
-    return states, reasons
+            found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
+            out[i] = "insufficient data", f"{found} in this window, {min_samples} needed"
+    return out
 
 
-class _Describer:
-    """Direction and contributions of a column, worked out once for all its statistics."""
+class _Account(Account):
+    """Directions and contributions of one evaluation, each worked out when it is first asked for."""
 
     def __init__(self, layout: Layout, reference: Sample, test: Sample, deviations: Floats) -> None:
-        self._layout = layout
-        self._bounds = layout.schema.offsets.tolist()
-        # Plain lists: for the few bins of one column they are several times faster than arrays.
-        self._counts = reference.counts.tolist(), test.counts.tolist()
-        self._sums = reference.sums.tolist(), test.sums.tolist()
-        self._deviations = deviations.tolist()
+        self._layout, self._reference, self._test, self._deviations = layout, reference, test, deviations
         self._seen: dict[int, tuple[Direction, tuple[Shift, ...]]] = {}
 
-    def __call__(self, row: int, test: _Test, position: int) -> tuple[Direction, tuple[Shift, ...]]:
-        """Describe column `row`, which stands at `position` in `test`."""
-        if test.measured.shares is not None:
-            before, after = (float(share[position]) for share in test.measured.shares)
-            return share_direction(test.statistic, before, after), (Shift(f"__{test.statistic}__", before, after),)
+    @cached_property
+    def _lists(self) -> tuple[Sequence[float], ...]:
+        """Counts of reference and window, their sums, deviations, and where the bins of each column begin.
+
+        Plain lists: for the few bins of one column they are several times faster than arrays.
+        """
+        before, after = self._reference, self._test
+        arrays = (before.counts, after.counts, before.sums, after.sums, self._deviations, self._layout.schema.offsets)
+        return tuple(array.tolist() for array in arrays)
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], int]:
+        return {(column.name, column.role): row for row, column in enumerate(self._layout.schema.columns)}
+
+    def direction(self, result: DriftResult) -> Direction | None:
+        """Which way the result's column moved; None where there is no verdict."""
+        return None if result.value is None else self._told(result)[0]
+
+    def contributions(self, result: DriftResult) -> tuple[Shift, ...]:
+        """The bins of the result's column that moved most."""
+        return () if result.value is None else self._told(result)[1]
+
+    def _told(self, result: DriftResult) -> tuple[Direction, tuple[Shift, ...]]:
+        row = self._rows[result.column, result.role]
+        before, after, before_sums, after_sums, deviations, bounds = self._lists
+        bins = slice(int(bounds[row]), int(bounds[row + 1]))
+        column, reference, window = self._layout.schema.columns[row], before[bins], after[bins]
+        cells = self._layout.cells(result.statistic, row)
+        if cells is not None:
+            share, now = (sum(side[i] for i in cells) / max(sum(side), 1) for side in (reference, window))
+            return share_direction(result.statistic, share, now), (Shift(f"__{result.statistic}__", share, now),)
         if row not in self._seen:
-            bins = slice(self._bounds[row], self._bounds[row + 1])
-            reference, window = self._counts[0][bins], self._counts[1][bins]
-            sums = self._sums[0][row], self._sums[1][row]
-            column = self._layout.schema.columns[row]
-            moved = direction(column, reference, window, *sums, self._deviations[row])
+            moved = direction(column, reference, window, before_sums[row], after_sums[row], deviations[row])
             self._seen[row] = moved, shifts(self._layout.labels[row], reference, window)
         return self._seen[row]

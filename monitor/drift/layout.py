@@ -9,9 +9,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from monitor.window.columns import Column, Counts, Floats, Schema
+from monitor.drift.cumulative import gaps
+from monitor.drift.divergence import Compared
+from monitor.drift.table import overlooked
+from monitor.window.columns import Column, Counts, Floats, Mask, Schema
 
-Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 
@@ -22,21 +24,83 @@ class Pair:
     Shapes: R rows (one per column of the model), K bins (those of the widest column; narrower ones are padded with
     zeros at the end). Leading axes in front of R are allowed in `test`: many windows against one reference.
 
-    `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins,
-    that is neither missing nor nonfinite. `outside`: which hold what the reference has no bin for: `__other__`, or
-    underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`: where on the span
-    of the edges a numeric value bin stands, 0 to 1. `scale`: (R,), reference standard deviation as a part of that span;
-    1 where it is zero or unknown.
+    `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins;
+    `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin for:
+    `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`:
+    where on the span of the edges a numeric value bin stands, 0 to 1. `scale`: (R,), reference standard deviation as a
+    part of that span; 1 where it is zero or unknown.
     """
 
     reference: Floats
     test: Floats
     real: Mask
     values: Mask
+    missing: Mask
     outside: Mask
     known: Mask
     places: Floats
     scale: Floats
+
+    # What several statistics work with is worked out once.
+
+    @cached_property
+    def sizes(self) -> tuple[Floats, Floats]:
+        """Return n and m: all rows of the test window and of the reference, (R,)."""
+        return self.test.sum(axis=-1), self.reference.sum(axis=-1)
+
+    @cached_property
+    def finite(self) -> tuple[Floats, Floats]:
+        """`reference` and `test` with nothing but the value bins."""
+        return self.reference * self.values, self.test * self.values
+
+    @cached_property
+    def finite_sizes(self) -> tuple[Floats, Floats]:
+        """Return n and m of `finite`."""
+        reference, test = self.finite
+        return test.sum(axis=-1), reference.sum(axis=-1)
+
+    @cached_property
+    def gaps(self) -> Floats:
+        """Gaps between the cumulative distributions of the finite values, (R, K): see `cumulative.gaps`."""
+        return gaps(*self.finite)
+
+    @cached_property
+    def testable(self) -> Mask:
+        """Where more than one bin is filled on either side: elsewhere nothing could come out significant."""
+        out: Mask = ((self.reference + self.test) > 0).sum(axis=-1) > 1
+        return out
+
+    @cached_property
+    def finite_testable(self) -> Mask:
+        """The same for `finite`."""
+        reference, test = self.finite
+        out: Mask = ((reference + test) > 0).sum(axis=-1) > 1
+        return out
+
+    @cached_property
+    def overlooked(self) -> Floats:
+        """Rows that may be missing from the reference's `__other__`, (R,): see `table.overlooked`."""
+        return overlooked(self.reference, self.known, self.outside)
+
+    @cached_property
+    def compared(self) -> Compared:
+        """What the divergences have in common."""
+        unseen = self.overlooked / np.maximum(self.sizes[1], 1.0)
+        return Compared.of(self.reference, self.test, self.real, unseen, self.outside)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What does not change from one window to the next."""
+
+    index: Rows
+    real: Mask
+    values: Mask
+    missing: Mask
+    outside: Mask
+    known: Mask
+    places: Floats
+    halves: Floats
 
 
 class Layout:
@@ -60,6 +124,8 @@ class Layout:
         inside = place < self.sizes[:, None]
         #: Index into the flat vector with one zero behind it, which the padding points at.
         self._index = np.where(inside, schema.offsets[:-1, None] + place, schema.size)
+        self._frames: dict[bytes, _Frame] = {}
+        self._cells: dict[tuple[str, int], list[int]] = {}
 
     @cached_property
     def _places(self) -> tuple[Floats, Floats]:
@@ -82,32 +148,61 @@ class Layout:
 
     def matrix(self, flat: npt.NDArray[np.generic], rows: Rows) -> Floats:
         """Counts of the given columns, shape (..., R, K), from flat vectors of shape (..., schema.size)."""
-        width = int(self.sizes[rows].max(initial=0))
+        return self._spread(flat, self._frame(rows).index)
+
+    def cells(self, statistic: str, row: int) -> list[int] | None:
+        """Bins of a column that `missing` or `other` counts the rows of; None for any other statistic."""
+        if statistic not in ("missing", "other"):
+            return None
+        if (statistic, row) not in self._cells:
+            frame = self._frame(np.array([row], dtype=np.intp))
+            mask = frame.missing if statistic == "missing" else frame.outside
+            self._cells[statistic, row] = np.flatnonzero(mask[0]).tolist()
+        return self._cells[statistic, row]
+
+    def _spread(self, flat: npt.NDArray[np.generic], index: Rows) -> Floats:
         padded = np.zeros((*flat.shape[:-1], flat.shape[-1] + 1))
         padded[..., :-1] = flat
-        return padded[..., self._index[rows, :width]]
+        return padded.take(index, axis=-1)
+
+    def _frame(self, rows: Rows) -> _Frame:
+        """The frame of some columns; rules ask for the same ones again and again."""
+        key = rows.tobytes()
+        if key not in self._frames:
+            width = int(self.sizes[rows].max(initial=0))
+            place = np.arange(width)
+            value_bins, numeric = self.value_bins[rows, None], self.numeric[rows, None]
+            values, last = place < value_bins, place == value_bins - 1
+            places, halves = self._places
+            self._frames[key] = _Frame(
+                self._index[rows, :width],
+                real=place < self.sizes[rows, None],
+                values=values,
+                missing=(place < self.sizes[rows, None]) & ~values,
+                outside=(last | (numeric & (place == 0))) & (~numeric | (value_bins > 1)),
+                known=values & ~numeric & ~last,
+                places=places[rows, :width],
+                halves=halves[rows],
+            )
+        return self._frames[key]
 
     def pair(self, reference: Counts, test: Counts, deviations: Floats, rows: Rows) -> Pair:
         """Lay reference and test window of the given columns side by side."""
-        width = int(self.sizes[rows].max(initial=0))
-        place = np.arange(width)
-        values = place < self.value_bins[rows, None]
-        numeric = self.numeric[rows, None]
-        last = place == self.value_bins[rows, None] - 1
-        places, halves = self._places
-        half = halves[rows]
+        frame = self._frame(rows)
+        half = frame.halves
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
         return Pair(
-            self.matrix(reference, rows),
-            self.matrix(test, rows),
-            real=place < self.sizes[rows, None],
-            values=values,
-            outside=(last | (numeric & (place == 0))) & (~numeric | (self.value_bins[rows, None] > 1)),
-            places=places[rows, :width],
+            self._spread(reference, frame.index),
+            self._spread(test, frame.index),
+            frame.real,
+            frame.values,
+            frame.missing,
+            frame.outside,
+            frame.known,
+            frame.places,
             scale=np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
-            known=values & ~numeric & ~last,
         )
 
 

@@ -7,15 +7,16 @@ made, with their critical values, only for stretches that somebody asks for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.drift.evaluate import Question, Sample, evaluate, statistics_for, verdict
-from monitor.drift.layout import Layout, Mask, Rows
-from monitor.drift.result import DriftResult, Span, State
+from monitor.drift.evaluate import Question, Sample, evaluate, floors_of, nullable, statistics_for, verdicts
+from monitor.drift.layout import Layout, Rows
+from monitor.drift.result import NOTHING, DriftResult, Span
 from monitor.drift.statistics import STATISTICS, Measured
-from monitor.window.columns import Counts, Floats
+from monitor.window.columns import Counts, Floats, Mask
 
 #: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
 CHUNK = 512
@@ -111,9 +112,8 @@ class Answers:
                 shape = one.value.shape
                 value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
                 known = (n >= max(question.min_samples, 1)) & (m >= 1) & np.isfinite(value)
-                floor = STATISTICS[name].floor if question.floor is None else question.floor
-                floors = floor * np.broadcast_to(one.floor_unit, shape)
-                parts.append(_Part(name, rows, one, value, n, m, pair.test.sum(axis=-1), floors, known))
+                floors = floors_of(question, name, one)
+                parts.append(_Part(name, rows, one, value, n, m, pair.sizes[0], floors, known))
         return parts
 
     def _make(self, chosen: slice) -> None:
@@ -138,43 +138,35 @@ class Answers:
 
     def _column(self, first: int, part: _Part, i: int, row: int, critical: Floats) -> list[DriftResult]:
         """Results of one column and statistic over a stretch of windows that begins with window `first`."""
-        column, out = self._layout.schema.columns[row], []
-        p_values = np.broadcast_to(part.measured.p_value, part.value.shape)[:, i].tolist()
-        numbers = zip(
-            part.known[:, i].tolist(),
-            part.value[:, i].tolist(),
-            critical.tolist(),
-            part.floor[:, i].tolist(),
+        column, k = self._layout.schema.columns[row], slice(first, first + len(critical))
+        value, floors, known = part.value[:, i], part.floor[:, i], part.known[:, i]
+        states, reasons = verdicts(value, critical, floors)
+        values, criticals = nullable(value), nullable(critical)
+        p_values = nullable(np.broadcast_to(part.measured.p_value, part.value.shape)[:, i])
+        for at in np.flatnonzero(~known).tolist():
+            rows = part.rows_in_window[at, i]
+            states[at] = "no reference" if part.m[at, i] < 1 else "insufficient data" if rows else "no traffic"
+            reasons[at] = ""
+            values[at] = criticals[at] = p_values[at] = None
+        return DriftResult.rows(
+            repeat(self.question.name),
+            repeat(column.name),
+            repeat(column.role),
+            repeat(column.kind),
+            repeat(part.statistic),
+            states,
+            self._spans[k],
+            self._names[k],
+            repeat(self._version),
+            part.n[:, i].astype(np.int64).tolist(),
+            part.m[:, i].astype(np.int64).tolist(),
+            values,
+            criticals,
+            floors.tolist(),
             p_values,
-            part.n[:, i].tolist(),
-            part.m[:, i].tolist(),
-            part.rows_in_window[:, i].tolist(),
-            strict=True,
+            reasons,
+            repeat(NOTHING),
         )
-        for k, (known, value, limit, floor, p_value, n, m, rows) in enumerate(numbers, first):
-            state: State = "no reference" if m < 1 else "insufficient data" if rows else "no traffic"
-            state, reason = verdict(value, limit, floor) if known else (state, "")
-            out.append(
-                DriftResult(
-                    self.question.name,
-                    column.name,
-                    column.role,
-                    column.kind,
-                    part.statistic,
-                    state,
-                    self._spans[k],
-                    self._names[k],
-                    self._version,
-                    int(n),
-                    int(m),
-                    value if known else None,
-                    limit if known else None,
-                    floor,
-                    p_value if known else None,
-                    reason=reason,
-                )
-            )
-        return out
 
 
 def _levels(parts: list[_Part], alpha: float) -> Floats:

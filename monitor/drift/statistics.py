@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.drift import cumulative, divergence, table
-from monitor.drift.layout import Mask, Pair
-from monitor.window.columns import Floats, Kind
+from monitor.drift.layout import Pair
+from monitor.window.columns import Floats, Kind, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,9 @@ class Measured:
     """One statistic of R columns; all arrays have shape (R,) behind any leading axes.
 
     `n`, `m`: sample sizes that count for it. `critical`: the value not to be exceeded at a given alpha, such that
-    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `floor_unit`: what a floor is multiplied with to
-    be in the units of `value`; 1 for all but `chi2`. `shares`: for a difference of shares, both of them. `testable`:
-    False where both sides together fill only one bin, so that the test could not come out significant whatever the
-    split; it then takes no part of alpha.
+    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `testable`: False where both sides together fill
+    only one bin, so that the test could not come out significant whatever the split; it then takes no part of alpha.
+    `floor_unit`: what a floor is multiplied with to be in the units of `value`; 1 for all but `chi2`.
     """
 
     value: Floats
@@ -36,7 +35,6 @@ class Measured:
     critical: Callable[[float], Floats]
     testable: Mask
     floor_unit: Floats | float = 1.0
-    shares: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +51,17 @@ class Statistic:
     because: str
 
 
-def _values(pair: Pair) -> tuple[Floats, Floats]:
-    return np.where(pair.values, pair.reference, 0.0), np.where(pair.values, pair.test, 0.0)
-
-
-def _testable(reference: Floats, test: Floats) -> Mask:
-    out: Mask = ((reference + test) > 0).sum(axis=-1) > 1
-    return out
-
-
 def measure_ks(pair: Pair) -> Measured:
     """`cumulative.ks` over the finite values."""
-    reference, test = _values(pair)
-    n, m = test.sum(axis=-1), reference.sum(axis=-1)
-    value, most_n, most_m = cumulative.ks(reference, test), np.maximum(n, 1.0), np.maximum(m, 1.0)
+    n, m = pair.finite_sizes
+    value, most_n, most_m = cumulative.largest(pair.gaps), np.maximum(n, 1.0), np.maximum(m, 1.0)
     return Measured(
         value,
         cumulative.ks_p_value(value, most_n, most_m),
         n,
         m,
         lambda alpha: cumulative.ks_critical(most_n, most_m, alpha),
-        _testable(reference, test),
+        pair.finite_testable,
     )
 
 
@@ -82,89 +70,71 @@ def measure_wasserstein(pair: Pair) -> Measured:
 
     Where that is zero or unknown, in spans of the edges.
     """
-    reference, test = _values(pair)
-    value = cumulative.wasserstein(reference, test, pair.places, pair.scale)
-    null = cumulative.WassersteinNull(reference, test, pair.places, pair.scale)
-    n, m = test.sum(axis=-1), reference.sum(axis=-1)
-    testable = _testable(reference, test) & (pair.places.max(axis=-1, initial=0.0) > 0)
-    return Measured(value, null.p_value(value), n, m, null.critical, testable)
+    value = cumulative.area(pair.gaps, pair.places) / pair.scale
+    null = cumulative.WassersteinNull(*pair.finite, pair.places, pair.scale)
+    testable = pair.finite_testable & (pair.places[..., -1] > 0)
+    return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 
 
 def _measure_divergence(
     pair: Pair,
-    value: Callable[..., Floats],
-    terms: Callable[[Floats, Floats], Floats],
+    total: divergence.Divergence,
     scale: float,
-    to_nats: Callable[[Floats], Floats],
-    from_nats: Callable[[Floats], Floats],
+    from_nats: Callable[[Floats], Floats] = lambda nats: nats,
 ) -> Measured:
-    unseen = table.overlooked(pair.reference, pair.known, pair.outside) / np.maximum(pair.reference.sum(axis=-1), 1.0)
-    null = divergence.DivergenceNull.of(terms, scale, pair.reference, pair.test, pair.real, unseen, pair.outside)
-    found = value(pair.reference, pair.test, pair.real)
+    null = divergence.DivergenceNull.of(total, scale, pair.compared)
+    nats = total(pair.compared.shares)
     return Measured(
-        found,
-        null.p_value(to_nats(found)),
-        pair.test.sum(axis=-1),
-        pair.reference.sum(axis=-1),
+        from_nats(nats),
+        null.p_value(nats),
+        *pair.sizes,
         lambda alpha: from_nats(null.critical(alpha)),
-        _testable(pair.reference, pair.test),
+        pair.testable,
     )
-
-
-def _same(nats: Floats) -> Floats:
-    return nats
 
 
 def measure_kl(pair: Pair) -> Measured:
     """`divergence.kl` over all bins."""
-    return _measure_divergence(pair, divergence.kl, divergence.kl_terms, divergence.KL_SCALE, _same, _same)
+    return _measure_divergence(pair, divergence.kl_sum, divergence.KL_SCALE)
 
 
 def measure_psi(pair: Pair) -> Measured:
     """`divergence.psi` over all bins."""
-    return _measure_divergence(pair, divergence.psi, divergence.psi_terms, divergence.PSI_SCALE, _same, _same)
+    return _measure_divergence(pair, divergence.psi_sum, divergence.PSI_SCALE)
 
 
 def measure_js(pair: Pair) -> Measured:
     """`divergence.js` over all bins; its square in nats is what follows the chi-square distribution."""
-    return _measure_divergence(
-        pair,
-        divergence.js,
-        divergence.js_terms,
-        divergence.JS_SCALE,
-        lambda distance: distance**2 * math.log(2),
-        lambda nats: np.sqrt(nats / math.log(2)),
-    )
+    return _measure_divergence(pair, divergence.js_sum, divergence.JS_SCALE, lambda nats: np.sqrt(nats / math.log(2)))
 
 
 def measure_chi2(pair: Pair) -> Measured:
     """`table.chi2` over all bins. Its floor is on X^2 * h, so that it does not grow with n."""
-    null = table.Chi2Null.of(pair.reference, pair.test, table.overlooked(pair.reference, pair.known, pair.outside))
+    null = table.Chi2Null.of(pair.reference, pair.test, pair.overlooked)
     value = table.chi2(pair.reference, pair.test)
-    n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
+    n, m = pair.sizes
     h = 1 / np.maximum(n, 1.0) + 1 / np.maximum(m, 1.0)
-    testable = _testable(pair.reference, pair.test)
-    return Measured(value, null.p_value(value), n, m, null.critical, testable, floor_unit=1 / h)
+    return Measured(value, null.p_value(value), n, m, null.critical, pair.testable, floor_unit=1 / h)
 
 
 def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0) -> Measured:
     hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
-    n, m = pair.test.sum(axis=-1), pair.reference.sum(axis=-1)
+    n, m = pair.sizes
     gap = table.share_gap(hits_reference, hits_test, n, m)
+    hits = hits_reference + hits_test
     return Measured(
         gap,
         table.share_p_value(hits_reference, hits_test, n, m, spare),
         n,
         m,
         lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha, spare),
-        (hits_reference + hits_test > 0) & (hits_reference + hits_test < n + m),
-        shares=(hits_reference / np.maximum(m, 1.0), hits_test / np.maximum(n, 1.0)),
+        (hits > 0) & (hits < n + m),
     )
 
 
 def measure_missing(pair: Pair) -> Measured:
     """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
-    return _measure_share(pair, pair.real & ~pair.values)
+    return _measure_share(pair, pair.missing)
 
 
 def measure_other(pair: Pair) -> Measured:
@@ -172,7 +142,7 @@ def measure_other(pair: Pair) -> Measured:
 
     An unseen category; a number below or above every edge.
     """
-    return _measure_share(pair, pair.outside, table.overlooked(pair.reference, pair.known, pair.outside))
+    return _measure_share(pair, pair.outside, pair.overlooked)
 
 
 BOTH: tuple[Kind, ...] = ("numeric", "categorical")
@@ -193,5 +163,9 @@ _LINES = (
 #: All statistics by name.
 STATISTICS: dict[str, Statistic] = {line.name: line for line in _LINES}
 
-#: What `auto` measures for each kind of column: its own statistic, and whether values went missing.
-AUTO: dict[Kind, tuple[str, ...]] = {"numeric": ("ks", "missing"), "categorical": ("kl", "missing")}
+#: What `auto` measures for each kind of column, and whether values went missing. `ks` sees any change of shape;
+#: `wasserstein` sees a column that moves, or grows a tail, with a third of the rows fewer.
+AUTO: dict[Kind, tuple[str, ...]] = {
+    "numeric": ("ks", "wasserstein", "missing"),
+    "categorical": ("kl", "missing"),
+}

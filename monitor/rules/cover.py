@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import get_args
 
-from monitor.drift.evaluate import Question, statistics_for
-from monitor.drift.statistics import STATISTICS
+from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
 from monitor.rules.rule import Rule
 from monitor.settings import duration_text
@@ -142,7 +141,8 @@ def _what(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
 
 
 def _either(names: Sequence[str]) -> str:
-    return " or ".join(f"`{name}`" for name in names)
+    named = [f"`{name}`" for name in names]
+    return " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 def _reference(rule: Rule) -> str:
@@ -155,14 +155,15 @@ def _reference(rule: Rule) -> str:
 
 
 def _floors(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
-    if rule.floor is not None:
-        return f"{rule.floor:g}"
     names = dict.fromkeys(
         name
         for index in indices
         for name in statistics_for(Question(rule.name, (), rule.statistic), schema.columns[index].kind)
     )
-    return ", ".join(f"{STATISTICS[name].floor:g} ({name})" for name in names) or "the statistic's own floor"
+    floors = {name: f"{floor_of(name, rule.floor, rule.statistic):g}" for name in names}
+    if rule.floor is not None and len(set(floors.values())) <= 1:
+        return f"{rule.floor:g}"
+    return ", ".join(f"{floor} ({name})" for name, floor in floors.items()) or "the statistic's own floor"
 
 
 def _reach(rule: Rule) -> str:

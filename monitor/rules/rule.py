@@ -14,7 +14,7 @@ class Rule:
     """One `[[rule]]` of config.toml, durations in seconds.
 
     `columns`: names, globs (`s*`) or `role:feature`, `role:prediction`; the empty tuple means all columns.
-    `statistic`: one name for all columns, or `auto` (`ks` for numeric, `kl` for categorical).
+    `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`).
     `reference`: `training`, `previous day`, `previous week`, or `{from}/{to}` in ISO 8601.
     `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
     `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.

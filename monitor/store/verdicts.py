@@ -14,8 +14,11 @@ from types import MappingProxyType
 
 from monitor.clock import from_iso, iso
 from monitor.drift.evaluate import Question
-from monitor.drift.result import Direction, DriftResult, Span
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, Told
 from monitor.window.columns import Role
+
+#: What `auto` stood for before questions were stored with it.
+FIRST_AUTO = (("ks", "missing"), ("kl", "missing"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def enter_questions(connection: sqlite3.Connection, model_id: int, questions: It
                 "floor": question.floor,
                 "min_samples": question.min_samples,
                 "columns": list(question.columns),
+                **({"auto": question.auto} if question.statistic == "auto" else {}),
             },
             separators=(",", ":"),
         )
@@ -56,8 +60,16 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
     if row is None:
         raise KeyError(question_id)
     asked = json.loads(row[2])
-    columns, statistic = tuple(asked["columns"]), asked["statistic"]
-    return row[0], Question(row[1], columns, statistic, asked["alpha"], asked["floor"], asked["min_samples"])
+    numeric, categorical = asked.get("auto", FIRST_AUTO)
+    return row[0], Question(
+        row[1],
+        tuple(asked["columns"]),
+        asked["statistic"],
+        asked["alpha"],
+        asked["floor"],
+        asked["min_samples"],
+        (tuple(numeric), tuple(categorical)),
+    )
 
 
 def save_results(
@@ -92,7 +104,7 @@ def save_results(
                 r.n,
                 r.m,
                 r.state,
-                r.direction.text if r.direction else None,
+                moved.text if (moved := r.direction) else None,
                 iso(r.window.start),
                 iso(r.window.end),
                 r.reference,
@@ -186,8 +198,8 @@ def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
                 row["critical"],
                 row["floor"],
                 row["p_value"],
-                Direction(row["direction"]) if row["direction"] is not None else None,
-                reason=row["reason"],
+                row["reason"],
+                NOTHING if row["direction"] is None else Told(Direction(row["direction"])),
             ),
         )
         for row in rows

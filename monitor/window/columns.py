@@ -30,6 +30,7 @@ Role = Literal["feature", "prediction"]
 Kind = Literal["numeric", "categorical"]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 OTHER = "__other__"
 MISSING = "__missing__"

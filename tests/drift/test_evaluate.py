@@ -97,7 +97,7 @@ def test_nonsense_sums_leave_the_verdict_alone():
 
 def test_auto_asks_each_kind_its_own_and_whether_values_went_missing():
     found = ask([X, C], [BEFORE, ["a", "b"] * 200], [QUIET, ["a", "b"] * 150], "auto")
-    assert list(found) == [("x", "ks"), ("x", "missing"), ("c", "kl"), ("c", "missing")]
+    assert list(found) == [("x", "ks"), ("x", "wasserstein"), ("x", "missing"), ("c", "kl"), ("c", "missing")]
     assert {result.state for result in found.values()} == {"ok"}
 
 
@@ -177,9 +177,9 @@ def test_reported_critical_values_are_those_of_the_shared_level():
 
 def test_tests_that_cannot_fail_take_no_part_of_alpha():
     constant = numeric("k", [7.0])
-    alone = one(X, BEFORE, QUIET)
+    alone = ask([X], [BEFORE], [QUIET], "auto")
     beside = ask([X, constant], [BEFORE, [7.0] * 100], [QUIET, [7.0] * 90], "auto")
-    assert beside["x", "ks"].critical == alone.critical
+    assert beside["x", "ks"].critical == alone["x", "ks"].critical == one(X, BEFORE, QUIET, alpha=0.00015 / 2).critical
     assert beside["k", "ks"].state == "ok"
 
 

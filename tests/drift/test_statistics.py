@@ -102,14 +102,10 @@ def test_critical_values_have_their_closed_forms():
     h = 1 / n + 1 / m
     close(cumulative.ks_critical(n, m, alpha), math.sqrt(-math.log(alpha / 2) / 2 * h))
     test, reference = np.full(10, 20.0), np.full(10, 500.0)
-    for terms, scale in (
-        (divergence.kl_terms, h / 2),
-        (divergence.psi_terms, h),
-        (divergence.js_terms, h / 8),
-    ):
-        half = {divergence.kl_terms: 0.5, divergence.psi_terms: 1.0, divergence.js_terms: 0.125}[terms]
-        null = divergence.DivergenceNull.of(terms, half, reference, test, every(test), np.array(0.0), ~every(test))
-        close(null.critical(alpha), stats.chi2.isf(alpha, 9) * scale)
+    compared = divergence.Compared.of(reference, test, every(test), np.array(0.0), ~every(test))
+    for total, scale in ((divergence.kl_sum, 0.5), (divergence.psi_sum, 1.0), (divergence.js_sum, 0.125)):
+        null = divergence.DivergenceNull.of(total, scale, compared)
+        close(null.critical(alpha), stats.chi2.isf(alpha, 9) * scale * h)
     close(table.Chi2Null.of(reference, test, np.array(0.0)).critical(alpha), stats.chi2.isf(alpha, 9))
 
 

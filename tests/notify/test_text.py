@@ -58,8 +58,8 @@ def test_the_messages_word_for_word() -> None:
     species, bmi = firing("species", at=now, labels=labels), firing("bmi", at=now - 600, labels=labels)
     moved = categorical([("setosa", 0.333, 0.72)], [("virginica", 0.333, 0.004)])
     results = {
-        species.key: replace(verdict(species, now, 0.5, kind="categorical", direction=moved), statistic="kl"),
-        bmi.key: replace(verdict(bmi, now), n=999),
+        species.key: verdict(species, now, 0.5, kind="categorical", direction=moved)._replace(statistic="kl"),
+        bmi.key: verdict(bmi, now)._replace(n=999),
     }
     (first,) = world.evaluate([species, bmi], results=results)
     assert plain(first.message, title(first.message), 4000) == FIRING

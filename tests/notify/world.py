@@ -14,7 +14,7 @@ import numpy as np
 from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.config import Config
-from monitor.drift.result import Direction, DriftResult, Shift, Span
+from monitor.drift.result import Direction, DriftResult, Shift, Span, Told
 from monitor.notify.http import Http
 from monitor.notify.plan import Key, Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
@@ -42,8 +42,8 @@ def firing(column: str = "bmi", *, rule: str = "drift", at: float = 0.0, event: 
 
 def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> DriftResult:
     """The verdict that an alert stands on."""
-    direction = Direction("mean up by 1.0 standard deviations", 0.0471, 0.0428, 1.02, 0.93)
-    facts: dict[str, object] = {"kind": "numeric", "direction": direction, **more}
+    said = more.pop("direction", Direction("mean up by 1.0 standard deviations", 0.0471, 0.0428, 1.02, 0.93))
+    facts: dict[str, object] = {"kind": "numeric", "account": Told(said), **more}
     return DriftResult(
         alert.rule, alert.column, alert.role, statistic="ks", state="drift", window=Span(end - 1800, end),
         reference="training", model_version="3f2a1b", n=1024, m=442, value=value, critical=0.0921, floor=0.05, **facts,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.drift.evaluate import Sample
-from monitor.drift.result import Direction, DriftResult, Span, State
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, Told
 from monitor.evaluation import Evaluation, Judged
 from monitor.report.overview import alert_line, headline, rows
 from monitor.rules.alert import Alert
@@ -47,7 +47,7 @@ def evaluation(
             None if value is None else 0.1,
             0.05,
             reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
-            direction=None if value is None else Direction("up by 1.0 standard deviations"),
+            account=NOTHING if value is None else Told(Direction("up by 1.0 standard deviations")),
         )
         for name, (state, value) in states.items()
     )

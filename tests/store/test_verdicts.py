@@ -3,12 +3,11 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span
+from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span, Told
 from monitor.rules.backtest import backtest
 from monitor.rules.rule import Rule
 from monitor.store.database import connect
@@ -25,11 +24,11 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_result_comes_back_but_for_what_is_not_kept(connection: sqlite3.Connection) -> None:
     result = DriftResult(
         "drift", 'a"b\n', "prediction", "categorical", "kl", "drift", Span(START, START + 1800.5), "0123456789ab", "2",
-        200, 331, 0.1 + 0.2, 1 / 3, 0.05, 1e-300, Direction("a grew", grew=(Shift("a", 0.1, 0.9),)),
-        (Shift("a", 0.1, 0.9),), "because",
+        200, 331, 0.1 + 0.2, 1 / 3, 0.05, 1e-300, "because",
+        Told(Direction("a grew", grew=(Shift("a", 0.1, 0.9),)), (Shift("a", 0.1, 0.9),)),
     )  # fmt: skip
     save_results(connection, START + 0.25, [result])
-    kept = replace(result, direction=Direction("a grew"), contributions=())
+    kept = result._replace(account=Told(Direction("a grew")))
     assert latest_results(connection) == [Verdict(START + 0.25, kept)]
 
 

@@ -73,7 +73,7 @@ def test_what_telltale_wrote_is_in_order(database):
         assert heads["hours"].rows == count("windows WHERE seconds = 3600") == 2
         assert sum(heads[name].rows for name in ("drift", "drift hours", "drift days")) == count("drift")
         assert heads["alert_events"].rows == count("alert_events") > 0
-        assert heads["messages"].rows == count("notifications") == 2
+        assert heads["messages"].rows == count("notifications") == 3
         assert heads["notifications"].rows == 1
         assert (heads["gaps"].rows, heads["models"].rows, heads["columns"].rows) == (1, 1, 4)
 
@@ -107,7 +107,7 @@ def test_what_telltale_wrote_is_in_order(database):
             "windows 134: was not written by Telltale",
         ),
         ("UPDATE drift SET value = 0.01 WHERE id = 900", "drift 900: was changed"),
-        ("UPDATE drift SET state = 'error' WHERE id = (SELECT max(id) FROM drift)", "drift 1040: was changed"),
+        ("UPDATE drift SET state = 'error' WHERE id = (SELECT max(id) FROM drift)", "drift 1430: was changed"),
         ("DELETE FROM drift WHERE id = 900", "drift 900: is not there any more"),
         (
             "INSERT INTO drift SELECT 5000, at, rule, \"column\", role, kind, statistic, value, critical, floor, "
@@ -211,19 +211,19 @@ def test_verdicts_come_out_as_they_are_stored(database):
 @pytest.mark.parametrize(
     ("sql", "what"),
     [
-        ("UPDATE drift SET value = value * 1.0001 WHERE id = 1001", "value is stored as"),
-        ("UPDATE drift SET state = 'ok' WHERE id = 1001 AND state = 'drift'", "state is stored as 'ok'"),
-        ("UPDATE drift SET n = n + 1 WHERE id = 1001", "n is stored as"),
-        ("UPDATE drift SET critical = critical / 2 WHERE id = 1001", "critical is stored as"),
-        ("UPDATE drift SET statistic = 'psi' WHERE id = 1001", "no such verdict"),
-        ("UPDATE drift SET reference = 'training 000000000000' WHERE id = 1001", "which the store does not have"),
+        ("UPDATE drift SET value = value * 1.0001 WHERE id = 1030", "value is stored as"),
+        ("UPDATE drift SET state = 'ok' WHERE id = 1030 AND state = 'drift'", "state is stored as 'ok'"),
+        ("UPDATE drift SET n = n + 1 WHERE id = 1030", "n is stored as"),
+        ("UPDATE drift SET critical = critical / 2 WHERE id = 1030", "critical is stored as"),
+        ("UPDATE drift SET statistic = 'psi' WHERE id = 1030", "no such verdict"),
+        ("UPDATE drift SET reference = 'training 000000000000' WHERE id = 1030", "which the store does not have"),
     ],
 )
 def test_a_verdict_that_does_not_come_out_is_named(database, sql, what):
     assert change(database, sql) == 1
     with closing(sqlite3.connect(database)) as connection:
         (problem,) = recompute(connection).problems
-    assert problem.where == "drift 1001"
+    assert problem.where == "drift 1030"
     assert what in problem.what
 
 
