@@ -27,12 +27,16 @@ from monitor.store import alerts as alert_store
 from monitor.store import verdicts as verdict_store
 from monitor.store.references import Accepted, current, load_accepted
 from monitor.store.series import list_sizes
-from monitor.store.windows import StoredModel, sum_range
-from monitor.window.batch import Batch
+from monitor.store.tiles import find_tiles
+from monitor.store.windows import StoredModel, sum_range, sum_windows
+from monitor.window.batch import Batch, empty_batch
 
 log = logging.getLogger(__name__)
 
 AlertKey = tuple[str, str, str]
+
+#: Cells of counts of closed windows that are kept in memory: 8 MB, a day of minutes of the example model.
+WINDOW_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Evaluation:
         return tuple(result for judged in self.judged for result in judged.results)
 
 
+#: Sums up the windows that begin in a stretch of time.
+Total = Callable[[sqlite3.Connection, float, float], Batch]
+
 #: What becomes of transitions: the notifier's part, in the same transaction.
 Announce = Callable[[sqlite3.Connection, Evaluation, Sequence[Transition], float], None]
 
@@ -83,6 +90,7 @@ class Evaluator:
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(model)
+        self._closed = ClosedWindows(model, config.window.base)
         self.latest = Evaluation(0.0)
 
     def restore(self, connection: sqlite3.Connection) -> None:
@@ -92,6 +100,7 @@ class Evaluator:
     def run(self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None]) -> Evaluation:
         """Evaluate now. The caller commits, and then publishes the answer through `publish`."""
         now = self._clock.time()
+        self._closed.begin()
         end = self.window_end(now)
         seal(connection, end if end < now else now + self._config.window.base)
         judged = tuple(one for rule in self._config.rules if (one := self._judged(connection, rule, end)) is not None)
@@ -115,6 +124,7 @@ class Evaluator:
 
     def publish(self, evaluation: Evaluation) -> None:
         """Make a committed evaluation the one that everybody sees."""
+        self._closed.keep()
         self.latest = evaluation
 
     def window_end(self, now: float) -> float:
@@ -129,7 +139,7 @@ class Evaluator:
     def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged | None:
         """Judge by one rule; a rule that fails takes no other with it. What the store raises ends the evaluation."""
         try:
-            judged = self._judge(connection, rule, end)
+            judged = self._judge(connection, rule, end, self._closed.sum_range)
         except sqlite3.Error:
             raise
         except Exception:
@@ -139,9 +149,9 @@ class Evaluator:
         self.failing.pop(rule.name, None)
         return judged
 
-    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged:
+    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
         span = Span(window_start(connection, self._model, rule, end, self._config.window.base), end)
-        test = sum_range(connection, self._model, span.start, span.end)
+        test = total(connection, span.start, span.end)
         sample, name = self._references.find(connection, rule, span)
         results = evaluate(
             self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
@@ -153,10 +163,53 @@ class Evaluator:
         base = self._config.window.base
         start, end = math.floor(start / base) * base, math.ceil(end / base) * base
         rules = (dataclasses.replace(rule, window=end - start, max_age=0.0) for rule in self._config.rules)
-        return tuple(result for rule in rules for result in self._judge(connection, rule, end).results)
+
+        def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
+            return sum_range(connection, self._model, start, end)
+
+        return tuple(result for rule in rules for result in self._judge(connection, rule, end, total).results)
 
     def _question(self, rule: Rule) -> Question:
         return question_of(rule, self._covers[rule.name])
+
+
+class ClosedWindows:
+    """Sums of closed windows, those of the base length read from the store once.
+
+    The windows of the last half hour are asked for at each evaluation. What an evaluation has read is kept when it is
+    committed, since a transaction that is rolled back gives the ids of its windows to others.
+    """
+
+    def __init__(self, model: StoredModel, seconds: float) -> None:
+        self._model, self._seconds = model, seconds
+        self._known: dict[int, Batch] = {}
+        self._fresh: dict[int, Batch] = {}
+
+    def sum_range(self, connection: sqlite3.Connection, start: float, end: float) -> Batch:
+        """Sum of the windows that begin in [start, end); all of them must be closed."""
+        total = empty_batch(self._model.schema)
+        tiles = find_tiles(connection, self._model.id, start, end)
+        for tile in tiles:
+            batch = self._known.get(tile.id) or self._fresh.get(tile.id)
+            if batch is None:
+                batch = sum_windows(connection, self._model, [tile.id])
+                if tile.seconds == self._seconds:
+                    self._fresh[tile.id] = batch
+            total.counts[:] += batch.counts
+            total.sums[:] += batch.sums
+        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
+
+    def begin(self) -> None:
+        """Forget what an evaluation has read that was not committed."""
+        self._fresh.clear()
+
+    def keep(self) -> None:
+        """Keep what was read; the first of them go once there are many."""
+        self._known.update(self._fresh)
+        self._fresh.clear()
+        most = max(WINDOW_CELLS // self._model.schema.size, 1)
+        for window_id in list(self._known)[: max(len(self._known) - most, 0)]:
+            del self._known[window_id]
 
 
 class References:
@@ -182,7 +235,10 @@ class References:
 
     def normal(self, connection: sqlite3.Connection) -> tuple[Sample, str]:
         """What a rule with `reference = "training"` compares with now: the accepted stretch, where there is one."""
-        row = current(connection, self._model.id)
+        return self.accepted(connection, current(connection, self._model.id))
+
+    def accepted(self, connection: sqlite3.Connection, row: int | None) -> tuple[Sample, str]:
+        """The accepted stretch of this id; the training data for None."""
         if row is None:
             return self._training, f"training {self._model.reference.identity[:12]}"
         if self._accepted is None or self._accepted.id != row:

@@ -21,8 +21,9 @@ from monitor.drift.series import Answers
 from monitor.evaluation import References, question_of
 from monitor.rules.backtest import Moment
 from monitor.rules.cover import cover
-from monitor.rules.reference import PREVIOUS, reference_span
+from monitor.rules.reference import PREVIOUS, TRAINING, reference_span
 from monitor.rules.rule import Rule
+from monitor.store.references import in_force
 from monitor.store.series import Series, read_series
 from monitor.store.tiles import lengths
 from monitor.store.windows import StoredModel
@@ -88,8 +89,9 @@ def judge(
     """What the rules of `config` would have said at each evaluation in (start, end].
 
     There is one each `[drift] every`, but none while a window was open: where minutes have been rolled up there is one
-    an hour, and a test window is widened to whole hours. A rule with `reference = "training"` is compared with what is
-    in force now. `progress` is told how many evaluations are done. Raises ConfigError for a rule that cannot be.
+    an hour, and a test window is widened to whole hours. A rule with `reference = "training"` is compared with what was
+    in force at the time: the training data, or the stretch that had been accepted by then. `progress` is told how many
+    evaluations are done. Raises ConfigError for a rule that cannot be.
     """
     judging = _Judging(connection, model, config)
     every = max(config.drift.every, config.window.base)
@@ -108,6 +110,7 @@ class _Judging:
         covers = cover(config.rules, model.schema)
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in config.rules]
         self._references = References(model)
+        self._changes = in_force(connection, model.id)
         self._longest = max(lengths(connection, model.id), default=0)
         self._reach = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
 
@@ -119,7 +122,7 @@ class _Judging:
         times, ends = times[sums.closed(ends)], ends[sums.closed(ends)]
         if not len(times):
             return
-        answers = [self._answers(rule, sums, ends) for rule, _ in self._questions]
+        answers = [self._answers(rule, sums, times, ends) for rule, _ in self._questions]
         for k, at in enumerate(times.tolist()):
             yield Moment(
                 at,
@@ -138,7 +141,7 @@ class _Judging:
         begin = first - self._reach - self._longest - self._config.window.base
         return Sums.of(read_series(self._connection, self._model, begin - shift, last - shift))
 
-    def _answers(self, rule: Rule, sums: Sums, ends: Floats) -> Answers:
+    def _answers(self, rule: Rule, sums: Sums, times: Floats, ends: Floats) -> Answers:
         base = self._config.window.base
         begins = np.floor((ends - rule.window) / base) * base
         first, last = sums.between(begins, ends)
@@ -149,7 +152,7 @@ class _Judging:
             moved = first
         begins = np.where(moved < last, np.minimum(begins, _at(sums.starts, moved, begins)), begins)
         spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        counts, totals, names = self._reference(rule, spans, begins, ends)
+        counts, totals, names = self._reference(rule, spans, times, begins, ends)
         question = next(question for known, question in self._questions if known is rule)
         return Answers(
             question,
@@ -165,10 +168,12 @@ class _Judging:
         )
 
     def _reference(
-        self, rule: Rule, spans: Sequence[Span], begins: Floats, ends: Floats
+        self, rule: Rule, spans: Sequence[Span], times: Floats, begins: Floats, ends: Floats
     ) -> tuple[Counts, Floats, list[str]]:
         """Counts and sums of what a rule compares each window with, and its name."""
         shift = PREVIOUS.get(rule.reference)
+        if rule.reference == TRAINING:
+            return self._normal(times)
         if shift is None:
             sample, name = self._references.find(self._connection, rule, spans[0])
             return sample.counts, sample.sums, [name] * len(spans)
@@ -176,6 +181,20 @@ class _Judging:
         first, last = sums.between(begins - shift, ends - shift)
         names = ["/".join(past.to_json().values()) for span in spans if (past := reference_span(rule.reference, span))]
         return sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first], names
+
+    def _normal(self, times: Floats) -> tuple[Counts, Floats, list[str]]:
+        """What a rule with `reference = "training"` was compared with at each evaluation."""
+        # A change holds from when it was made; one that was entered later replaces it, even if the clock went back.
+        since = np.maximum.accumulate([-np.inf, *(at for at, _ in self._changes)])
+        which = (np.searchsorted(since, times, side="left") - 1).tolist()
+        rows = [None, *(row for _, row in self._changes)]
+        known = {k: self._references.accepted(self._connection, rows[k]) for k in dict.fromkeys(which)}
+        names = [known[k][1] for k in which]
+        if len(known) == 1:
+            ((sample, _),) = known.values()
+            return sample.counts, sample.sums, names
+        samples = [known[k][0] for k in which]
+        return np.array([one.counts for one in samples]), np.array([one.sums for one in samples]), names
 
 
 def _at(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:

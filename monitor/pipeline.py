@@ -125,7 +125,7 @@ class Pipeline:
         self._readings = self.instruments.read()
         self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
         self.maintenance = Maintenance(config.data, self.folder, model.id)
-        self._maintained = 0.0
+        self._maintained, self.maintain_every = 0.0, MAINTAIN
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
 
@@ -230,14 +230,14 @@ class Pipeline:
         return evaluation
 
     def _maintain(self, now: float) -> None:
-        """Roll up and drop, once a minute; a round that fails is logged, and its work is done by a later one."""
-        if 0 <= now - self._maintained < MAINTAIN:
+        """Roll up and drop, now and then; a round that fails is logged, and its work is done by a later one."""
+        if 0 <= now - self._maintained < self.maintain_every:
             return
         self._maintained = now
         try:
             self.maintenance.work_off(self.writer, now)
         except Exception:
-            log.exception("rolling up and dropping old data failed; it is tried again in a minute")
+            log.exception("rolling up and dropping old data failed; it is tried again soon")
 
     def judge(self, start: float, end: float) -> tuple[DriftResult, ...]:
         """Judge the windows of a span of time by every rule; keep nothing and tell nobody."""

@@ -42,6 +42,9 @@ RECORD_ROWS = 1 << 16
 #: Evaluations between two checkpoints: 128 of a small model are a few MB of WAL.
 CHECKPOINT_EVERY = 128
 
+#: Seconds of recorded time between two rounds of rolling up: minutes become hours once an hour.
+MAINTAIN_EVERY = 3600.0
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -276,6 +279,12 @@ def replay(
 
     `progress` is told how many rows are done. The log receiver is served on the way, others wait: see `deliver`.
     """
+    pipeline.maintain_every = MAINTAIN_EVERY
+    with pipeline.writer.relaxed():
+        return _replay(pipeline, clock, recording, progress)
+
+
+def _replay(pipeline: Pipeline, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:
     times, done = recording.times, 0
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
     for step in steps(times, pipeline.config):

@@ -15,6 +15,7 @@ from monitor.past import judge
 from monitor.rules.backtest import backtest, play
 from monitor.store.migrations import migrate
 from monitor.store.prune import drop_parts
+from monitor.store.references import accept, reset
 from monitor.store.tiers import roll_up
 from monitor.store.verdicts import evaluations
 from monitor.store.windows import Windows, load_model, register_model
@@ -149,3 +150,29 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
     assert done.evaluations == minutes
     assert done.judged > 0.7 * done.results  # a quiet hour of the night has too few
     assert done.events == ()
+
+
+def test_each_evaluation_is_compared_with_what_was_in_force_then(tmp_path: Path) -> None:
+    world = Monitored(tmp_path / "data")
+    world.minutes(40, rows=20, shift=1.0)
+    stretch, writer = Span(MIDNIGHT, world.clock.time()), world.pipeline.writer
+    writer.transaction(lambda c: accept(c, stretch, "ann", "the new normal", world.clock.time()))
+    world.minutes(20, rows=20, shift=1.0)
+    writer.transaction(lambda c: reset(c, "ann", "not after all", world.clock.time()))
+    world.minutes(10, rows=20, shift=1.0)
+    with world.read() as connection:
+        model, end = load_model(connection, 1), world.clock.time()
+        stored = dict(evaluations(connection, MIDNIGHT, end + 1))
+        again = {moment.at: moment for moment in judge(connection, model, world.config, MIDNIGHT, end)}
+    names = []
+    for at, results in stored.items():
+        found = again[at].results()
+        assert [(one.reference, one.m, one.state) for one in found] == [(r.reference, r.m, r.state) for r in results]
+        numbers = [(one.value or 0.0, r.value or 0.0) for one, r in zip(found, results, strict=True)]
+        assert all(one == pytest.approx(other, rel=1e-9) for one, other in numbers)
+        names.append(results[0].reference.split()[0])
+    assert names == ["training"] * 40 + ["accepted"] * 20 + ["training"] * 10
+    loud = [name for at, name in zip(stored, names, strict=True) if not again[at].quiet]
+    assert loud.count("training") > 40
+    assert all(again[at].quiet for at, name in zip(stored, names, strict=True) if name == "accepted")
+    world.close()

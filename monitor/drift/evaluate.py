@@ -266,7 +266,7 @@ class _Account(Account):
 
     def __init__(self, layout: Layout, reference: Sample, test: Sample, deviations: Floats) -> None:
         self._layout, self._reference, self._test, self._deviations = layout, reference, test, deviations
-        self._seen: dict[int, tuple[Direction, tuple[Shift, ...]]] = {}
+        self._seen: dict[int, Direction] = {}
 
     @cached_property
     def _lists(self) -> tuple[Sequence[float], ...]:
@@ -284,22 +284,37 @@ class _Account(Account):
 
     def direction(self, result: DriftResult) -> Direction | None:
         """Which way the result's column moved; None where there is no verdict."""
-        return None if result.value is None else self._told(result)[0]
+        if result.value is None:
+            return None
+        row, before, after = self._column(result)
+        cells = self._layout.cells(result.statistic, row)
+        if cells is not None:
+            return share_direction(result.statistic, *_shares(cells, before, after))
+        if row not in self._seen:
+            _, _, before_sums, after_sums, deviations, _ = self._lists
+            column, sums = self._layout.schema.columns[row], (before_sums[row], after_sums[row])
+            self._seen[row] = direction(column, before, after, *sums, deviations[row])
+        return self._seen[row]
 
     def contributions(self, result: DriftResult) -> tuple[Shift, ...]:
         """The bins of the result's column that moved most."""
-        return () if result.value is None else self._told(result)[1]
-
-    def _told(self, result: DriftResult) -> tuple[Direction, tuple[Shift, ...]]:
-        row = self._rows[result.column, result.role]
-        before, after, before_sums, after_sums, deviations, bounds = self._lists
-        bins = slice(int(bounds[row]), int(bounds[row + 1]))
-        column, reference, window = self._layout.schema.columns[row], before[bins], after[bins]
+        if result.value is None:
+            return ()
+        row, before, after = self._column(result)
         cells = self._layout.cells(result.statistic, row)
         if cells is not None:
-            share, now = (sum(side[i] for i in cells) / max(sum(side), 1) for side in (reference, window))
-            return share_direction(result.statistic, share, now), (Shift(f"__{result.statistic}__", share, now),)
-        if row not in self._seen:
-            moved = direction(column, reference, window, before_sums[row], after_sums[row], deviations[row])
-            self._seen[row] = moved, shifts(self._layout.labels[row], reference, window)
-        return self._seen[row]
+            return (Shift(f"__{result.statistic}__", *_shares(cells, before, after)),)
+        return shifts(self._layout.labels[row], before, after)
+
+    def _column(self, result: DriftResult) -> tuple[int, Sequence[float], Sequence[float]]:
+        """Position of the result's column, its counts in the reference and in the test window."""
+        row = self._rows[result.column, result.role]
+        before, after, _, _, _, bounds = self._lists
+        bins = slice(int(bounds[row]), int(bounds[row + 1]))
+        return row, before[bins], after[bins]
+
+
+def _shares(cells: Sequence[int], before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Share of the rows of some bins in the reference and in the test window."""
+    share, now = (sum([side[i] for i in cells]) / max(sum(side), 1) for side in (before, after))
+    return share, now

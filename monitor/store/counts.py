@@ -9,11 +9,11 @@ Functions of a connection; the caller owns the transaction. Plain SQL reads both
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import orjson
 
 from monitor.errors import StoreError
 from monitor.store.bulk import write_rows
@@ -36,7 +36,7 @@ def counts_text(counts: Counts) -> str:
     ('[1,20,0,3]', '[0]')
     """
     used = np.flatnonzero(counts)
-    return json.dumps(counts[: used[-1] + 1 if len(used) else 1].tolist(), separators=(",", ":"))
+    return orjson.dumps(counts[: used[-1] + 1 if len(used) else 1].tolist()).decode()
 
 
 def parse(texts: Sequence[str], sizes: Iterable[int]) -> Counts:

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from monitor.store.counts import SLOTS
 
+#: Made once: `json.dumps` would make one for each row.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+
 
 def row_digest(values: Sequence[object]) -> bytes:
     """SHA-256 of one row. Numbers are written so that each has one spelling: 1 is not 1.0, and 0.1 is exact."""
-    text = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=repr)
+    text = _ENCODE(list(values))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.clock import iso
+from monitor.clock import from_iso, iso
 from monitor.drift.result import Span
 from monitor.store.windows import StoredModel, load_model, sum_range
 from monitor.window.batch import Batch
@@ -101,6 +101,14 @@ def current(connection: sqlite3.Connection, model_id: int) -> int | None:
         "SELECT id, action FROM reference_changes WHERE model_id = ? ORDER BY id DESC LIMIT 1", (model_id,)
     ).fetchone()
     return None if row is None or row[1] != ACCEPT else int(row[0])
+
+
+def in_force(connection: sqlite3.Connection, model_id: int) -> list[tuple[float, int | None]]:
+    """Since when a model has been compared with what, the oldest first: ids of accepted stretches, None for a reset."""
+    rows = connection.execute(
+        "SELECT at, id, action FROM reference_changes WHERE model_id = ? ORDER BY id", (model_id,)
+    )
+    return [(from_iso(row[0]), int(row[1]) if row[2] == ACCEPT else None) for row in rows]
 
 
 def load_accepted(connection: sqlite3.Connection, row_id: int) -> Accepted:

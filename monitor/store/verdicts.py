@@ -84,6 +84,7 @@ def save_results(
     windows there were is noted as the highest id.
     """
     moment = iso(at)
+    bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
     seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
     connection.executemany(
         'INSERT INTO drift (at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
@@ -105,8 +106,7 @@ def save_results(
                 r.m,
                 r.state,
                 moved.text if (moved := r.direction) else None,
-                iso(r.window.start),
-                iso(r.window.end),
+                *bounds[r.window],
                 r.reference,
                 r.model_version,
                 r.reason,

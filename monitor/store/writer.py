@@ -11,8 +11,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
 from monitor import failpoint
@@ -155,6 +156,20 @@ class Writer:
                 connection.execute("ROLLBACK")
             raise
         return result
+
+    @contextmanager
+    def relaxed(self) -> Iterator[None]:
+        """Do not wait for the disk at each commit; on the writer's thread, for work that can be done again.
+
+        A commit then survives the death of the process, but a loss of power only from the next checkpoint on. One is
+        made at the end.
+        """
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self.checkpoint()
+            self._connection.execute("PRAGMA synchronous = FULL")
 
     def _run(self) -> None:
         due = time.monotonic()
