@@ -73,8 +73,8 @@ def ours(columns: int, repeats: int) -> dict[str, list[float]]:
     return {
         "measure ks, kl, psi": timed(lambda: measure(["ks", "kl", "psi"]), repeats),
         "measure all 8 statistics": timed(lambda: measure(list(STATISTICS)), repeats),
-        "evaluate `auto` (verdicts with words)": timed(lambda: answer("auto"), repeats),
-        "evaluate all statistics (verdicts with words)": timed(lambda: answer("all"), repeats),
+        "evaluate `auto` (verdicts)": timed(lambda: answer("auto"), repeats),
+        "evaluate all statistics (verdicts)": timed(lambda: answer("all"), repeats),
     }
 
 
@@ -125,7 +125,7 @@ def peer(python: str, name: str, columns: int, repeats: int) -> dict[str, list[f
 
 
 def table(columns: int, runs: dict[str, list[float]]) -> None:
-    base = statistics.median(runs["evaluate `auto` (verdicts with words)"])
+    base = statistics.median(runs["evaluate `auto` (verdicts)"])
     print(f"\n{columns:,} columns\n\n| what | median ms | fastest to slowest | n | against `auto` |")
     print("| --- | --- | --- | --- | --- |")
     for name, times in runs.items():
