@@ -126,8 +126,8 @@ def _damage(
     """Count what is lost from the first bad slot on, and behind the last slot that the file still has."""
     filled = np.flatnonzero(~empty)
     last = int(numbers[filled[-1]]) if len(filled) else before
-    beyond = max(0, high_water - last)
-    lost = int((~empty[cut:]).sum()) + beyond
+    # Behind a cut a slot without a record may be one that was wiped out: what damaged its neighbour is not choosy.
+    lost = max(high_water, last) - (int(numbers[cut]) - 1 if cut < len(slots) else last)
     if not lost:
         return None
     times = slots["time"][good]

@@ -57,6 +57,7 @@ def overwrite(path: Path, position: int, data: bytes) -> None:
         pytest.param(lambda p: flip(p, at(20, HEAD.size + 9)), 19, 31, id="a bit of a value"),
         pytest.param(lambda p: flip(p, at(20, HEAD.size)), 19, 31, id="a bit of the time"),
         pytest.param(lambda p: flip(p, at(3, 0)), 2, 48, id="a bit of a sequence number"),
+        pytest.param(lambda p: overwrite(p, at(20, HEAD.size), bytes(10 * SIZE)), 19, 31, id="a stretch wiped out"),
         pytest.param(lambda p: flip(p, at(1, 0)), 50, None, id="the only bit of a sequence number"),
         pytest.param(lambda p: flip(p, at(50, 8)), 49, 1, id="a bit of the last checksum"),
         pytest.param(lambda p: truncate(p, at(31)), 30, 20, id="cut between two records"),
