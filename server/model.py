@@ -50,7 +50,7 @@ def plain(answers: np.ndarray[Any, Any], count: int) -> list[Any]:
     if kind not in "fiubU" and not all(isinstance(value, (str, int, float)) for value in values):
         raise ModelError(f"the model answered {type(values[0]).__name__}, which is neither a number nor a text")
     if kind == "f":
-        finite = bool(np.isfinite(answers).all())
+        finite = math.isfinite(values[0]) if count == 1 else bool(np.isfinite(answers).all())
     else:
         finite = kind != "O" or all(math.isfinite(value) for value in values if isinstance(value, float))
     if not finite:

@@ -63,16 +63,18 @@ class Payload:
             data = orjson.loads(body)
             if type(data) is not list or not data:
                 return None
-            batch = type(data[0]) is list
-            listed = data if batch else [data]
-            if set(map(len, listed)) != {self._width}:
+            if type(data[0]) is not list:
+                # Python's own `max` and `min`: numpy's take ten times as long for so few.
+                small = len(data) == self._width and min(data) > -LARGEST_WHOLE and max(data) < LARGEST_WHOLE
+                return (np.array([data], np.float64), False) if small else None
+            if set(map(len, data)) != {self._width}:
                 return None
             # A third of the time that numpy takes for a list of lists.
-            flat = np.fromiter(chain.from_iterable(listed), np.float64, len(listed) * self._width)
+            flat = np.fromiter(chain.from_iterable(data), np.float64, len(data) * self._width)
         except (ValueError, TypeError, OverflowError):
             return None
         # False for what is too large, and for infinity too.
-        return (flat.reshape(-1, self._width), batch) if np.abs(flat).max() < LARGEST_WHOLE else None
+        return (flat.reshape(-1, self._width), True) if np.abs(flat).max() < LARGEST_WHOLE else None
 
     def check(self, rows: Sequence[Any] | Floats) -> Sequence[Sequence[Any]] | Floats:
         """Check rows, lists or objects or an array of numbers, whatever they came in. Raises InputError."""
