@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -48,6 +49,9 @@ class Schedule:
         self.skipped = 0
         self.failing_since: float | None = None
         self._stopped = False
+        # Held while a run is armed. A shutdown waits for the run in progress under APScheduler's own lock, which arming
+        # takes too: both at once would wait for each other for ever.
+        self._arming = threading.Lock()
 
     @staticmethod
     def _fresh() -> _Ticker:
@@ -63,7 +67,8 @@ class Schedule:
 
     def stop(self) -> None:
         """Let a run in progress finish, and end the thread."""
-        self._stopped = True
+        with self._arming:
+            self._stopped = True
         if self._scheduler.running:
             # Paused first: a run that falls due while the workers are being shut down would end the thread in an error.
             self._scheduler.pause()
@@ -76,8 +81,11 @@ class Schedule:
 
     def check(self) -> None:
         """Arm again if a run is overdue: the clock was set back, or the scheduler's thread has died."""
-        if self._stopped or self.overdue < GRACE:
-            return
+        with self._arming:
+            if not self._stopped and self.overdue >= GRACE:
+                self._revive()
+
+    def _revive(self) -> None:
         thread = getattr(self._scheduler, "_thread", None)
         if thread is None or not thread.is_alive():
             log.error("the scheduler's thread has died; it is started anew")
@@ -108,8 +116,9 @@ class Schedule:
             log.exception("the evaluation failed; the next one comes as planned")
         self.runs += 1
         self.skipped += int((self._clock.monotonic() - began) // self._every)
-        if not self._stopped:
-            self._arm()
+        with self._arming:
+            if not self._stopped:
+                self._arm()
 
 
 def until_next(now: float, every: float) -> float:

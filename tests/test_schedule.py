@@ -110,6 +110,28 @@ def test_nothing_runs_after_the_stop() -> None:
     assert schedule.runs == 0
 
 
+def test_a_stop_and_a_run_that_arms_the_next_one_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    arming, go_on = threading.Event(), threading.Event()
+    schedule = Schedule(lambda: None, 0.05, SystemClock())
+    arm = schedule._arm
+
+    def slowly(soon: bool = False) -> None:
+        if schedule.runs:
+            arming.set()
+            assert go_on.wait(5)
+        arm(soon)
+
+    monkeypatch.setattr(schedule, "_arm", slowly)
+    schedule.start()
+    assert arming.wait(5)
+    stopping = threading.Thread(target=schedule.stop, daemon=True)
+    stopping.start()
+    stopping.join(0.2)  # it cannot end yet
+    go_on.set()
+    stopping.join(5)
+    assert not stopping.is_alive()
+
+
 def test_runs_lie_on_whole_minutes() -> None:
     assert until_next(90.5, 60.0) == 29.5
     assert until_next(0.0, 60.0) == 60.0
