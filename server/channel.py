@@ -1,16 +1,23 @@
-"""One connection: what waitress reads and writes, with strict framing, JSON refusals, deadlines and a gentle close."""
+"""One connection: what waitress reads and writes, with strict framing, JSON refusals, deadlines and a gentle close.
+
+A client that keeps its connection sends the same head with every request: it is parsed once, and an answer that the
+socket takes whole goes out without a stop in a buffer.
+"""
 
 from __future__ import annotations
 
 import copy
+import io
 import re
 import socket
 import time
 from http import HTTPStatus
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.receiver import FixedStreamReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, build_http_date
 
@@ -32,11 +39,62 @@ BULK_RATE = 1 << 16
 _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
+#: Heads that are kept, bytes of one, and bytes of its body: enough for the few kinds of client that a model has.
+HEADS, HEAD_BYTES, BODY_BYTES = 256, 1024, 1 << 16
+
+#: What a parser finds in a head, besides the headers and what its body is read by.
+_FOUND = (
+    "first_line",
+    "command",
+    "request_uri",
+    "version",
+    "proxy_scheme",
+    "proxy_netloc",
+    "path",
+    "query",
+    "fragment",
+    "url_scheme",
+    "connection_close",
+    "expect_continue",
+    "content_length",
+)
+
+#: What in a WSGI environment belongs to one request or connection, and to no other with the same head.
+_OWN = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "wsgi.input", "waitress.client_disconnected")
+
+
+class Head:
+    """A request's head, parsed: for the next request with the very same bytes, which most are on a kept connection."""
+
+    __slots__ = ("environ", "found", "headers")
+
+    def __init__(self, parser: HTTPRequestParser) -> None:
+        self.found = {name: getattr(parser, name) for name in _FOUND}
+        self.headers = dict(parser.headers)
+        self.environ: WSGIEnvironment = {}
+
+
+class Body(io.BytesIO):
+    """The body of one request, where it is short: waitress' own buffer may become a file, which takes as long again."""
+
+    append = io.BytesIO.write
+
+    def __len__(self) -> int:
+        """Bytes so far."""
+        return self.getbuffer().nbytes
+
+    def getfile(self) -> Body:
+        """Return it as a file, from the start."""
+        self.seek(0)
+        return self
+
+
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """waitress' parser, refusing the few requests that two servers in a row might read differently."""
 
     adj: Any
     bulk = False  # lines of observations, which have a limit of their own
+    head: Head | None = None  # where others may share it
 
     def received(self, data: bytes) -> int:
         """Take in bytes; returns how many belonged to this request."""
@@ -48,6 +106,20 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the request line and headers. Raises ParsingError."""
+        head = self.head = self.adj.heads.get(header_plus)
+        if head is None:
+            self._parse_new_head(header_plus)
+            if len(header_plus) <= HEAD_BYTES and self.content_length <= BODY_BYTES and not (self.chunked or self.bulk):
+                if len(self.adj.heads) >= HEADS:
+                    self.adj.heads.clear()
+                self.head = self.adj.heads[header_plus] = Head(self)
+            return
+        self.__dict__.update(head.found)
+        self.headers = head.headers.copy()
+        if self.content_length:
+            self.body_rcv = FixedStreamReceiver(self.content_length, Body())
+
+    def _parse_new_head(self, header_plus: bytes) -> None:
         try:
             super().parse_header(header_plus)
         except ValueError:
@@ -116,6 +188,22 @@ class Task(WSGITask):  # type: ignore[misc]
         self.wrote_header = True
         self.content_bytes_written = len(data)
         self.channel.write_soon(head + data)
+
+    def get_environment(self) -> WSGIEnvironment:
+        """Return the WSGI environment: what another request with the same head had, but for what is its own."""
+        head = self.request.head
+        if head is None:
+            return super().get_environment()  # type: ignore[no-any-return]
+        if not head.environ:
+            environ: WSGIEnvironment = super().get_environment()
+            head.environ = {key: value for key, value in environ.items() if key not in _OWN}
+            return environ
+        environ, channel = head.environ.copy(), self.channel
+        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = channel.addr[0]
+        environ["REMOTE_PORT"] = str(channel.addr[1])
+        environ["wsgi.input"] = self.request.get_body_stream()
+        environ["waitress.client_disconnected"] = channel.check_client_disconnected
+        return environ
 
     def build_response_header(self) -> bytes:
         """Return the head of the answer: in a few steps for a plain one, in waitress' many for any other."""
@@ -199,6 +287,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.lingers = True
         self.write_soon(answer)
         self.close_when_flushed = True
+
+    def write_soon(self, data: Any) -> int:
+        """Send at once where nothing waits before it; what the socket does not take, waitress keeps."""
+        sent = 0
+        if type(data) is bytes and self.connected and not self.total_outbufs_len:
+            with self.outbuf_lock:
+                try:
+                    sent = self.socket.send(data)
+                except OSError:
+                    sent = 0  # waitress meets the same error, and knows what to do
+        if sent < len(data):
+            super().write_soon(data[sent:] if sent else data)
+        return len(data)
 
     def service(self) -> None:
         """Answer one request, on whatever thread."""

@@ -76,7 +76,8 @@ class Predictor:
             return orjson.dumps({"results": results, "prediction_ids": ids}, option=orjson.OPT_APPEND_NEWLINE)
         row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
         prediction_id = f"{self._prefix}{self._record(row, results)}"
-        return json.dumps({"result": results[0], "prediction_id": prediction_id}).encode() + b"\n"
+        result = repr(results[0]) if type(results[0]) is float else json.dumps(results[0])
+        return f'{{"result": {result}, "prediction_id": "{prediction_id}"}}\n'.encode()
 
     def ask(self, rows: Any) -> list[Sequence[Any]]:
         """Answers of the model: a sequence for each prediction column. Raises ModelError."""

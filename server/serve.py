@@ -291,6 +291,7 @@ def create_server(
         expose_tracebacks=False,
     )
     adjustments.max_bulk = config.max_bulk
+    adjustments.heads = {}
     return Server(application, refused or (lambda _: None), adjustments)
 
 
