@@ -178,7 +178,7 @@ class Pipeline:
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
-        goal, before = self.recorder.journal.newest, -1
+        goal, before = self.recorder.journal.written, -1
         while before < self.recorder.applied < goal or before < 0:
             before = self.recorder.applied
             self.writer.run(self._fold)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from monitor import failpoint
 from monitor.capture.encode import Encoder, UnseenNames
-from monitor.capture.journal import Drops, Journal
-from monitor.capture.recover import Scan, leftovers, next_number, scan_all
+from monitor.capture.journal import Journal
+from monitor.capture.mark import Drops
+from monitor.capture.recover import Damage, Scan, left_behind, move_aside, next_number, scan_all
 from monitor.clock import Clock, iso
 from monitor.config import Config
 from monitor.store import windows as store
@@ -30,6 +31,9 @@ from monitor.window.columns import Floats, Schema
 log = logging.getLogger(__name__)
 
 APPLIED = "applied_seq"
+
+#: Highest number among the drops that gaps stand for.
+NOTED = "noted_drops"
 
 #: Records that one transaction folds at most: a second of the busiest server, and a fraction of a second's work.
 FOLD_ROWS = 1 << 18
@@ -77,7 +81,7 @@ class Recorder:
         self._clock, self._folder, self._seconds = clock, folder, round(config.window.base)
         self._applied = int(store.read_meta(connection, APPLIED, "0"))
         folder.mkdir(parents=True, exist_ok=True)
-        self._leftovers = leftovers(folder)
+        self._left = left_behind(folder, clock.time_ns())
         self._target = self._target_of(connection, model)
         schema = model.schema
         self.encoder = Encoder(schema, self._target.names)
@@ -85,7 +89,7 @@ class Recorder:
             folder,
             bytes.fromhex(schema.fingerprint),
             len(schema.columns),
-            start=next_number(folder, self._applied),
+            start=next_number(self._left, self._applied),
             segment_bytes=config.data.segment,
             sync_always=config.data.sync == 0,
             clock=clock,
@@ -124,7 +128,8 @@ class Recorder:
     @property
     def lag(self) -> float:
         """Seconds since the last fold that left nothing behind; 0 where nothing waits."""
-        return max(0.0, self._clock.time() - self._caught_up) if self.journal.waiting(self._applied) else 0.0
+        waiting = self._left.segments or self.journal.waiting(self._applied)
+        return max(0.0, self._clock.time() - self._caught_up) if waiting else 0.0
 
     def _make_record(self) -> Record:
         append, encode = self.journal.append, self.encoder.row
@@ -161,7 +166,10 @@ class Recorder:
         """Which sequence numbers of earlier processes have a record, shape (n,): folded, or left in the journal."""
         held: npt.NDArray[np.bool_] = numbers <= self._applied
         if not held.all():
-            left = [found.records["seq"] for found in scan_all(self._folder, self._applied)]
+            left = [
+                found.records["seq"]
+                for found in scan_all(left_behind(self._folder, self._clock.time_ns()), self._applied)
+            ]
             held |= np.isin(numbers, np.concatenate(left)) if left else False
         return held
 
@@ -172,9 +180,9 @@ class Recorder:
 
         What comes while it runs is left to the next fold, so that it ends under any load. Raises what the store raises.
         """
-        moved = self._recover(transaction) if self._leftovers else 0
+        moved = self._recover(transaction) if self._left else 0
         self.journal.maintain()
-        until = self.journal.written
+        until, as_of = self.journal.written, self._clock.time_ns()
         while True:
             records = self.journal.read(FOLD_ROWS)
             drops = self.journal.drops()
@@ -186,7 +194,7 @@ class Recorder:
             moved += len(records)
             if applied >= until:
                 break
-        self.journal.forget(self._applied)
+        self.journal.forget(self._applied, as_of)
         self._caught_up = self._clock.time()
         return moved
 
@@ -211,9 +219,7 @@ class Recorder:
             if names:
                 seen = {(target.model.column_ids[position], name): rows for (position, name), rows in names.items()}
                 store.add_unseen(connection, seen, iso(self._clock.time()))
-            for run in drops:
-                began, ended = iso(run.began / 1e9), iso(run.ended / 1e9)
-                store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
+            _note_drops(connection, drops)
             store.write_meta(connection, APPLIED, str(applied))
 
         failpoint.reach("fold.begin")
@@ -230,24 +236,47 @@ class Recorder:
             self.totals = Totals(totals, applied)
 
     def _recover(self, transaction: Transaction) -> int:
-        """Fold what an earlier process left, with the schema it was recorded under."""
+        """Fold what an earlier process left, with the schema it was recorded under, and note what it lost."""
         moved = 0
-        for found in scan_all(self._folder, self._applied):
-            if found.path not in self._leftovers:
-                continue
+        for found in scan_all(self._left, self._applied):
             target = self._target_for(found, transaction)
+            damage = found.damage
             if target is not None and len(found.records):
-                self._commit(transaction, target, found.records, int(found.records["seq"][-1]))
+                upto = found.upto if damage is None else int(found.records["seq"][-1])
+                self._commit(transaction, target, found.records, upto)
                 moved += len(found.records)
-            if found.damage is not None or target is None:
-                self._note_damage(found, transaction)
-            else:
+            elif damage is None and len(found.records):
+                damage = _of_no_model(found)
+            if damage is not None:
+                self._note_damage(damage, found.upto, transaction)
+            if found.path is not None:
                 failpoint.reach("recover.delete")
-                found.path.unlink(missing_ok=True)
-            self._leftovers.remove(found.path)
+                if damage is None:
+                    found.path.unlink(missing_ok=True)
+                else:
+                    move_aside(found.path)
+                segments = tuple(path for path in self._left.segments if path != found.path)
+                self._left = replace(self._left, segments=segments)
+        self._recover_drops(transaction)
         if moved:
             log.info("recovered %d predictions that an earlier run had recorded and not folded yet", moved)
         return moved
+
+    def _recover_drops(self, transaction: Transaction) -> None:
+        """Note what an earlier process had dropped and not noted; its marks are of no use any more."""
+        drops = [run for mark in self._left.marks for run in mark.drops]
+
+        def note(connection: sqlite3.Connection) -> None:
+            noted = int(store.read_meta(connection, NOTED, "0"))
+            fresh.extend(run for run in drops if run.last > noted)
+            _note_drops(connection, fresh)
+
+        if drops:
+            fresh: list[Drops] = []
+            transaction(note)
+            self.journal.dropped_total += sum(run.count for run in fresh)
+        self.journal.forget_marks()
+        self._left = replace(self._left, segments=(), marks=())
 
     def _target_for(self, found: Scan, transaction: Transaction) -> _Target | None:
         """Where the records of a leftover segment belong; None where no model has its schema."""
@@ -266,27 +295,20 @@ class Recorder:
         transaction(look)
         return targets[0] if targets else None
 
-    def _note_damage(self, found: Scan, transaction: Transaction) -> None:
-        """Write the loss into `gaps`, and keep the file under another name for whoever wants to look."""
-        damage = found.damage
-        lost: int | None
-        if damage is None:
-            lost, detail = (
-                len(found.records),
-                f"{found.path.name} was recorded for a model that the store does not know",
-            )
-            times = found.records["time"] if lost else np.array([0])
-            began, ended = int(times.min()), int(times.max())
-        else:
-            lost, detail, began, ended = damage.lost, damage.detail, damage.began, damage.ended
+    def _note_damage(self, damage: Damage, upto: int, transaction: Transaction) -> None:
+        """Write a loss into `gaps`; everything up to number `upto` is accounted for then."""
+        lost, detail = damage.lost, damage.detail
         log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else lost)
-        if lost != 0:
-            transaction(
-                lambda connection: store.add_gap(
-                    connection, "damaged", iso(began / 1e9), iso(ended / 1e9), lost, detail
-                )
-            )
-        found.path.replace(found.path.with_suffix(".damaged"))
+        applied = max(self._applied, upto)
+
+        def note(connection: sqlite3.Connection) -> None:
+            if lost != 0:
+                began, ended = iso(damage.began / 1e9), iso(damage.ended / 1e9)
+                store.add_gap(connection, "damaged", began, ended, lost, detail)
+            store.write_meta(connection, APPLIED, str(applied))
+
+        transaction(note)
+        self._applied = applied
 
     def seal(self, connection: sqlite3.Connection, before: float) -> None:
         """Close the windows that ended by `before`."""
@@ -299,3 +321,19 @@ class Recorder:
     def close(self) -> None:
         """Let go of the journal; call after the last fold."""
         self.journal.close(self._applied)
+
+
+def _note_drops(connection: sqlite3.Connection, drops: Sequence[Drops]) -> None:
+    """Write runs of drops into `gaps`, and up to where they are noted."""
+    for run in drops:
+        began, ended = iso(run.began / 1e9), iso(run.ended / 1e9)
+        store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
+    if drops:
+        store.write_meta(connection, NOTED, str(max(run.last for run in drops)))
+
+
+def _of_no_model(found: Scan) -> Damage:
+    """What is lost with records that no model in the store has the schema of."""
+    times, name = found.records["time"], "" if found.path is None else found.path.name
+    detail = f"{name} was recorded for a model that the store does not know"
+    return Damage(len(times), int(times.min()), int(times.max()), detail)

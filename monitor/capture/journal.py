@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,17 +22,8 @@ import numpy.typing as npt
 from zlib_ng.zlib_ng import crc32
 
 from monitor import failpoint
-from monitor.capture.segment import (
-    HEAD,
-    HIGH_WATER,
-    HIGH_WATER_AT,
-    MARK,
-    RECORDS_AT,
-    Segment,
-    SegmentHead,
-    checksums,
-    record_dtype,
-)
+from monitor.capture.mark import Drops, Mark, recycle
+from monitor.capture.segment import HEAD, MARK, RECORDS_AT, Segment, SegmentHead, checksums, record_dtype
 from monitor.clock import Clock, SystemClock
 from monitor.window.columns import Floats
 
@@ -44,22 +34,6 @@ RETRY_SECONDS = 1.0
 
 #: A slot that was taken and not filled for this long, while later ones were, belongs to a thread that died in between.
 ABANDONED_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Drops:
-    """Records that found no room: sequence numbers [first, last], the time of the first and of the last, in ns."""
-
-    first: int
-    last: int
-    began: int
-    ended: int
-    reason: str
-
-    @property
-    def count(self) -> int:
-        """How many."""
-        return self.last - self.first + 1
 
 
 #: Turns the two parts of a row that are no plain numbers into floats.
@@ -111,6 +85,7 @@ class Journal:
         self._stuck: tuple[int, float] | None = None
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
+        self._mark, self._has_spare_mark = Mark(folder, start), False
         self.append, self._aim = self._make_append(width, encode)
         with self._lock:
             self._roll(start)
@@ -126,7 +101,7 @@ class Journal:
         pack_body = struct.Struct(f"<q{width}d").pack
         now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
         take, slow, checksum, body_size = self._numbers.__next__, self._append_slow, crc32, self._size - HEAD.size
-        mark, record_words, high_water = MARK << 32, self._size // 8, HIGH_WATER_AT // 8
+        mark, record_words, newest = MARK << 32, self._size // 8, self._mark.number
         # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
         nowhere: tuple[int, int, Any, Any] = (0, 0, None, None)
         target = nowhere
@@ -147,7 +122,7 @@ class Journal:
             memory[at : at + body_size] = body
             # The head, word by word: checksum and mark, and the number last, which makes the record valid.
             words[word + 1] = checksum(body, number) | mark
-            words[word] = words[high_water] = number
+            words[word] = newest[0] = number
             return number
 
         careful = self._sync_always or failpoint.armed("append") or sys.byteorder != "little"
@@ -173,7 +148,7 @@ class Journal:
         segment.memory[at + HEAD.size : at + self._size] = body
         failpoint.reach("append.body")
         segment.memory[at : at + HEAD.size] = HEAD.pack(number, crc32(body, number & 0xFFFFFFFF), MARK)
-        segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(number)
+        self._mark.number[0] = number
         self._sync_each(segment)
         failpoint.reach("append.done")
         return number
@@ -231,7 +206,7 @@ class Journal:
             slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
             failpoint.reach("batch.checksums")
             slots["seq"] = chunk["seq"]
-            segment.memory[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size] = HIGH_WATER.pack(until - 1)
+            self._mark.number[0] = until - 1
             self._sync_each(segment)
             number = until
         return Appended(numbers[0], number - numbers[0])
@@ -265,10 +240,12 @@ class Journal:
             resumed = self._dropping
             self._dropped.append(Drops(self._end, first - 1, resumed.began, self._clock.time_ns(), resumed.reason))
             self._dropping = None
+            self._keep_drops()
             log.warning("capture has resumed; %d predictions were not recorded", first - self._end)
         failpoint.reach("journal.roll")
         self._segments.append(segment)
         self._end = segment.end
+        self._mark.ends(segment.end)
         self._aim(segment)
         return True
 
@@ -289,6 +266,12 @@ class Journal:
         if old is not None:
             now = self._clock.time_ns()
             self._dropping = Drops(old.first, max(old.last, last), old.began, now, old.reason)
+            self._keep_drops()
+
+    def _keep_drops(self) -> None:
+        """Keep what is in no gap of the store yet where it survives the process."""
+        going_on = self._dropping
+        self._mark.keep(self._dropped if going_on is None or not going_on.count else [*self._dropped, going_on])
 
     # The reading side: one thread only.
 
@@ -342,9 +325,7 @@ class Journal:
     @property
     def written(self) -> int:
         """Highest sequence number known to be written; 0 before the first."""
-        with self._lock:
-            marks = [HIGH_WATER.unpack_from(segment.memory, HIGH_WATER_AT)[0] for segment in self._segments[-2:]]
-            return max(marks, default=0)
+        return self._mark.number[0]
 
     def waiting(self, applied: int) -> bool:
         """Whether the journal has records behind `applied`."""
@@ -361,13 +342,6 @@ class Journal:
             return any(self._read in (segment.first, segment.end) for segment in self._segments)
 
     @property
-    def newest(self) -> int:
-        """Highest sequence number that was appended, or the one before the first."""
-        with self._lock:
-            marks = [HIGH_WATER.unpack_from(segment.memory, HIGH_WATER_AT)[0] for segment in self._segments[-2:]]
-        return max(marks, default=0)
-
-    @property
     def read_upto(self) -> int:
         """Last sequence number that `read` has handed out or stepped over."""
         return self._read - 1
@@ -380,7 +354,9 @@ class Journal:
     def noted(self, drops: list[Drops]) -> None:
         """These runs are in the store now."""
         with self._lock:
-            self._dropped = [run for run in self._dropped if run not in drops]
+            if drops:
+                self._dropped = [run for run in self._dropped if run not in drops]
+                self._keep_drops()
 
     @property
     def dropping(self) -> Drops | None:
@@ -404,6 +380,11 @@ class Journal:
                     self._spare = self._make(self._end)
                 except OSError as error:
                     log.debug("no room yet for the next journal segment: %s", error)
+            self._has_spare_mark = self._has_spare_mark or self._mark.keep_spare()
+
+    def forget_marks(self) -> None:
+        """What earlier processes left is in the store: their marks are of no use any more."""
+        recycle(self.folder, self._mark.path)
 
     def sync(self) -> None:
         """Bring what was appended to the disk, against loss of power. Raises OSError."""
@@ -412,8 +393,12 @@ class Journal:
         for segment in segments:
             segment.sync()
 
-    def forget(self, applied: int) -> None:
-        """Delete segments whose records are all folded and committed; the one being written stays."""
+    def forget(self, applied: int, as_of: int) -> None:
+        """Delete segments whose records are all folded and committed; the one being written stays.
+
+        `as_of`: when all that had been recorded was read, in ns.
+        """
+        self._mark.applied(applied, as_of)
         with self._lock:
             done = [segment for segment in self._segments[:-1] if segment.end - 1 <= applied]
             self._segments = [segment for segment in self._segments if segment not in done]
@@ -446,3 +431,5 @@ class Journal:
                 segment.delete()
             else:
                 segment.close()
+        if self.written <= applied and not self._dropped and self._dropping is None:
+            self._mark.discard()

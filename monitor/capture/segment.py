@@ -4,7 +4,7 @@ The file is allocated whole with `posix_fallocate` before it is mapped: a sparse
 process with SIGBUS at the first write, where the allocation refuses with an error that can be handled. What has been
 written to the mapping survives the death of the process, since the pages belong to the kernel.
 
-    header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32;  then the high-water mark
+    header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32
     record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column
 
 A record's body (behind the bar) is written before its head, and the CRC is seeded with the sequence number: a slot
@@ -28,7 +28,7 @@ from zlib_ng.zlib_ng import crc32
 from monitor.errors import StoreError
 
 HEADER = struct.Struct("<8sQII32sI")
-HIGH_WATER = struct.Struct("<Q")
+HIGH_WATER = struct.Struct("<Q")  # where segments had it before there were marks
 HEAD = struct.Struct("<QII")
 
 MAGIC = b"TELLTALE"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from monitor.capture import segment
 from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
+from monitor.capture.mark import MAX_DROPS, left_marks
+from monitor.capture.recover import left_behind, scan_all
 from monitor.clock import ManualClock
 
 FINGERPRINT = bytes(range(32))
@@ -136,6 +138,67 @@ def test_a_batch_across_the_edge_of_a_full_disk_keeps_what_fits(tmp_path: Path, 
     assert journal.dropped_total == 36
 
 
+def test_drops_are_known_after_a_kill_until_they_are_noted(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    full_disk["full"] = True
+    journal.append_many(np.ones((100, 2)))
+    clock.advance(0.5)
+    journal.append((1.0, 1.0))
+    (mark,) = left_marks(tmp_path)
+    assert [(run.first, run.last, run.reason) for run in mark.drops] == [(65, 101, "No space left on device")]
+    assert mark.drops[0].ended - mark.drops[0].began == 500_000_000
+    full_disk["full"] = False
+    clock.advance(RETRY_SECONDS)
+    journal.append((1.0, 1.0))
+    (mark,) = left_marks(tmp_path)
+    assert list(mark.drops) == journal.drops()
+    journal.noted(journal.drops())
+    (mark,) = left_marks(tmp_path)
+    assert mark.drops == ()
+
+
+def test_of_very_many_runs_of_drops_the_number_is_known_all_the_same(
+    tmp_path: Path, full_disk: dict[str, bool]
+) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    for _ in range(2 * MAX_DROPS):
+        full_disk["full"] = True
+        journal.append_many(np.ones((70, 2)))
+        full_disk["full"] = False
+        clock.advance(RETRY_SECONDS)
+        journal.maintain()
+    journal.append((1.0, 1.0))
+    (mark,) = left_marks(tmp_path)
+    found = list(scan_all(left_behind(tmp_path, 0), 0))
+    lost = sum(one.damage.lost or 0 for one in found if one.damage) + sum(run.count for run in mark.drops)
+    assert lost == journal.dropped_total
+    assert sum(len(one.records) for one in found) + lost == 2 * MAX_DROPS * 70 + 1
+
+
+def test_a_start_on_a_full_disk_has_a_mark_all_the_same(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    """And so has the next one, after a kill of that."""
+    make(tmp_path).maintain()
+    full_disk["full"] = True
+    for start in (100, 200, 300):
+        journal = make(tmp_path, start=start)
+        journal.append((1.0, 1.0))
+        assert [run.first for run in left_marks(tmp_path)[-1].drops] == [start]
+        journal.forget_marks()
+
+
+def test_a_folder_that_takes_no_mark_records_all_the_same(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    full_disk["full"] = True
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    full_disk["full"] = False
+    clock.advance(RETRY_SECONDS)
+    journal.append((1.0, 1.0))
+    assert read_all(journal) == [(1, [1.0, 1.0])]
+    assert left_marks(tmp_path) == []
+
+
 def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str, bool]) -> None:
     clock = ManualClock()
     journal = make(tmp_path, clock)
@@ -167,7 +230,7 @@ def test_folded_segments_are_deleted_and_the_next_one_is_ready_ahead(tmp_path: P
     assert len(list(tmp_path.glob("*.journal"))) == 2
     journal.append_many(np.ones((100, 2)))
     read_all(journal)
-    journal.forget(journal.read_upto)
+    journal.forget(journal.read_upto, as_of=0)
     assert [path.stem for path in tmp_path.glob("*.journal")] == [f"{129:020d}"]
     journal.close(applied=150)
     assert list(tmp_path.glob("*.journal")) == []

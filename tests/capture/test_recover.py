@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from monitor.capture.journal import Journal
-from monitor.capture.recover import leftovers, next_number, scan, scan_all
+from monitor.capture.mark import NUMBER_AT, left_marks
+from monitor.capture.recover import Scan, left_behind, leftovers, move_aside, next_number, scan, scan_all
 from monitor.capture.segment import HEAD, HEADER, HIGH_WATER, HIGH_WATER_AT, RECORDS_AT, record_dtype
 from monitor.clock import ManualClock
 
 WIDTH = 2
 SIZE = record_dtype(WIDTH).itemsize
 RECORDS = 50
+NOW = 2_000 * 10**9
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_damage_is_cut_and_counted(
     left: Path, damage: Callable[[Path], None], survivors: int, lost: int | None
 ) -> None:
     damage(left)
-    found = scan(left, applied=0)
+    found = scan(left, 0, left_marks(left.parent))
     assert found.records["seq"].tolist() == list(range(1, survivors + 1))
     assert (found.damage.lost if found.damage else None) == lost
 
@@ -117,11 +119,115 @@ def test_every_bit_of_the_header_is_guarded(left: Path) -> None:
         left.write_bytes(whole)
 
 
-def test_a_damaged_high_water_mark_invents_no_losses(left: Path) -> None:
-    overwrite(left, HIGH_WATER_AT, HIGH_WATER.pack(2**60))
-    found = scan(left, applied=0)
+@pytest.mark.parametrize("number", [2**60, 2**33, 0])
+def test_a_damaged_mark_invents_no_losses(left: Path, number: int) -> None:
+    (path,) = left.parent.glob("*.mark")
+    overwrite(path, NUMBER_AT, number.to_bytes(8, "little"))
+    (found,) = scan_all(left_behind(left.parent, NOW), 0)
     assert len(found.records) == RECORDS
     assert found.damage is None
+
+
+def test_segments_from_before_there_were_marks_have_the_number_in_their_header(left: Path) -> None:
+    (mark,) = left.parent.glob("*.mark")
+    mark.unlink()
+    overwrite(left, HIGH_WATER_AT, HIGH_WATER.pack(RECORDS))
+    truncate(left, at(31))
+    (found,) = scan_all(left_behind(left.parent, NOW), 0)
+    assert found.damage is not None
+    assert found.damage.lost == 20
+
+
+class Killed:
+    """What a process leaves that had appended `records` to segments of 64, and folded up to `applied`."""
+
+    def __init__(self, folder: Path, records: int = 200, applied: int = 10, start: int = 1) -> None:
+        self.folder, self.applied = folder, applied
+        journal = Journal(folder, bytes(32), WIDTH, start, segment_bytes=1024, clock=ManualClock(1000.0))
+        journal.append_many(np.ones((records, WIDTH)))
+        journal.forget(applied, as_of=1000 * 10**9)
+        journal.maintain()
+        self.last = start + records - 1
+
+    def segment(self, first: int) -> Path:
+        return self.folder / f"{first:020d}.journal"
+
+    def found(self) -> list[Scan]:
+        return list(scan_all(left_behind(self.folder, NOW), self.applied))
+
+    def sum(self) -> tuple[int, int]:
+        """Records found, and records lost."""
+        found = self.found()
+        losses = [one.damage.lost for one in found if one.damage]
+        assert None not in losses
+        return sum(len(one.records) for one in found), sum(lost for lost in losses if lost)
+
+
+@pytest.mark.parametrize("first", [1, 65, 129, 193])
+@pytest.mark.parametrize("left", [0, 20, HEADER.size, RECORDS_AT, at(5), None], ids=str)
+def test_a_segment_that_was_cut_or_deleted_is_counted_exactly(tmp_path: Path, first: int, left: int | None) -> None:
+    killed = Killed(tmp_path)
+    assert killed.sum() == (190, 0)
+    if left is None:
+        killed.segment(first).unlink()
+    else:
+        truncate(killed.segment(first), left)
+    kept, lost = killed.sum()
+    assert kept + lost == 190
+    had = min(first + 63, 200) - max(first, 11) + 1
+    assert lost in ({had} if left in (0, 20, HEADER.size, RECORDS_AT, None) else {had - 4, had})
+    (damage,) = [one.damage for one in killed.found() if one.damage]
+    assert damage.began >= 1000 * 10**9
+
+
+def test_all_segments_cut_to_nothing_at_once(tmp_path: Path) -> None:
+    killed = Killed(tmp_path, records=150)
+    assert len(leftovers(tmp_path)) == 3
+    killed.segment(193).touch()  # as one that was allocated ahead
+    for path in leftovers(tmp_path):
+        truncate(path, 0)
+    assert killed.sum() == (0, 140)
+
+
+def test_losses_of_two_processes_are_told_apart(tmp_path: Path) -> None:
+    first = Killed(tmp_path, records=100)
+    second = Killed(tmp_path, records=30, start=next_number(left_behind(tmp_path, NOW), 10))
+    assert second.last > first.last
+    first.segment(65).unlink()
+    assert first.sum() == (54 + 30, 36)
+
+
+def test_without_the_mark_the_number_is_unknown_and_not_wrong(tmp_path: Path) -> None:
+    killed = Killed(tmp_path)
+    for mark in tmp_path.glob("*.mark"):
+        truncate(mark, 0)
+    truncate(killed.segment(129), 0)
+    truncate(killed.segment(65), at(5))
+    damages = [one.damage for one in killed.found() if one.damage]
+    assert [damage.lost for damage in damages] == [None, None]
+
+
+def test_segments_are_read_in_the_order_of_their_numbers_whatever_they_are_called(tmp_path: Path) -> None:
+    killed = Killed(tmp_path, records=150)
+    killed.segment(129).rename(killed.segment(2))
+    assert killed.sum() == (140, 0)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to("/nowhere")])
+def test_what_is_called_like_a_segment_and_is_no_file_is_left_alone(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / f"{500:020d}.journal")
+    make(tmp_path / f"{500:020d}.mark")
+    assert Killed(tmp_path, records=100).sum() == (90, 0)
+
+
+def test_an_earlier_piece_of_evidence_is_not_overwritten(tmp_path: Path) -> None:
+    for text in ("first", "second", "third"):
+        path = tmp_path / "7.journal"
+        path.write_text(text)
+        move_aside(path)
+    assert {path.read_text() for path in tmp_path.glob("*.damaged")} == {"first", "second", "third"}
 
 
 def test_what_is_folded_is_not_handed_out_again(left: Path) -> None:
@@ -140,7 +246,7 @@ def test_the_loss_is_dated_by_its_neighbours(left: Path) -> None:
 
 def test_a_copy_of_a_segment_is_not_replayed(left: Path) -> None:
     shutil.copy(left, left.with_name("99999999999999999999.journal"))
-    found = [len(one.records) for one in scan_all(left.parent, 0)]
+    found = [len(one.records) for one in scan_all(left_behind(left.parent, NOW), 0)]
     assert found == [RECORDS, 0]
 
 
@@ -153,9 +259,9 @@ def test_a_file_that_is_no_segment_is_reported(tmp_path: Path, junk: bytes) -> N
     assert found.damage is not None
     assert found.damage.lost is None
     assert path.name in found.damage.detail
-    assert next_number(tmp_path, 3) >= 7
+    assert next_number(left_behind(tmp_path, NOW), 3) >= 7
 
 
 def test_the_next_number_lies_beyond_every_segment(left: Path) -> None:
-    assert next_number(left.parent, applied=0) == 65
-    assert next_number(left.parent, applied=100) == 101
+    assert next_number(left_behind(left.parent, NOW), applied=0) == 66
+    assert next_number(left_behind(left.parent, NOW), applied=100) == 101
