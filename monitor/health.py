@@ -36,22 +36,27 @@ def worst(checks: Iterable[Check]) -> Condition:
     return "failing" if "failing" in conditions else "degraded" if "degraded" in conditions else "ok"
 
 
-def capture_check(dropping_since: float | None, reason: str, dropped: int, folder_intact: bool) -> Check:
-    """Whether predictions are recorded."""
+def capture_check(
+    dropping_since: float | None, reason: str, dropped: int, folder_intact: bool, damage: str, damaged_at: float | None
+) -> Check:
+    """Whether predictions are recorded; `damage`: what was lost of the record within the last day, and when."""
     if not folder_intact:
         return Check("capture", "failing", "the data folder was moved, deleted or replaced; restart the server")
     if dropping_since is not None:
         detail = f"predictions are answered but not recorded: {reason}; {dropped} dropped so far"
         return Check("capture", "failing", detail, dropping_since)
+    if damage:
+        return Check("capture", "degraded", f"recording; part of the record is lost: {damage}", damaged_at)
     return Check("capture", "ok", f"recording; {dropped} dropped since the first start" if dropped else "recording")
 
 
-def fold_check(alive: bool, failing_since: float | None, lag: float) -> Check:
-    """Whether what is recorded reaches the store; `lag`: seconds since the last fold that worked."""
+def fold_check(alive: bool, failing_since: float | None, why: str, lag: float) -> Check:
+    """Whether what is recorded reaches the store; `why` it does not; `lag`: seconds since the last fold that worked."""
     if not alive:
         return Check("store", "failing", "the writer's thread has ended; restart the server")
     if failing_since is not None:
-        return Check("store", "failing", "the database refuses writes; the journal keeps what comes in", failing_since)
+        detail = f"the database refuses writes, and the journal keeps what comes in: {why}"
+        return Check("store", "failing", detail, failing_since)
     if lag > 60:
         return Check("store", "degraded", f"the last fold was {lag:.0f} seconds ago")
     return Check("store", "ok", "predictions reach the database")

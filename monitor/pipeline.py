@@ -33,12 +33,12 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
 from monitor.schedule import Schedule
 from monitor.store import inbox
-from monitor.store.database import connect_read_only, damaged, move_aside, open_database
+from monitor.store.database import connect_read_only, damaged, explained, move_aside, open_database
 from monitor.store.folder import DataFolder
 from monitor.store.notifications import Delivery, deliveries
 from monitor.store.ranges import newest_model, read_range
 from monitor.store.retention import Maintenance, wal_room
-from monitor.store.windows import add_gap, lost_predictions, read_meta, register_model, write_meta
+from monitor.store.windows import add_gap, last_damage, lost_predictions, read_meta, register_model, write_meta
 from monitor.store.writer import Writer
 from monitor.window.reference import Reference
 
@@ -54,6 +54,9 @@ SLOW_FACTS = 5.0
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
 
+#: Seconds for which damage to the record is shown by health.
+DAMAGE_SHOWN = 86400.0
+
 
 class Pipeline:
     """Everything that watches one model. Open it, start it, record into it, close it."""
@@ -66,6 +69,7 @@ class Pipeline:
         self.config, self.reference, self.version = config, reference, version
         self.clock = clock or SystemClock()
         self._fold_failing_since: float | None = None
+        self._fold_fails_by = ""
         self._started = False
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
@@ -160,16 +164,17 @@ class Pipeline:
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
-        inbox.apply_all(self.folder.path, self.writer, self.clock, self.maintenance)
         now = self.clock.monotonic()
-        if now - self._looked >= SLOW_FACTS:
-            self._looked = now
-            self.writer.transaction(self._look)
         try:
             self._fold()
+            inbox.apply_all(self.folder.path, self.writer, self.clock, self.maintenance)
+            if now - self._looked >= SLOW_FACTS:
+                self._looked = now
+                self.writer.transaction(self._look)
             self._fold_failing_since = None
-        except Exception:
+        except Exception as error:
             self._fold_failing_since = self._fold_failing_since or self.clock.time()
+            self._fold_fails_by = explained(error)
             raise
         if self.config.data.sync and now - self._synced >= self.config.data.sync:
             self._synced = now
@@ -205,13 +210,17 @@ class Pipeline:
         """Gather the facts that cost a query or a walk through the folder."""
         self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
         self._gaps, _ = lost_predictions(connection)
+        self._damage = last_damage(connection)
         self._database_bytes = self.folder.database.stat().st_size
 
     # Judging: the schedule asks for it, the writer's thread does it.
 
     def evaluate(self) -> Evaluation:
         """Fold what there is and evaluate every rule, now; publish and return what was committed."""
-        return self.writer.run(self._evaluate)
+        try:
+            return self.writer.run(self._evaluate)
+        except sqlite3.OperationalError as error:
+            raise StoreError(explained(error)) from error
 
     def _evaluate(self) -> Evaluation:
         self._fold()
@@ -254,6 +263,11 @@ class Pipeline:
     def lag(self) -> float:
         """Seconds since everything that had been recorded was folded; 0 where nothing waits."""
         return self.recorder.lag
+
+    @property
+    def unfolded(self) -> bool:
+        """Whether the journal has what the store has not."""
+        return self.recorder.journal.waiting(self.recorder.applied)
 
     @property
     def dropped(self) -> int:
@@ -308,8 +322,9 @@ class Pipeline:
                 "" if dropping is None else dropping.reason,
                 self.dropped,
                 self.folder.intact,
+                *self._fresh_damage(),
             ),
-            fold_check(self.writer.alive, self._fold_failing_since, self.lag),
+            fold_check(self.writer.alive, self._fold_failing_since, self._fold_fails_by, self.lag),
             evaluation_check(
                 self.schedule.failing_since, self.evaluator.failing, self.schedule.overdue, self.config.drift.every
             ),
@@ -320,6 +335,13 @@ class Pipeline:
                 self.clock.time(),
             ),
         ]
+
+    def _fresh_damage(self) -> tuple[str, float | None]:
+        """What was lost of the record within the last day, and when; nothing where that is all longer ago."""
+        if self._damage is None or self.clock.time() - from_iso(self._damage[0]) > DAMAGE_SHOWN:
+            return "", None
+        at, lost, detail = self._damage
+        return f"{'an unknown number of' if lost is None else lost} predictions, {detail}", from_iso(at)
 
     def health(self) -> dict[str, Any]:
         """The body of `/healthz`: the worst condition, and every part's own."""

@@ -17,6 +17,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitor.clock import Clock
+from monitor.errors import TelltaleError
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,9 @@ class Schedule:
         try:
             self._run()
             self.failing_since = None
+        except TelltaleError as error:
+            self.failing_since = self.failing_since or self._clock.time()
+            log.error("the evaluation failed; the next one comes as planned: %s", error)
         except Exception:
             self.failing_since = self.failing_since or self._clock.time()
             log.exception("the evaluation failed; the next one comes as planned")

@@ -44,10 +44,12 @@ def run(config: Config) -> None:
         serve(server)
     finally:
         pipeline.close()
-    if pipeline.folder.intact:
-        log.info("stopped; everything recorded is in %s", pipeline.folder.database)
-    else:
+    if not pipeline.folder.intact:
         log.error("stopped; %s was moved, deleted or replaced meanwhile: look there for the record", config.data.path)
+    elif pipeline.unfolded:
+        log.warning("stopped; part of the record lies in %s, and is counted by the next start", pipeline.folder.journal)
+    else:
+        log.info("stopped; everything recorded is in %s", pipeline.folder.database)
 
 
 def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) -> WSGIApplication:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from monitor.pipeline import INSTRUMENTS
-from monitor.store.windows import read_meta
+from monitor.clock import iso
+from monitor.errors import StoreError
+from monitor.pipeline import DAMAGE_SHOWN, INSTRUMENTS, SLOW_FACTS
+from monitor.store import inbox
+from monitor.store.windows import add_gap, read_meta
+from monitor.store.writer import Writer
 from tests.store.world import Monitored
 
 
@@ -83,3 +91,75 @@ def test_drops_stay_counted_while_they_become_a_gap(monitored, monkeypatch):
     seen.append(pipeline.dropped)
     assert seen == [30, 30, 30]
     assert [tuple(row) for row in monitored.read().execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]
+
+
+def test_a_lock_of_somebody_elses_is_named_by_health_and_log_in_one_line(monitored, caplog, monkeypatch):
+    pipeline = monitored.pipeline
+    monkeypatch.setattr(Writer, "alive", True)
+    pipeline.writer._connection.execute("PRAGMA busy_timeout = 0")
+    monitored.record(50)
+    for kind in ("IMMEDIATE", "EXCLUSIVE"):
+        with closing(sqlite3.connect(pipeline.folder.database, isolation_level=None)) as auditor:
+            auditor.execute(f"BEGIN {kind}")
+            monitored.clock.advance(SLOW_FACTS)
+            pipeline.writer._safely(pipeline._tick)
+            with pytest.raises(StoreError, match="another program holds a lock"):
+                pipeline.evaluate()
+        store = pipeline.health()["checks"][1]
+        assert store["condition"] == "failing"
+        assert "another program holds a lock on the database" in store["detail"]
+        pipeline.writer._safely(pipeline._tick)
+        assert pipeline.health()["checks"][1]["condition"] == "ok"
+    assert pipeline.recorder.totals.batch.n == 50
+    assert [record.exc_info for record in caplog.records] == [None, None]
+
+
+def test_closing_under_somebody_elses_lock_leaves_the_rest_to_the_next_start(tmp_path):
+    monitored = Monitored(tmp_path / "data")
+    monitored.pipeline.writer._connection.execute("PRAGMA busy_timeout = 0")
+    monitored.record(50)
+    with closing(sqlite3.connect(monitored.pipeline.folder.database, isolation_level=None)) as auditor:
+        auditor.execute("BEGIN IMMEDIATE")
+        monitored.close()
+    assert monitored.pipeline.unfolded
+    again = Monitored(tmp_path / "data")
+    again.pipeline.fold()
+    assert again.pipeline.recorder.totals.batch.n == 50
+    again.close()
+    assert not again.pipeline.unfolded
+
+
+def test_a_request_that_the_database_refuses_does_not_keep_it_from_folding(monitored):
+    """NaN is a number for JSON as Python reads it, and NULL for SQLite."""
+    silence = {"id": "x", "matchers": {}, "start": math.nan, "end": 1.0, "author": "", "reason": ""}
+    path = inbox.put(monitored.folder, {"kind": "silence", "silence": silence})
+    monitored.record(5)
+    monitored.pipeline._tick()
+    assert path.with_suffix(".rejected").exists()
+    assert not path.exists()
+    monitored.record(5)
+    monitored.pipeline._tick()
+    assert monitored.pipeline.recorder.totals.batch.n == 10
+
+
+def test_damage_is_shown_by_health_for_a_day(monitored):
+    pipeline = monitored.pipeline
+    now = monitored.clock.time()
+    pipeline.writer.call(lambda c: add_gap(c, "damaged", iso(now), iso(now), 12, "7.journal is cut"))
+    for seconds, expected in ((SLOW_FACTS, "degraded"), (DAMAGE_SHOWN, "ok")):
+        monitored.clock.advance(seconds)
+        pipeline._tick()
+        capture = pipeline.health()["checks"][0]
+        assert capture["condition"] == expected
+        assert ("12 predictions, 7.journal is cut" in capture["detail"]) == (expected == "degraded")
+
+
+def test_what_waits_from_an_earlier_process_is_lag(monitored, tmp_path):
+    monitored.record(50)
+    copy = shutil.copytree(monitored.folder, tmp_path / "copy")
+    again = Monitored(copy)
+    again.clock.advance(3.0)
+    assert again.pipeline.lag == 3.0
+    again.pipeline.fold()
+    assert again.pipeline.lag == 0.0
+    again.close()

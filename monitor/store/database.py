@@ -143,6 +143,32 @@ def _hold_wal(folder: DataFolder) -> Path:
     return held
 
 
+#: What a person can do about what SQLite says.
+_EXPLAINED = {
+    "locked": "another program holds a lock on the database, such as an open BEGIN IMMEDIATE; it has to commit or end",
+    "is full": "there is no room for the database on the disk",
+    "disk I/O error": "the disk under the database fails, or was taken away",
+    "readonly": "the database may not be written to: its file, folder or disk is read-only",
+    "unable to open": "the database cannot be opened: its folder was moved, deleted or closed to this user",
+}
+
+
+def explained(error: BaseException) -> str:
+    """Say in one line what keeps the database from being written, and what to do about it.
+
+    >>> explained(sqlite3.OperationalError("attempt to write a readonly database"))
+    'the database may not be written to: its file, folder or disk is read-only (attempt to write a readonly database)'
+    >>> explained(KeyError("x"))
+    "KeyError('x')"
+    """
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or repr(error)
+    if not isinstance(error, sqlite3.Error):
+        return repr(error)
+    words = next((words for sign, words in _EXPLAINED.items() if sign in str(error)), "")
+    return f"{words} ({error})" if words else str(error)
+
+
 def damaged(error: sqlite3.DatabaseError) -> bool:
     """Whether an error says that the file itself is at fault."""
     return any(sign in str(error) for sign in DAMAGED)

@@ -36,14 +36,25 @@ def refuse_second(path: Path) -> None:
         return  # not in use, or not usable: `DataFolder.open` says what is wrong
     try:
         if not _locks(handle, fcntl.LOCK_SH):
-            raise LockedError(in_use(path, _owner(handle)))
+            raise LockedError(in_use(path, handle))
     finally:
         os.close(handle)
 
 
-def in_use(path: Path, owner: str) -> str:
-    """The refusal of a second process."""
-    return f"{path}: the data folder is in use by process {owner}; one process per folder"
+#: Locks that this process holds, by device and inode: a process number can be another's in a container of its own.
+_held: set[tuple[int, int]] = set()
+
+
+def in_use(path: Path, handle: int) -> str:
+    """The refusal of a second user of a folder, whose lock is open as `handle`."""
+    if _identity(handle) in _held:
+        return f"{path}: the data folder is open in this process already; close it first"
+    return f"{path}: the data folder is in use by process {_owner(handle)}; one process per folder"
+
+
+def _identity(handle: int) -> tuple[int, int]:
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
 
 
 def _locks(handle: int, kind: int) -> bool:
@@ -84,9 +95,11 @@ class DataFolder:
         if not _locks(self._handle, fcntl.LOCK_EX):
             time.sleep(0.05)  # another start may just be looking, in `refuse_second`
         if not _locks(self._handle, fcntl.LOCK_EX):
-            owner = _owner(self._handle)
-            self.close()
-            raise LockedError(in_use(self.path, owner))
+            refusal = in_use(self.path, self._handle)
+            os.close(self._handle)
+            self._handle = -1
+            raise LockedError(refusal)
+        _held.add(_identity(self._handle))
         try:
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
@@ -97,6 +110,7 @@ class DataFolder:
     def close(self) -> None:
         """Let go of the lock. The file stays: deleting it could take it from under the next owner."""
         if self._handle >= 0:
+            _held.discard(_identity(self._handle))
             os.close(self._handle)
             self._handle = -1
 

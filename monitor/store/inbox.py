@@ -54,7 +54,9 @@ def apply_all(data: Path, writer: Writer, clock: Clock, maintenance: Maintenance
         try:
             request = json.loads(path.read_text("utf-8"))
             carry_out(writer, request, clock.time(), maintenance)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        except sqlite3.OperationalError:
+            raise  # the store's fault: the request is good for later
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not keep the store from folding
             log.error("%s: not a request: %s", path, error)
             path.replace(path.with_suffix(".rejected"))
             continue

@@ -276,6 +276,14 @@ def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
     return row[0], row[1] or 0
 
 
+def last_damage(connection: sqlite3.Connection) -> tuple[str, int | None, str] | None:
+    """End, size and detail of the newest gap that damage has made."""
+    row = connection.execute(
+        "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row["end"], row["lost"], row["detail"])
+
+
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
     """Read one value that the store keeps about itself."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

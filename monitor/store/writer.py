@@ -19,6 +19,7 @@ from typing import TypeVar
 from monitor import failpoint
 from monitor.errors import StoreError
 from monitor.store.chain import cover
+from monitor.store.database import explained
 from monitor.store.foreign import note_foreign
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ HOLD = 3 / 4
 TRUNCATE = 4 << 20
 
 PAGE = 4096
+
+#: How long the last fold and checkpoint wait for somebody else's lock, in ms; the next start folds what they leave.
+LAST_PATIENCE = 1000
 
 
 #: Seconds between two log entries about the same failure.
@@ -182,6 +186,7 @@ class Writer:
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
+                self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
                 self._safely(self._last)
                 return
             job()
@@ -228,7 +233,10 @@ class Writer:
             last, at = self._complaints.get(name, ("", 0.0))
             if said != last or now - at >= COMPLAIN_SECONDS:
                 self._complaints[name] = (said, now)
-                log.exception("the writer's %s failed; it is tried again", name)
+                if isinstance(error, sqlite3.OperationalError | OSError):
+                    log.error("the writer's %s failed; it is tried again: %s", name, explained(error))
+                else:
+                    log.exception("the writer's %s failed; it is tried again", name)
             return None
         self._complaints.pop(name, None)
         return result

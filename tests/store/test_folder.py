@@ -156,8 +156,11 @@ def test_a_look_from_outside_names_the_owner_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
     folder = DataFolder(tmp_path)
     folder.open()
-    with pytest.raises(LockedError, match=f"in use by process {os.getpid()};"):
+    with pytest.raises(LockedError, match="open in this process already"):
         refuse_second(tmp_path)
+    with pytest.raises(LockedError, match="open in this process already"):
+        DataFolder(tmp_path).open()
+    assert f"in use by process {os.getpid()};" in attempt(tmp_path)[1]
     folder.close()
     refuse_second(tmp_path)
 

@@ -302,5 +302,10 @@ def test_a_failure_that_goes_on_is_logged_once_until_it_changes(start, caplog):
 
     while errors:
         writer._safely(tick)
-    assert [str(record.exc_info[1]) for record in caplog.records] == ["full", "broken", "broken"]
-    assert caplog.records[0].message == "the writer's tick failed; it is tried again"
+    said = [record.message.removeprefix("the writer's tick failed; it is tried again: ") for record in caplog.records]
+    assert said == ["OSError('full')", "OSError('broken')", "OSError('broken')"]
+
+
+def test_what_nobody_expects_is_logged_with_its_traceback(start, caplog):
+    start(run=False)._safely(lambda: 1 / 0)
+    assert caplog.records[0].exc_info is not None
