@@ -248,6 +248,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether nothing is under way: no request, whole or in part, and no answer."""
         return not (self.requests or self.request or self.total_outbufs_len or self._draining)
 
+    @property
+    def rests(self) -> bool:
+        """Whether only the client can change what this connection waits for: no other thread is at it."""
+        return not (self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed)
+
     def received(self, data: bytes) -> bool:
         """Take in bytes of the client."""
         if self.request is None:

@@ -22,7 +22,6 @@ from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
@@ -30,6 +29,7 @@ from monitor.config import ServerConfig
 from server.channel import Busy, Channel
 from server.payload import error_body
 from server.predict import HOT_PATHS
+from server.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     """The server. `refused` is told the code of every request that no application has seen."""
 
     channel_class = Channel
+    rests = False  # whether it accepts is a question of time, too
     accepting: bool
+    _map: Watch
 
     def __init__(self, application: WSGIApplication, refused: Callable[[str], None], adjustments: Adjustments) -> None:
         """Bind and listen. Raises OSError where the address is taken."""
@@ -70,7 +72,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._slow: set[threading.Thread] = set()
         self._done = threading.Event()
         self._stop_until = self._next_look = self._accept_after = self._next_complaint = 0.0
-        super().__init__(application, adj=adjustments)
+        super().__init__(application, map=Watch(), adj=adjustments)
 
     # What waits for an answer, and who gives it.
 
@@ -130,7 +132,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.task_dispatcher.shutdown(timeout=0.1)
         if self._leader is not None:
             self._leader.join(0.1)
-        wasyncore.close_all(self._map)
+        self._map.close()
 
     def stop(self) -> None:
         """Accept nothing more, finish what is under way, and return from `run`; at once where called again."""
@@ -156,7 +158,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         me = threading.current_thread()
         while self._leader is me and not self._done.is_set():
             try:
-                wasyncore.poll2(0.0 if self._short else 0.05 if self.stopping else 1.0, self._map)
+                self._map.turn(0.0 if self._short else 0.05 if self.stopping else 1.0)
                 if not self._answer(me):
                     return
                 now = time.monotonic()
@@ -222,7 +224,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         since = time.monotonic() - 1.0
         idle = [c for c in self.active_channels.values() if c.idle and c.idle_since < since and not c.will_close]
         if idle:
-            min(idle, key=lambda channel: channel.idle_since).will_close = True
+            oldest = min(idle, key=lambda channel: channel.idle_since)
+            oldest.will_close = True
+            self._map.stir(oldest)
         return bool(idle)
 
     def _turn_away(self, connection: socket.socket, address: Any) -> None:
