@@ -146,14 +146,3 @@ def test_the_heads_that_are_kept_are_few(echo: Echo) -> None:
     for number in range(few + 10):
         assert echo.exchange(request(b"abc", CLOSE, b"X-Number: %d" % number))[0].body == b"abc"
     assert 0 < len(echo.heads) <= few
-
-
-def test_an_answer_that_the_socket_does_not_take_at_once_arrives_whole(echo: Echo) -> None:
-    body = bytes(range(256)) * 700
-    with echo.connect() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        for _ in range(20):
-            connection.sendall(request(body))
-        connection.sendall(request(body, CLOSE))
-        found = answers(read_to_end(connection))
-    assert [answer.body for answer in found] == [body] * 21

@@ -109,6 +109,10 @@ def test_a_client_that_does_not_read_is_closed(world: World) -> None:
         assert len(read_to_end(connection)) < 32 << 20
 
 
+def test_an_answer_that_the_socket_does_not_take_at_once_arrives_whole(world: World) -> None:
+    assert world.ask(path="/big").body == b"x" * (32 << 20)
+
+
 @pytest.mark.usefixtures("hurried")
 def test_an_idle_connection_is_closed(world: World) -> None:
     with world.send(close=False) as connection:
