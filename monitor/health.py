@@ -37,11 +37,14 @@ def worst(checks: Iterable[Check]) -> Condition:
 
 
 def capture_check(
-    dropping_since: float | None, reason: str, dropped: int, folder_intact: bool, damage: str, damaged_at: float | None
+    dropping_since: float | None, reason: str, dropped: int, trouble: str, damage: str, damaged_at: float | None
 ) -> Check:
-    """Whether predictions are recorded; `damage`: what was lost of the record within the last day, and when."""
-    if not folder_intact:
-        return Check("capture", "failing", "the data folder was moved, deleted or replaced; restart the server")
+    """Whether predictions are recorded.
+
+    `trouble`: with the folder; `damage`: what was lost of the record within the last day, and when.
+    """
+    if trouble:
+        return Check("capture", "failing", trouble)
     if dropping_since is not None:
         detail = f"predictions are answered but not recorded: {reason}; {dropped} dropped so far"
         return Check("capture", "failing", detail, dropping_since)

@@ -73,6 +73,7 @@ class Pipeline:
         self._started = False
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
+        self._lacking = self.folder.used_before and not self.folder.database.exists()
         try:
             aside = self._open_store(None)
             if aside is not None:
@@ -103,6 +104,9 @@ class Pipeline:
             add_gap(
                 connection, "damaged", iso(now), iso(now), None, f"the database was damaged; it lies in {aside.name}"
             )
+        if self._lacking:
+            log.error("%s is gone: a new one is begun, without what was in it", self.folder.database)
+            add_gap(connection, "damaged", iso(now), iso(now), None, "the database was gone; a new one was begun")
         model = register_model(connection, self.version, self.reference, iso(now))
         schema, self._since = model.schema, from_iso(model.first_served)
         self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config))
@@ -189,6 +193,9 @@ class Pipeline:
             self.writer.run(self._fold)
 
     def _fold(self) -> None:
+        """Raises StoreError where what is open is not what lies in the folder: nobody would find it there."""
+        if trouble := self.folder.database_trouble:
+            raise StoreError(trouble)
         readings = self.instruments.read()
 
         def transaction(apply: Callable[[sqlite3.Connection], None]) -> None:
@@ -321,7 +328,7 @@ class Pipeline:
                 None if dropping is None else dropping.began / 1e9,
                 "" if dropping is None else dropping.reason,
                 self.dropped,
-                self.folder.intact,
+                self.folder.trouble,
                 *self._fresh_damage(),
             ),
             fold_check(self.writer.alive, self._fold_failing_since, self._fold_fails_by, self.lag),

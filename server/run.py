@@ -44,8 +44,8 @@ def run(config: Config) -> None:
         serve(server)
     finally:
         pipeline.close()
-    if not pipeline.folder.intact:
-        log.error("stopped; %s was moved, deleted or replaced meanwhile: look there for the record", config.data.path)
+    if trouble := pipeline.folder.trouble:
+        log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)
     elif pipeline.unfolded:
         log.warning("stopped; part of the record lies in %s, and is counted by the next start", pipeline.folder.journal)
     else:

@@ -163,3 +163,23 @@ def test_what_waits_from_an_earlier_process_is_lag(monitored, tmp_path):
     again.pipeline.fold()
     assert again.pipeline.lag == 0.0
     again.close()
+
+
+@pytest.mark.parametrize("act", [lambda path: path.unlink(), lambda path: path.replace(path.with_name("elsewhere"))])
+def test_nothing_is_folded_into_a_database_that_nobody_will_find(monitored, act):
+    monitored.record(50)
+    monitored.pipeline.fold()
+    act(monitored.pipeline.folder.database)
+    monitored.record(30)
+    with pytest.raises(StoreError, match="the database was deleted or replaced"):
+        monitored.pipeline.fold()
+    assert monitored.pipeline.health()["checks"][0]["condition"] == "failing"
+    monitored.close()
+    again = Monitored(monitored.folder)
+    again.pipeline.fold()
+    assert again.pipeline.recorder.totals.batch.n == 80, "the journal had what was folded, too"
+    gaps = again.pipeline.writer.call(
+        lambda c: [tuple(row) for row in c.execute("SELECT kind, lost, detail FROM gaps")]
+    )
+    assert gaps == [("damaged", None, "the database was gone; a new one was begun")]
+    again.close()

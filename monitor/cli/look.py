@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from monitor.cli.context import Commands, add_command, load_config, print_json, 
 from monitor.clock import SystemClock, iso
 from monitor.config import Config
 from monitor.drift.result import DriftResult
+from monitor.errors import LockedError
 from monitor.settings import duration_text
 from monitor.store.alerts import list_events, list_silences, load_alerts
-from monitor.store.folder import LOCK
+from monitor.store.folder import owner, refuse_second
 from monitor.store.notifications import listing
 from monitor.store.verdicts import Verdict, latest_results
 from monitor.store.windows import lost_predictions
@@ -93,15 +93,11 @@ def headline(facts: dict[str, Any]) -> str:
 
 def serving(config: Config) -> str:
     """Whether a process holds the data folder, and which."""
-    path = Path(config.data.path) / LOCK
+    path = Path(config.data.path)
     try:
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return f"running, process {file.read().strip()}"
-    except OSError:
-        pass
+        refuse_second(path)
+    except LockedError:
+        return f"running, process {owner(path)}"
     return "not running"
 
 

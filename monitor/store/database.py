@@ -109,8 +109,8 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
     the second value; it is never overwritten. Raises StoreError.
     """
     aside = None
-    if folder.database.is_file() and not folder.database.stat().st_size:
-        log.error("%s is empty: if there was a record, it is lost; a new one is begun", folder.database)
+    if folder.database.is_file() and not folder.database.stat().st_size and folder.used_before:
+        aside = move_aside(folder, clock, "it is empty")
     for attempt in range(3):
         wal = _hold_wal(folder)
         try:
@@ -127,6 +127,7 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
         finally:
             wal.unlink(missing_ok=True)
         folder.keep_ballast()
+        folder.watch_database()
         return connection, aside
     raise StoreError(f"{folder.database}: cannot be opened; the disk is full")
 
@@ -161,6 +162,8 @@ def explained(error: BaseException) -> str:
     >>> explained(KeyError("x"))
     "KeyError('x')"
     """
+    if isinstance(error, StoreError):
+        return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or repr(error)
     if not isinstance(error, sqlite3.Error):

@@ -28,59 +28,77 @@ BALLAST_BYTES = 2 << 20
 ASIDE = ".damaged-"
 
 
-def refuse_second(path: Path) -> None:
-    """Raise LockedError where another process uses the folder; make and keep nothing."""
-    try:
-        handle = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # not in use, or not usable: `DataFolder.open` says what is wrong
-    try:
-        if not _locks(handle, fcntl.LOCK_SH):
-            raise LockedError(in_use(path, handle))
-    finally:
-        os.close(handle)
-
-
-#: Locks that this process holds, by device and inode: a process number can be another's in a container of its own.
+#: Folders that this process holds: a process number can be that of another one in another container.
 _held: set[tuple[int, int]] = set()
 
 
-def in_use(path: Path, handle: int) -> str:
-    """The refusal of a second user of a folder, whose lock is open as `handle`."""
-    if _identity(handle) in _held:
+def refuse_second(path: Path) -> None:
+    """Raise LockedError where another process uses the folder; make and keep nothing."""
+    for name, flags in (("", os.O_DIRECTORY), (LOCK, 0)):
+        try:
+            handle = os.open(path / name, os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError:
+            continue  # not in use, or not usable: `DataFolder.open` says what is wrong
+        try:
+            if _taken(handle, fcntl.LOCK_SH):
+                raise LockedError(in_use(path))
+        finally:
+            os.close(handle)
+
+
+def in_use(path: Path) -> str:
+    """The refusal of a second user of a folder."""
+    if _identity(path) in _held:
         return f"{path}: the data folder is open in this process already; close it first"
-    return f"{path}: the data folder is in use by process {_owner(handle)}; one process per folder"
+    return f"{path}: the data folder is in use by process {owner(path)}; one process per folder"
 
 
-def _identity(handle: int) -> tuple[int, int]:
-    found = os.fstat(handle)
-    return found.st_dev, found.st_ino
-
-
-def _locks(handle: int, kind: int) -> bool:
+def _taken(handle: int, kind: int) -> bool:
+    """Whether somebody else has the lock; otherwise it is ours, or the file system knows none."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        log.debug("no lock: %s", error)
+    return False
+
+
+def owner(path: Path) -> str:
+    """Number of the process that uses a folder: as it has written it, or as the kernel tells."""
+    try:
+        written = (path / LOCK).read_bytes()[:32].decode("ascii", "replace").strip()
+        if written:
+            return written
+        inode = path.stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return next((line[4] for line in locks if line[1] == "FLOCK" and line[5].endswith(f":{inode}")), "unknown")
+    except (OSError, IndexError):
+        return "unknown"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
     except OSError:
-        return False
-    return True
-
-
-def _owner(handle: int) -> str:
-    return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        return None
+    return found.st_dev, found.st_ino
 
 
 class DataFolder:
     """Holds the folder for this process, from `open` to `close`.
 
-    `flock`, not `fcntl`: the latter is lost as soon as any code of the process opens and closes the file.
+    By locks on the folder itself, which nobody can delete and leave the database, and on the file `lock`, which names
+    the process. `flock`, not `fcntl`: the latter is lost as soon as any code of the process opens and closes the file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / DATABASE
         self.journal = path / JOURNAL
-        self._handle = -1
-        self._inode = 0
+        self._handles: list[int] = []
+        self._folder_is: tuple[int, int] | None = None
+        self._database_is: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Make the folder if there is none, and take its lock.
@@ -89,38 +107,59 @@ class DataFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._handles.append(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            self._handles.append(os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         except OSError as error:
+            self._let_go()
             raise StoreError(f"{self.path}: the data folder cannot be used: {error.strerror or error}") from error
-        if not _locks(self._handle, fcntl.LOCK_EX):
+        if any(_taken(handle, fcntl.LOCK_EX) for handle in self._handles):
             time.sleep(0.05)  # another start may just be looking, in `refuse_second`
-        if not _locks(self._handle, fcntl.LOCK_EX):
-            refusal = in_use(self.path, self._handle)
-            os.close(self._handle)
-            self._handle = -1
-            raise LockedError(refusal)
-        _held.add(_identity(self._handle))
+        if any(_taken(handle, fcntl.LOCK_EX) for handle in self._handles):
+            self._let_go()
+            raise LockedError(in_use(self.path))
         try:
-            os.ftruncate(self._handle, 0)
-            os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+            os.ftruncate(self._handles[1], 0)
+            os.pwrite(self._handles[1], f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             log.warning("%s: cannot write the process number into the lock: %s", self.path, error.strerror)
-        self._inode = os.fstat(self._handle).st_ino
+        self._folder_is = _identity(self.path)
+        if self._folder_is is not None:
+            _held.add(self._folder_is)
 
     def close(self) -> None:
         """Let go of the lock. The file stays: deleting it could take it from under the next owner."""
-        if self._handle >= 0:
-            _held.discard(_identity(self._handle))
-            os.close(self._handle)
-            self._handle = -1
+        if self._handles and self._folder_is is not None:
+            _held.discard(self._folder_is)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._handles:
+            os.close(self._handles.pop())
+
+    def watch_database(self) -> None:
+        """From now on the database is the file that lies there now."""
+        self._database_is = _identity(self.database)
 
     @property
-    def intact(self) -> bool:
-        """Whether the folder is still the one that was opened: not renamed, deleted or put back from a backup."""
-        try:
-            return (self.path / LOCK).stat().st_ino == self._inode
-        except OSError:
-            return False
+    def trouble(self) -> str:
+        """What has happened to the folder or its database since they were opened; empty where they are the same."""
+        if _identity(self.path) != self._folder_is:
+            return "the data folder was moved, deleted or replaced; restart the server"
+        return self.database_trouble
+
+    @property
+    def database_trouble(self) -> str:
+        """Why nothing may be written to the database any more: what lies there is not what is open; else empty."""
+        if self._database_is is None or _identity(self.path) != self._folder_is:
+            return ""
+        if _identity(self.database) != self._database_is:
+            return "the database was deleted or replaced while it was in use; restart the server"
+        return ""
+
+    @property
+    def used_before(self) -> bool:
+        """Whether there has been a database: the journal is made after it."""
+        return self.journal.is_dir()
 
     def keep_ballast(self) -> bool:
         """Set room aside, if there is any; False where the disk is too full."""

@@ -233,7 +233,7 @@ class Writer:
             last, at = self._complaints.get(name, ("", 0.0))
             if said != last or now - at >= COMPLAIN_SECONDS:
                 self._complaints[name] = (said, now)
-                if isinstance(error, sqlite3.OperationalError | OSError):
+                if isinstance(error, sqlite3.OperationalError | OSError | StoreError):
                     log.error("the writer's %s failed; it is tried again: %s", name, explained(error))
                 else:
                     log.exception("the writer's %s failed; it is tried again", name)

@@ -174,6 +174,15 @@ def test_an_empty_file_is_a_new_database(folder):
     connection.close()
 
 
+def test_an_empty_file_where_there_was_a_database_is_moved_aside(folder):
+    folder.journal.mkdir()
+    folder.database.touch()
+    connection, aside = open_database(folder, ManualClock())
+    assert aside is not None
+    assert aside.exists()
+    connection.close()
+
+
 def test_a_newer_database_is_refused_and_left_alone(filled):
     with closing(sqlite3.connect(filled)) as connection, connection:
         connection.execute(

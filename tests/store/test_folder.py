@@ -106,13 +106,38 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path):
 def test_a_folder_put_back_from_a_backup_is_noticed(tmp_path):
     folder = DataFolder(tmp_path / "data")
     folder.open()
-    assert folder.intact
+    assert not folder.trouble
     (tmp_path / "data").rename(tmp_path / "moved")
-    assert not folder.intact
+    assert "moved, deleted or replaced" in folder.trouble
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "lock").write_text("")
-    assert not folder.intact
+    assert "moved, deleted or replaced" in folder.trouble
+    assert not folder.database_trouble, "what is open goes on in the folder that was moved"
     folder.close()
+
+
+def test_a_database_put_back_from_a_backup_is_noticed(tmp_path):
+    folder = DataFolder(tmp_path)
+    folder.open()
+    folder.database.write_text("1")
+    folder.watch_database()
+    assert not folder.trouble
+    (tmp_path / "backup").write_text("2")
+    (tmp_path / "backup").replace(folder.database)
+    assert "the database was deleted or replaced" in folder.trouble
+    folder.database.unlink()
+    assert folder.trouble == folder.database_trouble
+    folder.close()
+
+
+def test_deleting_the_lock_lets_nobody_in(tmp_path, holder):
+    for change in (lambda path: path.write_text(""), lambda path: path.unlink(), lambda path: path.write_text("")):
+        change(tmp_path / "lock")
+        code, said = attempt(tmp_path)
+        assert code == 4
+        assert f"in use by process {holder.pid};" in said
+        with pytest.raises(LockedError, match=str(holder.pid)):
+            refuse_second(tmp_path)
 
 
 def test_ballast_takes_its_room_and_gives_it_back(tmp_path):
