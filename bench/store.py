@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def disk(folder: Path) -> Iterator[str]:
     bin; else they are normally distributed over the bins.
     """
     minutes = 720
-    for rows, even in ((60, False), (600, False), (600, True), (6000, False), (60_000, False)):
+    for rows, even in product((60, 600, 6000, 60_000, 180_000), (False, True)):
         path = folder / f"disk-{rows}-{even}.db"
         filler = Filler(path, 11, rows // 6)
         if even:
@@ -124,11 +125,11 @@ def disk(folder: Path) -> Iterator[str]:
             filler.minutes(MIDNIGHT + HOUR * hour, 60, each=6)
             filler.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         parts = {name: (size - empty[name]) / minutes / 11 for name, size in sizes(filler.connection).items()}
-        (text,) = filler.connection.execute("SELECT avg(length(counts)) FROM sealed_counts").fetchone()
+        (text,) = filler.connection.execute("SELECT avg(length(CAST(counts AS BLOB))) FROM sealed_counts").fetchone()
         detail = ", ".join(f"{name} {size:.1f}" for name, size in parts.items())
         how = f"{rows / 60:g} predictions/s{', even bins' if even else ''}"
         yield f"| disk per column and minute window, {how}, bytes | {sum(parts.values()):.0f} ({detail}) |"
-        yield f"| of it the JSON text of the counts, {how}, bytes | {text:.0f} |"
+        yield f"| of it the text of the counts, {how}, bytes | {text:.0f} |"
         filler.connection.close()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from monitor.clock import from_iso, iso
-from monitor.store.counts import parse
+from monitor.store.packing import unpack
 from monitor.window.columns import Column, Floats, Role
 
 #: Stretches that a view can show, in seconds.
@@ -157,14 +157,14 @@ def windows(
     rows = connection.execute(
         "SELECT w.start, h.counts, h.sum FROM windows w JOIN models m ON m.id = w.model_id "
         "JOIN columns c ON c.model_id = m.id AND c.position = ? "
-        "JOIN histograms h ON h.window_id = w.id AND h.column_id = c.id "
+        "JOIN window_counts h ON h.window_id = w.id AND h.column_id = c.id "
         "WHERE m.reference_sha256 = ? AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
         (position, model, math.floor(start), math.ceil(end)),
     ).fetchall()
     if not rows:
         return Series(np.zeros(0), np.zeros((0, column.size)), np.zeros(0), width)
     texts, sizes = [row["counts"] for row in rows], [column.size] * len(rows)
-    counts = parse(texts, sizes).reshape(len(rows), column.size).astype(np.float64)
+    counts = unpack(texts, sizes).reshape(len(rows), column.size).astype(np.float64)
     begins = np.array([row["start"] for row in rows], dtype=np.float64)
     cells, first = np.unique(np.floor(begins / width), return_index=True)
     sums = np.array([row["sum"] or 0.0 for row in rows])

@@ -13,10 +13,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import orjson
 
 from monitor.errors import StoreError
 from monitor.store.bulk import write_rows
+from monitor.store.packing import pack, unpack
 from monitor.window.columns import Counts, Floats
 
 #: Room for a model's columns in the numbers of one window. It is part of the schema, and never changes.
@@ -24,30 +24,6 @@ SLOTS = 100_000
 
 #: Up to so many columns are looked up one by one; for more, all of a window's are read.
 FEW_COLUMNS = 32
-
-#: A row to write: the column's position, its counts as text, and its sum.
-Row = tuple[int, str, float | None]
-
-
-def counts_text(counts: Counts) -> str:
-    """Counts as they are stored: zeros at the end are left out, but for the first number.
-
-    >>> counts_text(np.array([1, 20, 0, 3, 0, 0])), counts_text(np.array([0, 0]))
-    ('[1,20,0,3]', '[0]')
-    """
-    used = np.flatnonzero(counts)
-    return orjson.dumps(counts[: used[-1] + 1 if len(used) else 1].tolist()).decode()
-
-
-def parse(texts: Sequence[str], sizes: Iterable[int]) -> Counts:
-    """Counts of some columns, one after the other. `sizes`: how many each of them has. Raises ValueError.
-
-    >>> parse(["[1,20]", "[3]"], [4, 2])
-    array([ 1, 20,  0,  0,  3,  0])
-    """
-    whole = [text[1:-1] + ",0" * (size - 1 - text.count(",")) for text, size in zip(texts, sizes, strict=True)]
-    # All columns in one go: a call of the parser for each text would take ten times as long.
-    return np.fromstring(",".join(whole), dtype=np.int64, sep=",")
 
 
 def read(
@@ -61,41 +37,50 @@ def read(
     if not rows:
         rows = _rows(connection, "open_counts", window_id, positions)
     try:
-        counts = parse([row[0] for row in rows], sizes)
-    except ValueError:
-        counts = np.zeros(0, dtype=np.int64)
-    if len(counts) != sum(sizes):
-        raise StoreError(f"window {window_id} is damaged: its histograms do not have the bins of the model's columns")
+        counts = unpack([str(row[0], "utf-8") for row in rows], sizes)
+    except (TypeError, ValueError):
+        raise StoreError(
+            f"window {window_id} is damaged: its histograms do not have the bins of the model's columns"
+        ) from None
     return counts, np.array([row[1] or 0.0 for row in rows])
 
 
 def _rows(
     connection: sqlite3.Connection, table: str, window_id: int, positions: Sequence[int]
-) -> list[tuple[str, float | None]]:
-    """Text and sum of the columns that are there, in the order of `positions`."""
+) -> list[tuple[bytes, float | None]]:
+    """Text in UTF-8, if it is not damaged, and sum of the columns that are there, in the order of `positions`."""
     cursor, first = connection.cursor(), window_id * SLOTS
     cursor.row_factory = None  # a quarter of the time goes into sqlite3.Row otherwise
     if len(positions) <= FEW_COLUMNS:
-        sql = f"SELECT counts, sum FROM {table} WHERE id = ?"  # noqa: S608 - one of two names
+        sql = f"SELECT CAST(counts AS BLOB), sum FROM {table} WHERE id = ?"  # noqa: S608 - one of two names
         found = [cursor.execute(sql, (first + position,)).fetchone() for position in positions]
         return [row for row in found if row is not None]
-    sql = f"SELECT id, counts, sum FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608 - one of two names
+    sql = f"SELECT id, CAST(counts AS BLOB), sum FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608 - one of two names
     known = {row[0] - first: row[1:] for row in cursor.execute(sql, (first, first + SLOTS))}
     return [known[position] for position in positions if position in known]
 
 
-def write_open(connection: sqlite3.Connection, window_id: int, rows: Iterable[Row]) -> None:
-    """Set the counts of an open window."""
-    write_rows(connection, "INSERT OR REPLACE INTO open_counts (id, counts, sum)", _at(window_id, rows))
+def write_open(
+    connection: sqlite3.Connection, window_id: int, counts: Counts, sizes: Sequence[int], sums: Sequence[float | None]
+) -> None:
+    """Set the counts of an open window: of all its columns, as `read` gives them. `sums`: None for one without."""
+    rows = _rows_of(window_id, counts, sizes, sums)
+    write_rows(connection, "INSERT OR REPLACE INTO open_counts (id, counts, sum)", rows)
 
 
-def write_sealed(connection: sqlite3.Connection, window_id: int, rows: Iterable[Row]) -> None:
+def write_sealed(
+    connection: sqlite3.Connection, window_id: int, counts: Counts, sizes: Sequence[int], sums: Sequence[float | None]
+) -> None:
     """Enter the counts of a window that is made whole."""
-    connection.executemany("INSERT INTO sealed_counts (id, counts, sum) VALUES (?, ?, ?)", _at(window_id, rows))
+    rows = _rows_of(window_id, counts, sizes, sums)
+    connection.executemany("INSERT INTO sealed_counts (id, counts, sum) VALUES (?, ?, ?)", rows)
 
 
-def _at(window_id: int, rows: Iterable[Row]) -> Iterable[Row]:
-    return ((window_id * SLOTS + position, text, total) for position, text, total in rows)
+def _rows_of(
+    window_id: int, counts: Counts, sizes: Sequence[int], sums: Sequence[float | None]
+) -> Iterable[tuple[int, str, float | None]]:
+    first = window_id * SLOTS
+    return zip(range(first, first + len(sizes)), pack(counts, sizes), sums, strict=True)
 
 
 def move_sealed(connection: sqlite3.Connection, window_ids: Iterable[int]) -> None:

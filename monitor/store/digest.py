@@ -5,12 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from monitor.store.counts import SLOTS
+from monitor.store.packing import to_json
 
 #: Made once: `json.dumps` would make one for each row.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+
+
+@contextmanager
+def reading_damage(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let a connection read texts in which a flipped bit has left what is no UTF-8."""
+    factory = connection.text_factory
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        connection.text_factory = factory
 
 
 def row_digest(values: Sequence[object]) -> bytes:
@@ -27,8 +40,8 @@ def joint_digest(digests: Iterable[bytes]) -> bytes:
 def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | None:
     """SHA-256 of a window with all its histograms; None where there is no such window.
 
-    What a roll-up or pruning changes later is left out: `finest`, `parent_id`, `chain_id`. `verify` checks those by
-    what they must be.
+    Counts go in as JSON, however they are stored. What a roll-up or pruning changes later is left out: `finest`,
+    `parent_id`, `chain_id`. `verify` checks those by what they must be.
     """
     cursor = connection.cursor()
     cursor.row_factory = None
@@ -38,10 +51,20 @@ def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | Non
     if head is None:
         return None
     rows = cursor.execute(
-        "SELECT c.id, h.counts, h.sum FROM sealed_counts h "
+        # As bytes, since what a flipped bit has made of a text may be none; and not those of another type.
+        "SELECT c.id, CASE typeof(h.counts) WHEN 'text' THEN CAST(h.counts AS BLOB) ELSE quote(h.counts) END, h.sum "
+        "FROM sealed_counts h "
         "LEFT JOIN columns c ON c.model_id = ? AND c.position = h.id - ? WHERE h.id >= ? AND h.id < ? ORDER BY h.id",
         (head[1], window_id * SLOTS, window_id * SLOTS, (window_id + 1) * SLOTS),
     )
-    lines = [f"{column}:{counts}:{total!r}" for column, counts, total in rows]
+    lines = [f"{column}:{_spelled(counts)}:{total!r}" for column, counts, total in rows]
     text = "\n".join([repr(tuple(head)), *lines])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _spelled(stored: bytes | str) -> str:
+    """The counts in a stored text, of which only one gives them; anything else as itself, and in quotes."""
+    try:
+        return to_json(stored.decode()) if isinstance(stored, bytes) else repr(stored)
+    except ValueError:
+        return repr(stored)

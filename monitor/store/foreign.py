@@ -7,6 +7,7 @@ from itertools import islice
 
 from monitor.store import balance
 from monitor.store.chain import STREAMS, table_digest, uncovered
+from monitor.store.digest import reading_damage
 
 #: Things named of each kind, at most.
 MOST = 5
@@ -20,6 +21,19 @@ def note_foreign(connection: sqlite3.Connection) -> str:
     """
     if connection.execute("SELECT 1 FROM chain LIMIT 1").fetchone() is None:
         return ""
+    with reading_damage(connection):
+        found = _found(connection)
+    text = f"not written by Telltale: {', '.join(found)}" if found else ""
+    if text:
+        connection.execute(
+            'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, strftime(?, ?), strftime(?, ?), NULL, ?)',
+            ("foreign", "%Y-%m-%dT%H:%M:%SZ", "now", "%Y-%m-%dT%H:%M:%SZ", "now", text),
+        )
+    return text
+
+
+def _found(connection: sqlite3.Connection) -> list[str]:
+    """Where there is what Telltale did not write."""
     found = [
         f"{STREAMS[stream].table} {ids[0]}" + (f" to {ids[-1]}" if len(ids) > 1 else "")
         for stream, ids in uncovered(connection)
@@ -28,10 +42,4 @@ def note_foreign(connection: sqlite3.Connection) -> str:
     found += [name for name, changed, digest in guards if changed or digest != table_digest(connection, name)]
     for check in (balance.open_windows, balance.totals, balance.unseen_values):
         found += [where for where, _ in islice(check(connection), MOST)]
-    text = f"not written by Telltale: {', '.join(found)}" if found else ""
-    if text:
-        connection.execute(
-            'INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, strftime(?, ?), strftime(?, ?), NULL, ?)',
-            ("foreign", "%Y-%m-%dT%H:%M:%SZ", "now", "%Y-%m-%dT%H:%M:%SZ", "now", text),
-        )
-    return text
+    return found

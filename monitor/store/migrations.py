@@ -1,7 +1,8 @@
 """The schema of the database, as named changes in order. A change that has been released is never edited again.
 
 Times that people read are TEXT in ISO 8601, UTC. Windows are found by arithmetic, so `windows.start` is INTEGER seconds
-since 1970, with `start_utc` beside it. Counts are JSON text, so that plain SQL can spread them into rows.
+since 1970, with `start_utc` beside it. Counts are text that plain SQL can spread into rows: of windows, of which there
+are many, packed (`packing.py`), and JSON elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from monitor.errors import StoreError
+from monitor.store.packing import from_json
 
 MIGRATIONS = Migrations("telltale")
 
@@ -451,6 +453,107 @@ def views_for_auditors(db: Database) -> None:
             LEFT JOIN models m ON m.id = q.model_id;
         """,
     )
+
+
+@MIGRATIONS()
+def packed_counts(db: Database) -> None:
+    """Counts of windows as a character or two for each, instead of as JSON: half the room, and quicker to read."""
+    _run(
+        db,
+        """
+        DROP VIEW histogram_bins;
+        DROP VIEW histograms;
+        """,
+    )
+    for table in ("sealed_counts", "open_counts"):
+        _run(
+            db,
+            """
+            ALTER TABLE THIS RENAME TO json_counts;
+            CREATE TABLE THIS (
+                id INTEGER PRIMARY KEY,          -- window * 100000 + columns.position
+                -- '1', and for each of columns.bins a character, its code point being the count and 1; or '2', and for
+                -- each two characters, the digits in base 127; or a JSON array. Zeros at the end are left out.
+                counts TEXT NOT NULL,
+                sum REAL                         -- of the finite values; NULL for a categorical column
+            ) STRICT;
+            """.replace("THIS", table),
+        )
+        _pack(db.conn, table)
+        _run(db, "DROP TABLE json_counts;")
+    _run(
+        db,
+        """
+        CREATE VIEW window_counts AS             -- as they are stored
+            SELECT w.id AS window_id, c.id AS column_id, c.bins, coalesce(s.counts, o.counts) AS counts,
+                   coalesce(s.sum, o.sum) AS sum
+            FROM windows w
+            JOIN columns c ON c.model_id = w.model_id
+            LEFT JOIN sealed_counts s ON s.id = w.id * 100000 + c.position
+            LEFT JOIN open_counts o ON o.id = w.id * 100000 + c.position
+            WHERE s.id IS NOT NULL OR o.id IS NOT NULL;
+
+        CREATE VIEW histograms AS
+            SELECT window_id, column_id,
+                   (SELECT json_group_array(count)
+                    FROM (SELECT BIN_COUNT AS count FROM json_each(h.bins) AS bin ORDER BY bin.key)) AS counts,
+                   sum
+            FROM window_counts h;
+
+        -- It can be written to as if it were a table; `verify` finds whoever does.
+        CREATE TRIGGER histograms_update INSTEAD OF UPDATE ON histograms BEGIN
+            UPDATE sealed_counts SET counts = NEW.counts, sum = NEW.sum
+                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
+            UPDATE open_counts SET counts = NEW.counts, sum = NEW.sum
+                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
+        END;
+        CREATE TRIGGER histograms_delete INSTEAD OF DELETE ON histograms BEGIN
+            DELETE FROM sealed_counts
+                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
+            DELETE FROM open_counts
+                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
+        END;
+
+        CREATE VIEW histogram_bins AS
+            SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
+                   bin.key AS bin, bin.value AS label,
+                   BIN_COUNT AS count, w.id AS window_id
+            FROM windows w
+            JOIN models m ON m.id = w.model_id
+            JOIN window_counts h ON h.window_id = w.id
+            JOIN columns c ON c.id = h.column_id
+            JOIN json_each(c.bins) AS bin
+            WHERE w.finest;
+        """.replace("BIN_COUNT", _BIN_COUNT),
+    )
+
+
+#: One bin's count out of a stored text: SQL for migrations that have been released.
+_BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
+                       WHEN '1' THEN unicode(substr(h.counts, bin.key + 2, 1)) - 1
+                       WHEN '2' THEN 127 * (unicode(substr(h.counts, 2 * bin.key + 2, 1)) - 1)
+                                     + unicode(substr(h.counts, 2 * bin.key + 3, 1)) - 1
+                       ELSE json_extract(h.counts, '$[' || bin.key || ']') END, 0)"""
+
+
+def _pack(connection: sqlite3.Connection, table: str) -> None:
+    """Move the rows of `json_counts`, packed. What a flipped bit has damaged stays as it is, for `verify` to find."""
+
+    def packed(counts: bytes) -> str | None:
+        try:
+            return from_json(str(counts, "utf-8"))
+        except ValueError:
+            return None
+
+    connection.create_function("packed", 1, packed, deterministic=True)
+    connection.execute(
+        f"""INSERT INTO {table}
+            SELECT id, CASE typeof(counts) WHEN 'text' THEN coalesce(packed(CAST(counts AS BLOB)), counts)
+                                           ELSE quote(counts) END,
+                   CASE WHEN typeof(sum) IN ('real', 'null') THEN sum END
+            FROM json_counts ORDER BY id"""  # noqa: S608 - one of two names
+    )
+    connection.create_function("packed", 1, None)
 
 
 @cache

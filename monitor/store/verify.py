@@ -15,7 +15,7 @@ import numpy as np
 
 from monitor.store import balance, chain
 from monitor.store.counts import SLOTS
-from monitor.store.digest import joint_digest
+from monitor.store.digest import joint_digest, reading_damage
 from monitor.store.migrations import GUARDED, migrate
 
 
@@ -67,8 +67,7 @@ class Report:
 def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     """Check everything. `anchor`: what `Report.anchor` said at an earlier time, kept outside of the database."""
     report = Report()
-    factories = connection.row_factory, connection.text_factory
-    connection.row_factory, connection.text_factory = None, _text
+    factory, connection.row_factory = connection.row_factory, None
     connection.execute("PRAGMA cell_size_check = 1")
     checks: list[tuple[str, Callable[[sqlite3.Connection, Report], None]]] = [
         ("schema", _check_schema),
@@ -85,23 +84,19 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     if began:
         connection.execute("BEGIN")  # one moment, whatever the server writes meanwhile
     try:
-        for name, check in checks:
-            try:
-                check(connection, report)
-            except Exception as error:  # noqa: BLE001 - a flipped bit can show as anything
-                report.problems.append(Problem(name, f"cannot be read: {error}"))
-        if anchor:
-            report.problems.extend(_check_anchor(connection, anchor))
+        with reading_damage(connection):
+            for name, check in checks:
+                try:
+                    check(connection, report)
+                except Exception as error:  # noqa: BLE001 - a flipped bit can show as anything
+                    report.problems.append(Problem(name, f"cannot be read: {error}"))
+            if anchor:
+                report.problems.extend(_check_anchor(connection, anchor))
     finally:
         if began and connection.in_transaction:
             connection.execute("ROLLBACK")
-        connection.row_factory, connection.text_factory = factories
+        connection.row_factory = factory
     return report
-
-
-def _text(raw: bytes) -> str:
-    """A text in which a flipped bit may have left what is no UTF-8."""
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def _check_file(connection: sqlite3.Connection, report: Report) -> None:

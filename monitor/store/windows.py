@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from monitor.errors import StoreError
 from monitor.store.bulk import write_rows
-from monitor.store.counts import SLOTS, Row, counts_text, move_sealed, parse, read, write_open, write_sealed
+from monitor.store.counts import SLOTS, move_sealed, read, write_open, write_sealed
 from monitor.store.digest import row_digest
+from monitor.store.packing import json_text, unpack
 from monitor.store.tiles import find_tiles
 from monitor.window.batch import Batch, empty_batch
 from monitor.window.columns import Schema
@@ -122,12 +123,13 @@ class Windows:
             window_id, whole = self._window(connection, start)
             whole = whole.plus(batch)
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
-            write_open(connection, window_id, self._rows(whole))
+            write_open(connection, window_id, whole.counts, self.model.sizes, self._sums(whole))
             self._open[start] = (window_id, whole)
+        texts = map(json_text, self.model.schema.split(totals.counts))
         write_rows(
             connection,
             "INSERT OR REPLACE INTO totals (column_id, counts, sum)",
-            ((self.model.column_ids[position], *row) for position, *row in self._rows(totals)),
+            zip(self.model.column_ids, texts, self._sums(totals), strict=True),
         )
         connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
 
@@ -162,10 +164,10 @@ class Windows:
         seal(connection, "id = ?", window_id)
         return None
 
-    def _rows(self, batch: Batch) -> Iterable[Row]:
-        schema = self.model.schema
-        for position, (column, counts) in enumerate(zip(schema.columns, schema.split(batch.counts), strict=True)):
-            yield position, counts_text(counts), float(batch.sums[position]) if column.numeric else None
+    def _sums(self, batch: Batch) -> list[float | None]:
+        """Sums as they are stored: NULL for a column that has none."""
+        columns = self.model.schema.columns
+        return [total if c.numeric else None for c, total in zip(columns, batch.sums.tolist(), strict=True)]
 
 
 def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
@@ -181,9 +183,12 @@ def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
     totals = empty_batch(model.schema)
     parts = model.schema.split(totals.counts)
     for position, column_id in enumerate(model.column_ids):
-        row = connection.execute("SELECT counts, sum FROM totals WHERE column_id = ?", (column_id,)).fetchone()
+        row = connection.execute(
+            "SELECT CAST(counts AS BLOB) AS counts, sum FROM totals WHERE column_id = ?", (column_id,)
+        ).fetchone()
         try:
-            parts[position][:] = parse([row["counts"]], [len(parts[position])]) if row["counts"] != "[]" else 0
+            text = str(row["counts"], "utf-8")
+            parts[position][:] = unpack([text], [len(parts[position])]) if text != "[]" else 0
             totals.sums[position] = row["sum"] or 0.0
         except (TypeError, ValueError):
             name = model.schema.columns[position].name
@@ -234,15 +239,8 @@ def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int])
         part_counts, part_sums = read(connection, part, range(len(columns)), sizes)
         counts += part_counts
         sums += part_sums
-    split = zip(np.split(counts, np.cumsum(sizes)[:-1]), sums, columns, strict=True)
-    write_sealed(
-        connection,
-        window_id,
-        (
-            (position, counts_text(column), float(total) if kind == "numeric" else None)
-            for position, (column, total, (_, kind)) in enumerate(split)
-        ),
-    )
+    totals = [total if kind == "numeric" else None for total, (_, kind) in zip(sums.tolist(), columns, strict=True)]
+    write_sealed(connection, window_id, counts, sizes, totals)
     return len(columns)
 
 

@@ -114,25 +114,68 @@ def counts_of(connection: sqlite3.Connection) -> tuple[list[sqlite3.Row], list[s
     )
 
 
-def test_a_database_of_an_earlier_version_goes_on(tmp_path):
+#: Of each earlier version: how many histograms, verdicts and columns of an open window it has.
+HAS = [("reference_changes", 30, 54, 3), ("views_for_auditors", 56, 99, 4)]
+
+
+@pytest.mark.parametrize(("name", "histograms", "verdicts", "still_open"), HAS)
+def test_a_database_of_an_earlier_version_goes_on(name, histograms, verdicts, still_open, tmp_path):
     """Every count stays, the chain over it holds, every verdict comes out again, and the open window stays open."""
-    before = older("reference_changes", tmp_path / "old.db")
-    assert len(before[0]) == 30
+    before = older(name, tmp_path / "old.db")
+    assert len(before[0]) == histograms
     with closing(connect(tmp_path / "old.db")) as connection:
         assert verify(connection).problems == []
         again = recompute(connection)
-        assert (again.verdicts, again.skipped, again.problems) == (54, 0, [])
-        assert connection.execute("SELECT count(*) FROM open_counts").fetchone()[0] == 3
+        assert (again.verdicts, again.skipped, again.problems) == (verdicts, 0, [])
+        assert connection.execute("SELECT count(*) FROM open_counts").fetchone()[0] == still_open
         assert counts_of(connection) == before
 
 
-def test_an_update_that_dies_half_way_leaves_the_earlier_version(tmp_path):
-    before = older("reference_changes", tmp_path / "old.db")
+def test_counts_of_every_size_are_packed(tmp_path):
+    older("views_for_auditors", tmp_path / "old.db")
+    with closing(connect(tmp_path / "old.db")) as connection:
+        sql = "SELECT substr(counts, 1, 1), count(*) FROM {} GROUP BY 1 ORDER BY 1"
+        sealed = connection.execute(sql.format("sealed_counts")).fetchall()
+        assert [tuple(row) for row in sealed] == [("1", 40), ("2", 8), ("[", 4)]
+        assert [tuple(row) for row in connection.execute(sql.format("open_counts"))] == [("1", 4)]
+
+
+@pytest.mark.parametrize("change", ["CAST(x'5b312cff5d' AS TEXT)", "'[1, 2]'", "'[0,1'", "'[-1]'", "''", "'[12]'"])
+@pytest.mark.parametrize("table", ["sealed_counts", "open_counts"])
+def test_what_was_damaged_before_an_update_is_found_after_it(change, table, tmp_path):
+    older("views_for_auditors", tmp_path / "old.db")
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE open_counts (id INTEGER) STRICT")  # in the way of what is made second
-        with pytest.raises(sqlite3.OperationalError, match="open_counts already exists"):
+        (row,) = connection.execute(f"SELECT min(id) FROM {table}").fetchone()
+        connection.execute(f"UPDATE {table} SET counts = {change} WHERE id = {row}")
+    with closing(connect(tmp_path / "old.db")) as connection:
+        where = "windows 1" if table == "sealed_counts" else "histograms of window 10, column x0"
+        assert [problem.where for problem in verify(connection).problems] == [where]
+
+
+def test_a_count_of_another_type_does_not_hold_up_an_update(tmp_path):
+    """A bit of a row's header makes a text a blob."""
+    older("views_for_auditors", tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'STRICT', '') WHERE name = 'sealed_counts'")
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE sealed_counts SET counts = CAST(counts AS BLOB), sum = 'x' WHERE id = 200001")
+    with closing(connect(tmp_path / "old.db")) as connection:
+        assert [problem.where for problem in verify(connection).problems] == ["windows 2"]
+
+
+#: Of each earlier version: a table in the way of what its next change makes late.
+LATE = [("reference_changes", "open_counts"), ("views_for_auditors", "window_counts")]
+
+
+@pytest.mark.parametrize(("name", "late"), LATE)
+def test_an_update_that_dies_half_way_leaves_the_earlier_version(name, late, tmp_path):
+    before = older(name, tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        connection.execute(f"CREATE TABLE {late} (id INTEGER) STRICT")
+        with pytest.raises(sqlite3.OperationalError, match=f"{late} already exists"):
             migrate(connection)
-        connection.execute("DROP TABLE open_counts")
+        connection.execute(f"DROP TABLE {late}")
         assert counts_of(connection) == before
         migrate(connection)
         assert counts_of(connection) == before

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,11 +84,14 @@ def test_models_are_rolled_up_apart():
     assert sum_range(filled.connection, other.model, MIDNIGHT, MIDNIGHT + HOUR).n == 9
 
 
-def test_a_damaged_window_holds_up_only_its_own_hour():
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM sealed_counts", "UPDATE sealed_counts SET counts = CAST(x'31ff' AS TEXT)"]
+)
+def test_a_damaged_window_holds_up_only_its_own_hour(sql):
     filled = Filled()
     filled.add(MIDNIGHT)
     filled.add(MIDNIGHT + HOUR)
-    filled.connection.execute(f"DELETE FROM sealed_counts WHERE id = {SLOTS + 1}")
+    filled.connection.execute(f"{sql} WHERE id = {SLOTS + 1}")
     damaged: set = set()
     made = roll_up(filled.connection, MIDNIGHT + 3 * HOUR, damaged=damaged)
     assert [group.start for group in made] == [MIDNIGHT + HOUR]

@@ -88,6 +88,12 @@ def test_what_telltale_wrote_is_in_order(database):
         ("INSERT INTO sealed_counts VALUES (7500050, '[0]', NULL)", "windows 75: was changed"),
         ("INSERT INTO sealed_counts VALUES (99900000, '[0]', NULL)", "sealed_counts of window 999: there is no such"),
         ("UPDATE sealed_counts SET id = id + 50 WHERE id = 7500001", "windows 75: was changed"),
+        # Texts from which the same counts are read: a zero more at the end, and JSON where characters would do.
+        ("UPDATE sealed_counts SET counts = counts || char(1) WHERE id = 7500001", "windows 75: was changed"),
+        ("UPDATE histograms SET counts = counts WHERE window_id = 75 AND column_id = 2", "windows 75: was changed"),
+        ("UPDATE sealed_counts SET counts = CAST(x'31ff02' AS TEXT) WHERE id = 7500001", "windows 75: was changed"),
+        ("UPDATE open_counts SET counts = CAST(x'31ff' AS TEXT) WHERE id = 13300000", "histograms of window 133, col"),
+        ("UPDATE histograms SET counts = counts WHERE window_id = 133", "histograms of window 133, column "),
         ("UPDATE open_counts SET counts = replace(counts, '1', '2')", "histograms of window 133, column "),
         ("DELETE FROM open_counts WHERE id % 100000 = 1", "histograms of window 133, column x1: the counts are not"),
         ("INSERT INTO open_counts SELECT * FROM sealed_counts WHERE id = 7500001", "open_counts of window 75, column"),

@@ -243,13 +243,16 @@ def test_what_somebody_else_wrote_between_two_runs_is_noticed(start, path):
 
 TAMPERED = [
     ("UPDATE open_counts SET counts = '[1]' WHERE id % 100000 = 0", "histograms of window 4, column x0"),
+    ("UPDATE open_counts SET counts = CAST(x'31ff' AS TEXT)", "histograms of window 4, column x0"),
     ("DELETE FROM open_counts", "histograms of window 4, column x0"),
     ("INSERT INTO open_counts VALUES (400077, '[1]', 1.0)", "open_counts of window 4, column 77"),
     ("UPDATE totals SET counts = '[1]' WHERE column_id = 1", "totals of column x0"),
     ("UPDATE totals SET counts = 'junk'", "totals of column x0"),
+    ("UPDATE totals SET counts = CAST(x'5bff' AS TEXT)", "totals of column x0"),
     ("DELETE FROM totals WHERE column_id = 1", "totals of column x0"),
     ("UPDATE models SET predictions = 1", "models 1"),
     ("DELETE FROM unseen_values", "unseen_values"),
+    ("UPDATE unseen_values SET value = CAST(x'ff' AS TEXT)", "unseen_values"),
     ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', NULL)", "unseen_values"),
     ("INSERT INTO silences VALUES ('x', '{}', 'never', 'ever', 'me', 'why', '2023')", "silences"),
     ("DELETE FROM notification_groups", "notification_groups"),
