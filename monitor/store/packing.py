@@ -14,6 +14,7 @@ functions would end, and the limits the surrogates, which no text can have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,6 @@ TWO_MOST: Final = (0xD7FF - 1) * BASE + BASE - 1
 
 _ZERO = "\1"
 _CHARACTERS = {str(count): chr(count + 1) for count in range(ONE_MOST + 1)}
-_NUMBERS = {character: number for number, character in _CHARACTERS.items()}
 
 
 def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
@@ -43,23 +43,22 @@ def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
     >>> pack(np.array([1, 20, 0, 3, 0, 0, 5000, 0, 0, 9_000_000]), [6, 2, 2])
     ['1\x02\x15\x01\x04', '2(0', '[0,9000000]']
     """
-    starts = np.cumsum(sizes, dtype=np.intp) - np.asarray(sizes, dtype=np.intp)
-    # One more than the place of the last count that is not zero, in each column.
-    used = np.maximum.reduceat(np.where(counts, np.arange(1, len(counts) + 1), 0), starts)
-    most = np.maximum.reduceat(counts, starts)
-    places = zip(starts.tolist(), np.maximum(used, starts + 1).tolist(), most.tolist(), strict=True)
+    ends = [*accumulate(sizes)]
+    starts = [0, *ends[:-1]]
     one = _characters(np.minimum(counts, ONE_MOST))
-    if most.max() <= ONE_MOST:
-        return ["1" + one[start:end] for start, end, _ in places]
+    if counts.max() <= ONE_MOST:
+        return ["1" + (one[start:end].rstrip(_ZERO) or _ZERO) for start, end in zip(starts, ends, strict=True)]
     two = _characters(np.column_stack(np.divmod(np.minimum(counts, TWO_MOST), BASE)))
-    return [
-        "1" + one[start:end]
-        if largest <= ONE_MOST
-        else "2" + two[2 * start : 2 * end]
-        if largest <= TWO_MOST
-        else json_text(counts[start:end])
-        for start, end, largest in places
-    ]
+    texts = []
+    for start, end, most in zip(starts, ends, np.maximum.reduceat(counts, starts).tolist(), strict=True):
+        if most <= ONE_MOST:
+            texts.append("1" + (one[start:end].rstrip(_ZERO) or _ZERO))
+        elif most <= TWO_MOST:
+            digits = two[2 * start : 2 * end].rstrip(_ZERO)
+            texts.append("2" + digits + _ZERO * (len(digits) % 2))  # the lower digit of the last count may be zero
+        else:
+            texts.append(json_text(counts[start:end]))
+    return texts
 
 
 def unpack(texts: Sequence[str], sizes: Sequence[int]) -> Counts:
@@ -112,11 +111,11 @@ def from_json(text: str) -> str:
         return "1" + "".join(map(_CHARACTERS.__getitem__, numbers))
     except KeyError:
         counts = [int(number) for number in numbers]
-    if min(counts) < 0 or _array(counts) != text:
+    if not 0 <= min(counts) <= max(counts) < 1 << 63 or _array(counts) != text:
         raise ValueError("a JSON array in another spelling than that of counts")
     if max(counts) > TWO_MOST:
         return text
-    return "2" + "".join(chr(count // BASE + 1) + chr(count % BASE + 1) for count in counts)
+    return "2" + "".join([chr(count // BASE + 1) + chr(count % BASE + 1) for count in counts])
 
 
 def to_json(text: str) -> str:
@@ -127,20 +126,21 @@ def to_json(text: str) -> str:
     >>> to_json("1\x02\x15\x01"), to_json("2(0"), to_json("[9000000]")
     ('[1,20,0]', '[5000]', '[9000000]')
     """
-    if text[:1] == "1" and len(text) > 1:
-        try:
-            return f"[{','.join(map(_NUMBERS.__getitem__, text[1:]))}]"
-        except KeyError:
-            raise ValueError("a character that stands for no count") from None
-    digits = [ord(character) - 1 for character in text[1:]]
-    found = _array(map(lambda high, low: high * BASE + low, digits[::2], digits[1::2])) if text[:1] == "2" else text
-    if from_json(found) != text:
-        raise ValueError("counts in another spelling than theirs")
-    return found
+    form, digits = text[:1], text[1:]
+    if form == "1" and digits and min(digits) >= _ZERO and max(digits) <= chr(ONE_MOST + 1):
+        return _array([ord(digit) - 1 for digit in digits])
+    if form == "2":
+        high, low = digits[::2], digits[1::2]
+        counts = [ord(one) * BASE + ord(other) - BASE - 1 for one, other in zip(high, low, strict=True)]
+        if min(digits) >= _ZERO and max(high) <= "\ud7ff" and max(low) <= chr(BASE) and max(counts) > ONE_MOST:
+            return _array(counts)
+    if form == "[" and from_json(text) == text:
+        return text
+    raise ValueError("no counts, or in another spelling than theirs")
 
 
-def _array(counts: Iterable[int]) -> str:
-    return f"[{','.join(map(str, counts))}]"
+def _array(counts: Sequence[int]) -> str:
+    return orjson.dumps(counts).decode()
 
 
 def _characters(digits: Counts) -> str:

@@ -75,6 +75,8 @@ def test_json_is_packed_number_by_number(column):
 @example("[1,0]")
 @example("[9000000, 1]")
 @example("[09000000]")
+@example("[99999999999999999999]")
+@example("[9000000.0]")
 @example("[-9000000,9000000]")
 @example("2\1\2")
 @example("2(\x80")
