@@ -10,7 +10,7 @@ Functions of a connection; the caller owns the transaction. Plain SQL reads both
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,27 +22,57 @@ from monitor.window.columns import Counts, Floats
 #: Room for a model's columns in the numbers of one window. It is part of the schema, and never changes.
 SLOTS = 100_000
 
-#: Up to so many columns are looked up one by one; for more, all of a window's are read.
-FEW_COLUMNS = 32
+#: Texts that are unpacked in one go.
+TEXTS = 1000
+
+#: Rows passed over for each column that is wanted, beyond which the columns of a window are looked up one by one.
+PASSED = 4
 
 
 def read(
-    connection: sqlite3.Connection, window_id: int, positions: Sequence[int], sizes: Sequence[int]
-) -> tuple[Counts, Floats]:
-    """Counts of some columns of a window, one after the other, and their sums (0 where not numeric).
+    connection: sqlite3.Connection, window_ids: Sequence[int], positions: Sequence[int], sizes: Sequence[int]
+) -> Iterator[tuple[Counts, Floats]]:
+    """Counts of some columns of windows, and their sums (0 where not numeric), some windows at a time.
 
-    `sizes`: how many counts each of the columns has. Raises StoreError for a window that has not just these.
+    Shapes: (windows, counts of one column after the other) and (windows, columns). `sizes`: how many counts each of the
+    columns has. Raises StoreError for a window that has not just these.
     """
-    rows = _rows(connection, "sealed_counts", window_id, positions)
-    if not rows:
-        rows = _rows(connection, "open_counts", window_id, positions)
+    step = max(1, TEXTS // len(positions))
+    for first in range(0, len(window_ids), step):
+        yield _read(connection, window_ids[first : first + step], positions, sizes)
+
+
+def add_up(
+    connection: sqlite3.Connection, window_ids: Sequence[int], positions: Sequence[int], sizes: Sequence[int]
+) -> tuple[Counts, Floats]:
+    """Sum of some columns of windows: counts and sums. The rest is as in `read`."""
+    counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(sizes))
+    for some_counts, some_sums in read(connection, window_ids, positions, sizes):
+        counts += some_counts.sum(axis=0)
+        for row in some_sums:  # numpy would add floats in an order that depends on how many there are
+            sums += row
+    return counts, sums
+
+
+def _read(
+    connection: sqlite3.Connection, window_ids: Sequence[int], positions: Sequence[int], sizes: Sequence[int]
+) -> tuple[Counts, Floats]:
+    rows = []
+    for window_id in window_ids:
+        rows += _rows(connection, "sealed_counts", window_id, positions) or _rows(
+            connection, "open_counts", window_id, positions
+        )
     try:
-        counts = unpack([str(row[0], "utf-8") for row in rows], sizes)
+        counts = unpack([str(row[0], "utf-8") for row in rows], [*sizes] * len(window_ids))
     except (TypeError, ValueError):
+        if len(window_ids) > 1:
+            for window_id in window_ids:  # which one it is
+                _read(connection, [window_id], positions, sizes)
         raise StoreError(
-            f"window {window_id} is damaged: its histograms do not have the bins of the model's columns"
+            f"window {window_ids[0]} is damaged: its histograms do not have the bins of the model's columns"
         ) from None
-    return counts, np.array([row[1] or 0.0 for row in rows])
+    sums = np.array([row[1] or 0.0 for row in rows])
+    return counts.reshape(len(window_ids), -1), sums.reshape(len(window_ids), -1)
 
 
 def _rows(
@@ -51,12 +81,14 @@ def _rows(
     """Text in UTF-8, if it is not damaged, and sum of the columns that are there, in the order of `positions`."""
     cursor, first = connection.cursor(), window_id * SLOTS
     cursor.row_factory = None  # a quarter of the time goes into sqlite3.Row otherwise
-    if len(positions) <= FEW_COLUMNS:
-        sql = f"SELECT CAST(counts AS BLOB), sum FROM {table} WHERE id = ?"  # noqa: S608 - one of two names
-        found = [cursor.execute(sql, (first + position,)).fetchone() for position in positions]
-        return [row for row in found if row is not None]
-    sql = f"SELECT id, CAST(counts AS BLOB), sum FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608 - one of two names
-    known = {row[0] - first: row[1:] for row in cursor.execute(sql, (first, first + SLOTS))}
+    low, high = min(positions), max(positions)
+    sql = f"SELECT id, CAST(counts AS BLOB), sum FROM {table} WHERE id BETWEEN ? AND ?"  # noqa: S608 - one of two names
+    if high - low < PASSED * len(positions):
+        found = cursor.execute(sql, (first + low, first + high)).fetchall()
+    else:
+        each = [cursor.execute(sql, (first + position, first + position)).fetchone() for position in positions]
+        found = [row for row in each if row is not None]
+    known = {row[0] - first: row[1:] for row in found}
     return [known[position] for position in positions if position in known]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.clock import iso
 from monitor.errors import InputError
-from monitor.store.counts import read
+from monitor.store.counts import add_up
 from monitor.store.tiles import Tile, find_tiles, lengths
 from monitor.store.windows import StoredModel, load_model
 from monitor.window.columns import Column
@@ -58,11 +58,7 @@ def read_range(
     steps = []
     for begin, stop in _bounds(start, end, step):
         tiles = find_tiles(connection, model.id, begin, stop)
-        counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(sizes))
-        for tile in tiles:
-            tile_counts, tile_sums = read(connection, tile.id, chosen, sizes)
-            counts += tile_counts
-            sums += tile_sums
+        counts, sums = add_up(connection, [tile.id for tile in tiles], chosen, sizes)
         steps.append(
             {
                 "start": iso(begin),

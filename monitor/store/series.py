@@ -60,8 +60,11 @@ def read_series(
     sizes = [model.sizes[position] for position in chosen]
     windows = list_windows(connection, model.id, start, end)
     counts, sums = np.zeros((len(windows), sum(sizes)), dtype=np.int64), np.zeros((len(windows), len(sizes)))
-    for row, (_, window_id, _, _) in enumerate(windows):
-        counts[row], sums[row] = read(connection, window_id, chosen, sizes)
+    done = 0
+    for some_counts, some_sums in read(connection, [window[1] for window in windows], chosen, sizes):
+        some = slice(done, done + len(some_counts))
+        counts[some], sums[some] = some_counts, some_sums
+        done = some.stop
     table = np.array(windows, dtype=np.int64).reshape(-1, 4)
     return Series(table[:, 0], table[:, 2], table[:, 3], counts, sums)
 

@@ -13,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from monitor.errors import StoreError
 from monitor.store.bulk import write_rows
-from monitor.store.counts import SLOTS, move_sealed, read, write_open, write_sealed
+from monitor.store.counts import SLOTS, add_up, move_sealed, write_open, write_sealed
 from monitor.store.digest import row_digest
 from monitor.store.packing import json_text, unpack
 from monitor.store.tiles import find_tiles
@@ -199,28 +197,16 @@ def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
 
 def sum_windows(connection: sqlite3.Connection, model: StoredModel, window_ids: Sequence[int]) -> Batch:
     """Sum of some windows, all columns."""
-    total = empty_batch(model.schema)
-    n = 0
-    for window_id in window_ids:
-        n += connection.execute("SELECT n FROM windows WHERE id = ?", (window_id,)).fetchone()[0]
-        _add_window(connection, model, window_id, total)
-    return Batch(n, total.counts, total.sums)
+    sql = "SELECT n FROM windows WHERE id = ?"
+    n = sum(connection.execute(sql, (window_id,)).fetchone()[0] for window_id in window_ids)
+    return Batch(n, *add_up(connection, window_ids, range(len(model.sizes)), model.sizes))
 
 
 def sum_range(connection: sqlite3.Connection, model: StoredModel, start: float, end: float) -> Batch:
     """Sum of the windows that begin in [start, end), each prediction once, from the fewest rows that have them."""
-    total = empty_batch(model.schema)
     tiles = find_tiles(connection, model.id, start, end)
-    for tile in tiles:
-        _add_window(connection, model, tile.id, total)
-    return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
-
-
-def _add_window(connection: sqlite3.Connection, model: StoredModel, window_id: int, total: Batch) -> None:
-    """Add a window's histograms to `total`, in place."""
-    counts, sums = read(connection, window_id, range(len(model.sizes)), model.sizes)
-    total.counts[:] += counts
-    total.sums[:] += sums
+    sums = add_up(connection, [tile.id for tile in tiles], range(len(model.sizes)), model.sizes)
+    return Batch(sum(tile.n for tile in tiles), *sums)
 
 
 def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int]) -> int:
@@ -234,11 +220,7 @@ def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int])
         (window_id,),
     ).fetchall()
     sizes = [row[0] for row in columns]
-    counts, sums = np.zeros(sum(sizes), dtype=np.int64), np.zeros(len(columns))
-    for part in parts:
-        part_counts, part_sums = read(connection, part, range(len(columns)), sizes)
-        counts += part_counts
-        sums += part_sums
+    counts, sums = add_up(connection, parts, range(len(columns)), sizes)
     totals = [total if kind == "numeric" else None for total, (_, kind) in zip(sums.tolist(), columns, strict=True)]
     write_sealed(connection, window_id, counts, sizes, totals)
     return len(columns)

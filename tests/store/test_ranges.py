@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
-from monitor.errors import InputError
-from monitor.store.counts import read
+from monitor.errors import InputError, StoreError
+from monitor.store.counts import add_up, read
 from monitor.store.prune import drop_parts
 from monitor.store.ranges import MAX_STEPS, newest_model, read_gaps, read_range
 from monitor.store.tiers import roll_up
@@ -100,13 +101,26 @@ def test_gaps_of_a_stretch(filled):
     assert not read_gaps(filled.connection, MIDNIGHT + 2 * HOUR, MIDNIGHT + 3 * HOUR)
 
 
-def test_chosen_columns_come_in_their_own_order(filled):
-    sizes = filled.model.sizes
-    counts, sums = read(filled.connection, 1, [2, 0], [sizes[2], sizes[0]])
-    all_counts, all_sums = read(filled.connection, 1, range(3), sizes)
-    parts = filled.model.schema.split(all_counts)
-    assert counts.tolist() == [*parts[2], *parts[0]]
-    assert sums.tolist() == [all_sums[2], all_sums[0]]
-    many = [2] * 40 + [0]
-    counts, _ = read(filled.connection, 1, many, [sizes[position] for position in many])
-    assert counts.tolist() == [*parts[2]] * 40 + [*parts[0]]
+@pytest.mark.parametrize("texts", [1, 5, 1000])
+@pytest.mark.parametrize("passed", [0, 4])
+def test_chosen_columns_come_in_their_own_order(filled, monkeypatch, texts, passed):
+    """However many windows are read at a time, and whether the columns are looked up or passed over."""
+    monkeypatch.setattr("monitor.store.counts.TEXTS", texts)
+    monkeypatch.setattr("monitor.store.counts.PASSED", passed)
+    sizes, windows = filled.model.sizes, [5, 1, 2]
+    both = zip(*read(filled.connection, windows, [2, 0], [sizes[2], sizes[0]]), strict=True)
+    counts, sums = map(np.concatenate, both)
+    everything = zip(*read(filled.connection, windows, range(3), sizes), strict=True)
+    all_counts, all_sums = map(np.concatenate, everything)
+    x, _, y = np.split(all_counts, np.cumsum(sizes)[:-1], axis=1)
+    assert counts.tolist() == np.hstack((y, x)).tolist()
+    assert sums.tolist() == all_sums[:, [2, 0]].tolist()
+    counts, sums = add_up(filled.connection, windows, range(3), sizes)
+    assert counts.tolist() == all_counts.sum(axis=0).tolist()
+    assert sums.tolist() == (all_sums[0] + all_sums[1] + all_sums[2]).tolist()
+
+
+def test_the_damaged_window_among_many_is_named(filled):
+    filled.connection.execute("UPDATE sealed_counts SET counts = '1' || char(2, 2, 2, 2, 2, 2, 2, 2) WHERE id = 300001")
+    with pytest.raises(StoreError, match="window 3 is damaged"):
+        list(read(filled.connection, [1, 2, 3, 4], range(3), filled.model.sizes))

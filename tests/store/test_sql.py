@@ -62,6 +62,15 @@ def test_histogram_of_a_day(march):
     assert {row["hour"]: row["predictions"] for row in hours} == {"2026-03-14T00": 1200, "2026-03-14T01": 1000}
 
 
+def test_counts_as_they_are_stored(march):
+    rows = answer(march, "a count out of the stored text")
+    bins = march.execute('SELECT "column", count FROM histogram_bins WHERE window_id = 1 AND bin = 3 ORDER BY rowid')
+    expected = {row["column"]: row["count"] for row in bins}
+    assert len(rows) == 4
+    assert {row["name"]: row["count"] or 0 for row in rows} == expected
+    assert any(expected.values())
+
+
 def test_where_drift_was(march):
     rows = answer(march, "drift by column")
     assert {row["column"] for row in rows} >= {"x0", "x1", "colour"}
