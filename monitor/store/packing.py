@@ -33,6 +33,7 @@ TWO_MOST: Final = (0xD7FF - 1) * BASE + BASE - 1
 
 _ZERO = "\1"
 _CHARACTERS = {str(count): chr(count + 1) for count in range(ONE_MOST + 1)}
+_COUNTS = {chr(count + 1): count for count in range(ONE_MOST + 1)}
 
 
 def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
@@ -127,12 +128,15 @@ def to_json(text: str) -> str:
     ('[1,20,0]', '[5000]', '[9000000]')
     """
     form, digits = text[:1], text[1:]
-    if form == "1" and digits and min(digits) >= _ZERO and max(digits) <= chr(ONE_MOST + 1):
-        return _array([ord(digit) - 1 for digit in digits])
+    if form == "1" and digits:
+        try:
+            return _array([*map(_COUNTS.__getitem__, digits)])
+        except KeyError:
+            pass
     if form == "2":
-        high, low = digits[::2], digits[1::2]
-        counts = [ord(one) * BASE + ord(other) - BASE - 1 for one, other in zip(high, low, strict=True)]
-        if min(digits) >= _ZERO and max(high) <= "\ud7ff" and max(low) <= chr(BASE) and max(counts) > ONE_MOST:
+        points = [*map(ord, digits)]
+        counts = [high * BASE + low - BASE - 1 for high, low in zip(points[::2], points[1::2], strict=True)]
+        if min(points) > 0 and max(points[1::2]) <= BASE and ONE_MOST < max(counts) <= TWO_MOST:
             return _array(counts)
     if form == "[" and from_json(text) == text:
         return text
