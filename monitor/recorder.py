@@ -274,7 +274,7 @@ class Recorder:
         if drops:
             fresh: list[Drops] = []
             transaction(note)
-            self.journal.dropped_total += sum(run.count for run in fresh)
+            self.journal.dropped_total += sum(run.count for run in fresh if run.kind == "dropped")
         self.journal.forget_marks()
         self._left = replace(self._left, segments=(), marks=())
 
@@ -327,7 +327,7 @@ def _note_drops(connection: sqlite3.Connection, drops: Sequence[Drops]) -> None:
     """Write runs of drops into `gaps`, and up to where they are noted."""
     for run in drops:
         began, ended = iso(run.began / 1e9), iso(run.ended / 1e9)
-        store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
+        store.add_gap(connection, run.kind, began, ended, run.count, run.reason)
     if drops:
         store.write_meta(connection, NOTED, str(max(run.last for run in drops)))
 

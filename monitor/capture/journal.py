@@ -23,6 +23,7 @@ from zlib_ng.zlib_ng import crc32
 
 from monitor import failpoint
 from monitor.capture.mark import Drops, Mark, recycle
+from monitor.capture.recover import move_aside
 from monitor.capture.segment import HEAD, MARK, RECORDS_AT, Segment, SegmentHead, checksums, record_dtype
 from monitor.clock import Clock, SystemClock
 from monitor.window.columns import Floats
@@ -83,6 +84,11 @@ class Journal:
         self.dropped_total = 0
         self._read = start
         self._stuck: tuple[int, float] | None = None
+        #: Numbers whose records were taken away: from the first of a run to the one behind its last.
+        self._skip: dict[int, int] = {}
+        #: Segments whose files were deleted, with those that stand for them.
+        self._deleted: list[tuple[Segment, Segment]] = []
+        self._left = start
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
         self._mark, self._has_spare_mark = Mark(folder, start), False
@@ -285,7 +291,11 @@ class Journal:
             if segment is None:
                 return np.empty(0, self._dtype)
             begin = self._read - segment.first
-            window = segment.records[begin : begin + limit]
+            lost = min([first for first in self._skip if first >= self._read], default=segment.end)
+            if lost == self._read:
+                self._read = self._skip[lost]
+                continue
+            window = segment.records[begin : min(begin + limit, lost - segment.first)]
             expected = np.arange(self._read, self._read + len(window), dtype=np.uint64)
             ready = window["seq"] == expected
             rows = len(window) if ready.all() else int(np.argmin(ready))
@@ -368,6 +378,7 @@ class Journal:
         with self._lock:
             if self._closed:
                 return
+            self._look_after()
             if self._dropping is not None:
                 if self._dropping.last >= self._dropping.first:
                     self._roll(self._dropping.last + 1)
@@ -381,6 +392,55 @@ class Journal:
                 except OSError as error:
                     log.debug("no room yet for the next journal segment: %s", error)
             self._has_spare_mark = self._has_spare_mark or self._mark.keep_spare()
+
+    def _look_after(self) -> None:
+        """Undo what somebody has done to the files while they are in use, as far as that can be. Needs the lock."""
+        for segment, anew in self._deleted:
+            segment.copy_to(anew)  # what threads were writing when it was replaced
+            segment.close()
+        self._deleted = []
+        if self._spare is not None and self._spare.harm():
+            self._spare.close()
+            self._spare = None
+        for position, segment in enumerate(self._segments):
+            try:
+                harm = segment.harm()
+                if harm == "cut":
+                    self._mend(segment)
+                elif harm:
+                    self._replace(position, segment)
+            except OSError as error:
+                log.debug("%s cannot be mended: %s", segment.path, error)
+        # Records that wait to be folded for long need not be in memory.
+        for segment in self._segments[1:-2]:
+            if segment.first >= self._left:
+                segment.leave()
+                self._left = segment.end
+
+    def _mend(self, segment: Segment) -> None:
+        """A file was cut: what it has lost is counted, and the next record does not end the process."""
+        first = max(self._read, segment.first + segment.mend())
+        last = min(self.written, segment.end - 1)
+        if first > last:
+            return
+        reason = f"{segment.path.name} was cut"
+        lost = Drops(first, last, self._mark.as_of or self._clock.time_ns(), self._clock.time_ns(), reason, "damaged")
+        self._dropped.append(lost)
+        self._skip[first] = last + 1
+        self._keep_drops()
+        log.error("%s while it was in use; lost: %d predictions", reason, lost.count)
+
+    def _replace(self, position: int, segment: Segment) -> None:
+        """A file was deleted, moved or replaced: another one takes its place, with the same records."""
+        if segment.path.exists():
+            move_aside(segment.path)
+        anew = self._make(segment.first)
+        segment.copy_to(anew)
+        self._segments[position] = anew
+        self._deleted.append((segment, anew))
+        if anew.end == self._end and self._dropping is None:
+            self._aim(anew)
+        log.error("%s was deleted while it was in use; it is written anew, and nothing is lost", segment.path.name)
 
     def forget_marks(self) -> None:
         """What earlier processes left is in the store: their marks are of no use any more."""

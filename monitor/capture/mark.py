@@ -32,7 +32,7 @@ PAGE = 4096
 MAGIC = b"TELLMARK"
 HEADER = struct.Struct("<8sQI")
 NUMBER_AT, WORDS = 32, struct.Struct("<QQqQ")
-DROPS_AT, DROPS = 64, struct.Struct("<QQqq48sI")
+DROPS_AT, DROPS = 64, struct.Struct("<QQqq8s40sI")
 MAX_DROPS = (PAGE - DROPS_AT) // DROPS.size
 
 #: A process that got further ahead of the store than this had years of predictions unfolded: the number is damaged.
@@ -41,13 +41,17 @@ BELIEVED = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Records that found no room: sequence numbers [first, last], the time of the first and of the last, in ns."""
+    """Records that are lost: sequence numbers [first, last], the time of the first and of the last, in ns.
+
+    `kind`: as in `gaps`; `dropped` where there was no room for them, `damaged` where they were taken away again.
+    """
 
     first: int
     last: int
     began: int
     ended: int
     reason: str
+    kind: str = "dropped"
 
     @property
     def count(self) -> int:
@@ -56,17 +60,21 @@ class Drops:
 
     def pack(self) -> bytes:
         """Return its bytes, checksum included."""
-        reason = self.reason.encode("utf-8", "replace")[:48]
-        body = DROPS.pack(self.first, self.last, self.began, self.ended, reason, 0)[:-4]
+        kind, reason = self.kind.encode(), self.reason.encode("utf-8", "replace")[:40]
+        body = DROPS.pack(self.first, self.last, self.began, self.ended, kind, reason, 0)[:-4]
         return body + crc32(body).to_bytes(4, "little")
 
     @classmethod
     def unpack(cls, data: bytes) -> Drops | None:
         """Read one; None where there is none, or it is damaged."""
-        first, last, began, ended, reason, crc = DROPS.unpack(data)
+        first, last, began, ended, kind, reason, crc = DROPS.unpack(data)
         if not first or crc != crc32(data[:-4]):
             return None
-        return cls(first, last, began, ended, reason.rstrip(b"\0").decode("utf-8", "replace"))
+        return cls(first, last, began, ended, _text(reason), _text(kind))
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode("utf-8", "replace")
 
 
 class Mark:
@@ -112,6 +120,11 @@ class Mark:
     def applied(self, number: int, as_of: int) -> None:
         """The store has everything up to `number`, and all that was recorded before `as_of`, in ns."""
         self._rest[0], self._rest[1] = number, as_of
+
+    @property
+    def as_of(self) -> int:
+        """When the store last had everything, in ns; 0 before the first time."""
+        return self._rest[1]
 
     def ends(self, number: int) -> None:
         """The segment that is written from now on ends before `number`."""

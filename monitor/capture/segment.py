@@ -89,11 +89,11 @@ class Segment:
         """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses."""
         self.path = path
         self.first, self.capacity, self.end = head.first, head.capacity, head.first + head.capacity
-        length = RECORDS_AT + head.capacity * head.record_size
+        self._head, self._length = head, RECORDS_AT + head.capacity * head.record_size
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            os.posix_fallocate(handle, 0, length)
-            self.memory = mmap.mmap(handle, length)
+            os.posix_fallocate(handle, 0, self._length)
+            self.memory = mmap.mmap(handle, self._length)
         except BaseException:
             os.close(handle)
             path.unlink(missing_ok=True)
@@ -105,6 +105,41 @@ class Segment:
         self.records: npt.NDArray[Any] = np.ndarray(
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
         )
+
+    def harm(self) -> str:
+        """What somebody has done to the file while it is in use: `cut`, `gone`, or nothing. Raises OSError."""
+        held = os.fstat(self._handle)
+        if held.st_size < self._length:
+            return "cut"
+        try:
+            lies = self.path.stat()
+        except FileNotFoundError:
+            return "gone"
+        return "" if (lies.st_dev, lies.st_ino) == (held.st_dev, held.st_ino) else "gone"
+
+    def mend(self) -> int:
+        """Give a file that was cut its length again, before its memory is touched; how many of its slots it still had.
+
+        Raises OSError.
+        """
+        size = os.fstat(self._handle).st_size
+        os.posix_fallocate(self._handle, 0, self._length)
+        self.memory[: HEADER.size] = self._head.pack()
+        had = max(0, size - RECORDS_AT) // self._head.record_size
+        self.records["seq"][had : had + 1] = 0  # it may have lost its second half
+        return had
+
+    def copy_to(self, other: Segment) -> None:
+        """Write what this one has, and the other one lacks, into that; heads last."""
+        lacking = (other.records["seq"] == 0) & (self.records["seq"] != 0)
+        for fields in (["time", "values"], ["crc", "mark"], ["seq"]):
+            for field in fields:
+                other.records[field][lacking] = self.records[field][lacking]
+
+    def leave(self) -> None:
+        """Take no more of the process's memory than must be: it comes back from the file where it is touched."""
+        if sys.platform == "linux":
+            self.memory.madvise(mmap.MADV_DONTNEED)
 
     def sync(self) -> None:
         """Bring the pages to the disk. Raises OSError.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from monitor.capture import segment
 from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
 from monitor.capture.mark import MAX_DROPS, left_marks
 from monitor.capture.recover import left_behind, scan_all
+from monitor.capture.segment import RECORDS_AT
 from monitor.clock import ManualClock
 
 FINGERPRINT = bytes(range(32))
@@ -272,3 +274,64 @@ def test_a_disk_that_refuses_to_sync_fails_no_prediction_and_is_logged_once(
         "records do not reach the disk, and would not survive a power cut: Input/output error"
     ]
     journal.close(applied=4)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("which", [1, 65, 129])
+def test_a_segment_that_is_deleted_while_in_use_is_written_anew(tmp_path: Path, which: int, replaced: bool) -> None:
+    journal = make(tmp_path)
+    for i in range(150):
+        journal.append((float(i), 0.0))
+    path = tmp_path / f"{which:020d}.journal"
+    path.unlink()
+    if replaced:
+        path.write_text("somebody else's")
+    old = journal._segments[-1]
+    journal.maintain()
+    # As of a thread that had begun before the file was replaced.
+    if which == 129:
+        late = journal._numbers.__next__()
+        (old.records[late - old.first : late - old.first + 1])[["seq", "time", "mark"]] = (late, 1, 1)
+        journal.maintain()
+    journal.append((7.0, 7.0))
+    assert len(read_all(journal)) == 151 + (which == 129)
+    found = list(scan_all(left_behind(tmp_path, 0), 0))
+    assert [one.damage for one in found if which != 129] == [None] * (0 if which == 129 else 3)
+    assert [path.read_text() for path in tmp_path.glob("*.damaged")] == ["somebody else's"] * replaced
+
+
+@pytest.mark.parametrize("slots", [0, 10, 60])
+@pytest.mark.parametrize("read", [0, 80])
+def test_a_segment_that_is_cut_while_in_use_loses_what_was_cut_and_no_more(
+    tmp_path: Path, slots: int, read: int
+) -> None:
+    """Half a record more, which must not be taken for a whole one."""
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    for i in range(70):
+        journal.append((float(i), 0.0))
+    assert not read or len(journal.read(read)) == 64
+    size = journal._dtype.itemsize
+    os.truncate(tmp_path / f"{1:020d}.journal", RECORDS_AT + slots * size + size // 2)
+    journal.maintain()
+    rest = [number for number, _ in read_all(journal)]
+    kept = 64 if read else slots
+    assert rest == [*range(1 + (64 if read else 0), kept + 1), *range(65, 71)]
+    assert [(run.kind, run.count) for run in journal.drops()] == ([] if read else [("damaged", 64 - slots)])
+    journal.rewind(0)
+    if not read:
+        assert [number for number, _ in read_all(journal)] == rest
+        assert list(left_marks(tmp_path)[0].drops) == journal.drops()
+    journal.append((1.0, 1.0))
+    assert journal.dropped_total == 0
+
+
+def test_records_that_wait_do_not_fill_the_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FINGERPRINT, 2, segment_bytes=1 << 20, clock=ManualClock())
+    resident = []
+    for _ in range(8):
+        journal.append_many(np.ones((60_000, 2)))
+        journal.maintain()
+        resident.append(int(Path("/proc/self/statm").read_text().split()[2]))
+    assert resident[-1] - resident[2] < 1500, "pages of 4 KiB; more than 2,900 were written meanwhile"
+    assert sum(len(journal.read()) for _ in range(1000)) == 480_000
