@@ -128,18 +128,18 @@ def to_json(text: str) -> str:
     ('[1,20,0]', '[5000]', '[9000000]')
     """
     form, digits = text[:1], text[1:]
-    if form == "1" and digits:
-        try:
+    try:
+        if form == "1" and digits:
             return _array([*map(_COUNTS.__getitem__, digits)])
-        except KeyError:
-            pass
-    if form == "2":
-        points = [*map(ord, digits)]
-        counts = [high * BASE + low - BASE - 1 for high, low in zip(points[::2], points[1::2], strict=True)]
-        if min(points) > 0 and max(points[1::2]) <= BASE and ONE_MOST < max(counts) <= TWO_MOST:
-            return _array(counts)
-    if form == "[" and from_json(text) == text:
-        return text
+        if form == "2" and "\0" not in digits:
+            pairs = zip(map(ord, digits[::2]), map(_COUNTS.__getitem__, digits[1::2]), strict=True)
+            counts = [BASE * (point - 1) + lower for point, lower in pairs]
+            if ONE_MOST < max(counts) <= TWO_MOST and max(digits[1::2]) <= chr(BASE):
+                return _array(counts)
+        if form == "[" and from_json(text) == text:
+            return text
+    except KeyError:
+        pass
     raise ValueError("no counts, or in another spelling than theirs")
 
 
