@@ -35,8 +35,11 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
     try:
-        if applied(connection) is None:
+        has = applied(connection)
+        if has is None:
             raise sqlite3.DatabaseError(FOREIGN)  # before anything is written to it
+        if has and (lacks := [name for name in names() if name not in has]):
+            log.info("%s: brought up to date (%s); a large one takes a minute", path, ", ".join(lacks))
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pruning gives room back; only a new file takes it
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")

@@ -537,7 +537,10 @@ _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
 
 
 def _pack(connection: sqlite3.Connection, table: str) -> None:
-    """Move the rows of `json_counts`, packed. What a flipped bit has damaged stays as it is, for `verify` to find."""
+    """Move the rows of `json_counts`, packed. What a flipped bit has damaged holds up no update.
+
+    It stays as it is, for `verify` to find; of two rows that have one number by now, the first one does.
+    """
 
     def packed(counts: bytes) -> str | None:
         try:
@@ -547,7 +550,7 @@ def _pack(connection: sqlite3.Connection, table: str) -> None:
 
     connection.create_function("packed", 1, packed, deterministic=True)
     connection.execute(
-        f"""INSERT INTO {table}
+        f"""INSERT OR IGNORE INTO {table}
             SELECT id, CASE typeof(counts) WHEN 'text' THEN coalesce(packed(CAST(counts AS BLOB)), counts)
                                            ELSE quote(counts) END,
                    CASE WHEN typeof(sum) IN ('real', 'null') THEN sum END

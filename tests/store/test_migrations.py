@@ -119,11 +119,15 @@ HAS = [("reference_changes", 30, 54, 3), ("views_for_auditors", 56, 99, 4)]
 
 
 @pytest.mark.parametrize(("name", "histograms", "verdicts", "still_open"), HAS)
-def test_a_database_of_an_earlier_version_goes_on(name, histograms, verdicts, still_open, tmp_path):
+def test_a_database_of_an_earlier_version_goes_on(name, histograms, verdicts, still_open, tmp_path, caplog):
     """Every count stays, the chain over it holds, every verdict comes out again, and the open window stays open."""
     before = older(name, tmp_path / "old.db")
     assert len(before[0]) == histograms
+    caplog.set_level("INFO")
     with closing(connect(tmp_path / "old.db")) as connection:
+        (record,) = caplog.records
+        assert "brought up to date" in record.message
+        assert "packed_counts" in record.message
         assert verify(connection).problems == []
         again = recompute(connection)
         assert (again.verdicts, again.skipped, again.problems) == (verdicts, 0, [])
@@ -162,6 +166,23 @@ def test_a_count_of_another_type_does_not_hold_up_an_update(tmp_path):
         connection.execute("UPDATE sealed_counts SET counts = CAST(counts AS BLOB), sum = 'x' WHERE id = 200001")
     with closing(connect(tmp_path / "old.db")) as connection:
         assert [problem.where for problem in verify(connection).problems] == ["windows 2"]
+
+
+def test_a_row_that_took_the_number_of_another_does_not_hold_up_an_update(tmp_path):
+    """One bit of a row's number, as SQLite writes it into the file."""
+    path = tmp_path / "old.db"
+    older("views_for_auditors", path)
+    number, other = b"\x8c\x9a\x41", b"\x8c\x9a\x40"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    raw = path.read_bytes()
+    assert raw.count(number) == 1
+    path.write_bytes(raw.replace(number, other))
+    with closing(sqlite3.connect(path)) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM sealed_counts")]
+        assert ids[4:8] == [200000, 200000, 200002, 200003]
+    with closing(connect(path)) as connection:
+        assert "windows 2" in [problem.where for problem in verify(connection).problems]
 
 
 #: Of each earlier version: a table in the way of what its next change makes late.
