@@ -81,9 +81,14 @@ class Left:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Segments in a folder, oldest first, whatever their names say."""
-    paths = [path for path in folder.glob(f"*{SUFFIX}") if path.is_file()]
-    return sorted(paths, key=lambda path: (_first(path), path.name))
+    """Segments in a folder, oldest first, whatever their names say; before a copy of it the one that is called so."""
+    paths = [path for path in folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
+
+    def order(path: Path) -> tuple[int, bool, str]:
+        first = _first(path)
+        return first, first != _named(path), path.name
+
+    return sorted(paths, key=order)
 
 
 def left_behind(folder: Path, now: int) -> Left:

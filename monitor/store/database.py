@@ -126,6 +126,8 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
             if damaged(error) and aside is None:
                 aside = move_aside(folder, clock, text, wal)
                 continue
+            if folder.disk_is_full:
+                text = f"the disk is full, and the ballast is used up; make room in {folder.path}"
             raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
         finally:
             wal.unlink(missing_ok=True)

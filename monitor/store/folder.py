@@ -77,12 +77,31 @@ def owner(path: Path) -> str:
         return "unknown"
 
 
+def _open_lock(path: Path) -> int:
+    """Open the file that names the process; one that may only be read will do. Raises OSError."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_another(path: Path, known: tuple[int, int] | None) -> bool:
+    """Whether something else lies there now, or nothing; a folder that may not be entered does not tell."""
+    try:
+        found = path.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return (found.st_dev, found.st_ino) != known
 
 
 class DataFolder:
@@ -108,7 +127,7 @@ class DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._handles.append(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            self._handles.append(os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+            self._handles.append(_open_lock(self.path / LOCK))
         except OSError as error:
             self._let_go()
             raise StoreError(f"{self.path}: the data folder cannot be used: {error.strerror or error}") from error
@@ -143,16 +162,18 @@ class DataFolder:
     @property
     def trouble(self) -> str:
         """What has happened to the folder or its database since they were opened; empty where they are the same."""
-        if _identity(self.path) != self._folder_is:
+        if _is_another(self.path, self._folder_is):
             return "the data folder was moved, deleted or replaced; restart the server"
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            return "the data folder may not be written to any more: its permissions have changed, or the disk's"
         return self.database_trouble
 
     @property
     def database_trouble(self) -> str:
         """Why nothing may be written to the database any more: what lies there is not what is open; else empty."""
-        if self._database_is is None or _identity(self.path) != self._folder_is:
+        if self._database_is is None or _is_another(self.path, self._folder_is):
             return ""
-        if _identity(self.database) != self._database_is:
+        if _is_another(self.database, self._database_is):
             return "the database was deleted or replaced while it was in use; restart the server"
         return ""
 
@@ -183,6 +204,15 @@ class DataFolder:
         existed = path.exists()
         path.unlink(missing_ok=True)
         return existed
+
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether there is no room for SQLite's smallest files."""
+        try:
+            found = os.statvfs(self.path)
+        except OSError:
+            return False
+        return found.f_bavail * found.f_frsize < 1 << 16
 
     def moved_aside(self) -> list[Path]:
         """Databases and journal segments that were moved aside as damaged; a database's WAL goes with it."""

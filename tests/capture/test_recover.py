@@ -222,6 +222,16 @@ def test_what_is_called_like_a_segment_and_is_no_file_is_left_alone(
     assert Killed(tmp_path, records=100).sum() == (90, 0)
 
 
+def test_a_segment_comes_before_its_copies_and_a_link_to_it_is_none(tmp_path: Path) -> None:
+    killed = Killed(tmp_path, records=100)
+    for name in ("0", "00000000000000000000", "copy"):
+        shutil.copy(killed.segment(1), tmp_path / f"{name}.journal")
+    (tmp_path / "link.journal").symlink_to(killed.segment(1))
+    assert leftovers(tmp_path)[0] == killed.segment(1)
+    assert "link.journal" not in [path.name for path in leftovers(tmp_path)]
+    assert killed.sum() == (90, 0)
+
+
 def test_an_earlier_piece_of_evidence_is_not_overwritten(tmp_path: Path) -> None:
     for text in ("first", "second", "third"):
         path = tmp_path / "7.journal"

@@ -289,6 +289,7 @@ def test_a_first_start_on_a_full_disk_ends_in_one_line(small_disk):
     fill_up(small_disk)
     with pytest.raises(StoreError) as caught:
         open_database(folder, ManualClock())
+    assert str(caught.value).endswith(f"the disk is full, and the ballast is used up; make room in {folder.path}")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 3
     folder.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -127,6 +128,39 @@ def test_a_database_put_back_from_a_backup_is_noticed(tmp_path):
     assert "the database was deleted or replaced" in folder.trouble
     folder.database.unlink()
     assert folder.trouble == folder.database_trouble
+    folder.close()
+
+
+def test_permissions_that_change_are_not_taken_for_another_folder(tmp_path, monkeypatch):
+    folder = DataFolder(tmp_path)
+    folder.open()
+    folder.database.write_text("1")
+    folder.watch_database()
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.store.folder.os.access", lambda *_: False)
+        patch.setattr(Path, "stat", lambda *_, **__: (_ for _ in ()).throw(denied))
+        assert "permissions have changed" in folder.trouble
+        assert folder.database_trouble == ""
+    assert folder.trouble == ""
+    folder.close()
+
+
+def test_a_lock_that_may_only_be_read_blocks_nobody(tmp_path, monkeypatch, caplog):
+    (tmp_path / "lock").write_text("1")
+    real = os.open
+
+    def no_writing(path, flags, *mode):
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr("monitor.store.folder.os.open", no_writing)
+    folder = DataFolder(tmp_path)
+    folder.open()
+    assert "cannot write the process number" in caplog.text
+    with pytest.raises(LockedError):
+        DataFolder(tmp_path).open()
     folder.close()
 
 
