@@ -549,13 +549,18 @@ def _pack(connection: sqlite3.Connection, table: str) -> None:
             return None
 
     connection.create_function("packed", 1, packed, deterministic=True)
-    connection.execute(
-        f"""INSERT OR IGNORE INTO {table}
-            SELECT id, CASE typeof(counts) WHEN 'text' THEN coalesce(packed(CAST(counts AS BLOB)), counts)
-                                           ELSE quote(counts) END,
-                   CASE WHEN typeof(sum) IN ('real', 'null') THEN sum END
-            FROM json_counts ORDER BY id"""  # noqa: S608 - one of two names
-    )
+    # Some at a time, so that the new rows take the pages that the old ones leave.
+    some = "SELECT max(id) FROM (SELECT id FROM json_counts ORDER BY id LIMIT 20000)"
+    while (last := connection.execute(some).fetchone()[0]) is not None:
+        connection.execute(
+            f"""INSERT OR IGNORE INTO {table}
+                SELECT id, CASE typeof(counts) WHEN 'text' THEN coalesce(packed(CAST(counts AS BLOB)), counts)
+                                               ELSE quote(counts) END,
+                       CASE WHEN typeof(sum) IN ('real', 'null') THEN sum END
+                FROM json_counts WHERE id <= ? ORDER BY id""",  # noqa: S608 - one of two names
+            (last,),
+        )
+        connection.execute("DELETE FROM json_counts WHERE id <= ?", (last,))
     connection.create_function("packed", 1, None)
 
 
