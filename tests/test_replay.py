@@ -216,7 +216,7 @@ def test_a_folder_in_use_is_refused(recorded: Recorded, capsys: pytest.CaptureFi
         assert recorded.replay(recorded.write(list(recorded.rows())[:100])) == 4
     finally:
         folder.close()
-    assert "is in use by process" in capsys.readouterr().err
+    assert "is open in this process already" in capsys.readouterr().err
 
 
 # Time.
