@@ -399,12 +399,13 @@ class Journal:
             segment.copy_to(anew)  # what threads were writing when it was replaced
             segment.close()
         self._deleted = []
-        if self._spare is not None and self._spare.harm():
-            self._spare.close()
-            self._spare = None
-        for position, segment in enumerate(self._segments):
+        for position, segment in enumerate([*self._segments, *([self._spare] if self._spare else [])]):
             try:
                 harm = segment.harm()
+                if harm and segment is self._spare:
+                    segment.close()
+                    self._spare = None
+                    continue
                 if harm == "cut":
                     self._mend(segment)
                 elif harm:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from monitor.capture import segment
 from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
 from monitor.capture.mark import MAX_DROPS, left_marks
-from monitor.capture.recover import left_behind, scan_all
+from monitor.capture.recover import left_behind, leftovers, scan_all
 from monitor.capture.segment import RECORDS_AT
 from monitor.clock import ManualClock
 
@@ -298,6 +298,33 @@ def test_a_segment_that_is_deleted_while_in_use_is_written_anew(tmp_path: Path, 
     found = list(scan_all(left_behind(tmp_path, 0), 0))
     assert [one.damage for one in found if which != 129] == [None] * (0 if which == 129 else 3)
     assert [path.read_text() for path in tmp_path.glob("*.damaged")] == ["somebody else's"] * replaced
+
+
+def test_a_segment_that_was_allocated_ahead_and_is_deleted_is_no_loss(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    journal.append_many(np.ones((40, 2)))
+    journal.maintain()
+    (tmp_path / f"{65:020d}.journal").unlink()
+    journal.maintain()
+    journal.append_many(np.ones((60, 2)))
+    assert len(read_all(journal)) == 100
+    assert len(leftovers(tmp_path)) == 2
+
+
+def test_a_folder_that_may_not_be_entered_does_not_stop_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = make(tmp_path)
+    journal.append_many(np.ones((40, 2)))
+    journal.maintain()
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", denied)
+        journal.maintain()
+    assert len(read_all(journal)) == 40
 
 
 @pytest.mark.parametrize("slots", [0, 10, 60])
