@@ -3,7 +3,7 @@
     python -m bench.faults                       every fault; those of a full disk need root, for a small tmpfs
     python -m bench.faults segment-cut sql-lock  some
 
-Four clients post rows over HTTP and count what was acknowledged. Then something is broken, and two seconds later the
+Four clients post rows over HTTP and count what was acknowledged. Then something is broken, the load goes on, and the
 process is killed, unless the fault has ended it. The next start must account for every prediction: at least what was
 acknowledged, and at most what was asked, as the sum of what is stored and what `gaps` says is lost.
 """
@@ -18,14 +18,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.kill import CLIENTS, Tally, load, recorded, segments
+from bench.kill import Tally, ask, segments, start_and_recover, under_load
 from bench.running import Server, environment, train, wait_for
 
 #: Small segments, so that some are full and some wait to be folded.
@@ -34,17 +32,18 @@ CONFIG = """
 segment = "512KiB"
 """
 
-#: Seconds of load before the fault, and with it.
-BEFORE, AFTER = 2.0, 2.0
+#: Predictions before the fault, and with it: each some seconds of load, and some segments.
+PREDICTIONS = 30_000
 
 
 @dataclass
 class Scene:
-    """A serving process, and what a fault may leave to be undone before the next start."""
+    """A serving process, and what has to be undone of a fault before the next start."""
 
     folder: Path
     server: Server
-    undo: list[Callable[[], object]] = field(default_factory=list)
+    tally: Tally
+    undo: ExitStack
 
     @property
     def data(self) -> Path:
@@ -55,11 +54,18 @@ class Scene:
         """The segment that is written now: the last but the one that was allocated ahead."""
         return max(segments(self.folder), key=lambda path: path.stat().st_mtime_ns)
 
+    def go_on(self) -> None:
+        """Wait until some more predictions are acknowledged, or the process has ended."""
+        goal = self.tally.acknowledged + PREDICTIONS
+        wait_for(
+            lambda: self.tally.acknowledged >= goal or self.server.process.poll() is not None, "more predictions", 60
+        )
+
     def database(self, sql: str) -> sqlite3.Connection:
         """Another program that uses the database."""
         connection = sqlite3.connect(self.data / "telltale.db", isolation_level=None, timeout=20)
         connection.execute(sql).fetchone()
-        self.undo.append(connection.close)
+        self.undo.callback(connection.close)
         return connection
 
 
@@ -104,22 +110,26 @@ def sql_lock(scene: Scene) -> None:
 def sql_exclusive_and_term(scene: Scene) -> None:
     """BEGIN EXCLUSIVE in another program, and SIGTERM while it lasts."""
     scene.database("BEGIN EXCLUSIVE")
-    time.sleep(AFTER)
+    scene.go_on()
     assert scene.server.stop() == 0
 
 
 def frozen_reader(scene: Scene) -> None:
     """A reader with an open cursor that is stopped."""
     code = (
-        "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"
-        "c.execute('SELECT * FROM models').fetchone(); print(1, flush=True); time.sleep(600)"
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"
+        "c.execute('SELECT * FROM models').fetchone(); print(1, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(scene.data / "telltale.db")]
-    reader = subprocess.Popen(command, stdout=subprocess.PIPE)
+    reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert reader.stdin is not None
     assert reader.stdout is not None
     reader.stdout.readline()
     reader.send_signal(signal.SIGSTOP)
-    scene.undo += [reader.kill, reader.wait, reader.stdout.close]
+    for pipe in (reader.stdin, reader.stdout):
+        scene.undo.callback(pipe.close)
+    scene.undo.callback(reader.wait)
+    scene.undo.callback(reader.kill)
 
 
 def folder_moved(scene: Scene) -> None:
@@ -131,7 +141,7 @@ def folder_moved(scene: Scene) -> None:
         shutil.rmtree(scene.data, ignore_errors=True)
         elsewhere.rename(scene.data)
 
-    scene.undo.append(back)
+    scene.undo.callback(back)
 
 
 def lock_deleted(scene: Scene) -> None:
@@ -158,7 +168,7 @@ def disk_full(scene: Scene) -> None:
                     pass
             except OSError:
                 continue
-    scene.undo.append(filler.unlink)
+    scene.undo.callback(filler.unlink)
 
 
 FAULTS: dict[str, Callable[[Scene], None]] = {
@@ -196,37 +206,25 @@ class Outcome:
 
 def gaps(folder: Path) -> int | None:
     """Predictions that `gaps` says are lost; None where one does not know how many."""
-    with closing(sqlite3.connect(f"file:{folder / 'data' / 'telltale.db'}?mode=ro", uri=True)) as connection:
-        lost = [row[0] for row in connection.execute("SELECT lost FROM gaps WHERE kind IN ('dropped', 'damaged')")]
+    lost = [row[0] for row in ask(folder, "SELECT lost FROM gaps WHERE kind IN ('dropped', 'damaged')")]
     return None if None in lost else sum(lost)
 
 
 def run(folder: Path, fault: Callable[[Scene], None]) -> Outcome:
     """One fault, on a folder that has a trained model."""
     server = Server(folder, CONFIG).ready()
-    scene, tally, lock, stop = Scene(folder, server), Tally(), threading.Lock(), threading.Event()
-    clients = [
-        threading.Thread(target=load, args=(server, batch, stop, tally, lock)) for batch in [1] * (CLIENTS - 1) + [50]
-    ]
-    for client in clients:
-        client.start()
-    try:
-        time.sleep(BEFORE)
-        fault(scene)
-        time.sleep(AFTER)
-        died = server.process.poll()
-    finally:
-        server.kill()
-        stop.set()
-        for client in clients:
-            client.join()
-        for step in scene.undo:
-            step()
-    left = segments(folder)
-    server = Server(folder, CONFIG).ready()
-    wait_for(lambda: not left & segments(folder), "the old segments to be folded")
+    with ExitStack() as undo, under_load(server) as tally:
+        scene = Scene(folder, server, tally, undo)
+        try:
+            scene.go_on()
+            fault(scene)
+            scene.go_on()
+            died = server.process.poll()
+        finally:
+            server.kill()
+    server, stored = start_and_recover(folder, CONFIG)
     assert server.stop() == 0
-    return Outcome(died, tally, recorded(folder), gaps(folder))
+    return Outcome(died, tally, stored, gaps(folder))
 
 
 def small_disk(folder: Path) -> bool:

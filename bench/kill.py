@@ -16,8 +16,11 @@ import sqlite3
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,42 +39,58 @@ fold = "100ms"
 
 @dataclass
 class Tally:
-    """What the clients saw between two kills."""
+    """What the clients have seen by now: predictions acknowledged, and asked for without an answer."""
 
     acknowledged: int = 0
     unanswered: int = 0
 
 
-def load(server: Server, batch: int, stop: threading.Event, tally: Tally, lock: threading.Lock) -> None:
+@contextmanager
+def under_load(server: Server) -> Iterator[Tally]:
+    """Have clients post to a server until it is gone, or until the end of the block."""
+    tally, lock, stop = Tally(), threading.Lock(), threading.Event()
+    clients = [
+        threading.Thread(target=post, args=(server, batch, stop, tally, lock)) for batch in [1] * (CLIENTS - 1) + [50]
+    ]
+    for client in clients:
+        client.start()
+    try:
+        yield tally
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+
+
+def post(server: Server, batch: int, stop: threading.Event, tally: Tally, lock: threading.Lock) -> None:
     """Post until the server is gone; `batch` rows at a time, or single rows for 1."""
     body = json.dumps(ROW if batch == 1 else [ROW] * batch)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    acknowledged = unanswered = 0
-    try:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
         while not stop.is_set():
+            unanswered = 0
             try:
                 connection.request("POST", "/", body, {"Content-Type": "application/json"})
                 unanswered = batch
                 reply = connection.getresponse()
                 content = json.loads(reply.read())
             except (OSError, http.client.HTTPException, ValueError):
+                with lock:
+                    tally.unanswered += unanswered
                 return
             assert reply.status == 200, content
-            acknowledged, unanswered = acknowledged + batch, 0
-    finally:
-        connection.close()
-        with lock:
-            tally.acknowledged += acknowledged
-            tally.unanswered += unanswered
+            with lock:
+                tally.acknowledged += batch
+
+
+def ask(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What the database of a server in this folder says."""
+    with closing(sqlite3.connect(f"file:{folder / 'data' / 'telltale.db'}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 def recorded(folder: Path) -> int:
     """Predictions that the store has."""
-    connection = sqlite3.connect(f"file:{folder / 'data' / 'telltale.db'}?mode=ro", uri=True)
-    try:
-        return int(connection.execute("SELECT coalesce(sum(predictions), 0) FROM models").fetchone()[0])
-    finally:
-        connection.close()
+    return int(ask(folder, "SELECT coalesce(sum(predictions), 0) FROM models")[0][0])
 
 
 def segments(folder: Path) -> set[Path]:
@@ -79,10 +98,10 @@ def segments(folder: Path) -> set[Path]:
     return set((folder / "data" / "journal").glob("*.journal"))
 
 
-def start_and_recover(folder: Path) -> tuple[Server, int]:
+def start_and_recover(folder: Path, config: str = CONFIG) -> tuple[Server, int]:
     """Start on what the killed process left; the server, and the predictions in the store once that is folded."""
     left = segments(folder)
-    server = Server(folder, CONFIG).ready()
+    server = Server(folder, config).ready()
     wait_for(lambda: not left & segments(folder), "the old segments to be folded")
     return server, recorded(folder)
 
@@ -94,18 +113,9 @@ def run(folder: Path, count: int, seed: int, longest: float = 0.5) -> tuple[int,
     total = lost = extra = 0
     server, before = start_and_recover(folder)
     for _ in tqdm(range(count), desc="kills", unit="kill", leave=False):
-        tally, lock, stop = Tally(), threading.Lock(), threading.Event()
-        clients = [
-            threading.Thread(target=load, args=(server, batch, stop, tally, lock))
-            for batch in [1] * (CLIENTS - 1) + [50]
-        ]
-        for client in clients:
-            client.start()
-        time.sleep(rng.uniform(0.02, longest))
-        server.kill()
-        stop.set()
-        for client in clients:
-            client.join()
+        with under_load(server) as tally:
+            time.sleep(rng.uniform(0.02, longest))
+            server.kill()
         server, after = start_and_recover(folder)
         gained = after - before
         total += tally.acknowledged

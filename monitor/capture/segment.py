@@ -132,9 +132,8 @@ class Segment:
     def copy_to(self, other: Segment) -> None:
         """Write what this one has, and the other one lacks, into that; heads last."""
         lacking = (other.records["seq"] == 0) & (self.records["seq"] != 0)
-        for fields in (["time", "values"], ["crc", "mark"], ["seq"]):
-            for field in fields:
-                other.records[field][lacking] = self.records[field][lacking]
+        for field in ("time", "values", "crc", "mark", "seq"):
+            other.records[field][lacking] = self.records[field][lacking]
 
     def leave(self) -> None:
         """Take no more of the process's memory than must be: it comes back from the file where it is touched."""

@@ -384,20 +384,7 @@ def counts_by_number(db: Database) -> None:
                 WHERE s.id IS NOT NULL OR o.id IS NOT NULL
             );
 
-        -- It was a table, and can still be written to as one; `verify` finds whoever does.
-        CREATE TRIGGER histograms_update INSTEAD OF UPDATE ON histograms BEGIN
-            UPDATE sealed_counts SET counts = NEW.counts, sum = NEW.sum
-                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
-            UPDATE open_counts SET counts = NEW.counts, sum = NEW.sum
-                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
-        END;
-        CREATE TRIGGER histograms_delete INSTEAD OF DELETE ON histograms BEGIN
-            DELETE FROM sealed_counts
-                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
-            DELETE FROM open_counts
-                WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
-        END;
-
+        WRITABLE
         CREATE VIEW histogram_bins AS
             SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
                    label.key AS bin, label.value AS label,
@@ -408,7 +395,7 @@ def counts_by_number(db: Database) -> None:
             JOIN columns c ON c.id = h.column_id
             JOIN json_each(c.bins) AS label
             WHERE w.finest;
-        """,
+        """.replace("WRITABLE", _WRITABLE),
     )
 
 
@@ -500,7 +487,24 @@ def packed_counts(db: Database) -> None:
                    sum
             FROM window_counts h;
 
-        -- It can be written to as if it were a table; `verify` finds whoever does.
+        WRITABLE
+        CREATE VIEW histogram_bins AS
+            SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
+                   bin.key AS bin, bin.value AS label,
+                   BIN_COUNT AS count, w.id AS window_id
+            FROM windows w
+            JOIN models m ON m.id = w.model_id
+            JOIN window_counts h ON h.window_id = w.id
+            JOIN columns c ON c.id = h.column_id
+            JOIN json_each(c.bins) AS bin
+            WHERE w.finest;
+        """.replace("BIN_COUNT", _BIN_COUNT).replace("WRITABLE", _WRITABLE),
+    )
+
+
+#: What lets `histograms`, which was a table once, be written to as one; `verify` finds whoever does. SQL for migrations
+#: that have been released, as is the next.
+_WRITABLE = """
         CREATE TRIGGER histograms_update INSTEAD OF UPDATE ON histograms BEGIN
             UPDATE sealed_counts SET counts = NEW.counts, sum = NEW.sum
                 WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
@@ -513,22 +517,9 @@ def packed_counts(db: Database) -> None:
             DELETE FROM open_counts
                 WHERE id = OLD.window_id * 100000 + (SELECT position FROM columns WHERE id = OLD.column_id);
         END;
+        """
 
-        CREATE VIEW histogram_bins AS
-            SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
-                   bin.key AS bin, bin.value AS label,
-                   BIN_COUNT AS count, w.id AS window_id
-            FROM windows w
-            JOIN models m ON m.id = w.model_id
-            JOIN window_counts h ON h.window_id = w.id
-            JOIN columns c ON c.id = h.column_id
-            JOIN json_each(c.bins) AS bin
-            WHERE w.finest;
-        """.replace("BIN_COUNT", _BIN_COUNT),
-    )
-
-
-#: One bin's count out of a stored text: SQL for migrations that have been released.
+#: One bin's count out of a stored text.
 _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
                        WHEN '1' THEN unicode(substr(h.counts, bin.key + 2, 1)) - 1
                        WHEN '2' THEN 127 * (unicode(substr(h.counts, 2 * bin.key + 2, 1)) - 1)
