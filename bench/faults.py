@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.kill import Tally, ask, segments, start_and_recover, under_load
+from bench.kill import Tally, ask, recorded, segments, start_and_recover, under_load
 from bench.running import Server, environment, train, wait_for
 
 #: Small segments, so that some are full and some wait to be folded.
@@ -161,14 +161,20 @@ def terminated(scene: Scene) -> None:
 def disk_full(scene: Scene) -> None:
     """The disk is full, to the last byte; there is room again before the next start."""
     filler = scene.data / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while file.write(bytes(size)) == size:
-                    pass
-            except OSError:
-                continue
+
+    def refused() -> bool:
+        """Fill what is left, again and again, since folded segments give their room back."""
+        with filler.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while file.write(bytes(size)) == size:
+                        pass
+                except OSError:
+                    continue
+        return bool(scene.server.json("/healthz")["checks"][0]["condition"] == "failing")
+
     scene.undo.callback(filler.unlink)
+    wait_for(refused, "predictions to find no room")
 
 
 FAULTS: dict[str, Callable[[Scene], None]] = {
@@ -217,6 +223,7 @@ def run(folder: Path, fault: Callable[[Scene], None]) -> Outcome:
         scene = Scene(folder, server, tally, undo)
         try:
             scene.go_on()
+            wait_for(lambda: recorded(folder), "some of it to be folded")
             fault(scene)
             scene.go_on()
             died = server.process.poll()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Generator
 
@@ -24,3 +25,18 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: {call.excinfo}: not to be skipped in CI"
     return report
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """A disk that refuses to allocate while `state["full"]`."""
+    state = {"full": False}
+    allocate = os.posix_fallocate
+
+    def allocate_or_refuse(handle: int, offset: int, length: int) -> None:
+        if state["full"]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        allocate(handle, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate_or_refuse)
+    return state

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from monitor.capture import segment
 from tests.store.world import MIDNIGHT, Monitored
-
-
-@pytest.fixture
-def full_disk(monkeypatch):
-    state = {"full": False}
-    real = segment.os.posix_fallocate
-
-    def allocate(handle, offset, length):
-        if state["full"]:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle, offset, length)
-
-    monkeypatch.setattr(segment.os, "posix_fallocate", allocate)
-    return state
 
 
 def killed(monitored: Monitored, name: str) -> Path:

@@ -94,21 +94,6 @@ def test_threads_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     assert [number for number, _ in seen] == list(range(1, 4 * (490 + 10 * 7) + 1))
 
 
-@pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """A disk that refuses to allocate while `state["full"]`."""
-    state = {"full": False}
-    real = segment.os.posix_fallocate
-
-    def allocate(handle: int, offset: int, length: int) -> None:
-        if state["full"]:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(handle, offset, length)
-
-    monkeypatch.setattr(segment.os, "posix_fallocate", allocate)
-    return state
-
-
 def test_a_full_disk_drops_counts_and_resumes(tmp_path: Path, full_disk: dict[str, bool]) -> None:
     clock = ManualClock()
     journal = make(tmp_path, clock)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 import server.channel
-from monitor.config import ServerConfig
-from server.serve import create_server
+from server.serve import Server
+from tests.server.hosted import hosted
 from tests.server.wire import Answer, answers, read_to_end
 
 
 class Echo:
     """A server in this process that answers with the body it got, and keeps every WSGI environment."""
 
+    server: Server
+
     def __init__(self) -> None:
         self.environs: list[dict[str, Any]] = []
-        config = ServerConfig(host="127.0.0.1", port=0, threads=2, url="", max_body=200_000)
-        self.server = create_server(self.application, config)
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.environs.append(dict(environ))
@@ -46,17 +43,12 @@ class Echo:
         kept: dict[bytes, Any] = self.server.adj.heads
         return kept
 
-    def close(self) -> None:
-        self.server.stop()
-        self.thread.join(10)
-        assert not self.thread.is_alive()
-
 
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     echo = Echo()
-    yield echo
-    echo.close()
+    with hosted(echo.application, max_body=200_000) as (echo.server, _):
+        yield echo
 
 
 def request(body: bytes, *more: bytes, method: bytes = b"POST", target: bytes = b"/a%20b?q=1") -> bytes:

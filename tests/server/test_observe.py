@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import http.client
 import io
 import json
-import os
 import random
 import re
 import zlib
@@ -213,26 +211,19 @@ def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Serve
     assert send(again, rows) == (200, {"observed": 0, "repeated": 60_000})
 
 
-def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, full_disk: dict[str, bool]) -> None:
     text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\n'
     clock = ManualClock(1_750_000_000.0)
     pipeline = Pipeline(Config.from_text(text), reference(mixed=False), "v1", clock)
     observer = Observer(pipeline, 1 << 20)
     assert observe(observer, [{**ROW, "id": "first"}])["observed"] == 1  # the ring has its room
-    whole, full = os.posix_fallocate, [True]
-
-    def allocate(handle: int, offset: int, length: int) -> None:
-        if full[0]:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        whole(handle, offset, length)
-
-    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    full_disk["full"] = True
     rows = [{**ROW, "id": number} for number in range(3000)]
     refused = observe(observer, rows)
     assert refused["error"]["code"] == "no_room"
     assert 0 < refused["observed"] < 3000
     assert observe(observer, rows[::-1])["observed"] == 0
-    full[0] = False
+    full_disk["full"] = False
     clock.advance(2)
     assert observe(observer, rows) == {"observed": 3000 - refused["observed"], "repeated": refused["observed"]}
     assert observe(observer, rows) == {"observed": 0, "repeated": 3000}

@@ -14,23 +14,25 @@ import pytest
 import server.channel
 import server.serve
 from bench.running import wait_for
-from monitor.config import ServerConfig
-from server.serve import Server, create_server
+from server.serve import Server
+from tests.server.hosted import hosted
 from tests.server.wire import Answer, answers, closed_within, read_to_end
 
 
 class World:
     """A server in this process, its application, and what that was asked to do."""
 
-    def __init__(self, threads: int = 2) -> None:
+    server: Server
+    thread: threading.Thread
+
+    def __init__(self) -> None:
         self.release = threading.Event()
         self.waiting = threading.Semaphore(0)
         self.refused: list[str] = []
-        config = ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=10_000)
-        self.server: Server = create_server(self.application, config, self.refused.append)
-        self.port = int(self.server.effective_port)
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self.server.effective_port)
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read()
@@ -53,18 +55,13 @@ class World:
         with self.send(body, path) as connection:
             return answers(read_to_end(connection))[0]
 
-    def close(self) -> None:
-        self.release.set()
-        self.server.stop()
-        self.thread.join(10)
-        assert not self.thread.is_alive()
-
 
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
-    yield world
-    world.close()
+    with hosted(world.application, refused=world.refused.append) as (world.server, world.thread):
+        yield world
+        world.release.set()
 
 
 @pytest.fixture

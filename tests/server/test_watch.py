@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from bench.running import wait_for
-from monitor.config import ServerConfig
 from server.channel import Channel
-from server.serve import create_server
+from tests.server.hosted import hosted
 from tests.server.wire import answers, read_to_end
 
 SLOW = threading.Event()
@@ -33,12 +32,7 @@ class Crowd:
     """A server in this process, and many connections to it."""
 
     def __init__(self, stack: ExitStack, connections: int) -> None:
-        config = ServerConfig(host="127.0.0.1", port=0, threads=4, url="", max_body=10_000)
-        self.server = create_server(application, config)
-        thread = threading.Thread(target=self.server.run)
-        thread.start()
-        stack.callback(thread.join, 10)
-        stack.callback(self.server.stop)
+        self.server, _ = stack.enter_context(hosted(application, threads=4))
         stack.callback(SLOW.clear)
         stack.callback(SLOW.set)
         self._stack = stack
@@ -63,9 +57,9 @@ def receive(connection: socket.socket, length: int) -> bytes:
     return answers(data)[0].body
 
 
-def ask(connection: socket.socket, body: bytes) -> None:
+def ask(connection: socket.socket, body: bytes) -> bytes:
     send(connection, body)
-    assert receive(connection, len(body)) == body
+    return receive(connection, len(body))
 
 
 @pytest.mark.parametrize("poller", ["epoll", "poll"])
@@ -83,9 +77,9 @@ def test_every_connection_is_heard_however_long_it_was_idle(poller: str, monkeyp
                 # Its descriptor is given out again at once, in the middle of other traffic.
                 crowd.connections[index].close()
                 crowd.connections[index] = crowd.connect()
-            ask(crowd.connections[index], b"%d" % turn)
+            assert ask(crowd.connections[index], b"%d" % turn) == b"%d" % turn
         for connection in crowd.connections:
-            ask(connection, b"the last")
+            assert ask(connection, b"the last") == b"the last"
 
 
 def test_who_is_idle_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,10 +92,10 @@ def test_who_is_idle_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with ExitStack() as stack:
         crowd = Crowd(stack, 100)
-        ask(crowd.connections[0], b"first")
+        assert ask(crowd.connections[0], b"first") == b"first"
         monkeypatch.setattr(Channel, "readable", counted)
         for turn in range(50):
-            ask(crowd.connections[turn % 2], b"%d" % turn)
+            assert ask(crowd.connections[turn % 2], b"%d" % turn) == b"%d" % turn
         assert asked <= {connection.getsockname()[1] for connection in crowd.connections[:2]}
         assert asked
 
@@ -113,18 +107,18 @@ def test_answers_of_other_threads_are_sent_while_the_loop_goes_on() -> None:
         for connection in slow:
             send(connection, b"slow")
         for connection in quick:
-            ask(connection, b"quick")
+            assert ask(connection, b"quick") == b"quick"
         SLOW.set()
         assert [receive(connection, 4) for connection in slow] == [b"slow"] * 3
         for connection in slow:
-            ask(connection, b"and again")
+            assert ask(connection, b"and again") == b"and again"
 
 
 def test_a_client_that_goes_away_during_its_answer_is_let_go() -> None:
     with ExitStack() as stack:
         crowd = Crowd(stack, 3)
         send(crowd.connections[0], b"slow")
-        ask(crowd.connections[1], b"quick")
+        assert ask(crowd.connections[1], b"quick") == b"quick"
         crowd.connections[0].close()
         SLOW.set()
         wait_for(lambda: len(crowd.server.active_channels) == 2, "the connection to be let go")

@@ -231,6 +231,8 @@ def test_an_owner_is_not_turned_away_by_somebody_who_only_looks(tmp_path, monkey
     monkeypatch.setattr("monitor.store.folder.time.sleep", lambda _: os.close(looking))
     folder = DataFolder(tmp_path)
     folder.open()
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+    assert attempt(tmp_path)[0] == 4
     folder.close()
 
 
