@@ -30,7 +30,7 @@ import numpy as np
 
 from bench.peer_apps import microseconds
 from monitor import Monitor
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 FEATURES = [0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1]
 OUTPUTS = [152.13]

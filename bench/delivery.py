@@ -21,14 +21,14 @@ from collections import Counter
 from pathlib import Path
 
 from monitor.clock import SystemClock
-from monitor.notify.fake import fake_provider
 from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.sender import Senders
-from monitor.store.database import connect
-from monitor.store.notifications import StoreOutbox
-from monitor.store.writer import Writer
+from monitor.store.file.database import connect
+from monitor.store.file.writer import Writer
+from monitor.store.records.notifications import StoreOutbox
 from tests.notify.test_sender import run_with_crashes
 from tests.notify.world import World, firing
+from tests.support.fake_providers import fake_provider
 
 
 def crashes(count: int, first: int) -> dict[str, int]:

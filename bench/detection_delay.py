@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import STATISTICS
-from monitor.window.columns import Column, Schema
-from monitor.window.edges import choose_edges
+from monitor.reference.bin_edges import choose_edges
 
 REFERENCE, ROWS, CHANGE, EVERY, WINDOW = 1_000, 1_500, 500, 25, 200
 FALSE = 0.05

@@ -43,11 +43,11 @@ def raw(columns: int) -> tuple[Any, Any]:
 
 def ours(columns: int, repeats: int) -> dict[str, list[float]]:
     """Ours, over windows that are counts already: that is what the store holds."""
+    from monitor.columns.column import Column, Schema
     from monitor.drift.evaluate import Question, Sample, evaluate
     from monitor.drift.layout import Layout
     from monitor.drift.result import Span
     from monitor.drift.statistics import STATISTICS
-    from monitor.window.columns import Column, Schema
 
     rng = np.random.default_rng(1)
     edges = tuple(np.quantile(rng.normal(size=20_000), np.linspace(0.001, 0.999, 27)).tolist())

@@ -17,11 +17,11 @@ import numpy as np
 from scipy.special import bdtri
 
 from bench.quiet import CATEGORICAL, GAPS, KINDS, NORMAL, Source, World, measure, probabilities, shifted, world
+from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
-from monitor.window.columns import Column, Counts, Floats, Schema
-from monitor.window.edges import choose_edges
+from monitor.reference.bin_edges import choose_edges
 
 WINDOWS = (20, 50, 100, 200, 1_000, 10_000)
 REFERENCES = (331, 5_000)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from monitor.store.chain import STREAMS
-from monitor.store.counts import SLOTS
-from monitor.store.verify import verify
+from monitor.store.audit.chain import STREAMS
+from monitor.store.audit.verify import verify
+from monitor.store.windows.counts import SLOTS
 
 Outcome = Literal["no row", "found", "missed"]
 

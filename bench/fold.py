@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.running import environment
-from monitor.config import Config
+from monitor.columns.column import Column, Counts, Floats, Schema
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.columns import Column, Counts, Floats, Schema
-from monitor.window.edges import choose_edges
-from monitor.window.reference import Reference
+from monitor.reference.bin_edges import choose_edges
+from monitor.reference.file import Reference
 
 ROWS, COLUMNS, BINS = 1_000_000, 11, 28
 ROUNDS = 5

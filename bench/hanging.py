@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from bench.running import ROW, Server, train
-from monitor.notify.fake import FakeProvider, Scripted, fake_provider
+from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
 
 ROUNDS, REQUESTS = 9, 2000
 

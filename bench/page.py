@@ -18,12 +18,12 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
+from monitor.reference.file import Reference
 from monitor.report.words import column_path
-from monitor.store.verdicts import save_results
-from monitor.window.reference import Reference
-from server.app import create_app
+from monitor.store.records.verdicts import save_results
+from server.web.app import create_app
 
 ROUNDS = 15
 DAY = 1440

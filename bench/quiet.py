@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, pdtr
 
+from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.evaluate import Question, floors_of, statistics_for
 from monitor.drift.layout import Layout, Rows
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import STATISTICS, Measured
-from monitor.window.columns import Column, Counts, Floats, Schema
-from monitor.window.edges import choose_edges
+from monitor.reference.bin_edges import choose_edges
 
 Generator = np.random.Generator
 

@@ -59,9 +59,9 @@ def boxkite() -> Times:
 
 
 def ours() -> Times:
-    from monitor.window.build import build_reference
-    from monitor.window.columns import Column
-    from monitor.window.counter import ColumnCounter
+    from monitor.columns.column import Column
+    from monitor.columns.counter import ColumnCounter
+    from monitor.reference.build import build_reference
 
     values = data()
     column = Column("x", "feature", "numeric", edges=tuple(given_edges(values)))

@@ -17,10 +17,10 @@ from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.columns.column import Column, Schema, go_number
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import Column, Schema, go_number
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 BINS = 30
 

@@ -17,17 +17,17 @@ import numpy as np
 from scipy.stats import norm
 
 from monitor.clock import iso
-from monitor.store.chain import cover
-from monitor.store.database import connect
-from monitor.store.ranges import read_range
-from monitor.store.recompute import recompute
-from monitor.store.snapshot import write_snapshot
-from monitor.store.tiers import roll_up
-from monitor.store.verify import verify
-from monitor.store.windows import StoredModel, Windows, register_model, sum_range
-from monitor.window.batch import Batch
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
+from monitor.columns.batch import Batch
+from monitor.columns.column import Column, Schema
+from monitor.reference.file import Reference
+from monitor.store.audit.chain import cover
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+from monitor.store.file.database import connect
+from monitor.store.file.snapshot import write_snapshot
+from monitor.store.windows.ranges import read_range
+from monitor.store.windows.rows import StoredModel, Windows, register_model, sum_range
+from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored
 
 #: Edges that make 30 value bins; with missing and nonfinite a column has 32 counts.

@@ -1,4 +1,4 @@
-"""Write `config.toml` and `docs/settings.md` from the tables in `monitor/settings.py`.
+"""Write `config.toml` and `docs/settings.md` from the tables in `monitor/config/settings.py`.
 
 Run it after changing a setting: `python docs/generate.py`. A test fails while the files differ from what it writes.
 """
@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from monitor.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
+from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
 
 TITLES = {
     "model": "The model that is served.",
@@ -59,8 +59,8 @@ RECEIVERS_HEAD = """
 SETTINGS_HEAD = """\
 # Settings
 
-All settings of `config.toml`, written from the table that the reader checks a file against (`monitor/settings.py`) by
-`python docs/generate.py`. A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2,
+All settings of `config.toml`. `python docs/generate.py` writes this page from `monitor/config/settings.py`.
+A file with an unknown key, a wrong type or a bad duration stops the start with exit code 2,
 and the error names the file, the line, the key, what was expected, and the nearest known key.
 """
 

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from monitor.clock import ManualClock, from_iso  # noqa: E402
-from monitor.config import Config  # noqa: E402
+from monitor.config.load import Config  # noqa: E402
 from monitor.pipeline import Pipeline  # noqa: E402
-from monitor.window.reference import Reference  # noqa: E402
-from server.app import create_app  # noqa: E402
+from monitor.reference.file import Reference  # noqa: E402
 from server.model import load_model  # noqa: E402
+from server.web.app import create_app  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
 from train.dataset import load_dataset  # noqa: E402
 from train.fit import fit, write_pair  # noqa: E402

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monitor.library import Monitor
-    from monitor.window.reference import Reference
+    from monitor.reference.file import Reference
 
 __all__ = ["Monitor", "Reference"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return Monitor
     if name == "Reference":
-        from monitor.window.reference import Reference
+        from monitor.reference.file import Reference
 
         return Reference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

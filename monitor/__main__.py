@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from monitor.cli import change, check, history, look, record, reference, replay, report
+from monitor.cli import audit as record
+from monitor.cli import check, history, reference, replay, report
+from monitor.cli import show as look
+from monitor.cli import silence as change
 from monitor.errors import TelltaleError
 
 

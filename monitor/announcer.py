@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from monitor.clock import Clock
-from monitor.config import Config
+from monitor.columns.column import Schema
+from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify import plan as planning
@@ -20,10 +21,9 @@ from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Transition
 from monitor.rules.engine import by_alert, reported
 from monitor.rules.silence import mutes
-from monitor.store import alerts as alert_store
-from monitor.store import notifications as outbox
-from monitor.store.writer import Writer
-from monitor.window.columns import Schema
+from monitor.store.file.writer import Writer
+from monitor.store.records import alerts as alert_store
+from monitor.store.records import notifications as outbox
 
 
 class Announcer:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.library import Monitor
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 log = logging.getLogger(__name__)
 

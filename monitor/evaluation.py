@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.clock import Clock
-from monitor.config import Config
+from monitor.columns.batch import Batch, empty_batch
+from monitor.config.load import Config
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
@@ -23,13 +24,12 @@ from monitor.rules.cover import cover
 from monitor.rules.engine import advance
 from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
-from monitor.store import alerts as alert_store
-from monitor.store import verdicts as verdict_store
-from monitor.store.references import Accepted, current, load_accepted
-from monitor.store.series import list_sizes
-from monitor.store.tiles import find_tiles
-from monitor.store.windows import StoredModel, sum_range, sum_windows
-from monitor.window.batch import Batch, empty_batch
+from monitor.store.records import alerts as alert_store
+from monitor.store.records import verdicts as verdict_store
+from monitor.store.records.references import Accepted, current, load_accepted
+from monitor.store.windows.arrays import list_sizes
+from monitor.store.windows.rows import StoredModel, sum_range, sum_windows
+from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
 

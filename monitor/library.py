@@ -22,14 +22,14 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from monitor.capture.rows import Names, by_name, encode, table, time_ns, times_ns
 from monitor.clock import Clock, iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import InputError, StoreError
 from monitor.pipeline import Pipeline
+from monitor.reference.file import Reference
 from monitor.scrape import ScrapeServer
-from monitor.window.reference import Reference
+from monitor.tables.rows import Names, by_name, encode, table, time_ns, times_ns
 
 log = logging.getLogger(__name__)
 

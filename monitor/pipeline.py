@@ -21,7 +21,7 @@ from typing import Any
 from monitor import failpoint
 from monitor.announcer import Announcer
 from monitor.clock import Clock, SystemClock, from_iso, iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
@@ -31,16 +31,16 @@ from monitor.exposition.snapshot import Health, Latency, Snapshot
 from monitor.health import Check, capture_check, delivery_check, evaluation_check, fold_check, worst
 from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.recorder import Recorder
+from monitor.reference.file import Reference
 from monitor.schedule import Schedule
-from monitor.store import inbox
-from monitor.store.database import connect_read_only, damaged, explained, move_aside, open_database
-from monitor.store.folder import DataFolder
-from monitor.store.notifications import Delivery, deliveries
-from monitor.store.ranges import newest_model, read_range
-from monitor.store.retention import Maintenance, wal_room
-from monitor.store.windows import add_gap, last_damage, lost_predictions, read_meta, register_model, write_meta
-from monitor.store.writer import Writer
-from monitor.window.reference import Reference
+from monitor.store.file.database import connect_read_only, damaged, explained, move_aside, open_database
+from monitor.store.file.folder import DataFolder
+from monitor.store.file.writer import Writer
+from monitor.store.records import command_inbox as inbox
+from monitor.store.records.notifications import Delivery, deliveries
+from monitor.store.windows.ranges import newest_model, read_range
+from monitor.store.windows.retention import Maintenance, wal_room
+from monitor.store.windows.rows import add_gap, last_damage, lost_predictions, read_meta, register_model, write_meta
 
 log = logging.getLogger(__name__)
 

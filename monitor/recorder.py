@@ -22,11 +22,11 @@ from monitor.capture.journal import Journal
 from monitor.capture.mark import Drops
 from monitor.capture.recover import Damage, Scan, left_behind, move_aside, next_number, scan_all
 from monitor.clock import Clock, iso
-from monitor.config import Config
-from monitor.store import windows as store
-from monitor.window.batch import Batch, fold, unseen
-from monitor.window.binning import Binner
-from monitor.window.columns import Floats, Schema
+from monitor.columns.batch import Batch, fold, unseen
+from monitor.columns.binning import Binner
+from monitor.columns.column import Floats, Schema
+from monitor.config.load import Config
+from monitor.store.windows import rows as store
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import TelltaleError
-from monitor.store.folder import refuse_second
+from monitor.store.file.folder import refuse_second
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

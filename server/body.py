@@ -6,8 +6,8 @@ import zlib
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
+from monitor.columns.column import clean_text
 from monitor.errors import InputError
-from monitor.window.columns import clean_text
 from server.payload import check_json_type
 
 #: What `Content-Encoding` may say, and zlib's number for it.

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
+from monitor.columns.column import Column, Schema, canonical
 from monitor.errors import ModelError
-from monitor.window.cells import number
-from monitor.window.columns import Column, Schema, canonical
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from monitor.tables.parse import number
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.clock import Clock, SystemClock
-from monitor.config import ServerConfig
+from monitor.columns.column import clean_text
+from monitor.config.load import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
-from monitor.window.columns import clean_text
 from server.payload import error_body
 
 #: open: for everybody. service: what other programs use without a token, unless `[server] protect = "all"`.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import sklearn
 
-from monitor.config import ModelConfig
+from monitor.config.load import ModelConfig
 from monitor.errors import ModelError
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from server.formats import Prepare, as_array, load_estimator, preparation
 
 log = logging.getLogger(__name__)

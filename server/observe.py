@@ -24,14 +24,14 @@ import numpy.typing as npt
 import orjson
 
 from monitor.capture.encode import Encoder
-from monitor.capture.rows import Names, time_ns, times_ns
+from monitor.columns.column import Column, Floats, clean_text
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
-from monitor.window.columns import Column, Floats, clean_text
+from monitor.tables.rows import Names, time_ns, times_ns
 from server.body import open_body, read_json
 from server.endpoint import Answer
 from server.payload import LARGEST_WHOLE, error_body, load
-from server.seen import HORIZON, Numbers, Seen, digests
+from server.recent_ids import HORIZON, Numbers, Seen, digests
 
 #: What an observation may say.
 KEYS = frozenset({"features", "prediction", "time", "id"})

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from monitor.capture.rows import Names
+from monitor.columns.column import Column, Floats, Schema, clean_text
 from monitor.errors import InputError
-from monitor.window.columns import Column, Floats, Schema, clean_text
+from monitor.tables.rows import Names
 
 #: Whole numbers beyond this have no exact float, and the model would see another number than the client sent.
 LARGEST_WHOLE = 2**53

@@ -6,20 +6,20 @@ import logging
 from pathlib import Path
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import InputError, TelltaleError
 from monitor.library import version_of
 from monitor.pipeline import Pipeline
-from monitor.window.reference import Reference
-from server.app import create_app
+from monitor.reference.file import Reference
 from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
 from server.model import Model, load_model
+from server.multi_output import create_predictor
 from server.observe import Observer
 from server.predict import hot_first
-from server.protocols import create_protocols
+from server.protocols.routes import create_protocols
 from server.serve import create_server, serve
-from server.wide import create_predictor
+from server.web.app import create_app
 
 log = logging.getLogger("server")
 

@@ -25,7 +25,7 @@ from wsgiref.types import WSGIApplication
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
-from monitor.config import ServerConfig
+from monitor.config.load import ServerConfig
 from server.channel import Busy, Channel
 from server.payload import error_body
 from server.predict import HOT_PATHS

@@ -14,9 +14,9 @@ from types import ModuleType
 import pytest
 
 from monitor.__main__ import build_parser
-from monitor.config import Config
-from monitor.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS
-from monitor.store.migrations import migrate
+from monitor.config.load import Config
+from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS
+from monitor.store.file.migrations import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = "\n".join(path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
@@ -67,7 +67,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "server").glob("*.py"))
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "server").rglob("*.py"))
     routes = set(re.findall(r"\.(?:get|post|route)\(\s*\"(/[^\"<]*)", source))
     assert "/metrics" in routes
     missing = [route for route in routes if route.rstrip("/") not in DOCS]

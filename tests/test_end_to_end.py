@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.running import ROW, Server, environment, train, wait_for
-from monitor.notify.fake import FakeProvider, fake_provider
+from tests.support.fake_providers import FakeProvider, fake_provider
 
 #: The demonstration: an evaluation every half second, so that a test need not wait a minute for one.
 DEMO = """

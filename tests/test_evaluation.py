@@ -18,9 +18,10 @@ from monitor.drift.evaluate import evaluate as drift_evaluate
 from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import Evaluation, reach_back
 from monitor.report.overview import against_what
-from monitor.store import inbox, references
-from monitor.store.recompute import recompute
-from monitor.store.verify import verify
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+from monitor.store.records import command_inbox as inbox
+from monitor.store.records import references
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored
 
 

@@ -14,23 +14,25 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Value types that every layer may read.
 VALUES = {"monitor.drift.result", "monitor.rules.rule", "monitor.rules.reference", "monitor.rules.presets"}
 
-BASE = {"errors", "clock", "settings", "config", "failpoint"}
+BASE = {"errors", "clock", "config", "failpoint"}
 
 #: What each part of `monitor` may import from the others; `VALUES` and itself besides.
 ALLOWED = {
     **dict.fromkeys(BASE, BASE),
-    "capture": BASE | {"window"},
-    "window": BASE,
-    "drift": BASE | {"window"},
-    "rules": BASE | {"window", "drift"},
-    "notify": BASE | {"window", "drift", "rules"},
-    "store": BASE | {"capture", "window", "drift", "rules", "notify"},
-    "exposition": BASE | {"window", "drift", "rules"},
+    "columns": BASE,
+    "reference": BASE | {"columns"},
+    "tables": BASE | {"columns", "reference", "capture"},
+    "capture": BASE | {"columns"},
+    "drift": BASE | {"columns"},
+    "rules": BASE | {"columns", "drift"},
+    "notify": BASE | {"columns", "drift", "rules"},
+    "store": BASE | {"columns", "reference", "capture", "drift", "rules", "notify"},
+    "exposition": BASE | {"columns", "reference", "drift", "rules"},
 }
 
 #: Parts that join the stages: they may import anything of `monitor`, and no stage may import them.
 JOINING = {
-    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "replay", "past"),
+    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "backtest"),
     *("cli", "report", "__main__"),
     *("library", "scrape", "boxkite"),
 }

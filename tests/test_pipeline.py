@@ -13,9 +13,9 @@ import pytest
 from monitor.clock import iso
 from monitor.errors import StoreError
 from monitor.pipeline import DAMAGE_SHOWN, INSTRUMENTS, SLOW_FACTS
-from monitor.store import inbox
-from monitor.store.windows import add_gap, read_meta
-from monitor.store.writer import Writer
+from monitor.store.file.writer import Writer
+from monitor.store.records import command_inbox as inbox
+from monitor.store.windows.rows import add_gap, read_meta
 from tests.store.world import Monitored
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitor.clock import SystemClock
 from monitor.errors import DataError, TelltaleError
-from monitor.window.profile import Limits
+from monitor.reference.profile import Limits
 from train.dataset import Task, load_dataset
 from train.describe import describe
 from train.fit import MODEL_FILE, REFERENCE_FILE, fit, write_pair

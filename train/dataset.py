@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_diabetes, load_iris
 
-from monitor.window.columns import Floats
+from monitor.columns.column import Floats
 
 Task = Literal["regression", "classification"]
 

@@ -16,10 +16,10 @@ from sklearn.metrics import f1_score, r2_score
 from sklearn.model_selection import train_test_split
 
 from monitor.clock import Clock, SystemClock, iso
+from monitor.columns.column import Floats
 from monitor.errors import TelltaleError
-from monitor.window.build import build_reference
-from monitor.window.columns import Floats
-from monitor.window.reference import Reference, ReferenceInfo, write_atomically
+from monitor.reference.build import build_reference
+from monitor.reference.file import Reference, ReferenceInfo, write_atomically
 from train.dataset import Dataset, Task
 
 MODEL_FILE = "model.pkl"

@@ -25,11 +25,11 @@ import requests
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock
+from monitor.columns.column import clean_text
 from monitor.errors import DataError, TelltaleError
-from monitor.window.cells import BadRows
-from monitor.window.columns import clean_text
-from monitor.window.read import open_reader
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from monitor.tables.parse import BadRows
+from monitor.tables.read import open_reader
 from train.dataset import Dataset, load_dataset
 from train.fit import REFERENCE_FILE
 from train.selection import list_names

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 
+from monitor.columns.column import Kind, canonical
+from monitor.columns.counter import Block
 from monitor.errors import DataError, ModelError
-from monitor.window.build import Chunk, as_table
-from monitor.window.columns import Kind, canonical
-from monitor.window.counter import Block
+from monitor.reference.build import Chunk, as_table
 from server.formats import OnnxModel, load_estimator
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock, iso
+from monitor.columns.column import Kind, clean_text
 from monitor.errors import DataError, TelltaleError
-from monitor.window.build import Chunk, Summary, assemble, choose, find_quantiles, profile, tally
-from monitor.window.cells import BadRows
-from monitor.window.columns import Kind, clean_text
-from monitor.window.profile import ColumnProfile, Decision
-from monitor.window.read import Progress, Reader, open_reader
-from monitor.window.reference import Reference, ReferenceInfo
+from monitor.reference.build import Chunk, Summary, assemble, choose, find_quantiles, profile, tally
+from monitor.reference.file import Reference, ReferenceInfo
+from monitor.reference.profile import ColumnProfile, Decision
+from monitor.tables.parse import BadRows
+from monitor.tables.read import Progress, Reader, open_reader
 from train.fit import library_versions
 from train.model import Model, as_texts, load_model
 from train.selection import Request, Selection, declared_kinds, list_names, select

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from monitor.columns.column import Kind
 from monitor.errors import DataError
-from monitor.window.columns import Kind
-from monitor.window.profile import Limits
+from monitor.reference.profile import Limits
 from train.model import Model
 
 

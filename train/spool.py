@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from monitor.columns.counter import Block
 from monitor.errors import DataError
-from monitor.window.build import Chunk
-from monitor.window.counter import Block
+from monitor.reference.build import Chunk
 
 #: Bytes kept in memory before the disk is used: about 800,000 rows of 20 numbers.
 MEMORY = 2**27

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.window.columns import MISSING, Column, Floats, Schema, canonical
+from monitor.columns.column import MISSING, Column, Floats, Schema, canonical
 
 log = logging.getLogger(__name__)
 

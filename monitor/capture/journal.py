@@ -26,7 +26,7 @@ from monitor.capture.mark import Drops, Mark, recycle
 from monitor.capture.recover import move_aside
 from monitor.capture.segment import HEAD, MARK, RECORDS_AT, Segment, SegmentHead, checksums, record_dtype
 from monitor.clock import Clock, SystemClock
-from monitor.window.columns import Floats
+from monitor.columns.column import Floats
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from monitor.cli.context import Commands, add_command, load_config
 from monitor.errors import TelltaleError
 from monitor.notify.receivers import build_receivers, test_alert
 from monitor.pipeline import page_address
+from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
-from monitor.window.reference import Reference
 
 
 def add(commands: Commands) -> None:

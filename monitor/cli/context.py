@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import StoreError
-from monitor.store.database import connect_read_only
-from monitor.store.folder import DATABASE
+from monitor.store.file.database import connect_read_only
+from monitor.store.file.folder import DATABASE
 
 
 class Commands(Protocol):

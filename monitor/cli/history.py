@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from monitor.backtest.events import play
+from monitor.backtest.locate import Onset, locate
+from monitor.backtest.rejudge import judge
 from monitor.cli.context import Commands, add_command, load_config, print_json, reading
 from monitor.cli.report import moment
 from monitor.clock import SystemClock, iso
-from monitor.config import Config
-from monitor.drift.locate import Onset, locate
+from monitor.columns.column import Column
+from monitor.config.load import Config
+from monitor.config.settings import duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
-from monitor.past import judge
-from monitor.rules.backtest import play
-from monitor.settings import duration_text
-from monitor.store import references, series
-from monitor.store.windows import StoredModel
-from monitor.window.columns import Column
+from monitor.store.records import references
+from monitor.store.windows import arrays as series
+from monitor.store.windows.rows import StoredModel
 
 #: Windows that `locate` looks at, at most: beyond that, neighbours are taken together. It takes some seconds then.
 MOST_WINDOWS = 3000

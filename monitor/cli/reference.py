@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from monitor.cli.change import request
 from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
 from monitor.cli.report import moment
+from monitor.cli.silence import request
 from monitor.clock import Clock, SystemClock, iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
-from monitor.store import references
+from monitor.store.records import references
 
 
 def add(commands: Commands) -> None:

@@ -13,19 +13,28 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from monitor.backtest.replay import (
+    Predict,
+    Recording,
+    deliver,
+    describe,
+    make_plan,
+    quiet_config,
+    read_recording,
+    replay,
+)
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.cli.context import Commands, add_command, load_config, print_json
 from monitor.clock import ManualClock, from_iso, iso
-from monitor.config import Config
+from monitor.config.load import Config
+from monitor.config.settings import duration
 from monitor.errors import ConfigError, DataError
 from monitor.pipeline import Pipeline
-from monitor.replay import Predict, Recording, deliver, describe, make_plan, quiet_config, read_recording, replay
-from monitor.settings import duration
-from monitor.store.database import connect_read_only
-from monitor.store.folder import DataFolder
-from monitor.window.cells import BadRows
-from monitor.window.read import open_reader
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from monitor.store.file.database import connect_read_only
+from monitor.store.file.folder import DataFolder
+from monitor.tables.parse import BadRows
+from monitor.tables.read import open_reader
 
 #: How long `--notify` waits for the receivers, in seconds.
 PATIENCE = 60.0

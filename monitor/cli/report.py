@@ -9,10 +9,10 @@ from pathlib import Path
 
 from monitor.cli.context import Commands, add_command, load_config, reading
 from monitor.clock import SystemClock, from_iso
+from monitor.config.settings import duration
 from monitor.drift.result import Span
 from monitor.errors import ConfigError
-from monitor.settings import duration
-from monitor.window.reference import write_atomically
+from monitor.reference.file import write_atomically
 
 
 def add(commands: Commands) -> None:

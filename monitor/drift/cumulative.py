@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaincc, gammainccinv
 
-from monitor.window.columns import Floats
+from monitor.columns.column import Floats
 
 
 def shares(counts: Floats) -> Floats:

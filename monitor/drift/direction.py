@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
+from monitor.columns.column import Column
 from monitor.drift.result import Direction, Shift
-from monitor.window.columns import Column
 
 #: How many bins a verdict lists, and how many categories its words name.
 LISTED = 6

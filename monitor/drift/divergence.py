@@ -16,8 +16,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import gammaincc
 
-from monitor.drift.table import chi_square_critical
-from monitor.window.columns import Floats, Mask
+from monitor.columns.column import Floats, Mask
+from monitor.drift.contingency import chi_square_critical
 
 #: Added to each bin on both sides: Jeffreys' prior.
 SMOOTHING = 0.5

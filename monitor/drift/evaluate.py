@@ -14,12 +14,12 @@ from itertools import chain, repeat
 
 import numpy as np
 
+from monitor.columns.column import Counts, Floats, Mask
 from monitor.drift.direction import direction, share_direction, shifts
 from monitor.drift.layout import Layout
 from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import AUTO, STATISTICS, Measured
-from monitor.window.columns import Counts, Floats, Mask
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5

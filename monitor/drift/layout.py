@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from monitor.columns.column import Column, Counts, Floats, Mask, Schema
+from monitor.drift.contingency import overlooked
 from monitor.drift.cumulative import gaps
 from monitor.drift.divergence import Compared
-from monitor.drift.table import overlooked
-from monitor.window.columns import Column, Counts, Floats, Mask, Schema
 
 Rows = npt.NDArray[np.intp]
 

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any, Literal, NamedTuple
 
 from monitor.clock import iso
-from monitor.window.columns import Kind, Role
+from monitor.columns.column import Kind, Role
 
 State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")

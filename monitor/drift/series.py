@@ -12,11 +12,11 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
+from monitor.columns.column import Counts, Floats, Mask
 from monitor.drift.evaluate import Question, Sample, evaluate, floors_of, nullable, statistics_for, verdicts
 from monitor.drift.layout import Layout, Rows
 from monitor.drift.result import NOTHING, DriftResult, Span
 from monitor.drift.statistics import STATISTICS, Measured
-from monitor.window.columns import Counts, Floats, Mask
 
 #: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
 CHUNK = 512

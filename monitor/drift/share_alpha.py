@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.window.columns import Floats
+from monitor.columns.column import Floats
 
 
 def holm_level(p_values: Floats, alpha: float) -> float:

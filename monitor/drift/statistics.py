@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.drift import cumulative, divergence, table
+from monitor.columns.column import Floats, Kind, Mask
+from monitor.drift import contingency as table
+from monitor.drift import cumulative, divergence
 from monitor.drift.layout import Pair
-from monitor.window.columns import Floats, Kind, Mask
 
 
 @dataclass(frozen=True, slots=True)

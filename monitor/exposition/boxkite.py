@@ -17,11 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from monitor.columns.column import MISSING, OTHER, Column, Floats, Schema
 from monitor.exposition.distributions import FEW_EDGES, LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
-from monitor.exposition.form import Form, Labels
-from monitor.window.columns import MISSING, OTHER, Column, Floats, Schema
-from monitor.window.reference import Reference
+from monitor.exposition.template import Form, Labels
+from monitor.reference.file import Reference
 
 INFO = Family("baseline_metrics_info", "info", (), "Names and types of the baseline metrics.")
 

@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from monitor.columns.column import OTHER, Column, Counts, Floats, Schema, go_number
 from monitor.exposition import families as f
-from monitor.exposition.form import Form, Labels
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import OTHER, Column, Counts, Floats, Schema, go_number
-from monitor.window.reference import Reference
+from monitor.exposition.template import Form, Labels
+from monitor.reference.file import Reference
 
 #: A numeric column with no more edges than these has its counts uncumulated as well (Boxkite's names want them).
 FEW_EDGES = 3

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from monitor.window import reference
+from monitor.reference import file as reference
 
 FamilyType = Literal["counter", "gauge", "histogram", "info", "unknown"]
 

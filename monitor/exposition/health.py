@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from monitor.columns.column import go_number
 from monitor.exposition import families as f
-from monitor.exposition.form import Form, Labels
 from monitor.exposition.snapshot import Latency, Snapshot
-from monitor.window.columns import go_number
+from monitor.exposition.template import Form, Labels
 
 #: Version of Telltale, as pyproject.toml has it (a test compares them).
 VERSION = "0.1.0"

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult
 from monitor.exposition.boxkite import boxkite_form, boxkite_series, late_bins
 from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
 from monitor.exposition.families import MODEL_VERSION, REPLICA
-from monitor.exposition.form import Form
 from monitor.exposition.health import health_form
 from monitor.exposition.snapshot import Snapshot
+from monitor.exposition.template import Form
 from monitor.exposition.verdicts import SERIES_PER_RULE, choose, constants_form, verdict_form
+from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
 
 #: Series kept free for the process's own families, which are never left out.
 RESERVED = 200

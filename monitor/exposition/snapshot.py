@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from monitor.columns.column import Counts, Floats
 from monitor.drift.result import DriftResult
 from monitor.rules.alert import Alert
-from monitor.window.columns import Counts, Floats
 
 #: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
 LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import numpy as np
 from scipy.special import gammainccinv, ndtri
 
+from monitor.columns.column import Column, Counts
+from monitor.drift.contingency import overlooked
 from monitor.drift.result import STATES, DriftResult
 from monitor.drift.statistics import AUTO, STATISTICS
-from monitor.drift.table import overlooked
 from monitor.exposition import families as f
-from monitor.exposition.form import Form, Labels
+from monitor.exposition.template import Form, Labels
+from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
-from monitor.window.columns import Column, Counts
-from monitor.window.reference import Reference
 
 ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from monitor.columns.column import clean_text, column_path
 from monitor.drift.result import Direction, DriftResult
 from monitor.notify.sketch import Histograms, sketch
 from monitor.notify.words import count, lasted
 from monitor.rules.alert import Alert
-from monitor.window.columns import clean_text, column_path
 
 #: Seconds of delay from which on a headline tells it.
 STALE = 300.0

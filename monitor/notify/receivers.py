@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from monitor.clock import Clock, SystemClock
-from monitor.config import Config, ReceiverConfig
+from monitor.config.load import Config, ReceiverConfig
 from monitor.errors import ConfigError
 from monitor.notify.alertmanager import Alertmanager
 from monitor.notify.apprise import Apprise

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from monitor import failpoint
 from monitor.clock import Clock, SystemClock
-from monitor.notify.collapse import OUTAGE, Collapse, Waiting, collapse
+from monitor.notify.backlog_digest import OUTAGE, Collapse, Waiting, collapse
 from monitor.notify.message import Message
 from monitor.notify.receiver import Receiver
 from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.window.columns import Column, Counts, Floats
+from monitor.columns.column import Column, Counts, Floats
 
 #: An empty bin is a dot, not a blank: blanks at the ends are lost on the way.
 BARS = "·▁▂▃▄▅▆▇█"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor.columns.column import clean_text
 from monitor.notify.message import (
     NAMED,
     Entry,
@@ -20,7 +21,6 @@ from monitor.notify.message import (
     silence_command,
 )
 from monitor.notify.words import clock_time, lasted, number
-from monitor.window.columns import clean_text
 
 Style = Literal["plain", "bold", "code", "link"]
 

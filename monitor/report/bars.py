@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
 from monitor.report.words import number
-from monitor.window.columns import MISSING, NONFINITE, OTHER, Column
 
 Where = Literal["inside", "below", "above", "category", "other", "missing", "infinite"]
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from monitor.drift.locate import Onset, locate
+from monitor.backtest.locate import Onset, locate
+from monitor.columns.column import Column, Counts, Floats
+from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import Bar, lay_out, shares
 from monitor.report.history import Point, Series
 from monitor.report.overview import Row, counts, figure_label
 from monitor.report.words import number, statistic
-from monitor.window.columns import Column, Counts, Floats
-from monitor.window.reference import Reference
 
 #: Quantiles drawn over time: the middle, and the band around it.
 QUANTILES = (0.05, 0.5, 0.95)

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from monitor.clock import iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
@@ -22,7 +22,7 @@ from monitor.report.history import HeatMap, Record
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.store.windows import StoredModel, load_model, sum_range
+from monitor.store.windows.rows import StoredModel, load_model, sum_range
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60

@@ -10,14 +10,14 @@ import numpy as np
 from markupsafe import Markup
 
 from monitor.clock import iso
+from monitor.columns.column import Column, Counts, Role
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation, Judged
+from monitor.reference.file import Reference
 from monitor.report import figure, words
 from monitor.report.bars import lay_out
 from monitor.report.history import LEVELS, Cell
 from monitor.rules.alert import Alert
-from monitor.window.columns import Column, Counts, Role
-from monitor.window.reference import Reference
 
 #: A column that no rule covers, or that was not judged yet, is in neither of an evaluation's states.
 NOT_WATCHED = "not watched"

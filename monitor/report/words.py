@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from monitor.columns.column import MISSING, NONFINITE, OTHER, column_path
 from monitor.drift.direction import percent
-from monitor.window.columns import MISSING, NONFINITE, OTHER, column_path
 
 __all__ = ["column_path", "percent"]  # said once, by the stages that put them into verdicts and messages
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from monitor.clock import iso
+from monitor.columns.column import Role
+from monitor.config.settings import duration_text
 from monitor.drift.result import DriftResult
 from monitor.rules.rule import Rule
-from monitor.settings import duration_text
-from monitor.window.columns import Role
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 Key = tuple[str, str, str]

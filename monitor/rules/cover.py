@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import get_args
 
+from monitor.columns.column import Column, Role, Schema
+from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
 from monitor.rules.rule import Rule
-from monitor.settings import duration_text
-from monitor.window.columns import Column, Role, Schema
 
 #: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
 Closeness = tuple[int, int]

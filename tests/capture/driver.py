@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.config import Config
+from monitor.columns.column import Column, Schema
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 SCHEMA = Schema(
     (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.__main__ import main
 from monitor.cli.history import coarsen
 from monitor.clock import from_iso, iso
-from monitor.store.series import Series
+from monitor.store.windows.arrays import Series
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 CHANGE = MIDNIGHT + 2 * HOUR

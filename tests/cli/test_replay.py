@@ -13,8 +13,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from monitor.__main__ import main
-from monitor.notify.fake import fake_provider
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from tests.support.fake_providers import fake_provider
 
 NAMES = ["a", "b"]
 

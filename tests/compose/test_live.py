@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import entropy, ks_2samp
 from sklearn.datasets import load_diabetes, load_iris
 
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from tests.compose.live import ROOT, Process, Prometheus, Server, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from monitor.columns.column import Column, Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.drift.statistics import AUTO
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import Column, Counts, Schema
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from tests.compose.promtool import LONG_AGO, absent, near, needs_promtool, run, series
 
 SCHEMA = Schema(

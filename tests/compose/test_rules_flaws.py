@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.columns.column import OTHER, Column, Counts, Schema, canonical, go_number
 from monitor.exposition.distributions import normalised
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import OTHER, Column, Counts, Schema, canonical, go_number
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from tests.compose.promtool import LONG_AGO, absent, near, needs_promtool, run, series
 
 pytestmark = needs_promtool

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.columns.column import Column, Schema
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Snapshot
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from tests.compose.promtool import needs_promtool, run, series
 
 pytestmark = needs_promtool

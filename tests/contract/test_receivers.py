@@ -19,10 +19,9 @@ from typing import Any
 import pytest
 
 from monitor.clock import ManualClock, iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import ConfigError
 from monitor.notify import apprise
-from monitor.notify.fake import FakeProvider, Scripted, fake_provider
 from monitor.notify.http import Http
 from monitor.notify.message import Message, title
 from monitor.notify.plan import Policy
@@ -31,6 +30,7 @@ from monitor.notify.receivers import build_receivers
 from monitor.notify.receivers import test_alert as try_receiver
 from monitor.notify.secret import Secret
 from tests.notify.world import World, firing
+from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
 
 CANARY = "canary-0815-in-the-address"
 KINDS: dict[str, str] = {

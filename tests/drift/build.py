@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from monitor.columns.column import MISSING, Column, Schema, canonical
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
-from monitor.window.columns import MISSING, Column, Schema, canonical
-from monitor.window.edges import choose_edges
+from monitor.reference.bin_edges import choose_edges
 
 WINDOW = Span(1_700_000_000.0, 1_700_001_800.0)
 

@@ -14,10 +14,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from bench.quiet import CATEGORIES, KINDS, NORMAL, Source, measure, probabilities, shifted, world
+from monitor.columns.column import Schema
 from monitor.drift.evaluate import Question, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import STATISTICS
-from monitor.window.columns import Schema
 from tests.drift.build import WINDOW, numeric, sample
 
 

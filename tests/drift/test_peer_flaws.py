@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from monitor.columns.column import Column, canonical
 from monitor.drift.statistics import STATISTICS
-from monitor.window.columns import Column, canonical
 from tests.drift.build import ask, categorical, fill, numeric
 
 rng = np.random.default_rng(11)
@@ -173,8 +173,8 @@ def test_the_same_shape_at_a_million_rows_is_no_drift():
         np.append(rng.multinomial(1_000_000, shares), [0, 0]),
         np.append(rng.multinomial(1_000_000, shares), [0, 0]),
     )
+    from monitor.columns.column import Schema
     from monitor.drift.layout import Layout
-    from monitor.window.columns import Schema
 
     pair = Layout(Schema((column,))).pair(*counts, np.array([1.0]), np.array([0]))
     found = STATISTICS["ks"].measure(pair)

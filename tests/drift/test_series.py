@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.drift.series import AHEAD, Answers
-from monitor.window.columns import Column, Schema
 
 SCHEMA = Schema(
     (

@@ -8,11 +8,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from monitor.drift import cumulative, divergence, table
+from monitor.columns.column import Column, Schema
+from monitor.drift import contingency as table
+from monitor.drift import cumulative, divergence
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
-from monitor.window.columns import Column, Schema
-from monitor.window.edges import choose_edges
+from monitor.reference.bin_edges import choose_edges
 from tests.drift.build import fill
 
 counts = arrays(np.int64, st.shared(st.integers(2, 30), key="bins"), elements=st.integers(0, 500))

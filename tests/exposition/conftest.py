@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
 from monitor.exposition.snapshot import Health, Latency, Snapshot
+from monitor.reference.file import Reference, ReferenceInfo
 from monitor.rules.alert import Alert
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference, ReferenceInfo
 
 #: Names that have broken a reader of some format before.
 HOSTILE = ('a"b\\c', "line\nbreak", "<script>alert(1)</script>", "'; DROP TABLE x", "\x1b[31mred", "__name__", "=cmd()")

@@ -17,11 +17,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from monitor.columns.column import Column, Schema, go_number
 from monitor.exposition.families import FAMILIES
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
-from monitor.window.columns import Column, Schema, go_number
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from tests.exposition.conftest import HOSTILE
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor.config import Config
+from monitor.columns.column import Column, Schema
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 ROWS = 6_000
 ACCEPT = "application/openmetrics-text;version=1.0.0"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monitor import Monitor, Reference
-from monitor.config import Config
+from monitor.config.load import Config
 
 Open = Callable[..., Monitor]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitor.failpoint import DELIVERY_NAMES
-from monitor.notify.fake import fake_provider
 from tests.notify.world import Writer
+from tests.support.fake_providers import fake_provider
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

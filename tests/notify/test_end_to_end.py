@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.notify.fake import fake_provider
 from tests.notify.world import World, firing, slack_and_telegram
+from tests.support.fake_providers import fake_provider
 
 
 def test_drift_arrives_at_slack_and_telegram_once() -> None:

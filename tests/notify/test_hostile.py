@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from monitor.drift.result import Told
 from monitor.notify import alertmanager, slack, telegram, webhook
-from monitor.notify.fake import fake_provider
 from monitor.notify.message import Message, entry
-from monitor.notify.strict import slack_problem, telegram_problem
 from monitor.notify.text import cut, lay_out, units
 from tests.notify.hostile import CORPUS, NAMES
 from tests.notify.world import World, categorical, firing, slack_and_telegram, verdict
+from tests.support.fake_providers import fake_provider
+from tests.support.provider_rules import slack_problem, telegram_problem
 
 
 def message(name: str, columns: int = 1, kind: str = "firing") -> Message:

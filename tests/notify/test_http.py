@@ -11,9 +11,9 @@ import pytest
 
 from monitor.errors import ConfigError
 from monitor.notify import http as client
-from monitor.notify.fake import FakeProvider, Scripted, fake_provider
 from monitor.notify.http import Failure, Http, Reply, check_url
 from monitor.notify.secret import Secret
+from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
 
 CANARY = "canary-4711-of-the-address"
 

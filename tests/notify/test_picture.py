@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from monitor.notify import picture, slack, telegram
-from monitor.notify.fake import FakeProvider, Scripted, fake_provider
 from monitor.notify.message import Message
 from tests.notify.hostile import CORPUS
 from tests.notify.world import World, firing
+from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
 
 BOTH = """
 [receivers.telegram]

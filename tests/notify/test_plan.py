@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.notify.collapse import LAST_STATES, OUTAGE, Waiting, collapse
+from monitor.notify.backlog_digest import LAST_STATES, OUTAGE, Waiting, collapse
 from monitor.notify.message import Message, title
 from monitor.notify.plan import Policy
 from monitor.rules.alert import Alert, Transition

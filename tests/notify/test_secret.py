@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import ConfigError
-from monitor.notify.fake import Scripted, fake_provider
 from monitor.notify.receivers import build_receivers, test_alert
 from monitor.notify.secret import Secret, guard_logs, read_secret, redact
 from tests.notify.world import World, firing, slack_and_telegram
+from tests.support.fake_providers import Scripted, fake_provider
 
 TOKEN = "987654:canary-token-of-a-bot"
 

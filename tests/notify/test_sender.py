@@ -23,7 +23,7 @@ from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.retry import Decision, decide
 from monitor.notify.sender import Sender, Senders
 from monitor.rules.alert import Alert
-from monitor.store.notifications import StoreOutbox
+from monitor.store.records.notifications import StoreOutbox
 from tests.notify.world import World, Writer, firing
 
 

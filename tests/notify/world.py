@@ -13,7 +13,8 @@ import numpy as np
 
 from monitor import failpoint
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.columns.column import Column
+from monitor.config.load import Config
 from monitor.drift.result import Direction, DriftResult, Shift, Span, Told
 from monitor.notify.http import Http
 from monitor.notify.plan import Key, Notification, Policy, Situation, plan
@@ -23,9 +24,8 @@ from monitor.notify.sender import Sender
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
-from monitor.store.migrations import migrate
-from monitor.store.notifications import StoreOutbox, enqueue, load_groups
-from monitor.window.columns import Column
+from monitor.store.file.migrations import migrate
+from monitor.store.records.notifications import StoreOutbox, enqueue, load_groups
 
 T = TypeVar("T")
 

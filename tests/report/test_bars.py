@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.columns.column import Column
 from monitor.report.bars import HIGHEST, MOST_CATEGORIES, Plane, lay_out
-from monitor.window.columns import Column
 
 numbers = st.floats(-1e12, 1e12, allow_nan=False).map(lambda x: round(x, 3))
 

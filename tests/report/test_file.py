@@ -14,8 +14,8 @@ from monitor.clock import from_iso
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.report import file
-from monitor.store.database import connect_read_only, open_database
-from monitor.store.folder import DataFolder
+from monitor.store.file.database import connect_read_only, open_database
+from monitor.store.file.folder import DataFolder
 from tests.server.scenes import NOON, opened
 
 
@@ -96,7 +96,7 @@ def test_empty_stretch_says_that_nothing_is_there(drifting: Path, capsys: pytest
 
 def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     from monitor.clock import ManualClock
-    from monitor.config import Config
+    from monitor.config.load import Config
 
     folder = DataFolder(tmp_path / "data")
     folder.open()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from monitor.columns.column import Role
 from monitor.drift.result import DriftResult, Span, State
 from monitor.rules.alert import Alert, AlertState, Key, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
-from monitor.window.columns import Role
 
 EVERY = 60.0
 START = 1_700_000_000.0

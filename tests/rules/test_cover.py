@@ -2,12 +2,12 @@
 
 import pytest
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Question, statistics_for
 from monitor.drift.statistics import STATISTICS
 from monitor.errors import ConfigError
 from monitor.rules.cover import cover, explain
 from monitor.rules.rule import Rule
-from monitor.window.columns import Column, Schema
 
 NUMBERS = ("age", "bmi", "s1", "s12", "s5", "f[0]")
 SCHEMA = Schema(

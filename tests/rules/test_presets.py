@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance
 from monitor.rules.presets import PRESETS, boxkite
-from monitor.window.columns import Column, Schema
 from tests.rules.series import EVERY, ticks
 
 SCHEMA = Schema(

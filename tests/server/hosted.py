@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from wsgiref.types import WSGIApplication
 
-from monitor.config import ServerConfig
+from monitor.config.load import ServerConfig
 from server.serve import Server, create_server
 
 

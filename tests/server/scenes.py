@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from monitor.clock import ManualClock, from_iso
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 
 NOON = from_iso("2026-03-14T12:00:00Z")
 NAMES = ("age", "bmi", "blood_pressure", "glucose", "smoker", "region")

@@ -35,13 +35,13 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from bench.running import Server
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import InputError, ModelError
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from server.formats import Frames, OnnxModel, as_array, example, load_estimator, preparation
 from server.model import Model, load_model
+from server.multi_output import check_outputs
 from server.payload import Payload
-from server.wide import check_outputs
 from tests.server.conftest import FAST, Start
 
 with warnings.catch_warnings():

@@ -18,17 +18,17 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Response as BaseResponse
 
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.pipeline import Pipeline
-from monitor.store.alerts import list_silences
+from monitor.store.records.alerts import list_silences
 from server.__main__ import main
-from server.app import create_app
 from server.guard import ACCESS, SESSION, Guard, local_path
 from server.predict import HOT_PATHS
 from server.run import create_application
-from server.views import reading
+from server.web.app import create_app
+from server.web.views import reading
 from tests.server.scenes import NOON, opened
 
 TOKEN = "correct-horse-battery-staple"

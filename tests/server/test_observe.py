@@ -19,11 +19,11 @@ import pytest
 
 from bench.running import Server, wait_for
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from server.observe import BLOCK, Observer, blocks
-from server.seen import Numbers, Seen, digests
+from server.recent_ids import Numbers, Seen, digests
 from tests.server.wire import connect, exchange, post
 
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[server]\nmax_body = "64KiB"\nmax_bulk = "8MB"\n'

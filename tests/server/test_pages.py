@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 
 from monitor.pipeline import Pipeline
 from monitor.report.words import column_path
-from server.app import create_app
-from server.pages import to_csv
+from server.web.app import create_app
+from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened
 
 VIEWS = ("/", "/alerts", "/health")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.columns.column import Column, Schema
 from monitor.errors import InputError
-from monitor.window.columns import Column, Schema
 from server.payload import Payload, check_json_type, load, only_numbers
 
 SCHEMA = Schema(

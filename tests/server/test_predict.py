@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from server.model import Model
 from server.predict import Failures, Predictor, hot_first
 from tests.server import models

@@ -19,10 +19,10 @@ import pandas as pd
 import pytest
 
 from bench.running import Server, wait_for
-from monitor.capture.rows import Names
-from monitor.window.columns import Column
-from server.mlflow import read_csv
-from server.tensors import read_request, write_response
+from monitor.columns.column import Column
+from monitor.tables.rows import Names
+from server.protocols.mlflow import read_csv
+from server.protocols.tensors import read_request, write_response
 from tests.server.conftest import FAST, Start
 
 with warnings.catch_warnings():

@@ -15,7 +15,8 @@ from monitor.rules.alert import Alert, Key, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
 from monitor.rules.silence import Silence, is_silenced, new_silence
-from monitor.store.alerts import (
+from monitor.store.file.database import connect
+from monitor.store.records.alerts import (
     append_events,
     event_of,
     expire_silence,
@@ -25,7 +26,6 @@ from monitor.store.alerts import (
     save_alerts,
     save_silence,
 )
-from monitor.store.database import connect
 from tests.rules.series import EVERY, START, ticks, verdict
 
 RULES = [Rule("drift", keep_firing=120), Rule("slow", hold=180, keep_firing=0, labels={"team": "crédit"})]

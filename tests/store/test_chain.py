@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.store.chain import append, collapse, cover, entries, last_covered, read_root, sign_off
-from monitor.store.verify import verify
-from monitor.store.windows import add_gap
-from monitor.store.writer import Writer
+from monitor.store.audit.chain import append, collapse, cover, entries, last_covered, read_root, sign_off
+from monitor.store.audit.verify import verify
+from monitor.store.file.writer import Writer
+from monitor.store.windows.rows import add_gap
 from tests.store.world import HOUR, MIDNIGHT, Filled, memory
 
 NOW = "2023-11-15T01:00:00Z"

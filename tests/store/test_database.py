@@ -13,9 +13,9 @@ import pytest
 from monitor.__main__ import main
 from monitor.clock import ManualClock
 from monitor.errors import StoreError
-from monitor.store.database import connect, connect_read_only, open_database
-from monitor.store.folder import BALLAST_BYTES, DataFolder
-from monitor.store.verify import verify
+from monitor.store.audit.verify import verify
+from monitor.store.file.database import connect, connect_read_only, open_database
+from monitor.store.file.folder import BALLAST_BYTES, DataFolder
 from tests.store.world import MIDNIGHT, Monitored
 
 
@@ -233,7 +233,7 @@ def test_a_reader_without_a_database_is_told_so(tmp_path):
 def test_a_database_that_cannot_be_opened_for_another_reason_stays(folder, monkeypatch):
     connect(folder.database).close()
     monkeypatch.setattr(
-        "monitor.store.database.connect",
+        "monitor.store.file.database.connect",
         lambda path: (_ for _ in ()).throw(sqlite3.OperationalError("database is locked")),
     )
     with pytest.raises(StoreError, match="cannot be opened: database is locked"):

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from monitor.clock import ManualClock
-from monitor.store.database import open_database
-from monitor.store.evidence import GRACE, Evidence, drop, excess, find
-from monitor.store.folder import DataFolder
+from monitor.store.file.damaged_files import GRACE, Evidence, drop, excess, find
+from monitor.store.file.database import open_database
+from monitor.store.file.folder import DataFolder
 from tests.store.world import DAY, MIDNIGHT
 
 CAP = 100

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import LockedError, StoreError
-from monitor.store.folder import BALLAST_BYTES, DataFolder, refuse_second
+from monitor.store.file.folder import BALLAST_BYTES, DataFolder, refuse_second
 
 HOLD = """
 import sys
 from pathlib import Path
-from monitor.store.folder import DataFolder
+from monitor.store.file.folder import DataFolder
 DataFolder(Path(sys.argv[1])).open()
 print("held", flush=True)
 sys.stdin.read()
@@ -27,7 +27,7 @@ TRY = """
 import sys
 from pathlib import Path
 from monitor.errors import TelltaleError
-from monitor.store.folder import DataFolder
+from monitor.store.file.folder import DataFolder
 try:
     DataFolder(Path(sys.argv[1])).open()
 except TelltaleError as error:
@@ -138,7 +138,7 @@ def test_permissions_that_change_are_not_taken_for_another_folder(tmp_path, monk
     folder.watch_database()
     denied = PermissionError(errno.EACCES, "Permission denied")
     with monkeypatch.context() as patch:
-        patch.setattr("monitor.store.folder.os.access", lambda *_: False)
+        patch.setattr("monitor.store.file.folder.os.access", lambda *_: False)
         patch.setattr(Path, "stat", lambda *_, **__: (_ for _ in ()).throw(denied))
         assert "permissions have changed" in folder.trouble
         assert folder.database_trouble == ""
@@ -155,7 +155,7 @@ def test_a_lock_that_may_only_be_read_blocks_nobody(tmp_path, monkeypatch, caplo
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, flags, *mode)
 
-    monkeypatch.setattr("monitor.store.folder.os.open", no_writing)
+    monkeypatch.setattr("monitor.store.file.folder.os.open", no_writing)
     folder = DataFolder(tmp_path)
     folder.open()
     assert "cannot write the process number" in caplog.text
@@ -228,7 +228,7 @@ def test_an_owner_is_not_turned_away_by_somebody_who_only_looks(tmp_path, monkey
     (tmp_path / "lock").touch()
     looking = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
-    monkeypatch.setattr("monitor.store.folder.time.sleep", lambda _: os.close(looking))
+    monkeypatch.setattr("monitor.store.file.folder.time.sleep", lambda _: os.close(looking))
     folder = DataFolder(tmp_path)
     folder.open()
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"

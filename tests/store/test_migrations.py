@@ -7,12 +7,12 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from monitor.errors import StoreError
-from monitor.store import migrations
-from monitor.store.chain import cover
-from monitor.store.database import connect
-from monitor.store.migrations import GUARDED, MIGRATIONS, migrate
-from monitor.store.recompute import recompute
-from monitor.store.verify import verify
+from monitor.store.audit.chain import cover
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+from monitor.store.file import migrations
+from monitor.store.file.database import connect
+from monitor.store.file.migrations import GUARDED, MIGRATIONS, migrate
 from tests.store.world import memory
 
 #: Databases of earlier versions, each named by the last change that it has.

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import iso
-from monitor.notify.collapse import Collapse
+from monitor.notify.backlog_digest import Collapse
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
-from monitor.store import notifications as store
+from monitor.store.records import notifications as store
 from tests.notify.world import World, Writer, drawing, firing, verdict
 
 AT = 1_700_000_000.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.store.packing import BASE, ONE_MOST, TWO_MOST, from_json, json_text, pack, to_json, unpack
+from monitor.store.windows.packing import BASE, ONE_MOST, TWO_MOST, from_json, json_text, pack, to_json, unpack
 from tests.store.world import memory
 
 EDGES = [

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from monitor.errors import InputError, StoreError
-from monitor.store.counts import add_up, read
-from monitor.store.prune import drop_parts
-from monitor.store.ranges import MAX_STEPS, newest_model, read_gaps, read_range
-from monitor.store.tiers import roll_up
-from monitor.store.tiles import find_tiles
-from monitor.store.windows import add_gap, sum_range
+from monitor.store.windows.counts import add_up, read
+from monitor.store.windows.prune import drop_parts
+from monitor.store.windows.ranges import MAX_STEPS, newest_model, read_gaps, read_range
+from monitor.store.windows.rows import add_gap, sum_range
+from monitor.store.windows.tiers import roll_up
+from monitor.store.windows.window_cover import find_tiles
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
 
 
@@ -105,8 +105,8 @@ def test_gaps_of_a_stretch(filled):
 @pytest.mark.parametrize("passed", [0, 4])
 def test_chosen_columns_come_in_their_own_order(filled, monkeypatch, texts, passed):
     """However many windows are read at a time, and whether the columns are looked up or passed over."""
-    monkeypatch.setattr("monitor.store.counts.TEXTS", texts)
-    monkeypatch.setattr("monitor.store.counts.PASSED", passed)
+    monkeypatch.setattr("monitor.store.windows.counts.TEXTS", texts)
+    monkeypatch.setattr("monitor.store.windows.counts.PASSED", passed)
     sizes, windows = filled.model.sizes, [5, 1, 2]
     both = zip(*read(filled.connection, windows, [2, 0], [sizes[2], sizes[0]]), strict=True)
     counts, sums = map(np.concatenate, both)

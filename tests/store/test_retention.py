@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
-from monitor.store.chain import read_root
-from monitor.store.prune import thin
-from monitor.store.retention import (
+from monitor.config.load import Config
+from monitor.store.audit.chain import read_root
+from monitor.store.audit.verify import verify
+from monitor.store.windows.prune import thin
+from monitor.store.windows.retention import (
     PACE,
     Ages,
     Maintenance,
@@ -22,9 +23,8 @@ from monitor.store.retention import (
     trusted_time,
     wal_room,
 )
-from monitor.store.tiers import roll_up
-from monitor.store.verify import verify
-from monitor.store.windows import add_gap, sum_range
+from monitor.store.windows.rows import add_gap, sum_range
+from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, Monitored
 
 AGES = Ages(2 * HOUR, 2 * DAY, 5 * DAY)

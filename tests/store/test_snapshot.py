@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from monitor.errors import StoreError
-from monitor.store.snapshot import write_snapshot
-from monitor.store.verify import verify
+from monitor.store.audit.verify import verify
+from monitor.store.file.snapshot import write_snapshot
 from tests.store.world import Monitored
 
 AS_NOBODY = """

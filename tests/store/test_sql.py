@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import from_iso
-from monitor.store.notifications import StoreOutbox
-from monitor.store.snapshot import write_snapshot
-from monitor.store.tiers import roll_up
-from monitor.store.windows import add_gap
+from monitor.store.file.snapshot import write_snapshot
+from monitor.store.records.notifications import StoreOutbox
+from monitor.store.windows.rows import add_gap
+from monitor.store.windows.tiers import roll_up
 from tests.store.world import Monitored
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.store.counts import SLOTS
-from monitor.store.tiers import GRACE, LATE, due_groups, roll_up
-from monitor.store.tiles import find_tiles
-from monitor.store.windows import Windows, sum_range
+from monitor.store.windows.counts import SLOTS
+from monitor.store.windows.rows import Windows, sum_range
+from monitor.store.windows.tiers import GRACE, LATE, due_groups, roll_up
+from monitor.store.windows.window_cover import find_tiles
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, small_model
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.flips import try_flips
-from monitor.store.chain import STREAMS, cover
-from monitor.store.recompute import recompute
-from monitor.store.retention import Maintenance
-from monitor.store.verify import Report, verify
-from monitor.store.windows import add_gap
+from monitor.store.audit.chain import STREAMS, cover
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import Report, verify
+from monitor.store.windows.retention import Maintenance
+from monitor.store.windows.rows import add_gap
 from tests.store.world import Monitored
 
 

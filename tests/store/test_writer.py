@@ -11,11 +11,11 @@ import pytest
 
 from monitor.clock import iso
 from monitor.errors import StoreError
-from monitor.store import writer as module
-from monitor.store.database import connect
-from monitor.store.verify import verify
-from monitor.store.windows import add_gap, read_meta, write_meta
-from monitor.store.writer import WAL_ROOM, Writer
+from monitor.store.audit.verify import verify
+from monitor.store.file import writer as module
+from monitor.store.file.database import connect
+from monitor.store.file.writer import WAL_ROOM, Writer
+from monitor.store.windows.rows import add_gap, read_meta, write_meta
 from tests.store.world import Monitored
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from monitor.clock import ManualClock
-from monitor.config import Config
+from monitor.columns.batch import Batch
+from monitor.columns.column import Column, Schema
+from monitor.config.load import Config
 from monitor.pipeline import Pipeline
-from monitor.store.chain import cover
-from monitor.store.migrations import migrate
-from monitor.store.windows import StoredModel, Windows, register_model
-from monitor.window.batch import Batch
-from monitor.window.columns import Column, Schema
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from monitor.store.audit.chain import cover
+from monitor.store.file.migrations import migrate
+from monitor.store.windows.rows import StoredModel, Windows, register_model
 
 #: Midnight of a Wednesday, UTC.
 MIDNIGHT = 1_700_006_400.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import ManualClock
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
 from train import fit as fit_module
 from train.__main__ import main
 from train.dataset import Task, load_dataset

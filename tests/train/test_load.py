@@ -10,7 +10,7 @@ import pytest
 
 from monitor.clock import ManualClock
 from monitor.errors import DataError
-from monitor.window.build import build_reference
+from monitor.reference.build import build_reference
 from train.dataset import load_dataset
 from train.load import main, read_shifts, resampled_rows, tutorial_rows
 

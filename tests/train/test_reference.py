@@ -15,12 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from monitor.clock import ManualClock
-from monitor.config import ModelConfig
+from monitor.config.load import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
-from monitor.window import read as read_module
-from monitor.window.reference import Reference
+from monitor.reference.file import Reference
+from monitor.tables import read as read_module
 from server.model import load_model
-from server.wide import check_outputs, proba_names
+from server.multi_output import check_outputs, proba_names
 from train.__main__ import main, parser
 from train.reference import make_reference
 from train.selection import Request

@@ -11,7 +11,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from monitor.pipeline import Pipeline
-from server.app import create_app
+from server.web.app import create_app
 from tests.server.browser.devtools import PROGRAM, Browser
 from tests.server.scenes import opened
 

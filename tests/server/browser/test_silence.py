@@ -10,10 +10,10 @@ import pytest
 from werkzeug.serving import make_server
 
 from monitor.notify.secret import Secret
-from monitor.store.alerts import list_silences
-from server.app import create_app
+from monitor.store.records.alerts import list_silences
 from server.guard import Guard
-from server.views import reading
+from server.web.app import create_app
+from server.web.views import reading
 from tests.server.browser.devtools import Browser, Page
 from tests.server.browser.test_browser import AUDIT, PHONE, TOO_WIDE
 from tests.server.scenes import opened

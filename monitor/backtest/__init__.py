@@ -1,0 +1,1 @@
+"""The past judged again: rules over stored windows, recorded data replayed, and when a change began."""

@@ -1,0 +1,260 @@
+"""What rules would have done over recorded evaluations: the events, and how often people would have been told.
+
+Pure: the evaluations come from the store or from windows judged anew, and pass through `engine.advance` as they would
+have in service. Verdicts of the same windows under other thresholds need `drift.evaluate` first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from monitor.clock import iso
+from monitor.config.settings import duration_text
+from monitor.drift.result import DriftResult
+from monitor.rules.alert import Alert, Key, Transition
+from monitor.rules.engine import advance, by_alert, reported
+from monitor.rules.rule import Rule
+
+WEEK = 604_800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: from its first firing to its last resolve. Times are seconds since 1970 UTC.
+
+    `fired`: when people would have been told. `active`: when its condition began to hold. `resolved`: None while it
+    goes on at the end. `statistic`, `value`: of the strongest verdict while it fired; `strength`: how many times its
+    threshold that was. `reopened`: how often it came back after a resolve.
+    """
+
+    event_id: str
+    rule: str
+    column: str
+    role: str
+    severity: str
+    active: float
+    fired: float
+    resolved: float | None
+    statistic: str
+    value: float | None
+    strength: float
+    direction: str
+    reopened: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary, times in ISO 8601."""
+        return {
+            "event_id": self.event_id,
+            "rule": self.rule,
+            "column": self.column,
+            "role": self.role,
+            "severity": self.severity,
+            "active": iso(self.active),
+            "fired": iso(self.fired),
+            "resolved": None if self.resolved is None else iso(self.resolved),
+            "statistic": self.statistic,
+            "value": self.value,
+            "strength": round(self.strength, 3),
+            "direction": self.direction,
+            "reopened": self.reopened,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often events began: of one rule (`column` and `role` empty), or of one column under a rule."""
+
+    rule: str
+    column: str
+    role: str
+    events: int
+    per_week: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary; that of a rule names no column."""
+        where = {"column": self.column, "role": self.role} if self.column else {}
+        return {"rule": self.rule, **where, "events": self.events, "per_week": round(self.per_week, 3)}
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The answer: events in the order in which they fired, over `evaluations` from `start` to `end`.
+
+    `judged`: verdicts among all results, so that a quiet backtest can be told from one without data.
+    `transitions`: all of them, as `alert_events` would have recorded them.
+    """
+
+    start: float
+    end: float
+    evaluations: int
+    results: int
+    judged: int
+    rules: tuple[str, ...]
+    events: tuple[Event, ...] = ()
+    transitions: tuple[Transition, ...] = field(default=(), repr=False)
+
+    @property
+    def weeks(self) -> float:
+        """How long the recorded time is."""
+        return (self.end - self.start) / WEEK
+
+    @property
+    def per_rule(self) -> tuple[Rate, ...]:
+        """Events of each rule, in the order of the rules; a silent rule has a line too."""
+        count = Counter(event.rule for event in self.events)
+        return tuple(Rate(rule, "", "", count[rule], self._per_week(count[rule])) for rule in self.rules)
+
+    @property
+    def per_column(self) -> tuple[Rate, ...]:
+        """Events of each rule and column that had any, most frequent first."""
+        count = Counter((event.rule, event.column, event.role) for event in self.events)
+        return tuple(Rate(*key, events, self._per_week(events)) for key, events in count.most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it but the transitions as a plain dictionary."""
+        return {
+            "from": iso(self.start),
+            "to": iso(self.end),
+            "evaluations": self.evaluations,
+            "results": self.results,
+            "judged": self.judged,
+            "rules": [rate.to_json() for rate in self.per_rule],
+            "columns": [rate.to_json() for rate in self.per_column],
+            "events": [event.to_json() for event in self.events],
+        }
+
+    def table(self) -> str:
+        """Write it for a terminal: one line per event, then the rates."""
+        share = f"{self.judged / self.results:.0%}" if self.results else "none"
+        head = [
+            f"{iso(self.start)} to {iso(self.end)}: {self.evaluations} evaluations, {len(self.events)} events "
+            f"({share} of {self.results} results had a verdict)"
+        ]
+        rows = [
+            (
+                iso(event.fired),
+                "still firing" if event.resolved is None else duration_text(event.resolved - event.fired),
+                event.rule,
+                event.severity,
+                event.column,
+                "" if event.value is None else f"{event.statistic} {event.value:.3g} ({event.strength:.1f}x)",
+                event.direction,
+            )
+            for event in self.events
+        ]
+        if rows:
+            head += ["", *_aligned([("fired", "for", "rule", "severity", "column", "strongest", "direction"), *rows])]
+        rates = [(rate.rule, rate.column or "all", str(rate.events), f"{rate.per_week:.2f}") for rate in self._rates()]
+        return "\n".join([*head, "", *_aligned([("rule", "column", "events", "a week"), *rates])])
+
+    def _rates(self) -> list[Rate]:
+        return [line for rule in self.per_rule for line in (rule, *(c for c in self.per_column if c.rule == rule.rule))]
+
+    def _per_week(self, events: int) -> float:
+        return events / self.weeks if self.weeks > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One evaluation of the past. `quiet`: no result is a drift; `size` and `judged` count its results and verdicts.
+
+    `results` makes the results, which is not asked for where nothing could come of them. `describe` says which way a
+    result's column moved, where the results themselves do not.
+    """
+
+    at: float
+    quiet: bool
+    size: int
+    judged: int
+    results: Callable[[], Sequence[DriftResult]]
+    describe: Callable[[DriftResult], str] = lambda result: result.direction.text if result.direction else ""
+
+
+def backtest(
+    evaluations: Iterable[tuple[float, Sequence[DriftResult]]], rules: Sequence[Rule], every: float
+) -> Backtest:
+    """Let the rules run over recorded evaluations, in order of time; each stands for the `every` seconds before it."""
+    return play((_recorded(at, results) for at, results in evaluations), rules, every)
+
+
+def _recorded(at: float, results: Sequence[DriftResult]) -> Moment:
+    quiet = all(result.state != "drift" for result in results)
+    return Moment(at, quiet, len(results), sum(result.value is not None for result in results), lambda: results)
+
+
+def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Backtest:
+    """Let the rules run over evaluations of the past, in order of time.
+
+    A quiet moment while no alert is up changes nothing, whatever its results are, so it is only counted.
+    """
+    alerts: dict[Key, Alert] = {}
+    open_events: dict[Key, Event] = {}
+    closed: list[Event] = []
+    transitions: list[Transition] = []
+    times: list[float] = []
+    results_seen = judged = 0
+    up = False
+    for moment in moments:
+        times.append(moment.at)
+        results_seen += moment.size
+        judged += moment.judged
+        if moment.quiet and not up:
+            continue
+        results = moment.results()
+        alerts, moved = advance(alerts, results, rules, moment.at, every, "")
+        up = any(alert.state != "inactive" or alert.event_id for alert in alerts.values())
+        transitions += moved
+        for transition in moved:
+            _note(transition, open_events, closed)
+        for key, group in by_alert(results).items():
+            if key in open_events and alerts[key].state == "firing":
+                open_events[key] = _stronger(open_events[key], reported(group), moment)
+    start, end = (min(times) - every, max(times)) if times else (0.0, 0.0)
+    events = sorted([*closed, *open_events.values()], key=lambda event: (event.fired, event.rule, event.column))
+    names = tuple(rule.name for rule in rules)
+    return Backtest(start, end, len(times), results_seen, judged, names, tuple(events), tuple(transitions))
+
+
+def _note(transition: Transition, open_events: dict[Key, Event], closed: list[Event]) -> None:
+    """Open, reopen or close an event."""
+    alert, key, at = transition.alert, transition.alert.key, transition.at
+    known = open_events.get(key)
+    if alert.state == "firing":
+        if known is not None and known.event_id == alert.event_id:
+            open_events[key] = replace(known, resolved=None, reopened=alert.reopened)
+            return
+        if known is not None:
+            closed.append(known)
+        began = at if alert.active_since is None else alert.active_since
+        open_events[key] = Event(
+            alert.event_id,
+            alert.rule,
+            alert.column,
+            alert.role,
+            alert.severity,
+            began,
+            at,
+            None,
+            "",
+            None,
+            0.0,
+            "",
+            alert.reopened,
+        )
+    elif transition.before == "firing" and known is not None:
+        open_events[key] = replace(known, resolved=at)
+
+
+def _stronger(event: Event, result: DriftResult, moment: Moment) -> Event:
+    if result.state != "drift" or result.strength <= event.strength:
+        return event
+    direction = moment.describe(result)
+    return replace(event, statistic=result.statistic, value=result.value, strength=result.strength, direction=direction)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

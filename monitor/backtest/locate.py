@@ -1,0 +1,202 @@
+"""When did it begin: change points in the stored windows of one column, each with an honest interval.
+
+Each window is a draw of rows over the column's bins. Between changes all windows share one distribution. With a
+Dirichlet prior on it, the probability of a stretch of windows has a closed form (Dirichlet-multinomial), so each
+possible beginning gets its posterior probability, every one being equally likely before (Barry and Hartigan 1993). The
+interval holds the most probable beginnings up to the level asked for. The prior lies around the overall distribution;
+how closely, that is how large a change is expected, is averaged over `EXPECTED_ROWS`.
+
+Real traffic varies more than dice do (hours of the day, batches): rows count less by as much as the windows on either
+side are dispersed beyond chance, which widens the interval as it should.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln, logsumexp
+
+from monitor.columns.column import Column, Floats
+from monitor.drift.direction import direction, shifts
+from monitor.drift.result import Direction, Shift
+
+#: Weights of the prior, in rows: from large changes to small ones.
+EXPECTED_ROWS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
+
+#: A change is told of when its probability is at least this; even odds before.
+SURE = 0.995
+
+#: No more changes than this are looked for: beyond that a column has no stretches, it wanders.
+MOST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """One change, seconds since 1970 UTC.
+
+    `start`: beginning of the first window that differs, the most probable one. `earliest`, `latest`: the interval that
+    holds the moment of change with probability `level`; it is never narrower than the windows allow. `probability`:
+    that there is a change here at all. `n_before`, `n_after`: rows of the stretches on either side, up to the
+    neighbouring changes. `direction`, `contributions`: what changed across it, the stretch before being the reference.
+    """
+
+    start: float
+    earliest: float
+    latest: float
+    level: float
+    probability: float
+    n_before: int
+    n_after: int
+    direction: Direction
+    contributions: tuple[Shift, ...]
+
+
+def locate(
+    column: Column,
+    windows: npt.NDArray[np.integer[npt.NBitBase]] | Floats,
+    starts: Floats,
+    width: float,
+    sums: Floats | None = None,
+    deviation: float = float("nan"),
+    level: float = 0.95,
+) -> tuple[Onset, ...]:
+    """Find the changes of one column, the oldest first; the last one began the present state. Empty: there is none.
+
+    `windows`: counts, shape (T, column.size), oldest first. `starts`: (T,), strictly increasing; windows without
+    traffic may be left out. `width`: seconds of one window. `sums`: (T,), over the finite values; without it nothing is
+    said of means. `deviation`: reference standard deviation, for the direction.
+
+    Raises ValueError where the shapes do not fit.
+    """
+    counts = np.asarray(windows, dtype=np.float64)
+    starts = np.asarray(starts, dtype=np.float64)
+    if counts.ndim != 2 or counts.shape[1] != column.size or starts.shape != counts.shape[:1]:
+        raise ValueError(f"windows {counts.shape} and starts {starts.shape} do not fit {column.size} bins")
+    busy = counts.sum(axis=1) > 0
+    counts, starts = counts[busy], starts[busy]
+    totals = np.full(len(starts), np.nan) if sums is None else np.asarray(sums, dtype=np.float64)[busy]
+    cuts = _refine(counts, _segment(counts))
+    bounds = [0, *cuts, len(counts)]
+    found = []
+    for low, cut, high in zip(bounds, cuts, bounds[2:], strict=False):
+        posterior, probability = split_posterior(counts[low:high])
+        chosen = credible(posterior, level)
+        before, after = counts[low:cut].sum(axis=0), counts[cut:high].sum(axis=0)
+        found.append(
+            Onset(
+                start=float(starts[cut]),
+                # A change late in the window before, or early in this one, leaves the same cut as the best.
+                earliest=float(starts[low + chosen[0] - 1]),
+                latest=float(starts[low + chosen[-1]]) + width,
+                level=level,
+                probability=probability,
+                n_before=int(before.sum()),
+                n_after=int(after.sum()),
+                direction=direction(
+                    column,
+                    before.tolist(),
+                    after.tolist(),
+                    float(totals[low:cut].sum()),
+                    float(totals[cut:high].sum()),
+                    deviation,
+                ),
+                contributions=shifts(column.labels, before.tolist(), after.tolist()),
+            )
+        )
+    return tuple(found)
+
+
+def split_posterior(counts: Floats) -> tuple[Floats, float]:
+    """Probability of each cut of a stretch of windows, given that there is one; and that there is one.
+
+    `counts`: (T, K). Entry i of the answer, shape (T,), is the cut before window i; entry 0 is no cut and has 0.
+
+    >>> posterior, sure = split_posterior(np.array([[9.0, 1.0], [8.0, 2.0], [1.0, 9.0], [0.0, 10.0]]))
+    >>> int(posterior.argmax()), sure > 0.99
+    (2, True)
+    """
+    if len(counts) < 2:
+        return np.zeros(len(counts)), 0.0
+    seen = counts[:, counts.sum(axis=0) > 0]
+    gain = _gain(seen)
+    dispersion = _dispersion(seen, int(gain.argmax()) + 1)
+    if dispersion > 1:
+        gain = _gain(seen / dispersion)
+    posterior = np.concatenate(([0.0], np.exp(gain - logsumexp(gain))))
+    odds = float(logsumexp(gain)) - np.log(len(gain))
+    return posterior, float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+
+
+def credible(posterior: Floats, level: float) -> npt.NDArray[np.intp]:
+    """Indices of the most probable cuts, in order, whose probabilities add up to `level` at least.
+
+    >>> credible(np.array([0.0, 0.05, 0.7, 0.25]), 0.9).tolist()
+    [2, 3]
+    """
+    order = np.argsort(-posterior, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(posterior[order]), level * (1 - 1e-12))) + 1
+    return np.sort(order[:enough])
+
+
+def _gain(counts: Floats) -> Floats:
+    """Log-probability of the rows with a change at each cut, minus that without one; shape (T - 1,)."""
+    before, whole = np.cumsum(counts, axis=0)[:-1], counts.sum(axis=0)
+    gains = []
+    for rows in EXPECTED_ROWS:
+        prior = rows * whole / whole.sum()
+        # The last row of a cumulative sum of fractions may differ from their sum by rounding.
+        after = np.maximum(whole - before, 0.0)
+        gains.append(_evidence(before, prior) + _evidence(after, prior) - _evidence(whole, prior))
+    out: Floats = logsumexp(gains, axis=0) - np.log(len(gains))
+    return out
+
+
+def _evidence(counts: Floats, prior: Floats) -> Floats:
+    """Log-probability of rows over bins under a Dirichlet prior, up to terms that every cut shares."""
+    out: Floats = (gammaln(counts + prior) - gammaln(prior)).sum(axis=-1)
+    out += gammaln(prior.sum()) - gammaln(counts.sum(axis=-1) + prior.sum())
+    return out
+
+
+def _dispersion(counts: Floats, cut: int) -> float:
+    """Pearson's chi-square over its degrees of freedom within the two sides of a cut; at least 1."""
+    total, freedom = 0.0, 0
+    for side in (counts[:cut], counts[cut:]):
+        rows, share = side.sum(axis=1, keepdims=True), side.sum(axis=0) / side.sum()
+        expected = rows * share
+        total += float(((side - expected) ** 2 / np.where(expected > 0, expected, 1.0)).sum())
+        freedom += (len(side) - 1) * (int((share > 0).sum()) - 1)
+    return max(total / freedom, 1.0) if freedom else 1.0
+
+
+def _segment(counts: Floats) -> list[int]:
+    """Cuts by binary segmentation: the best cut of a stretch, then those of its two sides, while they are sure."""
+    cuts: list[int] = []
+    stretches = [(0, len(counts))]
+    while stretches and len(cuts) < MOST:
+        low, high = stretches.pop(0)
+        posterior, probability = split_posterior(counts[low:high])
+        if probability < SURE:
+            continue
+        cut = low + int(posterior.argmax())
+        cuts.append(cut)
+        stretches += [(low, cut), (cut, high)]
+    return sorted(cuts)
+
+
+def _refine(counts: Floats, cuts: list[int]) -> list[int]:
+    """Place each cut anew between its neighbours, and drop those that are not sure any more."""
+    for _ in range(MOST):
+        bounds = [0, *cuts, len(counts)]
+        again = []
+        for low, high in zip(bounds, bounds[2:], strict=False):
+            posterior, probability = split_posterior(counts[low:high])
+            if probability >= SURE:
+                again.append(low + int(posterior.argmax()))
+        again = sorted(set(again))
+        if again == cuts:
+            break
+        cuts = again
+    return cuts

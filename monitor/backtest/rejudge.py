@@ -1,0 +1,203 @@
+"""The past, judged anew: what rules would have said at each evaluation, from the windows that are stored.
+
+Windows are read once and summed up cumulatively, so that a test window of any length is a difference of two rows; all
+evaluations of a block are then measured in one pass (`monitor.drift.series`).
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.backtest.events import Moment
+from monitor.columns.column import Counts, Floats
+from monitor.config.load import Config
+from monitor.drift.layout import Layout
+from monitor.drift.result import DriftResult, Span
+from monitor.drift.series import Answers
+from monitor.evaluation import References, question_of
+from monitor.rules.cover import cover
+from monitor.rules.reference import PREVIOUS, TRAINING, reference_span
+from monitor.rules.rule import Rule
+from monitor.store.records.references import in_force
+from monitor.store.windows.arrays import Series, read_series
+from monitor.store.windows.rows import StoredModel
+from monitor.store.windows.window_cover import lengths
+
+Ints = npt.NDArray[np.intp]
+
+#: Cells of counts that are held at once: 32 MB.
+CELLS = 4_000_000
+
+#: Fewest and most evaluations of a block.
+LEAST, MOST = 256, 4096
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Windows of one block, summed up from its beginning: row i has what lies before window i."""
+
+    starts: npt.NDArray[np.int64]
+    #: End of the latest window so far; a window that was rolled up may end after those that follow it.
+    ends: npt.NDArray[np.int64]
+    n: npt.NDArray[np.int64]
+    counts: Counts
+    sums: Floats
+
+    @classmethod
+    def of(cls, series: Series) -> Sums:
+        """Sum up."""
+
+        def before(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            return np.concatenate([np.zeros_like(values[:1], shape=(1, *values.shape[1:])), np.cumsum(values, axis=0)])
+
+        ends = np.maximum.accumulate(series.starts + series.seconds)
+        n, counts, sums = before(series.n), before(series.counts), before(series.sums)
+        return cls(series.starts, ends, n, counts, sums)  # type: ignore[arg-type]
+
+    def closed(self, at: Floats) -> npt.NDArray[np.bool_]:
+        """Whether all windows that began before each moment had ended by then."""
+        upto = np.searchsorted(self.starts, at, side="left")
+        latest = np.concatenate([[0], self.ends])[upto]
+        return np.asarray(latest <= at)
+
+    def between(self, begin: Floats, end: Floats) -> tuple[Ints, Ints]:
+        """First window of each stretch, and the one after its last; one that reaches over the beginning is in."""
+        last = np.searchsorted(self.starts, end, side="left")
+        return np.minimum(np.searchsorted(self.ends, begin, side="right"), last), last
+
+    def reach_back(self, first: Ints, last: Ints, oldest: Floats, least: int) -> Ints:
+        """First windows moved back until there are `least` predictions, but not before `oldest`."""
+        enough = np.searchsorted(self.n, self.n[last] - least, side="right") - 1
+        limit = np.searchsorted(self.ends, oldest, side="right")
+        return np.minimum(first, np.maximum(enough, limit))
+
+
+def judge(
+    connection: sqlite3.Connection,
+    model: StoredModel,
+    config: Config,
+    start: float,
+    end: float,
+    progress: Callable[[int], object] = bool,
+) -> Iterator[Moment]:
+    """What the rules of `config` would have said at each evaluation in (start, end].
+
+    There is one each `[drift] every`, but none while a window was open: where minutes have been rolled up there is one
+    an hour, and a test window is widened to whole hours. A rule with `reference = "training"` is compared with what was
+    in force at the time: the training data, or the stretch that had been accepted by then. `progress` is told how many
+    evaluations are done. Raises ConfigError for a rule that cannot be.
+    """
+    judging = _Judging(connection, model, config)
+    every = max(config.drift.every, config.window.base)
+    moments: Floats = np.arange(math.floor(start / every) + 1, math.floor(end / every) + 1, dtype=np.float64) * every
+    block = min(max(CELLS // model.schema.size, LEAST), MOST)
+    for begin in range(0, len(moments), block):
+        times = moments[begin : begin + block]
+        yield from judging.block(times)
+        progress(len(times))
+
+
+class _Judging:
+    def __init__(self, connection: sqlite3.Connection, model: StoredModel, config: Config) -> None:
+        self._connection, self._model, self._config = connection, model, config
+        self._layout = Layout(model.schema)
+        covers = cover(config.rules, model.schema)
+        self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in config.rules]
+        self._references = References(model)
+        self._changes = in_force(connection, model.id)
+        self._longest = max(lengths(connection, model.id), default=0)
+        self._reach = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
+
+    def block(self, times: Floats) -> Iterator[Moment]:
+        """Judge some evaluations in order."""
+        base = self._config.window.base
+        sums = self._read(times[0], times[-1], 0.0)
+        ends = np.floor(times / base) * base
+        times, ends = times[sums.closed(ends)], ends[sums.closed(ends)]
+        if not len(times):
+            return
+        answers = [self._answers(rule, sums, times, ends) for rule, _ in self._questions]
+        for k, at in enumerate(times.tolist()):
+            yield Moment(
+                at,
+                not any(one.loud[k] for one in answers),
+                sum(one.size for one in answers),
+                int(sum(one.judged[k] for one in answers)),
+                lambda k=k: [result for one in answers for result in one.results(k)],  # type: ignore[misc]
+                lambda result, k=k: self._describe(answers, k, result),  # type: ignore[misc]
+            )
+
+    def _describe(self, answers: Sequence[Answers], k: int, result: DriftResult) -> str:
+        (answer,) = (one for one in answers if one.question.name == result.rule)
+        return answer.describe(k, result)
+
+    def _read(self, first: float, last: float, shift: float) -> Sums:
+        begin = first - self._reach - self._longest - self._config.window.base
+        return Sums.of(read_series(self._connection, self._model, begin - shift, last - shift))
+
+    def _answers(self, rule: Rule, sums: Sums, times: Floats, ends: Floats) -> Answers:
+        base = self._config.window.base
+        begins = np.floor((ends - rule.window) / base) * base
+        first, last = sums.between(begins, ends)
+        if rule.max_age > rule.window:
+            oldest = np.floor((ends - rule.max_age) / base) * base
+            moved = sums.reach_back(first, last, oldest, rule.min_samples)
+        else:
+            moved = first
+        begins = np.where(moved < last, np.minimum(begins, _at(sums.starts, moved, begins)), begins)
+        spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        counts, totals, names = self._reference(rule, spans, times, begins, ends)
+        question = next(question for known, question in self._questions if known is rule)
+        return Answers(
+            question,
+            self._layout,
+            counts,
+            totals,
+            self._model.reference.deviations,
+            sums.counts[last] - sums.counts[moved],
+            sums.sums[last] - sums.sums[moved],
+            spans,
+            names,
+            self._model.version,
+        )
+
+    def _reference(
+        self, rule: Rule, spans: Sequence[Span], times: Floats, begins: Floats, ends: Floats
+    ) -> tuple[Counts, Floats, list[str]]:
+        """Counts and sums of what a rule compares each window with, and its name."""
+        shift = PREVIOUS.get(rule.reference)
+        if rule.reference == TRAINING:
+            return self._normal(times)
+        if shift is None:
+            sample, name = self._references.find(self._connection, rule, spans[0])
+            return sample.counts, sample.sums, [name] * len(spans)
+        sums = self._read(float(ends[0]), float(ends[-1]), shift)
+        first, last = sums.between(begins - shift, ends - shift)
+        names = ["/".join(past.to_json().values()) for span in spans if (past := reference_span(rule.reference, span))]
+        return sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first], names
+
+    def _normal(self, times: Floats) -> tuple[Counts, Floats, list[str]]:
+        """What a rule with `reference = "training"` was compared with at each evaluation."""
+        # A change holds from when it was made; one that was entered later replaces it, even if the clock went back.
+        since = np.maximum.accumulate([-np.inf, *(at for at, _ in self._changes)])
+        which = (np.searchsorted(since, times, side="left") - 1).tolist()
+        rows = [None, *(row for _, row in self._changes)]
+        known = {k: self._references.accepted(self._connection, rows[k]) for k in dict.fromkeys(which)}
+        names = [known[k][1] for k in which]
+        if len(known) == 1:
+            ((sample, _),) = known.values()
+            return sample.counts, sample.sums, names
+        samples = [known[k][0] for k in which]
+        return np.array([one.counts for one in samples]), np.array([one.sums for one in samples]), names
+
+
+def _at(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:
+    """Starts of windows by index; `otherwise` where the index lies behind the last one."""
+    out: Floats = np.concatenate([starts.astype(np.float64), [np.inf]])[index]
+    return np.where(np.isfinite(out), out, otherwise)

@@ -1,0 +1,375 @@
+"""Replay: recorded data through the real path, with its own timestamps, as if it had been served.
+
+The file is read and checked as a whole first, and sorted by time; so a bad row is named before anything is recorded.
+Then a clock that is moved by hand goes from evaluation to evaluation, with the rows of each recorded, folded, judged
+and alerted on by the code that runs in service. Stretches without a row that any rule could see are stepped over:
+nothing fires or resolves there, and no time counts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.encode import Encoder
+from monitor.clock import ManualClock, SystemClock, iso
+from monitor.columns.column import Column, Floats, Kind, Schema, canonical
+from monitor.columns.counter import Block
+from monitor.config.load import Config
+from monitor.errors import DataError
+from monitor.evaluation import Evaluation
+from monitor.notify.sender import Senders
+from monitor.pipeline import Pipeline
+from monitor.reference.build import Chunk
+from monitor.store.records.notifications import StoreOutbox
+from monitor.tables.parse import BadRows, number
+from monitor.tables.read import Reader
+
+#: Answers one prediction a row, given the features as an array (float64, or object where some are text).
+Predict = Callable[[npt.NDArray[Any]], Sequence[Any]]
+
+#: Rows that are recorded before the next fold, so that the journal stays small.
+RECORD_ROWS = 1 << 16
+
+#: Evaluations between two checkpoints: 128 of a small model are a few MB of WAL.
+CHECKPOINT_EVERY = 128
+
+#: Seconds of recorded time between two rounds of rolling up: minutes become hours once an hour.
+MAINTAIN_EVERY = 3600.0
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: Numbers that count seconds, milliseconds, microseconds or nanoseconds since 1970 are told apart by their size: each
+#: unit is taken for the years 1973 to 5138 in its own terms.
+_UNITS = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (math.inf, 1))
+
+_DATE = re.compile(r"(19|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+#: Moments beyond these years cannot be folded into windows: the journal counts nanoseconds in 64 bits.
+_YEARS = (1678, 2261)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which columns of a file are what.
+
+    `time`: the column of the timestamps, read by `time_format` (as `strptime`) where that is given. `predictions`: the
+    file's columns for the reference's predictions, in the reference's order; empty where `predict` works them out.
+    """
+
+    time: str
+    time_format: str
+    predictions: tuple[str, ...]
+    predict: Predict | None = None
+
+
+@dataclass
+class Recording:
+    """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i lies at `order[i]` of `rows`."""
+
+    times: npt.NDArray[np.int64]
+    order: npt.NDArray[np.intp]
+    rows: Floats
+
+    def batch(self, begin: int, end: int) -> Floats:
+        """Rows of a stretch, shape (end - begin, columns)."""
+        out: Floats = np.asarray(self.rows[self.order[begin:end]])
+        return out
+
+
+@dataclass
+class Outcome:
+    """What became of a replay.
+
+    `skipped`: evaluations that were stepped over. `verdicts`: results that had one, of all evaluations. `events`: ids
+    of the alert events that fired.
+    """
+
+    rows: int
+    start: float
+    end: float
+    evaluations: int = 0
+    skipped: int = 0
+    verdicts: int = 0
+    events: set[str] = field(default_factory=set)
+    drifted: set[str] = field(default_factory=set)
+
+    def note(self, evaluation: Evaluation) -> None:
+        """Count one evaluation."""
+        self.evaluations += 1
+        self.verdicts += sum(result.value is not None for result in evaluation.results)
+        self.drifted |= {result.column for result in evaluation.results if result.state == "drift"}
+        self.events |= {alert.event_id for alert in evaluation.alerts.values() if alert.state == "firing"}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary, times in ISO 8601."""
+        plain = {**asdict(self), "start": iso(self.start), "end": iso(self.end)}
+        return {**plain, "events": sorted(self.events), "drifted": sorted(self.drifted)}
+
+
+def quiet_config(config: Config) -> Config:
+    """The same settings without any receiver: only the log is told."""
+    rules = tuple(replace(rule, receivers=()) for rule in config.rules)
+    return replace(config, rules=rules, receivers=(), alerts=replace(config.alerts, receivers=()))
+
+
+def make_plan(
+    reader: Reader, schema: Schema, time: str, time_format: str, predictions: Sequence[str], predict: Predict | None
+) -> Plan:
+    """Match a file's columns with a model's. Raises DataError that names what is missing."""
+    names, where = set(reader.names), reader.path
+    if time not in names:
+        raise DataError(f"{where}: has no column {time!r} for --time; it has: {', '.join(reader.names)}")
+    missing = [column.name for column in schema.features if column.name not in names]
+    if missing:
+        raise DataError(
+            f"{where}: lacks the feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the reference has"
+        )
+    wanted = tuple(predictions) or tuple(column.name for column in schema.predictions)
+    if predict is not None:
+        if len(schema.predictions) != 1 or predictions:
+            raise DataError("--model answers one prediction a row; it cannot stand for --prediction or for several")
+        return Plan(time, time_format, (), predict)
+    if len(wanted) != len(schema.predictions):
+        raise DataError(f"the reference has {len(schema.predictions)} predictions, --prediction names {len(wanted)}")
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise DataError(
+            f"{where}: has no column {', '.join(absent)} with the predictions; name the column by --prediction COLUMN, "
+            "or have the model work them out: --model model.pkl"
+        )
+    return Plan(time, time_format, wanted)
+
+
+def read_recording(reader: Reader, plan: Plan, encoder: Encoder, scratch: IO[bytes]) -> Recording:
+    """Read a whole file; its rows go to `scratch`, only their times are kept in memory. Raises DataError.
+
+    Rows that cannot be used (a time that is none, a text where a number belongs) are named by line in `reader.bad`.
+    """
+    schema = encoder.schema
+    wanted = [plan.time, *(column.name for column in schema.features), *plan.predictions]
+    kinds: dict[str, Kind] = {plan.time: "categorical"}
+    for column, name in zip(schema.columns, wanted[1:], strict=False):
+        kinds[name] = "numeric" if column.numeric else "categorical"
+    times: list[npt.NDArray[np.int64]] = []
+    for chunk in reader.chunks(list(dict.fromkeys(wanted)), kinds):
+        blocks = dict(zip(dict.fromkeys(wanted), chunk, strict=True))
+        moments, good = _times(blocks[plan.time], plan.time_format, reader.lines, plan.time, reader.bad)
+        values = _encode([blocks[name] for name in wanted[1:]], plan, encoder, good)
+        scratch.write(np.ascontiguousarray(values).tobytes())
+        times.append(moments)
+    scratch.flush()
+    found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
+    if not len(found):
+        raise DataError(f"{reader.path}: holds no row that could be replayed")
+    order = np.argsort(found, kind="stable")
+    rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.columns)))
+    return Recording(found[order], order, rows)
+
+
+def _encode(blocks: Chunk, plan: Plan, encoder: Encoder, good: npt.NDArray[np.bool_]) -> Floats:
+    """Floats of the good rows of a chunk, shape (good rows, columns), as the journal takes them."""
+    columns = encoder.schema.columns
+    kept = [_known_texts(_pick(block, good), column) for block, column in zip(blocks, columns, strict=False)]
+    values = np.empty((int(good.sum()), len(columns)))
+    for position, block in enumerate(kept):
+        values[:, position] = encoder.column(position, block)
+    if plan.predict is not None and len(values):
+        values[:, -1] = encoder.column(len(columns) - 1, list(plan.predict(_matrix(kept))))
+    return values
+
+
+def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Block:
+    if good.all():
+        return block
+    return block[good] if isinstance(block, np.ndarray) else [x for x, keep in zip(block, good, strict=True) if keep]
+
+
+def _matrix(blocks: Sequence[Block]) -> npt.NDArray[Any]:
+    """Features as a model takes them: floats where all columns are numbers, else objects."""
+    numbers = [block for block in blocks if isinstance(block, np.ndarray)]
+    if len(numbers) == len(blocks):
+        return np.column_stack(numbers)
+    columns = [block.tolist() if isinstance(block, np.ndarray) else block for block in blocks]
+    out = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for position, column in enumerate(columns):
+        out[:, position] = column
+    return out
+
+
+def _known_texts(block: Block, column: Column) -> Block:
+    """Cells of a categorical column as the reference spells them.
+
+    A cell that is a known category as it stands is that; else a number is written canonically, so that `2.0` is `2`.
+    """
+    if isinstance(block, np.ndarray) or column.numeric:
+        return block
+    known = set(column.categories)
+    spelled: dict[str | None, str | None] = {None: None}
+    for cell in set(block):
+        if cell is not None:
+            value = None if cell in known else number(cell)
+            spelled[cell] = cell if value is None else canonical(value)
+    return [spelled[cell] for cell in block]
+
+
+def _times(
+    block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Nanoseconds of the rows that have a time, and which rows those are."""
+    cells = block if isinstance(block, list) else [canonical(value) for value in block]
+    known: dict[str | None, int | None] = {}
+    good = np.ones(len(cells), dtype=np.bool_)
+    out = []
+    for position, cell in enumerate(cells):
+        if cell not in known:
+            known[cell] = None if cell is None else parse_time(cell, time_format)
+        moment = known[cell]
+        if moment is None:
+            what = "is empty" if cell is None else f"holds {cell[:40]!r}, which is no time"
+            hint = "" if time_format or cell is None else " in ISO 8601 or since 1970 (--time-format reads others)"
+            bad.add(lines[position], f"column {name!r} {what}{hint}")
+            good[position] = False
+        else:
+            out.append(moment)
+    return np.array(out, dtype=np.int64), good
+
+
+def parse_time(text: str, time_format: str = "") -> int | None:
+    """Nanoseconds since 1970 of a moment; None where the text is none. A time without a zone is UTC.
+
+    Without a format: ISO 8601, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970. Eight
+    digits that can be a date (20260302) are one.
+
+    >>> parse_time("1970-01-01 00:01:00"), parse_time("1970-01-01T01:00+01:00"), parse_time("1700000000.5")
+    (60000000000, 0, 1700000000500000000)
+    >>> parse_time("1700000000500"), parse_time("31/01/1970", "%d/%m/%Y"), parse_time("soon")
+    (1700000000500000000, 2592000000000000, None)
+    """
+    value = None if time_format or _DATE.fullmatch(text) else number(text)
+    if value is not None:
+        if not math.isfinite(value):
+            return None
+        unit = next(unit for limit, unit in _UNITS if abs(value) < limit)
+        moment = int(text) * unit if text.lstrip("-").isdecimal() else round(value * unit)
+        return moment if abs(moment) < 2**63 else None
+    try:
+        stamp = datetime.strptime(text, time_format) if time_format else datetime.fromisoformat(text.strip())  # noqa: DTZ007
+    except ValueError:
+        return None
+    if not _YEARS[0] <= stamp.year <= _YEARS[1]:
+        return None
+    stamp = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    return (stamp - _EPOCH) // _MICROSECOND * 1000
+
+
+def replay(
+    pipeline: Pipeline, clock: ManualClock, recording: Recording, progress: Callable[[int], object] = bool
+) -> Outcome:
+    """Let recorded rows pass through a pipeline that was not started, evaluation by evaluation.
+
+    `progress` is told how many rows are done. The log receiver is served on the way, others wait: see `deliver`.
+    """
+    pipeline.maintain_every = MAINTAIN_EVERY
+    with pipeline.writer.relaxed():
+        return _replay(pipeline, clock, recording, progress)
+
+
+def _replay(pipeline: Pipeline, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:
+    times, done = recording.times, 0
+    outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
+    for step in steps(times, pipeline.config):
+        outcome.skipped += step.skipped
+        clock.advance(step.at - clock.time())
+        for begin in range(done, step.rows, RECORD_ROWS):
+            end = min(begin + RECORD_ROWS, step.rows)
+            pipeline.recorder.record_encoded(recording.batch(begin, end), times[begin:end])
+            if end < step.rows:
+                pipeline.recorder.fold(pipeline.writer.transaction)
+        progress(step.rows - done)
+        done = step.rows
+        outcome.note(pipeline.evaluate())
+        if any(alert.state != "inactive" for alert in pipeline.latest.alerts.values()):
+            serve(pipeline.announcer.senders, "log")
+        if outcome.evaluations % CHECKPOINT_EVERY == 0:
+            pipeline.writer.checkpoint()
+    return outcome
+
+
+class Step(NamedTuple):
+    """One evaluation: when, how many rows have come by then, and how many evaluations before it were stepped over."""
+
+    at: float
+    rows: int
+    skipped: int
+
+
+def steps(times: npt.NDArray[np.int64], config: Config) -> Iterator[Step]:
+    """When to evaluate, given the times of all rows in order, in nanoseconds.
+
+    Evaluations lie on multiples of `[drift] every`, from the one after the first row to the one after the last. Those
+    that would see no row are stepped over, but for the first of them: so the record says that there was no traffic.
+    """
+    every = round(config.drift.every * 1e9)
+    longest = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
+    reach = round((longest + config.window.base) * 1e9) + every
+    rows, at, skipped = 0, (int(times[0]) // every + 1) * every, 0
+    while True:
+        rows += int(np.searchsorted(times[rows:], at, side="left"))
+        yield Step(at / 1e9, rows, skipped)
+        if rows == len(times):
+            return
+        at, skipped = at + every, 0
+        following = (int(times[rows]) // every + 1) * every
+        if following > at > int(times[rows - 1]) + reach:
+            at, skipped = following, (following - at) // every
+
+
+def serve(senders: Senders, kind: str) -> None:
+    """Deliver what waits for receivers of one kind, as far as it can be delivered now."""
+    for sender in senders.senders:
+        while sender.receiver.kind == kind and sender.step() <= 0:
+            pass
+
+
+def deliver(pipeline: Pipeline, patience: float) -> int:
+    """Deliver what waits for people, by the machine's own clock; how many messages are left after `patience` seconds.
+
+    What a replay queued is old by then, so each receiver gets the last state of each group and a digest of the rest.
+    The pipeline's writer is started, and can only be closed afterwards.
+    """
+    clock, never = SystemClock(), threading.Event()
+    pipeline.writer.start()
+    outbox = StoreOutbox(pipeline.writer)
+    senders = Senders(pipeline.announcer.receivers, outbox, clock)
+    senders.start()
+    deadline = clock.monotonic() + patience
+    try:
+        while (left := sum(len(outbox.backlog(name)) for name in pipeline.announcer.names)) > 0:
+            if clock.monotonic() >= deadline:
+                break
+            clock.wait(never, 0.1)
+    finally:
+        senders.stop()
+    return left
+
+
+def describe(outcome: Outcome) -> str:
+    """What a replay did, in two lines."""
+    drifted = ", ".join(sorted(outcome.drifted)) or "none"
+    skipped = f" ({outcome.skipped:,} without traffic were stepped over)" if outcome.skipped else ""
+    if not outcome.verdicts:
+        drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
+    return (
+        f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: {outcome.evaluations:,} evaluations"
+        f"{skipped}, {len(outcome.events)} alert events\ncolumns that drifted at any time: {drifted}"
+    )

@@ -1,0 +1,1 @@
+"""Columns, their bins, and counting rows into them."""

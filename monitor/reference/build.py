@@ -1,0 +1,376 @@
+"""Build a reference from data in a few passes over a table: what its columns hold, where bins lie, what is in each.
+
+A table is anything that names its columns and can be walked through more than once in chunks of rows; `as_table` makes
+one of numpy arrays, pandas and polars frames and lists of dictionaries, without depending on either library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+
+from monitor.columns.column import Counts, Kind, Role, Schema, canonical, clean_text
+from monitor.columns.counter import Block, ColumnCounter
+from monitor.errors import DataError
+from monitor.reference.file import Reference, ReferenceInfo
+from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
+
+#: Numbers that the searches for quantiles of all columns may keep together: 256 MB.
+SEARCH_NUMBERS = 2**25
+
+#: The same for the guides of the first pass, which hold 16,384 numbers for each of up to 512 columns.
+GUIDE_NUMBERS = 2**23
+
+#: Rows of one chunk of a table in memory.
+CHUNK = 65_536
+
+Chunk = Sequence[Block]
+
+
+class Table(Protocol):
+    """Named columns, read in chunks, as often as asked."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the columns, in order."""
+
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """One block per column, or per column at these positions, from the first row to the last."""
+
+
+@dataclass(frozen=True)
+class MemoryTable:
+    """Columns that are in memory as a whole. `kinds`: those that the data itself declares, by column."""
+
+    names: tuple[str, ...]
+    columns: tuple[Block, ...]
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """Slices of all columns, or of those at some positions."""
+        columns = self.columns if positions is None else [self.columns[position] for position in positions]
+        for start in range(0, len(columns[0]) if columns else 0, CHUNK):
+            yield [column[start : start + CHUNK] for column in columns]
+
+
+def build_reference(
+    features: Any,
+    predictions: Any,
+    *,
+    names: Sequence[str] | None = None,
+    prediction_names: Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    prediction_kind: Kind | None = None,
+    labels: Iterable[object] = (),
+    limits: Limits | None = None,
+    info: ReferenceInfo | None = None,
+) -> Reference:
+    """Build the reference of a model from what it was trained on and what it answers.
+
+    `features`: a 2-D array, a frame, a dictionary of columns, or a list of rows or of dictionaries; columns in the
+    order of the model's input. `predictions`: shape (m,), or (m, outputs), or a frame; m need not be the number of
+    feature rows. `names` and `prediction_names` name the columns of an array. `kinds` overrules the rule of
+    `monitor.reference.profile.decide` by column name, and `prediction_kind` does for the predictions: say "categorical"
+    for a classifier whose labels are numbers. `labels`: what the model can answer, also where it never did here.
+
+    Raises DataError where the data is empty, ragged, or names a column twice.
+
+    >>> rows = [{"age": 31.5, "sex": "f"}, {"age": 47.0, "sex": "m"}, {"age": None, "sex": "f"}]
+    >>> reference = build_reference(rows, ["yes", "no", "no"])
+    >>> for column, counts in zip(reference.schema.columns, reference.schema.split(reference.counts)):
+    ...     print(column.name, dict(zip(column.labels, counts.tolist())))
+    age {'(-inf, 20]': 0, '(20, 40]': 1, '(40, 55]': 1, '(55, +inf)': 0, '__missing__': 1, '__nonfinite__': 0}
+    sex {'f': 2, 'm': 1, '__other__': 0, '__missing__': 0}
+    prediction {'no': 2, 'yes': 1, '__other__': 0, '__missing__': 0}
+    """
+    kinds = dict(kinds or {})
+    table = as_table(features, names, "feature", kinds)
+    answers = as_table(predictions, prediction_names, "prediction", kinds, prediction_kind)
+    unknown = sorted(set(kinds) - set(table.names) - set(answers.names))
+    if unknown:
+        raise DataError(f"a kind is declared for {unknown[0]!r}, which is no column of {', '.join(table.names)}")
+    limits = limits or Limits()
+    answer_kinds = dict.fromkeys(answers.names, prediction_kind) if prediction_kind else kinds
+    reference, _ = assemble(
+        summarise(table, "feature", {**table.kinds, **kinds}, limits),
+        summarise(answers, "prediction", {**answers.kinds, **answer_kinds}, limits, labels),
+        info or ReferenceInfo(),
+    )
+    return reference
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One table, worked out: a decision, counts, the sum and the deviation of each column."""
+
+    decisions: tuple[Decision, ...]
+    counts: tuple[Counts, ...]
+    sums: tuple[float, ...]
+    deviations: tuple[float, ...]
+    rows: int
+
+    def part(self, begin: int, end: int) -> Summary:
+        """Only the columns from `begin` to before `end`."""
+        kept = slice(begin, end)
+        return Summary(self.decisions[kept], self.counts[kept], self.sums[kept], self.deviations[kept], self.rows)
+
+
+def summarise(
+    table: Table, role: Role, kinds: Mapping[str, Kind | None], limits: Limits, labels: Iterable[object] = ()
+) -> Summary:
+    """Walk through a table: gather facts, look for quantiles, choose the bins of each column, count its rows."""
+    profiles = profile(table.names, table.chunks())
+    find_quantiles(table, profiles, kinds, limits)
+    return tally(table.chunks(), choose(profiles, role, kinds, limits, labels), profiles)
+
+
+def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
+    """First pass: gather the facts about each column."""
+    capacity = max(1_024, min(2**14, GUIDE_NUMBERS // max(1, len(names))))
+    profiles = [ColumnProfile(clean_text(name), capacity) for name in names]
+    for chunk in chunks:
+        for facts, block in zip(profiles, chunk, strict=True):
+            facts.add(block)
+    return profiles
+
+
+def find_quantiles(
+    table: Table, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind | None], limits: Limits
+) -> None:
+    """Two more passes, where a column needs quantile bins and is too long for its profile to know them."""
+    positions = [
+        position
+        for position, facts in enumerate(profiles)
+        if kinds.get(facts.name) != "categorical" and facts.open_quantiles(limits.bins)
+    ]
+    if not positions:
+        return
+    searches = [profiles[position].search(limits.bins, SEARCH_NUMBERS // len(positions)) for position in positions]
+    for chunk in table.chunks(positions):
+        for search, block in zip(searches, chunk, strict=True):
+            search.count(np.asarray(block))
+    for search in searches:
+        search.aim()
+    for chunk in table.chunks(positions):
+        for search, block in zip(searches, chunk, strict=True):
+            search.collect(np.asarray(block))
+    for position, search in zip(positions, searches, strict=True):
+        profiles[position].gaps, profiles[position].rank_error = search.gaps(), search.rank_error
+
+
+def choose(
+    profiles: Iterable[ColumnProfile],
+    role: Role,
+    kinds: Mapping[str, Kind | None],
+    limits: Limits,
+    labels: Iterable[object] = (),
+) -> tuple[Decision, ...]:
+    """Between the passes: decide on each column; `labels` are categories that are known without being seen."""
+    decisions = (decide(facts, role, kinds.get(facts.name), limits) for facts in profiles)
+    return tuple(with_labels(decision, labels, limits) for decision in decisions)
+
+
+def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
+    """Last pass: count exactly. Sums and deviations come from the profiles of the first."""
+    counters = [ColumnCounter(decision.column) for decision in decisions]
+    for chunk in chunks:
+        for counter, block in zip(counters, chunk, strict=True):
+            counter.add(block)
+    numeric = [decision.column.numeric for decision in decisions]
+    return Summary(
+        decisions,
+        tuple(counter.counts for counter in counters),
+        tuple(facts.sum if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
+        tuple(facts.deviation if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
+        max((facts.rows for facts in profiles), default=0),
+    )
+
+
+def assemble(features: Summary, predictions: Summary, info: ReferenceInfo) -> tuple[Reference, tuple[Decision, ...]]:
+    """Put the two halves of a reference together; also return what was decided for each column."""
+    decisions = features.decisions + predictions.decisions
+    reference = Reference(
+        Schema(tuple(decision.column for decision in decisions)),
+        np.concatenate((*features.counts, *predictions.counts)),
+        np.array(features.sums + predictions.sums),
+        np.array(features.deviations + predictions.deviations),
+        replace(info, rows=features.rows),
+    )
+    return reference, decisions
+
+
+def as_table(
+    data: Any,
+    names: Sequence[str] | None = None,
+    role: Role = "feature",
+    kinds: Mapping[str, Kind] | None = None,
+    kind: Kind | None = None,
+) -> MemoryTable:
+    """Make a table of a numpy array, a pandas or polars frame or series, or a list of rows or dictionaries.
+
+    Declared kinds are honoured: a number in a column declared categorical becomes its canonical text. Raises DataError.
+    """
+    found, columns = raw_columns(data)
+    if names is not None and found is not None and list(names) != found:
+        raise DataError(f"names are given as {', '.join(names)} but the data calls its columns {', '.join(found)}")
+    chosen = list(names) if names is not None else found
+    if chosen is None:
+        single = "prediction" if role == "prediction" else "x"
+        chosen = [single] if len(columns) == 1 else [f"{single}_{index}" for index in range(len(columns))]
+    if len(chosen) != len(columns):
+        raise DataError(f"{len(chosen)} names for {len(columns)} {role} columns")
+    if not columns or not len(columns[0]):
+        raise DataError(f"the {role}s have no rows" if columns else f"there is no {role} column")
+    chosen = [clean_text(str(name)) for name in chosen]
+    twice = next((name for name in chosen if chosen.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"two {role} columns are called {twice!r}")
+    for name, column in zip(chosen, columns, strict=True):
+        if len(column) != len(columns[0]):
+            raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(columns[0])}")
+    own: dict[str, Kind] = {
+        name: "categorical" for name, column in zip(chosen, columns, strict=True) if _declares_categories(column)
+    }
+    for name, column in zip(chosen, columns, strict=True):
+        check_flat(column, name)
+    declared = {**own, **(kinds or {})}
+    blocks = tuple(
+        to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)
+    )
+    return MemoryTable(tuple(chosen), blocks, own)
+
+
+def _declares_categories(column: Any) -> bool:
+    """Whether a frame says of a column that it holds categories, even where these are numbers."""
+    return type(getattr(column, "dtype", None)).__name__ in ("CategoricalDtype", "Categorical", "Enum")
+
+
+def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
+    """Names, where the data has them, and its columns, as they are. Raises DataError where rows differ in length."""
+    if isinstance(data, np.ndarray):
+        return _array_columns(data)
+    if type(data).__name__ == "LazyFrame":
+        data = data.collect()
+    if isinstance(data, Mapping):
+        return [str(name) for name in data], [_sized(column) for column in data.values()]
+    if hasattr(data, "column_names"):  # a table of Arrow
+        return [str(name) for name in data.column_names], [arrow_values(column) for column in data.columns]
+    if hasattr(data, "columns"):  # a frame, by position, as two of its columns may have one name
+        names = [str(name) for name in data.columns]
+        by_position = data.iloc if hasattr(data, "iloc") else data
+        return names, [by_position[:, position] for position in range(len(names))]
+    if hasattr(data, "toarray"):  # a sparse matrix
+        return _array_columns(np.asarray(data.toarray()))
+    if hasattr(data, "to_numpy"):  # a series
+        return None, [data]
+    rows = _sized(data)
+    first = rows[0] if len(rows) else None
+    if isinstance(first, Mapping):
+        known = list(dict.fromkeys(name for row in rows for name in row))
+        return [str(name) for name in known], [[row.get(name) for row in rows] for name in known]
+    if isinstance(first, (list, tuple, np.ndarray)):
+        wrong = next((index for index, row in enumerate(rows) if len(row) != len(first)), None)
+        if wrong is not None:
+            raise DataError(f"row {wrong} has {len(rows[wrong])} values, the rows before it have {len(first)}")
+        return None, [list(column) for column in zip(*rows, strict=True)]
+    return None, [rows]
+
+
+def _array_columns(array: np.ndarray[Any, np.dtype[Any]]) -> tuple[list[str] | None, list[Any]]:
+    if array.dtype.names:
+        return list(array.dtype.names), [array[name] for name in array.dtype.names]
+    if array.ndim == 1:
+        return None, [array]
+    if array.ndim != 2:
+        raise DataError(f"the data has {array.ndim} dimensions; a table has two")
+    return None, [array[:, index] for index in range(array.shape[1])]
+
+
+def _sized(data: Any) -> Any:
+    return data if hasattr(data, "__len__") and hasattr(data, "__getitem__") else list(data)
+
+
+def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
+    """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
+
+    Booleans, texts, dates and other objects become texts; durations become seconds. None, NaN, NaT and pandas' NA are
+    missing. Raises DataError for a column declared numeric that is not.
+    """
+    values = _array(column)
+    if values.dtype.kind == "M":
+        texts = values.astype(str).astype(object)
+        texts[np.isnat(values)] = None
+        values = texts
+    elif values.dtype.kind == "m":
+        seconds = values / np.timedelta64(1, "s")
+        values = np.where(np.isnat(values), math.nan, seconds)
+    if values.dtype.kind in "iuf" and kind != "categorical":
+        return np.ascontiguousarray(values, dtype=np.float64)
+    items = values.tolist()
+    if kind == "categorical":
+        return [None if _absent(item) else canonical(item) for item in items]
+    if all(_number_or_absent(item) for item in items):
+        return np.array([math.nan if _absent(item) else _float(item) for item in items], dtype=np.float64)
+    if kind == "numeric":
+        row, item = next((row, item) for row, item in enumerate(items) if not _number_or_absent(item))
+        raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
+    return [None if _absent(item) else canonical(item) for item in items]
+
+
+def arrow_values(column: Any) -> Any:
+    """Values of a column of Arrow, shape (n,); of a dictionary as a list, as its array would forget what is null."""
+    if str(column.type).startswith("dictionary"):
+        return column.to_pylist()
+    return column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)
+
+
+def check_flat(column: Any, name: str) -> None:
+    """Refuse a column of lists or the like. Raises DataError."""
+    values = _array(column)
+    if values.dtype.kind != "O":
+        return
+    for row, value in enumerate(values):
+        if isinstance(value, (list, dict, tuple, set, np.ndarray)):
+            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
+
+
+def _array(column: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    if isinstance(column, np.ndarray):
+        values = column
+    elif hasattr(column, "to_numpy"):
+        try:
+            values = np.asarray(column.to_numpy())
+        except (TypeError, ValueError):
+            values = np.asarray(column.to_numpy(dtype=object))
+    else:
+        values = None
+    if values is not None and values.ndim == 1:
+        return values
+    out = np.empty(len(column), dtype=object)
+    out[:] = list(column if values is None else values)
+    return out
+
+
+def _float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number above 1e308
+        return math.inf if number > 0 else -math.inf
+
+
+def _absent(item: object) -> bool:
+    """None, NaN, NaT and pandas' NA, which alone does not answer whether it equals itself."""
+    if isinstance(item, (float, np.floating, Decimal)):
+        return math.isnan(item)
+    return item is None or type(item).__name__ in ("NAType", "NaTType")
+
+
+def _number_or_absent(item: object) -> bool:
+    return _absent(item) or (
+        isinstance(item, (int, float, np.integer, np.floating, Decimal)) and not isinstance(item, bool)
+    )

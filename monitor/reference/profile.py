@@ -1,0 +1,291 @@
+"""What a column is, worked out from all of its rows: numeric or categorical, with which bins, and why.
+
+`ColumnProfile` gathers facts block by block, in bounded memory; `decide` turns them into a `Column` and a reason that a
+person can read. Nothing is sampled at random, and the order of the rows matters to nothing but the search for row
+numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monitor.columns.column import MISSING, OTHER, Column, Floats, Kind, Role, canonical, number_text
+from monitor.columns.counter import Block
+from monitor.reference.bin_edges import BINS, Gap, discrete_edges, edges_in, quantile_edges
+from monitor.reference.quantiles import Guide, QuantileSearch
+
+#: Categories that are counted one by one; the rarer ones are counted together as `__other__`.
+MAX_CATEGORIES = 100
+
+#: Distinct numbers that are counted one by one while it is open whether they are codes or measurements.
+MAX_DISTINCT_NUMBERS = 1_000
+
+#: Distinct texts that are counted one by one. Above it the rare ones are forgotten (Misra and Gries, 1982): a text in
+#: more than one of 50,000 rows is never lost. Final counts are exact either way, as they come from a second pass.
+MAX_DISTINCT_TEXTS = 100_000
+
+#: Rows from which on a column can be taken for an identifier.
+MIN_IDENTIFIER_ROWS = 50
+
+#: Distinct whole numbers up to which predictions are taken for labels.
+MAX_LABELS = 20
+
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\d{4}-\d\d?(-\d\d?([T ].*)?)?"
+    r"|(\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}[/.]\d\d?[/.]\d\d?)( .*)?"
+    rf"|([a-z]{{3,9}},? )?(\d{{1,2}}[ -]{_MONTH}[ -]|{_MONTH} \d{{1,2}}, ?)\d{{2,4}}( .*)?",
+    re.IGNORECASE,
+)
+_IDENTIFIER_NAME = re.compile(
+    r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr|timestamp|epoch)$|^unnamed: \d+$", re.IGNORECASE
+)
+
+#: Numbers in a dress that no reader takes for numbers.
+_DRESSED = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one column, and why."""
+
+    column: Column
+    reason: str
+    missing_share: float
+
+
+class ColumnProfile:
+    """Facts about one column, gathered block by block."""
+
+    def __init__(self, name: str, capacity: int = 2**14) -> None:
+        self.name = name
+        self.rows = self.missing = self.nonfinite = self.numbers = 0
+        self.low, self.high = math.inf, -math.inf
+        self.mean = self.squares = 0.0
+        self.whole = self.consecutive = self.rising = True
+        self.distinct: dict[float, int] | None = {}
+        self.texts: Counter[str] = Counter()
+        self.forgotten = 0
+        self.guide = Guide(capacity)
+        self.gaps: list[Gap] | None = None
+        self.rank_error = 0.0
+        self._last = math.nan
+
+    def add(self, block: Block) -> None:
+        """Take in the next rows."""
+        self.rows += len(block)
+        if isinstance(block, np.ndarray):
+            self._add_numbers(block)
+        else:
+            self._add_texts(block)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the finite numbers (divisor n); NaN where there are none."""
+        return math.sqrt(self.squares / self.numbers) if self.numbers else math.nan
+
+    @property
+    def sum(self) -> float:
+        """Sum of the finite numbers."""
+        return self.mean * self.numbers
+
+    def open_quantiles(self, bins: int) -> bool:
+        """Whether quantile bins need more passes over the column than the one that filled this profile."""
+        few = self.distinct is not None and len(self.distinct) <= bins
+        return bool(self.numbers) and not (self.texts or self.forgotten or few or self.guide.whole)
+
+    def search(self, bins: int, room: int) -> QuantileSearch:
+        """The search for the quantiles; its answer belongs into `gaps` and `rank_error`."""
+        return QuantileSearch(self.guide.ordered(), self.numbers, bins, room)
+
+    def _add_numbers(self, block: Floats) -> None:
+        values = block
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole_block = math.isfinite(float(np.sum(block)))
+        if not whole_block:  # or finite values add up to infinity: then none is dropped
+            absent = np.isnan(block)
+            values = block[np.isfinite(block)]
+            self.missing += int(absent.sum())
+            self.nonfinite += block.size - values.size - int(absent.sum())
+        if not values.size:
+            return
+        # The mean and the squares of two parts put together: Chan, Golub and LeVeque (1983). Overflow to infinity is
+        # possible near 1e154 and harmless: a deviation that is not finite is not written.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(values.mean())
+            delta, total = mean - self.mean, self.numbers + values.size
+            apart = values - mean
+            np.square(apart, out=apart)  # not np.dot, which starts threads
+            self.squares += float(apart.sum()) + delta * delta * self.numbers * values.size / total
+            self.mean += delta * values.size / total
+        self.numbers = total
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        self.whole = self.whole and bool(np.all(values == np.floor(values)))
+        self._watch_order(values)
+        self._count_distinct(values)
+        self.guide.add(values)
+
+    def _watch_order(self, values: Floats) -> None:
+        if self.rising:
+            before, after = values[:-1], values[1:]
+            follows = math.isnan(self._last) or float(values[0]) > self._last
+            self.rising = self.whole and follows and bool(np.all(after > before))
+            follows = math.isnan(self._last) or float(values[0]) == self._last + 1
+            self.consecutive = self.rising and self.consecutive and follows and bool(np.all(after == before + 1))
+            self._last = float(values[-1])
+
+    def _count_distinct(self, values: Floats) -> None:
+        if self.distinct is None:
+            return
+        if values.size > 4 * MAX_DISTINCT_NUMBERS and np.unique(values[: 2 * MAX_DISTINCT_NUMBERS]).size > 1_000:
+            self.distinct = None  # told from a part: no need to sort the whole block
+            return
+        for value, rows in zip(*np.unique(values, return_counts=True), strict=True):
+            self.distinct[float(value)] = self.distinct.get(float(value), 0) + int(rows)
+        if len(self.distinct) > MAX_DISTINCT_NUMBERS:
+            self.distinct = None
+
+    def _add_texts(self, block: list[str | None]) -> None:
+        counted: Counter[str | None] = Counter(block)
+        for absent in (None, MISSING):
+            self.missing += counted.pop(absent, 0)
+        self.texts.update(counted)  # type: ignore[arg-type]  # None was just taken out
+        self.rising = self.consecutive = False
+        if len(self.texts) > MAX_DISTINCT_TEXTS:
+            kept = Counter(dict(self.texts.most_common(MAX_DISTINCT_TEXTS // 2)))
+            floor = min(kept.values())
+            self.forgotten += len(self.texts) - len(kept)
+            self.texts = Counter({text: rows - floor for text, rows in kept.items() if rows > floor})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How finely columns are binned. `bins`: value bins of a numeric column; `categories`: of a categorical one."""
+
+    bins: int = BINS
+    categories: int = MAX_CATEGORIES
+
+
+def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Limits) -> Decision:
+    """Choose the kind and the bins of one column.
+
+    The rule, first match wins. Declared columns skip to their kind.
+
+    1. no value at all: numeric with a single bin, so that values which come later show as fewer missing
+    2. text: dates and identifiers keep no categories (every new one would be an alarm), all else is categorical
+    3. row numbers (whole, rising by one; or rising and named like an identifier): numeric with a single bin
+    4. exactly two distinct whole numbers: a flag, categorical; so is a prediction of at most 20 whole numbers: labels
+    5. any other numbers: numeric; one bin a value where there are few distinct ones, quantile bins otherwise
+    """
+    absent = profile.missing / profile.rows if profile.rows else 0.0
+    given = "declared" if role == "feature" else "as the model answers"
+    if declared == "categorical":
+        column, reason = _categorical(profile, role, limits)
+        return Decision(column, f"{given}: {reason}", absent)
+    if declared == "numeric":
+        edges, reason = _edges(profile, limits)
+        return Decision(Column(profile.name, role, "numeric", edges=edges), f"{given}: {reason}", absent)
+    if profile.texts or profile.forgotten:
+        unwatched = _dates_or_identifier(profile)
+        if unwatched:
+            return Decision(Column(profile.name, role, "categorical"), unwatched, absent)
+        column, reason = _categorical(profile, role, limits)
+        return Decision(column, reason, absent)
+    if not profile.numbers:
+        reason = "no value in any row: its kind cannot be known, only missing values are watched"
+        return Decision(Column(profile.name, role, "numeric"), reason, absent)
+    if _row_number(profile):
+        reason = "row numbers or an identifier: only missing values are watched"
+        return Decision(Column(profile.name, role, "numeric"), reason, absent)
+    distinct = len(profile.distinct) if profile.distinct is not None and profile.whole else 0
+    if distinct == 2 or (role == "prediction" and 2 < distinct <= MAX_LABELS):
+        column, reason = _categorical(profile, role, limits)
+        flag = f"a flag: only {' and '.join(column.categories)}"
+        return Decision(column, flag if distinct == 2 else f"whole numbers as labels: {reason}", absent)
+    edges, reason = _edges(profile, limits)
+    return Decision(Column(profile.name, role, "numeric", edges=edges), reason, absent)
+
+
+def _dates_or_identifier(profile: ColumnProfile) -> str | None:
+    rows = sum(profile.texts.values())
+    if all(_DATE.fullmatch(text) for text in profile.texts):
+        return "dates, which always move on: only missing values are watched"
+    if profile.forgotten and profile.forgotten > 0.5 * (profile.rows - profile.missing):
+        return "an identifier: nearly every text is another; only missing values are watched"
+    if (
+        not profile.forgotten
+        and not profile.numbers
+        and rows >= MIN_IDENTIFIER_ROWS
+        and len(profile.texts) > 0.9 * rows
+    ):
+        if all(_DRESSED.fullmatch(text) for text in profile.texts):
+            return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
+        return f"an identifier: {len(profile.texts):,} texts in {rows:,} rows; only missing values are watched"
+    return None
+
+
+def _row_number(profile: ColumnProfile) -> bool:
+    if profile.numbers < MIN_IDENTIFIER_ROWS or not profile.whole or not profile.rising:
+        return False
+    return profile.consecutive or bool(_IDENTIFIER_NAME.fullmatch(profile.name))
+
+
+def _categorical(profile: ColumnProfile, role: Role, limits: Limits) -> tuple[Column, str]:
+    counted = Counter(profile.texts)
+    for value, rows in (profile.distinct or {}).items():
+        counted[canonical(value)] += rows
+    counted.pop(OTHER, None)
+    frequent = sorted(counted, key=lambda text: (-counted[text], text))[: limits.categories]
+    categories = tuple(sorted(frequent, key=_category_order))
+    if profile.forgotten or len(counted) > len(categories):
+        total = f"more than {MAX_DISTINCT_TEXTS:,}" if profile.forgotten else f"{len(counted):,}"
+        reason = f"{total} categories: the {len(categories)} most frequent, the rest as {OTHER}"
+    else:
+        shown = ", ".join(map(repr, categories))
+        listed = f": {shown}" if 0 < len(shown) <= 60 else ""
+        reason = f"{len(categories)} categor{'y' if len(categories) == 1 else 'ies'}{listed}"
+    if profile.numbers and profile.distinct is None:
+        reason += f"; more than {MAX_DISTINCT_NUMBERS:,} distinct numbers, counted as {OTHER}"
+    return Column(profile.name, role, "categorical", categories=categories), reason
+
+
+def _category_order(text: str) -> tuple[bool, float, str]:
+    """Numbers by value, then texts by letter."""
+    try:
+        number = float(text)
+    except ValueError:
+        return True, 0.0, text
+    return False, number if math.isfinite(number) else 0.0, text
+
+
+def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], str]:
+    if not profile.numbers:
+        return (), "no number in any row: only missing values are watched"
+    if profile.distinct is not None and len(profile.distinct) <= limits.bins:
+        distinct = np.array(sorted(profile.distinct))
+        if distinct.size == 1:
+            return discrete_edges(distinct), f"always {number_text(distinct[0])}: anything above or below it is seen"
+        return discrete_edges(distinct), f"{distinct.size} distinct numbers, a bin for each"
+    if profile.gaps is None:
+        edges = quantile_edges(profile.guide.ordered(), limits.bins)
+    else:
+        edges = edges_in(profile.gaps, profile.low, profile.high)
+    how = f"ranks within {profile.rank_error:.3%}" if profile.rank_error else "exact"
+    return edges, f"{len(edges) - 1} quantile bins ({how})"
+
+
+def with_labels(decision: Decision, labels: Iterable[object], limits: Limits) -> Decision:
+    """Add categories that are known without being seen, as long as there is room for all of them."""
+    column = decision.column
+    known = {canonical(label) for label in labels} - {OTHER, MISSING}
+    together = known | set(column.categories)
+    if column.numeric or known <= set(column.categories) or len(together) > limits.categories:
+        return decision
+    column = replace(column, categories=tuple(sorted(together, key=_category_order)))
+    return replace(decision, column=column, reason=f"{len(together)} labels, some of them unseen here")

@@ -1,0 +1,197 @@
+"""Quantiles of a column that need not fit into memory, without sorting it: exact, or within a stated error.
+
+1. While the column is read, a `Guide` keeps every 2**k-th value: some thousands, whatever its length.
+2. `QuantileSearch.count` goes through the column again and counts its values in the cells of a fine grid, laid out by
+   the guide: the cell in which each wanted rank lies is known then.
+3. `QuantileSearch.collect` goes through it once more and keeps the values in these cells alone, a few in a hundred of
+   all. The value at each rank, and the one that follows it, are among them.
+
+No random numbers: the same values in the same order give the same answer. Where even the values of those cells are too
+many to keep, neighbours are put together, and `rank_error` says how far a rank can be off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.binning import CHUNK
+from monitor.columns.column import Floats
+from monitor.reference.bin_edges import Gap, wanted_ranks
+
+#: Cells of a grid: its tables stay in the cache.
+CELLS = 4_096
+
+
+class Guide:
+    """Every 2**k-th value of a column, at most `capacity` of them.
+
+    >>> guide = Guide(capacity=100)
+    >>> for start in range(0, 1_000, 250):
+    ...     guide.add(np.arange(start, start + 250, dtype=np.float64))
+    >>> guide.whole, guide.ordered()[:4].tolist(), guide.ordered().size
+    (False, [0.0, 16.0, 32.0, 48.0], 63)
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._stride = 1
+        self._seen = 0
+        self._kept: list[Floats] = []
+        self._size = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds every value of the column."""
+        return self._stride == 1
+
+    def add(self, values: Floats) -> None:
+        """Take in finite values, shape (n,)."""
+        kept = values[-self._seen % self._stride :: self._stride]
+        self._seen += values.size
+        self._kept.append(kept.copy())  # a view would keep all of the block
+        self._size += kept.size
+        while self._size > self.capacity:
+            thinned = np.concatenate(self._kept)[::2].copy()
+            self._kept, self._size = [thinned], thinned.size
+            self._stride *= 2
+
+    def ordered(self) -> Floats:
+        """What is kept, sorted."""
+        ordered: Floats = np.sort(np.concatenate(self._kept or [np.empty(0)]))
+        return ordered
+
+
+class Grid:
+    """Equal cells over the middle of a column, numbered upwards; what lies outside is in the first or the last.
+
+    The cells are equal in the values themselves, or in their bits taken as whole numbers, which is close to equal in
+    their logarithms: whichever spreads the guide better.
+    """
+
+    def __init__(self, ordered: Floats) -> None:
+        distinct = np.unique(ordered)  # a value that many rows share would be all that the grid covers
+        fits = []
+        for bits in (False, True):
+            self._bits = bits
+            ends = self._scaled(distinct[[distinct.size // 200, -1 - distinct.size // 200]])
+            with np.errstate(all="ignore"):
+                scale = CELLS / (ends[1] - ends[0])
+                shift = ends[0] * scale
+            usable = np.isfinite(scale) and np.isfinite(shift)
+            self._scale, self._shift = (float(scale), float(shift)) if usable else (0.0, 0.0)
+            together = np.square(np.bincount(self.cells(distinct))).sum()
+            fits.append((int(together), bits, self._scale, self._shift))
+        _, self._bits, self._scale, self._shift = min(fits)
+
+    def cells(self, values: Floats) -> npt.NDArray[np.intp]:
+        """Cell of each finite value, shape (n,)."""
+        with np.errstate(over="ignore"):
+            position = self._scaled(values) * self._scale
+            position -= self._shift
+        np.clip(position, 0.0, CELLS - 1.0, out=position)
+        return position.astype(np.intp)
+
+    def _scaled(self, values: Floats) -> Floats:
+        if not self._bits:
+            return values
+        bits = (values + 0.0).view(np.int64)  # + 0.0 turns -0.0 into 0.0
+        bits ^= (bits >> 63) & np.int64(2**63 - 1)  # negative numbers, the other way round
+        return bits.astype(np.float64)
+
+
+class QuantileSearch:
+    """Finds the values at the ranks of some quantile bins, in two passes over a column of `total` finite values.
+
+    `ordered`: sorted values of the column's guide. `room`: values that may be kept. Call `count` with every block, then
+    `aim`, then `collect` with every block again; `gaps` has the answer.
+
+    >>> values = np.arange(100_000.0)
+    >>> search = QuantileSearch(values[::32], total=values.size, bins=4, room=10_000)
+    >>> search.count(values); search.aim(); search.collect(values)
+    >>> search.gaps(), search.rank_error
+    ([(24999.0, 25000.0), (49999.0, 50000.0), (74999.0, 75000.0)], 0.0)
+    """
+
+    def __init__(self, ordered: Floats, total: int, bins: int, room: int) -> None:
+        self._grid = Grid(ordered)
+        self._counts = np.zeros(CELLS, dtype=np.int64)
+        self._flags = np.zeros(CELLS, dtype=np.bool_)
+        self._ranks = wanted_ranks(total, bins)
+        self._total, self._room = total, room
+        self._values: Floats = np.empty(0)
+        self._weights: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._waiting: list[Floats] = []
+        self._waiting_size = self._slack = 0
+
+    @property
+    def rank_error(self) -> float:
+        """Bound on the error of any rank, as a share of all values; 0 where exact."""
+        return self._slack / self._total
+
+    def count(self, block: Floats) -> None:
+        """First pass: count values in cells."""
+        for piece in _finite(block):
+            self._counts += np.bincount(self._grid.cells(piece), minlength=CELLS)
+
+    def aim(self) -> None:
+        """Between the passes: find the cells of the wanted ranks, and of what follows them."""
+        filled = np.flatnonzero(self._counts)
+        cells = np.searchsorted(np.cumsum(self._counts), self._ranks)
+        following = np.searchsorted(filled, cells, side="right")
+        self._flags[cells] = self._flags[filled[following[following < filled.size]]] = True
+        # Ranks among the values that will be collected: less what lies below in other cells.
+        self._ranks = self._ranks - np.cumsum(np.where(self._flags, 0, self._counts))[cells]
+
+    def collect(self, block: Floats) -> None:
+        """Second pass: keep the values of these cells."""
+        for piece in _finite(block):
+            kept = piece[self._flags[self._grid.cells(piece)]]
+            self._waiting.append(kept)
+            self._waiting_size += kept.size
+        if self._waiting_size + self._values.size > self._room:
+            self._merge()
+            if self._values.size > self._room // 2:
+                self._thin()
+
+    def gaps(self) -> list[Gap]:
+        """The value at each wanted rank, and the next larger one: None after the largest."""
+        self._merge()
+        positions = np.unique(np.searchsorted(np.cumsum(self._weights), self._ranks))
+        values: list[float] = self._values.tolist()
+        above = [*values[1:], None]
+        return [(values[position], above[position]) for position in positions.tolist()]
+
+    def _merge(self) -> None:
+        """Sort what is kept; equal values become one, with their number as its weight."""
+        values = np.concatenate((self._values, *self._waiting))
+        weights = np.concatenate((self._weights, np.ones(self._waiting_size, dtype=np.int64)))
+        self._waiting, self._waiting_size = [], 0
+        order = np.argsort(values)
+        values = values[order]
+        first = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+        self._values, self._weights = values[first], np.add.reduceat(weights[order], first)
+
+    def _thin(self) -> None:
+        """Put neighbours of one cell together into groups of about one weight, each at its largest value.
+
+        Ranks of the others move by less than that weight.
+        """
+        reached = np.cumsum(self._weights)
+        group = (reached - self._weights) // max(1, 4 * int(reached[-1]) // self._room)
+        cell = self._grid.cells(self._values)
+        last = np.flatnonzero(np.concatenate(((np.diff(group) > 0) | (np.diff(cell) > 0), [True])))
+        together = np.diff(reached[last], prepend=0)
+        self._slack += int((together - self._weights[last]).max())
+        self._values, self._weights = self._values[last], together
+
+
+def _finite(block: Floats) -> Iterator[Floats]:
+    """The finite values of a block, in pieces of which everything on the way stays in the cache."""
+    for start in range(0, block.size, CHUNK):
+        piece = block[start : start + CHUNK]
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(piece.sum())
+        yield piece if finite else piece[np.isfinite(piece)]

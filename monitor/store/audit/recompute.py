@@ -1,0 +1,166 @@
+"""Works stored verdicts out again, from the stored counts, reference and settings: each must be the same number."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from monitor.clock import from_iso
+from monitor.columns.batch import Batch, empty_batch
+from monitor.drift.evaluate import Sample, evaluate
+from monitor.drift.layout import Layout
+from monitor.drift.result import DriftResult, Span
+from monitor.store.audit.chain import read_root
+from monitor.store.audit.verify import Problem
+from monitor.store.records.references import accepted_id, load_accepted
+from monitor.store.records.verdicts import read_question
+from monitor.store.windows.rows import StoredModel, load_model, sum_windows
+from monitor.store.windows.window_cover import DAY, HOUR, lengths
+
+#: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
+CACHE_CELLS = 10_000_000
+
+#: The same number, but for the last digits, where another version of a library adds up in another order.
+SAME = 1e-12
+
+Row = sqlite3.Row
+
+
+@dataclass
+class Recomputed:
+    """How it went. `verdicts` were worked out again; of `skipped` ones the minute windows are gone, or never noted."""
+
+    verdicts: int = 0
+    skipped: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every number came out as stored."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        problems = [problem._asdict() for problem in self.problems]
+        return {"ok": self.ok, "verdicts": self.verdicts, "skipped": self.skipped, "problems": problems}
+
+
+def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] = bool) -> Recomputed:
+    """Work out again every verdict whose windows still exist. `progress` is told how many verdicts are done."""
+    connection.row_factory = sqlite3.Row
+    done, models = Recomputed(), _Models(connection)
+    rows = connection.execute("SELECT * FROM drift ORDER BY id")
+    for key, group in groupby(rows, key=lambda row: (row["at"], row["question_id"], row["rule"])):
+        verdicts = list(group)
+        again = None if key[1] is None else _again(models, verdicts[0])
+        if again is None:
+            done.skipped += len(verdicts)
+        else:
+            done.verdicts += len(verdicts)
+            done.problems.extend(_differences(verdicts, *again))
+        progress(done.verdicts + done.skipped)
+    return done
+
+
+class _Models:
+    """Models and windows that were read already."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._models: dict[int, tuple[StoredModel, Layout]] = {}
+        self._windows: OrderedDict[int, Batch] = OrderedDict()
+
+    def model(self, model_id: int) -> tuple[StoredModel, Layout]:
+        if model_id not in self._models:
+            model = load_model(self.connection, model_id)
+            self._models[model_id] = model, Layout(model.schema)
+        return self._models[model_id]
+
+    def sum(self, model: StoredModel, span: Span, seen: int) -> Batch | None:
+        """Sum of the windows that were there when `seen` was the highest id; None where they were pruned."""
+        if self._pruned(model.id, span):
+            return None
+        total = empty_batch(model.schema)
+        for seconds in lengths(self.connection, model.id):
+            for (window_id,) in self.connection.execute(
+                "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND finest "
+                "AND start >= ? AND start < ? AND id <= ?",
+                (model.id, seconds, math.ceil(span.start), math.ceil(span.end), seen),
+            ).fetchall():
+                total = total.plus(self._window(model, window_id))
+        return total
+
+    def _window(self, model: StoredModel, window_id: int) -> Batch:
+        if window_id not in self._windows:
+            self._windows[window_id] = sum_windows(self.connection, model, [window_id])
+            while len(self._windows) > max(1, CACHE_CELLS // model.schema.size):
+                self._windows.popitem(last=False)
+        return self._windows[window_id]
+
+    def _pruned(self, model_id: int, span: Span) -> bool:
+        """Whether windows of that time have been summed up and dropped."""
+        for seconds in (HOUR, DAY):
+            found = self.connection.execute(
+                "SELECT 1 FROM windows WHERE model_id = ? AND seconds = ? AND start > ? AND start < ? "
+                "AND finest AND children LIMIT 1",
+                (model_id, seconds, span.start - seconds, span.end),
+            )
+            if found.fetchone() is not None:
+                return True
+        if not read_root(self.connection, "days").rows:
+            return False
+        (oldest,) = self.connection.execute("SELECT min(start) FROM windows WHERE model_id = ?", (model_id,)).fetchone()
+        return oldest is None or span.start < oldest
+
+
+def _again(models: _Models, row: Row) -> tuple[tuple[DriftResult, ...], str] | None:
+    """Answer once more what was answered in the evaluation that a row belongs to, with the identity of its reference.
+
+    None where that cannot be done any more.
+    """
+    model_id, question = read_question(models.connection, row["question_id"])
+    model, layout = models.model(model_id)
+    span = Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
+    test = models.sum(model, span, row["seen"])
+    reference = model.reference
+    past: Batch | None = Batch(0, reference.counts, reference.sums)
+    first, slash, last = row["reference"].partition("/")
+    accepted = accepted_id(row["reference"])
+    if accepted is not None:
+        past = load_accepted(models.connection, accepted).batch
+    elif slash:
+        past = models.sum(model, Span(from_iso(first), from_iso(last)), row["seen"])
+    if test is None or past is None:
+        return None
+    sample = Sample(past.counts, past.sums, reference.deviations)
+    window = Sample(test.counts, test.sums)
+    return evaluate(question, layout, sample, window, span, row["reference"], row["model_version"]), reference.identity
+
+
+def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:
+    """What is stored otherwise than it comes out."""
+    known = {(result.column, result.role, result.statistic): result for result in results}
+    for row in rows:
+        if "/" not in row["reference"] and identity[:12] not in row["reference"]:
+            yield Problem(f"drift {row['id']}", f"was made against {row['reference']}, which the store does not have")
+            continue
+        result = known.get((row["column"], row["role"], row["statistic"]))
+        if result is None:
+            yield Problem(f"drift {row['id']}", "there is no such verdict when it is worked out again")
+            continue
+        for name in ("state", "n", "m", "value", "critical", "floor", "p_value"):
+            stored, again = row[name], getattr(result, name)
+            if not _same(stored, again):
+                yield Problem(f"drift {row['id']}", f"{name} is stored as {stored!r} and comes out as {again!r}")
+                break
+
+
+def _same(stored: object, again: object) -> bool:
+    if isinstance(stored, float) and isinstance(again, float):
+        return math.isclose(stored, again, rel_tol=SAME, abs_tol=1e-300)
+    return stored == again

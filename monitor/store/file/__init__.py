@@ -1,0 +1,1 @@
+"""The SQLite file itself: folder, connection, schema, and the one thread that writes."""

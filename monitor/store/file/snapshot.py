@@ -1,0 +1,74 @@
+"""A copy of the database for an auditor: consistent, read-only, and in one file, while the server goes on writing.
+
+The live file is no place to work in: a reader who stays long keeps the WAL from being used again, and one without the
+right to write cannot open it at all while the server is down.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from monitor.errors import StoreError
+from monitor.store.file.database import connect_read_only
+
+#: Nobody may write; who may read is for the umask to say, as with any file.
+MODE = 0o444
+
+
+def write_snapshot(database: Path, target: Path) -> int:
+    """Copy the database as it is at this moment to `target`, which is replaced; the copy's size in bytes.
+
+    Works from any process, beside a running server. The file appears under its name when all of it is on the disk.
+    Raises StoreError.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+    temporary = Path(name)
+    os.close(handle)
+    try:
+        _copy(database, temporary)
+        temporary.chmod(MODE & ~_umask())
+        _sync(temporary)
+        temporary.replace(target)
+        _sync(target.parent)
+        return target.stat().st_size
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{target}: the snapshot failed: {error}") from error
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(name + suffix).unlink(missing_ok=True)
+
+
+def _copy(database: Path, target: Path) -> None:
+    source = connect_read_only(database)
+    try:
+        copy = sqlite3.connect(target, isolation_level=None)
+        try:
+            # In one step: it reads one moment, and is not begun anew with every commit of the server.
+            source.backup(copy)
+            # Readable without a WAL and its companion, so that nobody needs to write beside the file.
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        finally:
+            copy.close()
+    finally:
+        source.close()
+
+
+def _umask() -> int:
+    """Permissions that this process takes away from its files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

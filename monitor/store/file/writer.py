@@ -1,0 +1,242 @@
+"""The one thread that writes to the database.
+
+Everything that changes the store is a function of a connection, handed to `Writer.call`, which runs it in one
+transaction on this thread. Between such calls the thread runs its tick: the fold.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
+
+from monitor import failpoint
+from monitor.errors import StoreError
+from monitor.store.audit.chain import cover
+from monitor.store.audit.outside_writes import note_foreign
+from monitor.store.file.database import explained
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How long a caller waits for its transaction before it is told that the store does not answer, in seconds.
+CALL_TIMEOUT = 30.0
+
+#: Seconds between checkpoints while there is something to move.
+CHECKPOINT_SECONDS = 5.0
+
+#: Bytes that the WAL may take, unless somebody's open cursor keeps it from being used again for hours.
+WAL_ROOM = 64 << 20
+
+#: Part of that room beyond which no more is folded until the cursor is closed. The journal takes what comes meanwhile.
+#: Evaluations go on and fold as well.
+HOLD = 3 / 4
+
+#: A WAL of more bytes than this, or of a quarter of its room, is cut to nothing once all of it has been moved.
+TRUNCATE = 4 << 20
+
+PAGE = 4096
+
+#: How long the last fold and checkpoint wait for somebody else's lock, in ms; the next start folds what they leave.
+LAST_PATIENCE = 1000
+
+
+#: Seconds between two log entries about the same failure.
+COMPLAIN_SECONDS = 60.0
+
+
+class Writer:
+    """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction.
+
+    A tick that answers True has left work behind: the next one comes as soon as nobody else waits for the thread.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        tick: Callable[[], bool | None],
+        interval: float,
+        wal_room: int = WAL_ROOM,
+    ) -> None:
+        self._connection = connection
+        self._tick = tick
+        self._interval = interval
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
+        self._commits = 0
+        #: SQLite's counter of commits by other connections, at the last transaction; there should be none.
+        self._version = -1
+        #: Pages in the WAL that could not be moved, or not be used again, at the last checkpoint.
+        self.wal_pages = 0
+        self._hold_pages = int(wal_room * HOLD) // PAGE
+        self._truncate_pages = min(TRUNCATE, wal_room // 4) // PAGE
+        self._holding = False
+        self._checkpointed = 0.0
+        self._stopped = False
+        self._last: Callable[[], None] = lambda: None
+        self._complaints: dict[str, tuple[str, float]] = {}
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, last: Callable[[], None] = lambda: None) -> None:
+        """Finish what has been asked for, run `last`, end the thread, checkpoint and close."""
+        self._stopped = True
+        self._last = last
+        self._jobs.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+        else:
+            self._safely(last)
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            log.warning("the last checkpoint failed, the WAL stays beside the database: %s", error)
+        self._connection.close()
+
+    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function(connection)` in one transaction on the writer's thread and return its result.
+
+        Whatever it raises rolls the transaction back and is raised here. Raises StoreError after CALL_TIMEOUT.
+        """
+        return self.run(lambda: self.transaction(function))
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Run `function()` on the writer's thread, outside of a transaction; it makes its own by `transaction`."""
+        if threading.current_thread() is self._thread or self._thread.ident is None:
+            return function()
+        if self._stopped:
+            raise StoreError("the store is closed")
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                future.set_exception(error)
+
+        self._jobs.put(job)
+        try:
+            return future.result(CALL_TIMEOUT)
+        except TimeoutError:
+            future.cancel()
+            raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
+
+    def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run in one transaction, for code that is on the writer's thread already.
+
+        What it wrote is entered into the hash chain before the commit.
+        """
+        connection = self._connection
+        # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version and (found := note_foreign(connection)):
+                log.error("the database was changed by somebody else: %s", found)
+            result = function(connection)
+            cover(connection)
+            failpoint.reach("store.commit")
+            connection.execute("COMMIT")
+            self._commits += 1
+            self._version = version
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    @contextmanager
+    def relaxed(self) -> Iterator[None]:
+        """Do not wait for the disk at each commit; on the writer's thread, for work that can be done again.
+
+        A commit then survives the death of the process, but a loss of power only from the next checkpoint on. One is
+        made at the end.
+        """
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self.checkpoint()
+            self._connection.execute("PRAGMA synchronous = FULL")
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while True:
+            try:
+                job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                more = not self._hold_back() and self._safely(self._tick)
+                self._safely(self._checkpoint_now_and_then)
+                due = time.monotonic() + (0.0 if more else self._interval)
+                continue
+            if job is None:
+                self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
+                self._safely(self._last)
+                return
+            job()
+
+    def _hold_back(self) -> bool:
+        """Whether the WAL has become too large to write more than must be; said once each time."""
+        held, self._holding = self._holding, self.wal_pages >= self._hold_pages
+        if self._holding and not held:
+            log.warning(
+                "somebody reads the database for long: the WAL has %d MB and cannot be used again. Predictions are "
+                "recorded in the journal and folded when that ends, or once a minute",
+                self.wal_pages * PAGE >> 20,
+            )
+        return self._holding
+
+    def _checkpoint_now_and_then(self) -> None:
+        now = time.monotonic()
+        waiting = self._commits or self.wal_pages > self._truncate_pages
+        if waiting and now - self._checkpointed >= CHECKPOINT_SECONDS:
+            self._commits, self._checkpointed = 0, now
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database; on the writer's thread.
+
+        Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
+        """
+        _, self.wal_pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if self.wal_pages == moved and moved > self._truncate_pages:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self.wal_pages = self.wal_pages if busy else 0
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 5000")
+
+    def _safely(self, function: Callable[[], bool | None]) -> bool | None:
+        """Keep the thread alive: a failing tick is logged and comes again; the same failure, once a minute."""
+        name = getattr(function, "__name__", "tick").lstrip("_")
+        try:
+            result = function()
+        except Exception as error:
+            now, said = time.monotonic(), repr(error)
+            last, at = self._complaints.get(name, ("", 0.0))
+            if said != last or now - at >= COMPLAIN_SECONDS:
+                self._complaints[name] = (said, now)
+                if isinstance(error, sqlite3.OperationalError | OSError | StoreError):
+                    log.error("the writer's %s failed; it is tried again: %s", name, explained(error))
+                else:
+                    log.exception("the writer's %s failed; it is tried again", name)
+            return None
+        self._complaints.pop(name, None)
+        return result

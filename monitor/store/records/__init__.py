@@ -1,0 +1,1 @@
+"""Verdicts, alerts, notifications and accepted references in the database."""

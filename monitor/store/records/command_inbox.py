@@ -1,0 +1,102 @@
+"""Requests from other processes: a command may not write to the database while a server does, so it leaves a note.
+
+A note is a small JSON file in `data/inbox`, renamed into place whole. The writer applies each in one transaction and
+removes it; one that makes no sense is renamed to `.rejected` and logged. Who may write into the folder may ask.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import Clock
+from monitor.drift.result import Span
+from monitor.rules.silence import Silence
+from monitor.store.file.writer import Writer
+from monitor.store.records import references
+from monitor.store.records.alerts import expire_silence, save_silence
+from monitor.store.windows.retention import Maintenance
+
+log = logging.getLogger(__name__)
+
+INBOX = "inbox"
+
+#: A round of maintenance does a bounded part of what is due; this many do all that a long pause can have left.
+PRUNE_ROUNDS = 2000
+
+
+def put(data: Path, request: Mapping[str, Any]) -> Path:
+    """Leave a request; returns the file, which is gone once the request has been applied. Raises OSError."""
+    folder = data / INBOX
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        json.dump(request, file)
+    path = Path(temporary).with_name(Path(temporary).name.lstrip(".").replace(".tmp", ".json"))
+    return Path(temporary).replace(path)
+
+
+def apply_all(data: Path, writer: Writer, clock: Clock, maintenance: Maintenance) -> int:
+    """Apply what lies in the inbox, in the order of its names; how many requests that were."""
+    folder = data / INBOX
+    try:
+        waiting = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except OSError:
+        return 0
+    for path in waiting:
+        try:
+            request = json.loads(path.read_text("utf-8"))
+            carry_out(writer, request, clock.time(), maintenance)
+        except sqlite3.OperationalError:
+            raise  # the store's fault: the request is good for later
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not keep the store from folding
+            log.error("%s: not a request: %s", path, error)
+            path.replace(path.with_suffix(".rejected"))
+            continue
+        path.unlink(missing_ok=True)
+    return len(waiting)
+
+
+def carry_out(writer: Writer, request: Mapping[str, Any], now: float, maintenance: Maintenance) -> None:
+    """Do what a request asks, on the writer's thread. Raises ValueError, KeyError or TypeError for one that is none."""
+    if request["kind"] == "prune":
+        # Somebody asks for it now, so the clock is taken at its word.
+        maintenance.work_off(writer, now, PRUNE_ROUNDS, math.inf)
+    else:
+        writer.transaction(lambda connection: apply(connection, request, now))
+
+
+def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
+    """Apply one request that is a transaction. Raises ValueError, KeyError or TypeError for one that is none."""
+    kind = request["kind"]
+    if kind == "silence":
+        fields = request["silence"]
+        silence = Silence(
+            str(fields["id"]),
+            {str(name): str(value) for name, value in fields["matchers"].items()},
+            float(fields["start"]),
+            float(fields["end"]),
+            str(fields["author"]),
+            str(fields["reason"]),
+        )
+        save_silence(connection, silence, now)
+        log.info("silenced until %s by %s: %s", fields["end"], silence.author, dict(silence.matchers))
+    elif kind == "expire":
+        expire_silence(connection, str(request["id"]), now)
+    elif kind == "accept":
+        span = Span(float(request["start"]), float(request["end"]))
+        author, reason = str(request["author"]), str(request["reason"])
+        row = references.accept(connection, span, author, reason, now, int(request["least"]))
+        log.info("reference #%d accepted by %s: %s", row, author, reason)
+    elif kind == "reset":
+        references.reset(connection, str(request["author"]), str(request["reason"]), now)
+        log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
+    else:
+        raise ValueError(f"unknown kind {kind!r}")

@@ -1,0 +1,206 @@
+"""Verdicts in the database: one row per evaluation, rule, column and statistic.
+
+Functions of a connection; the caller owns the transaction. Which bins contributed is not kept: it can be worked out
+again from the windows, which are.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from monitor.clock import from_iso, iso
+from monitor.columns.column import Role
+from monitor.drift.evaluate import Question
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, Told
+
+#: What `auto` stood for before questions were stored with it.
+FIRST_AUTO = (("ks", "missing"), ("kl", "missing"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A stored result. `at`: when it was worked out, in seconds since 1970 UTC.
+
+    Of the result's `direction` only the text is kept, and none of its `contributions`.
+    """
+
+    at: float
+    result: DriftResult
+
+
+def enter_questions(connection: sqlite3.Connection, model_id: int, questions: Iterable[Question]) -> dict[str, int]:
+    """Find what rules ask, or enter it: `questions.id` by the rule's name. It changes when the configuration does."""
+    ids = {}
+    for question in questions:
+        asked = json.dumps(
+            {
+                "statistic": question.statistic,
+                "alpha": question.alpha,
+                "floor": question.floor,
+                "min_samples": question.min_samples,
+                "columns": list(question.columns),
+                **({"auto": question.auto} if question.statistic == "auto" else {}),
+            },
+            separators=(",", ":"),
+        )
+        row = (model_id, question.name, asked)
+        connection.execute("INSERT OR IGNORE INTO questions (model_id, rule, asked) VALUES (?, ?, ?)", row)
+        found = connection.execute("SELECT id FROM questions WHERE (model_id, rule, asked) = (?, ?, ?)", row)
+        ids[question.name] = found.fetchone()[0]
+    return ids
+
+
+def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int, Question]:
+    """The id of the model and what it was asked. Raises KeyError for an unknown id."""
+    row = connection.execute("SELECT model_id, rule, asked FROM questions WHERE id = ?", (question_id,)).fetchone()
+    if row is None:
+        raise KeyError(question_id)
+    asked = json.loads(row[2])
+    numeric, categorical = asked.get("auto", FIRST_AUTO)
+    return row[0], Question(
+        row[1],
+        tuple(asked["columns"]),
+        asked["statistic"],
+        asked["alpha"],
+        asked["floor"],
+        asked["min_samples"],
+        (tuple(numeric), tuple(categorical)),
+    )
+
+
+def save_results(
+    connection: sqlite3.Connection,
+    at: float,
+    results: Sequence[DriftResult],
+    questions: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Store what one evaluation answered.
+
+    With `questions`, ids by rule (see `enter_questions`), the verdicts can be worked out again from the store; which
+    windows there were is noted as the highest id.
+    """
+    moment = iso(at)
+    bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
+    seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
+    connection.executemany(
+        'INSERT INTO drift (at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
+        "direction, window_start, window_end, reference, model_version, reason, question_id, seen) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                moment,
+                r.rule,
+                r.column,
+                r.role,
+                r.kind,
+                r.statistic,
+                r.value,
+                r.critical,
+                r.floor,
+                r.p_value,
+                r.n,
+                r.m,
+                r.state,
+                moved.text if (moved := r.direction) else None,
+                *bounds[r.window],
+                r.reference,
+                r.model_version,
+                r.reason,
+                questions.get(r.rule),
+                seen,
+            )
+            for r in results
+        ),
+    )
+
+
+def latest_results(connection: sqlite3.Connection, within: float = 3600.0) -> list[Verdict]:
+    """The latest verdict of each (rule, column, statistic), in the order in which they were stored.
+
+    `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
+    gone, and looking for it would mean reading the whole history.
+    """
+    newest = connection.execute("SELECT at FROM drift ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is None:
+        return []
+    return _read(
+        connection.execute(
+            "SELECT * FROM drift WHERE id IN ("
+            '  SELECT max(id) FROM drift WHERE at >= ? GROUP BY rule, role, "column", statistic'
+            ") ORDER BY id",
+            (iso(from_iso(newest["at"]) - within),),
+        )
+    )
+
+
+def history(
+    connection: sqlite3.Connection,
+    column: str,
+    start: float,
+    end: float,
+    role: Role | None = None,
+    rule: str | None = None,
+    statistic: str | None = None,
+) -> list[Verdict]:
+    """Verdicts on one column that were worked out in [start, end), in order."""
+    found = connection.execute(
+        # A text with milliseconds sorts before the same second without: compare widely here, exactly below.
+        'SELECT * FROM drift WHERE at >= :start AND at <= :end AND "column" = :column '
+        "AND (:role IS NULL OR role = :role) AND (:rule IS NULL OR rule = :rule) "
+        "AND (:statistic IS NULL OR statistic = :statistic) ORDER BY id",
+        {
+            "start": iso(start - 1),
+            "end": iso(end + 1),
+            "column": column,
+            "role": role,
+            "rule": rule,
+            "statistic": statistic,
+        },
+    )
+    return [verdict for verdict in _read(found) if start <= verdict.at < end]
+
+
+def evaluations(connection: sqlite3.Connection, start: float, end: float) -> list[tuple[float, list[DriftResult]]]:
+    """All verdicts that were worked out in [start, end), one entry per evaluation: what `backtest` reads."""
+    found = connection.execute(
+        "SELECT * FROM drift WHERE at >= ? AND at <= ? ORDER BY id", (iso(start - 1), iso(end + 1))
+    )
+    out: list[tuple[float, list[DriftResult]]] = []
+    for verdict in _read(found):
+        if start <= verdict.at < end:
+            if not out or out[-1][0] != verdict.at:
+                out.append((verdict.at, []))
+            out[-1][1].append(verdict.result)
+    return out
+
+
+def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
+    return [
+        Verdict(
+            from_iso(row["at"]),
+            DriftResult(
+                row["rule"],
+                row["column"],
+                row["role"],
+                row["kind"],
+                row["statistic"],
+                row["state"],
+                Span(from_iso(row["window_start"]), from_iso(row["window_end"])),
+                row["reference"],
+                row["model_version"],
+                row["n"],
+                row["m"],
+                row["value"],
+                row["critical"],
+                row["floor"],
+                row["p_value"],
+                row["reason"],
+                NOTHING if row["direction"] is None else Told(Direction(row["direction"])),
+            ),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,275 @@
+"""Windows in the database: what a fold adds, what a reader sums up.
+
+Functions of a connection; the caller owns the transaction. All but `register_model` and `Windows.add` only read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from monitor.columns.batch import Batch, empty_batch
+from monitor.columns.column import Schema
+from monitor.errors import StoreError
+from monitor.reference.file import Reference
+from monitor.store.audit.digest import row_digest
+from monitor.store.file.bulk import write_rows
+from monitor.store.windows.counts import SLOTS, add_up, move_sealed, write_open, write_sealed
+from monitor.store.windows.packing import json_text, unpack
+from monitor.store.windows.window_cover import find_tiles
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model version as the store knows it. `first_served`: since when its totals count, UTC."""
+
+    id: int
+    version: str
+    reference: Reference
+    column_ids: tuple[int, ...]
+    first_served: str
+
+    @property
+    def schema(self) -> Schema:
+        """Its columns."""
+        return self.reference.schema
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many counts each of its columns has."""
+        return tuple(column.size for column in self.schema.columns)
+
+
+def register_model(connection: sqlite3.Connection, version: str, reference: Reference, now: str) -> StoredModel:
+    """Find a model version with this reference, or enter it. Raises StoreError for one with too many columns."""
+    if (columns := len(reference.schema.columns)) > SLOTS:
+        raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
+    identity = reference.identity
+    found = connection.execute(
+        "SELECT id FROM models WHERE version = ? AND reference_sha256 = ?", (version, identity)
+    ).fetchone()
+    if found is None:
+        cursor = connection.execute(
+            "INSERT INTO models (version, model_sha256, reference_sha256, reference, first_served) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (version, reference.info.model_sha256, identity, reference.to_text(), now),
+        )
+        model_id = cursor.lastrowid
+        connection.executemany(
+            "INSERT INTO columns (model_id, position, name, role, kind, bins) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (model_id, position, c.name, c.role, c.kind, json.dumps(list(c.labels), ensure_ascii=False))
+                for position, c in enumerate(reference.schema.columns)
+            ],
+        )
+        connection.execute(
+            "INSERT INTO totals (column_id, counts, sum) SELECT id, '[]', NULL FROM columns WHERE model_id = ?",
+            (model_id,),
+        )
+    else:
+        model_id = found["id"]
+    return load_model(connection, int(model_id or 0))
+
+
+def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:
+    """Read a model back. Raises KeyError for an unknown id."""
+    row = connection.execute(
+        "SELECT id, version, reference, first_served FROM models WHERE id = ?", (model_id,)
+    ).fetchone()
+    if row is None:
+        raise KeyError(model_id)
+    ids = connection.execute("SELECT id FROM columns WHERE model_id = ? ORDER BY position", (model_id,)).fetchall()
+    reference = Reference.from_text(row["reference"])
+    return StoredModel(row["id"], row["version"], reference, tuple(r["id"] for r in ids), row["first_served"])
+
+
+def model_of_schema(connection: sqlite3.Connection, fingerprint: str) -> StoredModel | None:
+    """The newest model whose columns and bins have this fingerprint: what a journal segment names."""
+    for row in connection.execute("SELECT id FROM models ORDER BY id DESC").fetchall():
+        model = load_model(connection, row["id"])
+        if model.schema.fingerprint == fingerprint:
+            return model
+    return None
+
+
+class Windows:
+    """Adds folds to the windows of one model.
+
+    Keeps the open windows' counts in memory, so that a fold need not parse what it wrote a second ago. After a
+    transaction that was rolled back, `forget` must be called.
+    """
+
+    def __init__(self, model: StoredModel, seconds: int) -> None:
+        self.model = model
+        self.seconds = seconds
+        self._open: dict[int, tuple[int, Batch]] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered; the next fold reads it again."""
+        self._open.clear()
+
+    def add(self, connection: sqlite3.Connection, batches: Mapping[int, Batch], totals: Batch) -> None:
+        """Add a fold: a batch for each window start (seconds since 1970), and the new running totals."""
+        for start, batch in sorted(batches.items()):
+            window_id, whole = self._window(connection, start)
+            whole = whole.plus(batch)
+            connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
+            write_open(connection, window_id, whole.counts, self.model.sizes, self._sums(whole))
+            self._open[start] = (window_id, whole)
+        texts = map(json_text, self.model.schema.split(totals.counts))
+        write_rows(
+            connection,
+            "INSERT OR REPLACE INTO totals (column_id, counts, sum)",
+            zip(self.model.column_ids, texts, self._sums(totals), strict=True),
+        )
+        connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
+
+    def seal(self, connection: sqlite3.Connection, before: float) -> None:
+        """Close the windows that ended by `before`: a later record of that time opens another one."""
+        seal(connection, "model_id = ? AND start + seconds <= ?", self.model.id, math.floor(before))
+        self._open = {start: open_ for start, open_ in self._open.items() if start + self.seconds > before}
+
+    def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
+        """The open window at `start`, begun if there is none."""
+        if start in self._open:
+            return self._open[start]
+        key = (self.model.id, self.seconds, start)
+        row = connection.execute(
+            "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND start = ? AND NOT sealed", key
+        ).fetchone()
+        whole = None if row is None else self._read_open(connection, row["id"])
+        if whole is None:
+            cursor = connection.execute("INSERT INTO windows (model_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
+            return int(cursor.lastrowid or 0), empty_batch(self.model.schema)
+        return row["id"], whole
+
+    def _read_open(self, connection: sqlite3.Connection, window_id: int) -> Batch | None:
+        """Read an open window; None where somebody has changed it: it is sealed as it is, and another one is begun."""
+        try:
+            whole = sum_windows(connection, self.model, [window_id])
+        except StoreError:
+            whole = None
+        if whole is not None and all(part.sum() == whole.n for part in self.model.schema.split(whole.counts)):
+            return whole
+        log.error("the counts of open window %d do not add up to it: run `python -m monitor verify`", window_id)
+        seal(connection, "id = ?", window_id)
+        return None
+
+    def _sums(self, batch: Batch) -> list[float | None]:
+        """Sums as they are stored: NULL for a column that has none."""
+        columns = self.model.schema.columns
+        return [total if c.numeric else None for c, total in zip(columns, batch.sums.tolist(), strict=True)]
+
+
+def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
+    """Close open windows for good. `which`: a condition in SQL, with its values."""
+    found = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
+    ids = [row[0] for row in found.fetchall()]
+    connection.executemany("UPDATE windows SET sealed = 1 WHERE id = ?", [(one,) for one in ids])
+    move_sealed(connection, ids)
+
+
+def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
+    """Running totals since the model version was first served."""
+    totals = empty_batch(model.schema)
+    parts = model.schema.split(totals.counts)
+    for position, column_id in enumerate(model.column_ids):
+        row = connection.execute(
+            "SELECT CAST(counts AS BLOB) AS counts, sum FROM totals WHERE column_id = ?", (column_id,)
+        ).fetchone()
+        try:
+            text = str(row["counts"], "utf-8")
+            parts[position][:] = unpack([text], [len(parts[position])]) if text != "[]" else 0
+            totals.sums[position] = row["sum"] or 0.0
+        except (TypeError, ValueError):
+            name = model.schema.columns[position].name
+            log.error("the totals of column %s are damaged, and begin at 0: run `python -m monitor verify`", name)
+    n = connection.execute("SELECT predictions FROM models WHERE id = ?", (model.id,)).fetchone()["predictions"]
+    return Batch(n, totals.counts, totals.sums)
+
+
+def sum_windows(connection: sqlite3.Connection, model: StoredModel, window_ids: Sequence[int]) -> Batch:
+    """Sum of some windows, all columns."""
+    sql = "SELECT n FROM windows WHERE id = ?"
+    n = sum(connection.execute(sql, (window_id,)).fetchone()[0] for window_id in window_ids)
+    return Batch(n, *add_up(connection, window_ids, range(len(model.sizes)), model.sizes))
+
+
+def sum_range(connection: sqlite3.Connection, model: StoredModel, start: float, end: float) -> Batch:
+    """Sum of the windows that begin in [start, end), each prediction once, from the fewest rows that have them."""
+    tiles = find_tiles(connection, model.id, start, end)
+    sums = add_up(connection, [tile.id for tile in tiles], range(len(model.sizes)), model.sizes)
+    return Batch(sum(tile.n for tile in tiles), *sums)
+
+
+def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int]) -> int:
+    """Fill a window with the sum of others of its model; how many columns it has.
+
+    Raises StoreError for one that does not have the model's columns and bins.
+    """
+    columns = connection.execute(
+        "SELECT json_array_length(bins), kind FROM columns "
+        "WHERE model_id = (SELECT model_id FROM windows WHERE id = ?) ORDER BY position",
+        (window_id,),
+    ).fetchall()
+    sizes = [row[0] for row in columns]
+    counts, sums = add_up(connection, parts, range(len(columns)), sizes)
+    totals = [total if kind == "numeric" else None for total, (_, kind) in zip(sums.tolist(), columns, strict=True)]
+    write_sealed(connection, window_id, counts, sizes, totals)
+    return len(columns)
+
+
+def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], int], now: str) -> None:
+    """Count unseen values by (column id, value)."""
+    rows = []
+    for (column_id, value), count in seen.items():
+        old = connection.execute(
+            "SELECT count, first_seen FROM unseen_values WHERE column_id = ? AND value = ?", (column_id, value)
+        ).fetchone()
+        row = (column_id, value, count + (old[0] if old else 0), old[1] if old else now, now)
+        rows.append((*row, row_digest(row)[:8]))
+    connection.executemany(
+        "INSERT OR REPLACE INTO unseen_values (column_id, value, count, first_seen, last_seen, mark) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
+    """Note that predictions are missing from the record; the same note twice is one."""
+    row = (kind, start, end, lost, detail)
+    found = connection.execute('SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?, ?, ?, ?, ?)', row)
+    if found.fetchone() is None:
+        connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
+
+
+def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Number of gaps, and of predictions that were dropped for want of room."""
+    row = connection.execute("SELECT count(*), sum(CASE WHEN kind = 'dropped' THEN lost END) FROM gaps").fetchone()
+    return row[0], row[1] or 0
+
+
+def last_damage(connection: sqlite3.Connection) -> tuple[str, int | None, str] | None:
+    """End, size and detail of the newest gap that damage has made."""
+    row = connection.execute(
+        "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row["end"], row["lost"], row["detail"])
+
+
+def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
+    """Read one value that the store keeps about itself."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return default if row is None else row["value"]
+
+
+def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Set one value that the store keeps about itself."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

@@ -1,0 +1,189 @@
+"""Rows and tables as people hold them, brought into the order of the reference's columns.
+
+A row comes as values in order or as names and values; a table as an array, a frame, columns by name, or a list of rows.
+What does not fit is refused with the names that are missing or unknown: a monitor that guessed would watch the wrong
+column for months.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.encode import Encoder, number
+from monitor.clock import from_iso
+from monitor.columns.column import Column, Floats, clean_text
+from monitor.errors import DataError, InputError
+from monitor.reference.build import raw_columns, to_block
+
+#: Names that an error lists at most.
+LISTED = 12
+
+
+class Names:
+    """The names of some columns, in order; arranges values that come by name."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.names = tuple(column.name for column in columns)
+        self._known = frozenset(self.names)
+        self._what = columns[0].role if columns else "column"
+        self._get = itemgetter(*self.names) if self.names else lambda _: ()
+
+    def arrange(self, row: Any, where: str | None = None) -> list[Any]:
+        """Values of one mapping (a dictionary, a pandas Series), in order. Raises InputError."""
+        if len(row) == len(self.names):
+            try:
+                values = self._get(row)
+            except KeyError:
+                pass
+            else:
+                return list(values) if len(self.names) != 1 else [values]
+        raise self.complaint(row.keys(), where)
+
+    def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
+        return [(value,) for value in map(self._get, rows)] if len(self.names) == 1 else list(map(self._get, rows))
+
+    def check_width(self, width: int, where: str | None = None) -> None:
+        """Refuse a row of another width. Raises InputError."""
+        if width != len(self.names):
+            listed = ", ".join(self.names[:LISTED]) + (", …" if len(self.names) > LISTED else "")
+            message = f"expected {len(self.names)} {self._what} values ({listed}), got {width}"
+            raise InputError("wrong_length", message, where, 422)
+
+    def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
+        """Say which names are missing, and which are not known."""
+        found = [str(name) for name in given]
+        missing = [name for name in self.names if name not in set(found)]
+        unknown = [name for name in found if name not in self._known]
+        parts = []
+        if missing:
+            parts.append(f"no value for {_listed(missing)}")
+        if unknown:
+            shown = clean_text(unknown[0])
+            near = difflib.get_close_matches(shown, missing or self.names, 1, 0.6)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            parts.append(f"there is no {self._what} called {_listed(unknown)}{hint}")
+        if not parts:
+            parts.append(f"a {self._what} is named twice")
+        return InputError("missing_column" if missing else "unknown_column", "; ".join(parts), where, 422)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(clean_text(name)) for name in names[:LISTED])
+    return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown
+
+
+def by_name(row: object) -> bool:
+    """Whether a row names its values: a dictionary, or anything else that has keys, as a pandas Series does."""
+    return isinstance(row, Mapping) or hasattr(row, "keys")
+
+
+def table(data: Any, names: Names) -> list[Any]:
+    """Columns of a table, in order; what has names is arranged by them. Raises InputError."""
+    if isinstance(data, (list, tuple)) and data and by_name(data[0]):
+        rows = [
+            names.arrange(row, f"row {index}") if by_name(row) else _unnamed(index) for index, row in enumerate(data)
+        ]
+        return [list(column) for column in zip(*rows, strict=True)]
+    try:
+        found, columns = raw_columns(data)
+    except DataError as error:
+        raise InputError("wrong_length", str(error), None, 422) from None
+    if found is None:
+        names.check_width(len(columns))
+        return columns
+    if len(found) != len(names.names) or set(found) != set(names.names):
+        raise names.complaint(found)
+    return names.arrange(dict(zip(found, columns, strict=True)))
+
+
+def _unnamed(index: int) -> list[Any]:
+    raise InputError("wrong_length", "the rows before it name their values, this one does not", f"row {index}", 422)
+
+
+def encode(encoder: Encoder, position: int, column: Any) -> Floats:
+    """Floats of one column for the journal, shape (n,). Never raises for a value: what is no number is missing."""
+    if encoder.schema.columns[position].numeric:
+        values = np.asarray(column.to_numpy()) if hasattr(column, "to_numpy") else column
+        if isinstance(values, np.ndarray):
+            if values.dtype.kind == "m":  # durations, in seconds
+                values = np.asarray(to_block(values))
+            if values.dtype.kind in "fiub":
+                return values.astype(np.float64)
+            if values.dtype.kind == "M":
+                return np.full(len(values), math.nan)  # dates
+            values = values.tolist()
+        return np.fromiter(map(number, values), np.float64, len(values))
+    block = to_block(column)
+    if isinstance(block, np.ndarray):
+        distinct, inverse = np.unique(block, return_inverse=True)
+        codes = np.array([encoder.category(position, value) for value in distinct.tolist()])
+        return codes[inverse.ravel()]
+    known = {text: encoder.category(position, text) for text in set(block)}
+    return np.fromiter(map(known.__getitem__, block), np.float64, len(block))
+
+
+def time_ns(moment: object) -> int:
+    """Nanoseconds since 1970 UTC of a number of seconds, a datetime, or a text in ISO 8601; without a zone it is UTC.
+
+    Raises InputError.
+
+    >>> time_ns(1.5), time_ns("1970-01-01T00:00:01Z"), time_ns(datetime(1970, 1, 1, 0, 1))
+    (1500000000, 1000000000, 60000000000)
+    """
+    if isinstance(moment, np.datetime64):
+        return int(moment.astype("datetime64[ns]").astype(np.int64))
+    if isinstance(moment, str):
+        try:
+            seconds = from_iso(moment)
+        except ValueError:
+            raise InputError("bad_time", f"not a time in ISO 8601: {clean_text(moment)!r}", None, 422) from None
+    elif isinstance(moment, datetime):
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    elif isinstance(moment, date):
+        seconds = datetime(moment.year, moment.month, moment.day, tzinfo=UTC).timestamp()
+    elif isinstance(moment, (int, float, np.integer, np.floating)) and not isinstance(moment, bool):
+        seconds = float(moment)
+    else:
+        kind = type(moment).__name__
+        raise InputError("bad_time", f"a time is seconds since 1970, a datetime or ISO 8601, not {kind}", None, 422)
+    if not 0 <= seconds < _FAR:
+        raise InputError("bad_time", f"a time lies between 1970 and 2200, in seconds; got {seconds:g}", None, 422)
+    return round(seconds * 1e9)
+
+
+#: 2200-01-01: what lies beyond is milliseconds or microseconds taken for seconds, and beyond int64 soon after.
+_FAR = 7_258_118_400
+
+
+def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
+    """`time_ns` for one moment or many, shape (rows,). Raises InputError."""
+    if isinstance(times, (str, int, float, date, np.datetime64)):
+        return np.full(rows, time_ns(times), np.int64)
+    values = np.asarray(times.to_numpy()) if hasattr(times, "to_numpy") else times
+    if len(values) != rows:
+        raise InputError("wrong_length", f"{len(values)} times for {rows} rows", None, 422)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        if np.isnat(values).any():
+            raise InputError("bad_time", "a time is missing", f"row {int(np.isnat(values).argmax())}", 422)
+        return values.astype("datetime64[ns]").astype(np.int64)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        seconds = values.astype(np.float64)
+        if not bool(((seconds >= 0) & (seconds < _FAR)).all()):
+            raise InputError("bad_time", "a time lies between 1970 and 2200, in seconds", None, 422)
+        return np.round(seconds * 1e9).astype(np.int64)
+    out = np.empty(rows, np.int64)
+    for index, moment in enumerate(values):
+        try:
+            out[index] = time_ns(moment)
+        except InputError as error:
+            raise InputError(error.code, str(error), f"row {index}", 422) from None
+    return out

@@ -1,1 +1,0 @@
-"""Bins frozen from the reference, and records filled into them."""

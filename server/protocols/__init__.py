@@ -1,0 +1,1 @@
+"""Protocols that serving clients speak, beside our own: MLflow's scoring server and the Open Inference Protocol."""

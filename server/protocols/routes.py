@@ -1,0 +1,60 @@
+"""The protocols that serving clients speak, beside our own: MLflow's scoring server and the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from wsgiref.types import WSGIApplication
+
+import numpy as np
+
+from monitor.errors import InputError
+from monitor.pipeline import Pipeline
+from server import VERSION
+from server.endpoint import Answer, Endpoint
+from server.payload import Payload
+from server.predict import Predictor
+from server.protocols import inference, mlflow
+
+
+class Scoring:
+    """Checks rows, asks the model, records, and gives the answers column by column."""
+
+    def __init__(self, predictor: Predictor, pipeline: Pipeline, max_body: int) -> None:
+        schema = pipeline.reference.schema
+        self.features, self.outputs = schema.features, schema.predictions
+        self.max_body = max_body
+        self.name = Path(pipeline.config.model.path).stem
+        self.version = pipeline.version
+        self._predictor, self._pipeline = predictor, pipeline
+        self._payload = Payload(schema, pipeline.config.model.missing == "allow")
+
+    def ask(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
+        """Predict rows, lists or objects by name or an array of numbers; a sequence for each prediction column.
+
+        Raises InputError for rows that are not what the model takes, and what the model raises.
+        """
+        if not len(rows):
+            raise InputError("empty", "there are no rows", None, 422)
+        checked = self._payload.check(rows)
+        answers = self._predictor.ask(checked)
+        columns = checked.T if isinstance(checked, np.ndarray) else list(zip(*checked, strict=True))
+        self._pipeline.recorder.record_many(columns, answers)
+        return answers
+
+
+def create_protocols(predictor: Predictor, pipeline: Pipeline, max_body: int) -> dict[str, WSGIApplication]:
+    """The routes of both protocols."""
+    scoring = Scoring(predictor, pipeline, max_body)
+    healthy = Endpoint(lambda _: Answer(b"\n"), pipeline, ("GET",))
+    version = Endpoint(lambda _: Answer(VERSION.encode()), pipeline, ("GET",))
+    below = Endpoint(inference.OpenInference(scoring), pipeline, ("GET", "POST"), error=inference.error_body)
+    return {
+        "/invocations": Endpoint(mlflow.Mlflow(scoring), pipeline, error=mlflow.error_body),
+        "/ping": healthy,
+        "/health": healthy,
+        "/version": version,
+        "/v2": below,
+        "/v2/": below,
+    }

@@ -1,0 +1,85 @@
+"""Metrics, health and the JSON API: what the pipeline has published, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, request
+
+from monitor.clock import from_iso
+from monitor.columns.column import clean_text
+from monitor.config.settings import duration
+from monitor.errors import InputError
+from monitor.pipeline import Pipeline
+
+api = Blueprint("api", __name__)
+
+
+def pipeline() -> Pipeline:
+    """The pipeline that this application shows."""
+    return cast(Pipeline, current_app.config["PIPELINE"])
+
+
+@api.get("/metrics")
+def metrics() -> Response:
+    """Prometheus text format, or OpenMetrics where the scraper asks for it."""
+    accept, encoding = request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", "")
+    body, headers = pipeline().metrics(accept, encoding)
+    return Response(body, headers=headers)
+
+
+@api.get("/healthz")
+def healthz() -> tuple[dict[str, Any], int]:
+    """How each part does; 503 where one of them does not do its work."""
+    health = pipeline().health()
+    return health, 200 if health["status"] != "failing" else 503
+
+
+@api.get("/readyz")
+def readyz() -> dict[str, Any]:
+    """200 as soon as predictions are answered."""
+    return {"status": "ready", "model_version": pipeline().version}
+
+
+@api.get("/api/status")
+def status() -> dict[str, Any]:
+    """How things stand."""
+    return pipeline().status()
+
+
+@api.get("/api/drift")
+def drift() -> list[dict[str, Any]]:
+    """The last verdicts."""
+    return [result.to_json() for result in pipeline().latest.results]
+
+
+@api.get("/api/alerts")
+def alerts() -> list[dict[str, Any]]:
+    """Alerts that are not inactive."""
+    return pipeline().alerts()
+
+
+@api.get("/api/windows")
+def windows() -> dict[str, Any]:
+    """Counts over any stretch: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
+    now, given = pipeline().clock.time(), request.args
+    start, end = moment(given, "from", now - 86_400), moment(given, "to", now)
+    return pipeline().windows(start, end, step(given), given.getlist("column"), given.get("model_version"))
+
+
+def moment(given: Mapping[str, str], name: str, default: float) -> float:
+    """Read a time from the query. Raises InputError."""
+    try:
+        return from_iso(given[name]) if name in given else default
+    except ValueError:
+        message = f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {clean_text(given[name])!r}"
+        raise InputError("time", message, name) from None
+
+
+def step(given: Mapping[str, str]) -> float | None:
+    """Read the length of a step from the query. Raises InputError."""
+    try:
+        return duration(given["step"]) if "step" in given else None
+    except ValueError as error:
+        raise InputError("duration", clean_text(str(error)), "step") from None

@@ -1,0 +1,127 @@
+"""The pages: each view as HTML, and with `?format=json` or `?format=csv` as its data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, current_app, g, request
+
+from monitor.columns.column import Role
+from monitor.pipeline import Pipeline
+from monitor.report.render import STATIC, environment, render
+from server.web import views
+from server.web.views import Memory, View
+
+pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
+
+
+#: A page with scripts asks for itself again this often, in seconds: at least and at most.
+REFRESH = (5.0, 60.0)
+
+#: Templates that do not renew themselves.
+FORMS = ("login.html", "silence.html")
+
+#: Spreadsheets take a cell that begins with one of these for a formula, and run it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@pages.record_once
+def read_templates(_: object) -> None:
+    """Read the templates when the server starts, and not when somebody first looks."""
+    environment()
+
+
+@pages.get("/")
+def columns() -> Response:
+    """Every column, the worst first."""
+    memory = current_app.extensions.setdefault("telltale_pages", Memory())
+    return answer(views.columns(pipeline(), memory, request.args))
+
+
+@pages.get("/column/<any(feature, prediction):role>")
+def column(role: str) -> Response:
+    """One column; its name is in the query, where no browser and no proxy rewrites it."""
+    name = request.args.get("name", "")
+    try:
+        return answer(views.column(pipeline(), cast(Role, role), name, request.args))
+    except KeyError:
+        what = f"This model has no {role} of that name."
+        return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
+
+
+@pages.get("/alerts")
+def alerts() -> Response:
+    """Alerts, their history, silences and notifications."""
+    return answer(views.alerts(pipeline()))
+
+
+@pages.get("/health")
+def health() -> Response:
+    """How the monitor itself is doing."""
+    return answer(views.health(pipeline()))
+
+
+def answer(view: View) -> Response:
+    """Send a view in the format that was asked for."""
+    wanted = request.args.get("format")
+    if wanted == "json":
+        body = json.dumps(view.records, indent=1) + "\n"
+        return Response(body, view.status, content_type="application/json")
+    if wanted == "csv":
+        return Response(to_csv(view.records), view.status, content_type="text/csv; charset=utf-8")
+    pipe = pipeline()
+    low, high = REFRESH
+    body = render(
+        view.template,
+        here=request.path,
+        version=pipe.version,
+        now=pipe.clock.time(),
+        # A form is not taken away from under somebody who fills it in.
+        refresh=0 if view.template in FORMS else min(max(pipe.config.drift.every / 2, low), high),
+        viewer=_viewer(),
+        as_json=_same_with("json"),
+        as_csv=_same_with("csv"),
+        **view.context,
+    )
+    return Response(body, view.status, content_type="text/html; charset=utf-8")
+
+
+def to_csv(records: list[dict[str, Any]]) -> str:
+    """Write records as CSV; nothing in it is a formula.
+
+    >>> to_csv([{"column": "=1+1", "n": 3}, {"column": "b", "n": None}]).splitlines()
+    ['column,n', "'=1+1,3", 'b,']
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    for record in records:
+        writer.writerow({name: _cell(value) for name, value in record.items()})
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "/".join(map(str, value.values()))
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _same_with(format_: str) -> str:
+    """This view's address in another format."""
+    return f"{request.path}?{urlencode({**request.args, 'format': format_})}"
+
+
+def pipeline() -> Pipeline:
+    """The pipeline that this application shows."""
+    return cast(Pipeline, current_app.config["PIPELINE"])
+
+
+def _viewer() -> dict[str, Any]:
+    """What the templates ask about who looks: whether they can log in, and what their forms carry."""
+    has_token = current_app.extensions["telltale_guard"].has_token
+    return {"csrf": g.viewer.csrf, "login": has_token and g.viewer.by == "nobody"}

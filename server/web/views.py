@@ -1,0 +1,256 @@
+"""What each page shows: the pipeline's last evaluation and the store's rows, as the context of a template.
+
+Each view also gives the records that its JSON and CSV consist of. Nothing in here touches a lock that a prediction
+could wait for: evaluations are published whole, and the store is read over a connection of the reader's own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from monitor.columns.column import Role
+from monitor.evaluation import Evaluation
+from monitor.pipeline import Pipeline
+from monitor.reference.file import Reference
+from monitor.report import column as column_page
+from monitor.report import figure, history, overview, words
+from monitor.report.history import RANGES, HeatMap
+from monitor.report.overview import Row
+from monitor.rules.silence import mutes
+from monitor.store.file.database import connect_read_only
+from monitor.store.records.alerts import list_silences
+
+#: Where a view's choices come from: the query of its address.
+Query = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class View:
+    """A page: its template and what fills it, and the same as records for programs."""
+
+    template: str
+    context: dict[str, Any]
+    records: list[dict[str, Any]]
+    status: int = 200
+
+
+class Memory:
+    """What need not be worked out twice: cells of the heat map that are over, and the last evaluation's figures."""
+
+    def __init__(self) -> None:
+        self.heat_map = HeatMap()
+        self._figures: tuple[Evaluation | None, dict[int, Markup]] = (None, {})
+
+    def figure(self, row: Row, evaluation: Evaluation, reference: Reference) -> Markup:
+        """A row's histogram."""
+        seen, drawn = self._figures
+        if seen is not evaluation:
+            drawn = {}
+            self._figures = (evaluation, drawn)
+        if row.position not in drawn:
+            drawn[row.position] = overview.draw(row, reference)
+        return drawn[row.position]
+
+
+@contextmanager
+def reading(pipeline: Pipeline) -> Iterator[sqlite3.Connection]:
+    """A read-only connection of one's own, in one transaction, so that all it reads is of one moment."""
+    connection = connect_read_only(pipeline.folder.database)
+    try:
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()
+
+
+def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
+    """The overview."""
+    now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
+    every = overview.rows(evaluation, reference)
+    with reading(pipeline) as connection:
+        chosen = _range(connection, query, now)
+        length = history.cell_length(RANGES[chosen], pipeline.config.drift.every)
+        cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
+    listed = [row for row in every if _matches(row, query)]
+    judged = evaluation.judged[0] if evaluation.judged else None
+    context = {
+        "title": "Columns",
+        "headline": overview.headline(every, evaluation, pipeline.config.drift.every),
+        "some": bool(listed),
+        # Drawn while the template asks for them, and not for JSON and CSV.
+        "rows": (
+            (row, memory.figure(row, evaluation, reference), overview.strip(row, cells))
+            if place < overview.MOST_FIGURES
+            else (row, "", "")
+            for place, row in enumerate(listed)
+        ),
+        "alerts": overview.alert_line(evaluation.alerts.values()),
+        "health": health_line(pipeline),
+        "window": judged and _window(pipeline, judged),
+        "reference_name": overview.against_what(judged).removeprefix("the ") if judged else "training data",
+        "filter": {key: query.get(key, "") for key in ("q", "state", "role")},
+        "states": sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
+        "choices": _choices("/", {key: query.get(key, "") for key in ("q", "state", "role")}),
+        "chosen": chosen,
+        "chosen_text": words.duration(RANGES[chosen]).removeprefix("1 "),
+        "cell": length,
+        "rules": pipeline.config.rules,
+    }
+    return View("overview.html", context, [overview.record(row) for row in listed])
+
+
+def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
+    """A column's own page. Raises KeyError where there is no such column."""
+    now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
+    position = reference.schema.index(name, role)
+    row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
+    base, identity = pipeline.config.window.base, reference.identity
+    with reading(pipeline) as connection:
+        chosen = _range(connection, query, now)
+        start, end = now - RANGES[chosen], now
+        width = max(base, RANGES[chosen] // 120 // base * base)
+        points = (
+            history.verdicts(connection, role, name, row.result.rule, row.result.statistic, start, end)
+            if row.result
+            else []
+        )
+        series = history.windows(connection, identity, position, row.column, start, end, width)
+        unseen = [] if row.column.numeric else history.unseen_values(connection, identity, position)
+        events = history.events(connection, role, name, 30)
+    longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * pipeline.config.drift.every)
+    shown = column_page.histograms(row, reference)
+    mean = reference.means()[position] if row.column.numeric else None
+    results = (row.result, *row.others) if row.result else ()
+    context = {
+        "title": name,
+        "row": row,
+        "tone": overview.tone(row.state),
+        "against": overview.against_what(row.judged) if row.judged else "the training data",
+        "shown": shown,
+        "signs": figure.SIGNS,
+        "meanings": column_page.SPECIAL_MEANING,
+        "onsets": column_page.onsets(row.column, series, float(reference.deviations[position])),
+        "points": points,
+        "statistic_chart": column_page.statistic_over_time(points, start, end, longest, row.since),
+        "values_chart": column_page.values_over_time(row.column, series, start, end, mean, row.since),
+        "unseen": unseen,
+        "results": results,
+        "rules": [rule for rule in pipeline.config.rules if rule.name in {result.rule for result in results}],
+        "events": events,
+        "choices": _choices(f"/column/{role}", {"name": name}),
+        "chosen": chosen,
+    }
+    records = [
+        {"label": one.label, "reference": one.reference_rows, "live": one.test_rows, "change": one.change}
+        for one in shown.bins
+    ]
+    return View("column.html", context, records)
+
+
+def alerts(pipeline: Pipeline) -> View:
+    """Alerts, silences and notifications."""
+    now, evaluation = pipeline.clock.time(), pipeline.latest
+    listed = [alert for alert in evaluation.alerts.values() if alert.state != "inactive"]
+    order = {"firing": 0, "pending": 1, "resolved": 2}
+    listed.sort(key=lambda alert: (order.get(alert.state, 3), -alert.since, alert.column))
+    with reading(pipeline) as connection:
+        silences = list_silences(connection, now)
+        events, notifications = history.events(connection), history.notifications(connection)
+    dead = sum(notification["state"] == "dead" for notification in notifications)
+    firing = any(alert.state == "firing" for alert in listed)
+    context = {
+        "title": "Alerts",
+        "summary": overview.alert_line(listed) or "No alerts",
+        "tone": "drift" if firing or dead else "warning" if overview.alert_line(listed) else "ok",
+        "alerts": listed,
+        "muted": mutes(listed, silences, now),
+        "silences": silences,
+        "events": events,
+        "notifications": notifications,
+        "dead": dead,
+    }
+    return View("alerts.html", context, pipeline.alerts())
+
+
+def health(pipeline: Pipeline) -> View:
+    """How the monitor itself is doing."""
+    now, status, snapshot = pipeline.clock.time(), pipeline.status(), pipeline.snapshot()
+    with reading(pipeline) as connection:
+        gaps = history.gaps(connection)
+    own = snapshot.health
+    evaluated = f"{words.clock_time(own.evaluated, now)}" if own.evaluated else "not yet"
+    facts = [
+        ("Predictions recorded", words.count(snapshot.predictions)),
+        ("Predictions that could not be recorded", words.count(own.dropped)),
+        ("Recorded but not folded yet, for", words.duration(own.fold_lag) if own.fold_lag else "nothing waits"),
+        ("Evaluations", f"{words.count(own.evaluations)}, the last one {evaluated}"),
+        ("Evaluated every", words.duration(own.every)),
+        ("Predictions that the model failed", words.count(own.model_errors)),
+        ("Requests refused", ", ".join(f"{n:,} {code}" for code, n in sorted(own.rejected.items())) or "none"),
+        ("Notifications waiting", words.count(own.waiting)),
+        ("Notifications not delivered", words.count(own.dead_letters)),
+        ("Database", words.size(own.database_bytes)),
+        ("Journal", words.size(own.journal_bytes)),
+        ("Model", f"{pipeline.version}, {words.count(len(pipeline.reference.schema.columns))} columns"),
+        ("Reference", f"{status['reference'][:12]}, {words.count(pipeline.reference.info.rows)} rows"),
+    ]
+    tones = {"ok": "ok", "degraded": "warning", "failing": "drift"}
+    context = {
+        "title": "Health",
+        "summary": health_line(pipeline)["text"].removesuffix("."),
+        "tone": tones[status["status"]],
+        "checks": pipeline.checks(),
+        "facts": facts,
+        "gaps": gaps,
+    }
+    return View("health.html", context, status["checks"])
+
+
+def health_line(pipeline: Pipeline) -> dict[str, str]:
+    """What is wrong with the monitor, or that nothing is."""
+    condition = pipeline.health()["status"]
+    wrong = [check for check in pipeline.checks() if check.condition != "ok"]
+    if wrong:
+        text = "; ".join(f"{check.part}: {check.detail}" for check in wrong)
+        return {"status": condition, "text": f"Monitor {condition}: {text}."}
+    evaluated = pipeline.latest.at
+    ago = words.duration(max(0.0, pipeline.clock.time() - evaluated))
+    return {"status": "ok", "text": f"Monitor healthy{f'; last evaluation {ago} ago' if evaluated else ''}."}
+
+
+def _window(pipeline: Pipeline, judged: Any) -> dict[str, Any]:
+    return {
+        "n": judged.test.n,
+        "start": judged.window.start,
+        "end": judged.window.end,
+        "against": overview.against_what(judged),
+        "rows": pipeline.reference.info.rows if judged.rule.reference == "training" else 0,
+    }
+
+
+def _matches(row: Row, query: Query) -> bool:
+    q, state, role = (query.get(key, "") for key in ("q", "state", "role"))
+    return (
+        (not q or q.casefold() in row.column.name.casefold())
+        and (not state or state == row.state)
+        and (not role or role == row.column.role)
+    )
+
+
+def _range(connection: sqlite3.Connection, query: Query, now: float) -> str:
+    chosen = query.get("range", "")
+    return chosen if chosen in RANGES else history.fitting_range(connection, now)
+
+
+def _choices(path: str, keep: Query) -> list[tuple[str, str]]:
+    """Addresses of the same view over every range."""
+    kept = {key: value for key, value in keep.items() if value}
+    return [(name, f"{path}?{urlencode({**kept, 'range': name})}") for name in RANGES]
