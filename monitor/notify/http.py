@@ -1,11 +1,12 @@
-"""One POST, with every way it can go wrong bounded: time, size, redirects, certificates, and what errors say.
+"""One POST by `requests`, bounded in time and size, without redirects, and without secrets in its errors.
 
-`requests` bounds the time between two bytes, not the whole call, and nothing bounds the resolver. So the call runs in
-a thread of its own, which is abandoned at the deadline; its socket is shut down then, so that the thread ends too.
+The call runs in the sender's own thread. The time that the system's resolver takes comes on top of the deadline
+(`timeout` and `attempts` in resolv.conf); only that one receiver waits for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -25,9 +26,6 @@ from monitor.notify.secret import Secret, redact
 
 DEADLINE = 10.0
 MOST_BYTES = 64 * 1024
-
-#: Calls given up on whose thread is still stuck, nearly always in the resolver; beyond this no new one is begun.
-MOST_STUCK = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,163 +75,107 @@ def check_url(url: str, what: str) -> str:
 
 
 class Http:
-    """Posts, each within `deadline` seconds, from many threads."""
+    """Posts, each within `deadline` seconds after its name was resolved; from many threads."""
 
     def __init__(self, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
         self.deadline, self.most_bytes = deadline, most_bytes
-        self._stuck: list[threading.Thread] = []
-        self._lock = threading.Lock()
 
     def post(self, url: Secret, body: bytes, headers: dict[str, str]) -> Reply | Failure:
         """Send; nothing is raised, and nothing of the address is in what is returned."""
-        with self._lock:
-            self._stuck = [thread for thread in self._stuck if thread.is_alive()]
-            if len(self._stuck) >= MOST_STUCK:
-                return Failure(f"{len(self._stuck)} earlier calls still hang, most likely in name resolution")
-        call = _Call(url, body, headers, self.deadline, self.most_bytes)
-        thread = threading.Thread(target=call.run, name="telltale-post", daemon=True)
-        thread.start()
-        thread.join(self.deadline)
-        if call.result is not None:
-            return call.result
-        call.abandon()
-        with self._lock:
-            self._stuck.append(thread)
-        stage = "no answer" if call.connected else "no connection"
-        return Failure(f"{stage} within {self.deadline:g} s", doubt=call.connected)
+        lines: list[socket.socket] = []
+        late = threading.Event()
 
+        def end() -> None:
+            late.set()
+            for line in lines:
+                with contextlib.suppress(OSError):  # the other side was faster
+                    line.shutdown(socket.SHUT_RDWR)
 
-class _Call:
-    """One request, in its own thread."""
-
-    def __init__(self, url: Secret, body: bytes, headers: dict[str, str], deadline: float, most_bytes: int) -> None:
-        self.url, self.body, self.headers = url, body, headers
-        self.deadline, self.most_bytes = deadline, most_bytes
-        self.result: Reply | Failure | None = None
-        self.connected = False
-        self._lines: list[socket.socket] = []
-        self._given_up = False
-
-    def connection(self, line: socket.socket) -> None:
-        """Keep a second handle of the socket: the TLS layer takes the first one away."""
-        self.connected = True
-        self._lines.append(line.dup())
-        if self._given_up:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Wake the thread up by shutting its connection down."""
-        self._given_up = True
-        for line in self._lines:
-            try:
-                line.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # the other side was faster
-
-    def run(self) -> None:
+        timer = threading.Timer(self.deadline, end)
+        timer.daemon = True
+        timer.start()
         try:
-            self.result = self._post()
+            result: Reply | Failure = self._post(url.reveal(), body, headers, lines)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the address
-            self.result = Failure(*_explain(error, self.connected))
+            result = Failure(*_explain(error, bool(lines)))
         finally:
-            for line in self._lines:
+            timer.cancel()
+            for line in lines:
                 line.close()
+        if late.is_set():  # a connection that was shut down can look like a short answer
+            stage = "no answer" if lines else "no connection"
+            return Failure(f"{stage} within {self.deadline:g} s", doubt=bool(lines))
+        return result
 
-    def _post(self) -> Reply:
-        url = self.url.reveal()
+    def _post(self, url: str, body: bytes, headers: dict[str, str], lines: list[socket.socket]) -> Reply:
         with requests.Session() as session:
-            session.trust_env = False  # no .netrc, which would send a password that nobody meant to send
-            session.mount("http://", _Adapter(self))
-            session.mount("https://", _Adapter(self))
+            session.trust_env = False  # no .netrc, which would send a password that was meant for other programs
+            session.mount("http://", _Watched(lines))
+            session.mount("https://", _Watched(lines))
             host = urlsplit(url).hostname or ""
-            proxies = {} if urllib.request.proxy_bypass(host) or _local(host) else urllib.request.getproxies()
+            local = host in ("localhost", "::1") or host.startswith("127.")
             with session.post(
                 url,
-                data=self.body,
-                headers={"User-Agent": "telltale", **self.headers},
+                data=body,
+                headers={"User-Agent": "telltale", **headers},
                 timeout=self.deadline,
                 allow_redirects=False,
                 stream=True,
-                proxies=proxies,
+                proxies={} if local or urllib.request.proxy_bypass(host) else urllib.request.getproxies(),
                 verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
             ) as response:
-                body = b""
+                answer = b""
                 for chunk in response.iter_content(4096):
-                    body += chunk
-                    if len(body) >= self.most_bytes or self._given_up:
+                    answer += chunk
+                    if len(answer) >= self.most_bytes:
                         break
-                return Reply(response.status_code, dict(response.headers), body[: self.most_bytes])
+                return Reply(response.status_code, dict(response.headers), answer[: self.most_bytes])
 
 
-class _Adapter(HTTPAdapter):
-    """Tells the call which socket it uses."""
+class _Watched(HTTPAdapter):
+    """Collects a handle of each socket, for the deadline to shut down: `requests` bounds the time between reads only.
 
-    def __init__(self, call: _Call) -> None:
-        self._call = call
-        super().__init__(max_retries=0)
+    The handle is a duplicate because the TLS layer takes the first one away.
+    """
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self._watch(self.poolmanager)
+    def __init__(self, lines: list[socket.socket]) -> None:
+        self._lines = lines
+        super().__init__()
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        self._watch(manager)
-        return manager
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        lines, kind = self._lines, pool.ConnectionCls
 
-    def _watch(self, manager: urllib3.PoolManager) -> None:
-        call = self._call
-
-        class Plain(urllib3.connection.HTTPConnection):
+        class Connection(kind):  # type: ignore[misc,valid-type]
             def _new_conn(self) -> socket.socket:
-                line = super()._new_conn()
-                call.connection(line)
+                line: socket.socket = super()._new_conn()
+                lines.append(line.dup())
                 return line
 
-        class Secure(urllib3.connection.HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                line = super()._new_conn()
-                call.connection(line)
-                return line
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        pool.ConnectionCls = Connection
+        return pool
 
 
-def _local(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+#: What can go wrong in a call, the most telling first: the kinds of error, and how it is said.
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((ssl.SSLCertVerificationError,), "the server's certificate is not trusted"),
+    ((requests.exceptions.SSLError, ssl.SSLError), "no secure connection (TLS)"),
+    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the server's name cannot be resolved"),
+    ((requests.exceptions.ProxyError,), "the proxy refused or failed"),
+    ((ConnectionRefusedError,), "connection refused"),
+    ((requests.exceptions.ConnectTimeout,), "no connection in time"),
+    ((requests.exceptions.Timeout, TimeoutError), "no answer in time"),
+    ((requests.exceptions.RequestException, OSError), "the connection broke"),
+)
 
 
 def _explain(error: Exception, connected: bool) -> tuple[str, bool]:
     """Say what went wrong in words of our own, and whether the request may have arrived."""
     causes: list[BaseException] = [error]
-    while (deeper := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 10:
-        causes.append(deeper)
-    causes += [arg for cause in list(causes) for arg in cause.args if isinstance(arg, BaseException)]
-    causes += [reason for cause in list(causes) if isinstance(reason := getattr(cause, "reason", None), BaseException)]
-
-    def any_of(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if any_of(ssl.SSLCertVerificationError):
-        return "the server's certificate is not trusted", False
-    if any_of(requests.exceptions.SSLError, ssl.SSLError):
-        return "no secure connection (TLS)", False
-    if any_of(socket.gaierror, urllib3.exceptions.NameResolutionError):
-        return "the server's name cannot be resolved", False
-    if any_of(requests.exceptions.ProxyError):
-        return "the proxy refused or failed", False
-    if any_of(ConnectionRefusedError):
-        return "connection refused", False
-    if any_of(requests.exceptions.ConnectTimeout):
-        return "no connection in time", False
-    if any_of(requests.exceptions.Timeout, TimeoutError):
-        return "no answer in time", connected
-    if any_of(requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError):
-        return "the connection broke", connected
+    for cause in causes:
+        inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        causes += [one for one in inner if isinstance(one, BaseException) and one not in causes][: 20 - len(causes)]
+    for place, (kinds, reason) in enumerate(_REASONS):
+        if any(isinstance(cause, kinds) for cause in causes):
+            return reason, connected and place >= 6
     return redact(f"the call failed ({type(error).__name__})"), connected

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -23,6 +24,8 @@ BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
 
 #: An answer that says 2xx and makes no sense may well have delivered: after so many, only one try in so many seconds.
 UNCLEAR_TRIES, UNCLEAR_WAIT = 5, 900.0
+
+_DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 #: Slack errors that mean our blocks, not our words, were refused; and those that pass by themselves.
 SLACK_FORMAT = (
@@ -150,16 +153,13 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _number(value: object) -> float | None:
-    """A finite number of at most an hour and a bit, from a number or its text; None for everything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    """A number of at most an hour, from a number or its digits; None for everything else."""
+    if isinstance(value, str):
+        value = float(value) if _DIGITS.fullmatch(value.strip()) else None
+        return None if value is None else min(value, LONGEST_WAIT)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == math.inf:
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    except OverflowError:
-        return LONGEST_WAIT
-    return None if math.isnan(number) else max(-1.0, min(number, LONGEST_WAIT))
+    return float(max(-1, min(value, LONGEST_WAIT)))
 
 
 def _date(text: str) -> float | None:
@@ -178,6 +178,7 @@ def _migrated(data: dict[str, Any]) -> str:
 def _words(answer: Reply, data: dict[str, Any]) -> str:
     """The answer in one line that may be stored: status, and what the provider said, without secrets."""
     said = data.get("description") or data.get("error") or data.get("message")
-    text = said if isinstance(said, str) else answer.body[:120].decode("utf-8", "replace")
-    text = redact("".join(character if character.isprintable() else " " for character in text).strip())[:160]
+    text = said if isinstance(said, str) else answer.body.decode("utf-8", "replace")
+    # Cleaned before it is cut: a secret across the cut would not be found after it.
+    text = "".join(c if c.isprintable() else " " for c in redact(text)[:160]).strip()
     return f"HTTP {answer.status}: {text}" if text else f"HTTP {answer.status}"

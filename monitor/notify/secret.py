@@ -7,13 +7,15 @@ request at DEBUG, and the path of a Slack webhook or of a Telegram call is the s
 
 from __future__ import annotations
 
+import html
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from monitor.errors import ConfigError
 
@@ -25,6 +27,12 @@ SHORTEST = 8
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _known: tuple[str, ...] = ()
+
+#: Parts of secrets by which a cut one is found, by their length: of addresses, whose beginnings are ordinary words, and
+#: of tokens.
+_parts: dict[int, frozenset[str]] = {12: frozenset(), SHORTEST: frozenset()}
+
+_JSON_ESCAPE = re.compile(r"\\(?:u00([0-7][0-9a-fA-F])|([/&]))")
 
 
 class Secret:
@@ -68,10 +76,45 @@ class Secret:
 
 
 def redact(text: str) -> str:
-    """Return the text with every known secret replaced."""
+    """Return the text with every known secret replaced, also one that is escaped, and one of which a part is left.
+
+    >>> key = Secret("https://hooks.example/run?sig=q8-ZkP0_31xT&sv=1")
+    >>> redact("at /run?sig=q8-ZkP0_31xT&amp;sv=1"), redact("sig%3Dq8-ZkP0_3"), redact("50 % done")
+    ('at [secret]', '[secret]', '50 % done')
+    """
+    if not _known:
+        return text
+    plain = _unescaped(text)
+    clean = _masked(plain)
+    return clean if clean != plain else text
+
+
+def _unescaped(text: str) -> str:
+    """Undo the ways in which an address is escaped in HTML, JSON and addresses, up to three times over."""
+    for _ in range(3):
+        plain = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+        plain = unquote(html.unescape(plain))
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _masked(text: str) -> str:
+    """Replace known secrets, and every stretch of a text that is a part of one."""
     for secret in _known:
-        if secret in text:
-            text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, HIDDEN)
+    for length, parts in _parts.items():
+        at, out, shown = 0, "", 0
+        while at <= len(text) - length:
+            if text[at : at + length] not in parts:
+                at += 1
+                continue
+            end = at + length
+            while text[end - length + 1 : end + 1] in parts and end < len(text):
+                end += 1
+            out, shown, at = out + text[shown:at] + HIDDEN, end, end
+        text = out + text[shown:]
     return text
 
 
@@ -143,15 +186,24 @@ def guard_logs() -> None:
 
 def _remember(value: str) -> None:
     """Put a secret, and the forms in which a client would print it, on the list; the longest are looked for first."""
-    global _known
+    global _known, _parts
     parts = urlsplit(value) if "://" in value else None
     if parts and not (parts.path.strip("/") or parts.query or parts.username):
         return  # a bare host is no secret, and logs name hosts for good reasons
-    forms = {value, quote(value, safe=""), quote(value)}
+    forms, long, short = {value}, [], [value]
     if parts:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        forms |= {target, parts.query, parts.password or ""}
+        if target == "/api/v2/alerts":
+            return
+        short = [*(part.partition("=")[2] for part in parts.query.split("&")), parts.password or ""]
+        forms |= {target, parts.query, *short}
         forms |= {piece for piece in parts.path.split("/") if len(piece) >= 16}
-    forms -= {"/api/v2/alerts"}
+        long = [target]
     with _lock:
-        _known = tuple(sorted({*_known, *(f for f in forms if len(f) >= SHORTEST)}, key=len, reverse=True))
+        wanted = {form for text in forms for form in (text, _unescaped(text)) if len(form) >= SHORTEST}
+        _known = tuple(sorted({*_known, *wanted}, key=len, reverse=True))
+        _parts = {
+            length: known
+            | {text[at : at + length] for text in map(_unescaped, texts) for at in range(len(text) - length + 1)}
+            for (length, known), texts in zip(_parts.items(), (long, short), strict=True)
+        }

@@ -28,6 +28,9 @@ IDLE = 30.0
 #: years ahead makes everything old.
 GIVE_UP, LEAST_ATTEMPTS = 7 * 86_400.0, 100
 
+#: A Telegram chat moves once, to a supergroup. More moves than this, or one back, and its messages are dead letters.
+MOVES = 3
+
 Outcome = Literal["sent", "dead", "collapsed", "skipped"]
 
 _log = logging.getLogger(__name__)
@@ -101,6 +104,7 @@ class Sender:
         self._restored = False
         self._unsaved: tuple[Item, Decision] | None = None
         self._failures = 0
+        self._left: set[str] = set()
         self.problem = ""
 
     @property
@@ -225,7 +229,10 @@ class Sender:
         now = self._clock.time()
         again = {"plain": item.plain, "doubt": item.doubt or decision.doubt}
         name = self.receiver.name
-        if decision.action == "migrate" and decision.chat != getattr(self.receiver.notifier, "chat_id", ""):
+        chat = getattr(self.receiver.notifier, "chat_id", "")
+        moves = decision.action == "migrate" and decision.chat not in (chat, *self._left) and len(self._left) < MOVES
+        if moves:
+            self._left.add(chat)
             self._outbox.remember(self._chat_key(), decision.chat)
             self._move(decision.chat)
             self._outbox.retry(item.id, decision.reason, now, **again)

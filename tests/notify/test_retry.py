@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import random
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.notify.http import Failure, Reply
 from monitor.notify.retry import LONGEST_WAIT, backoff, decide, retry_after
+from monitor.notify.secret import Secret
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager")
@@ -108,7 +112,11 @@ def test_migration_names_the_new_chat() -> None:
         ({"Retry-After": "-30"}, b"", None),
         ({"Retry-After": "1000000000"}, b"", LONGEST_WAIT),
         ({"Retry-After": "9" * 5000}, b"", LONGEST_WAIT),
-        ({"Retry-After": "inf"}, b"", LONGEST_WAIT),
+        ({"Retry-After": "inf"}, b"", None),
+        ({"Retry-After": "Infinity"}, b"", None),
+        ({"Retry-After": "1e999"}, b"", None),
+        ({"Retry-After": "-inf"}, b"", None),
+        ({"Retry-After": "1_000"}, b"", None),
         ({"Retry-After": "nan"}, b"", None),
         ({"Retry-After": "soon"}, b"", None),
         ({"Retry-After": ""}, b"", None),
@@ -125,7 +133,7 @@ def test_migration_names_the_new_chat() -> None:
         ({}, b'{"retry_after": true}', None),
         ({}, b'{"retry_after": null}', None),
         ({}, b'{"retry_after": [7]}', None),
-        ({}, b'{"retry_after": 1e999}', LONGEST_WAIT),
+        ({}, b'{"retry_after": 1e999}', None),
         ({}, b'{"retry_after": NaN}', None),
         ({}, b'{"retry_after": ' + b"9" * 4000 + b"}", LONGEST_WAIT),
         ({}, b'{"parameters": {"retry_after": 12}}', 12.0),
@@ -155,6 +163,38 @@ def test_no_answer_is_tried_again(doubt: bool) -> None:
 @given(st.integers(1, 10_000), st.integers())
 def test_backoff_stays_between_one_second_and_a_minute(attempts: int, seed: int) -> None:
     assert 1 <= backoff(attempts, random.Random(seed)) <= 60
+
+
+TOKEN = "6012345678:AAH-canary_of_a_bot_Tq3vZ9LmN0pXyW"
+HOOK = "https://hooks.example/run/7/go?sv=1&sig=Zq8%2Fcanary%2BkP031xT%3D&sp=%2Fread"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x" * 100 + f" no such bot{TOKEN}",
+        "x" * 150 + f" no such bot{TOKEN}",
+        f"cut short: bot{TOKEN[:26]}",
+        f"cut short: bot...{TOKEN[20:]}",
+        HOOK.replace("&", "&amp;"),
+        HOOK.replace("&", "&#38;"),
+        json.dumps(HOOK).replace("&", "\\u0026"),
+        json.dumps(HOOK).replace("/", "\\/"),
+        unquote(HOOK),
+        quote(HOOK, safe=""),
+        quote(quote(HOOK, safe=""), safe=""),
+        html.escape(unquote(HOOK)),
+        "signature Zq8/canary+kP031xT= is not valid",
+        "signature starts with Zq8/canary+",
+    ],
+)
+@pytest.mark.parametrize("key", ["description", "error", ""])
+def test_no_secret_is_kept_of_an_answer_that_repeats_it(said: str, key: str) -> None:
+    Secret(TOKEN), Secret(HOOK)
+    body = json.dumps({key: said}).encode() if key else said.encode()
+    decision = decide("webhook", Reply(403, {}, body))
+    assert "canary" not in decision.reason
+    assert len(decision.reason) <= 170
 
 
 def test_backoff_has_jitter() -> None:

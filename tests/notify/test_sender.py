@@ -21,7 +21,7 @@ from monitor.notify.message import Message
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.retry import Decision, decide
-from monitor.notify.sender import Sender, Senders
+from monitor.notify.sender import MOVES, Sender, Senders
 from monitor.rules.alert import Alert
 from monitor.store.records.notifications import StoreOutbox
 from tests.notify.world import World, Writer, firing
@@ -222,6 +222,23 @@ def test_a_group_that_moves_in_circles_does_not_loop() -> None:
     world.deliver(world.sender("x"))
     assert len(provider.calls) <= 3
     assert world.rows()[0]["state"] == "dead"
+
+
+@pytest.mark.parametrize("chats", [2, 1000])
+def test_chats_that_move_to_one_another_or_for_ever_are_given_up(chats: int) -> None:
+    def answer(at: float, message: Message) -> tuple[Reply | Failure, bool]:
+        following = (int(provider.chat_id) + 1) % chats
+        return Reply(400, {}, b'{"ok": false, "parameters": {"migrate_to_chat_id": %d}}' % following), False
+
+    world, provider = world_of("telegram", answer)
+    provider.chat_id = "0"
+    sender = world.sender("x")
+    for number in range(1, 11):
+        world.evaluate([firing(f"c{number}", rule=f"r{number}", at=world.clock.time())])
+        world.deliver(sender)
+        world.clock.advance(60)
+    assert {row["state"] for row in world.rows()} <= {"dead", "skipped"}
+    assert len(provider.calls) <= 10 + MOVES
 
 
 def test_a_lost_reply_is_repeated_once_and_says_so() -> None:
