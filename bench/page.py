@@ -18,10 +18,10 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from monitor.clock import ManualClock
+from monitor.columns.column import column_path
 from monitor.config.load import Config
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
-from monitor.report.words import column_path
 from monitor.store.records.verdicts import save_results
 from server.web.app import create_app
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Value types that every layer may read.
 VALUES = {"monitor.drift.result", "monitor.rules.rule", "monitor.rules.reference", "monitor.rules.presets"}
 
-BASE = {"errors", "clock", "config", "failpoint"}
+BASE = {"errors", "clock", "config", "failpoint", "words"}
 
 #: What each part of `monitor` may import from the others; `VALUES` and itself besides.
 ALLOWED = {

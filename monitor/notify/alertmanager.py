@@ -15,7 +15,7 @@ from monitor.notify.http import Http
 from monitor.notify.message import Entry, Message, column_address, label
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
-from monitor.notify.words import number
+from monitor.words import number
 
 
 class Alertmanager:

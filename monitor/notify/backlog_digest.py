@@ -8,8 +8,8 @@ from typing import Any
 
 from monitor.notify.message import Message
 from monitor.notify.plan import worst
-from monitor.notify.words import clock_time, count, lasted
 from monitor.rules.rule import SEVERITIES
+from monitor.words import clock_time, counted, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float
     folded = tuple(item.id for item in untried if item.id not in keep)
     begun = untried[0].created
     lines = [
-        ("", f"From {clock_time(begun, now)} until now ({lasted(now - begun)}) this receiver could not be reached."),
+        ("", f"From {clock_time(begun, now)} until now ({duration(now - begun)}) this receiver could not be reached."),
         ("", f"{len(untried)} messages have piled up. In short:"),
     ]
     for name, items in list(groups.items())[:LAST_STATES]:
@@ -76,5 +76,5 @@ def _history(items: Sequence[Waiting]) -> str:
     fired = sum(item.message.kind == "firing" for item in items)
     over = sum(item.message.kind == "resolved" for item in items)
     latest = items[-1].message
-    state = "now over" if latest.kind == "resolved" else f"now {count(len(latest.firing))} drifting"
+    state = "now over" if latest.kind == "resolved" else f"now {counted(len(latest.firing), 'column')} drifting"
     return f"{state}; fired {fired} times, over {over} times meanwhile"

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from monitor.columns.column import clean_text, column_path
 from monitor.drift.result import Direction, DriftResult
 from monitor.notify.sketch import Histograms, sketch
-from monitor.notify.words import count, lasted
 from monitor.rules.alert import Alert
+from monitor.words import counted, duration
 
 #: Seconds of delay from which on a headline tells it.
 STALE = 300.0
@@ -245,7 +245,7 @@ def title(message: Message) -> str:
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
     'CRITICAL: bmi has drifted'
     """
-    late = f" ({lasted(message.delayed)} ago)" if message.delayed >= STALE else ""
+    late = f" ({duration(message.delayed)} ago)" if message.delayed >= STALE else ""
     return _headline(message) + late
 
 
@@ -258,17 +258,19 @@ def _headline(message: Message) -> str:
         case "update":
             new = sum(e.status == "new" for e in firing)
             parts = [f"{new} new"] * bool(new) + [f"{len(over)} over"] * bool(over)
-            return f"{level}: now {count(len(firing))} drifting" + (f" ({', '.join(parts)})" if parts else "")
+            return f"{level}: now {counted(len(firing), 'column')} drifting" + (
+                f" ({', '.join(parts)})" if parts else ""
+            )
         case "repeat":
-            return f"{level}, still: {names(firing)}, for {lasted(message.at - message.opened)}"
+            return f"{level}, still: {names(firing)}, for {duration(message.at - message.opened)}"
         case "resolved":
-            return f"RESOLVED: {names(over)}, after {lasted(message.at - message.opened)}"
+            return f"RESOLVED: {names(over)}, after {duration(message.at - message.opened)}"
         case "digest":
             return "CATCHING UP: messages could not be delivered"
         case "test":
             return "TEST: Telltale can reach you"
         case "state" | "resend" | "picture":
-            return f"{count(len(firing))} drifting"
+            return f"{counted(len(firing), 'column')} drifting"
 
 
 def names(entries: Sequence[Entry]) -> str:

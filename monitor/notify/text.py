@@ -20,7 +20,7 @@ from monitor.notify.message import (
     shown_of,
     silence_command,
 )
-from monitor.notify.words import clock_time, lasted, number
+from monitor.words import clock_time, duration, number
 
 Style = Literal["plain", "bold", "code", "link"]
 
@@ -152,7 +152,7 @@ def _head(message: Message) -> Block:
         lines.append((Piece(f"it changed {message.changes} times since the last message"),))
     if message.delayed:
         written = clock_time(message.at, message.now)
-        lines.append((Piece(f"delayed by {lasted(message.delayed)}: written {written}"),))
+        lines.append((Piece(f"delayed by {duration(message.delayed)}: written {written}"),))
     if message.repeated:
         lines.append((Piece("may be a repeat: no answer came to an earlier attempt"),))
     return tuple(lines)
@@ -191,7 +191,7 @@ def _column(item: Entry, message: Message) -> Block:
 
 def _status(item: Entry, message: Message) -> Iterator[Piece]:
     if item.status == "resolved":
-        yield Piece(f" is over, after {lasted((item.until or message.at) - item.since)}")
+        yield Piece(f" is over, after {duration((item.until or message.at) - item.since)}")
         return
     if item.status == "new" and message.kind == "update":
         yield Piece(" new,", "bold")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
-from monitor.report.words import number
+from monitor.words import number
 
 Where = Literal["inside", "below", "above", "category", "other", "missing", "infinite"]
 

@@ -15,7 +15,7 @@ from monitor.report import figure
 from monitor.report.bars import Bar, lay_out, shares
 from monitor.report.history import Point, Series
 from monitor.report.overview import Row, counts, figure_label
-from monitor.report.words import number, statistic
+from monitor.words import number, statistic
 
 #: Quantiles drawn over time: the middle, and the band around it.
 QUANTILES = (0.05, 0.5, 0.95)

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from monitor import words
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
@@ -17,7 +18,7 @@ from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Judged, References, question_of
 from monitor.report import column as column_page
-from monitor.report import history, overview, words
+from monitor.report import history, overview
 from monitor.report.history import HeatMap, Record
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
@@ -92,7 +93,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
     cells = HeatMap().read(connection, span.end, seconds, length)
-    when = f"from {words.clock_time(span.start, report.made)} to {words.clock_time(span.end, report.made)}"
+    when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
     return render(
         "report.html",
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours

@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from markupsafe import Markup
 
+from monitor import words
 from monitor.clock import iso
-from monitor.columns.column import Column, Counts, Role
+from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role, column_path
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation, Judged
 from monitor.reference.file import Reference
-from monitor.report import figure, words
+from monitor.report import figure
 from monitor.report.bars import lay_out
 from monitor.report.history import LEVELS, Cell
 from monitor.rules.alert import Alert
@@ -46,7 +47,7 @@ class Row:
     @property
     def path(self) -> str:
         """Address of the column's own page."""
-        return words.column_path(self.column.role, self.column.name)
+        return column_path(self.column.role, self.column.name)
 
     @property
     def since(self) -> float | None:
@@ -71,13 +72,13 @@ class Row:
             return self.result.reason
         if self.state == "ok":
             return ""
-        return words.plain(self.result.direction.text)
+        return plain(self.result.direction.text)
 
     @property
     def also(self) -> tuple[str, ...]:
         """What else has moved, beside the result that leads."""
         moved = (result.direction for result in self.others if result.state in ("drift", "warning"))
-        return tuple(dict.fromkeys(words.plain(direction.text) for direction in moved if direction is not None))
+        return tuple(dict.fromkeys(plain(direction.text) for direction in moved if direction is not None))
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
@@ -260,3 +261,12 @@ def short(name: str, most: int = 40) -> str:
     """
     name = name if name.strip() else "(no name)"
     return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """Write the reserved bins as people call them.
+
+    >>> plain("grew: __other__ (0 % to 3 %)")
+    'grew: unseen values (0 % to 3 %)'
+    """
+    return text.replace(OTHER, "unseen values").replace(MISSING, "missing").replace(NONFINITE, "infinite")

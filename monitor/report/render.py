@@ -10,8 +10,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from monitor import words
 from monitor.clock import from_iso, iso
-from monitor.report import words
+from monitor.columns.column import column_path
+from monitor.drift.direction import percent
+from monitor.report.overview import plain
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -34,14 +37,14 @@ def environment() -> Environment:
     env.filters.update(
         count=words.count,
         number=words.number,
-        percent=words.percent,
-        plain=words.plain,
+        percent=percent,
+        plain=plain,
         points=points,
         p_value=words.p_value,
         statistic=words.statistic,
         duration=words.duration,
         size=words.size,
-        column_path=words.column_path,
+        column_path=column_path,
         statistic_name=lambda name: words.STATISTIC_NAMES.get(name, name),
         css=lambda state: state.replace(" ", "-"),
         moment=moment,

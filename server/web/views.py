@@ -16,12 +16,13 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from monitor import words
 from monitor.columns.column import Role
 from monitor.evaluation import Evaluation
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.report import column as column_page
-from monitor.report import figure, history, overview, words
+from monitor.report import figure, history, overview
 from monitor.report.history import RANGES, HeatMap
 from monitor.report.overview import Row
 from monitor.rules.silence import mutes

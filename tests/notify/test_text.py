@@ -80,8 +80,8 @@ def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     (notification,) = world.evaluate([firing(at=world.clock.time())])
     late = replace(notification.message, delayed=90_000.0)
-    assert title(late) == "WARNING: bmi has drifted (1 d 1 h ago)"
-    assert plain_line(lay_out(late).columns[0][0]) == "bmi since 2023-11-14 22:13 UTC"
+    assert title(late) == "WARNING: bmi has drifted (1 day 1 h ago)"
+    assert plain_line(lay_out(late).columns[0][0]) == "bmi since 14 Nov 22:13 UTC"
 
 
 def test_repeats_and_delays_are_said_first() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from monitor.columns.column import column_path
 from monitor.pipeline import Pipeline
-from monitor.report.words import column_path
 from server.web.app import create_app
 from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened

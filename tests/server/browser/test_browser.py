@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from monitor.report.words import column_path
+from monitor.columns.column import column_path
 from tests.server.browser.conftest import Serve
 from tests.server.browser.devtools import Browser
 from tests.server.scenes import HOSTILE, rows

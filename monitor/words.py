@@ -1,14 +1,9 @@
-"""Numbers, times and verdicts as people read them. Pure functions; everything is UTC here."""
+"""Numbers, moments and lengths of time as people read them, in pages, messages and commands. Everything is UTC."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-
-from monitor.columns.column import MISSING, NONFINITE, OTHER, column_path
-from monitor.drift.direction import percent
-
-__all__ = ["column_path", "percent"]  # said once, by the stages that put them into verdicts and messages
 
 #: What each statistic is called where there is room for its name.
 STATISTIC_NAMES = {
@@ -23,15 +18,6 @@ STATISTIC_NAMES = {
 }
 
 
-def plain(text: str) -> str:
-    """Write the reserved bins as people call them.
-
-    >>> plain("grew: __other__ (0 % to 3 %)")
-    'grew: unseen values (0 % to 3 %)'
-    """
-    return text.replace(OTHER, "unseen values").replace(MISSING, "missing").replace(NONFINITE, "infinite")
-
-
 def count(value: int) -> str:
     """Write a whole number.
 
@@ -39,6 +25,15 @@ def count(value: int) -> str:
     '4,210'
     """
     return f"{value:,}"
+
+
+def counted(value: int, thing: str) -> str:
+    """Count things, in the plural unless there is one.
+
+    >>> counted(1, "column"), counted(4210, "row")
+    ('1 column', '4,210 rows')
+    """
+    return f"{value:,} {thing}" + ("" if value == 1 else "s")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -90,19 +85,15 @@ def duration(seconds: float) -> str:
     if whole < 1:
         return "less than a second"
     if whole < 60:
-        return _plural(whole, "second")
+        return counted(whole, "second")
     minutes = whole // 60
     if minutes < 60:
-        return _plural(minutes, "minute")
+        return counted(minutes, "minute")
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else _plural(hours, "hour")
+        return f"{hours} h {minutes} min" if minutes else counted(hours, "hour")
     days, hours = divmod(hours, 24)
-    return f"{_plural(days, 'day')} {hours} h" if hours and days < 7 else _plural(days, "day")
-
-
-def _plural(value: int, unit: str) -> str:
-    return f"{count(value)} {unit}" if value == 1 else f"{count(value)} {unit}s"
+    return f"{counted(days, 'day')} {hours} h" if hours and days < 7 else counted(days, "day")
 
 
 def size(bytes_: float) -> str:
@@ -116,6 +107,16 @@ def size(bytes_: float) -> str:
             return f"{number(bytes_)} {unit}"
         bytes_ /= 1000
     return f"{number(bytes_)} TB"
+
+
+def date_time(epoch: float) -> str:
+    """Write a moment with its date, for what is read on another day.
+
+    >>> date_time(7800.0)
+    '1 Jan 1970, 02:10 UTC'
+    """
+    moment = datetime.fromtimestamp(epoch, UTC)
+    return f"{moment.day} {moment:%b} {moment.year}, {moment:%H:%M} UTC"
 
 
 def clock_time(epoch: float, now: float) -> str:
