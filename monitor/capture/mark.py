@@ -20,8 +20,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from zlib_ng.zlib_ng import crc32
+from zlib import crc32
 
 log = logging.getLogger(__name__)
 

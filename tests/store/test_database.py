@@ -110,12 +110,6 @@ def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled,
     monitored.close()
 
 
-def earlier(path: Path) -> None:
-    path.unlink()
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript((Path(__file__).parent / "old" / "reference_changes.sql").read_text())
-
-
 def later(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
@@ -139,7 +133,6 @@ def a_folder(path: Path) -> None:
         (emptied, "the file is empty"),
         (a_folder, "cannot be read"),
         (another_program, "the database of another program"),
-        (earlier, "written by an earlier Telltale (it lacks counts_by_number, "),
         (later, "written by a later Telltale (it has v99)"),
     ],
 )

@@ -228,7 +228,7 @@ def test_an_owner_is_not_turned_away_by_somebody_who_only_looks(tmp_path, monkey
     (tmp_path / "lock").touch()
     looking = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
-    monkeypatch.setattr("monitor.store.file.folder.time.sleep", lambda _: os.close(looking))
+    monkeypatch.setattr("monitor.store.file.folder.sleep", lambda _: os.close(looking))
     folder = DataFolder(tmp_path)
     folder.open()
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"

@@ -253,7 +253,7 @@ TAMPERED = [
     ("UPDATE models SET predictions = 1", "models 1"),
     ("DELETE FROM unseen_values", "unseen_values"),
     ("UPDATE unseen_values SET value = CAST(x'ff' AS TEXT)", "unseen_values"),
-    ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', NULL)", "unseen_values"),
+    ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', x'00')", "unseen_values"),
     ("INSERT INTO silences VALUES ('x', '{}', 'never', 'ever', 'me', 'why', '2023')", "silences"),
     ("DELETE FROM notification_groups", "notification_groups"),
     ("UPDATE guards SET digest = x'00' WHERE name = 'meta'", "meta"),

@@ -35,11 +35,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
     try:
-        has = applied(connection)
-        if has is None:
+        if applied(connection) is None:
             raise sqlite3.DatabaseError(FOREIGN)  # before anything is written to it
-        if has and (lacks := [name for name in names() if name not in has]):
-            log.info("%s: brought up to date (%s); a large one takes a minute", path, ", ".join(lacks))
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # pruning gives room back; only a new file takes it
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
@@ -59,7 +56,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_read_only(path: Path, any_version: bool = False) -> sqlite3.Connection:
     """Open a reading connection; one for each thread that reads.
 
-    Raises StoreError where there is no database, or one of another version of Telltale; with `any_version` only where
+    Raises StoreError where there is no database, or one of a later Telltale; with `any_version` only where
     nothing can be said of it: not of a later one, and not of a damaged one.
     """
     if not path.exists():
@@ -97,11 +94,6 @@ def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
     unknown = [name for name in found if name not in names()]
     if unknown:
         return "" if any_version else f"written by a later Telltale (it has {', '.join(unknown)}); update this one"
-    if missing := [name for name in names() if name not in found]:
-        return (
-            f"written by an earlier Telltale (it lacks {', '.join(missing)}); the server brings it up to date, and so "
-            "does `python -m monitor prune`"
-        )
     return ""
 
 

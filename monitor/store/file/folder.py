@@ -10,9 +10,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 from monitor.errors import LockedError, StoreError
 
@@ -132,7 +132,7 @@ class DataFolder:
             self._let_go()
             raise StoreError(f"{self.path}: the data folder cannot be used: {error.strerror or error}") from error
         if any(_taken(handle, fcntl.LOCK_EX) for handle in self._handles):
-            time.sleep(0.05)  # another start may just be looking, in `refuse_second`
+            sleep(0.05)  # another start may just be looking, in `refuse_second`
         if any(_taken(handle, fcntl.LOCK_EX) for handle in self._handles):
             self._let_go()
             raise LockedError(in_use(self.path))

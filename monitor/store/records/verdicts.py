@@ -17,9 +17,6 @@ from monitor.columns.column import Role
 from monitor.drift.evaluate import Question
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, Told
 
-#: What `auto` stood for before questions were stored with it.
-FIRST_AUTO = (("ks", "missing"), ("kl", "missing"))
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -43,7 +40,7 @@ def enter_questions(connection: sqlite3.Connection, model_id: int, questions: It
                 "floor": question.floor,
                 "min_samples": question.min_samples,
                 "columns": list(question.columns),
-                **({"auto": question.auto} if question.statistic == "auto" else {}),
+                "auto": question.auto,
             },
             separators=(",", ":"),
         )
@@ -60,7 +57,7 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
     if row is None:
         raise KeyError(question_id)
     asked = json.loads(row[2])
-    numeric, categorical = asked.get("auto", FIRST_AUTO)
+    numeric, categorical = asked["auto"]
     return row[0], Question(
         row[1],
         tuple(asked["columns"]),
