@@ -14,7 +14,7 @@ import atexit
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from monitor.errors import InputError, StoreError
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.scrape import ScrapeServer
-from monitor.tables.rows import Names, by_name, encode, table, time_ns, times_ns
+from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_ns
 
 log = logging.getLogger(__name__)
 
@@ -152,16 +152,12 @@ class Monitor:
             raise InputError("wrong_length", "expected one row; a table is for observe_many", None, 422)
         if by_name(row):
             return self._features.arrange(row)
-        values = row.tolist() if hasattr(row, "tolist") else row
-        if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
-            kind = type(row).__name__
-            raise InputError("not_a_list", f"a row is a list in order, or a dictionary by name; got {kind}", None, 422)
-        return values
+        return in_order(row)
 
     def _outputs(self, prediction: Any) -> Any:
         if by_name(prediction):
             return self._predictions.arrange(prediction)
-        answers = np.ravel(prediction).tolist() if isinstance(prediction, np.ndarray) else prediction
+        answers = in_order(np.ravel(prediction)) if isinstance(prediction, np.ndarray) else prediction
         if not isinstance(answers, (list, tuple)):
             answers = (answers,)
         self._predictions.check_width(len(answers))
@@ -182,7 +178,7 @@ class Monitor:
             raise InputError(
                 "wrong_length", f"{'rows' if rows is None else 'predictions'}: None is no table", None, 422
             )
-        if hasattr(rows, "__len__") and not len(rows):
+        if (rows.shape[0] if hasattr(rows, "shape") else len(rows) if hasattr(rows, "__len__") else 1) == 0:
             return []
         columns = [*table(rows, self._features), *table(predictions, self._predictions)]
         count = len(columns[0]) if columns else 0
@@ -198,7 +194,7 @@ class Monitor:
             part = slice(start, start + CHUNK)
             values = np.empty((min(CHUNK, count - start), len(columns)))
             for position, column in enumerate(columns):
-                values[:, position] = encode(encoder, position, column[part])
+                values[:, position] = encoder.column(position, column[part])
             ids += recorder.record_encoded(values, None if stamps is None else stamps[part])
         return ids
 

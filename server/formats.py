@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
-from monitor.columns.column import Column, Schema, canonical
+from monitor.columns.canonical import canonical
+from monitor.columns.column import Column, Schema
 from monitor.errors import ModelError
 from monitor.reference.file import Reference
 from monitor.tables.parse import number

@@ -9,7 +9,8 @@ from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 
-from monitor.columns.column import Schema, canonical
+from monitor.columns.canonical import canonical
+from monitor.columns.column import Schema
 from monitor.errors import ModelError
 from monitor.pipeline import Pipeline
 from server.body import read_json

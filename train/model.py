@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 
-from monitor.columns.column import Kind, canonical
-from monitor.columns.counter import Block
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import Kind
 from monitor.errors import DataError, ModelError
 from monitor.reference.build import Chunk, as_table
 from server.formats import OnnxModel, load_estimator

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from monitor.columns.counter import Block
+from monitor.columns.canonical import Block
 from monitor.errors import DataError
 from monitor.reference.build import Chunk
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from monitor.capture.encode import Encoder
 from monitor.clock import ManualClock, SystemClock, iso
-from monitor.columns.column import Column, Floats, Kind, Schema, canonical
-from monitor.columns.counter import Block
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import Column, Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import threading
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.columns.column import MISSING, Column, Floats, Schema, canonical
+from monitor.columns.canonical import Codes, canonical, distinct, floats, number
+from monitor.columns.column import Column, Floats, Schema
 
 log = logging.getLogger(__name__)
 
@@ -75,41 +75,32 @@ class Encoder:
     def __init__(self, schema: Schema, names: UnseenNames) -> None:
         self.schema = schema
         self._names = names
-        self._known = [
-            {category: float(code) for code, category in enumerate(column.categories)} for column in schema.columns
-        ]
+        self._codes = [Codes(column.categories) for column in schema.columns]
         self.all_numeric = all(column.numeric for column in schema.columns)
-        self._categorical = [i for i, column in enumerate(schema.columns) if not column.numeric]
+        self._categorical = [(i, self._codes[i].exact) for i, column in enumerate(schema.columns) if not column.numeric]
 
     def row(self, features: Sequence[object], predictions: Sequence[object]) -> list[float]:
         """Encode one row: a value for each column. Never raises for a value, whatever it is."""
         values: list[Any] = [*features, *predictions]
-        for position in self._categorical:
+        for position, exact in self._categorical:
             value = values[position]
-            code = self._known[position].get(value) if type(value) is str else None
+            code = exact.get(value) if type(value) is str else None
             values[position] = self.category(position, value) if code is None else code
         return [value if type(value) is float else number(value) for value in values]
 
-    def column(self, position: int, values: Sequence[object] | np.ndarray[Any, Any]) -> Floats:
-        """Encode the values of one column, shape (n,)."""
+    def column(self, position: int, values: Any) -> Floats:
+        """Encode the values of one column, shape (n,): of any library, or a list. Never raises for a value."""
         if self.schema.columns[position].numeric:
-            if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-                return values.astype(np.float64)
-            return np.fromiter(map(number, values), np.float64, len(values))
-        if isinstance(values, np.ndarray) and values.dtype.kind in "iubU":
-            distinct, inverse = np.unique(values, return_inverse=True)
-            codes = np.array([self.category(position, value) for value in distinct.tolist()])
-            return codes[inverse.ravel()]
-        return np.fromiter((self.category(position, value) for value in values), np.float64, len(values))
+            return floats(values)
+        texts, rows = distinct(values)
+        return np.array([self.category(position, text) for text in texts], np.float64)[rows]
 
     def category(self, position: int, value: object) -> float:
         """Code of a category: its index, NaN for missing, beyond the known ones for an unseen one."""
         text = canonical(value)
-        code = self._known[position].get(text)
+        code = self._codes[position].find(text)
         if code is not None:
             return code
-        if text == MISSING:
-            return math.nan
         column = self.schema.columns[position]
         named = self._names.code(position, text)
         return float(other_code(column) if named is None else other_code(column) + 1 + named)
@@ -118,17 +109,3 @@ class Encoder:
 def other_code(column: Column) -> int:
     """Code of `__other__` without a name; the code of the j-th named unseen value is one more, plus j."""
     return len(column.categories)
-
-
-def number(value: object) -> float:
-    """Return a value of a numeric column as a float: NaN for what is no number, infinity for what is too large.
-
-    >>> number(2), number(None), number("0.5"), number(10**400), number(True)
-    (2.0, nan, 0.5, inf, 1.0)
-    """
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
-    except (TypeError, ValueError):
-        return math.nan

@@ -80,34 +80,6 @@ def _clean_character(character: str) -> str:
     return character
 
 
-def canonical(value: object) -> str:
-    """Return the one text of a category, whatever Python type it came in.
-
-    `2`, `2.0`, `numpy.int64(2)` and `"2"` are one category; booleans are `true` and `false`; None and NaN are missing.
-
-    >>> [canonical(v) for v in (2, 2.0, np.int64(2), "2", True, None, math.nan, 0.5, "setosa")]
-    ['2', '2', '2', '2', 'true', '__missing__', '__missing__', '0.5', 'setosa']
-    """
-    if isinstance(value, str):
-        return clean_text(value)
-    if value is None:
-        return MISSING
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        if math.isnan(number):
-            return MISSING
-        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, bytes):
-        return clean_text(value.decode("utf-8", "replace"))
-    if type(value).__name__ in ("NAType", "NaTType"):  # pandas' own ways to say that nothing is there
-        return MISSING
-    return clean_text(str(value))
-
-
 def go_number(value: float) -> str:
     """Write a number exactly as prometheus-client does, so that `le` has one spelling everywhere.
 

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from monitor.columns.binning import CHUNK, NumericBins
-from monitor.columns.column import MISSING, Column, Counts, Floats, canonical
-
-#: One column of a few thousand rows: numbers (NaN is missing), or canonical texts (None is missing).
-Block = Floats | list[str | None]
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import MISSING, Column, Counts
 
 
 class ColumnCounter:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
 
-from monitor.columns.column import Counts, Kind, Role, Schema, canonical, clean_text
-from monitor.columns.counter import Block, ColumnCounter
+from monitor.columns.canonical import Block, column_name, declares_categories, to_array, to_block
+from monitor.columns.column import Counts, Kind, Role, Schema
+from monitor.columns.counter import ColumnCounter
 from monitor.errors import DataError
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
@@ -88,7 +88,7 @@ def build_reference(
     sex {'f': 2, 'm': 1, '__other__': 0, '__missing__': 0}
     prediction {'no': 2, 'yes': 1, '__other__': 0, '__missing__': 0}
     """
-    kinds = dict(kinds or {})
+    kinds = {column_name(name): kind for name, kind in (kinds or {}).items()}
     table = as_table(features, names, "feature", kinds)
     answers = as_table(predictions, prediction_names, "prediction", kinds, prediction_kind)
     unknown = sorted(set(kinds) - set(table.names) - set(answers.names))
@@ -132,7 +132,7 @@ def summarise(
 def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
     """First pass: gather the facts about each column."""
     capacity = max(1_024, min(2**14, GUIDE_NUMBERS // max(1, len(names))))
-    profiles = [ColumnProfile(clean_text(name), capacity) for name in names]
+    profiles = [ColumnProfile(column_name(name), capacity) for name in names]
     for chunk in chunks:
         for facts, block in zip(profiles, chunk, strict=True):
             facts.add(block)
@@ -216,28 +216,26 @@ def as_table(
     Declared kinds are honoured: a number in a column declared categorical becomes its canonical text. Raises DataError.
     """
     found, columns = raw_columns(data)
-    if names is not None and found is not None and list(names) != found:
-        raise DataError(f"names are given as {', '.join(names)} but the data calls its columns {', '.join(found)}")
-    chosen = list(names) if names is not None else found
+    chosen = found if names is None else [column_name(name) for name in names]
+    if found is not None and chosen != found:
+        raise DataError(f"names are given as {', '.join(chosen or ())} but the data has {', '.join(found)}")
     if chosen is None:
         single = "prediction" if role == "prediction" else "x"
         chosen = [single] if len(columns) == 1 else [f"{single}_{index}" for index in range(len(columns))]
     if len(chosen) != len(columns):
         raise DataError(f"{len(chosen)} names for {len(columns)} {role} columns")
+    own: dict[str, Kind] = {
+        name: "categorical" for name, column in zip(chosen, columns, strict=True) if declares_categories(column)
+    }
+    columns = [to_array(column) for column in columns]
     if not columns or not len(columns[0]):
         raise DataError(f"the {role}s have no rows" if columns else f"there is no {role} column")
-    chosen = [clean_text(str(name)) for name in chosen]
     twice = next((name for name in chosen if chosen.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"two {role} columns are called {twice!r}")
     for name, column in zip(chosen, columns, strict=True):
         if len(column) != len(columns[0]):
             raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(columns[0])}")
-    own: dict[str, Kind] = {
-        name: "categorical" for name, column in zip(chosen, columns, strict=True) if _declares_categories(column)
-    }
-    for name, column in zip(chosen, columns, strict=True):
-        check_flat(column, name)
     declared = {**own, **(kinds or {})}
     blocks = tuple(
         to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)
@@ -245,34 +243,29 @@ def as_table(
     return MemoryTable(tuple(chosen), blocks, own)
 
 
-def _declares_categories(column: Any) -> bool:
-    """Whether a frame says of a column that it holds categories, even where these are numbers."""
-    return type(getattr(column, "dtype", None)).__name__ in ("CategoricalDtype", "Categorical", "Enum")
-
-
 def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
     """Names, where the data has them, and its columns, as they are. Raises DataError where rows differ in length."""
-    if isinstance(data, np.ndarray):
-        return _array_columns(data)
     if type(data).__name__ == "LazyFrame":
         data = data.collect()
     if isinstance(data, Mapping):
-        return [str(name) for name in data], [_sized(column) for column in data.values()]
+        return [column_name(name) for name in data], [_sized(column) for column in data.values()]
     if hasattr(data, "column_names"):  # a table of Arrow
-        return [str(name) for name in data.column_names], [arrow_values(column) for column in data.columns]
+        return [column_name(name) for name in data.column_names], list(data.columns)
     if hasattr(data, "columns"):  # a frame, by position, as two of its columns may have one name
-        names = [str(name) for name in data.columns]
+        names = [column_name(name) for name in data.columns]
         by_position = data.iloc if hasattr(data, "iloc") else data
         return names, [by_position[:, position] for position in range(len(names))]
     if hasattr(data, "toarray"):  # a sparse matrix
-        return _array_columns(np.asarray(data.toarray()))
+        data = data.toarray()
+    if isinstance(data, np.ndarray):
+        return _array_columns(data)
     if hasattr(data, "to_numpy"):  # a series
         return None, [data]
     rows = _sized(data)
     first = rows[0] if len(rows) else None
-    if isinstance(first, Mapping):
-        known = list(dict.fromkeys(name for row in rows for name in row))
-        return [str(name) for name in known], [[row.get(name) for row in rows] for name in known]
+    if hasattr(first, "keys"):  # a dictionary, or a series of pandas
+        known = list(dict.fromkeys(name for row in rows for name in row.keys()))  # noqa: SIM118
+        return [column_name(name) for name in known], [[row.get(name) for row in rows] for name in known]
     if isinstance(first, (list, tuple, np.ndarray)):
         wrong = next((index for index, row in enumerate(rows) if len(row) != len(first)), None)
         if wrong is not None:
@@ -283,7 +276,7 @@ def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
 
 def _array_columns(array: np.ndarray[Any, np.dtype[Any]]) -> tuple[list[str] | None, list[Any]]:
     if array.dtype.names:
-        return list(array.dtype.names), [array[name] for name in array.dtype.names]
+        return [column_name(name) for name in array.dtype.names], [array[name] for name in array.dtype.names]
     if array.ndim == 1:
         return None, [array]
     if array.ndim != 2:
@@ -293,84 +286,3 @@ def _array_columns(array: np.ndarray[Any, np.dtype[Any]]) -> tuple[list[str] | N
 
 def _sized(data: Any) -> Any:
     return data if hasattr(data, "__len__") and hasattr(data, "__getitem__") else list(data)
-
-
-def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
-    """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
-
-    Booleans, texts, dates and other objects become texts; durations become seconds. None, NaN, NaT and pandas' NA are
-    missing. Raises DataError for a column declared numeric that is not.
-    """
-    values = _array(column)
-    if values.dtype.kind == "M":
-        texts = values.astype(str).astype(object)
-        texts[np.isnat(values)] = None
-        values = texts
-    elif values.dtype.kind == "m":
-        seconds = values / np.timedelta64(1, "s")
-        values = np.where(np.isnat(values), math.nan, seconds)
-    if values.dtype.kind in "iuf" and kind != "categorical":
-        return np.ascontiguousarray(values, dtype=np.float64)
-    items = values.tolist()
-    if kind == "categorical":
-        return [None if _absent(item) else canonical(item) for item in items]
-    if all(_number_or_absent(item) for item in items):
-        return np.array([math.nan if _absent(item) else _float(item) for item in items], dtype=np.float64)
-    if kind == "numeric":
-        row, item = next((row, item) for row, item in enumerate(items) if not _number_or_absent(item))
-        raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
-    return [None if _absent(item) else canonical(item) for item in items]
-
-
-def arrow_values(column: Any) -> Any:
-    """Values of a column of Arrow, shape (n,); of a dictionary as a list, as its array would forget what is null."""
-    if str(column.type).startswith("dictionary"):
-        return column.to_pylist()
-    return column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)
-
-
-def check_flat(column: Any, name: str) -> None:
-    """Refuse a column of lists or the like. Raises DataError."""
-    values = _array(column)
-    if values.dtype.kind != "O":
-        return
-    for row, value in enumerate(values):
-        if isinstance(value, (list, dict, tuple, set, np.ndarray)):
-            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
-
-
-def _array(column: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    if isinstance(column, np.ndarray):
-        values = column
-    elif hasattr(column, "to_numpy"):
-        try:
-            values = np.asarray(column.to_numpy())
-        except (TypeError, ValueError):
-            values = np.asarray(column.to_numpy(dtype=object))
-    else:
-        values = None
-    if values is not None and values.ndim == 1:
-        return values
-    out = np.empty(len(column), dtype=object)
-    out[:] = list(column if values is None else values)
-    return out
-
-
-def _float(number: Any) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # a whole number above 1e308
-        return math.inf if number > 0 else -math.inf
-
-
-def _absent(item: object) -> bool:
-    """None, NaN, NaT and pandas' NA, which alone does not answer whether it equals itself."""
-    if isinstance(item, (float, np.floating, Decimal)):
-        return math.isnan(item)
-    return item is None or type(item).__name__ in ("NAType", "NaTType")
-
-
-def _number_or_absent(item: object) -> bool:
-    return _absent(item) or (
-        isinstance(item, (int, float, np.integer, np.floating, Decimal)) and not isinstance(item, bool)
-    )

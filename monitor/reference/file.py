@@ -21,6 +21,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from monitor.columns.canonical import canonical
 from monitor.columns.column import (
     MISSING,
     OTHER,
@@ -30,7 +31,6 @@ from monitor.columns.column import (
     Kind,
     Role,
     Schema,
-    canonical,
     clean_text,
     go_number,
 )

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitor.columns.column import MISSING, OTHER, Column, Floats, Kind, Role, canonical, number_text
-from monitor.columns.counter import Block
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import MISSING, OTHER, Column, Floats, Kind, Role, number_text
 from monitor.reference.bin_edges import BINS, Gap, discrete_edges, edges_in, quantile_edges
 from monitor.reference.quantiles import Guide, QuantileSearch
 

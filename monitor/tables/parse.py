@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
-from monitor.columns.column import Floats, Kind, canonical, clean_text
-from monitor.columns.counter import Block
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import Floats, Kind, clean_text
 from monitor.errors import DataError
 
 #: Cells that mean "no value", in any column.

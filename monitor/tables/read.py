@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from monitor.columns.canonical import Block, to_block
 from monitor.columns.column import Floats, Kind
-from monitor.columns.counter import Block
 from monitor.errors import DataError
-from monitor.reference.build import Chunk, arrow_values, check_flat, to_block
+from monitor.reference.build import Chunk
 from monitor.tables.parse import BadRows, CellCount, json_numbers, number, numbers, read_cells
 
 #: Bytes of text read at a time; more where there are many columns, for the sake of a few hundred rows.
@@ -350,11 +350,10 @@ class ParquetReader(Reader):
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             self.lines = range(seen + 1, seen + 1 + batch.num_rows)
             seen += batch.num_rows
-            yield [self._block(arrow_values(columns[name]), name, kinds.get(name)) for name in wanted]
+            yield [self._block(columns[name], name, kinds.get(name)) for name in wanted]
 
     def _block(self, column: Any, name: str, declared: Kind | None) -> Block:
         try:
-            check_flat(column, name)
             return to_block(column, name, declared)
         except DataError as error:
             raise DataError(f"{self.path}, rows from {self.lines[0]}: {error}") from None

@@ -8,7 +8,6 @@ column for months.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from operator import itemgetter
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.capture.encode import Encoder, number
 from monitor.clock import from_iso
-from monitor.columns.column import Column, Floats, clean_text
+from monitor.columns.canonical import canonical_items, column_name, to_array
+from monitor.columns.column import Column, clean_text
 from monitor.errors import DataError, InputError
-from monitor.reference.build import raw_columns, to_block
+from monitor.reference.build import raw_columns
 
 #: Names that an error lists at most.
 LISTED = 12
@@ -41,11 +40,15 @@ class Names:
         if len(row) == len(self.names):
             try:
                 values = self._get(row)
-            except KeyError:
+            except (KeyError, IndexError, ValueError):  # of a dictionary, a row of sqlite3, a record of numpy
                 pass
             else:
                 return list(values) if len(self.names) != 1 else [values]
-        raise self.complaint(row.keys(), where)
+        given = canonical_items(row)  # the names may be spelled otherwise: as numbers, or with a line's end in them
+        found = dict(given)
+        if len(found) != len(given) or found.keys() != self._known:
+            raise self.complaint([name for name, _ in given], where)
+        return [found[name] for name in self.names]
 
     def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
@@ -60,7 +63,7 @@ class Names:
 
     def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
         """Say which names are missing, and which are not known."""
-        found = [str(name) for name in given]
+        found = [column_name(name) for name in given]
         missing = [name for name in self.names if name not in set(found)]
         unknown = [name for name in found if name not in self._known]
         parts = []
@@ -83,7 +86,20 @@ def _listed(names: Sequence[str]) -> str:
 
 def by_name(row: object) -> bool:
     """Whether a row names its values: a dictionary, or anything else that has keys, as a pandas Series does."""
-    return isinstance(row, Mapping) or hasattr(row, "keys")
+    return isinstance(row, Mapping) or hasattr(row, "keys") or isinstance(row, np.void)
+
+
+def in_order(row: Any) -> Sequence[Any]:
+    """Values of a row that does not name them, of any library. Raises InputError."""
+    if hasattr(row, "toarray"):
+        row = np.ravel(row.toarray())
+    if isinstance(row, np.ndarray):
+        return list(row) if row.dtype.kind in "mM" else row.tolist()  # which would make numbers of nanoseconds
+    values = row.to_list() if hasattr(row, "to_list") else row.to_pylist() if hasattr(row, "to_pylist") else row
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+        kind = type(row).__name__
+        raise InputError("not_a_list", f"a row is a list in order, or a dictionary by name; got {kind}", None, 422)
+    return values
 
 
 def table(data: Any, names: Names) -> list[Any]:
@@ -92,11 +108,12 @@ def table(data: Any, names: Names) -> list[Any]:
         rows = [
             names.arrange(row, f"row {index}") if by_name(row) else _unnamed(index) for index, row in enumerate(data)
         ]
-        return [list(column) for column in zip(*rows, strict=True)]
+        return [to_array(column) for column in zip(*rows, strict=True)]
     try:
         found, columns = raw_columns(data)
     except DataError as error:
         raise InputError("wrong_length", str(error), None, 422) from None
+    columns = [to_array(column) for column in columns]
     if found is None:
         names.check_width(len(columns))
         return columns
@@ -107,28 +124,6 @@ def table(data: Any, names: Names) -> list[Any]:
 
 def _unnamed(index: int) -> list[Any]:
     raise InputError("wrong_length", "the rows before it name their values, this one does not", f"row {index}", 422)
-
-
-def encode(encoder: Encoder, position: int, column: Any) -> Floats:
-    """Floats of one column for the journal, shape (n,). Never raises for a value: what is no number is missing."""
-    if encoder.schema.columns[position].numeric:
-        values = np.asarray(column.to_numpy()) if hasattr(column, "to_numpy") else column
-        if isinstance(values, np.ndarray):
-            if values.dtype.kind == "m":  # durations, in seconds
-                values = np.asarray(to_block(values))
-            if values.dtype.kind in "fiub":
-                return values.astype(np.float64)
-            if values.dtype.kind == "M":
-                return np.full(len(values), math.nan)  # dates
-            values = values.tolist()
-        return np.fromiter(map(number, values), np.float64, len(values))
-    block = to_block(column)
-    if isinstance(block, np.ndarray):
-        distinct, inverse = np.unique(block, return_inverse=True)
-        codes = np.array([encoder.category(position, value) for value in distinct.tolist()])
-        return codes[inverse.ravel()]
-    known = {text: encoder.category(position, text) for text in set(block)}
-    return np.fromiter(map(known.__getitem__, block), np.float64, len(block))
 
 
 def time_ns(moment: object) -> int:
@@ -168,7 +163,7 @@ def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
     """`time_ns` for one moment or many, shape (rows,). Raises InputError."""
     if isinstance(times, (str, int, float, date, np.datetime64)):
         return np.full(rows, time_ns(times), np.int64)
-    values = np.asarray(times.to_numpy()) if hasattr(times, "to_numpy") else times
+    values = to_array(times) if hasattr(times, "to_numpy") else times
     if len(values) != rows:
         raise InputError("wrong_length", f"{len(values)} times for {rows} rows", None, 422)
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import Column, canonical, clean_text
+from monitor.columns.canonical import canonical
+from monitor.columns.column import Column, clean_text
 from monitor.errors import InputError
 from server.payload import LARGEST_WHOLE, load
 

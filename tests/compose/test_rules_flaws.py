@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.columns.column import OTHER, Column, Counts, Schema, canonical, go_number
+from monitor.columns.canonical import canonical
+from monitor.columns.column import OTHER, Column, Counts, Schema, go_number
 from monitor.exposition.distributions import normalised
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot

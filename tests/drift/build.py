@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from monitor.columns.column import MISSING, Column, Schema, canonical
+from monitor.columns.canonical import canonical
+from monitor.columns.column import MISSING, Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.columns.column import Column, canonical
+from monitor.columns.canonical import canonical
+from monitor.columns.column import Column
 from monitor.drift.statistics import STATISTICS
 from tests.drift.build import ask, categorical, fill, numeric
 

@@ -117,7 +117,7 @@ def test_numbers_become_floats(column: object, block: list[float]) -> None:
         (["a", 2.0, None, math.nan], ["a", "2", None, None]),
         (np.array(["a", "b"]), ["a", "b"]),
         (np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"), ["2024-01-01", None]),
-        (["NaT", MISSING], ["NaT", MISSING]),
+        (["NaT", MISSING], ["NaT", None]),
     ],
 )
 def test_all_else_becomes_texts(column: object, block: list[str | None]) -> None:

@@ -20,8 +20,8 @@ from monitor.tables.read import open_reader
 
 NAN = math.nan
 DAY = datetime(2024, 1, 2)  # noqa: DTZ001  # frames of old hold such times
-MIDNIGHT = "2024-01-02T00:00:00.000000"
-BERLIN = "2024-01-02 00:00:00+01:00"
+MIDNIGHT = "2024-01-02"
+BERLIN = "2024-01-01T23:00:00"
 
 PANDAS = {
     "categories": (pandas.Categorical(["b", "a", None]), ["b", "a", None]),

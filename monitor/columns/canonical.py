@@ -1,0 +1,382 @@
+"""The one form of each value, whatever type and whatever way it came: a frame, JSON, CSV, a list, an array.
+
+`plain` turns any scalar into None (missing), a boolean, a number or a text. `number` reads a value of a numeric column,
+`canonical` names the category of a value, `Codes` finds it among a column's categories, and `to_block` and `floats` do
+the same for a whole column. Durations are seconds. Dates and times are ISO 8601 in UTC, without a zone and without what
+is zero at the end. An enumeration's member is its value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.column import MAX_TEXT, MISSING, Floats, Kind, clean_text
+from monitor.errors import DataError
+
+#: One column of a few thousand rows: numbers (NaN is missing), or canonical texts (None is missing).
+Block = Floats | list[str | None]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Texts that mean "no value" in a column of numbers. In a column of texts they are texts.
+MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
+
+#: How booleans are written.
+BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+_NUMBERS = (float, int, bool)
+_LEADING_ZERO = re.compile(r"\s*0\d")
+_DURATION = re.compile(  # as pandas and Python write it, and ISO 8601
+    r"(?:(-?\d+) days?,? ?)?(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
+    r"|(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
+)
+
+
+def plain(value: Any) -> bool | float | str | None:
+    """Return a scalar as None (missing), a boolean, a number or a text.
+
+    >>> plain(timedelta(minutes=1)), plain(np.datetime64("2026-01-02T00:00")), plain(Decimal("2.50")), plain(b"a")
+    (60.0, '2026-01-02', 2.5, 'a')
+    """
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return None if value is None else bool(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, np.timedelta64):  # which numpy counts among the whole numbers
+        return None if np.isnat(value) else float(value / np.timedelta64(1, "s"))
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return None if math.isnan(value) else float(value)
+    if type(value).__name__ in ("NAType", "NaTType") or value is np.ma.masked:
+        return None
+    if isinstance(value, np.ndarray) and not value.ndim:
+        return plain(value[()])
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> float | str | None:
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else float(value)
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else _short_time(str(value))
+    if isinstance(value, datetime):
+        return _short_time((value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat())
+    if isinstance(value, date):
+        return value.isoformat()
+    return bytes(value).decode("utf-8", "replace") if isinstance(value, (bytes, bytearray, memoryview)) else str(value)
+
+
+def _short_time(text: str) -> str:
+    """Leave out of an ISO time what is zero at its end.
+
+    >>> _short_time("2026-01-02T03:00:00.500"), _short_time("2026-01-02T00:00:00.000"), _short_time("2026-01-02T03:00")
+    ('2026-01-02T03:00:00.5', '2026-01-02', '2026-01-02T03:00:00')
+    """
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    if len(text) in (13, 16):
+        text += ":00:00"[: 19 - len(text)]
+    return text.removesuffix("T00:00:00")
+
+
+def canonical(value: Any) -> str:
+    """Return the one text of a category, whatever type it came in.
+
+    `2`, `2.0`, `numpy.int64(2)` and `"2"` are one category; booleans are `true` and `false`; None and NaN are missing.
+    A text of more than `MAX_TEXT` characters ends in a digest, so that two that begin alike are still two.
+
+    >>> [canonical(v) for v in (2, 2.0, np.int64(2), "2", True, None, math.nan, 0.5, np.float32(0.1), "setosa")]
+    ['2', '2', '2', '2', 'true', '__missing__', '__missing__', '0.5', '0.1', 'setosa']
+    """
+    if isinstance(value, (np.float32, np.float16)):
+        value = float(str(value))  # its own digits, and not those of the same number in 64 bits
+    elif type(value) is Decimal and value.is_finite() and value == value.to_integral_value():
+        value = int(value)
+    if type(value) is not str:
+        value = plain(value)
+        if value is None:
+            return MISSING
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if not isinstance(value, str):
+            return _number_text(value)
+    return _bounded(value)
+
+
+def _number_text(value: float) -> str:
+    if isinstance(value, int) and abs(value) > 10**300:
+        return "inf" if value > 0 else "-inf"
+    whole = isinstance(value, int) or (math.isfinite(value) and value.is_integer() and abs(value) < 1e22)
+    return str(int(value)) if whole else repr(value)
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return clean_text(text)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{clean_text(text[: MAX_TEXT - 13])}…{digest}"
+
+
+def column_name(name: Any) -> str:
+    r"""Return the one name of a column, however the data spells it: as a text, a number, or a tuple of several levels.
+
+    >>> column_name("Total\nSales"), column_name(np.int64(3)), column_name(("size", np.int64(1)))
+    ('Total Sales', '3', "('size', 1)")
+    """
+    if type(name) is str and len(name) <= MAX_TEXT and name.isascii() and name.isprintable():
+        return name
+    if isinstance(name, tuple):
+        name = str(tuple(level.item() if isinstance(level, np.generic) else level for level in name))
+    elif isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
+    return _bounded(str(name))
+
+
+def cell_number(cell: str, comma: bool = False) -> float | None:
+    """Read a cell as a number; NaN where it is missing, None where it is a text.
+
+    Python would also take `1_000`, which no other reader of CSV does. A zero before another digit makes a code, which
+    is a text. `comma`: decimals follow a comma, and a point is no part of a number.
+
+    >>> cell_number("1.5"), cell_number(" 2 "), cell_number("01067"), cell_number("abc"), cell_number("1,5", True)
+    (1.5, 2.0, None, None, 1.5)
+    """
+    return None if _LEADING_ZERO.match(cell) else text_number(cell, comma)
+
+
+def text_number(text: str, comma: bool = False) -> float | None:
+    """Like `cell_number`, for a column that is known to be numeric: leading zeros are let through."""
+    if text in MISSING_CELLS:
+        return math.nan
+    if comma:
+        text = text.replace(".", "_").replace(",", ".")
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return math.nan if text.strip() in MISSING_CELLS else None
+
+
+def duration(text: str) -> float | None:
+    """Seconds of a duration as pandas, Python or ISO 8601 write it; None where it is none.
+
+    >>> duration("1 days 00:00:02.500000"), duration("0:01:00"), duration("PT1M"), duration("-1 day, 23:59:59")
+    (86402.5, 60.0, 60.0, -1.0)
+    """
+    found = _DURATION.fullmatch(text) if len(text) < 50 and any(map(str.isdigit, text)) else None
+    if found is None:
+        return None
+    days, minus, hours, minutes, seconds, iso_minus, *iso = found.groups()
+    if any(iso):
+        total = sum(float(part or 0) * unit for part, unit in zip(iso, (86_400, 3_600, 60, 1), strict=True))
+        return -total if iso_minus else total
+    clock = float(hours or 0) * 3_600 + float(minutes or 0) * 60 + float(seconds or 0)
+    return float(days or 0) * 86_400 + (-clock if minus == "-" else clock)
+
+
+def number(value: Any) -> float:
+    """Return a value of a numeric column as a float: NaN for what is no number, infinity for what is too large.
+
+    >>> number(2), number(None), number("0.5"), number(10**400), number(True), number(timedelta(minutes=1))
+    (2.0, nan, 0.5, inf, 1.0, 60.0)
+    """
+    if type(value) not in _NUMBERS:
+        value = plain(value)
+    if isinstance(value, str):
+        read = text_number(value)
+        if read is None:
+            read = duration(value) if value not in BOOLEANS else float(BOOLEANS[value])
+        return math.nan if read is None else read
+    try:
+        return math.nan if value is None else float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _meaning(text: str) -> float | str | None:
+    """What a canonical text says beside its letters: a number (a boolean is 1 or 0), or a moment; None for all else.
+
+    Fractions agree in seven digits: one of 32 bits has no more.
+    """
+    if text in BOOLEANS:
+        return float(BOOLEANS[text])
+    if text[:1] in "+-.0123456789":
+        value = cell_number(text)
+        if value is not None and not math.isnan(value):
+            return value if value.is_integer() else float(f"{value:.7g}")
+        if text[4:5] == "-":
+            try:
+                return str(plain(datetime.fromisoformat(text)))
+            except ValueError:
+                return None
+    return None
+
+
+class Codes:
+    """The categories of one column, found by any spelling: `exact`, the code of each canonical text, and `find`.
+
+    `true` finds the 1 of a flag, 1 and `True` find `true`, `2.0` finds 2, and a time finds the same moment, wherever
+    the column has no category that is spelled just so, and only one of that meaning.
+
+    >>> Codes(("0", "1")).find("true"), Codes(("false", "true")).find("1"), Codes(("1.1", "1.10")).find("1.100")
+    (1.0, 1.0, None)
+    """
+
+    def __init__(self, categories: Iterable[str]) -> None:
+        self.exact = {text: float(code) for code, text in enumerate(categories)}
+        booleans = all(text in BOOLEANS for text in self.exact)
+        meanings = {text: _meaning(text) for text in self.exact if booleans or text not in BOOLEANS}
+        #: Whether all categories are numbers or booleans, so that `NA` and the like are missing values.
+        self.plain = bool(self.exact) and all(isinstance(_meaning(text), float) for text in self.exact)
+        found = list(meanings.values())
+        self._meant = {
+            meant: self.exact[text]
+            for text, meant in meanings.items()
+            if meant is not None and (len(found) < 2 or found.count(meant) == 1)
+        }
+
+    def find(self, text: str) -> float | None:
+        """Code of a canonical text: NaN where it is missing, None where the column has no such category."""
+        code = self.exact.get(text)
+        if code is not None:
+            return code
+        if text == MISSING or (self.plain and text in MISSING_CELLS):
+            return math.nan
+        return self._meant.get(_meaning(text)) if self._meant else None  # type: ignore[arg-type]  # None is no key
+
+
+# Whole columns.
+
+
+def to_array(column: Any) -> Array:
+    """Values of one column of any library, shape (n,). What a masked array hides is None or NaN."""
+    if hasattr(column, "type") and hasattr(column, "to_pylist"):  # Arrow, whose dictionaries forget what is null
+        if str(column.type).startswith("dictionary"):
+            column = column.to_pylist()
+        else:
+            column = column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)
+    values = None
+    if isinstance(column, np.ma.MaskedArray):
+        values = _unmasked(column)
+    elif isinstance(column, np.ndarray):
+        values = column
+    elif hasattr(column, "to_numpy"):
+        try:
+            values = np.asarray(column.to_numpy())
+        except (TypeError, ValueError):
+            values = np.asarray(column.to_numpy(dtype=object))
+    elif hasattr(column, "toarray"):  # a sparse array
+        values = np.asarray(column.toarray())
+    if values is not None and values.ndim == 1:
+        return values
+    return np.fromiter(column if values is None else values, object, len(column))
+
+
+def _unmasked(column: Any) -> Array:
+    hidden = np.ma.getmaskarray(column)
+    values = np.asarray(column.data)
+    if hidden.any():
+        values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
+        values[hidden] = math.nan if values.dtype.kind == "f" else None
+    return values
+
+
+def floats(column: Any) -> Floats:
+    """Values of a numeric column, shape (n,). Never raises for a value: what is no number is NaN."""
+    values = to_array(column)
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    if values.dtype.kind == "m":
+        return _seconds(values)
+    if values.dtype.kind == "M":
+        return np.full(len(values), math.nan)  # a date is no number
+    return np.fromiter(map(number, values.tolist()), np.float64, len(values))
+
+
+def _seconds(values: Array) -> Floats:
+    return np.where(np.isnat(values), math.nan, values / np.timedelta64(1, "s"))
+
+
+def distinct(column: Any) -> tuple[list[str | None], npt.NDArray[np.intp]]:
+    """Canonical texts of a column's distinct values, None for missing, and which of them each row has, shape (n,)."""
+    values = to_array(column)
+    if values.dtype.kind in "iufbmM":
+        found, inverse = np.unique(values, return_inverse=True)
+        return [_text(value) for value in found], inverse.ravel()
+    items = values.tolist()
+    if not set(map(type, items)) <= {str, type(None)}:
+        return [_text(item) for item in items], np.arange(len(items))
+    places = {item: place for place, item in enumerate(dict.fromkeys(items))}
+    return [_text(item) for item in places], np.fromiter(map(places.__getitem__, items), np.intp, len(items))
+
+
+def texts(column: Any) -> list[str | None]:
+    """Canonical texts of a column's values; None is missing."""
+    found, rows = distinct(column)
+    return [found[row] for row in rows.tolist()]
+
+
+def _text(value: Any) -> str | None:
+    name = canonical(value)
+    return None if name == MISSING else name
+
+
+def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
+    """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
+
+    Booleans, texts, dates and other objects become texts; durations become seconds. None, NaN, NaT, pandas' NA and what
+    a mask hides are missing. Raises DataError for a column of lists, and for one declared numeric that is not.
+    """
+    values = to_array(column)
+    if values.dtype.kind == "O":
+        _check_flat(values, name)
+    if kind == "categorical" or values.dtype.kind in "MSU":
+        if kind == "numeric":
+            raise DataError(f"column {name!r} is declared numeric, but row 0 holds {canonical(values[0])!r}")
+        return texts(values)
+    if values.dtype.kind == "m":
+        return _seconds(values)
+    if values.dtype.kind in "iuf":
+        return np.ascontiguousarray(values, dtype=np.float64)
+    items = [plain(item) for item in values.tolist()]
+    if set(map(type, items)) <= {float, int, type(None)}:
+        return np.fromiter(map(number, items), np.float64, len(items))
+    if kind == "numeric":
+        row = next(row for row, item in enumerate(items) if isinstance(item, (str, bool)))
+        raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(items[row])!r}")
+    return texts(values)
+
+
+def _check_flat(values: Array, name: str) -> None:
+    for row, value in enumerate(values):
+        if isinstance(value, (list, dict, tuple, set)) or (isinstance(value, np.ndarray) and value.ndim):
+            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
+
+
+def declares_categories(column: Any) -> bool:
+    """Whether a frame or table says of a column that it holds categories, even where these are numbers."""
+    declared = type(getattr(column, "dtype", None)).__name__ in ("CategoricalDtype", "Categorical", "Enum")
+    return declared or str(getattr(column, "type", "")).startswith("dictionary")
+
+
+def canonical_items(row: Any) -> list[tuple[str, Any]]:
+    """Names and values of a row or of columns that have names, under the columns' canonical names."""
+    names = (row.dtype.names or ()) if isinstance(row, np.void) else row.keys()
+    pairs = row.items() if hasattr(row, "items") else zip(names, row, strict=True)
+    return [(column_name(name), value) for name, value in pairs]
