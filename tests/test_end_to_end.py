@@ -106,7 +106,7 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
         results = judged(server, 4001)
         assert "bmi" in drifted(results) <= {"bmi", "prediction"}
         assert results["bmi"]["value"] > max(results["bmi"]["critical"], results["bmi"]["floor"])
-        assert results["bmi"]["direction"].startswith("up by")
+        assert results["bmi"]["direction"].startswith("mean ")
 
         assert people.wait_for(lambda fake: len(fake.delivered) >= 2), "no message arrived"
         slack = next(m for m in people.delivered if "blocks" in m)
@@ -120,7 +120,7 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
         assert "bmi" in page
         assert "drifted" in page
         assert "bmi" in run(folder, "monitor", "status").splitlines()[0]
-        assert "up by" in run(folder, "monitor", "drift")
+        assert " sd)" in run(folder, "monitor", "drift")
         assert "firing" in run(folder, "monitor", "alerts")
 
         connection = sqlite3.connect(f"file:{folder / 'data/telltale.db'}?mode=ro", uri=True)

@@ -104,6 +104,8 @@ class Column:
     """One feature or prediction, with its frozen bins.
 
     `edges` (numeric): strictly increasing finite upper bounds; a value lies in the first bin whose edge is >= it.
+    `means`, `spreads` (numeric): mean and standard deviation of the reference's own rows in each value bin; both empty
+    if unknown. A bin with a spread of 0 holds one value.
     `categories` (categorical): canonical texts, without the reserved `__other__` and `__missing__`.
     """
 
@@ -112,15 +114,29 @@ class Column:
     kind: Kind
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
+    means: tuple[float, ...] = ()
+    spreads: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind == "numeric":
             if any(not math.isfinite(e) for e in self.edges) or list(self.edges) != sorted(set(self.edges)):
                 raise ValueError(f"column {self.name!r}: edges must be finite and strictly increasing: {self.edges}")
+            self._check_places()
         elif len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r}: a category is listed twice: {self.categories}")
         elif {OTHER, MISSING} & set(self.categories):
             raise ValueError(f"column {self.name!r}: {OTHER} and {MISSING} are reserved and cannot be categories")
+
+    def _check_places(self) -> None:
+        if not self.means and not self.spreads:
+            return
+        bounds = (-math.inf, *self.edges, math.inf)
+        if not len(self.means) == len(self.spreads) == self.value_bins:
+            raise ValueError(f"column {self.name!r}: {self.value_bins} bins need as many means and spreads")
+        if any(not (low <= mean <= high) for low, mean, high in zip(bounds, self.means, bounds[1:], strict=False)):
+            raise ValueError(f"column {self.name!r}: the mean of a bin lies outside of it: {self.means}")
+        if any(not 0 <= spread < math.inf for spread in self.spreads):
+            raise ValueError(f"column {self.name!r}: the spread of a bin must be 0 or more: {self.spreads}")
 
     @property
     def numeric(self) -> bool:
@@ -160,14 +176,38 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary; `from_json` reads it back."""
-        bins = {"edges": list(self.edges)} if self.numeric else {"categories": list(self.categories)}
+        if self.numeric:
+            bins: dict[str, Any] = {"edges": list(self.edges), "means": list(self.means), "spreads": list(self.spreads)}
+        else:
+            bins = {"categories": list(self.categories)}
         return {"name": self.name, "role": self.role, "kind": self.kind, **bins}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Column:
         """Read what `to_json` wrote."""
-        edges, categories = data.get("edges", ()), data.get("categories", ())
-        return cls(data["name"], data["role"], data["kind"], tuple(map(float, edges)), tuple(categories))
+        numbers = (tuple(map(float, data.get(name, ()))) for name in ("edges", "means", "spreads"))
+        edges, means, spreads = numbers
+        return cls(data["name"], data["role"], data["kind"], edges, tuple(data.get("categories", ())), means, spreads)
+
+    @property
+    def bin_means(self) -> tuple[float, ...]:
+        """Where each value bin of a numeric column stands: `means`, else its middle, an outer one at its edge.
+
+        >>> Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)).bin_means
+        (0.0, 1.0, 3.0, 4.0)
+        """
+        if self.means or not self.edges:
+            return self.means or (math.nan,)
+        inner = (low / 2 + high / 2 for low, high in pairwise(self.edges))
+        return (self.edges[0], *inner, self.edges[-1])
+
+    @property
+    def bin_spreads(self) -> tuple[float, ...]:
+        """Standard deviation within each value bin: `spreads`, or that of values spread evenly; 0 in an outer bin."""
+        if self.spreads or not self.edges:
+            return self.spreads or (0.0,)
+        inner = ((high / 2 - low / 2) / math.sqrt(3) for low, high in pairwise(self.edges))
+        return (0.0, *inner, 0.0)
 
 
 @dataclass(frozen=True)

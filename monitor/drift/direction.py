@@ -1,41 +1,62 @@
-"""Which way a column moved, in numbers and in words, and which bins moved most. Pure functions of counts and sums."""
+"""Say what changed in one column, in a sentence that fits what the statistic saw. Pure functions of counts and sums.
+
+`direction` is the one entry: it looks at the counts of both sides and chooses the kind of change (`Change`), the
+numbers and the names. Its text gives the column's own unit first, then reference standard deviations, and never
+writes a change as two equal numbers.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from monitor.columns.column import Column
+from monitor.columns.column import MISSING, OTHER, Column
 from monitor.drift.result import Direction, Shift
 
 #: How many bins a verdict lists, and how many categories its words name.
 LISTED = 6
 NAMED = 3
 
-#: Moves of a mean or median by less than this many reference standard deviations are not worth words.
+#: Moves of a mean, a median or a spread by less than this many reference standard deviations are not worth words.
 STILL = 0.05
 
+#: One value took over if it has at least this share of the rows, and had less by at least the second number.
+MOST_ROWS, GROWN = 0.5, 0.25
 
-def binned_median(column: Column, counts: Sequence[float]) -> float | None:
-    """Median of the finite values, by straight lines within a bin; an outer bin counts as its edge. None: no values.
+#: A category is named if its share moved by at least this many standard errors: fewer are chance.
+NOTICED = 3.0
 
-    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
-    1.3333333333333335
+
+#: Unseen or missing values are told alone if they make up this part of the difference.
+ALONE = 0.75
+
+
+def direction(
+    column: Column,
+    reference: Sequence[float],
+    test: Sequence[float],
+    reference_sum: float,
+    test_sum: float,
+    deviation: float,
+    statistic: str = "",
+    unseen: Sequence[str] = (),
+) -> Direction:
+    """Say what changed in one column between two histograms.
+
+    `reference`, `test`: counts of its bins, length `column.size`. The sums are over finite values, in the column's
+    unit; `deviation` is the reference standard deviation, NaN or 0 if unknown. `statistic`: which one asks; `missing`
+    and `other` ask for one share, every other one for the whole distribution. `unseen`: names of unseen values in
+    the test window, if the caller knows them, the most frequent first.
     """
-    below = list(accumulate(counts[: column.value_bins]))
-    half = below[-1] / 2
-    if not half or not column.edges:
-        return None
-    at = bisect_left(below, half)
-    if at == 0:
-        return column.edges[0]
-    if at == len(column.edges):
-        return column.edges[-1]
-    low, high = column.edges[at - 1], column.edges[at]
-    part = (half - below[at - 1]) / counts[at]
-    return low * (1 - part) + high * part
+    if statistic == "missing":
+        return _share("missing", "missing values", _missing_cells(column), reference, test)
+    if statistic == "other":
+        return _outside(column, reference, test, unseen)
+    if not column.numeric:
+        return _categories(column, reference, test, unseen)
+    return _numeric(column, reference, test, reference_sum, test_sum, deviation)
 
 
 def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[float]) -> tuple[Shift, ...]:
@@ -50,7 +71,101 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
     return tuple(Shift(labels[i], reference[i] / m, test[i] / n) for i in largest if moves[i])
 
 
-def direction(
+def percent(share: float, digits: int = 2) -> str:
+    """Write a share for people, with that many significant digits; whole percents from 10 % on.
+
+    >>> percent(0.0), percent(0.0004), percent(0.0512), percent(0.5), percent(0.04921, 3), percent(0.5012, 3)
+    ('0 %', '0.04 %', '5.1 %', '50 %', '4.92 %', '50.1 %')
+    """
+    size = abs(100 * share)
+    if not size:
+        return "0 %"
+    places = max(digits - 1 - math.floor(math.log10(size)), digits - 2, 0)
+    text = f"{100 * share:.{min(places, 17)}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """Write a number for people, with that many significant digits, and all digits of a whole number below a billion.
+
+    >>> figure(42.0), figure(0.01234), figure(68150.4), figure(-1.5e308), figure(3.30001), figure(3.3001, 5)
+    ('42', '0.0123', '68,150', '-1.5e+308', '3.3', '3.3001')
+    """
+    size = abs(value)
+    if not math.isfinite(value):
+        return "–"
+    if size >= 1e9 or 0 < size < 1e-4:
+        return f"{value:.{digits}g}"
+    places = max(digits - 1 - (math.floor(math.log10(size)) if size else 0), 0)
+    text = f"{value:,.{places}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def apart(before: float, after: float, write: Callable[[float, int], str] = figure, digits: int = 3) -> str:
+    """Write two numbers so that they can be told apart: with more digits where they would look the same.
+
+    >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1_700_000_000.0, 1_700_000_060.0)
+    ('42 to 379', '4.92 % to 4.87 %', '1.7e+09 to 1.7000001e+09')
+    """
+    for more in range(digits, 18):
+        texts = write(before, more), write(after, more)
+        if texts[0] != texts[1]:
+            return " to ".join(texts)
+    return " to ".join(texts)
+
+
+def binned_median(column: Column, counts: Sequence[float]) -> float | None:
+    """Median of the finite values; None if there are none or the column has no edges.
+
+    A bin that holds one value is that value; elsewhere values are taken to be spread evenly over the bin, and in an
+    outer bin to be at its mean.
+
+    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
+    1.3333333333333335
+    """
+    below = list(accumulate(counts[: column.value_bins]))
+    half = below[-1] / 2
+    if not half or not column.edges:
+        return None
+    at = bisect_left(below, half)
+    if at in (0, len(column.edges)) or column.bin_spreads[at] == 0:
+        return column.bin_means[at]
+    low, high = column.edges[at - 1], column.edges[at]
+    part = (half - below[at - 1]) / counts[at]
+    return low * (1 - part) + high * part
+
+
+def binned_spread(column: Column, counts: Sequence[float], mean: float | None = None) -> float | None:
+    """Standard deviation of the finite values, from the mean and the spread of each bin.
+
+    `mean`: the exact mean, if known; what it adds to that of the bins is laid to the outer bin on that side, where
+    values may lie far beyond the edge. None if there are no values, no edges, or no finite answer.
+
+    >>> binned_spread(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 1, 0])
+    0.5773502691896258
+    """
+    values, places = counts[: column.value_bins], list(column.bin_means)
+    rows = sum(values)
+    if not rows or not column.edges:
+        return None
+    unit = max(max(map(abs, places)), 1e-300)  # so that no square overflows or vanishes
+    if mean is not None:
+        excess = mean - sum(place / unit * (count / rows) for place, count in zip(places, values, strict=True)) * unit
+        outer = len(values) - 1 if excess > 0 else 0
+        if values[outer]:
+            places[outer] += excess * (rows / values[outer])
+            unit = max(unit, abs(places[outer]))
+    if not math.isfinite(unit):
+        return None
+    pairs = [(place / unit, count / rows) for place, count in zip(places, values, strict=True)]
+    middle = sum(place * share for place, share in pairs)
+    within = sum((s / unit) ** 2 * share for s, (_, share) in zip(column.bin_spreads, pairs, strict=True))
+    out = math.sqrt(sum((place - middle) ** 2 * share for place, share in pairs) + within) * unit
+    return out if math.isfinite(out) else None
+
+
+def _numeric(
     column: Column,
     reference: Sequence[float],
     test: Sequence[float],
@@ -58,89 +173,224 @@ def direction(
     test_sum: float,
     deviation: float,
 ) -> Direction:
-    """Say which way one column moved.
+    means = _mean(column, reference, reference_sum), _mean(column, test, test_sum)
+    medians = binned_median(column, reference), binned_median(column, test)
+    sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
+    # Rounding leaves a constant with a deviation that is none.
+    known = deviation if 1e-12 * abs(means[0] or 0.0) < deviation < math.inf else None
+    mean, median = _difference(means), _difference(medians)
+    mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
 
-    `reference`, `test`: counts of its bins. Sums are over finite values; `deviation` is the reference standard
-    deviation, NaN or 0 where unknown. Whatever cannot be said is None.
-    """
+    def say(
+        change: str, text: str, names: tuple[str, ...] = (), before: float | None = None, after: float | None = None
+    ) -> Direction:
+        return Direction(text, change, names, before, after, mean, median, mean_sd, median_sd)  # type: ignore[arg-type]
+
+    if not sum(test[: column.value_bins]) or not sum(reference[: column.value_bins]):
+        return say("unchanged", "no values to compare")
+    before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
+    at = max(range(len(after)), key=after.__getitem__)
+    if 0 < at < len(after) - 1 and after[at] >= MOST_ROWS and after[at] - before[at] >= GROWN:
+        name = _bin_name(column, at)
+        return say(
+            "took over", f"{name} took over: {apart(before[at], after[at], percent, 2)}", (name,), before[at], after[at]
+        )
+    gaps = [q - p for p, q in zip(accumulate(before), accumulate(after), strict=True)]
+    widest = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)
+    outer = _outer_moves(column, before, after)
+    if outer and outer[0][2] < MOST_ROWS and outer[0][2] - outer[0][1] >= abs(gaps[widest]) / 2 > 0:
+        name, was, now = outer[0]
+        more = "".join(f"; {move}" for move in _moves(means, medians, mean_sd, median_sd))
+        return say("out of range", f"{name}: {apart(was, now, percent, 2)}{more}", (name,), was, now)
+    spread = _ratio(_difference(sds), known if known is not None else sds[0]) or 0.0
+    reach = max(abs(mean_sd or 0.0), abs(median_sd or 0.0))
+    # The largest gap that a move, or a change of the spread, opens in a normal column, by its size in deviations.
+    explained = 0.4 * reach + 0.24 * abs(spread)
+    still = not _moved(mean, mean_sd) and not _moved(median, median_sd)
+    if abs(gaps[widest]) > 3 * explained and (known is not None or still) and widest < len(column.edges):
+        was, now = list(accumulate(before))[widest], list(accumulate(after))[widest]
+        name = f"values up to {figure(column.edges[widest])}"
+        return say("shape", f"{name}: {apart(was, now, percent, 2)}", (name,), was, now)
+    wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
+    if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (known is not None or still):
+        told = [wider, *_moves(means, medians, mean_sd, median_sd)]
+        return say("spread", ", ".join(told if not still else [wider, "mean and median as before"]), (), *sds)
+    told = _moves(means, medians, mean_sd, median_sd)
+    if not told:
+        return say("unchanged", "no change")
+    if abs(spread) >= max(STILL, reach / 2) and known is not None:
+        told.append(wider)
+    return say("moved", ", ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
+
+
+Pair = tuple[float | None, float | None]
+
+
+def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
+    """The mean if it moved, and the median if it moved and the mean did not go the same way."""
+    mean, median = _difference(means) or 0.0, _difference(medians) or 0.0
+    told = [f"mean {_told(means, mean_sd)}"] if _moved(mean, mean_sd) else []
+    if _moved(median, median_sd) and (not told or mean * median <= 0):
+        told.append(f"median {_told(medians, median_sd)}")
+    return told
+
+
+def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]) -> list[tuple[str, float, float]]:
+    """Name, share before and share after of the outer bins that grew, the larger move first."""
+    if not column.edges:
+        return []
+    sides = (
+        (f"below the range seen (< {figure(column.edges[0])})", before[0], after[0]),
+        (f"above the range seen (> {figure(column.edges[-1])})", before[-1], after[-1]),
+    )
+    return sorted((side for side in sides if side[2] > side[1]), key=lambda side: side[1] - side[2])
+
+
+def _outside(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
+    """What `other` sees: out of range, or unseen values by name."""
     if not column.numeric:
-        moved = shifts(column.labels, reference, test)
-        grew = tuple(shift for shift in moved if shift.test > shift.reference)[:NAMED]
-        shrank = tuple(shift for shift in moved if shift.test < shift.reference)[:NAMED]
-        return Direction(_categories_text(grew, shrank), grew=grew, shrank=shrank)
-    mean = _difference(_mean(column, test, test_sum), _mean(column, reference, reference_sum))
-    median = _difference(binned_median(column, test), binned_median(column, reference))
-    known = deviation if math.isfinite(deviation) and deviation > 0 else None
-    in_deviations = _ratio(mean, known)
-    text = _numeric_text(mean, median, in_deviations, _ratio(median, known))
-    return Direction(text, mean, median, in_deviations, _ratio(median, known))
+        return _share("new value", _unseen_name(unseen), [len(column.categories)], reference, test, unseen)
+    before, after = _shares(reference), _shares(test)
+    ends = [0, len(column.edges)] if column.edges else []
+    sides = _outer_moves(column, before, after)
+    if not sides:
+        return _share("out of range", "out of range", ends, reference, test)
+    text = ", ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in sides)
+    names = tuple(name for name, *_ in sides)
+    return Direction(text, "out of range", names, sum(before[i] for i in ends), sum(after[i] for i in ends))
 
 
-def share_direction(what: str, before: float, after: float) -> Direction:
-    """Say which way a share moved.
-
-    >>> share_direction("missing", 0.0, 0.05).text
-    'missing up from 0 % to 5 %'
-    """
+def _share(
+    change: str,
+    what: str,
+    cells: Sequence[int],
+    reference: Sequence[float],
+    test: Sequence[float],
+    names: Sequence[str] = (),
+) -> Direction:
+    before, after = (sum(_shares(side)[i] for i in cells) for side in (reference, test))
     if before == after:
-        return Direction(f"{what} unchanged at {percent(after)}")
-    return Direction(f"{what} {'up' if after > before else 'down'} from {percent(before)} to {percent(after)}")
+        return Direction(f"{what} as before: {percent(after)}", "unchanged", tuple(names), before, after)
+    return Direction(f"{what} {apart(before, after, percent, 2)}", change, tuple(names), before, after)  # type: ignore[arg-type]
 
 
-def percent(share: float) -> str:
-    """Write a share for people.
+def _categories(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
+    before, after = _shares(reference), _shares(test)
+    m, n = max(sum(reference), 1), max(sum(test), 1)
 
-    >>> percent(0.0), percent(0.0004), percent(0.0512), percent(0.5)
-    ('0 %', '0.04 %', '5.1 %', '50 %')
+    def errors(i: int) -> float:
+        pooled = (reference[i] + test[i] + 0.5) / (n + m + 1)
+        return abs(after[i] - before[i]) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+
+    def weight(i: int) -> float:
+        """What the bin adds to `psi`."""
+        p, q = (reference[i] + 0.5) / (m + 1), (test[i] + 0.5) / (n + 1)
+        return (q - p) * math.log(q / p)
+
+    bins = sorted((i for i in range(column.size) if after[i] != before[i]), key=lambda i: -weight(i))
+    noticed = [i for i in bins if errors(i) >= NOTICED] or bins[:1]
+    labels = [*column.categories, OTHER, MISSING]
+    shifts_of = [Shift(labels[i], before[i], after[i]) for i in noticed]
+    grew = tuple(shift for shift in shifts_of if shift.test > shift.reference)[:NAMED]
+    shrank = tuple(shift for shift in shifts_of if shift.test < shift.reference)[:NAMED]
+    if not noticed:
+        return Direction("no change", "unchanged")
+    other = len(column.categories)
+    texts = {shift.label: apart(shift.reference, shift.test, percent, 2) for shift in (*grew, *shrank)}
+    words = {OTHER: _unseen_name(unseen), MISSING: "missing values"}
+
+    def say(change: str, text: str, names: tuple[str, ...], i: int) -> Direction:
+        return Direction(text, change, names, before[i], after[i], grew=grew, shrank=shrank)  # type: ignore[arg-type]
+
+    top = max(noticed, key=lambda i: after[i])
+    if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
+        name = words.get(labels[top], labels[top])
+        change = "missing" if labels[top] == MISSING else "took over"
+        verb = "" if change == "missing" else " took over:"
+        return say(change, f"{name}{verb} {apart(before[top], after[top], percent, 2)}", (name,), top)
+    alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
+    if alone and noticed[0] == other and after[other] > before[other]:
+        return say("new value", f"{words[OTHER]} {texts[OTHER]}", tuple(unseen), other)
+    if alone and noticed[0] == column.missing_bin:
+        return say("missing", f"{words[MISSING]} {texts[MISSING]}", (), noticed[0])
+
+    def named(moved: tuple[Shift, ...]) -> str:
+        return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in moved)
+
+    parts = [f"{word}: {named(moved)}" for word, moved in (("grew", grew), ("shrank", shrank)) if moved]
+    return say("moved", "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
+
+
+def _unseen_name(unseen: Sequence[str]) -> str:
+    """Name unseen values.
+
+    >>> _unseen_name([]), _unseen_name(["chat"]), _unseen_name(["a", "b", "c", "d", "e"])
+    ('unseen values', 'unseen value chat', 'unseen values a, b, c and others')
     """
-    return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
+    if len(unseen) == 1:
+        return f"unseen value {unseen[0]}"
+    more = " and others" if len(unseen) > NAMED else ""
+    return " ".join(("unseen values", *([", ".join(unseen[:NAMED])] if unseen else []))) + more
+
+
+def _bin_name(column: Column, at: int) -> str:
+    if column.bin_spreads[at] == 0:
+        return figure(column.bin_means[at], 6)
+    return f"values in {' to '.join(_ends(column.edges[at - 1], column.edges[at]))}"
+
+
+def _ends(low: float, high: float) -> tuple[str, str]:
+    first, second = apart(low, high).split(" to ")
+    return first, second
+
+
+def _missing_cells(column: Column) -> range:
+    return range(column.missing_bin, column.size)
+
+
+def _shares(counts: Sequence[float]) -> list[float]:
+    total = max(sum(counts), 1)
+    return [count / total for count in counts]
 
 
 def _mean(column: Column, counts: Sequence[float], total: float) -> float | None:
-    rows = sum(counts[: column.value_bins])
-    return total / rows if rows and math.isfinite(total) else None
+    """Mean of the finite values; None if there are none, or if the sum does not fit the bins: it has overflowed."""
+    values = counts[: column.value_bins]
+    rows = sum(values)
+    if not rows or not math.isfinite(total):
+        return None
+    mean = total / rows
+    filled = [i for i, count in enumerate(values) if count]
+    low, high = ((-math.inf, *column.edges)[filled[0]], (*column.edges, math.inf)[filled[-1]])
+    slack = 1e-9 * max(abs(low) if math.isfinite(low) else 0.0, abs(high) if math.isfinite(high) else 0.0)
+    return mean if low - slack <= mean <= high + slack else None
 
 
-def _difference(after: float | None, before: float | None) -> float | None:
+def _difference(pair: Pair) -> float | None:
+    before, after = pair
     if after is None or before is None:
         return None
     gap = after - before
     return gap if math.isfinite(gap) else None
 
 
-def _ratio(move: float | None, deviation: float | None) -> float | None:
-    if move is None or deviation is None:
+def _ratio(move: float | None, unit: float | None) -> float | None:
+    if move is None or not unit:
         return None
-    ratio = move / deviation
+    ratio = move / unit
     return ratio if math.isfinite(ratio) else None
 
 
-def _numeric_text(
-    mean: float | None, median: float | None, mean_deviations: float | None, median_deviations: float | None
-) -> str:
-    if mean is None:
-        return "no values to compare" if median is None else f"median {_moved(median, median_deviations)}"
-    if mean_deviations is None or median is None or median_deviations is None:
-        return _moved(mean, mean_deviations)
-    if abs(mean_deviations) < STILL and abs(median_deviations) < STILL:
-        return "mean and median unchanged"
-    if abs(mean_deviations) >= STILL and mean_deviations * median_deviations >= 0:
-        return _moved(mean, mean_deviations)
-    return f"mean {_moved(mean, mean_deviations)}, median {_moved(median, median_deviations)}"
+def _moved(move: float | None, deviations: float | None) -> bool:
+    """Whether a move is worth words: `STILL` deviations, or any move of a column without a deviation."""
+    return bool(move) if deviations is None else abs(deviations) >= STILL
 
 
-def _moved(move: float, deviations: float | None) -> str:
+def _told(pair: Pair, deviations: float | None) -> str:
+    """Write a move in the column's own unit, then in reference standard deviations."""
+    before, after = pair
+    text = apart(before or 0.0, after or 0.0)
     if deviations is None:
-        return "unchanged" if move == 0 else f"{'up' if move > 0 else 'down'} by {abs(move):.3g}"
-    if abs(deviations) < STILL:
-        return "unchanged"
-    size = f"{abs(deviations):.1f}" if abs(deviations) >= 0.995 else f"{abs(deviations):.2g}"
-    return f"{'up' if deviations > 0 else 'down'} by {size} standard deviations"
-
-
-def _categories_text(grew: tuple[Shift, ...], shrank: tuple[Shift, ...]) -> str:
-    def named(moved: tuple[Shift, ...]) -> str:
-        return ", ".join(f"{shift.label} ({percent(shift.reference)} to {percent(shift.test)})" for shift in moved)
-
-    parts = [f"{word}: {named(moved)}" for word, moved in (("grew", grew), ("shrank", shrank)) if moved]
-    return "; ".join(parts) or "no share moved"
+        return text
+    size = abs(deviations)
+    return f"{text} ({f'{size:,.0f}' if size >= 9.95 else f'{size:.1f}' if size >= 0.995 else f'{size:.2g}'} sd)"

@@ -7,15 +7,15 @@ drifted is at most `alpha`: it is shared out by Holm's procedure over all tests 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
 
 import numpy as np
 
-from monitor.columns.column import Counts, Floats, Mask
-from monitor.drift.direction import direction, share_direction, shifts
+from monitor.columns.column import Column, Counts, Floats, Mask
+from monitor.drift.direction import direction, shifts
 from monitor.drift.layout import Layout
 from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State
 from monitor.drift.share_alpha import holm_level
@@ -97,9 +97,11 @@ def evaluate(
     window: Span,
     reference_name: str = "training",
     model_version: str = "",
+    unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
 ) -> tuple[DriftResult, ...]:
     """Answer one question: a result per column and statistic, in the order of the question's columns.
 
+    `unseen` names the unseen values of a column in the test window; it is asked only when a result's words are read.
     Raises KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size.
     Bad numbers in one column make that column an `error` and touch no other.
     """
@@ -112,7 +114,7 @@ def evaluate(
     tests = _measure(question, layout, reference.counts, test.counts, deviations)
     open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
     level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
-    account = _Account(layout, reference, test, deviations)
+    account = _Account(layout, reference, test, deviations, unseen)
     groups: dict[int, tuple[DriftResult, ...]] = {}
     for numeric in (True, False):
         rows = layout.rows(question.columns, numeric=numeric).tolist()
@@ -264,9 +266,17 @@ def _blank(
 class _Account(Account):
     """Directions and contributions of one evaluation, each worked out when it is first asked for."""
 
-    def __init__(self, layout: Layout, reference: Sample, test: Sample, deviations: Floats) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        reference: Sample,
+        test: Sample,
+        deviations: Floats,
+        unseen: Callable[[Column], Sequence[str]],
+    ) -> None:
         self._layout, self._reference, self._test, self._deviations = layout, reference, test, deviations
-        self._seen: dict[int, Direction] = {}
+        self._unseen = unseen
+        self._seen: dict[tuple[int, str], Direction] = {}
 
     @cached_property
     def _lists(self) -> tuple[Sequence[float], ...]:
@@ -287,14 +297,13 @@ class _Account(Account):
         if result.value is None:
             return None
         row, before, after = self._column(result)
-        cells = self._layout.cells(result.statistic, row)
-        if cells is not None:
-            return share_direction(result.statistic, *_shares(cells, before, after))
-        if row not in self._seen:
+        share = result.statistic if result.statistic in ("missing", "other") else ""
+        if (row, share) not in self._seen:
             _, _, before_sums, after_sums, deviations, _ = self._lists
             column, sums = self._layout.schema.columns[row], (before_sums[row], after_sums[row])
-            self._seen[row] = direction(column, before, after, *sums, deviations[row])
-        return self._seen[row]
+            names = () if column.numeric else self._unseen(column)
+            self._seen[row, share] = direction(column, before, after, *sums, deviations[row], share, names)
+        return self._seen[row, share]
 
     def contributions(self, result: DriftResult) -> tuple[Shift, ...]:
         """The bins of the result's column that moved most."""

@@ -35,17 +35,29 @@ class Shift:
     test: float
 
 
+#: What kind of change a sentence tells: mean, median or categories moved; the spread changed; rows of one range of
+#: values became more or fewer; unseen values; values outside of the range seen; one value took over; missing values.
+Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged"]
+
+
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """Which way a column moved.
+    """What changed in a column: the sentence, and what it rests on.
 
-    `mean` and `median`: test minus reference, in the column's own units; `mean_deviations`, `median_deviations`: the
-    same in reference standard deviations (None where that is zero or unknown). Categorical columns have only `grew`
-    and `shrank`: the categories whose share moved most, strongest first. `text` says it in words: "up by 1.0 standard
-    deviations".
+    `text` says it in words, without the column's name: "mean 42 to 379 (27 sd)". `change`: the kind of change. `names`:
+    the values or ranges that the sentence names: unseen values, the value that took over, categories that moved.
+    `before`, `after`: the two numbers that it tells first, in the column's own unit, or shares in [0, 1].
+
+    Of a numeric column also `mean` and `median`: test minus reference, in the column's unit; `mean_deviations` and
+    `median_deviations`: the same in reference standard deviations (None if that is zero or unknown). Of a categorical
+    column `grew` and `shrank`: the categories whose share moved by more than chance, strongest first.
     """
 
     text: str
+    change: Change = "moved"
+    names: tuple[str, ...] = ()
+    before: float | None = None
+    after: float | None = None
     mean: float | None = None
     median: float | None = None
     mean_deviations: float | None = None

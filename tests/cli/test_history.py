@@ -42,7 +42,7 @@ def test_locate_says_when_with_an_interval_and_what(data: Path, capsys: pytest.C
     out = capsys.readouterr().out
     assert "x0 (feature), 2023-11-15T00:00:00Z to 2023-11-15T03:00:00Z: 1 change in 2,160 predictions" in out
     assert f"began {iso(CHANGE)}, 95% sure that between" in out
-    assert "up by 1" in out
+    assert " sd)" in out
     assert "(1,440 predictions before, 720 after)" in out
 
 
@@ -119,7 +119,7 @@ def test_backtest_lists_the_events_of_other_rules(
     assert {event["column"] for event in done["events"]} == {"x0", "x1"}
     for event in done["events"]:
         assert CHANGE < from_iso(event["fired"]) <= CHANGE + 15 * MINUTE
-        assert event["direction"].startswith("up by")
+        assert event["direction"].startswith("mean ")
     assert run(data, "backtest", "--rules", str(rules), "--to", iso(CHANGE)) == 0
     assert "24 evaluations, 0 events" in capsys.readouterr().out
 

@@ -42,7 +42,9 @@ def firing(column: str = "bmi", *, rule: str = "drift", at: float = 0.0, event: 
 
 def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> DriftResult:
     """The verdict that an alert stands on."""
-    said = more.pop("direction", Direction("mean up by 1.0 standard deviations", 0.0471, 0.0428, 1.02, 0.93))
+    said = more.pop(
+        "direction", Direction("mean 0.01 to 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571, 0.0471, 0.0428, 1.02, 0.93)
+    )
     facts: dict[str, object] = {"kind": "numeric", "account": Told(said), **more}
     return DriftResult(
         alert.rule, alert.column, alert.role, statistic="ks", state="drift", window=Span(end - 1800, end),

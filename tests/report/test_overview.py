@@ -47,7 +47,7 @@ def evaluation(
             None if value is None else 0.1,
             0.05,
             reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
-            account=NOTHING if value is None else Told(Direction("up by 1.0 standard deviations")),
+            account=NOTHING if value is None else Told(Direction("mean 0 to 2 (1.0 sd)")),
         )
         for name, (state, value) in states.items()
     )
@@ -125,7 +125,7 @@ def test_rows_come_worst_first_and_none_is_left_out() -> None:
         ("a", "ok"),
     ]
     assert [row.since for row in listed] == [None] * 4
-    assert listed[0].moved == "up by 1.0 standard deviations"
+    assert listed[0].moved == "mean 0 to 2 (1.0 sd)"
     assert listed[3].moved == "", "what is well needs no words"
 
 

@@ -128,7 +128,7 @@ def test_heat_map_shows_when_it_began(scene: Opened) -> None:
 def test_column_page_tells_what_moved(scene: Opened) -> None:
     client, _ = scene("drifting")
     text = client.get("/column/feature?name=bmi").get_data(as_text=True)
-    assert "up by 1.2 standard deviations" in text
+    assert "(1.2 sd)" in text
     assert "The statistic over time" in text
     assert "Mean, median and the middle 90 % of bmi over time" in text
     assert "Changes found in these windows" in text
