@@ -21,7 +21,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
-from monitor.rules.engine import advance
+from monitor.rules.engine import advance, end_all
 from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
 from monitor.store.records import alerts as alert_store
@@ -92,10 +92,16 @@ class Evaluator:
         self._references = References(model)
         self._closed = ClosedWindows(model, config.window.base)
         self.latest = Evaluation(0.0)
+        #: The model version that was judged before this one, and its alerts: the first evaluation ends them.
+        self._replaced: tuple[str, Mapping[AlertKey, Alert]] = ("", {})
 
     def restore(self, connection: sqlite3.Connection) -> None:
-        """Take up the alerts where the last process left them."""
-        self.latest = Evaluation(0.0, (), alert_store.load_alerts(connection))
+        """Take up the alerts where the last process left them; those of another model version are not continued."""
+        alerts, version = alert_store.load_alerts(connection), verdict_store.judged_version(connection)
+        if version in ("", self._model.version):
+            self.latest = Evaluation(0.0, (), alerts)
+        else:
+            self._replaced = version, alerts
 
     def run(self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None]) -> Evaluation:
         """Evaluate now. The caller commits, and then publishes the answer through `publish`."""
@@ -114,6 +120,9 @@ class Evaluator:
             self._model.version,
             self._covered,
         )
+        old, left = self._replaced
+        why = f"model {old} was replaced by {self._model.version}"
+        transitions = [*end_all(left, now, why, old), *transitions]
         evaluation = Evaluation(now, judged, alerts)
         asked = verdict_store.enter_questions(connection, self._model.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, results, asked)
@@ -125,6 +134,7 @@ class Evaluator:
     def publish(self, evaluation: Evaluation) -> None:
         """Make a committed evaluation the one that everybody sees."""
         self._closed.keep()
+        self._replaced = ("", {})
         self.latest = evaluation
 
     def window_end(self, now: float) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from monitor import words
 from monitor.clock import iso
 from monitor.config.settings import duration_text
 from monitor.drift.result import DriftResult
@@ -19,6 +20,9 @@ from monitor.rules.engine import advance, by_alert, reported
 from monitor.rules.rule import Rule
 
 WEEK = 604_800.0
+
+#: Shortest period, in seconds, from which a weekly rate is worked out: a day.
+SHORTEST = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often events began: of one rule (`column` and `role` empty), or of one column under a rule."""
+    """How often events began: of one rule (`column` and `role` empty), or of one column under a rule.
+
+    `per_week`: None if the period is too short to say.
+    """
 
     rule: str
     column: str
     role: str
     events: int
-    per_week: float
+    per_week: float | None
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary; that of a rule names no column."""
         where = {"column": self.column, "role": self.role} if self.column else {}
-        return {"rule": self.rule, **where, "events": self.events, "per_week": round(self.per_week, 3)}
+        return {
+            "rule": self.rule,
+            **where,
+            "events": self.events,
+            "per_week": None if self.per_week is None else round(self.per_week, 3),
+        }
 
 
 @dataclass(frozen=True)
@@ -147,14 +159,25 @@ class Backtest:
         ]
         if rows:
             head += ["", *_aligned([("fired", "for", "rule", "severity", "column", "strongest", "direction"), *rows])]
-        rates = [(rate.rule, rate.column or "all", str(rate.events), f"{rate.per_week:.2f}") for rate in self._rates()]
-        return "\n".join([*head, "", *_aligned([("rule", "column", "events", "a week"), *rates])])
+        rates = [
+            (
+                rate.rule,
+                rate.column or "all",
+                str(rate.events),
+                "-" if rate.per_week is None else f"{rate.per_week:.2f}",
+            )
+            for rate in self._rates()
+        ]
+        foot = []
+        if self.end - self.start < SHORTEST:
+            foot = [f"{words.duration(self.end - self.start)}: too short for a rate a week; take a day or more."]
+        return "\n".join([*head, "", *_aligned([("rule", "column", "events", "a week"), *rates]), *foot])
 
     def _rates(self) -> list[Rate]:
         return [line for rule in self.per_rule for line in (rule, *(c for c in self.per_column if c.rule == rule.rule))]
 
-    def _per_week(self, events: int) -> float:
-        return events / self.weeks if self.weeks > 0 else 0.0
+    def _per_week(self, events: int) -> float | None:
+        return events / self.weeks if self.end - self.start >= SHORTEST else None
 
 
 @dataclass(frozen=True, slots=True)

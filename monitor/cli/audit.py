@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
+from monitor.cli.context import Commands, add_command, load_config, moment, print_json, print_table, reading
 from monitor.cli.silence import request
-from monitor.clock import SystemClock, from_iso
+from monitor.clock import SystemClock
 from monitor.config.settings import duration
 from monitor.errors import InputError
 from monitor.store.audit.recompute import recompute
@@ -23,8 +23,14 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     parser = add_command(commands, "windows", "Counts of columns over any stretch of time, in steps or as one sum.")
     parser.add_argument("columns", nargs="*", metavar="COLUMN", help="names of columns (default: all)")
-    parser.add_argument("--from", dest="start", metavar="TIME", help="ISO 8601, UTC (default: a day ago)")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="ISO 8601, UTC (default: now)")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="1d",
+        metavar="WHEN",
+        help="ISO 8601, UTC, or how long ago, as 10m (default: 1d)",
+    )
+    parser.add_argument("--to", dest="end", default="0s", metavar="WHEN", help="the same (default: now)")
     parser.add_argument("--step", metavar="DURATION", help='such as "1h" (default: one sum)')
     parser.add_argument("--model", metavar="VERSION", help="model version (default: the newest)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -45,20 +51,10 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=prune)
 
 
-def moment(text: str | None, default: float) -> float:
-    """Read a time. Raises InputError."""
-    if text is None:
-        return default
-    try:
-        return from_iso(text)
-    except ValueError:
-        raise InputError("time", f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {text!r}") from None
-
-
 def windows(options: argparse.Namespace) -> int:
     """`python -m monitor windows`."""
     config, now = load_config(options), SystemClock().time()
-    start, end = moment(options.start, now - 86_400), moment(options.end, now)
+    start, end = moment(options.start, now, "--from"), moment(options.end, now, "--to")
     try:
         step = duration(options.step) if options.step else None
     except ValueError as error:

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from monitor.clock import from_iso
 from monitor.config.load import Config
-from monitor.errors import StoreError
+from monitor.config.settings import duration
+from monitor.errors import ConfigError, StoreError
 from monitor.store.file.database import connect_read_only
 from monitor.store.file.folder import DATABASE
 
@@ -81,3 +83,21 @@ def cell(value: object) -> str:
     if value is None or value == "":
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def moment(text: str, now: float, option: str, ahead: bool = False) -> float:
+    """Read a moment: ISO 8601, or how long before `now` it is; after `now` if it lies ahead. Raises ConfigError.
+
+    >>> moment("1h", 7200.0, "--from"), moment("1970-01-01T00:00:30Z", 7200.0, "--from")
+    (3600.0, 30.0)
+    """
+    try:
+        return now + duration(text) if ahead else now - duration(text)
+    except ValueError:
+        pass
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option}: expected a time such as 2026-03-01T00:00Z, or a length of time such as 10m or 7d, got {text!r}"
+        ) from None

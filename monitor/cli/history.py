@@ -14,8 +14,7 @@ from tqdm import tqdm
 from monitor.backtest.events import play
 from monitor.backtest.locate import Onset, locate
 from monitor.backtest.rejudge import judge
-from monitor.cli.context import Commands, add_command, load_config, print_json, reading
-from monitor.cli.report import moment
+from monitor.cli.context import Commands, add_command, load_config, moment, print_json, reading
 from monitor.clock import SystemClock, iso
 from monitor.columns.column import Column
 from monitor.config.load import Config

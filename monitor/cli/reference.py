@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
-from monitor.cli.report import moment
+from monitor.cli.context import Commands, add_command, load_config, moment, print_json, print_table, reading
 from monitor.cli.silence import request
 from monitor.clock import Clock, SystemClock, iso
 from monitor.config.load import Config

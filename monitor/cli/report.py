@@ -7,9 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from monitor.cli.context import Commands, add_command, load_config, reading
-from monitor.clock import SystemClock, from_iso
-from monitor.config.settings import duration
+from monitor.cli.context import Commands, add_command, load_config, moment, reading
+from monitor.clock import SystemClock
 from monitor.drift.result import Span
 from monitor.errors import ConfigError
 from monitor.reference.file import write_atomically
@@ -50,19 +49,3 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             raise ConfigError(f"--out: {options.out} cannot be written: {error.strerror or error}") from error
     return 0
-
-
-def moment(text: str, now: float, option: str) -> float:
-    """Read a moment: ISO 8601, or how long before `now`. Raises ConfigError.
-
-    >>> moment("1h", 7200.0, "--from"), moment("1970-01-01T00:00:30Z", 7200.0, "--from")
-    (3600.0, 30.0)
-    """
-    try:
-        return now - duration(text)
-    except ValueError:
-        pass
-    try:
-        return from_iso(text)
-    except ValueError:
-        raise ConfigError(f'{option}: expected a time such as 2026-03-01T00:00Z, or "7d", got {text!r}') from None

@@ -1,4 +1,7 @@
-"""Commands that only look: `status`, `drift`, `alerts`. They work with the server up or down."""
+"""Commands that only look: `status`, `drift`, `alerts`. They work with the server up or down.
+
+Each is about one model version, the one served last unless another is named.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,21 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from monitor import words
 from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
+from monitor.cli.silence import print_silences
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.config.settings import duration_text
 from monitor.drift.result import DriftResult
 from monitor.errors import LockedError
+from monitor.rules.alert import Alert
+from monitor.rules.rule import SEVERITIES
+from monitor.rules.silence import mutes
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
-from monitor.store.records.verdicts import Verdict, latest_results
-from monitor.store.windows.rows import lost_predictions
+from monitor.store.records.verdicts import Verdict, judged_version, latest_results
+from monitor.store.windows.rows import find_version, lost_predictions
 
 
 def add(commands: Commands) -> None:
@@ -29,6 +36,7 @@ def add(commands: Commands) -> None:
     ):
         parser = add_command(commands, name, text)
         parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--model", metavar="VERSION", help="model version (default: the one served last)")
         if name == "drift":
             parser.add_argument(
                 "--all", action="store_true", help="every statistic, not only the strongest of a column"
@@ -40,7 +48,7 @@ def status(options: argparse.Namespace) -> int:
     """`python -m monitor status`."""
     config = load_config(options)
     with reading(config) as connection:
-        facts = gather(connection, config)
+        facts = gather(connection, config, SystemClock().time(), options.model)
     if options.json:
         print_json(facts)
         return 0
@@ -52,27 +60,37 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def gather(connection: sqlite3.Connection, config: Config) -> dict[str, Any]:
-    """The facts of `status`, read from the store."""
-    model = connection.execute("SELECT * FROM models ORDER BY id DESC LIMIT 1").fetchone()
-    verdicts = latest_results(connection)
-    firing = [alert for alert in load_alerts(connection).values() if alert.state == "firing"]
+def alerts_of(connection: sqlite3.Connection, version: str) -> list[Alert]:
+    """The alerts that are pending, firing or just resolved; none for a model version that is not judged any more."""
+    if judged_version(connection) != version:
+        return []
+    return [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
+
+
+def gather(connection: sqlite3.Connection, config: Config, now: float, version: str | None = None) -> dict[str, Any]:
+    """The facts of `status` about one model version, read from the store."""
+    served, predictions = find_version(connection, version)
+    verdicts = latest_results(connection, served)
+    known = alerts_of(connection, served)
+    muted = mutes(known, list_silences(connection, now), now)
+    firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     judged = max((verdict.at for verdict in verdicts), default=None)
+    columns = strongest(verdicts, by_rule=False)
     states: dict[str, int] = {}
-    for verdict in strongest(verdicts):
+    for verdict in columns:
         states[verdict.result.state] = states.get(verdict.result.state, 0) + 1
-    drifted = [v.result.column for v in strongest(verdicts) if v.result.state == "drift"]
+    listed = [f"{alert.column} ({alert.severity}, {alert.rule}, since {iso(alert.since)})" for alert in firing]
     return {
         "server": serving(config),
-        "model_version": model["version"] if model else None,
-        "predictions": model["predictions"] if model else 0,
+        "model_version": served or None,
+        "predictions": predictions,
         "evaluated": iso(judged) if judged else None,
-        "columns": len(strongest(verdicts)),
-        "drifted": drifted,
+        "columns": len(columns),
+        "drifted": [v.result.column for v in columns if v.result.state == "drift"],
         "states": states,
-        "firing_alerts": ", ".join(f"{alert.column} ({alert.rule}, since {iso(alert.since)})" for alert in firing)
-        or "none",
+        "firing_alerts": ", ".join(listed) or "none",
+        "silenced_alerts": len(muted),
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
     }
@@ -82,13 +100,14 @@ def headline(facts: dict[str, Any]) -> str:
     """One line that says whether something is wrong."""
     if not facts["columns"]:
         return "Nothing has been evaluated yet."
+    columns = words.counted(facts["columns"], "column")
     if facts["drifted"]:
-        count, columns = len(facts["drifted"]), facts["columns"]
-        return f"{count} of {columns} columns {'has' if count == 1 else 'have'} drifted: {', '.join(facts['drifted'])}"
+        count = len(facts["drifted"])
+        return f"{count} of {columns} {'has' if count == 1 else 'have'} drifted: {', '.join(facts['drifted'])}"
     states = facts["states"]
     if "ok" not in states and "warning" not in states:
         return f"No verdict: {', '.join(states)}."
-    return f"No drift in {facts['columns']} columns."
+    return f"No drift in {columns}."
 
 
 def serving(config: Config) -> str:
@@ -101,12 +120,12 @@ def serving(config: Config) -> str:
     return "not running"
 
 
-def strongest(verdicts: list[Verdict]) -> list[Verdict]:
-    """One verdict for each rule and column: a drift before anything else, then the strongest; worst first."""
-    best: dict[tuple[str, str, str], Verdict] = {}
+def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
+    """One verdict for each column, and each rule if `by_rule`: a drift before anything else, then the strongest."""
+    best: dict[tuple[str, ...], Verdict] = {}
     for verdict in verdicts:
         result = verdict.result
-        key = (result.rule, result.role, result.column)
+        key = (result.rule if by_rule else "", result.role, result.column)
         if key not in best or rank(verdict) > rank(best[key]):
             best[key] = verdict
     return sorted(best.values(), key=rank, reverse=True)
@@ -118,31 +137,46 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float]:
     return (result.state == "drift", result.state == "warning", result.strength)
 
 
+def urgency(alert: Alert) -> tuple[bool, int, float]:
+    """Order alerts: the firing first, then the most severe, then the oldest."""
+    return (alert.state != "firing", SEVERITIES.index(alert.severity), alert.since)
+
+
 def drift(options: argparse.Namespace) -> int:
     """`python -m monitor drift`."""
     config = load_config(options)
     with reading(config) as connection:
-        verdicts = latest_results(connection)
+        served, _ = find_version(connection, options.model)
+        verdicts = latest_results(connection, served)
     if options.json:
         print_json([verdict.result.to_json() for verdict in verdicts])
         return 0
     if not verdicts:
         print("Nothing has been evaluated yet.")
         return 0
-    window = verdicts[-1].result.window
-    print(f"Evaluated {iso(verdicts[-1].at)} over {iso(window.start)} to {iso(window.end)}\n")
+    windows = {verdict.result.window for verdict in verdicts}
+    span = windows.pop() if len(windows) == 1 else None
+    over = f" over {iso(span.start)} to {iso(span.end)}" if span else ""
+    print(f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}")
+    columns = strongest(verdicts, by_rule=False)
+    moved = sum(verdict.result.state == "drift" for verdict in columns)
+    print(f"{moved} of {words.counted(len(columns), 'column')} drifted\n")
     shown = sorted(verdicts, key=rank, reverse=True) if options.all else strongest(verdicts)
-    results = [verdict.result for verdict in shown]
-    print_table(
-        ("column", "role", "state", "statistic", "value", "critical", "floor", "n", "m", "direction"),
-        ((r.column, r.role, r.state, r.statistic, r.value, r.critical, r.floor, r.n, r.m, words(r)) for r in results),
-        right=(4, 5, 6, 7, 8),
-    )
+    several = len({verdict.result.rule for verdict in verdicts}) > 1
+    head: tuple[str, ...] = ("column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed")
+    rows: list[tuple[object, ...]] = [
+        (r.column, r.role, r.state, r.statistic, r.value, r.threshold, r.n, r.m, what_changed(r))
+        for r in (verdict.result for verdict in shown)
+    ]
+    if several:
+        head = ("rule", *head)
+        rows = [(verdict.result.rule, *row) for verdict, row in zip(shown, rows, strict=True)]
+    print_table(head, rows, right=range(4 + several, 8 + several))
     return 0
 
 
-def words(result: DriftResult) -> str:
-    """Which way a column moved, or why there is no verdict."""
+def what_changed(result: DriftResult) -> str:
+    """What changed in a column, or why there is no verdict."""
     return result.direction.text if result.direction else result.reason
 
 
@@ -151,30 +185,34 @@ def alerts(options: argparse.Namespace) -> int:
     config = load_config(options)
     now = SystemClock().time()
     with reading(config) as connection:
-        known = [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
-        events, told = list_events(connection, limit=20), listing(connection, 20)
-        silences = list_silences(connection, now)
+        served, _ = find_version(connection, options.model)
+        known = alerts_of(connection, served)
+        events = list_events(connection, limit=20, model_version=served)
+        told, silences = listing(connection, 20), list_silences(connection, now)
+    muted = mutes(known, silences, now)
+    known.sort(key=lambda alert: (alert.key in muted, *urgency(alert)))
     if options.json:
         print_json({"alerts": known, "events": events, "notifications": told, "silences": silences})
         return 0
     section("Alerts", "no alert is pending, firing or just resolved", bool(known))
     if known:
-        known.sort(key=lambda alert: (alert.state != "firing", alert.since))
-        lasts = [duration_text(max(0.0, now - alert.since)) for alert in known]
         print_table(
-            ("state", "severity", "column", "role", "rule", "since", "for", "value", "event"),
+            ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "silenced by"),
             (
-                (a.state, a.severity, a.column, a.role, a.rule, iso(a.since), last, a.value, a.event_id)
-                for a, last in zip(known, lasts, strict=True)
+                (
+                    *("silenced" if a.key in muted else a.state, a.severity, a.column, a.role, a.rule, iso(a.since)),
+                    *(words.duration(max(0.0, now - a.since)), a.value, a.event_id, muted.get(a.key)),
+                )
+                for a in known
             ),
             right=(7,),
         )
     section("Events", "none", bool(events))
     if events:
         print_table(
-            ("at", "column", "rule", "change", "statistic", "value", "event"),
+            ("at", "column", "rule", "change", "statistic", "value", "event", "why"),
             (
-                (iso(e.at), e.column, e.rule, f"{e.before} -> {e.after}", e.statistic, e.value, e.event_id)
+                (iso(e.at), e.column, e.rule, f"{e.before} -> {e.after}", e.statistic, e.value, e.event_id, e.reason)
                 for e in events[::-1]
             ),
             right=(5,),
@@ -188,11 +226,10 @@ def alerts(options: argparse.Namespace) -> int:
         )
     section("Silences", "none", bool(silences))
     if silences:
-        rows_of_silences = ((s.id, iso(s.end), s.author, s.reason, dict(s.matchers)) for s in silences)
-        print_table(("id", "until", "author", "reason", "matches"), rows_of_silences)
+        print_silences(silences)
     return 0
 
 
 def section(title: str, empty: str, filled: bool) -> None:
-    """Print a heading, and what stands there if nothing does."""
+    """Print a heading, or say that there is nothing under it."""
     print(f"\n{title}" if filled else f"\n{title}: {empty}")

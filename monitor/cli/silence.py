@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import getpass
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monitor.cli.context import Commands, add_command, load_config, print_table, reading
-from monitor.clock import Clock, SystemClock, from_iso, iso
+from monitor.cli.context import Commands, add_command, load_config, moment, print_table, reading
+from monitor.clock import Clock, SystemClock, iso
 from monitor.config.load import Config
 from monitor.config.settings import duration
-from monitor.errors import InputError, LockedError, TelltaleError
-from monitor.rules.silence import new_silence
+from monitor.errors import InputError, LockedError, StoreError, TelltaleError
+from monitor.rules.silence import Silence, new_silence
 from monitor.store.audit.outside_writes import note_foreign
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
+from monitor.store.records.references import served_model
 from monitor.store.windows.retention import Maintenance
 
 #: How long a command waits for the server to take its request, in seconds.
@@ -35,7 +36,7 @@ def add(commands: Commands) -> None:
         "matchers", nargs="*", metavar="LABEL=GLOB", help="rule=..., column=..., role=..., severity=..."
     )
     parser.add_argument("--for", dest="length", metavar="DURATION", default="4h", help='for how long (default "4h")')
-    parser.add_argument("--until", metavar="TIME", help="until when, in ISO 8601; wins over --for")
+    parser.add_argument("--until", metavar="WHEN", help="until when: ISO 8601, UTC, or in how long; wins over --for")
     parser.add_argument("--reason", default="", help="why, for whoever wonders later")
     parser.add_argument("--author", default="", help="who (default: the user's name)")
     parser.add_argument("--expire", metavar="ID", help="end a silence now")
@@ -58,9 +59,11 @@ def silence(options: argparse.Namespace) -> int:
         options.author or getpass.getuser(),
         options.reason or "no reason given",
         config.rules,
+        columns_of(config),
     )
     request(config, {"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}}, clock)
-    print(f"silence {made.id} until {iso(made.end)}; end it with: python -m monitor silence --expire {made.id}")
+    print(f"silence {made.id} for {made.text} until {iso(made.end)}")
+    print(f"end it with: python -m monitor silence --expire {made.id}")
     return 0
 
 
@@ -71,9 +74,23 @@ def show(config: Config, clock: Clock) -> int:
     if not silences:
         print("no silence is in force")
         return 0
-    rows = ((one.id, iso(one.end), one.author, one.reason, dict(one.matchers)) for one in silences)
-    print_table(("id", "until", "author", "reason", "matches"), rows)
+    print_silences(silences)
     return 0
+
+
+def print_silences(silences: Sequence[Silence]) -> None:
+    """List silences, the one that ends first at the top."""
+    rows = ((one.id, one.text, iso(one.end), one.author, one.reason) for one in sorted(silences, key=lambda s: s.end))
+    print_table(("id", "silences", "until", "author", "reason"), rows)
+
+
+def columns_of(config: Config) -> list[str]:
+    """Names of the columns of the model that was served last; empty if there is no database or no model yet."""
+    try:
+        with reading(config) as connection:
+            return [column.name for column in served_model(connection).schema.columns]
+    except (StoreError, ValueError):
+        return []
 
 
 def matcher(text: str) -> tuple[str, str]:
@@ -90,8 +107,10 @@ def matcher(text: str) -> tuple[str, str]:
 
 def until(options: argparse.Namespace, clock: Clock) -> float:
     """When the silence ends. Raises InputError."""
+    if options.until:
+        return moment(options.until, clock.time(), "--until", ahead=True)
     try:
-        return from_iso(options.until) if options.until else clock.time() + duration(options.length)
+        return clock.time() + duration(options.length)
     except ValueError as error:
         raise InputError("time", str(error)) from None
 

@@ -136,12 +136,15 @@ class DriftResult(NamedTuple):
         return self.account.contributions(self)
 
     @property
+    def threshold(self) -> float | None:
+        """The larger of critical value and floor; None if there is no verdict."""
+        return None if self.critical is None else max(self.critical, self.floor or 0.0)
+
+    @property
     def strength(self) -> float:
-        """How far beyond its threshold the value lies, to rank columns by; 0 where there is no verdict."""
-        if self.value is None or self.critical is None:
-            return 0.0
-        threshold = max(self.critical, self.floor or 0.0)
-        return self.value / threshold if threshold > 0 else 0.0
+        """How far beyond its threshold the value lies, to rank columns by; 0 if there is no verdict."""
+        threshold = self.threshold
+        return self.value / threshold if self.value is not None and threshold and threshold > 0 else 0.0
 
     @classmethod
     def rows(cls, *fields: Iterable[object]) -> list[DriftResult]:

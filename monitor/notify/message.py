@@ -174,13 +174,12 @@ def entry(
     )
     if result is None:
         return base
-    threshold = None if result.critical is None else max(result.critical, result.floor or 0.0)
     direction = result.direction
     return replace(
         base,
         statistic=result.statistic,
         value=result.value if result.value is not None else alert.value,
-        threshold=threshold,
+        threshold=result.threshold,
         n=result.n,
         m=result.m,
         direction=direction.text if direction and not (direction.grew or direction.shrank) else "",

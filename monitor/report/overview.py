@@ -59,9 +59,7 @@ class Row:
     @property
     def threshold(self) -> float | None:
         """What the value has to exceed: critical value or effect floor, the larger one."""
-        if self.result is None or self.result.critical is None:
-            return None
-        return max(self.result.critical, self.result.floor or 0.0)
+        return self.result.threshold if self.result else None
 
     @property
     def moved(self) -> str:

@@ -100,6 +100,16 @@ def advance(
     return after, transitions
 
 
+def end_all(alerts: Mapping[Key, Alert], now: float, why: str, model_version: str) -> list[Transition]:
+    """End every alert, as when another model version takes over; the caller then forgets them."""
+    ended = [(before, _retire(before, round(now, 3), REOPEN)) for before in alerts.values()]
+    return [
+        Transition(after, before.state, after.since, None, why, model_version)
+        for before, after in ended
+        if after is not None and after.state != before.state
+    ]
+
+
 def _retire(alert: Alert, now: float, watched: float) -> Alert | None:
     """End an alert that nothing will speak of again; None once it can be forgotten."""
     alert = replace(alert, evaluated=now)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -18,9 +19,6 @@ from monitor.rules.alert import Alert, Key
 from monitor.rules.rule import SEVERITIES, Rule
 
 SilenceState = Literal["pending", "active", "expired"]
-
-#: What every alert can be matched by; the labels of its rule come on top.
-OWN_LABELS = ("rule", "column", "role", "severity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,15 @@ class Silence:
             return "pending"
         return "active" if now < self.end else "expired"
 
+    @property
+    def text(self) -> str:
+        """Its matchers as the command takes them.
+
+        >>> Silence("1", {"column": "a b", "rule": "drift"}, 0.0, 1.0, "ann", "why").text
+        "'column=a b' rule=drift"
+        """
+        return " ".join(shlex.quote(f"{name}={glob}") for name, glob in self.matchers.items())
+
     def matches(self, alert: Alert) -> bool:
         """Whether it is meant for an alert, whatever the time."""
         labels = labels_of(alert)
@@ -51,19 +58,36 @@ class Silence:
 
 
 def new_silence(
-    matchers: Mapping[str, str], start: float, end: float, author: str, reason: str, rules: Sequence[Rule] = ()
+    matchers: Mapping[str, str],
+    start: float,
+    end: float,
+    author: str,
+    reason: str,
+    rules: Sequence[Rule] = (),
+    columns: Collection[str] = (),
 ) -> Silence:
     """Make a silence. Raises InputError that says what is wrong with it.
 
-    `rules`: those in force, so that a matcher on a label which none of them has is refused: it would mute nothing, and
-    be found out at night.
+    `rules`: those in force; `columns`: names of the model's columns. A matcher that fits none of them is refused: it
+    would mute nothing, and the operator would find out at night.
     """
-    known = [*OWN_LABELS, *dict.fromkeys(label for rule in rules for label in rule.labels)]
-    for name in matchers:
+    known: dict[str, list[str]] = {
+        "rule": [rule.name for rule in rules],
+        "column": list(columns),
+        "role": ["feature", "prediction"] if rules else [],
+        "severity": list(SEVERITIES) if rules else [],
+    }
+    for rule in rules:
+        for label, value in rule.labels.items():
+            known.setdefault(label, []).append(value)
+    for name, glob in matchers.items():
+        where = f"matchers.{name}"
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-            raise InputError("unknown_label", f"no alert has a label {name!r}; {hint}", f"matchers.{name}")
+            raise InputError("unknown_label", f"no alert has a label {name!r}; {_hint(name, list(known))}", where)
+        # A rule without the label has it empty, so a glob that matches the empty text can match an alert.
+        values = known[name]
+        if values and not fnmatchcase("", glob) and not any(fnmatchcase(value, glob) for value in values):
+            raise InputError("matches_nothing", f"no {name} matches {glob!r}; {_hint(glob, values)}", where)
     if all(fnmatchcase("", glob) for glob in matchers.values()):
         raise InputError("no_matcher", "a silence needs a matcher that leaves some alerts out", "matchers")
     start, end = round(start, 3), round(end, 3)
@@ -74,6 +98,14 @@ def new_silence(
             raise InputError("missing", f"a silence needs its {where}: someone will ask", where)
     identity = "\0".join([*(f"{name}={glob}" for name, glob in sorted(matchers.items())), iso(start), author, reason])
     return Silence(hashlib.sha256(identity.encode()).hexdigest()[:8], dict(matchers), start, end, author, reason)
+
+
+def _hint(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, 1, 0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"known are: {', '.join(known[:20])}{more}"
 
 
 def labels_of(alert: Alert) -> dict[str, str]:

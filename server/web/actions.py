@@ -136,7 +136,13 @@ def silence() -> Response:
     now = pipe.clock.time()
     try:
         made = new_silence(
-            matchers(given), now, _end(given, now), _text(given, "author"), _text(given, "reason"), pipe.config.rules
+            matchers(given),
+            now,
+            _end(given, now),
+            _text(given, "author"),
+            _text(given, "reason"),
+            pipe.config.rules,
+            [column.name for column in pipe.reference.schema.columns],
         )
     except InputError as error:
         if g.viewer.by == "session":

@@ -29,13 +29,13 @@ def test_a_result_comes_back_but_for_what_is_not_kept(connection: sqlite3.Connec
     )  # fmt: skip
     save_results(connection, START + 0.25, [result])
     kept = result._replace(account=Told(Direction("a grew")))
-    assert latest_results(connection) == [Verdict(START + 0.25, kept)]
+    assert latest_results(connection, "2") == [Verdict(START + 0.25, kept)]
 
 
 @pytest.mark.parametrize("letter", LETTERS)
 def test_every_state_is_kept_and_no_verdict_is_null(connection: sqlite3.Connection, letter: str) -> None:
     save_results(connection, START, [verdict(letter)])
-    assert latest_results(connection)[0].result == verdict(letter)
+    assert latest_results(connection, "1")[0].result == verdict(letter)
     row = connection.execute("SELECT state, value, typeof(value) AS kind FROM drift").fetchone()
     assert row["state"] in STATES
     assert row["kind"] == ("real" if letter in "D.w" else "null")
@@ -51,7 +51,9 @@ def test_the_latest_of_each_rule_column_role_and_statistic(connection: sqlite3.C
     ]
     save_results(connection, START, every)
     save_results(connection, START + 60, [verdict("D"), verdict("D", rule="slow")])
-    found = {(v.result.rule, v.result.role, v.result.column, v.result.statistic): v for v in latest_results(connection)}
+    found = {
+        (v.result.rule, v.result.role, v.result.column, v.result.statistic): v for v in latest_results(connection, "1")
+    }
     assert len(found) == 5
     assert {key for key, one in found.items() if one.at == START + 60} == {
         ("drift", "feature", "bmi", "ks"),
@@ -62,18 +64,18 @@ def test_the_latest_of_each_rule_column_role_and_statistic(connection: sqlite3.C
 def test_the_latest_is_what_was_stored_last_though_the_clock_went_back(connection: sqlite3.Connection) -> None:
     save_results(connection, START, [verdict(".")])
     save_results(connection, START - 7200, [verdict("D")])
-    assert [one.result.state for one in latest_results(connection)] == ["drift"]
+    assert [one.result.state for one in latest_results(connection, "1")] == ["drift"]
 
 
 def test_what_is_not_judged_any_more_is_not_the_latest(connection: sqlite3.Connection) -> None:
     save_results(connection, START, [verdict("D", rule="gone"), verdict(".")])
     save_results(connection, START + 7200, [verdict(".")])
-    assert [one.result.rule for one in latest_results(connection)] == ["drift"]
-    assert len(latest_results(connection, within=7200)) == 2
+    assert [one.result.rule for one in latest_results(connection, "1")] == ["drift"]
+    assert len(latest_results(connection, "1", within=7200)) == 2
 
 
 def test_there_is_no_latest_in_an_empty_store(connection: sqlite3.Connection) -> None:
-    assert latest_results(connection) == []
+    assert latest_results(connection, "1") == []
     assert history(connection, "bmi", 0, START) == []
     assert evaluations(connection, 0, START) == []
 

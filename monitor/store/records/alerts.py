@@ -121,14 +121,17 @@ def list_events(
     end: float | None = None,
     event_id: str | None = None,
     limit: int | None = None,
+    model_version: str | None = None,
 ) -> list[AlertEvent]:
-    """Read what changed in [start, end), in order; with `limit` the latest ones only."""
+    """Read what changed in [start, end), in order, of one model version or all; with `limit` the latest ones only."""
     found = connection.execute(
         f"SELECT {_EVENT} FROM alert_events WHERE (:event IS NULL OR event_id = :event) "  # noqa: S608 - names of columns
+        "AND (:version IS NULL OR model_version = :version) "
         # A text with milliseconds sorts before the same second without: compare widely here, exactly below.
         "AND (:start IS NULL OR at >= :start) AND (:end IS NULL OR at <= :end) ORDER BY id DESC",
         {
             "event": event_id,
+            "version": model_version,
             "start": None if start is None else iso(start - 1),
             "end": None if end is None else iso(end + 1),
         },

@@ -115,21 +115,30 @@ def save_results(
     )
 
 
-def latest_results(connection: sqlite3.Connection, within: float = 3600.0) -> list[Verdict]:
-    """The latest verdict of each (rule, column, statistic), in the order in which they were stored.
+def judged_version(connection: sqlite3.Connection) -> str:
+    """The model version that the newest verdict is about; empty if there is none."""
+    row = connection.execute("SELECT model_version FROM drift ORDER BY id DESC LIMIT 1").fetchone()
+    return str(row["model_version"]) if row else ""
+
+
+def latest_results(connection: sqlite3.Connection, version: str, within: float = 3600.0) -> list[Verdict]:
+    """The latest verdict of each (rule, column, statistic) of a model version, in the order in which they were stored.
 
     `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
     gone, and looking for it would mean reading the whole history.
     """
-    newest = connection.execute("SELECT at FROM drift ORDER BY id DESC LIMIT 1").fetchone()
+    newest = connection.execute(
+        "SELECT at FROM drift WHERE model_version = ? ORDER BY id DESC LIMIT 1", (version,)
+    ).fetchone()
     if newest is None:
         return []
     return _read(
         connection.execute(
             "SELECT * FROM drift WHERE id IN ("
-            '  SELECT max(id) FROM drift WHERE at >= ? GROUP BY rule, role, "column", statistic'
+            "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND model_version = ?"
+            '  GROUP BY rule, role, "column", statistic'
             ") ORDER BY id",
-            (iso(from_iso(newest["at"]) - within),),
+            (iso(from_iso(newest["at"]) - within), newest["at"], version),
         )
     )
 

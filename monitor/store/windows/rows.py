@@ -15,7 +15,7 @@ from functools import cached_property
 
 from monitor.columns.batch import Batch, empty_batch
 from monitor.columns.column import Schema
-from monitor.errors import StoreError
+from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
 from monitor.store.audit.digest import row_digest
 from monitor.store.file.bulk import write_rows
@@ -48,7 +48,10 @@ class StoredModel:
 
 
 def register_model(connection: sqlite3.Connection, version: str, reference: Reference, now: str) -> StoredModel:
-    """Find a model version with this reference, or enter it. Raises StoreError for one with too many columns."""
+    """Find a model version with this reference, or enter it; it is the one served from now on.
+
+    Raises StoreError for one with too many columns.
+    """
     if (columns := len(reference.schema.columns)) > SLOTS:
         raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
     identity = reference.identity
@@ -75,7 +78,28 @@ def register_model(connection: sqlite3.Connection, version: str, reference: Refe
         )
     else:
         model_id = found["id"]
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('served_model', ?)", (str(model_id),))
     return load_model(connection, int(model_id or 0))
+
+
+def find_version(connection: sqlite3.Connection, version: str | None = None) -> tuple[str, int]:
+    """The model version that was served last, or the named one, and its number of predictions; ("", 0): none was.
+
+    Raises InputError for a version that was never served.
+    """
+    found = connection.execute(
+        "SELECT version, predictions FROM models WHERE version = :version OR (:version IS NULL AND id = "
+        "  (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'served_model')) ORDER BY id DESC LIMIT 1",
+        {"version": version},
+    ).fetchone()
+    if found is not None:
+        return str(found["version"]), int(found["predictions"])
+    if version is None:
+        return "", 0
+    known = [row["version"] for row in connection.execute("SELECT version FROM models ORDER BY id DESC LIMIT 5")]
+    raise InputError(
+        "unknown_model", f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}", "model"
+    )
 
 
 def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:

@@ -1,0 +1,153 @@
+"""`status`, `drift`, `alerts` and `silence` over a database that the real pipeline filled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.__main__ import main
+from tests.store.world import MINUTE, Monitored
+
+RULES = """
+[[rule]]
+name = "fast"
+window = "5m"
+severity = "warning"
+[[rule]]
+name = "slow"
+window = "10m"
+severity = "critical"
+"""
+
+
+class Shown:
+    """A data folder, the settings that made it, and what commands say about it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.config = folder / "config.toml"
+        self.config.write_text(f'[data]\npath = "{folder / "data"}"\n{RULES}')
+
+    def world(self, version: str = "v1", **options: Any) -> Monitored:
+        return Monitored(self.folder / "data", RULES, version=version, **options)
+
+    def __call__(self, *command: str, code: int = 0) -> str:
+        self._capsys.readouterr()
+        assert main([command[0], "--config", str(self.config), *command[1:]]) == code
+        said = self._capsys.readouterr()
+        return said.err if code else said.out
+
+
+@pytest.fixture
+def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shown:
+    return Shown(tmp_path, capsys)
+
+
+def lines_under(text: str, title: str) -> list[list[str]]:
+    """Cells of the table under a heading, without its own head."""
+    block = text.split(f"\n{title}\n", 1)[1].split("\n\n", 1)[0]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in block.splitlines()[1:]]
+
+
+def test_columns_are_counted_once_whatever_the_number_of_rules(shown: Shown) -> None:
+    world = shown.world()
+    world.minutes(12, rows=40, shift=2.0)
+    world.close()
+    text = shown("drift")
+    head, count, _, titles, *rows = text.splitlines()
+    assert head.startswith("Model v1, evaluated ")
+    assert count == "2 of 4 columns drifted"
+    assert titles.split()[:2] == ["rule", "column"]
+    assert {tuple(row.split()[:2]) for row in rows} == {
+        (rule, column) for rule in ("fast", "slow") for column in ("x0", "x1", "colour", "prediction")
+    }
+    facts = json.loads(shown("status", "--json"))
+    assert (facts["columns"], sorted(facts["drifted"])) == (4, ["x0", "x1"])
+
+
+def test_a_silence_that_fits_nothing_is_refused_with_what_was_meant(shown: Shown) -> None:
+    world = shown.world()
+    world.minutes(1)
+    world.close()
+    for given, meant in (
+        ("column=coluor", "no column matches 'coluor'; did you mean 'colour'?"),
+        ("column=x[7-9]", "no column matches 'x[7-9]'; known are: x0, x1, colour, prediction"),
+        ("rule=fsat", "no rule matches 'fsat'; did you mean 'fast'?"),
+        ("role=features", "did you mean 'feature'?"),
+        ("severity=high", "no severity matches 'high'; known are: critical, warning, info"),
+        ("colum=x0", "no alert has a label 'colum'; did you mean 'column'?"),
+    ):
+        assert meant in shown("silence", given, code=1)
+    assert "no silence is in force" in shown("silence")
+
+
+def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) -> None:
+    world = shown.world()
+    world.minutes(12, rows=40, shift=2.0)
+    world.close()
+    assert json.loads(shown("status", "--json"))["silenced_alerts"] == 2, "the less severe twins"
+    shown("silence", "rule=slow", "column=x0", "--for", "4h", "--reason", "known", "--author", "ann")
+    facts = json.loads(shown("status", "--json"))
+    assert facts["firing_alerts"].count("slow") == 1
+    text = shown("alerts")
+    alerts = lines_under(text, "Alerts")
+    assert [row[:3] for row in alerts] == [
+        ["firing", "critical", "x1"],
+        ["silenced", "critical", "x0"],
+        ["silenced", "warning", "x0"],
+        ["silenced", "warning", "x1"],
+    ]
+    assert "by ann" in alerts[1][-1]
+    assert lines_under(text, "Silences")[0][1] == "column=x0 rule=slow"
+    assert "{" not in text + shown("silence")
+
+
+def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> None:
+    world = shown.world()
+    world.minutes(12, rows=40, shift=2.0)
+    assert {alert.state for alert in world.pipeline.latest.alerts.values() if alert.column == "x0"} == {"firing"}
+    now = world.clock.time()
+    world.close()
+    again = shown.world("v2", start=now + MINUTE)
+    assert not again.pipeline.latest.alerts, "nothing is shown of the old one before the first evaluation either"
+    again.minutes(1, rows=60)
+    with again.read() as connection:
+        ended = connection.execute(
+            "SELECT DISTINCT before, after, model_version, reason FROM alert_events WHERE at > ?",
+            ("2023-11-15T00:12:30Z",),
+        )
+        assert [tuple(row) for row in ended] == [("firing", "resolved", "v1", "model v1 was replaced by v2")]
+    assert not [alert for alert in again.pipeline.latest.alerts.values() if alert.state != "inactive"]
+    again.close()
+
+    facts = json.loads(shown("status", "--json"))
+    assert (facts["model_version"], facts["columns"], facts["drifted"], facts["firing_alerts"]) == ("v2", 4, [], "none")
+    assert "v1" not in shown("alerts").split("\nNotifications")[0]
+    assert "model v1 was replaced by v2" in shown("alerts", "--model", "v1")
+    assert "Model v1" in shown("drift", "--model", "v1")
+    assert "the last ones are: v2, v1" in shown("status", "--model", "v3", code=1)
+
+
+def test_going_back_to_a_former_version_shows_that_one(shown: Shown) -> None:
+    now = 0.0
+    for version in ("v1", "v2", "v1"):
+        world = shown.world(version, **({"start": now + MINUTE} if now else {}))
+        world.minutes(6, rows=40, shift=2.0 if version == "v1" else 0.0)
+        now = world.clock.time()
+        world.close()
+    facts = json.loads(shown("status", "--json"))
+    assert (facts["model_version"], facts["drifted"]) == ("v1", ["x0", "x1"])
+
+
+@pytest.mark.parametrize("command", [("windows",), ("locate", "x0"), ("backtest",), ("report", "--format", "json")])
+def test_every_command_takes_times_as_how_long_ago(shown: Shown, command: tuple[str, ...]) -> None:
+    import time
+
+    world = shown.world(start=time.time() // 60 * 60 - 600)
+    world.minutes(10, rows=20)
+    world.close()
+    assert shown(*command, "--from", "5m", "--to", "1m")
+    assert "a length of time such as 10m" in shown(*command, "--from", "lately", code=2)
