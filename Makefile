@@ -29,9 +29,9 @@ bench: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+	  --no-emit-index-url --no-emit-find-links --extra server --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra dev --constraint requirements.lock \
+	  --no-emit-index-url --no-emit-find-links --extra server --group dev --constraint requirements.lock \
 	  --output-file requirements-dev.lock pyproject.toml
 
 $(MODEL): | $(VENV)/.runtime

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,11 +47,27 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
+def python(crash_at: str = "") -> list[str]:
+    """Return the command of this Python, with a failpoint armed if one is named."""
+    return [sys.executable, *(["-X", f"failpoint={crash_at}"] if crash_at else [])]
+
+
 class Server:
     """`python -m server` in `folder`, on a free port."""
 
-    def __init__(self, folder: Path, config: str = "", *arguments: str, module: str = "server", **env: str) -> None:
-        self.folder, self._module = folder, module
+    def __init__(
+        self,
+        folder: Path,
+        config: str = "",
+        *arguments: str,
+        module: str = "server",
+        program: Sequence[str] = (),
+        crash_at: str = "",
+        **env: str,
+    ) -> None:
+        """Start `program`, or this Python with `module`; `crash_at` is a failpoint of `monitor.failpoint`."""
+        self.folder = folder
+        self._program = [*program] or [*python(crash_at), "-m", module]
         (folder / "config.toml").write_text(config)
         self._lines: list[str] = []
         self._arguments, self._env = arguments, env
@@ -60,7 +76,7 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", self._module, "--port", "0", *self._arguments],
+            [*self._program, "--port", "0", *self._arguments],
             cwd=self.folder,
             env=environment(**self._env),
             stdout=subprocess.DEVNULL,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from monitor.library import Monitor
     from monitor.reference.file import Reference
 
-__all__ = ["Monitor", "Reference"]
+__all__ = ["Monitor", "Reference", "__version__"]
+
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,14 @@
-"""Places where a process can be made to die, so that anybody can repeat what the tests claim.
+"""Named steps at which a process can be made to die, so that anyone can repeat what the crash tests claim.
 
-`CRASH_AT=fold.begin:3` ends the process with `os._exit(9)`, without any clean-up, when it reaches `fold.begin` for the
-third time. Without the variable a failpoint costs one comparison.
+`python -X failpoint=fold.begin:3 -m server` ends the process with `os._exit(9)`, without any clean-up, when it reaches
+`fold.begin` for the third time. Only the command line arms a failpoint; no environment variable can. Without the option
+a failpoint costs one comparison.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 #: Every failpoint, in the order of the data path.
@@ -35,20 +37,20 @@ def _read(text: str) -> tuple[str, int]:
     name, _, count = text.partition(":")
     known = (*NAMES, *DELIVERY_NAMES)
     if name and name not in known:
-        raise ValueError(f"CRASH_AT={text}: there is no failpoint {name!r}; known are: {', '.join(known)}")
+        raise ValueError(f"-X failpoint={text}: there is no failpoint {name!r}; known are: {', '.join(known)}")
     return name, int(count or 1)
 
 
-_name, _left = _read(os.environ.get("CRASH_AT", ""))
+_name, _left = _read(str(sys._xoptions.get("failpoint", "")))
 
 
 def armed(prefix: str) -> bool:
-    """Whether a failpoint whose name begins so is to be hit."""
+    """Return whether the armed failpoint's name begins with `prefix`."""
     return _name.startswith(prefix) and bool(_name)
 
 
 def reach(name: str) -> None:
-    """End the process here, if it was asked for."""
+    """End the process if `name` is the armed failpoint and its count is reached."""
     if name != _name:
         return
     global _left

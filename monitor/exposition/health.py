@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from monitor import __version__
 from monitor.columns.column import go_number
 from monitor.exposition import families as f
 from monitor.exposition.snapshot import Latency, Snapshot
 from monitor.exposition.template import Form, Labels
-
-#: Version of Telltale, as pyproject.toml has it (a test compares them).
-VERSION = "0.1.0"
 
 
 def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
@@ -45,7 +43,7 @@ def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmet
     for (receiver, outcome), count in sorted(health.notifications.items()):
         form.fixed(f.NOTIFICATIONS.name, {**label, "receiver": receiver, "outcome": outcome}, count)
     form.begin(f.BUILD_INFO, openmetrics)
-    form.fixed(f.BUILD_INFO.name, {**label, "version": VERSION}, 1.0)
+    form.fixed(f.BUILD_INFO.name, {**label, "version": __version__}, 1.0)
     return form.freeze()
 
 

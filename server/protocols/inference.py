@@ -9,10 +9,10 @@ from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 
+from monitor import __version__
 from monitor.columns.column import Column
 from monitor.errors import InputError
 from monitor.tables.rows import Names
-from server import VERSION
 from server.body import read_body
 from server.endpoint import Answer
 from server.protocols.tensors import Tensor, datatype, read_request, wanted_outputs, write_response
@@ -29,7 +29,7 @@ class OpenInference:
         self._names = Names(scoring.features)
         self._numeric = all(column.numeric for column in scoring.features)
         self._about = {
-            (): {"name": "telltale", "version": VERSION, "extensions": ["binary_tensor_data"]},
+            (): {"name": "telltale", "version": __version__, "extensions": ["binary_tensor_data"]},
             ("health", "live"): {"live": True},
             ("health", "ready"): {"ready": True},
         }

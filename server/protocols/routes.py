@@ -9,9 +9,9 @@ from wsgiref.types import WSGIApplication
 
 import numpy as np
 
+from monitor import __version__
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
-from server import VERSION
 from server.endpoint import Answer, Endpoint
 from server.payload import Payload
 from server.predict import Predictor
@@ -48,7 +48,7 @@ def create_protocols(predictor: Predictor, pipeline: Pipeline, max_body: int) ->
     """The routes of both protocols."""
     scoring = Scoring(predictor, pipeline, max_body)
     healthy = Endpoint(lambda _: Answer(b"\n"), pipeline, ("GET",))
-    version = Endpoint(lambda _: Answer(VERSION.encode()), pipeline, ("GET",))
+    version = Endpoint(lambda _: Answer(__version__.encode()), pipeline, ("GET",))
     below = Endpoint(inference.OpenInference(scoring), pipeline, ("GET", "POST"), error=inference.error_body)
     return {
         "/invocations": Endpoint(mlflow.Mlflow(scoring), pipeline, error=mlflow.error_body),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from bench.running import environment
+from bench.running import environment, python
 from monitor.failpoint import NAMES
 from tests.capture.driver import BATCH, THREADS, open_pipeline
 
@@ -16,12 +15,12 @@ from tests.capture.driver import BATCH, THREADS, open_pipeline
 IN_FLIGHT = THREADS - 1 + BATCH
 
 
-def drive(folder: Path, **env: str) -> tuple[int, int]:
+def drive(folder: Path, crash_at: str = "") -> tuple[int, int]:
     """Run the driver; its exit code and the number of predictions that it acknowledged."""
     done = subprocess.run(
         # Long enough for any failpoint on a busy machine; a crash ends it at once.
-        [sys.executable, "-m", "tests.capture.driver", str(folder), "20" if env else "1.5"],
-        env=environment(**env),
+        [*python(crash_at), "-m", "tests.capture.driver", str(folder), "20" if crash_at else "1.5"],
+        env=environment(),
         capture_output=True,
         check=False,
     )
@@ -50,13 +49,13 @@ def test_without_a_crash_everything_is_counted(tmp_path: Path) -> None:
 def test_a_crash_loses_nothing_and_counts_nothing_twice(tmp_path: Path, name: str, count: int) -> None:
     if name == "recover.delete":
         # Something has to be left to recover first; every start leaves one segment.
-        assert drive(tmp_path, CRASH_AT="fold.committed:5")[0] == 9
-        before, count = drive(tmp_path, CRASH_AT=f"{name}:1")[0], 1
+        assert drive(tmp_path, "fold.committed:5")[0] == 9
+        before, count = drive(tmp_path, f"{name}:1")[0], 1
         assert before == 9
         total = recorded(tmp_path)
         assert recorded(tmp_path) == total
         return
-    code, acknowledged = drive(tmp_path, CRASH_AT=f"{name}:{count}")
+    code, acknowledged = drive(tmp_path, f"{name}:{count}")
     assert code == 9
     total = recorded(tmp_path)
     assert acknowledged <= total <= acknowledged + IN_FLIGHT

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from bench.running import python
 from monitor.failpoint import DELIVERY_NAMES
 from tests.notify.world import Writer
 from tests.support.fake_providers import fake_provider
@@ -24,9 +23,9 @@ world.deliver(world.sender("team"))
 """
 
 
-def live(path: Path, url: str, **env: str) -> int:
-    command = [sys.executable, "-c", LIFE, str(path), url]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, timeout=60, check=False, capture_output=True)
+def live(path: Path, url: str, crash_at: str = "") -> int:
+    command = [*python(crash_at), "-c", LIFE, str(path), url]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, check=False, capture_output=True)
     assert done.returncode in (0, 9), done.stderr.decode()
     return done.returncode
 
@@ -36,7 +35,7 @@ def test_a_process_that_dies_while_it_delivers(name: str, arrived: int, tmp_path
     """Before the post: delivered by the next. After it, unsettled: repeated once, marked. After that: done."""
     path = tmp_path / "telltale.db"
     with fake_provider() as provider:
-        assert live(path, provider.url, CRASH_AT=name) == 9
+        assert live(path, provider.url, name) == 9
         assert live(path, provider.url) == 0
         assert len(provider.delivered) == arrived
         assert ["may be a repeat" in sent["text"] for sent in provider.delivered][1:] == [True] * (arrived - 1)

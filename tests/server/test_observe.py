@@ -197,7 +197,7 @@ def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> Non
 def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Server], tmp_path: Path, step: str) -> None:
     rows = [{**ROW, "id": f"row-{number}"} for number in range(60_000)]
     reference(mixed=False).save(tmp_path / "histogram.prom")
-    dying = Server(tmp_path, CONFIG, CRASH_AT=step).ready()
+    dying = Server(tmp_path, CONFIG, crash_at=step).ready()
     try:
         send(dying, rows)
     except (OSError, http.client.HTTPException):
