@@ -12,7 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Value types that every layer may read.
-VALUES = {"monitor.drift.result", "monitor.rules.rule", "monitor.rules.reference", "monitor.rules.presets"}
+VALUES = {
+    "monitor.__version__",
+    "monitor.drift.result",
+    "monitor.rules.rule",
+    "monitor.rules.reference",
+    "monitor.rules.presets",
+}
 
 BASE = {"errors", "clock", "config", "failpoint", "words"}
 

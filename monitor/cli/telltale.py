@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = importlib.import_module(module).main([*first, *rest])
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA:
             raise
-        print(f"telltale {name} needs {error.name}: pip install 'telltale[server]'", file=sys.stderr)
+        print(f"telltale {name} needs {package}: pip install 'telltale[server]'", file=sys.stderr)
         return 2
     return code
