@@ -6,12 +6,15 @@ deliver it afterwards.
 
 from __future__ import annotations
 
+import ipaddress
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from monitor.clock import Clock
 from monitor.columns.column import Schema
-from monitor.config.load import Config
+from monitor.config.load import Config, ServerConfig
 from monitor.drift.result import DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify import plan as planning
@@ -25,13 +28,41 @@ from monitor.store.file.writer import Writer
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import notifications as outbox
 
+#: Key of `meta` under which the address of the page is kept.
+PAGE = "page"
+
+
+def page_address(server: ServerConfig, port: int | None = None) -> str:
+    """Address of the page for links in messages; `port`: the one that is served, if it is known."""
+    if server.url:
+        return server.url
+    host = server.host.strip("[]")
+    with suppress(ValueError):
+        if ipaddress.ip_address(host or "::").is_unspecified:  # that listens everywhere, and leads nowhere
+            host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or server.port}"
+
+
+def works_here_only(link: str) -> bool:
+    """Whether a link leads to the machine on which it is opened.
+
+    >>> [works_here_only(link) for link in ("http://127.0.0.1:5000", "http://[::1]:5000/", "https://box.example")]
+    [True, True, False]
+    """
+    host = urlsplit(link).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
 
 class Announcer:
     """Plans messages for the receivers of a configuration, and runs their senders. Raises ConfigError."""
 
     def __init__(self, config: Config, schema: Schema, version: str, writer: Writer, clock: Clock, link: str) -> None:
         self.receivers = build_receivers(config)
-        self._config, self._schema, self._version, self._link = config, schema, version, link
+        self._config, self._schema, self._version = config, schema, version
+        self.link = link
         self._policy = policy(config)
         self.senders = Senders(self.receivers, outbox.StoreOutbox(writer), clock)
 
@@ -58,7 +89,7 @@ class Announcer:
             muted=frozenset(silenced),
             histograms=lambda key: self._histograms(evaluation, key),
             model=self._version,
-            link=self._link,
+            link=self.link,
         )
         planned = planning.plan(
             seen,

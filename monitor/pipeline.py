@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import failpoint
-from monitor.announcer import Announcer
+from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
@@ -109,7 +109,7 @@ class Pipeline:
             add_gap(connection, "damaged", iso(now), iso(now), None, "the database was gone; a new one was begun")
         model = register_model(connection, self.version, self.reference, iso(now))
         schema, self._since = model.schema, from_iso(model.first_served)
-        self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config))
+        self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config.server))
         self.announcer.retire(connection, now)
         self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
         self.evaluator.restore(connection)
@@ -136,6 +136,11 @@ class Pipeline:
         self._maintained, self.maintain_every = 0.0, MAINTAIN
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
+
+    def listens_on(self, port: int) -> None:
+        """Note on which port the page is served, for links in messages and for commands. Call it before `start`."""
+        self.announcer.link = page_address(self.config.server, port)
+        self.writer.transaction(lambda connection: write_meta(connection, PAGE, self.announcer.link))
 
     def start(self) -> None:
         """Start the threads: writer, scheduler, senders."""
@@ -401,8 +406,3 @@ class Pipeline:
             return read_range(connection, newest_model(connection, version), start, end, step, columns)
         finally:
             connection.close()
-
-
-def page_address(config: Config) -> str:
-    """Address of the page, for links in messages."""
-    return config.server.url or f"http://{config.server.host}:{config.server.port}"

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+from monitor.announcer import works_here_only
 from monitor.config.load import Config
 from monitor.errors import InputError, TelltaleError
 from monitor.library import version_of
@@ -39,6 +40,7 @@ def run(config: Config) -> None:
                 f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "
                 "stop what uses it, or choose another port with --port"
             ) from error
+        pipeline.listens_on(int(server.effective_port))
         pipeline.start()
         say_hello(config, pipeline, server.effective_port)
         serve(server)
@@ -82,5 +84,9 @@ def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
     log.info("model %s (%s): %d features", pipeline.version, served, len(schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
+    if config.receivers and works_here_only(pipeline.announcer.link):
+        log.warning(
+            "links in messages lead to %s, so they work on this machine only; set [server] url", pipeline.announcer.link
+        )
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from monitor.cli.context import Commands, add_command, load_config
-from monitor.errors import TelltaleError
+from monitor.announcer import PAGE, page_address, works_here_only
+from monitor.cli.context import Commands, add_command, load_config, reading
+from monitor.config.load import Config
+from monitor.errors import LockedError, TelltaleError
 from monitor.notify.receivers import build_receivers, test_alert
-from monitor.pipeline import page_address
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
+from monitor.store.file.folder import refuse_second
+from monitor.store.windows.rows import read_meta
 
 
 def add(commands: Commands) -> None:
@@ -46,9 +50,22 @@ def send_test(options: argparse.Namespace) -> int:
     if not receivers:
         known = ", ".join(receiver.name for receiver in config.receivers) or "none"
         raise TelltaleError(f"there is no receiver {options.receiver!r}; configured are: {known}")
-    failed = 0
+    failed, link = 0, served_page(config)
     for receiver in receivers:
-        decision = test_alert(receiver, page_address(config))
+        decision = test_alert(receiver, link)
         print(f"{receiver.name:<16}{decision.action:<8}{decision.reason}")
         failed += decision.action != "sent"
+    where = ", which works on this machine only; set [server] url" if works_here_only(link) else ""
+    print(f"The link in the message leads to {link}{where}.")
     return 1 if failed else 0
+
+
+def served_page(config: Config) -> str:
+    """Address of the page: of the server that runs on the data folder, else as configured."""
+    address = page_address(config.server)
+    try:
+        refuse_second(Path(config.data.path))
+    except LockedError:
+        with reading(config) as connection:
+            return config.server.url or read_meta(connection, PAGE, address)
+    return address

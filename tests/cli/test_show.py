@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from monitor.__main__ import main
+from monitor.announcer import page_address
+from monitor.config.load import Config
 from tests.store.world import MINUTE, Monitored
 
 RULES = """
@@ -151,3 +153,30 @@ def test_every_command_takes_times_as_how_long_ago(shown: Shown, command: tuple[
     world.close()
     assert shown(*command, "--from", "5m", "--to", "1m")
     assert "a length of time such as 10m" in shown(*command, "--from", "lately", code=2)
+
+
+def test_a_test_alert_links_to_the_page_that_is_served_and_says_where_that_works(shown: Shown) -> None:
+    shown.config.write_text(shown.config.read_text() + '[receivers.here]\nkind = "log"\n')
+    world = shown.world()
+    world.pipeline.listens_on(5084)
+    said = shown("test-alert")
+    assert "http://127.0.0.1:5084, which works on this machine only; set [server] url" in said
+    world.close()
+    assert "http://127.0.0.1:5000, which works" in shown("test-alert"), "nothing is served: as configured"
+    shown.config.write_text(shown.config.read_text() + '[server]\nurl = "https://box.example"\n')
+    assert "leads to https://box.example.\n" in shown("test-alert")
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ("", "http://127.0.0.1:5084"),
+        ('host = "0.0.0.0"', "http://127.0.0.1:5084"),
+        ('host = "::"', "http://127.0.0.1:5084"),
+        ('host = "::1"', "http://[::1]:5084"),
+        ('host = "box"', "http://box:5084"),
+        ('url = "https://box.example/telltale"', "https://box.example/telltale"),
+    ],
+)
+def test_addresses_of_the_page(settings: str, address: str) -> None:
+    assert page_address(Config.from_text(f"[server]\n{settings}").server, 5084) == address
