@@ -16,6 +16,9 @@ _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 #: Bytes of a compressed body that are unpacked at a time.
 _PART = 1 << 16
 
+#: Members that a gzip body may have. Each costs a fresh start, however few bytes come out of it.
+MEMBERS = 1000
+
 
 def read_json(environ: WSGIEnvironment, max_body: int) -> bytes:
     """The body of a request that must be JSON. Raises InputError."""
@@ -55,11 +58,18 @@ class Unpacked:
 
     def __init__(self, stream: Any, encoding: str, limit: int) -> None:
         self._stream, self._encoding, self._limit = stream, encoding, limit
-        self._packed, self._length = b"", 0
+        self._packed, self._length, self._members = b"", 0, 1
         self._inflate = zlib.decompressobj(_ENCODINGS[encoding])
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, none at the end. Raises InputError: damaged, cut off, or beyond the limit."""
+        """Read `size` bytes, fewer at the end. Raises InputError: damaged, cut off, or beyond the limit."""
+        parts = []
+        while size > 0 and (part := self._next(size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _next(self, size: int) -> bytes:
         out = b""
         while not out:
             self._packed = self._packed or self._stream.read(_PART)
@@ -67,7 +77,10 @@ class Unpacked:
                 if self._inflate.eof:
                     return b""
                 raise InputError("bad_encoding", f"the {self._encoding} body is cut off")
-            if self._inflate.eof:  # gzip allows for several in a row
+            if self._inflate.eof:  # gzip allows several members in a row
+                self._members += 1
+                if self._members > MEMBERS:
+                    raise InputError("bad_encoding", f"the body has more than {MEMBERS} gzip members")
                 self._inflate = zlib.decompressobj(_ENCODINGS[self._encoding])
             try:
                 out = self._inflate.decompress(self._packed, size)

@@ -5,8 +5,9 @@ A change that came with a cookie needs the form's CSRF token as well, since a br
 Without a token nothing can be changed over HTTP, and `server.__main__` listens on loopback only.
 
 Other sites are kept out by name: a page that a browser loaded from elsewhere can point its own name at 127.0.0.1 (DNS
-rebinding), but then its requests carry that name in `Host` and `Origin`. An address in place of a name is safe: nobody
-can point it elsewhere.
+rebinding), but then its requests carry that name in `Host`. An address is safe: nobody can point it elsewhere.
+`Origin` names the page that sends a request: only the server's own pages may, those of the same `Host`, or of a name in
+`[server] hosts` or `url`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import hmac
 import ipaddress
 import re
 import secrets
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -48,7 +51,7 @@ ACCESS: Mapping[str, Access] = {
     "GET /": "read",
     "GET /column/<any(feature, prediction):role>": "read",
     "GET /alerts": "read",
-    "GET /health": "read",
+    "GET /monitor": "read",
     "GET /silence": "read",
     "POST /silence": "change",
     "POST /silence/expire": "change",
@@ -64,10 +67,16 @@ SESSION = 12 * 3600
 #: A token that is shorter could be guessed.
 SHORTEST_TOKEN = 16
 
+#: Wrong tokens that an address may send in a minute before it has to wait, and addresses that are remembered.
+WRONG_TOKENS, ADDRESSES = 10, 1000
+
 HOW_TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe())" > token; chmod 600 token'
 NOBODY_CHANGES = "changes over HTTP need a token, and none is set"
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?")
+
+#: Ports that addresses leave out.
+_PORTS = {"http": "80", "https": "443"}
 
 
 def access_of(method: str, rule: str | None) -> Access:
@@ -101,6 +110,12 @@ def host_name(header: str) -> str:
     return match[1].strip("[]").removesuffix(".") if match else ""
 
 
+def _site(text: str, scheme: str) -> tuple[str, str] | None:
+    """Name and port of a site, such as `box:5000`."""
+    match = _HOST.fullmatch(text)
+    return (host_name(text), match[2] or _PORTS.get(scheme, "")) if match else None
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -125,16 +140,20 @@ class Guard:
         token: Secret | None = None,
         hosts: Iterable[str] = (),
         *,
+        url: str = "",
+        host: str = "",
         protect: str = "pages",
-        secure: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        """`hosts`: names besides localhost and addresses; `*` is any. `secure`: people come over HTTPS."""
+        """`hosts`, `url`, `host` and `protect` are those of `[server]`; `*` among `hosts` is any name."""
         self._token = token
-        self._hosts = {"localhost", *(host.lower() for host in hosts)}
+        self._named = frozenset(host.lower() for host in hosts)
+        self._url = urlsplit(url.lower())
+        self._hosts = self._named | {"localhost", host.lower(), self._url.hostname or ""} - {""}
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._all = protect == "all"
         self._clock = clock or SystemClock()
-        self.secure = secure
+        self.secure = self._url.scheme == "https"
         # Cookies know no ports: two servers on one machine would end each other's sessions under one name.
         self.cookie = f"telltale_{self._sign('cookie', '')[:8]}" if token else ""
 
@@ -158,9 +177,7 @@ class Guard:
                 f"{HOW_TO_MAKE_ONE}; then start with --token-file token, or set [server] token_file or token_env "
                 "(where everybody who can reach the address is trusted: --trust-network)"
             )
-        hosts = [*config.hosts, config.host, urlsplit(config.url).hostname or ""]
-        secure = config.url.startswith("https://")
-        return cls(token, filter(None, hosts), protect=config.protect, secure=secure, clock=clock)
+        return cls(token, config.hosts, url=config.url, host=config.host, protect=config.protect, clock=clock)
 
     @property
     def has_token(self) -> bool:
@@ -181,11 +198,27 @@ class Guard:
             message = f"this server is not known as {shown!r}; if it should be, add that to [server] hosts"
             raise InputError("unknown_host", message, "header Host", 421)
 
-    def check_origin(self, origin: str | None) -> None:
-        """Raise InputError where a browser says that a page of another site sends this. Programs send no `Origin`."""
-        if origin is not None and not self.knows(host_name(origin.partition("://")[2])):
+    def check_origin(self, origin: str | None, host: str | None) -> None:
+        """Raise InputError if a browser says that a page of another site sends this. Programs send no `Origin`.
+
+        `host`: the request's `Host`. A page is our own if its name and port are those of `Host` or of `[server] url`,
+        or if its name is one of `[server] hosts` and its port that of `Host` or of the scheme.
+        """
+        if origin is not None and not self._is_ours(origin.lower(), (host or "").lower()):
             message = "a page of another site may not send this"
             raise InputError("foreign_origin", message, "header Origin", 403)
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        scheme, _, site = origin.partition("://")
+        page, usual = _site(site, scheme), _PORTS.get(scheme)
+        if page is None or usual is None:
+            return False
+        own = _site(host, scheme)
+        if own is not None and not self.knows(own[0]):
+            own = None
+        if page == own or (scheme == self._url.scheme and page == _site(self._url.netloc, scheme)):
+            return True
+        return page[0] in self._named and page[1] in (usual, own and own[1])
 
     # The token and sessions.
 
@@ -196,15 +229,40 @@ class Guard:
         mine, theirs = (sha256(text.encode("utf-8", "replace")).digest() for text in (self._token.reveal(), given))
         return hmac.compare_digest(mine, theirs)
 
-    def viewer(self, authorization: str | None, cookie: str | None) -> Viewer:
-        """Who asks. Raises InputError where somebody claims to have the token, and has not."""
+    def log_in(self, given: str, address: str) -> bool:
+        """Whether a text is the token. Raises InputError, without a look, after too many wrong ones from an address.
+
+        Addresses that sent a wrong one are remembered for a minute, the last `ADDRESSES` of them.
+        """
+        now = self._clock.monotonic()
+        wrong = self._wrong.get(address) or deque(maxlen=WRONG_TOKENS)
+        if len(wrong) == WRONG_TOKENS and now - wrong[0] < 60.0:
+            message = f"{WRONG_TOKENS} wrong tokens came from {address} within a minute; wait a minute"
+            raise InputError("too_many_logins", message, None, 429)
+        if self.is_token(given):
+            return True
+        if self.has_token:
+            wrong.append(now)
+            self._wrong[address] = wrong
+            self._wrong.move_to_end(address)
+            while len(self._wrong) > ADDRESSES:
+                self._wrong.popitem(last=False)
+        return False
+
+    def viewer(self, authorization: str | None, cookie: str | None, address: str = "") -> Viewer:
+        """Who asks, from which address. Raises InputError if the token that somebody sends is wrong.
+
+        Without an address there is no brake: one client with an old token must not stop the predictions of others
+        behind the same proxy.
+        """
         if self._token is None:
             return Viewer()
         if authorization is not None:
             scheme, _, given = authorization.partition(" ")
             # A header is bytes, which WSGI hands over as Latin-1.
             text = given.strip().encode("latin-1", "replace").decode("utf-8", "replace")
-            if scheme.lower() != "bearer" or not self.is_token(text):
+            right = self.log_in(text, address) if address else self.is_token(text)
+            if scheme.lower() != "bearer" or not right:
                 raise InputError("wrong_token", "this is not the token", "header Authorization", 401)
             return Viewer("token")
         if cookie and self._is_session(cookie):
@@ -245,7 +303,7 @@ class Guard:
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if self._all or "HTTP_ORIGIN" in environ:
                 try:
-                    self.check_origin(environ.get("HTTP_ORIGIN"))
+                    self.check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST"))
                     if self._all:
                         self.admit("service", self.viewer(environ.get("HTTP_AUTHORIZATION"), None), str)
                 except InputError as error:
@@ -258,14 +316,16 @@ class Guard:
 def refuse(error: InputError, start_response: StartResponse) -> Iterable[bytes]:
     """Answer a refused request as WSGI."""
     body = error_body(error.code, str(error), error.where)
-    reason = {401: "401 Unauthorized", 403: "403 Forbidden", 421: "421 Misdirected Request"}[error.status]
+    status = HTTPStatus(error.status)
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *challenge(error)]
-    start_response(reason, headers)
+    start_response(f"{status.value} {status.phrase}", headers)
     return [body]
 
 
 def challenge(error: InputError) -> list[tuple[str, str]]:
-    """The header that says how to come in."""
+    """The header that says how to come in, or when."""
+    if error.status == 429:
+        return [("Retry-After", "60")]
     return [("WWW-Authenticate", 'Bearer realm="telltale"')] if error.status == 401 else []
 
 

@@ -22,6 +22,15 @@ from monitor.tables.rows import Names
 #: Whole numbers beyond this have no exact float, and the model would see another number than the client sent.
 LARGEST_WHOLE = 2**53
 
+#: Lists and objects within one another in a body.
+DEEPEST = 32
+
+#: Digits of a whole number in a body. Longer ones are read as 1 with as many zeros, which is too large for every use.
+LONGEST_NUMBER = 250
+
+#: Characters of a message, and of the place it names, in an error's answer.
+LONGEST_MESSAGE, LONGEST_PLACE = 1000, 500
+
 
 class Payload:
     """Reads the bodies of prediction requests for one schema. `allow_missing`: null and NaN are let through."""
@@ -143,7 +152,7 @@ def load(body: bytes) -> Any:
     if not body:
         raise InputError("empty", "the body is empty; expected a JSON list of values")
     try:
-        return json.loads(body.decode("utf-8"))
+        data = json.loads(body.decode("utf-8"), parse_int=_whole)
     except UnicodeDecodeError as error:
         raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -151,10 +160,35 @@ def load(body: bytes) -> Any:
             "not_json", f"not JSON: {error.msg}", f"line {error.lineno}, character {error.colno}"
         ) from None
     except RecursionError:
-        raise InputError("too_deep", "the body is nested too deeply") from None
-    except ValueError:
-        # The only one left: Python refuses to read integers of thousands of digits.
-        raise InputError("out_of_range", "a number in the body has too many digits", status=422) from None
+        raise _too_deep() from None
+    if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
+        raise _too_deep()
+    return data
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        return (-1 if digits[0] == "-" else 1) * 10**LONGEST_NUMBER
+    return int(digits)
+
+
+def _too_deep() -> InputError:
+    return InputError("too_deep", f"lists and objects are nested more than {DEEPEST} deep")
+
+
+def is_deeper(data: Any, most: int) -> bool:
+    """Whether lists and objects lie in one another more than `most` deep.
+
+    >>> is_deeper([[1], {"a": 2}], 2), is_deeper([[1], {"a": []}], 2), is_deeper(1, 0)
+    (False, True, False)
+    """
+    level = [data]
+    for _ in range(most + 1):
+        level = [one for one in level if isinstance(one, (list, dict))]
+        if not level:
+            return False
+        level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def check_json_type(content_type: str, expected: str = "application/json") -> None:
@@ -166,9 +200,15 @@ def check_json_type(content_type: str, expected: str = "application/json") -> No
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:
-    """Return the JSON body of every error answer."""
+    """Return the JSON body of every error answer. What a client sent is repeated in parts only."""
+    message, where = short(message, LONGEST_MESSAGE), where and short(where, LONGEST_PLACE)
     error = {"code": code, "message": message, "where": where, **({"id": error_id} if error_id else {})}
     return json.dumps({"error": error}).encode() + b"\n"
+
+
+def short(text: str, most: int) -> str:
+    """Cut a text to `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _kind(value: Any) -> str:

@@ -1,16 +1,20 @@
-"""waitress, set up for this server: short requests answered on the loop, bounds on everything, a clean stop.
+"""The HTTP server: waitress, with requests answered on the thread of its event loop, and a bound on everything.
 
-waitress hands every request to a thread. For a prediction of some hundred microseconds the handing over costs as much
-as the answer, and four threads contending for the interpreter cost more again. So short requests are answered where
-they were read: on the loop's own thread. Should one of them take longer after all, the loop passes to another thread,
-and the slow one goes on as if it had been handed to a thread at the start: a model that hangs takes a thread, never the
-server.
+waitress hands each request to a worker thread. For a prediction of some hundred microseconds that costs as much as the
+answer, so here the loop's own thread answers. If an answer takes longer than `STUCK`, another thread takes over the
+loop, and the slow one goes on as a worker: a model that hangs takes a thread, never the server.
+
+From waitress come the sockets, the parser, the WSGI environment, the answer's head and the pool of threads. This module
+decides when a request is answered and by which thread, which requests are refused, and which connections are closed.
+docs/security.md lists every bound.
 """
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
+import re
 import resource
 import signal
 import socket
@@ -18,112 +22,360 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error
 
 from monitor.config.load import ServerConfig
-from server.channel import Busy, Channel
+from server.observe import is_lines
 from server.payload import error_body
 from server.predict import HOT_PATHS
-from server.watch import Watch
 
 log = logging.getLogger(__name__)
 
-#: Connections at once; further ones are answered 503. Half of it must be left for files where descriptors are scarce.
+#: Connections at once, each with a file for a long body or answer; fewer if the process may open few files.
 CONNECTIONS = 1000
 
-#: Requests that may wait; further ones are answered 503.
+#: Requests that may wait for a thread; further ones are answered 503.
 WAITING = 256
 
-#: Bodies up to this size tell how long a prediction takes, bytes; larger ones are batches.
+#: Slow requests for pages and metrics that may run at once, each on a thread of its own, beside `[server] threads`.
+SLOW_PAGES = 8
+
+#: Bodies up to this size are not counted in `BODIES`, and tell how long a prediction takes, bytes.
 SHORT_BODY = 1 << 16
 
-#: Predictions that usually take longer than this are handed to threads, seconds.
+#: Bodies that may be under way at once, in bodies of the largest size allowed; further ones are answered 503.
+BODIES = 4
+
+#: Bytes of answers that clients have yet to read, over all connections; beyond that, long answers are refused with 503.
+UNREAD = 1 << 27
+
+#: Predictions that usually take longer than this are handed to worker threads, seconds.
 SHORT = 0.002
 
 #: An answer that takes longer than this on the loop's thread loses the loop, seconds.
 STUCK = 0.02
 
+#: Seconds that a client may take to send one request, and to read one answer, however many bytes trickle in between.
+DEADLINE = 10.0
+
+#: Bytes a second that a body of lines must arrive with, after `DEADLINE`.
+BULK_RATE = 1 << 16
+
+#: Seconds that a kept-alive connection may be idle.
+IDLE = 60.0
+
+#: Seconds that the server goes on reading from a refused client, so that the client gets to read the refusal.
+LINGER = 2.0
+
 #: How long a stop waits for requests that are under way, seconds.
 GRACE = 5.0
+
+_TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+
+
+class Busy(Error):  # type: ignore[misc]  # noqa: N818 - waitress' name for a refusal
+    """Refusal of a request that the server has no room for."""
+
+    code, reason = 503, "Service Unavailable"
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Parses one request. Refuses requests that two servers in a row could read differently."""
+
+    adj: Any
+    completed: bool
+    error: Any
+    header_bytes_received: int
+    body_bytes_received: int
+    bulk = False  # lines of observations, which have a limit of their own
+    rest = b""  # what the client sent after this request
+
+    def received(self, data: bytes) -> int:
+        """Take in bytes and return how many are used up. What follows a whole request is kept in `rest`."""
+        consumed: int = super().received(data)
+        if self.body_bytes_received > SHORT_BODY and not self.completed and self.adj.no_room():
+            self.error, self.completed = Busy("the server has too many large bodies at once; try again later"), True
+        if self.error is not None:
+            self.expect_continue = False  # waitress would ask the client of a refused request to go on
+        if self.completed and not self.empty:
+            self.rest, consumed = data[consumed:], len(data)
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the request line and headers. Raises ParsingError."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            raise ParsingError("Content-Length is invalid") from None  # thousands of digits
+        if self.proxy_netloc:
+            self.headers["HOST"] = self.proxy_netloc  # RFC 9112, 3.2.2: an absolute address overrides Host
+        self.bulk = self.path == "/observe" and is_lines(self.headers.get("CONTENT_TYPE", ""))
+        if self.bulk:
+            self.adj = copy.copy(self.adj)
+            self.adj.max_request_body_size = self.adj.max_bulk + 1
+        if self.chunked:
+            if "CONTENT_LENGTH" in self.headers:
+                raise ParsingError("both Content-Length and Transfer-Encoding are given")
+            if [value.rstrip(b"\r").lower() for value in _TRANSFER_ENCODING.findall(header_plus)] != [b"chunked"]:
+                raise ParsingError("Transfer-Encoding is invalid")
+        elif "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Transfer-Encoding needs HTTP/1.1")
+
+
+class Refuse(ErrorTask):  # type: ignore[misc]
+    """Answers a request that no application sees (malformed, too large, too many) with JSON, as every other error."""
+
+    def execute(self) -> None:
+        """Write the answer, and close the connection after it."""
+        error, server = self.request.error, self.channel.server
+        code = {413: "too_large", 431: "too_large", 503: "busy", 500: "failed"}.get(error.code, "bad_request")
+        limit = "max_bulk" if self.request.bulk else "max_body"
+        message = f"the body is larger than [server] {limit}" if error.code == 413 else error.body
+        server.refused(code)
+        body = error_body(code, message, None)
+        self.status = f"{error.code} {HTTPStatus(error.code).phrase}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        if error.code == 503:
+            self.response_headers.append(("Retry-After", "1"))
+        self.content_length = len(body)
+        self.channel.lingers = True
+        self.set_close_on_finish()
+        self.write(body)
+
+
+class Answer(WSGITask):  # type: ignore[misc]
+    """Has the application answer one request."""
+
+    def execute(self) -> None:
+        """Call the application. The last answer before a stop asks the client to close."""
+        if self.channel.server.stopping:
+            self.set_close_on_finish()
+        super().execute()
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection. All methods but `service` run on the thread that leads the loop.
+
+    `rest` has what the client has sent beyond the request that is being answered. It is parsed when that answer has
+    been sent, so a connection has at most one request ahead.
+    """
+
+    task_class, error_task_class, parser_class = Answer, Refuse, Parser
+
+    requests: list[Parser]
+    request: Parser | None
+    close_when_flushed: bool
+    total_outbufs_len: int
+    rest = b""
+    lingers = False  # the last answer was a refusal: the client may still be sending
+    predicts = False  # the next request asks for few predictions: the time it takes is measured
+    _draining = False
+    _heard = False
+    _receiving_since = _writing_since = 0.0
+
+    def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
+        super().__init__(server, sock, addr, adj, map)
+        self.idle_since = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way: no request, whole or in part, and no answer."""
+        return not (self.requests or self.request or self.rest or self.total_outbufs_len or self._draining)
+
+    def received(self, data: bytes) -> bool:
+        """Take in bytes from the client."""
+        if self.request is None:
+            self._receiving_since = time.monotonic()
+        self._heard = True
+        return bool(super().received(data))
+
+    def readable(self) -> bool:
+        """Whether the loop should read from this connection."""
+        return self._draining or not (self.rest or not super().readable())
+
+    def writable(self) -> bool:
+        """Whether the loop should call `handle_write` once the socket takes bytes."""
+        return bool(super().writable() or (self.rest and not self.requests))
+
+    def handle_read(self) -> None:
+        """Read; what comes after a refusal is thrown away."""
+        if self._draining:
+            self.recv(self.adj.recv_bytes)  # closes at the end of the stream
+        else:
+            super().handle_read()
+
+    def handle_write(self) -> None:
+        """Send what waits. Then go on with the next request, or close so that the client can read a refusal."""
+        if self.lingers and self.close_when_flushed:
+            self._finish_refusal()
+            return
+        super().handle_write()
+        if self.rest and self.connected and not (self.requests or self.total_outbufs_len):
+            rest, self.rest = self.rest, b""
+            self.received(rest)
+
+    def _finish_refusal(self) -> None:
+        self._flush_exception(self._flush_some)
+        if not self.total_outbufs_len and self.connected:
+            self.close_when_flushed, self._draining = False, True
+            self._writing_since = time.monotonic()
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.handle_close()
+        if self.will_close:
+            self.handle_close()
+
+    def refuse(self, answer: bytes) -> None:
+        """Send a ready-made answer, whatever the client asks, and close once it can have read it."""
+        self.lingers = True
+        self.write_soon(answer)
+        self.close_when_flushed = True
+
+    def service(self) -> None:
+        """Answer one request, on whatever thread."""
+        began, self.rest = time.monotonic(), self.requests[0].rest
+        super().service()
+        if self.close_when_flushed:
+            self.rest = b""
+        self.idle_since = now = time.monotonic()
+        if self.predicts:
+            self.server.took(now - began)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has used up its time; asked once a second."""
+        if self._draining:
+            return now - self._writing_since > LINGER
+        if self.total_outbufs_len and not self.requests:
+            self._writing_since = self._writing_since or now
+            return now - self._writing_since > DEADLINE
+        self._writing_since = 0.0
+        if self.requests:
+            return False
+        if self.request is not None:
+            more = self.request.body_bytes_received / BULK_RATE if self.request.bulk else 0.0
+            return now - self._receiving_since > DEADLINE + more
+        return now - self.idle_since > (IDLE if self._heard else DEADLINE)
+
+    def worth(self, now: float) -> tuple[int, float] | None:
+        """What is lost by closing this connection for a new one: less comes first. None if a request is being answered.
+
+        First those that send nothing or slowly, the slowest first; then idle ones that have been served, the longest
+        idle first.
+        """
+        if self.will_close or self.requests or self.rest or self.total_outbufs_len or self._draining:
+            return None
+        if self._heard and self.request is None:
+            return (1, self.idle_since) if now - self.idle_since > 1.0 else None
+        request, age = self.request, now - (self._receiving_since or self.idle_since)
+        sent = 0 if request is None else request.header_bytes_received + request.body_bytes_received
+        return (0, sent / age) if age > 0.1 else None
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
     """The server. `refused` is told the code of every request that no application has seen."""
 
     channel_class = Channel
-    rests = False  # whether it accepts is a question of time, too
     accepting: bool
-    _map: Watch
+    active_channels: dict[int, Channel]
 
     def __init__(self, application: WSGIApplication, refused: Callable[[str], None], adjustments: Adjustments) -> None:
-        """Bind and listen. Raises OSError where the address is taken."""
+        """Bind and listen. Raises OSError if the address is taken."""
         self.refused = refused
         self.stopping = False
-        self._short: deque[Channel] = deque()
-        self._usual = 0.0
+        self._sockets: dict[int, Any] = {}
+        self._first: deque[Channel] = deque()  # requests for the loop's thread: POST,
+        self._then: deque[Channel] = deque()  # and everything else, one for each turn of the loop
+        self._usual = 0.0  # what a prediction takes, seconds
         self._leading = threading.Lock()
         self._leader: threading.Thread | None = None
         self._answering_since: float | None = None
-        self._slow: set[threading.Thread] = set()
+        self._slow: set[threading.Thread] = set()  # threads that lost the loop, and are still answering
         self._done = threading.Event()
         self._stop_until = self._next_look = self._accept_after = self._next_complaint = 0.0
-        super().__init__(application, map=Watch(), adj=adjustments)
+        adjustments.no_room = self._no_room
+        super().__init__(application, map=self._sockets, adj=adjustments)
 
-    # What waits for an answer, and who gives it.
+    # Requests: which are answered, and by which thread.
 
     def add_task(self, channel: Channel) -> None:
-        """Have the first request of a channel answered."""
+        """Queue the request of a channel, or refuse it if too many wait."""
         request = channel.requests[0]
-        hot = request.error is None and request.command == "POST" and request.path in HOT_PATHS
-        waiting = len(self._short) + len(self.task_dispatcher.queue) if hot else len(self._slow)
-        if request.error is None and waiting >= WAITING:
+        post = request.error is None and request.command == "POST"
+        short = post and request.body_bytes_received <= SHORT_BODY
+        queued = len(self._first) + len(self.task_dispatcher.queue) if post else len(self._then)
+        if request.error is None and (queued >= WAITING or (not short and self._unread() > UNREAD)):
             request.error = Busy("the server has more requests than it can answer; try again in a second")
-            hot = False
-        channel.hot = hot
-        channel.timed = hot and request.body_bytes_received <= SHORT_BODY
-        if hot and self._usual >= SHORT:
+            post = False
+        channel.predicts = short and post and request.path in HOT_PATHS
+        if post and self._usual >= SHORT:
             self.task_dispatcher.add_task(channel)
         else:
-            self._short.append(channel)
+            (self._first if post else self._then).append(channel)
+
+    def _no_room(self) -> bool:
+        """Whether the bodies that are under way, of requests in part and of those that wait, are too many."""
+        requests = [request for c in self.active_channels.values() for request in (c.request, *c.requests) if request]
+        largest: int = max(self.adj.max_bulk, self.adj.max_request_body_size)
+        return sum(request.body_bytes_received for request in requests) > BODIES * largest
+
+    def _unread(self) -> int:
+        return sum(channel.total_outbufs_len for channel in self.active_channels.values())
 
     def took(self, seconds: float) -> None:
-        """A small prediction was answered after so long; one that hung counts as slow, not as what it was."""
+        """Note how long a small prediction took. One that hung counts as `STUCK`."""
         self._usual += (min(seconds, STUCK) - self._usual) / 16
 
-    def _answer(self, me: threading.Thread) -> bool:
-        """Answer what is short; False where somebody else leads by now, because it was not."""
-        while self._short:
-            channel = self._short.popleft()
-            if channel.hot and len(self._slow) >= self.adj.threads:
+    def _answer_queued(self, me: threading.Thread) -> bool:
+        """Answer queued POSTs, and one other request. Returns False if this thread lost the loop while answering."""
+        for _ in range(len(self._first)):
+            channel = self._first.popleft()
+            if len(self._slow) >= self.adj.threads:
                 self.task_dispatcher.add_task(channel)
-                continue
-            self._answering_since = time.monotonic()
-            try:
-                channel.service()
-            except (Exception, SystemExit):
-                log.exception("a request could not be answered")
-                channel.cancel()
-            with self._leading:
-                if self._leader is not me:
-                    self._slow.discard(me)
-                    return False
-                self._answering_since = None
+            elif not self._answer(channel, me):
+                return False
+        if self._then and len(self._slow) < self.adj.threads + SLOW_PAGES:
+            return self._answer(self._then.popleft(), me)
+        return True
+
+    def _answer(self, channel: Channel, me: threading.Thread) -> bool:
+        """Answer one request on this thread. Returns False if this thread lost the loop meanwhile."""
+        self._answering_since = time.monotonic()
+        try:
+            channel.service()
+        except (Exception, SystemExit):
+            log.exception("a request could not be answered")
+            channel.cancel()
+        with self._leading:
+            if self._leader is not me:
+                self._slow.discard(me)
+                super().pull_trigger()  # the loop may be waiting for this answer
+                return False
+            self._answering_since = None
+        if channel.connected and channel.writable():
+            channel.handle_write()
         return True
 
     def pull_trigger(self) -> None:
-        """Wake the loop; the thread that leads it is awake, and after the end nobody is."""
+        """Wake the loop, unless this thread leads it, or the server has ended."""
         if threading.current_thread() is not self._leader and not self._done.is_set():
             super().pull_trigger()
 
-    # The loop, and who leads it.
+    # The loop, and the thread that leads it.
 
     def run(self) -> None:
-        """Serve until `stop`. Watches over the loop from the calling thread, which is the one that signals reach."""
+        """Serve until `stop`. The calling thread, which signals reach, watches over the one that leads the loop."""
         self._promote()
         while not self._done.wait(STUCK):
             began = self._answering_since
@@ -132,10 +384,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.task_dispatcher.shutdown(timeout=0.1)
         if self._leader is not None:
             self._leader.join(0.1)
-        self._map.close()
+        wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
-        """Accept nothing more, finish what is under way, and return from `run`; at once where called again."""
+        """Accept nothing more, finish what is under way, and return from `run`; at once if called again."""
         if self.stopping:
             self._done.set()
             return
@@ -144,36 +396,45 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         super().pull_trigger()
 
     def _promote(self) -> None:
-        """Give the loop to a fresh thread, unless the one that had it is through at this very moment."""
+        """Give the loop to a new thread, unless the one that leads has just finished its answer."""
         with self._leading:
-            if self._leader is not None:
-                if self._answering_since is None:
-                    return
-                self._slow.add(self._leader)
-                self._answering_since = None
-            self._leader = threading.Thread(target=self._lead, name="telltale-loop", daemon=True)
-            self._leader.start()
+            if self._leader is not None and self._answering_since is None:
+                return
+            stuck, since = self._leader, self._answering_since
+            self._leader, self._answering_since = threading.Thread(target=self._lead, daemon=True), None
+            try:
+                self._leader.start()
+            except RuntimeError as error:  # there are too many threads: the loop goes on after this answer
+                self._leader, self._answering_since = stuck, since
+                if stuck is None:
+                    raise
+                self._complain("a slow answer holds up all others: %s", error)
+                return
+            if stuck is not None:
+                self._slow.add(stuck)
 
     def _lead(self) -> None:
+        """Run the loop until another thread leads it."""
         me = threading.current_thread()
         while self._leader is me and not self._done.is_set():
             try:
-                self._map.turn(0.0 if self._short else 0.05 if self.stopping else 1.0)
-                if not self._answer(me):
+                waits = 0.0 if self._first else 0.001 if self._then else 0.05 if self.stopping else 1.0
+                wasyncore.loop(waits, use_poll=True, map=self._sockets, count=1)
+                if not self._answer_queued(me):
                     return
                 now = time.monotonic()
                 if now >= self._next_look:
-                    self._look(now)
+                    self._close_overdue(now)
                 if self.stopping:
                     self._wind_up(now)
             except Exception:
-                log.exception("the server's loop stumbled, and goes on")
+                log.exception("the server's loop failed, and goes on")
                 self._done.wait(0.1)
 
     def _wind_up(self, now: float) -> None:
-        """Close the door, then each connection as it falls idle."""
+        """Stop accepting, then close each connection when it is idle."""
         if self.accepting:
-            self.handle_accept()  # who has connected is in
+            self.handle_accept()  # those that have connected are served
             self.accepting = False
             self.del_channel()
             self.socket.close()
@@ -186,14 +447,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     # Connections.
 
     def readable(self) -> bool:
-        """Whether to accept."""
+        """Whether to accept connections."""
         return bool(self.accepting) and time.monotonic() >= self._accept_after
 
-    def _look(self, now: float) -> None:
-        """Once a second: close connections that have had their time.
+    def _close_overdue(self, now: float) -> None:
+        """Close connections whose time is up; called once a second.
 
-        Between turns of the loop and never within one: a descriptor that is closed and given out again in the same
-        turn would be taken for the connection that it was.
+        Between turns of the loop, never within one: if a descriptor is closed and given out again in the same turn, the
+        loop takes the new connection for the old one.
         """
         self._next_look = now + 1.0
         for channel in list(self.active_channels.values()):
@@ -203,57 +464,47 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
 
     def handle_accept(self) -> None:
-        """Accept what knocks, up to the limit; beyond it, the answer is 503."""
+        """Accept connections up to the limit; beyond it the answer is 503."""
         for _ in range(64):
             try:
                 pair = self.accept()
             except OSError as error:
-                self._out_of_sockets(error)
+                self._accept_after = time.monotonic() + 1.0  # the loop would spin around what cannot be accepted
+                self._complain("no connection can be accepted (%s); trying again each second", error.strerror or error)
                 return
             if pair is None:
                 return
             connection, address = pair
-            if len(self.active_channels) >= self.adj.connection_limit and not self._make_room():
-                self._turn_away(connection, address)
+            full = len(self.active_channels) - self.adj.connection_limit
+            if full >= 0 and not self._make_room():
+                self.refused("busy")
+                if full >= max(4, self.adj.connection_limit // 8):
+                    connection.close()  # too many are being told why
+                else:
+                    self.channel_class(self, connection, address, self.adj, map=self._map).refuse(TURNED_AWAY)
                 continue
             self.set_socket_options(connection)
             self.channel_class(self, connection, address, self.adj, map=self._map)
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest, for somebody who has something to say."""
-        since = time.monotonic() - 1.0
-        idle = [c for c in self.active_channels.values() if c.idle and c.idle_since < since and not c.will_close]
-        if idle:
-            oldest = min(idle, key=lambda channel: channel.idle_since)
-            oldest.will_close = True
-            self._map.stir(oldest)
-        return bool(idle)
-
-    def _turn_away(self, connection: socket.socket, address: Any) -> None:
-        """Say 503 to a connection that there is no room for: gently to some, and bluntly to the rest of a crowd."""
-        self.refused("busy")
-        limit = self.adj.connection_limit
-        if len(self.active_channels) < limit + max(4, limit // 8):
-            self.channel_class(self, connection, address, self.adj, map=self._map).refuse(TURNED_AWAY)
-            return
-        with connection:
-            try:
-                connection.setblocking(False)
-                connection.send(TURNED_AWAY)
-            except OSError:
-                pass  # gone already
-
-    def _out_of_sockets(self, error: OSError) -> None:
-        """Wait a second: the loop would otherwise spin around the connection that cannot be accepted."""
+        """Close the connection that is worth least, in the next turn. Returns False if all are being answered."""
         now = time.monotonic()
-        self._accept_after = now + 1.0
+        worths = {channel: channel.worth(now) for channel in self.active_channels.values()}
+        found = min(((worth, id(channel), channel) for channel, worth in worths.items() if worth), default=None)
+        if found is not None:
+            found[2].will_close = True
+        return found is not None
+
+    def _complain(self, message: str, *arguments: object) -> None:
+        """Log a warning, at most one in ten seconds."""
+        now = time.monotonic()
         if now >= self._next_complaint:
             self._next_complaint = now + 10.0
-            log.warning("no connection can be accepted (%s); trying again each second", error.strerror or error)
+            log.warning(message, *arguments)
 
 
 def _turned_away() -> bytes:
-    body = error_body("busy", f"the server has its {CONNECTIONS} connections; try again in a second", None)
+    body = error_body("busy", "the server has as many connections as it can hold; try again in a second", None)
     head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
@@ -262,15 +513,22 @@ TURNED_AWAY = _turned_away()
 
 
 def connection_limit() -> int:
-    """Connections to hold at once: half the descriptors at most, since the monitor needs some for its files."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return CONNECTIONS if descriptors == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, descriptors // 2))
+    """Let the process open as many files as it may, and return how many connections to hold.
+
+    A quarter of the descriptors: each connection may have a file as well, and half is left for the monitor.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, soft // 4))
 
 
 def create_server(
     application: WSGIApplication, config: ServerConfig, refused: Callable[[str], None] | None = None
 ) -> Server:
-    """Bind, without serving yet. Raises OSError where the address is taken.
+    """Bind, without serving yet. Raises OSError if the address is taken.
 
     `refused` is called with the error code of every request that is refused before `application` sees it.
     """
@@ -295,7 +553,7 @@ def create_server(
         expose_tracebacks=False,
     )
     adjustments.max_bulk = config.max_bulk
-    adjustments.heads = {}
+    adjustments.send_bytes = 1 << 16  # a short answer leaves in one piece, when it is complete
     return Server(application, refused or (lambda _: None), adjustments)
 
 

@@ -15,7 +15,8 @@ from monitor.errors import InputError
 from monitor.tables.rows import Names
 from server.body import read_body
 from server.endpoint import Answer
-from server.protocols.tensors import Tensor, datatype, read_request, wanted_outputs, write_response
+from server.payload import check_json_type
+from server.protocols.tensors import LONGEST_ID, Tensor, datatype, read_request, wanted_outputs, write_response
 
 if TYPE_CHECKING:
     from server.protocols.routes import Scoring
@@ -75,13 +76,15 @@ class OpenInference:
 
     def _infer(self, environ: WSGIEnvironment) -> Answer:
         scoring = self._scoring
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/octet-stream":
+            check_json_type(environ.get("CONTENT_TYPE", ""), "application/json or application/octet-stream")
         body = read_body(environ, scoring.max_body)
         request, inputs = read_request(body, environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"))
         wanted = wanted_outputs(request, scoring.outputs)
         answers = scoring.ask(self._rows(inputs))
         head = {"model_name": scoring.name, "model_version": scoring.version}
         if request.get("id"):
-            head["id"] = request["id"]
+            head["id"] = check_id(request["id"])
         content, length = write_response(head, wanted, scoring.outputs, answers)
         if length is None:
             return Answer(content)
@@ -113,6 +116,13 @@ class OpenInference:
             return np.asarray(tensor.values, np.float64).reshape(-1, width)
         flat = _listed(tensor.values)
         return [flat[start : start + width] for start in range(0, len(flat), width)]
+
+
+def check_id(given: Any) -> str:
+    """The request's id, which the answer repeats. Raises InputError."""
+    if not isinstance(given, str) or len(given) > LONGEST_ID:
+        raise InputError("bad_id", f"an id is a text of at most {LONGEST_ID} characters", "id", 422)
+    return given
 
 
 def _tensors(columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -41,6 +41,12 @@ _DATATYPES = frozenset(_NUMBERS) | {"BYTES"}
 
 _LENGTH = struct.Struct("<I")
 
+#: Dimensions of a tensor, and lists within one another in its data.
+DIMENSIONS = 8
+
+#: Characters of a request's id, which the answer repeats.
+LONGEST_ID = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -85,22 +91,24 @@ def _read_tensor(given: dict[str, Any], rest: bytes) -> tuple[Tensor, int]:
     """One tensor, and how many bytes of binary data were its own."""
     name = clean_text(str(given.get("name")))
     where, shape, kind = f"tensor {name}", given.get("shape"), given.get("datatype")
-    if kind not in _DATATYPES:
+    if not isinstance(kind, str) or kind not in _DATATYPES:
         raise InputError("wrong_type", f"datatype is none of {', '.join(sorted(_DATATYPES))}", where, 422)
-    if not isinstance(shape, list) or not all(type(one) is int and one >= 0 for one in shape):
-        raise InputError("wrong_length", "shape is a list of whole numbers", where, 422)
+    sizes: list[int] = shape if isinstance(shape, list) else [-1]
+    if len(sizes) > DIMENSIONS or not all(type(one) is int and 0 <= one <= LARGEST_WHOLE for one in sizes):
+        raise InputError("wrong_length", f"shape is a list of at most {DIMENSIONS} whole numbers", where, 422)
     size = _parameters(given, where).get("binary_data_size")
     values: list[Any] | npt.NDArray[Any]
     if size is None:
         values, size = _flatten(given.get("data"), where), 0
     else:
         if type(size) is not int or not 0 <= size <= len(rest):
-            message = f"binary_data_size is {size!r}, and {len(rest)} bytes of binary data are left"
+            given_size = size if type(size) is int else "not a whole number"
+            message = f"binary_data_size is {given_size}, and {len(rest)} bytes of binary data are left"
             raise InputError("wrong_length", message, where, 422)
         values = (_texts if kind == "BYTES" else _numbers)(rest[:size], kind, where)
-    if math.prod(shape) != len(values):
-        raise InputError("wrong_length", f"{len(values)} values for shape {shape}", where, 422)
-    return Tensor(name, tuple(shape), values), size
+    if math.prod(sizes) != len(values):
+        raise InputError("wrong_length", f"{len(values)} values for shape {sizes}", where, 422)
+    return Tensor(name, tuple(sizes), values), size
 
 
 def _parameters(given: dict[str, Any], where: str) -> dict[str, Any]:
@@ -111,12 +119,15 @@ def _parameters(given: dict[str, Any], where: str) -> dict[str, Any]:
     return parameters
 
 
-def _flatten(data: Any, where: str) -> list[Any]:
+def _flatten(given: Any, where: str) -> list[Any]:
+    data = given
     if not isinstance(data, list):
         raise InputError("not_a_list", "expected data, a list, or binary_data_size among the parameters", where, 422)
-    if not any(isinstance(one, list) for one in data):
-        return data
-    return [value for one in data for value in (_flatten(one, where) if isinstance(one, list) else [one])]
+    for _ in range(DIMENSIONS):
+        if not any(isinstance(one, list) for one in data):
+            return list(data)
+        data = [value for one in data for value in (one if isinstance(one, list) else [one])]
+    raise InputError("too_deep", f"data is nested more than {DIMENSIONS} deep", where, 422)
 
 
 def _numbers(data: bytes, kind: str, where: str) -> npt.NDArray[Any]:

@@ -47,9 +47,10 @@ def protect(app: Flask, guard: Guard) -> None:
             origin = request.headers.get("Origin")
             # A form of our own says "null", since our pages tell browsers to send no referrer; it has a CSRF token.
             if request.method not in ("GET", "HEAD", "OPTIONS") and (access == "service" or origin != "null"):
-                guard.check_origin(origin)
+                guard.check_origin(origin, request.headers.get("Host"))
             if access != "open":
-                g.viewer = guard.viewer(request.headers.get("Authorization"), request.cookies.get(guard.cookie))
+                token, cookie = request.headers.get("Authorization"), request.cookies.get(guard.cookie)
+                g.viewer = guard.viewer(token, cookie, "" if access == "service" else request.remote_addr or "")
                 guard.admit(access, g.viewer, lambda: request.form.get("csrf", ""))
         except InputError as error:
             if error.status == 401 and _by_browser():
@@ -85,7 +86,11 @@ def login_form() -> Response:
 def login() -> Response:
     """Give a session for the token."""
     after, gate = local_path(request.form.get("next", "/")), guard()
-    if not gate.is_token(request.form.get("token", "").strip()):
+    try:
+        right = gate.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
+    except InputError as error:
+        return login_page(after, f"{error}.".capitalize(), error.status)
+    if not right:
         current_app.logger.warning("a login with a wrong token, from %s", request.remote_addr)
         return login_page(after, "That is not the token.", 401)
     response = cast(Response, redirect(after, 303))

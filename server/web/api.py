@@ -15,6 +15,9 @@ from monitor.pipeline import Pipeline
 
 api = Blueprint("api", __name__)
 
+#: 2200-01-01, seconds since 1970 UTC.
+FAR = 7_258_118_400
+
 
 def pipeline() -> Pipeline:
     """The pipeline that this application shows."""
@@ -71,10 +74,13 @@ def windows() -> dict[str, Any]:
 def moment(given: Mapping[str, str], name: str, default: float) -> float:
     """Read a time from the query. Raises InputError."""
     try:
-        return from_iso(given[name]) if name in given else default
-    except ValueError:
+        moment = from_iso(given[name]) if name in given else default
+    except (ValueError, OverflowError):
         message = f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {clean_text(given[name])!r}"
         raise InputError("time", message, name) from None
+    if not 0 <= moment < FAR:
+        raise InputError("time", "a time lies between 1970 and 2200", name)
+    return moment
 
 
 def step(given: Mapping[str, str]) -> float | None:

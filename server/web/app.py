@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from monitor.errors import InputError
+from monitor.errors import InputError, StoreError
 from monitor.pipeline import Pipeline
 from server.guard import Guard
 from server.payload import error_body
@@ -42,6 +44,16 @@ def create_app(pipeline: Pipeline, guard: Guard | None = None) -> Flask:
         body = error_body(code, error.description or error.name, request.path)
         allow = {"Allow": ", ".join(getattr(error, "valid_methods", None) or [])} if error.code == 405 else {}
         return Response(body, status=error.code, content_type="application/json", headers=allow)
+
+    @app.errorhandler(OSError)
+    @app.errorhandler(sqlite3.Error)
+    @app.errorhandler(StoreError)
+    def unavailable(error: Exception) -> Response:
+        """The data folder cannot be read: what needs it has to wait, and predictions go on."""
+        app.logger.warning("%s %s: the data folder cannot be read: %s", request.method, request.path, error)
+        message = f"the data folder cannot be read ({type(error).__name__}); the log has more"
+        body = error_body("unavailable", message, request.path)
+        return Response(body, status=503, content_type="application/json", headers={"Retry-After": "10"})
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

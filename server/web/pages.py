@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import mimetypes
+import re
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, abort, current_app, g, request
 
 from monitor.columns.column import Role
 from monitor.pipeline import Pipeline
@@ -16,7 +18,10 @@ from monitor.report.render import STATIC, environment, render
 from server.web import views
 from server.web.views import Memory, View
 
-pages = Blueprint("pages", __name__, static_folder=str(STATIC), static_url_path="/assets")
+pages = Blueprint("pages", __name__)
+
+#: What the pages load, by name: in memory, so that a slow client holds no open file.
+ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()}
 
 
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
@@ -25,14 +30,27 @@ REFRESH = (5.0, 60.0)
 #: Templates that do not renew themselves.
 FORMS = ("login.html", "silence.html")
 
-#: Spreadsheets take a cell that begins with one of these for a formula, and run it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: Spreadsheets run a cell that begins with one of these as a formula; some skip spaces and quotes before it, and some
+#: read the wide forms of East Asian keyboards alike.
+FORMULA = re.compile(r"[\s'\"`\u2018-\u201f\ufeff\u200b]*[=+\-@|%\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 @pages.record_once
 def read_templates(_: object) -> None:
     """Read the templates when the server starts, and not when somebody first looks."""
     environment()
+
+
+@pages.get("/assets/<path:filename>")
+def asset(filename: str) -> Response:
+    """A style sheet, script or picture of the pages."""
+    if filename not in ASSETS:
+        abort(404)
+    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    response = Response(ASSETS[filename], content_type=kind, headers={"Cache-Control": "no-cache"})
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
 @pages.get("/")
@@ -59,7 +77,7 @@ def alerts() -> Response:
     return answer(views.alerts(pipeline()))
 
 
-@pages.get("/health")
+@pages.get("/monitor")
 def health() -> Response:
     """How the monitor itself is doing."""
     return answer(views.health(pipeline()))
@@ -93,22 +111,21 @@ def answer(view: View) -> Response:
 def to_csv(records: list[dict[str, Any]]) -> str:
     """Write records as CSV; nothing in it is a formula.
 
-    >>> to_csv([{"column": "=1+1", "n": 3}, {"column": "b", "n": None}]).splitlines()
-    ['column,n', "'=1+1,3", 'b,']
+    >>> to_csv([{"column": "=1+1", "n": -3}, {"column": " '=a", "n": None}]).splitlines()
+    ['column,n', "'=1+1,-3", "' '=a,"]
     """
     names = list(dict.fromkeys(name for record in records for name in record))
     out = io.StringIO()
-    writer = csv.DictWriter(out, names)
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _cell(value) for name, value in record.items()})
+    writer = csv.writer(out)
+    writer.writerow(map(_cell, names))
+    writer.writerows([_cell(record.get(name)) for name in names] for record in records)
     return out.getvalue()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
-        return "/".join(map(str, value.values()))
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        value = "/".join(map(str, value.values()))
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def _same_with(format_: str) -> str:

@@ -24,7 +24,7 @@ from monitor.notify.secret import Secret
 from monitor.pipeline import Pipeline
 from monitor.store.records.alerts import list_silences
 from server.__main__ import main
-from server.guard import ACCESS, SESSION, Guard, local_path
+from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, local_path
 from server.predict import HOT_PATHS
 from server.run import create_application
 from server.web.app import create_app
@@ -117,10 +117,10 @@ def test_nothing_is_changed_by_get() -> None:
 
 
 def test_every_route_does_what_its_class_says(site: Site) -> None:
-    client = site.client()
     for method, rule in rules(site):
         if rule.rule == "/predict":
             continue  # not Flask's
+        client = site.client()
         access, path = ACCESS[f"{method} {rule.rule}"], example(rule)
         with client.open(path, method=method) as answer:
             refused = answer.status_code == 401 and code(answer) == "no_token" if path != "/login" else False
@@ -162,7 +162,7 @@ def test_unknown_paths_and_methods_need_the_token_too(site: Site) -> None:
 
 def test_without_a_token_everybody_may_look_and_nobody_change(site: Site) -> None:
     client = site.client(token="")
-    for path in ("/", "/alerts", "/health", "/api/status", "/metrics", "/healthz"):
+    for path in ("/", "/alerts", "/monitor", "/api/status", "/metrics", "/healthz"):
         assert client.get(path).status_code == 200
     for path in ("/silence", "/silence/expire", "/logout"):
         answer = client.post(path, data={"column": "bmi"})
@@ -205,7 +205,7 @@ def test_the_cookie_is_not_the_token_and_stays_where_it_belongs(site: Site) -> N
     assert TOKEN not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
-    secure = create_app(site.pipeline, Guard(Secret(TOKEN), secure=True)).test_client()
+    secure = create_app(site.pipeline, Guard(Secret(TOKEN), url="https://box.example")).test_client()
     assert "Secure" in secure.post("/login", data={"token": TOKEN}).headers["Set-Cookie"]
 
 
@@ -270,19 +270,61 @@ def hot(guard: Guard, **environ: str) -> tuple[str, list[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"),
+    ("origin", "host", "status"),
     [
-        ("http://localhost:5000", "200"),
-        ("http://127.0.0.1:5000", "200"),
-        ("https://box.example", "200"),
-        ("http://evil.example:5000", "403"),
-        ("http://localhost.evil.example", "403"),
-        ("null", "403"),
-        ("", "403"),
+        ("http://localhost:5000", "localhost:5000", "200"),
+        ("http://127.0.0.1:5000", "127.0.0.1:5000", "200"),
+        ("http://[::1]:5000", "[::1]:5000", "200"),
+        ("http://Localhost", "localhost:80", "200"),
+        ("https://box.example", "127.0.0.1:5000", "200"),
+        ("http://box.example:5000", "box.example:5000", "200"),
+        ("https://drift.example:8443", "127.0.0.1:5000", "200"),
+        ("http://drift.example:8443", "127.0.0.1:5000", "403"),
+        ("https://drift.example", "127.0.0.1:5000", "403"),
+        ("https://box.example:9", "127.0.0.1:5000", "403"),
+        ("http://203.0.113.5", "127.0.0.1:5000", "403"),
+        ("http://127.0.0.1:9", "127.0.0.1:5000", "403"),
+        ("http://127.0.0.1", "127.0.0.1:5000", "403"),
+        ("http://localhost:9", "localhost:5000", "403"),
+        ("http://localhost:5000", "127.0.0.1:5000", "403"),
+        ("http://evil.example:5000", "evil.example:5000", "403"),
+        ("http://localhost.evil.example", "localhost", "403"),
+        ("ftp://localhost:5000", "localhost:5000", "403"),
+        ("null", "null", "403"),
+        ("", "", "403"),
     ],
 )
-def test_predictions_are_not_taken_from_pages_of_other_sites(origin: str, status: str) -> None:
-    assert hot(Guard(hosts=["box.example"]), HTTP_ORIGIN=origin)[0] == status
+def test_predictions_are_not_taken_from_pages_of_other_sites(origin: str, host: str, status: str) -> None:
+    guard = Guard(hosts=["box.example"], url="https://drift.example:8443/telltale", host="127.0.0.1")
+    assert hot(guard, HTTP_ORIGIN=origin, HTTP_HOST=host)[0] == status
+
+
+def test_wrong_tokens_have_a_brake_for_each_address() -> None:
+    clock = ManualClock(1_750_000_000.0)
+    guard = Guard(Secret(TOKEN), clock=clock)
+    for number in range(WRONG_TOKENS):
+        assert not guard.log_in(f"wrong {number}", "192.0.2.1")
+    for sent in ("wrong", TOKEN):
+        with pytest.raises(InputError, match="wrong tokens came from"):
+            guard.log_in(sent, "192.0.2.1")
+    assert guard.log_in(TOKEN, "192.0.2.2")
+    clock.advance(61)
+    assert guard.log_in(TOKEN, "192.0.2.1")
+    for number in range(2 * ADDRESSES):
+        guard.log_in("wrong", f"address {number}")
+    assert len(guard._wrong) == ADDRESSES
+
+
+def test_the_brake_is_answered_with_429(site: Site) -> None:
+    client = site.client(TOKEN)
+    for _ in range(WRONG_TOKENS):
+        assert client.post("/login", data={"token": "wrong"}).status_code == 401
+    answer = client.post("/login", data={"token": TOKEN})
+    assert answer.status_code == 429
+    assert "Set-Cookie" not in answer.headers
+    by_header = client.get("/api/status", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (by_header.status_code, code(by_header)) == (429, "too_many_logins")
+    assert by_header.headers["Retry-After"] == "60"
 
 
 def test_predictions_need_the_token_only_under_protect_all() -> None:

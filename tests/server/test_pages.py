@@ -19,7 +19,7 @@ from server.web.app import create_app
 from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened
 
-VIEWS = ("/", "/alerts", "/health")
+VIEWS = ("/", "/alerts", "/monitor")
 
 
 class Opened:
@@ -142,7 +142,7 @@ def test_alerts_page_names_dead_letters_and_health_page_gaps(scene: Opened) -> N
     text = client.get("/alerts").get_data(as_text=True)
     assert "1 notification could not be delivered" in text
     assert "404: no_service, the webhook was revoked" in text
-    text = client.get("/health").get_data(as_text=True)
+    text = client.get("/monitor").get_data(as_text=True)
     assert "the disk was full" in text
     assert ">17<" in text
 

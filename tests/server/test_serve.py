@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import server.channel
 import server.serve
 from bench.running import wait_for
 from server.serve import Server
@@ -45,14 +44,14 @@ class World:
         start_response("200 OK", [("Content-Length", str(len(big)))])
         return [big]
 
-    def send(self, body: bytes = b"", path: str = "/", close: bool = True) -> socket.socket:
+    def send(self, body: bytes = b"", path: str = "/", close: bool = True, method: str = "POST") -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + (b"Connection: close\r\n" if close else b"") + b"\r\n" + body)
         return connection
 
-    def ask(self, body: bytes = b"", path: str = "/") -> Answer:
-        with self.send(body, path) as connection:
+    def ask(self, body: bytes = b"", path: str = "/", method: str = "POST") -> Answer:
+        with self.send(body, path, method=method) as connection:
             return answers(read_to_end(connection))[0]
 
 
@@ -67,9 +66,9 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of a fraction of a second; the look at them comes once a second."""
-    monkeypatch.setattr(server.channel, "DEADLINE", 0.5)
-    monkeypatch.setattr(server.channel, "IDLE", 0.5)
-    monkeypatch.setattr(server.channel, "LINGER", 0.5)
+    monkeypatch.setattr(server.serve, "DEADLINE", 0.5)
+    monkeypatch.setattr(server.serve, "IDLE", 0.5)
+    monkeypatch.setattr(server.serve, "LINGER", 0.5)
 
 
 def trickle(connection: socket.socket, byte: bytes, stop: threading.Event) -> None:
@@ -170,7 +169,7 @@ def test_answers_that_hang_take_threads_and_never_the_server(world: World) -> No
     for _ in held:
         assert world.waiting.acquire(timeout=10)
     # Every thread for predictions hangs; whoever wants to know how things stand is answered all the same.
-    assert world.ask(path="/healthz").status == 200
+    assert world.ask(path="/healthz", method="GET").status == 200
     world.release.set()
     for connection in held:
         with connection:

@@ -32,13 +32,13 @@ def connect(server: Server, seconds: float = 20.0) -> socket.socket:
 
 def read_to_end(connection: socket.socket) -> bytes:
     """Everything until the server closes. Raises TimeoutError where it does not."""
-    data = b""
+    parts = []
     try:
-        while part := connection.recv(65536):
-            data += part
+        while part := connection.recv(1 << 20):
+            parts.append(part)
     except ConnectionResetError:
         pass
-    return data
+    return b"".join(parts)
 
 
 def answers(data: bytes) -> list[Answer]:

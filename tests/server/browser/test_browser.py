@@ -38,7 +38,9 @@ def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene:
     page.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/column/feature?name=bmi", "/column/feature?name=region", "/alerts", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/", "/column/feature?name=bmi", "/column/feature?name=region", "/alerts", "/monitor"]
+)
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, serve: Serve, path: str, colours: str) -> None:
     address, _ = serve("drifting")
