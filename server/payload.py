@@ -168,7 +168,7 @@ def load(body: bytes) -> Any:
 
 def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        return (-1 if digits[0] == "-" else 1) * 10**LONGEST_NUMBER
+        digits = f"{digits[0] if digits[0] == '-' else ''}1{'0' * LONGEST_NUMBER}"
     return int(digits)
 
 

@@ -76,8 +76,10 @@ class OpenInference:
 
     def _infer(self, environ: WSGIEnvironment) -> Answer:
         scoring = self._scoring
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/octet-stream":
-            check_json_type(environ.get("CONTENT_TYPE", ""), "application/json or application/octet-stream")
+        kind = environ.get("CONTENT_TYPE", "")
+        # Triton's client names no type. A browser names the origin of the page that sends one without.
+        if (kind or "HTTP_ORIGIN" in environ) and kind.partition(";")[0].strip().lower() != "application/octet-stream":
+            check_json_type(kind, "application/json or application/octet-stream")
         body = read_body(environ, scoring.max_body)
         request, inputs = read_request(body, environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"))
         wanted = wanted_outputs(request, scoring.outputs)

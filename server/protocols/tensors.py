@@ -102,8 +102,7 @@ def _read_tensor(given: dict[str, Any], rest: bytes) -> tuple[Tensor, int]:
         values, size = _flatten(given.get("data"), where), 0
     else:
         if type(size) is not int or not 0 <= size <= len(rest):
-            given_size = size if type(size) is int else "not a whole number"
-            message = f"binary_data_size is {given_size}, and {len(rest)} bytes of binary data are left"
+            message = f"binary_data_size is {size!r:.40}, and {len(rest)} bytes of binary data are left"
             raise InputError("wrong_length", message, where, 422)
         values = (_texts if kind == "BYTES" else _numbers)(rest[:size], kind, where)
     if math.prod(sizes) != len(values):
