@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from monitor.clock import Clock
 from monitor.columns.column import Schema
 from monitor.config.load import Config, ServerConfig
-from monitor.drift.result import DriftResult
+from monitor.drift.result import AlertKey, DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify import plan as planning
 from monitor.notify.receivers import build_receivers, policy
@@ -101,19 +101,18 @@ class Announcer:
         )
         outbox.enqueue(connection, planned)
 
-    def _histograms(self, evaluation: Evaluation, key: planning.Key) -> Histograms | None:
+    def _histograms(self, evaluation: Evaluation, key: AlertKey) -> Histograms | None:
         """Reference and test window of an alert's column, as its rule judged them."""
-        rule, role, name = key
         for judged in evaluation.judged:
             for position, column in enumerate(self._schema.columns):
-                if (judged.rule.name, column.role, column.name) == (rule, role, name):
+                if (judged.rule.name, column.role, column.name) == (key.rule, key.role, key.column):
                     reference = self._schema.split(judged.reference.counts)[position]
                     return Histograms(column, reference, self._schema.split(judged.test.counts)[position])
         return None
 
 
-def spoken(evaluation: Evaluation) -> dict[planning.Key, DriftResult]:
-    """The result that speaks for each alert, by (rule, role, column): the one that the alert itself went by."""
+def spoken(evaluation: Evaluation) -> dict[AlertKey, DriftResult]:
+    """The result that speaks for each alert, by its key: the one that the alert itself went by."""
     groups = by_alert(evaluation.results)
     return {
         key: reported(group, evaluation.alerts[key].statistic if key in evaluation.alerts else "")

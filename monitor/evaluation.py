@@ -18,7 +18,7 @@ from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
+from monitor.drift.result import AlertKey, DriftResult, Span, Subject
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
@@ -32,8 +32,6 @@ from monitor.store.windows.rows import StoredModel, sum_range, sum_windows
 from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
-
-AlertKey = tuple[str, str, str]
 
 #: Cells of counts of closed windows that are kept in memory: 8 MB, a day of minutes of the example model.
 WINDOW_CELLS = 1_000_000
@@ -81,11 +79,14 @@ class Evaluator:
     def __init__(self, model: StoredModel, config: Config, clock: Clock, announce: Announce) -> None:
         self._model, self._config, self._clock = model, config, clock
         self._announce = announce
+        self._subject = Subject(version=model.version)
         self._layout = Layout(model.schema)
         self._covers = cover(config.rules, model.schema)
         columns = model.schema.columns
         self._covered = {
-            (name, columns[i].role, columns[i].name) for name, positions in self._covers.items() for i in positions
+            AlertKey(name, self._subject.model, self._subject.series, columns[i].role, columns[i].name)
+            for name, positions in self._covers.items()
+            for i in positions
         }
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
@@ -164,7 +165,7 @@ class Evaluator:
         test = total(connection, span.start, span.end)
         sample, name = self._references.find(connection, rule, span)
         results = evaluate(
-            self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._model.version
+            self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._subject
         )
         return Judged(rule, span, test, sample, name, results)
 

@@ -14,8 +14,8 @@ from typing import Any
 from monitor import words
 from monitor.clock import iso
 from monitor.config.settings import duration_text
-from monitor.drift.result import DriftResult
-from monitor.rules.alert import Alert, Key, Transition
+from monitor.drift.result import AlertKey, DriftResult
+from monitor.rules.alert import Alert, Transition
 from monitor.rules.engine import advance, by_alert, reported
 from monitor.rules.rule import Rule
 
@@ -213,8 +213,8 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
 
     A quiet moment while no alert is up changes nothing, whatever its results are, so it is only counted.
     """
-    alerts: dict[Key, Alert] = {}
-    open_events: dict[Key, Event] = {}
+    alerts: dict[AlertKey, Alert] = {}
+    open_events: dict[AlertKey, Event] = {}
     closed: list[Event] = []
     transitions: list[Transition] = []
     times: list[float] = []
@@ -241,7 +241,7 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
     return Backtest(start, end, len(times), results_seen, judged, names, tuple(events), tuple(transitions))
 
 
-def _note(transition: Transition, open_events: dict[Key, Event], closed: list[Event]) -> None:
+def _note(transition: Transition, open_events: dict[AlertKey, Event], closed: list[Event]) -> None:
     """Open, reopen or close an event."""
     alert, key, at = transition.alert, transition.alert.key, transition.at
     known = open_events.get(key)

@@ -18,7 +18,7 @@ from monitor.backtest.events import Moment
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
+from monitor.drift.result import DriftResult, Span, Subject
 from monitor.drift.series import Answers
 from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
@@ -164,7 +164,7 @@ class _Judging:
             sums.sums[last] - sums.sums[moved],
             spans,
             names,
-            self._model.version,
+            Subject(version=self._model.version),
         )
 
     def _reference(

@@ -15,7 +15,7 @@ from monitor.cli.context import Commands, add_command, load_config, print_json, 
 from monitor.cli.silence import print_silences
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.drift.result import DriftResult
+from monitor.drift.result import AlertKey, DriftResult
 from monitor.errors import LockedError
 from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES
@@ -122,10 +122,9 @@ def serving(config: Config) -> str:
 
 def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
     """One verdict for each column, and each rule if `by_rule`: a drift before anything else, then the strongest."""
-    best: dict[tuple[str, ...], Verdict] = {}
+    best: dict[AlertKey, Verdict] = {}
     for verdict in verdicts:
-        result = verdict.result
-        key = (result.rule if by_rule else "", result.role, result.column)
+        key = verdict.result.key if by_rule else verdict.result.key._replace(rule="")
         if key not in best or rank(verdict) > rank(best[key]):
             best[key] = verdict
     return sorted(best.values(), key=rank, reverse=True)

@@ -17,7 +17,7 @@ import numpy as np
 from monitor.columns.column import Column, Counts, Floats, Mask
 from monitor.drift.direction import direction, shifts
 from monitor.drift.layout import Layout
-from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State
+from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State, Subject
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import AUTO, STATISTICS, Measured
 
@@ -96,7 +96,7 @@ def evaluate(
     test: Sample,
     window: Span,
     reference_name: str = "training",
-    model_version: str = "",
+    subject: Subject = Subject(),  # noqa: B008 - a constant
     unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
 ) -> tuple[DriftResult, ...]:
     """Answer one question: a result per column and statistic, in the order of the question's columns.
@@ -120,8 +120,9 @@ def evaluate(
         rows = layout.rows(question.columns, numeric=numeric).tolist()
         columns = [layout.schema.columns[row] for row in rows]
         names = ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns])
-        told = (window, reference_name, model_version)
-        parts = [_results(question, one, level, names, told, account) for one in tests if one.numeric == numeric]
+        told = (window, reference_name, subject.version)
+        known = (account, subject.model, subject.series)
+        parts = [_results(question, one, level, names, told, known) for one in tests if one.numeric == numeric]
         groups.update(zip(rows, zip(*parts, strict=True), strict=False))
     return tuple(chain.from_iterable(groups.get(row, ()) for row in question.columns))
 
@@ -132,11 +133,12 @@ def _results(
     level: float,
     names: tuple[Iterable[str], ...],
     told: tuple[Span, str, str],
-    account: Account,
+    known: tuple[Account, str, str],
 ) -> list[DriftResult]:
     """Results of one statistic, field by field for all columns at once: there may be thousands.
 
     `names`: of each column its name, role and kind. `told`: the window, the name of the reference, the model version.
+    `known`: the account of directions, the model's name, the series.
     """
     measured = test.measured
     value, critical = np.abs(measured.value), measured.critical(level)
@@ -159,7 +161,7 @@ def _results(
         floors.tolist(),
         p_values,
         reasons,
-        repeat(account),
+        *map(repeat, known),
     )
 
 

@@ -14,6 +14,34 @@ State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
 
 
+#: Name of a model that the configuration gives none.
+MODEL = "model"
+
+#: Name of the series of all of a model's predictions.
+ALL = "all"
+
+
+class AlertKey(NamedTuple):
+    """What an alert is about, and by what it is found everywhere: one rule on one column of one series of one model.
+
+    `model`: the model's name; an alert goes on over versions.
+    """
+
+    rule: str
+    model: str
+    series: str
+    role: Role
+    column: str
+
+
+class Subject(NamedTuple):
+    """Whose counts were judged: a model by name and version, and which of its series."""
+
+    model: str = MODEL
+    version: str = ""
+    series: str = ALL
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of time, [start, end), in seconds since 1970 UTC."""
@@ -124,6 +152,13 @@ class DriftResult(NamedTuple):
     p_value: float | None = None
     reason: str = ""
     account: Account = NOTHING
+    model: str = MODEL
+    series: str = ALL
+
+    @property
+    def key(self) -> AlertKey:
+        """Which alert it speaks for."""
+        return AlertKey(self.rule, self.model, self.series, self.role, self.column)
 
     @property
     def direction(self) -> Direction | None:
@@ -159,6 +194,8 @@ class DriftResult(NamedTuple):
         direction = self.direction
         return {
             "rule": self.rule,
+            "model": self.model,
+            "series": self.series,
             "column": self.column,
             "role": self.role,
             "kind": self.kind,

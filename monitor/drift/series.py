@@ -15,7 +15,7 @@ import numpy.typing as npt
 from monitor.columns.column import Counts, Floats, Mask
 from monitor.drift.evaluate import Question, Sample, evaluate, floors_of, nullable, statistics_for, verdicts
 from monitor.drift.layout import Layout, Rows
-from monitor.drift.result import NOTHING, DriftResult, Span
+from monitor.drift.result import NOTHING, DriftResult, Span, Subject
 from monitor.drift.statistics import STATISTICS, Measured
 
 #: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
@@ -57,12 +57,12 @@ class Answers:
         sums: Floats,
         spans: list[Span],
         names: list[str],
-        model_version: str,
+        subject: Subject,
     ) -> None:
         self.question, self._layout, self._deviations = question, layout, deviations
         self._references = references, reference_sums
         self._tests, self._sums, self._spans, self._names = tests, sums, spans, names
-        self._version = model_version
+        self._subject = subject
         self._made: dict[int, tuple[DriftResult, ...]] = {}
         #: Number of results of each window, and how many of them have a verdict, shape (T,).
         self.size = sum(len(statistics_for(question, layout.schema.columns[row].kind)) for row in question.columns)
@@ -157,7 +157,7 @@ class Answers:
             states,
             self._spans[k],
             self._names[k],
-            repeat(self._version),
+            repeat(self._subject.version),
             part.n[:, i].astype(np.int64).tolist(),
             part.m[:, i].astype(np.int64).tolist(),
             values,
@@ -166,6 +166,8 @@ class Answers:
             p_values,
             reasons,
             repeat(NOTHING),
+            repeat(self._subject.model),
+            repeat(self._subject.series),
         )
 
 

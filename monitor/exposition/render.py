@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Column, Schema
-from monitor.drift.result import DriftResult
+from monitor.drift.result import AlertKey, DriftResult
 from monitor.exposition.boxkite import boxkite_form, boxkite_series, late_bins
 from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
 from monitor.exposition.families import MODEL_VERSION, REPLICA
@@ -26,7 +26,7 @@ from monitor.rules.alert import Alert
 #: Series kept free for the process's own families, which are never left out.
 RESERVED = 200
 
-_Alerts = Mapping[tuple[str, str, str], Alert]
+_Alerts = Mapping[AlertKey, Alert]
 _Marks = npt.NDArray[np.bool_]
 
 

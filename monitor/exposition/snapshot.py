@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.columns.column import Counts, Floats
-from monitor.drift.result import DriftResult
+from monitor.drift.result import AlertKey, DriftResult
 from monitor.rules.alert import Alert
 
 #: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
@@ -68,5 +68,5 @@ class Snapshot:
     predictions: int = 0
     since: float = 0.0
     results: tuple[DriftResult, ...] = ()
-    alerts: Mapping[tuple[str, str, str], Alert] = field(default_factory=dict)
+    alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
     health: Health = field(default_factory=Health)

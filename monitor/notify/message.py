@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from monitor.columns.column import clean_text, column_path
-from monitor.drift.result import Direction, DriftResult
+from monitor.columns.column import Role, clean_text, column_path
+from monitor.drift.result import ALL, MODEL, Direction, DriftResult
 from monitor.notify.sketch import Histograms, sketch
 from monitor.rules.alert import Alert
 from monitor.words import counted, duration
@@ -46,7 +46,7 @@ class Entry:
     """
 
     column: str
-    role: str
+    role: Role
     status: Status
     severity: str
     event_id: str
@@ -69,6 +69,8 @@ class Entry:
     sketches: tuple[str, str] | None = None
     scale: tuple[str, str] = ("", "")
     histogram: dict[str, list[Any]] | None = None
+    model: str = MODEL
+    series: str = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ def entry(
         until,
         dict(alert.labels),
         value=alert.value,
+        model=alert.model,
+        series=alert.series,
     )
     if result is None:
         return base
@@ -193,15 +197,15 @@ def entry(
     )
 
 
-def with_sketches(entries: Sequence[Entry], histograms: Callable[[str, str], Histograms | None]) -> tuple[Entry, ...]:
-    """Draw the entries that will be shown in full; `histograms(role, column)` is asked for those only.
+def with_sketches(entries: Sequence[Entry], histograms: Callable[[Entry], Histograms | None]) -> tuple[Entry, ...]:
+    """Draw the entries that will be shown in full; `histograms` is asked for those only.
 
     `histogram` is filled too, for whoever makes a picture of it; it is large, so a message in words leaves it out.
     """
     out = []
     for position, item in enumerate(entries):
         shown = position < shown_of(len(entries))
-        drawn = histograms(item.role, item.column) if shown and item.status != "resolved" else None
+        drawn = histograms(item) if shown and item.status != "resolved" else None
         out.append(replace(item, **_drawing(drawn)) if drawn else item)
     return tuple(out)
 

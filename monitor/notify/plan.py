@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from monitor.drift.result import DriftResult
+from monitor.drift.result import AlertKey, DriftResult
 from monitor.notify.message import Entry, Message, MessageKind, Status, entry, with_sketches
 from monitor.notify.receiver import Receiver
 from monitor.notify.sketch import Histograms
-from monitor.rules.alert import Alert, Transition
+from monitor.rules.alert import Alert, Transition, new_alert
 from monitor.rules.rule import SEVERITIES, Rule
-
-Key = tuple[str, str, str]
 
 #: A resolved alert is sent to Alertmanager for this long, as Prometheus does, in case it was away.
 RESOLVED_FOR = 900.0
@@ -38,7 +36,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """What one receiver knows of one group. `told` is by (role, column), for Alertmanager by (rule, role, column).
+    """What one receiver knows of one group. `told` is by `Alert.key`.
 
     `sequence` counts its messages; `last` is when the latest was written; `changes` counts transitions since then.
     """
@@ -50,7 +48,7 @@ class GroupState:
     opened: float = 0.0
     last: float = 0.0
     changes: int = 0
-    told: dict[Key, Told] = field(default_factory=dict)
+    told: dict[AlertKey, Told] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,9 @@ class Situation:
     at: float
     alerts: Sequence[Alert]
     transitions: Sequence[Transition] = ()
-    results: Mapping[Key, DriftResult] = field(default_factory=dict)
-    muted: frozenset[Key] = frozenset()
-    histograms: Callable[[Key], Histograms | None] = lambda key: None  # noqa: ARG005
+    results: Mapping[AlertKey, DriftResult] = field(default_factory=dict)
+    muted: frozenset[AlertKey] = frozenset()
+    histograms: Callable[[AlertKey], Histograms | None] = lambda key: None  # noqa: ARG005
     model: str = ""
     link: str = ""
 
@@ -193,7 +191,10 @@ def _due(
             return None, replace(after, last=state.last, sequence=state.sequence)
         entries = [item for item in entries if item.status != "resolved"]
     severity = worst([item.severity for item in entries])
-    drawn = with_sketches(entries, lambda role, column: situation.histograms((state.group, role, column)))
+    drawn = with_sketches(
+        entries,
+        lambda item: situation.histograms(AlertKey(state.group, item.model, item.series, item.role, item.column)),
+    )
     message = Message(
         kind, state.group, severity, event_id, now, situation.model, drawn, opened, state.changes, situation.link
     )  # fmt: skip
@@ -201,16 +202,16 @@ def _due(
 
 
 def _entries(
-    told: Mapping[Key, Told],
-    new: set[Key],
-    over: set[Key],
+    told: Mapping[AlertKey, Told],
+    new: set[AlertKey],
+    over: set[AlertKey],
     state: GroupState,
-    alerts: Mapping[Key, Alert],
+    alerts: Mapping[AlertKey, Alert],
     situation: Situation,
 ) -> list[Entry]:
     """All alerts of the group: new before known before over, each strongest first."""
 
-    def strength(key: Key) -> tuple[float, Key]:
+    def strength(key: AlertKey) -> tuple[float, AlertKey]:
         result = situation.results.get(key)
         return (-(result.strength if result else 0.0), key)
 
@@ -221,12 +222,11 @@ def _entries(
     return out
 
 
-def _describe(key: Key, status: Status, told: Told, alert: Alert | None, situation: Situation) -> Entry:
+def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, situation: Situation) -> Entry:
     until = None
     if status == "resolved":
         until = alert.since if alert and alert.event_id == told.event_id and alert.state != "firing" else situation.at
-    known = alert or Alert(key[0], key[2], key[1])  # type: ignore[arg-type]
-    known = replace(known, event_id=told.event_id, severity=told.severity, labels=told.labels)
+    known = replace(alert or new_alert(key), event_id=told.event_id, severity=told.severity, labels=told.labels)
     return entry(known, status, situation.results.get(key), since=told.since, until=until)
 
 
@@ -237,7 +237,7 @@ def _levels(
     now = situation.at
     by_key = {alert.key: alert for alert in alerts}
     firing = {alert.key: alert for alert in alerts if alert.state == "firing" and alert.key not in situation.muted}
-    told: dict[Key, Told] = {}
+    told: dict[AlertKey, Told] = {}
     for key, known in state.told.items():
         ended = known.resolved if known.resolved is not None else None if key in firing else now
         if ended is None or now - ended < RESOLVED_FOR:
@@ -254,7 +254,7 @@ def _levels(
         replace(
             _describe(key, "resolved" if known.resolved is not None else "firing", known, by_key.get(key), situation),
             until=known.resolved,
-            labels={**known.labels, "alertname": key[0]},
+            labels={**known.labels, "alertname": key.rule},
         )
         for key, known in sorted(told.items())
     )

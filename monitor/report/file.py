@@ -14,7 +14,7 @@ from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import Span
+from monitor.drift.result import Span, Subject
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Judged, References, question_of
 from monitor.report import column as column_page
@@ -78,12 +78,13 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
 
 def _judge(connection: sqlite3.Connection, model: StoredModel, config: Config, span: Span) -> Iterator[Judged]:
+    subject = Subject(version=model.version)
     layout, covers, references = Layout(model.schema), cover(config.rules, model.schema), References(model)
     test = sum_range(connection, model, span.start, span.end)
     for rule in config.rules:
         sample, name = references.find(connection, rule, span)
         question = question_of(rule, covers[rule.name])
-        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, model.version)
+        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, subject)
         yield Judged(rule, span, test, sample, name, results)
 
 

@@ -17,11 +17,10 @@ from typing import Literal
 from monitor.clock import iso
 from monitor.columns.column import Role
 from monitor.config.settings import duration_text
-from monitor.drift.result import DriftResult
+from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult
 from monitor.rules.rule import Rule
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
-Key = tuple[str, str, str]
 
 #: Seconds after a resolve within which a firing continues the event instead of beginning another one. An event that
 #: has come back once must be gone for this long before it resolves again, so that flapping makes three transitions
@@ -31,7 +30,7 @@ REOPEN = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Where one (rule, column) stands. Times are seconds since 1970 UTC, whole milliseconds.
+    """Where one rule stands on one column. Times are seconds since 1970 UTC, whole milliseconds.
 
     `since`: when it entered its state. `active_since`: when its condition began to hold without a break.
     `clear_since`: when the condition went, while it fires on or has resolved.
@@ -57,11 +56,19 @@ class Alert:
     labels: dict[str, str] = field(default_factory=dict)
     statistic: str = ""
     reopened: int = 0
+    model: str = MODEL
+    series: str = ALL
 
     @property
-    def key(self) -> Key:
-        """What identifies the alert: rule, role and column."""
-        return (self.rule, self.role, self.column)
+    def key(self) -> AlertKey:
+        """What identifies the alert."""
+        return AlertKey(self.rule, self.model, self.series, self.role, self.column)
+
+
+def new_alert(key: AlertKey, since: float = 0.0, severity: str = "warning") -> Alert:
+    """An alert that nothing was found for yet."""
+    rule, model, series, role, column = key
+    return Alert(rule, column, role, since=since, severity=severity, model=model, series=series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,13 @@ def condition(result: DriftResult) -> bool | None:
     return False if result.state in ("ok", "warning") else None
 
 
-def event_id(rule: str, role: str, column: str, fired_at: float, model_version: str) -> str:
+def event_id(key: AlertKey, fired_at: float, model_version: str) -> str:
     """Name an event: short, and the same whenever the same history is played again.
 
-    >>> event_id("drift", "feature", "bmi", 1_700_000_000.0, "1")
-    'ny4ffkkrpw'
+    >>> event_id(AlertKey("drift", "model", "all", "feature", "bmi"), 1_700_000_000.0, "1")
+    'tpfvitgxcn'
     """
-    text = "\0".join((rule, role, column, iso(fired_at), model_version))
+    text = "\0".join((*key, iso(fired_at), model_version))
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:10]
 
 
@@ -143,8 +150,7 @@ def _fire(alert: Alert, result: DriftResult, now: float) -> Alert:
     alert = replace(alert, state="firing", since=now, held=0.0)
     if alert.event_id:
         return replace(alert, reopened=alert.reopened + 1)
-    name = event_id(alert.rule, alert.role, alert.column, now, result.model_version)
-    return replace(alert, event_id=name)
+    return replace(alert, event_id=event_id(alert.key, now, result.model_version))
 
 
 def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from monitor.drift.result import DriftResult
-from monitor.rules.alert import REOPEN, Alert, Key, Transition, condition, quiet, reason, step
+from monitor.drift.result import AlertKey, DriftResult
+from monitor.rules.alert import REOPEN, Alert, Transition, condition, new_alert, quiet, reason, step
 from monitor.rules.rule import Rule
 
 #: An evaluation that is late by up to this many intervals was watching all the time; after a longer gap one interval
@@ -44,23 +44,23 @@ def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult
     return max(judged, key=lambda result: result.strength) if judged else results[0]
 
 
-def by_alert(results: Iterable[DriftResult]) -> dict[Key, list[DriftResult]]:
+def by_alert(results: Iterable[DriftResult]) -> dict[AlertKey, list[DriftResult]]:
     """Results by the key of the alert that they belong to, in the order they came in."""
-    groups: dict[Key, list[DriftResult]] = {}
+    groups: dict[AlertKey, list[DriftResult]] = {}
     for result in results:
-        groups.setdefault((result.rule, result.role, result.column), []).append(result)
+        groups.setdefault(result.key, []).append(result)
     return groups
 
 
 def advance(
-    alerts: Mapping[Key, Alert],
+    alerts: Mapping[AlertKey, Alert],
     results: Sequence[DriftResult],
     rules: Sequence[Rule],
     now: float,
     every: float,
     model_version: str,
-    covered: Collection[Key] | None = None,
-) -> tuple[dict[Key, Alert], list[Transition]]:
+    covered: Collection[AlertKey] | None = None,
+) -> tuple[dict[AlertKey, Alert], list[Transition]]:
     """Move all alerts on by one evaluation at `now`, with evaluations `every` so many seconds.
 
     An alert whose rule is gone, or whose column its rule no longer covers, resolves and is then forgotten. A rule that
@@ -69,14 +69,14 @@ def advance(
     """
     now = round(now, 3)  # as the store keeps it, so that a restart changes nothing
     known = {rule.name: rule for rule in rules}
-    groups = {key: group for key, group in by_alert(results).items() if key[0] in known}
-    answered = {key[0] for key in groups}
-    after: dict[Key, Alert] = {}
+    groups = {key: group for key, group in by_alert(results).items() if key.rule in known}
+    answered = {key.rule for key in groups}
+    after: dict[AlertKey, Alert] = {}
     transitions: list[Transition] = []
 
     for key, group in groups.items():
-        rule, first = known[key[0]], group[0]
-        before = alerts.get(key) or Alert(first.rule, first.column, first.role, since=now, severity=rule.severity)
+        rule = known[key.rule]
+        before = alerts.get(key) or new_alert(key, since=now, severity=rule.severity)
         result = reported(group, before.statistic)
         alert = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
         after[key] = alert
@@ -87,11 +87,11 @@ def advance(
     for key, before in alerts.items():
         if key in groups:
             continue
-        gone = key not in covered if covered is not None else key[0] in answered
-        if key[0] in known and not gone:
+        gone = key not in covered if covered is not None else key.rule in answered
+        if key.rule in known and not gone:
             after[key] = replace(before, evaluated=now)
             continue
-        why = "the rule no longer covers this column" if key[0] in known else "there is no such rule any more"
+        why = "the rule no longer covers this column" if key.rule in known else "there is no such rule any more"
         left = _retire(before, now, watched_seconds(before.evaluated, now, every))
         if left is not None:
             after[key] = left
@@ -100,7 +100,7 @@ def advance(
     return after, transitions
 
 
-def end_all(alerts: Mapping[Key, Alert], now: float, why: str, model_version: str) -> list[Transition]:
+def end_all(alerts: Mapping[AlertKey, Alert], now: float, why: str, model_version: str) -> list[Transition]:
     """End every alert, as when another model version takes over; the caller then forgets them."""
     ended = [(before, _retire(before, round(now, 3), REOPEN)) for before in alerts.values()]
     return [

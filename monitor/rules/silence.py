@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from monitor.clock import iso
+from monitor.drift.result import AlertKey
 from monitor.errors import InputError
-from monitor.rules.alert import Alert, Key
+from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES, Rule
 
 SilenceState = Literal["pending", "active", "expired"]
@@ -73,6 +74,8 @@ def new_silence(
     """
     known: dict[str, list[str]] = {
         "rule": [rule.name for rule in rules],
+        "model": [],
+        "series": [],
         "column": list(columns),
         "role": ["feature", "prediction"] if rules else [],
         "severity": list(SEVERITIES) if rules else [],
@@ -109,9 +112,8 @@ def _hint(given: str, known: Sequence[str]) -> str:
 
 
 def labels_of(alert: Alert) -> dict[str, str]:
-    """What an alert can be matched by: the labels of its rule, and its rule, column, role and severity."""
-    own = {"rule": alert.rule, "column": alert.column, "role": alert.role, "severity": alert.severity}
-    return {**alert.labels, **own}
+    """What an alert can be matched by: the labels of its rule, and its key and severity."""
+    return {**alert.labels, **alert.key._asdict(), "severity": alert.severity}
 
 
 def silenced_by(alert: Alert, silences: Iterable[Silence], now: float) -> Silence | None:
@@ -130,24 +132,22 @@ def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
     twins = [
         other
         for other in alerts
-        if other.state == "firing"
-        and (other.role, other.column) == (alert.role, alert.column)
-        and _rank(other.severity) < rank
+        if other.state == "firing" and other.key[1:] == alert.key[1:] and _rank(other.severity) < rank
     ]
     return min(twins, key=lambda other: (_rank(other.severity), other.rule), default=None)
 
 
-def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[Key, str]:
+def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[AlertKey, str]:
     """Which firing alerts nobody is told of, each with the reason."""
     firing = [alert for alert in alerts if alert.state == "firing"]
-    on_column: dict[tuple[str, str], list[Alert]] = {}
+    on_column: dict[tuple[str, ...], list[Alert]] = {}
     for alert in firing:
-        on_column.setdefault((alert.role, alert.column), []).append(alert)
+        on_column.setdefault(alert.key[1:], []).append(alert)
     active = [silence for silence in silences if silence.state(now) == "active"]
-    out: dict[Key, str] = {}
+    out: dict[AlertKey, str] = {}
     for alert in firing:
         silence = silenced_by(alert, active, now)
-        twin = None if silence else inhibited(alert, on_column[alert.role, alert.column])
+        twin = None if silence else inhibited(alert, on_column[alert.key[1:]])
         if silence:
             out[alert.key] = f"silence {silence.id} by {silence.author} until {iso(silence.end)}: {silence.reason}"
         elif twin:

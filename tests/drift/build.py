@@ -6,7 +6,7 @@ from monitor.columns.canonical import canonical
 from monitor.columns.column import MISSING, Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
+from monitor.drift.result import DriftResult, Span, Subject
 from monitor.reference.bin_edges import choose_edges
 
 WINDOW = Span(1_700_000_000.0, 1_700_001_800.0)
@@ -61,5 +61,7 @@ def ask(columns, reference, test, statistic="auto", **settings) -> dict[tuple[st
     """Evaluate raw values and index the results by column and statistic."""
     layout = Layout(Schema(tuple(columns)))
     question = Question("rule", tuple(range(len(columns))), statistic, **settings)
-    results = evaluate(question, layout, sample(columns, reference), sample(columns, test), WINDOW, "training", "v1")
+    results = evaluate(
+        question, layout, sample(columns, reference), sample(columns, test), WINDOW, "training", Subject(version="v1")
+    )
     return {(result.column, result.statistic): result for result in results}

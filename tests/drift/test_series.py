@@ -8,7 +8,7 @@ import pytest
 from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
+from monitor.drift.result import DriftResult, Span, Subject
 from monitor.drift.series import AHEAD, Answers
 
 SCHEMA = Schema(
@@ -61,12 +61,14 @@ def test_the_same_as_one_by_one(statistic: str, moving: bool) -> None:
         np.array([s for _, s in windows]),
         spans,
         ["training"] * len(windows),
-        "v1",
+        Subject(version="v1"),
     )
     drifts = 0
     for k, (test, sums) in enumerate(windows):
         reference = Sample(*references[k if moving else 0], DEVIATIONS)
-        expected = evaluate(question, LAYOUT, reference, Sample(test, sums), spans[k], "training", "v1")
+        expected = evaluate(
+            question, LAYOUT, reference, Sample(test, sums), spans[k], "training", Subject(version="v1")
+        )
         found = answers.results(k)
         assert [numbers(one) for one in found] == [numbers(one) for one in expected]
         assert [one.state for one in found] == [one.state for one in expected]

@@ -14,6 +14,7 @@ from monitor.notify.plan import Policy
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from tests.notify.world import World, firing, verdict
+from tests.rules.series import key
 
 LOG = '[receivers.x]\nkind = "log"\n'
 
@@ -195,7 +196,7 @@ def test_histories(steps: list[tuple[frozenset[str], frozenset[str], int]], repe
         now = world.clock.time()
         since = {name: since.get(name, now) for name in on}
         alerts = [firing(name, at=since[name]) for name in sorted(on)]
-        for notification in world.evaluate(alerts, muted=[("drift", "feature", name) for name in muted]):
+        for notification in world.evaluate(alerts, muted=[key(name) for name in muted]):
             message = notification.message
             match message.kind:
                 case "firing":
@@ -231,7 +232,7 @@ def test_a_restart_changes_no_message(steps: list[tuple[frozenset[str], frozense
                 fresh.clock.advance(world.clock.monotonic())
                 fresh.writer, fresh.outbox = world.writer, world.outbox
                 worlds[1] = world = fresh
-            messages += world.evaluate(alerts, muted=[("drift", "feature", name) for name in muted])
+            messages += world.evaluate(alerts, muted=[key(name) for name in muted])
             world.clock.advance(seconds)
     assert sent[0] == sent[1]
 

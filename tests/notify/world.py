@@ -15,9 +15,9 @@ from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.columns.column import Column
 from monitor.config.load import Config
-from monitor.drift.result import Direction, DriftResult, Shift, Span, Told
+from monitor.drift.result import AlertKey, Direction, DriftResult, Shift, Span, Told
 from monitor.notify.http import Http
-from monitor.notify.plan import Key, Notification, Policy, Situation, plan
+from monitor.notify.plan import Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
 from monitor.notify.receivers import build_receivers
 from monitor.notify.sender import Sender
@@ -64,7 +64,7 @@ def bell(centre: float, rows: int = 1000) -> np.ndarray:
     return counts.astype(np.int64)
 
 
-def drawing(_: Key) -> Histograms:
+def drawing(_: AlertKey) -> Histograms:
     """Histograms for a sketch."""
     return Histograms(NUMERIC, bell(0.02), bell(0.09))
 
@@ -112,8 +112,8 @@ class World:
     def evaluate(
         self,
         alerts: Sequence[Alert],
-        muted: Iterable[Key] = (),
-        results: dict[Key, DriftResult] | None = None,
+        muted: Iterable[AlertKey] = (),
+        results: dict[AlertKey, DriftResult] | None = None,
         rules: Sequence[Rule] = (),
         transitions: Sequence[Transition] = (),
     ) -> tuple[Notification, ...]:

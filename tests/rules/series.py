@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.columns.column import Role
-from monitor.drift.result import DriftResult, Span, State
-from monitor.rules.alert import Alert, AlertState, Key, Transition
+from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult, Span, State
+from monitor.rules.alert import Alert, AlertState, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
 
@@ -28,6 +28,11 @@ LETTERS: dict[str, State] = {
 }
 STATES: dict[AlertState, str] = {"inactive": "i", "pending": "p", "firing": "F", "resolved": "r"}
 VALUES = {"D": 0.4, ".": 0.02, "w": 0.07}
+
+
+def key(column: str = "bmi", rule: str = "drift", role: Role = "feature") -> AlertKey:
+    """Key of an alert of the one model."""
+    return AlertKey(rule, MODEL, ALL, role, column)
 
 
 def verdict(
@@ -69,9 +74,9 @@ def play(
     letters: str,
     rule: Rule,
     times: Sequence[float] | None = None,
-    alerts: Mapping[Key, Alert] | None = None,
+    alerts: Mapping[AlertKey, Alert] | None = None,
     every: float = EVERY,
-) -> tuple[str, list[Transition], dict[Key, Alert]]:
+) -> tuple[str, list[Transition], dict[AlertKey, Alert]]:
     """Play one column's series; the first value spells the state after each evaluation."""
     standing = dict(alerts or {})
     spelled, transitions = "", []

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.rules.alert import REOPEN, Alert, event_id, step
 from monitor.rules.rule import Rule
-from tests.rules.series import EVERY, START, moves, play, ticks, verdict
+from tests.rules.series import EVERY, START, key, moves, play, ticks, verdict
 
 AT_ONCE = Rule("drift", hold=0, keep_firing=0)
 FOR_5M = Rule("drift", hold=300, keep_firing=0)
@@ -71,16 +71,17 @@ def test_no_verdict_keeps_the_last_value() -> None:
 
 
 def test_event_id_names_one_event_and_only_that() -> None:
-    one = event_id("drift", "feature", "bmi", START, "1")
-    assert one == event_id("drift", "feature", "bmi", START, "1")
+    one = event_id(key("bmi"), START, "1")
+    assert one == event_id(key("bmi"), START, "1")
     others = [
-        event_id("drift2", "feature", "bmi", START, "1"),
-        event_id("drift", "prediction", "bmi", START, "1"),
-        event_id("driftf", "eature", "bmi", START, "1"),
-        event_id("drift", "feature", "bmi", START + 0.001, "1"),
-        event_id("drift", "feature", "bmi", START, "2"),
+        event_id(key("bmi", rule="drift2"), START, "1"),
+        event_id(key("bmi", role="prediction"), START, "1"),
+        event_id(key("bmi")._replace(model="model2"), START, "1"),
+        event_id(key("bmi")._replace(model="mode", series="lall"), START, "1"),
+        event_id(key("bmi"), START + 0.001, "1"),
+        event_id(key("bmi"), START, "2"),
     ]
-    assert len({one, *others}) == 6
+    assert len({one, *others}) == 7
 
 
 def test_a_firing_within_fifteen_minutes_of_the_resolve_continues_the_event() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monitor.rules.alert import REOPEN, Alert, condition
 from monitor.rules.engine import advance, reported, watched_seconds
 from monitor.rules.rule import Rule
-from tests.rules.series import EVERY, START, STATES, moves, play, ticks, verdict
+from tests.rules.series import EVERY, START, STATES, key, moves, play, ticks, verdict
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 31_536_000.0
 FOR_5M = Rule("drift", hold=300, keep_firing=300)
@@ -73,15 +73,15 @@ def test_one_alert_per_rule_role_and_column() -> None:
     ]
     alerts, transitions = advance({}, results, [Rule("drift"), Rule("slow", hold=300)], START, EVERY, "1")
     assert {key: STATES[alert.state] for key, alert in alerts.items()} == {
-        ("drift", "feature", "bmi"): "F",
-        ("drift", "prediction", "bmi"): "F",
-        ("drift", "feature", "s5"): "i",
-        ("slow", "feature", "bmi"): "p",
+        key("bmi"): "F",
+        key("bmi", role="prediction"): "F",
+        key("s5"): "i",
+        key("bmi", rule="slow"): "p",
     }
     assert [(one.alert.key, one.result and one.result.statistic) for one in transitions] == [
-        (("drift", "feature", "bmi"), "missing"),
-        (("drift", "prediction", "bmi"), "ks"),
-        (("slow", "feature", "bmi"), "ks"),
+        (key("bmi"), "missing"),
+        (key("bmi", role="prediction"), "ks"),
+        (key("bmi", rule="slow"), "ks"),
     ]
 
 
@@ -150,7 +150,7 @@ def test_a_column_that_its_rule_no_longer_covers_resolves() -> None:
         ("s5", "the rule no longer covers this column"),
         ("s5", "the rule no longer covers this column"),
     ]
-    assert alerts["drift", "feature", "s5"].state == "resolved"
+    assert alerts[key("s5")].state == "resolved"
 
 
 def test_a_rule_that_answered_nothing_keeps_its_alerts_and_the_others_go_on() -> None:
@@ -160,7 +160,7 @@ def test_a_rule_that_answered_nothing_keeps_its_alerts_and_the_others_go_on() ->
     for at in ticks(6)[1:]:
         standing, moved = advance(standing, [verdict("D"), verdict("D", column="s5")], rules, at, EVERY, "1")
         assert not moved
-    alert = standing["slow", "feature", "bmi"]
+    alert = standing[key("bmi", rule="slow")]
     assert (alert.state, alert.held, alert.evaluated) == ("pending", 0.0, START + 5 * EVERY)
 
 
@@ -190,9 +190,9 @@ def test_an_event_whose_column_went_while_it_was_clearing_is_remembered_as_long_
         alerts, _ = advance(alerts, [verdict("."), verdict(".", column="s5")], rules, at, EVERY, "1")
     for at in ticks(33)[18:]:
         alerts, _ = advance(alerts, [verdict(".")], rules, at, EVERY, "2")
-        assert alerts["drift", "feature", "s5"].state == "resolved"
+        assert alerts[key("s5")].state == "resolved"
     alerts, _ = advance(alerts, [verdict(".")], rules, START + 33 * EVERY, EVERY, "2")
-    assert set(alerts) == {("drift", "feature", "bmi")}
+    assert set(alerts) == {key("bmi")}
 
 
 def test_results_of_an_unknown_rule_are_left_aside() -> None:

@@ -9,7 +9,7 @@ from monitor.errors import InputError
 from monitor.rules.alert import Alert
 from monitor.rules.rule import Rule, Severity
 from monitor.rules.silence import Silence, inhibited, is_silenced, mutes, new_silence, silenced_by
-from tests.rules.series import START
+from tests.rules.series import START, key
 
 HOUR = 3600.0
 
@@ -83,7 +83,7 @@ def make(**changes: object) -> Silence:
         ({"matchers": {}}, "no_matcher", "leaves some alerts out"),
         ({"matchers": {"column": "*"}}, "no_matcher", "leaves some alerts out"),
         ({"matchers": {"colum": "bmi"}}, "unknown_label", "did you mean 'column'"),
-        ({"matchers": {"zzz": "bmi"}}, "unknown_label", "known are: rule, column, role, severity"),
+        ({"matchers": {"zzz": "bmi"}}, "unknown_label", "known are: rule, model, series, column, role, severity"),
         ({"end": START}, "empty_silence", "must be later"),
         ({"end": START - 1}, "empty_silence", iso(START)),
         ({"author": " "}, "missing", "author"),
@@ -138,8 +138,8 @@ def test_mutes_says_why_for_each_firing_alert() -> None:
     alerts = [firing(), firing("high", severity="critical"), firing("drift", "s5"), firing("drift", "s6"), calm]
     silences = [silence({"column": "s5"}), silence({"column": "s6"}, START + 10)]
     assert mutes(alerts, silences, START) == {
-        ("drift", "feature", "bmi"): "high (critical) fires on the same column",
-        ("drift", "feature", "s5"): f"silence 1 by ann until {iso(START + HOUR)}: known outage",
+        key("bmi"): "high (critical) fires on the same column",
+        key("s5"): f"silence 1 by ann until {iso(START + HOUR)}: known outage",
     }
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import DriftResult
-from monitor.rules.alert import Alert, Key, Transition
+from monitor.drift.result import AlertKey, DriftResult
+from monitor.rules.alert import Alert, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
 from monitor.rules.silence import Silence, is_silenced, new_silence
@@ -56,8 +56,8 @@ def reopen(path: Path) -> sqlite3.Connection:
 Recorded = Sequence[tuple[float, Sequence[DriftResult]]]
 
 
-def in_memory(recorded: Recorded) -> tuple[list[Transition], dict[Key, Alert]]:
-    alerts: dict[Key, Alert] = {}
+def in_memory(recorded: Recorded) -> tuple[list[Transition], dict[AlertKey, Alert]]:
+    alerts: dict[AlertKey, Alert] = {}
     transitions: list[Transition] = []
     for now, results in recorded:
         alerts, moved = advance(alerts, results, RULES, now, EVERY, "1")
@@ -67,12 +67,12 @@ def in_memory(recorded: Recorded) -> tuple[list[Transition], dict[Key, Alert]]:
 
 def with_restarts(
     path: Path, recorded: Recorded, restart: Callable[[int], bool]
-) -> tuple[list[Transition], Mapping[Key, Alert]]:
+) -> tuple[list[Transition], Mapping[AlertKey, Alert]]:
     """Play a series with everything in the store, and forget all else wherever `restart` says so."""
     connection = reopen(path)
     connection.execute("DELETE FROM alerts")
     connection.execute("DELETE FROM alert_events")
-    alerts: Mapping[Key, Alert] = {}
+    alerts: Mapping[AlertKey, Alert] = {}
     transitions: list[Transition] = []
     for k, (now, results) in enumerate(recorded):
         if restart(k):

@@ -14,6 +14,7 @@ from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.store.records import notifications as store
 from tests.notify.world import World, Writer, drawing, firing, verdict
+from tests.rules.series import key
 
 AT = 1_700_000_000.0
 
@@ -35,8 +36,8 @@ def queue(writer: Writer, *notes: Notification) -> None:
 
 def test_groups_come_back_as_they_were(writer: Writer) -> None:
     told = {
-        ("drift", "feature", 'a"<b'): Told("e1", 1.5, "critical"),
-        ("drift", "prediction", "y"): Told("e2", 2.0, "info", 3.0, {"team": "credit"}),
+        key('a"<b'): Told("e1", 1.5, "critical"),
+        key("y", role="prediction"): Told("e2", 2.0, "info", 3.0, {"team": "credit"}),
     }
     state = GroupState("x", "drift", 7, "e1", 1.5, 2.5, 3, told)
     writer.call(lambda connection: store.enqueue(connection, Plan((), (state,))))

@@ -111,17 +111,16 @@ def test_what_telltale_wrote_is_in_order(database):
         ("UPDATE drift SET state = 'error' WHERE id = (SELECT max(id) FROM drift)", "drift 1430: was changed"),
         ("DELETE FROM drift WHERE id = 900", "drift 900: is not there any more"),
         (
-            "INSERT INTO drift SELECT 5000, at, rule, \"column\", role, kind, statistic, value, critical, floor, "
-            "p_value, n, m, 'ok', direction, window_start, window_end, reference, model_version, reason, question_id, "
-            "seen"
-            " FROM drift WHERE id = 900",
+            'INSERT INTO drift SELECT 5000, at, rule, model, series, "column", role, kind, statistic, value, critical, '
+            "floor, p_value, n, m, 'ok', direction, window_start, window_end, reference, model_version, reason, "
+            "question_id, seen FROM drift WHERE id = 900",
             "drift 5000: was not written by Telltale",
         ),
         ("UPDATE alert_events SET at = '2023-11-15T00:00:01Z' WHERE id = 1", "alert_events 1: was changed"),
         ("DELETE FROM alert_events WHERE id = (SELECT max(id) FROM alert_events)", "alert_events "),
         (
-            "INSERT INTO alert_events SELECT id + 100, at, rule, \"column\", role, before, after, statistic, value,"
-            " critical, n, severity, event_id, model_version, reason FROM alert_events WHERE id = 1",
+            'INSERT INTO alert_events SELECT id + 100, at, rule, model, series, "column", role, before, after, '
+            "statistic, value, critical, n, severity, event_id, model_version, reason FROM alert_events WHERE id = 1",
             "alert_events 101: was not written by Telltale",
         ),
         ("UPDATE notifications SET message = replace(message, 'warning', 'nothing') WHERE id = 1", "notifications 1"),

@@ -35,8 +35,8 @@ class Stream(NamedTuple):
 
 
 _VERDICT = (
-    'id, at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, direction, '
-    "window_start, window_end, reference, model_version, reason, question_id, seen"
+    'id, at, rule, model, series, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
+    "direction, window_start, window_end, reference, model_version, reason, question_id, seen"
 )
 
 #: All chains. Verdicts move from one to the next as they are thinned out. Of a notification, what it says is covered at
@@ -50,8 +50,8 @@ STREAMS = {
     "drift days": Stream("drift", _VERDICT),
     "alert_events": Stream(
         "alert_events",
-        'id, at, rule, "column", role, before, after, statistic, value, critical, n, severity, event_id, '
-        "model_version, reason",
+        'id, at, rule, model, series, "column", role, before, after, statistic, value, critical, n, severity, '
+        "event_id, model_version, reason",
     ),
     "messages": Stream(
         "notifications",

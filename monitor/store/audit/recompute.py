@@ -14,7 +14,7 @@ from monitor.clock import from_iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
+from monitor.drift.result import DriftResult, Span, Subject
 from monitor.store.audit.chain import read_root
 from monitor.store.audit.verify import Problem
 from monitor.store.records.references import accepted_id, load_accepted
@@ -139,7 +139,8 @@ def _again(models: _Models, row: Row) -> tuple[tuple[DriftResult, ...], str] | N
         return None
     sample = Sample(past.counts, past.sums, reference.deviations)
     window = Sample(test.counts, test.sums)
-    return evaluate(question, layout, sample, window, span, row["reference"], row["model_version"]), reference.identity
+    subject = Subject(version=row["model_version"])
+    return evaluate(question, layout, sample, window, span, row["reference"], subject), reference.identity
 
 
 def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:

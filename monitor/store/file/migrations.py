@@ -134,6 +134,8 @@ CREATE TABLE drift (
     id INTEGER PRIMARY KEY,
     at TEXT NOT NULL,                    -- of the evaluation
     rule TEXT NOT NULL,
+    model TEXT NOT NULL,                 -- its name
+    series TEXT NOT NULL,
     "column" TEXT NOT NULL,
     role TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -172,6 +174,8 @@ CREATE TABLE reference_changes (
 
 CREATE TABLE alerts (
     rule TEXT NOT NULL,
+    model TEXT NOT NULL,                 -- its name
+    series TEXT NOT NULL,
     role TEXT NOT NULL,
     "column" TEXT NOT NULL,
     state TEXT NOT NULL,                 -- inactive, pending, firing, resolved
@@ -186,13 +190,15 @@ CREATE TABLE alerts (
     labels TEXT NOT NULL,                -- JSON object
     statistic TEXT NOT NULL DEFAULT '',  -- the one by which the condition held last
     reopened INTEGER NOT NULL DEFAULT 0, -- how often the event has come back
-    PRIMARY KEY (rule, role, "column")
+    PRIMARY KEY (rule, model, series, role, "column")
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE alert_events (
     id INTEGER PRIMARY KEY,
     at TEXT NOT NULL,
     rule TEXT NOT NULL,
+    model TEXT NOT NULL,
+    series TEXT NOT NULL,
     "column" TEXT NOT NULL,
     role TEXT NOT NULL,
     before TEXT NOT NULL,
@@ -254,8 +260,8 @@ CREATE TABLE notification_groups (
     opened REAL NOT NULL,                -- seconds since 1970 UTC
     last REAL NOT NULL,                  -- seconds since 1970 UTC
     changes INTEGER NOT NULL,            -- transitions since the last message
-    told TEXT NOT NULL,                  -- JSON array: rule, role, column, event id, since, severity, resolved,
-                                         -- labels
+    told TEXT NOT NULL,                  -- JSON array: [rule, model, series, role, column], event id, since, severity,
+                                         -- resolved, labels
     PRIMARY KEY (receiver, "group")
 ) STRICT, WITHOUT ROWID;
 
@@ -324,7 +330,8 @@ JOIN json_each(c.bins) AS bin
 WHERE w.finest;
 
 CREATE VIEW alert_history AS
-SELECT e.at, e.rule, e."column", e.role, e.before, e.after, e.severity, e.statistic, e.value, e.event_id,
+SELECT e.at, e.rule, e.model, e.series, e."column", e.role, e.before, e.after, e.severity, e.statistic, e.value,
+       e.event_id,
        n.receiver, n.kind AS message, n.state AS outcome, n.settled AS told_at, n.answer,
        e.model_version, e.reason, e.id
 FROM alert_events e

@@ -12,28 +12,29 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from monitor.clock import from_iso, iso
-from monitor.rules.alert import Alert, Key, Transition
+from monitor.drift.result import AlertKey
+from monitor.rules.alert import Alert, Transition
 from monitor.rules.silence import Silence
 
 
 def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None:
     """Make these the alerts that are stored: others are deleted."""
     rows = {alert.key: _row(alert) for alert in alerts}
-    stored = connection.execute('SELECT rule, role, "column" FROM alerts').fetchall()
+    stored = connection.execute('SELECT rule, model, series, role, "column" FROM alerts').fetchall()
     connection.executemany(
-        'DELETE FROM alerts WHERE rule = ? AND role = ? AND "column" = ?',
+        'DELETE FROM alerts WHERE (rule, model, series, role, "column") = (?, ?, ?, ?, ?)',
         [tuple(row) for row in stored if tuple(row) not in rows],
     )
     connection.executemany(
-        'INSERT OR REPLACE INTO alerts (rule, role, "column", state, since, active_since, held, clear_since, '
-        "evaluated, event_id, severity, value, labels, statistic, reopened) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        'INSERT OR REPLACE INTO alerts (rule, model, series, role, "column", state, since, active_since, held, '
+        "clear_since, evaluated, event_id, severity, value, labels, statistic, reopened) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows.values(),
     )
 
 
-def load_alerts(connection: sqlite3.Connection) -> dict[Key, Alert]:
-    """Read the alerts back, by (rule, role, column)."""
+def load_alerts(connection: sqlite3.Connection) -> dict[AlertKey, Alert]:
+    """Read the alerts back, by their keys."""
     alerts = (
         Alert(
             rule=row["rule"],
@@ -51,6 +52,8 @@ def load_alerts(connection: sqlite3.Connection) -> dict[Key, Alert]:
             labels=json.loads(row["labels"]),
             statistic=row["statistic"],
             reopened=row["reopened"],
+            model=row["model"],
+            series=row["series"],
         )
         for row in connection.execute("SELECT * FROM alerts")
     )
@@ -66,6 +69,8 @@ class AlertEvent:
 
     at: float
     rule: str
+    model: str
+    series: str
     column: str
     role: str
     before: str
@@ -81,7 +86,8 @@ class AlertEvent:
 
 
 _EVENT = (
-    'at, rule, "column", role, before, after, statistic, value, critical, n, severity, event_id, model_version, reason'
+    'at, rule, model, series, "column", role, before, after, statistic, value, critical, n, severity, event_id, '
+    "model_version, reason"
 )
 
 
@@ -91,6 +97,8 @@ def event_of(transition: Transition) -> AlertEvent:
     return AlertEvent(
         transition.at,
         alert.rule,
+        alert.model,
+        alert.series,
         alert.column,
         alert.role,
         transition.before,
@@ -110,7 +118,7 @@ def append_events(connection: sqlite3.Connection, transitions: Iterable[Transiti
     """Record what changed."""
     rows = (astuple(event_of(transition)) for transition in transitions)
     connection.executemany(
-        f"INSERT INTO alert_events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - names of columns
+        f"INSERT INTO alert_events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - names of columns
         ((iso(at), *rest) for at, *rest in rows),
     )
 

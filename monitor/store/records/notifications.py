@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from monitor.clock import from_iso, iso
+from monitor.drift.result import AlertKey
 from monitor.notify.backlog_digest import Collapse
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
@@ -336,14 +337,14 @@ def _item(row: sqlite3.Row) -> Item:
 
 
 def _group(row: sqlite3.Row) -> GroupState:
-    told = {(rule, role, column): Told(*facts) for rule, role, column, *facts in json.loads(row["told"])}
+    told = {AlertKey(*key): Told(*facts) for key, *facts in json.loads(row["told"])}
     facts = (row["sequence"], row["event_id"], row["opened"], row["last"], row["changes"])
     return GroupState(row["receiver"], row["group"], *facts, told)
 
 
 def _told(state: GroupState) -> str:
     rows = [
-        [*key, told.event_id, told.since, told.severity, told.resolved, told.labels]
+        [key, told.event_id, told.since, told.severity, told.resolved, told.labels]
         for key, told in sorted(state.told.items())
     ]
     return json.dumps(rows, allow_nan=False, separators=(",", ":"))

@@ -84,13 +84,15 @@ def save_results(
     bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
     seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
     connection.executemany(
-        'INSERT INTO drift (at, rule, "column", role, kind, statistic, value, critical, floor, p_value, n, m, state, '
-        "direction, window_start, window_end, reference, model_version, reason, question_id, seen) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        'INSERT INTO drift (at, rule, model, series, "column", role, kind, statistic, value, critical, floor, p_value, '
+        "n, m, state, direction, window_start, window_end, reference, model_version, reason, question_id, seen) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 moment,
                 r.rule,
+                r.model,
+                r.series,
                 r.column,
                 r.role,
                 r.kind,
@@ -122,7 +124,7 @@ def judged_version(connection: sqlite3.Connection) -> str:
 
 
 def latest_results(connection: sqlite3.Connection, version: str, within: float = 3600.0) -> list[Verdict]:
-    """The latest verdict of each (rule, column, statistic) of a model version, in the order in which they were stored.
+    """The latest verdict of each statistic and alert key of a model version, in the order in which they were stored.
 
     `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
     gone, and looking for it would mean reading the whole history.
@@ -136,7 +138,7 @@ def latest_results(connection: sqlite3.Connection, version: str, within: float =
         connection.execute(
             "SELECT * FROM drift WHERE id IN ("
             "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND model_version = ?"
-            '  GROUP BY rule, role, "column", statistic'
+            '  GROUP BY rule, model, series, role, "column", statistic'
             ") ORDER BY id",
             (iso(from_iso(newest["at"]) - within), newest["at"], version),
         )
@@ -206,6 +208,8 @@ def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
                 row["p_value"],
                 row["reason"],
                 NOTHING if row["direction"] is None else Told(Direction(row["direction"])),
+                row["model"],
+                row["series"],
             ),
         )
         for row in rows

@@ -212,13 +212,13 @@ def _block(connection: sqlite3.Connection, first: Entry, start: float, seconds: 
 #: message rests on.
 _KEPT = """
     SELECT id FROM (
-        SELECT d.id, d.at, d.rule, d.role, d."column", d.state, row_number() OVER (
-            PARTITION BY rule, role, "column", statistic ORDER BY state = 'drift' DESC, value DESC, id
+        SELECT d.id, d.at, d.rule, d.model, d.series, d.role, d."column", d.state, row_number() OVER (
+            PARTITION BY rule, model, series, role, "column", statistic ORDER BY state = 'drift' DESC, value DESC, id
         ) AS place FROM drift d WHERE id BETWEEN :first AND :last
     ) AS v
     WHERE place = 1
-    OR EXISTS (SELECT 1 FROM alert_events e WHERE e.at = v.at AND e.rule = v.rule AND e.role = v.role
-               AND e."column" = v."column")
+    OR EXISTS (SELECT 1 FROM alert_events e WHERE e.at = v.at
+               AND (e.rule, e.model, e.series, e.role, e."column") = (v.rule, v.model, v.series, v.role, v."column"))
     OR (state = 'drift' AND EXISTS (SELECT 1 FROM notifications n WHERE n.at = v.at AND n.kind <> 'resend'
                AND n."group" IN (v.rule, '')))
     ORDER BY id"""
