@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := model.pkl
 
-.PHONY: run test lint format bench lock clean
+.PHONY: run test quick lint format bench lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.runtime $(MODEL)
 	@$(BIN)/python -m server
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,39 @@ settings.register_profile("telltale", deadline=None)
 settings.load_profile("telltale")
 
 
+#: Tests that start processes or last, the longest first: they begin early, so that both cores end together.
+#: `make quick` leaves them out.
+SLOW = (
+    "tests/test_kill.py",
+    "tests/test_faults.py",
+    "tests/test_end_to_end.py",
+    "tests/compose/",
+    "tests/capture/test_crash.py",
+    "tests/server/",
+    "tests/store/test_retention.py",
+    "tests/notify/test_hostile.py",
+    "tests/notify/test_crash.py",
+    "tests/notify/test_sender.py",
+    "tests/library/",
+    "tests/backtest/",
+    "tests/cli/",
+    "tests/test_install.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and put it first."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.nodeid
+        return next((place for place, name in enumerate(SLOW) if path.startswith(name)), len(SLOW))
+
+    for item in items:
+        if rank(item) < len(SLOW):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=rank)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

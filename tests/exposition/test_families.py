@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from monitor.exposition.families import FAMILIES, markdown
-from monitor.exposition.health import VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +20,3 @@ def test_names_follow_the_conventions() -> None:
         assert family.name.endswith("_info") == (family.type == "info")
         assert family.help.endswith(".")
         assert len(family.help) < 200
-
-
-def test_the_version_exposed_is_that_of_the_project() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
