@@ -21,9 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from monitor.clock import ManualClock, from_iso  # noqa: E402
 from monitor.config.load import Config  # noqa: E402
+from monitor.models.model import open_model  # noqa: E402
 from monitor.pipeline import Pipeline  # noqa: E402
 from monitor.reference.file import Reference  # noqa: E402
-from server.model import load_model  # noqa: E402
 from server.web.app import create_app  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
 from train.dataset import load_dataset  # noqa: E402
@@ -54,7 +54,7 @@ def history(folder: Path) -> Pipeline:
     )
     config = Config.from_text(text)
     reference = Reference.load(config.model.reference)
-    model = load_model(config.model, reference)
+    model = open_model(config.model, reference)
     clock = ManualClock(START)
     pipeline = Pipeline(config, reference, model.version, clock)
     rng = np.random.default_rng(2026)

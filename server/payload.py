@@ -17,6 +17,9 @@ import orjson
 
 from monitor.columns.column import Column, Floats, Schema, clean_text
 from monitor.errors import InputError
+from monitor.models.form import floats_fit
+from monitor.models.model import Model
+from monitor.models.values import WrongTypeError
 from monitor.tables.rows import Names
 
 #: Whole numbers beyond this have no exact float, and the model would see another number than the client sent.
@@ -33,13 +36,17 @@ LONGEST_MESSAGE, LONGEST_PLACE = 1000, 500
 
 
 class Payload:
-    """Reads the bodies of prediction requests for one schema. `allow_missing`: null and NaN are let through."""
+    """Reads the bodies of prediction requests for one schema, with values as `model` knows them.
 
-    def __init__(self, schema: Schema, allow_missing: bool) -> None:
+    `allow_missing`: null and NaN are let through.
+    """
+
+    def __init__(self, schema: Schema, allow_missing: bool, model: Model) -> None:
         self._columns = schema.features
         self._width = len(schema.features)
         self._allow_missing = allow_missing
-        self._names = Names(schema.features)
+        self._optional, self._values = model.optional, model.values
+        self.names = Names(schema.features, {schema.features[at].name for at in model.optional}, model.ignored)
         self._all_numeric = all(column.numeric for column in schema.features)
 
     def parse(self, body: bytes) -> tuple[Sequence[Sequence[Any]] | Floats, bool]:
@@ -53,7 +60,7 @@ class Payload:
                 return found
         data = load(body)
         if isinstance(data, dict):
-            return [self._row(self._names.arrange(data), "")], False
+            return [self._row(self.names.arrange(data), "")], False
         if not isinstance(data, list):
             raise InputError("not_a_list", f"expected a JSON list of {self._width} values, got {_kind(data)}")
         if not data:
@@ -88,18 +95,18 @@ class Payload:
     def check(self, rows: Sequence[Any] | Floats) -> Sequence[Sequence[Any]] | Floats:
         """Check rows, lists or objects or an array of numbers, whatever they came in. Raises InputError."""
         if isinstance(rows, np.ndarray):
-            if rows.shape[1] == self._width and bool((np.abs(rows) < math.inf).all()):
+            if rows.shape[1] == self._width and floats_fit(rows):
                 return rows
             rows = rows.tolist()
         return [
-            self._row(self._names.arrange(row, f"row {number}") if isinstance(row, dict) else row, f"row {number}")
+            self._row(self.names.arrange(row, f"row {number}") if isinstance(row, dict) else row, f"row {number}")
             for number, row in enumerate(rows)
         ]
 
     def _named(self, row: Any, where: str) -> list[Any]:
         if not isinstance(row, dict):
             raise InputError("not_an_object", f"expected an object, as the rows before it, got {_kind(row)}", where)
-        return self._row(self._names.arrange(row, where), where)
+        return self._row(self.names.arrange(row, where), where)
 
     def _row(self, row: Any, where: str) -> list[Any]:
         if not isinstance(row, list):
@@ -110,13 +117,13 @@ class Payload:
             raise InputError("wrong_length", message, where or None, 422)
         prefix = f"{where}, " if where else ""
         return [
-            self._value(value, column, f"{prefix}column {column.name}")
-            for value, column in zip(row, self._columns, strict=True)
+            self._value(value, column, position, f"{prefix}column {column.name}")
+            for position, (value, column) in enumerate(zip(row, self._columns, strict=True))
         ]
 
-    def _value(self, value: Any, column: Column, where: str) -> Any:
+    def _value(self, value: Any, column: Column, position: int, where: str) -> Any:
         if value is None or (isinstance(value, float) and math.isnan(value)):
-            if not self._allow_missing:
+            if not self._allow_missing and position not in self._optional:
                 what = "null" if value is None else "NaN"
                 raise InputError("missing", f'{what} is refused; [model] missing = "allow" lets it through', where, 422)
             return math.nan if column.numeric else None
@@ -124,7 +131,10 @@ class Payload:
             raise InputError("nested", f"expected one value, got {_kind(value)}", where, 422)
         if column.numeric:
             return _number(value, where)
-        return clean_text(value) if isinstance(value, str) else value
+        try:
+            return self._values[position].read(value)
+        except WrongTypeError as error:
+            raise InputError("wrong_value", f"{error}, got {_kind(value)}", where, 422) from None
 
 
 def _number(value: Any, where: str) -> float | int:

@@ -22,9 +22,9 @@ import orjson
 from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.instruments import Instruments
+from monitor.models.model import Model
 from monitor.pipeline import Pipeline
 from server.body import read_json
-from server.model import Model
 from server.payload import Payload, error_body
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Predictor:
     def __init__(self, model: Model, pipeline: Pipeline, max_body: int) -> None:
         self._model, self._pipeline, self._max_body = model, pipeline, max_body
         schema = pipeline.reference.schema
-        self._payload = Payload(schema, pipeline.config.model.missing == "allow")
+        self._payload = Payload(schema, pipeline.config.model.missing == "allow", model)
         self._instruments: Instruments = pipeline.instruments
         self._record, self._prefix = pipeline.record, pipeline.recorder.prefix
         self._failures = Failures(pipeline.clock)
@@ -70,7 +70,10 @@ class Predictor:
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
         rows, batch = self._payload.parse(read_json(environ, self._max_body))
-        results = self._model.predict(rows)
+        try:
+            results = self._model.predict(rows)
+        except (Exception, SystemExit) as error:
+            raise self._model.explain(rows, error) from error
         if batch:
             ids = self._record_batch(rows, results)
             return orjson.dumps({"results": results, "prediction_ids": ids}, option=orjson.OPT_APPEND_NEWLINE)
@@ -80,8 +83,11 @@ class Predictor:
         return f'{{"result": {result}, "prediction_id": "{prediction_id}"}}\n'.encode()
 
     def ask(self, rows: Any) -> list[Sequence[Any]]:
-        """Answers of the model: a sequence for each prediction column. Raises ModelError."""
-        return [self._model.predict(rows)]
+        """Answers of the model: a sequence for each prediction column. Raises InputError, and what the model raises."""
+        try:
+            return self._model.answer(rows)
+        except (Exception, SystemExit) as error:
+            raise self._model.explain(rows, error) from error
 
     def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
         recorder = self._pipeline.recorder

@@ -10,11 +10,11 @@ from monitor.announcer import works_here_only
 from monitor.config.load import Config
 from monitor.errors import InputError, TelltaleError
 from monitor.library import version_of
+from monitor.models.model import Model, open_model
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
-from server.model import Model, load_model
 from server.multi_output import create_predictor
 from server.observe import Observer
 from server.predict import hot_first
@@ -29,7 +29,7 @@ def run(config: Config) -> None:
     """Open everything, serve, and close it in reverse order. Raises TelltaleError where it cannot start."""
     guard = Guard.of(config.server)
     reference = Reference.load(config.model.reference)
-    model = load_model(config.model, reference) if config.model.path else None
+    model = open_model(config.model, reference) if config.model.path else None
     pipeline = Pipeline(config, reference, version_of(config, reference) if model is None else model.version)
     try:
         application = create_application(pipeline, model, guard)
@@ -60,11 +60,10 @@ def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) ->
     table: dict[str, WSGIApplication] = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
     flask = create_app(pipeline, guard).wsgi_app
     predictor = None if model is None else create_predictor(model, pipeline, limit)
-    table |= (
-        {"/predict": Endpoint(no_model, pipeline)}
-        if predictor is None
-        else create_protocols(predictor, pipeline, limit)
-    )
+    if predictor is None or model is None:
+        table["/predict"] = Endpoint(no_model, pipeline)
+    else:
+        table |= create_protocols(predictor, model, pipeline, limit)
     rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
     return rest if predictor is None else hot_first(guard.service(predictor), rest)
 

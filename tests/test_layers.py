@@ -27,6 +27,7 @@ ALLOWED = {
     **dict.fromkeys(BASE, BASE),
     "columns": BASE,
     "reference": BASE | {"columns"},
+    "models": BASE | {"columns", "reference"},
     "tables": BASE | {"columns", "reference", "capture"},
     "capture": BASE | {"columns"},
     "drift": BASE | {"columns"},

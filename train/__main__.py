@@ -10,9 +10,10 @@ from pathlib import Path
 from monitor.clock import SystemClock
 from monitor.errors import DataError, TelltaleError
 from monitor.reference.profile import Limits
+from train.configure import configure
 from train.dataset import Task, load_dataset
 from train.describe import describe
-from train.fit import MODEL_FILE, REFERENCE_FILE, fit, write_pair
+from train.fit import MODEL_FILE, REFERENCE_FILE, check_free, fit, write_pair
 from train.reference import make_reference
 from train.selection import Request
 
@@ -31,9 +32,13 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: regression)")
-    commands.add_parser("regression", help="train on the diabetes data; prints R2")
-    commands.add_parser("classification", help="train on the iris data; prints weighted F1")
-    _reference_options(commands.add_parser("reference", help="write histogram.prom for a model and data of your own"))
+    force = argparse.ArgumentParser(add_help=False)
+    force.add_argument("--force", action="store_true", help="overwrite files that are there")
+    commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
+    commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
+    own = "write histogram.prom for a model and data of your own"
+    _reference_options(commands.add_parser("reference", parents=[force], help=own))
+    top.set_defaults(force=False)
     return top
 
 
@@ -72,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "reference":
             reference(options)
         else:
-            train(options.command or "regression", Path.cwd())
+            train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code
@@ -81,8 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(task: Task, folder: Path) -> None:
-    """Fit, write both files into `folder`, and say so."""
+def train(task: Task, folder: Path, force: bool = False) -> None:
+    """Fit, write both files into `folder`, and say so. `force`: also over files that are there."""
+    if not force:
+        check_free(folder)
     data = load_dataset(task)
     fitted = fit(task, data)
     written = write_pair(fitted, folder)
@@ -103,6 +110,8 @@ def reference(options: argparse.Namespace) -> None:
     made = make_reference(request_from(options), clock, progress=sys.stderr.isatty())
     for line in describe(made, options.data, options.output, clock.monotonic() - start):
         print(line)
+    if made.model:
+        print(configure(made.reference, made.model.path, options.output, Path("config.toml")))
 
 
 def request_from(options: argparse.Namespace) -> Request:
@@ -123,6 +132,7 @@ def request_from(options: argparse.Namespace) -> Request:
         limits=Limits(options.bins, options.categories),
         skip_bad_rows=options.skip_bad_rows,
         output=options.output,
+        force=options.force,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from monitor.models.facts import title
 from train.reference import Made
 
 #: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
@@ -17,7 +17,7 @@ WIDEST = 40
 
 def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[str]:
     """Lines to print after a reference was made."""
-    answers = f"predictions of {made.model.title}" if made.model else "predictions from the data"
+    answers = f"predictions of {title(made.model.estimator)}" if made.model else "predictions from the data"
     rows = made.reference.info.rows
     yield f"Read {rows:,} row{'' if rows == 1 else 's'} of {data} in {seconds:.1f} s; {answers}."
     if rows < FEW:
@@ -30,10 +30,6 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
     yield ""
     yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."
-    if made.model:
-        served = f"python -m server serves the model ([model] path = {json.dumps(str(made.model.path))})"
-        proba = ", with [model] proba = true" if any(n.startswith("proba_") for n in made.answers) else ""
-        yield f"Next: {served}{proba} and watches these columns."
 
 
 def aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -25,6 +25,9 @@ from train.dataset import Dataset, Task
 MODEL_FILE = "model.pkl"
 REFERENCE_FILE = "histogram.prom"
 
+#: What the reference of an example says of itself.
+SOURCE = "features of the training rows, predictions on the test rows"
+
 #: Share of the rows that the model never sees: they give the score, and the reference of the predictions.
 TEST_SHARE = 0.25
 SEED = 42
@@ -81,6 +84,16 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def check_free(folder: Path) -> None:
+    """Refuse to overwrite anything but an example's pair, or half of one that a crash left. Raises TelltaleError."""
+    model, reference = folder / MODEL_FILE, folder / REFERENCE_FILE
+    there = [path for path in (model, reference) if path.exists()]
+    text = reference.read_text("utf-8", "replace") if reference.is_file() else ""
+    own = SOURCE in text and (not model.exists() or hashlib.sha256(model.read_bytes()).hexdigest() in text)
+    if any(path.is_file() for path in there) and not own:
+        raise TelltaleError(f"{there[0]}: exists, and is no example; --force overwrites it, another folder keeps it")
+
+
 def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Reference:
     """Write `histogram.prom`, then `model.pkl`, and return the reference.
 
@@ -100,7 +113,7 @@ def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Refe
         info=ReferenceInfo(
             model_sha256=hashlib.sha256(model).hexdigest(),
             created=iso(int((clock or SystemClock()).time())),
-            source=f"the {fitted.data.title} data: features of the training rows, predictions on the test rows",
+            source=f"the {fitted.data.title} data: {SOURCE}",
             versions=library_versions(),
         ),
     )

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock, iso
-from monitor.columns.column import Kind, clean_text
-from monitor.errors import DataError, TelltaleError
-from monitor.reference.build import Chunk, Summary, assemble, choose, find_quantiles, profile, tally
+from monitor.columns.canonical import Block, canonical
+from monitor.columns.column import Column, Kind, clean_text
+from monitor.errors import DataError, ModelError, TelltaleError
+from monitor.models import facts
+from monitor.models.examples import ROWS
+from monitor.models.load import Loaded, first_line, load
+from monitor.models.match import match_inputs
+from monitor.models.model import Model, check_proba, class_names, join
+from monitor.reference.build import Chunk, Summary, as_table, assemble, choose, find_quantiles, profile, tally
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Progress, Reader, open_reader
 from train.fit import library_versions
-from train.model import Model, as_texts, load_model
 from train.selection import Request, Selection, declared_kinds, list_names, select
 from train.spool import Spool
 
@@ -32,12 +39,7 @@ class Made:
     decisions: tuple[Decision, ...]
     left_out: tuple[tuple[str, str], ...]
     bad: BadRows
-    model: Model | None
-
-    @property
-    def answers(self) -> list[str]:
-        """Names of the prediction columns."""
-        return [column.name for column in self.reference.schema.predictions]
+    model: Loaded | None
 
 
 def make_reference(request: Request, clock: Clock | None = None, *, progress: bool = False) -> Made:
@@ -45,14 +47,14 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
 
     Raises TelltaleError where the file cannot be written.
     """
-    model = load_model(request.model) if request.model else None
+    _check_output(request.output, request.force)
+    model = load(request.model) if request.model else None
     if model and request.proba:
-        model.check_proba()
-    _check_output(request.output)
+        check_proba(model.estimator, "--proba")
     bad = BadRows(str(request.data), request.skip_bad_rows)
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
-    kinds = declared_kinds(request, selection.features)
+    kinds = declared_kinds(request, selection.features, model)
     features, predictions = _summaries(reader, selection, kinds, request, model, progress)
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
@@ -68,8 +70,10 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     return Made(reference, decisions, selection.left_out, bad, model)
 
 
-def _check_output(output: Path) -> None:
-    """Say before hours of reading that the file cannot be written."""
+def _check_output(output: Path, force: bool) -> None:
+    """Say before hours of reading that the file cannot be written, or is another's."""
+    if output.exists() and not output.is_dir() and not force:
+        raise DataError(f"{output}: exists; --force overwrites it, --output FILE writes another")
     if not output.parent.is_dir():
         raise DataError(f"{output}: there is no folder {output.parent}")
     if output.is_dir():
@@ -83,7 +87,7 @@ def _summaries(
     selection: Selection,
     kinds: dict[str, Kind],
     request: Request,
-    model: Model | None,
+    model: Loaded | None,
     progress: bool,
 ) -> tuple[Summary, Summary]:
     """Both passes over the features and over the predictions."""
@@ -111,7 +115,7 @@ def _second_pass(
     selection: Selection,
     kinds: Mapping[str, Kind],
     request: Request,
-    model: Model | None,
+    model: Loaded | None,
     progress: bool,
 ) -> tuple[Summary, Summary]:
     width = len(selection.features)
@@ -125,14 +129,14 @@ def _second_pass(
             both = tally(chunks, decisions + chosen, profiles)
             return both.part(0, width), both.part(width, len(profiles))
         with Spool((), request.output.parent) as answers:
-            texts = [bool(facts.texts) for facts in profiles]
-            categories = [decision.column.categories for decision in decisions]
-            asked = _predicted(chunks, selection.features, texts, categories, model, request.proba, answers)
-            return tally(asked, decisions, profiles), _summary_of(answers, selection, kinds, request, model)
+            columns = [decision.column for decision in decisions]
+            texts = [bool(one.texts) for one in profiles]
+            predicted = _predicted(chunks, columns, texts, model, request, answers)
+            return tally(predicted, decisions, profiles), _summary_of(answers, selection, kinds, request, model)
 
 
 def _summary_of(
-    answers: Spool, selection: Selection, kinds: Mapping[str, Kind], request: Request, model: Model
+    answers: Spool, selection: Selection, kinds: Mapping[str, Kind], request: Request, model: Loaded
 ) -> Summary:
     """All passes over what the model answered."""
     names = [clean_text(name) for name in answers.names]
@@ -140,12 +144,12 @@ def _summary_of(
         if name not in (*selection.features, *names):
             raise DataError(f"--{kind} {name}: the model answers no such column; it answers {list_names(names)}")
     own: dict[str, Kind | None] = {
-        name: kinds.get(name, "numeric" if request.proba and position else model.prediction_kind)
+        name: kinds.get(name, "numeric" if request.proba and position else facts.prediction_kind(model.estimator))
         for position, name in enumerate(names)
     }
     profiles = profile(names, answers.chunks())
     find_quantiles(answers, profiles, own, request.limits)
-    chosen = choose(profiles, "prediction", own, request.limits, model.labels)
+    chosen = choose(profiles, "prediction", own, request.limits, facts.labels(model.estimator))
     return tally(answers.chunks(), chosen, profiles)
 
 
@@ -163,26 +167,98 @@ def _counted(chunks: Iterable[Chunk], progress: Progress) -> Iterator[Chunk]:
 
 def _predicted(
     chunks: Iterable[Chunk],
-    names: Sequence[str],
+    columns: Sequence[Column],
     texts: Sequence[bool],
-    categories: Sequence[Sequence[str]],
-    model: Model,
-    proba: bool,
+    model: Loaded,
+    request: Request,
     answers: Spool,
 ) -> Iterator[Chunk]:
-    """Pass chunks on, and keep what the model answers for each."""
+    """Pass chunks on, and keep what the model answers for each; `texts`: columns that hold texts in any chunk."""
+    asked: Model | None = None
     for chunk in chunks:
-        rows = [as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
-        answers.names, blocks = model.predict(names, rows, proba, categories)
+        rows = [_as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
+        if asked is None:
+            asked = join_to_data(model, columns, rows, request.data)
+        answers.names, blocks = predict(asked, model, rows, request.proba)
         answers.append(blocks)
         yield chunk
+
+
+def join_to_data(model: Loaded, columns: Sequence[Column], chunk: Chunk, data: Path) -> Model:
+    """Find the form in which a model answers, by asking it rows of the data. Raises ModelError."""
+    count = len(chunk[0])
+    chosen = np.unique(np.linspace(0, count - 1, min(count, ROWS)).astype(int)).tolist()
+    rows = [[_item(block[at]) for block in chunk] for at in chosen]
+    try:
+        return join(model, columns, match_inputs(model, columns, str(data)), rows, True, str(data))[0]
+    except ModelError as error:
+        odd = _odd_column(columns, model, chunk)
+        raise ModelError(f"{error}{odd}") from error
+
+
+def _odd_column(columns: Sequence[Column], model: Loaded, chunk: Chunk) -> str:
+    """Name a column whose values the model was not fitted with: what it raises names none."""
+    for name, known in facts.knowledge(model.estimator, [column.name for column in columns]).items():
+        texts = {canonical(one) for one in known.values}
+        block = next((block for column, block in zip(columns, chunk, strict=True) if column.name == name), None)
+        wrong = (
+            next((one for one in map(_item, block) if canonical(one) not in texts), None) if block is not None else None
+        )
+        if texts and known.dtype != "onnx" and wrong is not None:
+            return f"; column {name!r} holds {wrong!r}, which it was not fitted with"
+    return ""
+
+
+def _item(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def predict(model: Model, loaded: Loaded, chunk: Chunk, proba: bool) -> tuple[tuple[str, ...], Chunk]:
+    """Answers for one chunk: names and blocks, one for each output, and with `proba` for the probability of each class.
+
+    Raises ModelError.
+    """
+    path = loaded.path
+    try:
+        answers, shares = model.raw(chunk, proba)
+    except Exception as error:
+        raise ModelError(
+            f"{path}: the model cannot predict these rows: {type(error).__name__}: {first_line(error)[:200]}"
+            f"{_odd_column(model.features, loaded, chunk)}"
+        ) from error
+    try:
+        table = as_table(answers, None, "prediction", kind=facts.prediction_kind(model.estimator))
+    except DataError as error:
+        raise ModelError(f"{path}: what the model answers is no table: {error}") from error
+    if len(table.columns[0]) != len(chunk[0]):
+        raise ModelError(f"{path}: the model answers {len(table.columns[0])} rows for {len(chunk[0])}")
+    names = table.names if len(table.columns) > 1 else ("prediction",)
+    if shares is None:
+        return names, table.columns
+    if len(table.columns) > 1 or shares.ndim != 2 or len(shares) != len(chunk[0]):
+        raise ModelError(f"--proba: {path} answers probabilities of shape {shares.shape}; leave it out")
+    if not model.classes:
+        try:
+            model.classes = tuple(class_names(model.estimator, shares, np.asarray(answers).ravel().tolist()))
+        except ModelError as error:
+            raise ModelError(f"--proba: {path}: {error}; leave it out") from None
+    if shares.shape[1] != len(model.classes):
+        raise ModelError(f"--proba: {path} answers probabilities of shape {shares.shape}; leave it out")
+    return (*names, *(f"proba_{label}" for label in model.classes)), (*table.columns, *shares.T)
+
+
+def _as_texts(block: Block) -> Block:
+    """Numbers of a column that holds texts elsewhere, as texts."""
+    if not isinstance(block, np.ndarray):
+        return block
+    return [None if math.isnan(value) else canonical(value) for value in block.tolist()]
 
 
 def _mixed(reader: Reader, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     """Columns of numbers that hold a few texts: an error, or numeric from now on where bad rows are skipped."""
     again: dict[str, Kind] = {}
-    for facts, (name, cells) in zip(profiles, reader.tallies.items(), strict=True):
-        if name in kinds or cells.first_text is None or not cells.mixed(facts.whole):
+    for column, (name, cells) in zip(profiles, reader.tallies.items(), strict=True):
+        if name in kinds or cells.first_text is None or not cells.mixed(column.whole):
             continue
         line, cell = cells.first_text
         if not reader.bad.skip:

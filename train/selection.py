@@ -9,8 +9,9 @@ from pathlib import Path
 
 from monitor.columns.column import Kind
 from monitor.errors import DataError
+from monitor.models import facts
+from monitor.models.load import Loaded
 from monitor.reference.profile import Limits
-from train.model import Model
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     skip_bad_rows: bool = False
     output: Path = Path("histogram.prom")
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Selection:
     left_out: tuple[tuple[str, str], ...]
 
 
-def select(names: Sequence[str], request: Request, model: Model | None) -> Selection:
+def select(names: Sequence[str], request: Request, model: Loaded | None) -> Selection:
     """Choose the features among the columns of the file. Raises DataError where they do not fit the model."""
     _check_options(names, request)
-    inputs = model.inputs if model else None
+    inputs = facts.inputs(model.estimator) if model else None
     features: list[str] = []
     left_out: list[tuple[str, str]] = []
     for name in names:
@@ -64,8 +66,11 @@ def select(names: Sequence[str], request: Request, model: Model | None) -> Selec
     return Selection(tuple(features), tuple(left_out))
 
 
-def declared_kinds(request: Request, features: Sequence[str]) -> dict[str, Kind]:
-    """Kinds that the person declared, by column. Raises DataError for a name that can be no column."""
+def declared_kinds(request: Request, features: Sequence[str], model: Loaded | None) -> dict[str, Kind]:
+    """Kinds by column that the person declared, or else the model: it may know a column of numbers as categories.
+
+    Raises DataError for a name that can be no column.
+    """
     kinds: dict[str, Kind] = {}
     listed: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ("categorical", request.categorical),
@@ -79,6 +84,10 @@ def declared_kinds(request: Request, features: Sequence[str]) -> dict[str, Kind]
                 raise DataError(f"--{kind} {name}: is no column that is watched; those are {list_names(names)}")
             if kinds.setdefault(name, kind) != kind:
                 raise DataError(f"column {name!r} is declared both categorical and numeric")
+    known = facts.knowledge(model.estimator, features) if model else {}
+    for name, one in known.items():
+        if name in features and (one.category or one.whole or any(isinstance(value, str) for value in one.values)):
+            kinds.setdefault(name, "categorical")
     return kinds
 
 
@@ -93,19 +102,22 @@ def _check_options(names: Sequence[str], request: Request) -> None:
             raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {list_names(names)}")
 
 
-def _as_the_model_wants(features: list[str], names: Sequence[str], model: Model, request: Request) -> list[str]:
+def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded, request: Request) -> list[str]:
     """The features in the model's own order, or as they stand where it knows no names."""
-    if model.inputs is not None:
-        missing = [name for name in model.inputs if name not in features]
+    inputs, width = facts.inputs(model.estimator), facts.width(model.estimator)
+    if inputs is not None:
+        dropped = facts.dropped(model.estimator)
+        needed = [name for position, name in enumerate(inputs) if position not in dropped]
+        missing = [name for name in needed if name not in features]
         if missing:
             more = f" and {len(missing) - 1} more of its inputs are" if len(missing) > 1 else " is"
             given = "left out by an option" if missing[0] in names else f"not among the columns: {list_names(names)}"
             raise DataError(f"{request.data}: the model's input {missing[0]!r}{more} {given}")
-        return list(model.inputs)
-    if model.width is not None and model.width != len(features):
-        way_out = "leave some out with --target and --ignore" if len(features) > model.width else "some are missing"
+        return [name for name in inputs if name in features]
+    if width is not None and width != len(features):
+        way_out = "leave some out with --target and --ignore" if len(features) > width else "some are missing"
         left = f"{request.data} leaves {len(features)}: {list_names(features)}"
-        raise DataError(f"the model takes {model.width} columns, but {left}; {way_out}")
+        raise DataError(f"the model takes {width} columns, but {left}; {way_out}")
     return features
 
 

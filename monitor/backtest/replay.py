@@ -33,8 +33,8 @@ from monitor.store.records.notifications import StoreOutbox
 from monitor.tables.parse import BadRows, number
 from monitor.tables.read import Reader
 
-#: Answers one prediction a row, given the features as an array (float64, or object where some are text).
-Predict = Callable[[npt.NDArray[Any]], Sequence[Any]]
+#: Answers a sequence for each prediction column, given the blocks of the features.
+Predict = Callable[[Sequence[Block]], Sequence[Sequence[Any]]]
 
 #: Rows that are recorded before the next fold, so that the journal stays small.
 RECORD_ROWS = 1 << 16
@@ -136,8 +136,8 @@ def make_plan(
         )
     wanted = tuple(predictions) or tuple(column.name for column in schema.predictions)
     if predict is not None:
-        if len(schema.predictions) != 1 or predictions:
-            raise DataError("--model answers one prediction a row; it cannot stand for --prediction or for several")
+        if predictions:
+            raise DataError("--model works the predictions out, and --prediction names a column of them; leave one out")
         return Plan(time, time_format, (), predict)
     if len(wanted) != len(schema.predictions):
         raise DataError(f"the reference has {len(schema.predictions)} predictions, --prediction names {len(wanted)}")
@@ -184,7 +184,9 @@ def _encode(blocks: Chunk, plan: Plan, encoder: Encoder, good: npt.NDArray[np.bo
     for position, block in enumerate(kept):
         values[:, position] = encoder.column(position, block)
     if plan.predict is not None and len(values):
-        values[:, -1] = encoder.column(len(columns) - 1, list(plan.predict(_matrix(kept))))
+        width = len(encoder.schema.features)
+        for position, answers in enumerate(plan.predict(kept), width):
+            values[:, position] = encoder.column(position, answers)
     return values
 
 
@@ -192,18 +194,6 @@ def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Block:
     if good.all():
         return block
     return block[good] if isinstance(block, np.ndarray) else [x for x, keep in zip(block, good, strict=True) if keep]
-
-
-def _matrix(blocks: Sequence[Block]) -> npt.NDArray[Any]:
-    """Features as a model takes them: floats where all columns are numbers, else objects."""
-    numbers = [block for block in blocks if isinstance(block, np.ndarray)]
-    if len(numbers) == len(blocks):
-        return np.column_stack(numbers)
-    columns = [block.tolist() if isinstance(block, np.ndarray) else block for block in blocks]
-    out = np.empty((len(columns[0]), len(columns)), dtype=object)
-    for position, column in enumerate(columns):
-        out[:, position] = column
-    return out
 
 
 def _known_texts(block: Block, column: Column) -> Block:

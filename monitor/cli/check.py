@@ -9,6 +9,9 @@ from monitor.announcer import PAGE, page_address, works_here_only
 from monitor.cli.context import Commands, add_command, load_config, reading
 from monitor.config.load import Config
 from monitor.errors import LockedError, TelltaleError
+from monitor.models.load import way_out
+from monitor.models.model import open_model
+from monitor.models.refused import refused
 from monitor.notify.receivers import build_receivers, test_alert
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
@@ -33,6 +36,8 @@ def check(options: argparse.Namespace) -> int:
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
     what = f"{features} features, {predictions} predictions, {reference.info.rows} rows"
     print(f"reference     {config.model.reference}: {what}")
+    if config.model.path:
+        print(f"model         {check_model(config, reference)}")
     receivers = build_receivers(config)
     print(f"receivers     {', '.join(f'{receiver.name} ({receiver.kind})' for receiver in receivers)}")
     print(f"data          {config.data.path}")
@@ -41,6 +46,16 @@ def check(options: argparse.Namespace) -> int:
         print()
         print(explain(rule, reference.schema, config.rules))
     return 0
+
+
+def check_model(config: Config, reference: Reference) -> str:
+    """Load the model as a start does, and say what will be refused. Raises ModelError."""
+    path = Path(config.model.path)
+    if not path.exists():
+        return f"{path}: there is no such file, so a server would not start; {way_out(path)}"
+    model = open_model(config.model, reference)
+    lines = [f"{path}: good; asked with {model.form.title}", *refused(model, config.model.missing, reference)]
+    return "\n              ".join(lines)
 
 
 def send_test(options: argparse.Namespace) -> int:

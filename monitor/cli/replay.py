@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import logging
 import tempfile
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from monitor.backtest.replay import (
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.cli.context import Commands, add_command, load_config, print_json
 from monitor.clock import ManualClock, from_iso, iso
+from monitor.columns.canonical import Block
 from monitor.config.load import Config
 from monitor.config.settings import duration
-from monitor.errors import ConfigError, DataError
+from monitor.errors import ConfigError, DataError, InputError
+from monitor.models.model import open_model
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.store.file.database import connect_read_only
@@ -101,10 +103,20 @@ def settings(options: argparse.Namespace) -> Config:
 
 
 def predictor(config: Config, reference: Reference) -> tuple[Predict, str]:
-    """The model's predictions, and its version. Raises ModelError."""
-    # The server owns the loading of models and stands above this package: it is looked up when it is asked for.
-    model: Any = import_module("server.model").load_model(config.model, reference)
-    return model.predict, model.version
+    """Return what works the predictions out, and the model's version. Raises ModelError."""
+    proba = len(reference.schema.predictions) > 1 and reference.schema.predictions[1].name.startswith("proba_")
+    model = open_model(dataclasses.replace(config.model, proba=proba), reference)
+
+    def predict(blocks: Sequence[Block]) -> Sequence[Sequence[Any]]:
+        try:
+            return model.answer_columns(blocks)
+        except Exception as error:
+            rows = [list(row) for row in zip(*blocks, strict=True)]
+            reason = model.explain(rows, error)
+            where = f"{reason.where}: " if isinstance(reason, InputError) else ""
+            raise DataError(f"{config.model.path}: the model cannot predict these rows: {where}{reason}") from error
+
+    return predict, model.version
 
 
 def prepare(folder: DataFolder, reference: Reference) -> Encoder:

@@ -125,7 +125,10 @@ class Reference:
         try:
             text = Path(path).read_text("utf-8")
         except FileNotFoundError:
-            raise ReferenceFileError(f"{path}: there is no such file; `python -m train` writes one") from None
+            raise ReferenceFileError(
+                f"{path}: there is no such file; `python -m train reference --data FILE --model FILE` makes it for a "
+                "model of yours, `python -m train` an example"
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ReferenceFileError(f"{path}: cannot be read: {error}") from error
         try:

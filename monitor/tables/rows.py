@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any
@@ -27,11 +28,20 @@ LISTED = 12
 
 
 class Names:
-    """The names of some columns, in order; arranges values that come by name."""
+    """The names of some columns, in order; arranges values that come by name.
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    `optional`: names whose value may be left out, and is None then. `ignored`: further names whose values are not used.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        optional: AbstractSet[str] = frozenset(),
+        ignored: AbstractSet[str] = frozenset(),
+    ) -> None:
         self.names = tuple(column.name for column in columns)
-        self._known = frozenset(self.names)
+        self._known = frozenset(self.names) | ignored
+        self._optional, self._ignored = optional, ignored
         self._what = columns[0].role if columns else "column"
         self._get = itemgetter(*self.names) if self.names else lambda _: ()
 
@@ -46,9 +56,14 @@ class Names:
                 return list(values) if len(self.names) != 1 else [values]
         given = canonical_items(row)  # the names may be spelled otherwise: as numbers, or with a line's end in them
         found = dict(given)
-        if len(found) != len(given) or found.keys() != self._known:
+        if len(found) != len(given) or not self.fit(found):
             raise self.complaint([name for name, _ in given], where)
-        return [found[name] for name in self.names]
+        return [found.get(name) for name in self.names]
+
+    def fit(self, given: Iterable[str]) -> bool:
+        """Tell whether these are the names of all columns that are needed, and of no unknown one."""
+        found = set(given)
+        return found <= self._known and self._known - found <= self._optional | self._ignored
 
     def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
@@ -64,7 +79,7 @@ class Names:
     def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
         """Say which names are missing, and which are not known."""
         found = [column_name(name) for name in given]
-        missing = [name for name in self.names if name not in set(found)]
+        missing = [name for name in self.names if name not in set(found) | self._optional]
         unknown = [name for name in found if name not in self._known]
         parts = []
         if missing:

@@ -12,7 +12,6 @@ import numpy as np
 from monitor import __version__
 from monitor.columns.column import Column
 from monitor.errors import InputError
-from monitor.tables.rows import Names
 from server.body import read_body
 from server.endpoint import Answer
 from server.payload import check_json_type
@@ -27,7 +26,7 @@ class OpenInference:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
-        self._names = Names(scoring.features)
+        self._names = scoring.names
         self._numeric = all(column.numeric for column in scoring.features)
         self._about = {
             (): {"name": "telltale", "version": __version__, "extensions": ["binary_tensor_data"]},
@@ -101,7 +100,8 @@ class OpenInference:
         named = {one.name: one for one in inputs}
         if len(named) != len(inputs):
             raise InputError("unknown_column", "two tensors have one name", None, 422)
-        columns = [one.values for one in self._names.arrange(named)]
+        arranged, count = self._names.arrange(named), len(inputs[0].values)
+        columns: list[Any] = [[None] * count if one is None else one.values for one in arranged]
         if len(set(map(len, columns))) != 1:
             raise InputError("wrong_length", "the columns have different lengths", None, 422)
         if self._numeric and all(map(_of_numbers, columns)):

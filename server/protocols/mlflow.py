@@ -7,18 +7,17 @@ import io
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIEnvironment
 
-from monitor.columns.column import Column, clean_text
+from monitor.columns.column import Column
 from monitor.errors import InputError
-from monitor.tables.parse import MISSING_CELLS, number
-from monitor.tables.rows import Names
+from monitor.models.values import Values, WrongTypeError
+from monitor.tables.parse import number
 from server import payload
 from server.body import read_body
 from server.endpoint import Answer
-from server.formats import typed
 
 if TYPE_CHECKING:
     from server.protocols.routes import Scoring
@@ -31,7 +30,7 @@ class Mlflow:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
-        self._names = Names(scoring.features)
+        self._names = scoring.names
         self._warned = False
         self._forms: dict[str, Callable[[Any], list[Any]]] = {
             "dataframe_split": self._split,
@@ -47,7 +46,7 @@ class Mlflow:
             charset = parameters.partition("charset=")[2].strip().strip('"').lower()
             if charset not in ("", "utf-8", "utf8"):
                 raise InputError("wrong_type", "only UTF-8 is supported", "header Content-Type", 415)
-            rows = read_csv(read_body(environ, self._scoring.max_body), self._scoring.features, self._names)
+            rows = read_csv(read_body(environ, self._scoring.max_body), self._scoring)
         else:
             payload.check_json_type(kind, "application/json or text/csv")
             rows = self._read_json(payload.load(read_body(environ, self._scoring.max_body)))
@@ -104,12 +103,13 @@ def _flat(column: Any, name: str) -> list[Any]:
     return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in column]
 
 
-def read_csv(body: bytes, features: Sequence[Column], names: Names) -> list[dict[str, Any]]:
+def read_csv(body: bytes, scoring: Scoring) -> list[dict[str, Any]]:
     """Rows of a CSV table whose first line has the names, in any order. Raises InputError that names the line.
 
     A column without a name is the index that pandas writes, and left out. Empty cells, `NA` and the like are missing. A
-    cell of a text column is a number or a boolean where all categories of the column are.
+    cell of a column of categories is what the model knows it as.
     """
+    names = scoring.names
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -119,9 +119,10 @@ def read_csv(body: bytes, features: Sequence[Column], names: Names) -> list[dict
     try:
         header = next(reader, [])
         found = [name for name in header if name]
-        if len(found) != len(names.names) or set(found) != set(names.names):
+        if not names.fit(found):
             raise names.complaint(found, "line 1")
-        readers = {column.name: _cell_reader(column) for column in features}
+        pairs = zip(scoring.features, scoring.values, strict=True)
+        readers = dict.fromkeys(found, str) | {one.name: _cell_reader(one, values) for one, values in pairs}
         for cells in reader:
             if not cells:
                 continue
@@ -134,16 +135,18 @@ def read_csv(body: bytes, features: Sequence[Column], names: Names) -> list[dict
     return rows
 
 
-def _cell_reader(column: Column) -> Callable[[str], Any]:
-    """How a cell of this column becomes the value that the model knows."""
-    categories, value = frozenset(column.categories), typed(column)
+def _cell_reader(column: Column, values: Values) -> Callable[[str], Any]:
+    """How a cell of this column becomes the value that the model knows; what it cannot be is left to the check."""
 
     def numeric(cell: str) -> Any:
         read = number(cell)
         return cell if read is None else None if math.isnan(read) else read
 
     def category(cell: str) -> Any:
-        return None if cell in MISSING_CELLS and cell not in categories else value(clean_text(cell))
+        try:
+            return values.cell(cell)
+        except WrongTypeError:
+            return cell
 
     return numeric if column.numeric else category
 

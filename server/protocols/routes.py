@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor import __version__
 from monitor.errors import InputError
+from monitor.models.model import Model
 from monitor.pipeline import Pipeline
 from server.endpoint import Answer, Endpoint
 from server.payload import Payload
@@ -21,14 +22,16 @@ from server.protocols import inference, mlflow
 class Scoring:
     """Checks rows, asks the model, records, and gives the answers column by column."""
 
-    def __init__(self, predictor: Predictor, pipeline: Pipeline, max_body: int) -> None:
+    def __init__(self, predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int) -> None:
         schema = pipeline.reference.schema
+        self.values = model.values
         self.features, self.outputs = schema.features, schema.predictions
         self.max_body = max_body
         self.name = Path(pipeline.config.model.path).stem
         self.version = pipeline.version
         self._predictor, self._pipeline = predictor, pipeline
-        self._payload = Payload(schema, pipeline.config.model.missing == "allow")
+        self._payload = Payload(schema, pipeline.config.model.missing == "allow", model)
+        self.names = self._payload.names
 
     def ask(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
         """Predict rows, lists or objects by name or an array of numbers; a sequence for each prediction column.
@@ -44,9 +47,11 @@ class Scoring:
         return answers
 
 
-def create_protocols(predictor: Predictor, pipeline: Pipeline, max_body: int) -> dict[str, WSGIApplication]:
+def create_protocols(
+    predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int
+) -> dict[str, WSGIApplication]:
     """The routes of both protocols."""
-    scoring = Scoring(predictor, pipeline, max_body)
+    scoring = Scoring(predictor, model, pipeline, max_body)
     healthy = Endpoint(lambda _: Answer(b"\n"), pipeline, ("GET",))
     version = Endpoint(lambda _: Answer(__version__.encode()), pipeline, ("GET",))
     below = Endpoint(inference.OpenInference(scoring), pipeline, ("GET", "POST"), error=inference.error_body)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from monitor.columns.column import Column, Schema
 from monitor.errors import InputError
 from server.payload import Payload, check_json_type, load, only_numbers
+from tests.support.models import with_arrays
 
 SCHEMA = Schema(
     (
@@ -32,7 +33,9 @@ rows = st.lists(numbers, min_size=2, max_size=2)
 
 
 def parse(value: Any, allow_missing: bool = False) -> tuple[Any, bool]:
-    return Payload(SCHEMA, allow_missing).parse(value if isinstance(value, bytes) else json.dumps(value).encode())
+    return Payload(SCHEMA, allow_missing, with_arrays(None, SCHEMA)).parse(
+        value if isinstance(value, bytes) else json.dumps(value).encode()
+    )
 
 
 @given(rows | st.lists(rows, min_size=1, max_size=5))
@@ -72,10 +75,11 @@ def test_whole_numbers_that_no_float_holds_are_refused(value: int) -> None:
     assert (caught.value.code, caught.value.status, caught.value.where) == ("out_of_range", 422, "row 1, column a")
 
 
-def test_texts_are_cleaned_and_only_where_a_category_is_expected() -> None:
-    payload = Payload(MIXED, allow_missing=False)
-    assert payload.parse(b'[1, "a\\u0000\\ud800b"]')[0] == [[1, "a\ufffd\ufffdb"]]
-    assert payload.parse(b"[1, 2]")[0] == [[1, 2]]
+def test_texts_reach_the_model_as_they_came_and_only_where_a_category_is_expected() -> None:
+    payload = Payload(MIXED, False, with_arrays(None, MIXED))
+    assert payload.parse(b'[1, "a\\u0000\\ud800b"]')[0] == [[1, "a\0\ud800b"]]
+    with pytest.raises(InputError, match="expected a text, got the number 2"):
+        payload.parse(b"[1, 2]")
     with pytest.raises(InputError, match="expected a number, got the text '1'"):
         payload.parse(b'["1", "x"]')
 

@@ -17,10 +17,10 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
-from server.model import Model
 from server.predict import Failures, Predictor, hot_first
 from tests.server import models
 from tests.server.models import Moody, Steady
+from tests.support.models import with_arrays
 
 
 class Served:
@@ -31,7 +31,7 @@ class Served:
         rows = [[step / 10, step / 20] for step in range(50)]
         reference = Reference.from_data(rows, predictions, names=["a", "b"], **options)
         self.pipeline = Pipeline(Config.load(str(folder / "config.toml")), reference, "v1")
-        predictor = Predictor(Model(model, "0" * 64, "v1"), self.pipeline, 1 << 20)
+        predictor = Predictor(with_arrays(model, self.pipeline.reference.schema), self.pipeline, 1 << 20)
         self.application = hot_first(predictor, lambda *_: [b"the rest"])
 
     def post(self, body: bytes, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
@@ -164,7 +164,9 @@ def test_texts_for_a_categorical_feature(serve: Callable[..., Served], tmp_path:
     reference = Reference.from_data(rows, [3.0, 5.0] * 25)
     (tmp_path / "config.toml").write_text(f'[data]\npath = "{tmp_path / "data"}"\n')
     served.pipeline = Pipeline(Config.load(str(tmp_path / "config.toml")), reference, "v1")
-    served.application = hot_first(Predictor(Model(Length(), "", "v1"), served.pipeline, 1 << 20), lambda *_: [])
+    served.application = hot_first(
+        Predictor(with_arrays(Length(), served.pipeline.reference.schema), served.pipeline, 1 << 20), lambda *_: []
+    )
     try:
         assert served.ask(["red", 1.0])[1]["result"] == 3.0
         assert served.post(b'["\\ud800\\u0000<b>", 1]')[1]["result"] == 5.0

@@ -17,10 +17,10 @@ from sklearn.preprocessing import OneHotEncoder
 from monitor.clock import ManualClock
 from monitor.config.load import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
+from monitor.models.facts import title
+from monitor.models.model import open_model
 from monitor.reference.file import Reference
 from monitor.tables import read as read_module
-from server.model import load_model
-from server.multi_output import check_outputs, proba_names
 from train.__main__ import main, parser
 from train.reference import make_reference
 from train.selection import Request
@@ -76,7 +76,7 @@ def test_writes_what_from_data_builds(folder: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("block", [200, 5_000])
 def test_chunks_do_not_change_the_answer(folder: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = Request(Path("data.csv"), Path("model.pkl"), target="y", ignore=("id", "day"))
+    request = Request(Path("data.csv"), Path("model.pkl"), target="y", ignore=("id", "day"), force=True)
     whole = make_reference(request, ManualClock(0)).reference
     monkeypatch.setattr(read_module, "BLOCK", block)
     parts = make_reference(request, ManualClock(0)).reference
@@ -99,7 +99,7 @@ def test_a_pipeline_with_texts_gets_its_texts(folder: Path) -> None:
     assert counts[0].tolist() == [100, 100, 100, 0, 0]
     assert dict(zip(prediction.labels, counts[2].tolist(), strict=True))["warm"] == 100
     assert made.model is not None
-    assert made.model.title == "LogisticRegression"
+    assert title(made.model.estimator) == "LogisticRegression"
 
 
 def test_a_model_of_frames_gets_frames_categories_and_booleans_with_gaps(folder: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_model_of_frames_gets_frames_categories_and_booleans_with_gaps(folder:
     categories = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=5).fit(typed, labels)
     for model, given in ((gaps, frame), (categories, typed)):
         save(folder / "frame.pkl", model)
-        reference = make_reference(Request(Path("frame.csv"), Path("frame.pkl"), proba=True)).reference
+        reference = make_reference(Request(Path("frame.csv"), Path("frame.pkl"), proba=True, force=True)).reference
         shares = model.predict_proba(given)
         assert reference.sums[-2:] == pytest.approx(shares.sum(axis=0))
 
@@ -172,8 +172,8 @@ def test_probabilities_are_a_column_for_each_class_as_the_server_wants_them(fold
     shares = model.predict_proba(NUMBERS)
     assert reference.sums[-2:] == pytest.approx(shares.sum(axis=0))
     assert [column.kind for column in reference.schema.predictions] == ["categorical", "numeric", "numeric"]
-    served = load_model(ModelConfig("classifier.pkl", "histogram.prom", "refuse", "", proba=True), reference)
-    assert check_outputs(served, reference.schema, proba=True)[1:] == proba_names(served)
+    served = open_model(ModelConfig("classifier.pkl", "histogram.prom", "refuse", "", proba=True), reference)
+    assert served.classes == tuple(column.name.removeprefix("proba_") for column in reference.schema.predictions[1:])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_probabilities_are_a_column_for_each_class_as_the_server_wants_them(fold
     [
         (
             ["--model", "model.pkl", "--proba"],
-            "holds LinearRegression, which has no predict_proba()",
+            "LinearRegression, has no predict_proba()",
         ),
         (["--prediction", "y", "--proba"], "--proba asks the model, and so needs --model"),
         (["--model", "model.pkl", "--numeric", "proba_9"], "--numeric proba_9: the model answers no such column"),
@@ -238,7 +238,7 @@ def test_a_column_that_changes_its_type_is_named_or_its_rows_are_skipped(folder:
         (["--ignore", "*"], "the model takes 2 columns, but data.csv leaves 0"),
         (["--target", "y", "--ignore", "id,day", "--numeric", "q"], "--numeric q: is no column that is watched"),
         (["--target", "y", "--ignore", "id,day", "--numeric", "a", "--categorical", "a"], "both"),
-        (["--target", "y", "--ignore", "id,a"], "the model cannot predict these rows: ValueError"),
+        (["--target", "y", "--ignore", "id,a"], "the model answers no row of values from data.csv: ValueError"),
         (["--bins", "1"], "--bins must lie between"),
         (["--target", "y", "--ignore", "id,day", "--output", "."], ".: is a folder; --output takes the name of a file"),
         (["--output", "nowhere/x.prom"], "there is no folder nowhere"),
@@ -277,7 +277,7 @@ def test_a_model_whose_inputs_are_not_in_the_file_names_them(folder: Path) -> No
     ("content", "what"),
     [
         (b"cno_such_library\nThing\n.", "needs the library 'no_such_library', which is not installed"),
-        (b"not a pickle", "cannot be loaded: UnpicklingError"),
+        (b"not a pickle", "cannot be loaded: it is neither a pickle"),
         (b"", "cannot be loaded: EOFError"),
         (pickle.dumps({"a": 1}), "holds a dict, which has no predict"),
         (None, "there is no such model file"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from monitor.errors import ModelError
-from server.model import Model
+from monitor.models.form import Array
+from monitor.models.model import Model, plain
 
 ROWS = np.zeros((2, 3))
 
@@ -22,7 +23,7 @@ class Constant:
 
 
 def predict(answer: Any) -> list[Any]:
-    return Model(Constant(answer), "0" * 64, "").predict(ROWS)
+    return plain(np.asarray(Constant(answer).predict(ROWS)), len(ROWS))
 
 
 @pytest.mark.parametrize(
@@ -66,5 +67,5 @@ def test_what_is_no_answer_is_an_error(answer: Any) -> None:
 
 
 def test_the_version_is_the_hash_unless_given() -> None:
-    assert Model(Constant(0), "0123456789abcdef", "").version == "0123456789ab"
-    assert Model(Constant(0), "0123456789abcdef", "3.1").version == "3.1"
+    assert Model(Constant(0), Array([]), "0123456789abcdef").version == "0123456789ab"
+    assert Model(Constant(0), Array([]), "0123456789abcdef", "3.1").version == "3.1"

@@ -37,12 +37,16 @@ from sklearn.svm import SVC
 from bench.running import Server
 from monitor.config.load import Config
 from monitor.errors import InputError, ModelError
+from monitor.models.examples import example_rows
+from monitor.models.form import Array, Frame
+from monitor.models.load import Loaded, load_estimator
+from monitor.models.match import match_inputs
+from monitor.models.model import Model, check_proba, join, open_model
+from monitor.models.onnx import OnnxModel
 from monitor.reference.file import Reference
-from server.formats import Frames, OnnxModel, as_array, example, load_estimator, preparation
-from server.model import Model, load_model
-from server.multi_output import check_outputs
 from server.payload import Payload
 from tests.server.conftest import FAST, Start
+from tests.support.models import with_arrays
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what it says while it is loaded is not ours
@@ -57,7 +61,7 @@ def test_joblib(tmp_path: Path) -> None:
     path = tmp_path / "model.joblib"
     joblib.dump(LinearRegression().fit(X, X.sum(axis=1)), path)
     reference = Reference.from_data(X, X.sum(axis=1))
-    model = load_model(Config.from_text(f'[model]\npath = "{path}"').model, reference)
+    model = open_model(Config.from_text(f'[model]\npath = "{path}"').model, reference)
     assert model.predict([[1.0, 2.0]]) == pytest.approx([3.0])
 
 
@@ -73,7 +77,7 @@ def test_skops(tmp_path: Path) -> None:
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit([["a"], ["b"]] * 9, ["no", "yes"] * 9)
     (tmp_path / "model.skops").write_bytes(skops.io.dumps(model))
     reference = Reference.from_data({"x": ["a", "b"] * 9}, ["no", "yes"] * 9)
-    loaded = load_model(Config.from_text(f'[model]\npath = "{tmp_path}/model.skops"').model, reference)
+    loaded = open_model(Config.from_text(f'[model]\npath = "{tmp_path}/model.skops"').model, reference)
     assert loaded.predict([["b"], ["a"]]) == ["yes", "no"]
 
 
@@ -98,6 +102,13 @@ def test_broken_files(suffix: str) -> None:
         load_estimator(Path("m.joblib"), buffer.getvalue())
 
 
+def opened(estimator: Any, reference: Reference = MIXED) -> Model:
+    """A model as a start would join it to its reference, without a file."""
+    loaded, features = Loaded(Path("m.pkl"), estimator, "0" * 64), reference.schema.features
+    fit = match_inputs(loaded, features, "histogram.prom")
+    return join(loaded, features, fit, example_rows(reference, fit.known), True, "histogram.prom")[0]
+
+
 class WantsFrame:
     """Takes columns by name only, as a ColumnTransformer does."""
 
@@ -108,29 +119,39 @@ class WantsFrame:
 
 
 def test_a_model_gets_the_frame_that_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare = preparation(WantsFrame(), MIXED, "m.pkl")
-    assert isinstance(prepare, Frames)
-    frame = prepare([[1.5, "f"], [None, None]])
+    model = opened(WantsFrame())
+    assert isinstance(model.form, Frame)
+    frame = model.form([[1.5, "f"], [None, None]])
     assert frame["age"].dtype == np.float64
     assert frame["age"].isna().tolist() == frame["sex"].isna().tolist() == [False, True]
     assert frame["sex"][0] == "f"
-    assert Model(WantsFrame(), "0" * 64, "", prepare).predict([[2.5, "m"]]) == [2.5]
+    assert model.predict([[2.5, "m"]]) == [2.5]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ModelError, match="pip install pandas"):
-        preparation(WantsFrame(), MIXED, "m.pkl")
+        opened(WantsFrame())
 
 
-def test_columns_in_another_order_are_refused() -> None:
+def test_columns_in_another_order_are_brought_into_the_models_own() -> None:
     class Swapped(WantsFrame):
         feature_names_in_ = np.array(["sex", "age"], dtype=object)
 
-    with pytest.raises(ModelError, match="another order"):
-        preparation(Swapped(), MIXED, "m.pkl")
+        def predict(self, rows: Any) -> Any:
+            assert list(rows.columns) == ["sex", "age"]
+            return super().predict(rows)
+
+    assert opened(Swapped()).predict([[2.5, "m"]]) == [2.5]
+
+    class Other(WantsFrame):
+        feature_names_in_ = np.array(["sex", "weight"], dtype=object)
+
+    with pytest.raises(ModelError, match=r"needs the column 'weight', which histogram.prom does not have"):
+        opened(Other())
 
 
-def test_an_array_is_enough_for_most() -> None:
-    assert preparation(LinearRegression().fit(X, X[:, 0]), MIXED, "m.pkl") is as_array
-    assert example(MIXED)[1] == "f"
+def test_an_array_is_enough_for_numbers() -> None:
+    numbers = Reference.from_data(X, X[:, 0])
+    assert isinstance(opened(LinearRegression().fit(X, X[:, 0]), numbers).form, Array)
+    assert isinstance(opened(LinearRegression().fit(NUMBERS, X[:, 0]), numbers).form, Array)
 
 
 def people(rows: int = 300) -> pd.DataFrame:
@@ -220,10 +241,10 @@ def test_a_model_answers_as_it_did_where_it_was_fitted(tmp_path: Path, name: str
     table = data.to_frame() if isinstance(data, pd.Series) else data
     reference = Reference.from_data(table, answers)
     write(tmp_path, model, reference)
-    loaded = load_model(Config.from_text(f'[model]\npath = "{tmp_path}/model.pkl"').model, reference)
+    loaded = open_model(Config.from_text(f'[model]\npath = "{tmp_path}/model.pkl"').model, reference)
     records = json.loads(pd.DataFrame(table).to_json(orient="values", double_precision=15))[:40]
-    rows, _ = Payload(reference.schema, allow_missing=True).parse(json.dumps(records).encode())
-    found = loaded.estimator.predict(loaded.prepare(rows))
+    rows, _ = Payload(reference.schema, True, loaded).parse(json.dumps(records).encode())
+    found = loaded.estimator.predict(loaded.form(rows))
     assert np.asarray(found).ravel().tolist() == (
         pytest.approx(answers[:40].ravel().tolist()) if answers.dtype.kind == "f" else answers[:40].ravel().tolist()
     )
@@ -248,7 +269,9 @@ def test_a_pipeline_of_frames_is_served(start: Start, tmp_path: Path) -> None:
         status, answer = server.post(body)
         assert status == 422
         assert words in json.dumps(answer["error"], ensure_ascii=False)
-    assert server.post({**records[0], "city": "Paris"})[0] == 500, "an encoder that refuses what it does not know"
+    status, answer = server.post({**records[0], "city": "Paris"})
+    assert (status, answer["error"]["code"], answer["error"]["where"]) == (422, "refused_value", "column city")
+    assert "'Paris'" in answer["error"]["message"]
     assert server.predictions() == 1 + 3 + 3 + 1
 
 
@@ -326,13 +349,13 @@ def test_what_a_pickle_needs_is_named(data: bytes, words: str) -> None:
         load_estimator(Path("m.pkl"), data)
 
 
-def test_a_model_that_answers_no_row_of_the_reference_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_answers_no_row_of_the_reference_is_refused() -> None:
     class Sulks(WantsFrame):
         def predict(self, rows: Any) -> Any:
             raise ValueError("not today\nnor tomorrow")
 
-    assert isinstance(preparation(Sulks(), MIXED, "m.pkl"), Frames)
-    assert caplog.messages == ["m.pkl: the model does not answer a row of the reference: ValueError: not today"]
+    with pytest.raises(ModelError, match=r"^m.pkl: the model answers no row [^\n]*: ValueError: not today$"):
+        opened(Sulks())
 
 
 def write(folder: Path, model: Any, reference: Reference) -> None:
@@ -341,7 +364,7 @@ def write(folder: Path, model: Any, reference: Reference) -> None:
 
 
 def test_rows_by_name() -> None:
-    payload = Payload(MIXED.schema, allow_missing=True)
+    payload = Payload(MIXED.schema, True, with_arrays(None, MIXED.schema))
     assert payload.parse(b'{"sex": "m", "age": 2}') == ([[2, "m"]], False)
     assert payload.parse(b'[{"sex": "m", "age": 2}, {"age": 3, "sex": null}]') == ([[2, "m"], [3, None]], True)
     for body, code, where in [
@@ -380,15 +403,14 @@ def test_probabilities_are_columns(start: Start, tmp_path: Path) -> None:
     assert answer["predictions"][0][0] == "up"
 
 
-def test_probabilities_that_the_reference_does_not_have() -> None:
-    model = Model(LogisticRegression().fit(X, X[:, 0] > 0), "0" * 64, "")
+def test_probabilities_that_the_reference_does_not_have(tmp_path: Path) -> None:
+    write(tmp_path, LogisticRegression().fit(X, X[:, 0] > 0), reference := Reference.from_data(X, X[:, 0] > 0))
     with pytest.raises(ModelError, match="proba_false, proba_true; they are none"):
-        check_outputs(model, Reference.from_data(X, X[:, 0] > 0).schema, proba=True)
-    several = MultiOutputClassifier(LogisticRegression()).fit(X, X > 0)
+        open_model(Config.from_text(f'[model]\npath = "{tmp_path}/model.pkl"\nproba = true').model, reference)
     with pytest.raises(ModelError, match="several outputs"):
-        check_outputs(Model(several, "0" * 64, ""), MIXED.schema, proba=True)
+        check_proba(MultiOutputClassifier(LogisticRegression()).fit(X, X > 0), "--proba")
     with pytest.raises(ModelError, match="no predict_proba"):
-        check_outputs(Model(LinearRegression().fit(X, X), "0" * 64, ""), MIXED.schema, proba=True)
+        check_proba(LinearRegression().fit(X, X), "--proba")
 
 
 def test_a_vector_is_a_column_each(start: Start, tmp_path: Path) -> None:

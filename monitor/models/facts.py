@@ -1,0 +1,283 @@
+"""What a fitted model says of itself: its inputs, the values that it knows, what it drops, what it answers.
+
+Nothing here imports a library of models: each is known by the attributes that its models have.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from monitor.columns.column import Kind
+from monitor.errors import ModelError
+from monitor.models.onnx import OnnxModel
+
+#: Attributes that hold a model to which another one hands its rows as they are.
+_INNER = ("best_estimator_", "estimator_", "regressor_", "classifier_", "estimator", "_preprocessor")
+
+#: The same for several models, each of which gets the same rows; the first one says enough.
+_INNER_LISTS = ("calibrated_classifiers_", "estimators_")
+
+#: Libraries whose models hold others in the attributes above only.
+_LIBRARIES = frozenset({"sklearn", "lightgbm", "xgboost", "catboost", "numpy"})
+
+_MADE_UP = re.compile(r"Column_\d+|\d+")
+
+#: numpy types of the categories in an XGBoost model, by the number that its JSON gives each.
+_XGBOOST_TYPES = {
+    9: "int8",
+    10: "uint8",
+    11: "int16",
+    12: "uint16",
+    13: "int32",
+    14: "uint32",
+    15: "int64",
+    16: "uint64",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """The values of one input that a model was fitted with.
+
+    `category`: the model wants them as a categorical column of pandas. `whole`: it wants numbers as whole ones, and no
+    floats. `dtype`: the type of the categories, if that matters.
+    """
+
+    values: tuple[Any, ...] = ()
+    category: bool = False
+    whole: bool = False
+    dtype: str = ""
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """Return an attribute, or None: those of models are properties that raise whatever they like."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001 - the property of a model that is not fitted, or of a library
+        return None
+
+
+def title(estimator: Any) -> str:
+    """Name a model in a word: `GradientBoostingRegressor`, or the last step of a pipeline."""
+    steps = attribute(estimator, "steps")
+    return type(steps[-1][1]).__name__ if steps else type(estimator).__name__
+
+
+def inputs(estimator: Any) -> tuple[str, ...] | None:
+    """Return the names of the columns that a model was fitted with; None if it was fitted without names."""
+    for name in ("feature_names_in_", "feature_names_"):
+        found = attribute(estimator, name)
+        if found is None or isinstance(found, str):
+            continue
+        names = tuple(str(one) for one in found)
+        # CatBoost and LightGBM number the columns of an array.
+        return None if not names or all(map(_MADE_UP.fullmatch, names)) else names
+    if _is_booster(estimator):
+        names = tuple(estimator.feature_name())
+        return None if all(map(_MADE_UP.fullmatch, names)) else names
+    return None
+
+
+def width(estimator: Any) -> int | None:
+    """Return the number of columns that a model was fitted with; None if it does not say."""
+    # A CatBoost model says 0 once it was pickled, and lists its names all the same.
+    return attribute(estimator, "n_features_in_") or len(attribute(estimator, "feature_names_") or ()) or None
+
+
+def labels(estimator: Any) -> tuple[object, ...]:
+    """Return what a classifier can answer; empty for all else, and for several outputs."""
+    classes = attribute(estimator, "classes_")
+    return tuple(classes) if isinstance(classes, np.ndarray) and classes.ndim == 1 else ()
+
+
+def several_outputs(estimator: Any) -> bool:
+    """Tell whether a classifier has several outputs, each with classes of its own."""
+    return isinstance(attribute(estimator, "classes_"), list)
+
+
+def has_proba(estimator: Any) -> bool:
+    """Tell whether a model has probabilities of classes."""
+    return callable(attribute(estimator, "predict_proba"))
+
+
+def prediction_kind(estimator: Any) -> Kind | None:
+    """Return categorical for a classifier, numeric for a regressor, None if it cannot be known."""
+    if attribute(estimator, "classes_") is not None:
+        return "categorical"
+    if "sklearn" in sys.modules:
+        try:
+            from sklearn.base import is_regressor
+
+            return "numeric" if is_regressor(estimator) else None
+        except Exception:  # noqa: BLE001 - not an estimator of scikit-learn's making
+            return None
+    return None
+
+
+def dropped(estimator: Any) -> frozenset[int]:
+    """Return the positions of the columns that a model is given and does not use: `remainder="drop"`."""
+    transformer = _entry(estimator)
+    if transformer is None:
+        return frozenset()
+    used: set[int] = set()
+    for name, step, _ in transformer.transformers_:
+        if not (isinstance(step, str) and step == "drop"):
+            used |= set(transformer._transformer_to_input_indices.get(name, ()))
+    return frozenset(range(transformer.n_features_in_)) - used
+
+
+def _entry(estimator: Any) -> Any:
+    """Return the ColumnTransformer that a model's rows come to first, or None."""
+    for _ in range(8):
+        if _is_column_transformer(estimator):
+            return estimator
+        steps = attribute(estimator, "steps")
+        inner = steps[0][1] if steps else next(_inner(estimator), None)
+        if inner is None:
+            return None
+        estimator = inner
+    return None
+
+
+def _inner(estimator: Any) -> Iterator[Any]:
+    """Models to which this one hands its rows as they are."""
+    for name in _INNER:
+        found = attribute(estimator, name)
+        if found is not None and (hasattr(found, "predict") or hasattr(found, "transform")):
+            yield found
+    for name in _INNER_LISTS:
+        found = attribute(estimator, name)
+        if isinstance(found, list) and found:
+            yield found[0]
+
+
+def _is_column_transformer(thing: Any) -> bool:
+    return (
+        attribute(thing, "transformers_") is not None and attribute(thing, "_transformer_to_input_indices") is not None
+    )
+
+
+def _is_booster(thing: Any) -> bool:
+    """Tell whether this is a Booster of LightGBM."""
+    return callable(attribute(thing, "feature_name")) and hasattr(thing, "pandas_categorical")
+
+
+def knowledge(estimator: Any, names: Sequence[str]) -> dict[str, Known]:
+    """Return what a model knows of the values of its columns, by the names of the columns.
+
+    It looks for encoders and for libraries with categories, also within pipelines. Raises ModelError if what a model
+    was fitted with cannot be found out.
+    """
+    found: dict[str, Known] = {}
+    for name, known in _search(estimator, names):
+        found.setdefault(name, known)
+    return found
+
+
+def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tuple[str, Known]]:
+    """What a model and those within it know. `columns`: the names, at the start, of the columns that reach it."""
+    if depth > 8 or isinstance(thing, str):
+        return
+    if isinstance(thing, OnnxModel):
+        typical: dict[str, tuple[Any, ...]] = {"text": ("",), "boolean": (False, True), "number": (0.5,)}
+        for name, kind in zip(columns, thing.kinds, strict=False):
+            yield name, Known(typical[kind], dtype="onnx")
+        return
+    yield from _own(thing, columns)
+    for inner, its_columns in _parts(thing, columns):
+        yield from _search(inner, its_columns, depth + 1)
+
+
+def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[str]]]:
+    """The models within one, each with the columns that reach it; none if they come in another order or number."""
+    for _, step in attribute(thing, "steps") or ():
+        yield step, columns
+        columns = () if _is_column_transformer(step) else columns
+    if _is_column_transformer(thing):
+        for name, step, _ in thing.transformers_ if columns else ():
+            yield step, [columns[position] for position in thing._transformer_to_input_indices.get(name, ())]
+        return
+    for _, step in attribute(thing, "transformer_list") or ():
+        yield step, columns
+    for inner in _inner(thing):
+        yield inner, columns
+    if type(thing).__module__.partition(".")[0] not in _LIBRARIES:
+        for value in list(getattr(thing, "__dict__", {}).values()):
+            if callable(attribute(value, "predict")) or callable(attribute(value, "transform")):
+                yield value, columns
+
+
+def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
+    """What one model knows by itself."""
+    booster = attribute(thing, "booster_") if callable(attribute(thing, "predict")) else None
+    if _is_booster(thing) or _is_booster(booster):
+        yield from _of_lightgbm(thing if _is_booster(thing) else booster, columns)
+    elif callable(attribute(thing, "get_cat_feature_indices")):
+        names = _names_for(attribute(thing, "feature_names_") or (), columns)
+        for position in thing.get_cat_feature_indices():
+            yield names[position], Known(whole=True)
+    elif callable(attribute(thing, "get_booster")) and hasattr(thing, "enable_categorical"):
+        yield from _of_xgboost(thing, columns)
+    else:
+        categories = attribute(thing, "categories_")
+        if isinstance(categories, (list, tuple)) and categories:
+            given = attribute(thing, "feature_names_in_")
+            names = [str(name) for name in given] if given is not None else list(columns)
+            if len(names) == len(categories):
+                for name, values in zip(names, categories, strict=True):
+                    yield name, Known(tuple(np.asarray(values, dtype=object).tolist()))
+
+
+def _names_for(own: Sequence[str], columns: Sequence[str]) -> Sequence[str]:
+    """How the columns of an inner model are called at the start: by position, or by its own names."""
+    return columns if len(columns) == len(own) else own
+
+
+def _of_lightgbm(booster: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
+    categories = booster.pandas_categorical
+    if not categories:
+        return
+    own = booster.feature_name()
+    names = _names_for(own, columns)
+    match = re.search(r"^\[categorical_feature: ([\d,]*)\]$", booster.model_to_string(num_iteration=1), re.MULTILINE)
+    positions = [int(one) for one in match[1].split(",")] if match and match[1] else []
+    if len(positions) != len(categories):
+        raise ModelError(
+            f"the LightGBM model was fitted with {len(categories)} categorical columns of pandas, and does not say "
+            "which they are; fit it with categorical_feature='auto'"
+        )
+    for position, values in zip(positions, categories, strict=True):
+        yield names[position], Known(tuple(values), category=True)
+
+
+def _of_xgboost(model: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
+    booster = attribute(model, "_Booster")
+    types = attribute(booster, "feature_types") or ()
+    if "c" not in types or not attribute(booster, "feature_names"):
+        return
+    names = _names_for(booster.feature_names, columns)
+    saved = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    kept = saved.get("gbtree", saved).get("model", {}).get("cats", {}).get("enc")
+    if not kept or len(kept) != len(types):
+        raise ModelError(
+            "the XGBoost model has categorical columns and does not keep their categories, so that other frames would "
+            "get other answers; fit it with XGBoost 3.1 or later"
+        )
+    for position, (kind, one) in enumerate(zip(types, kept, strict=True)):
+        if kind != "c":
+            continue
+        values, offsets = one["values"], one.get("offsets")
+        if offsets is not None:
+            data = bytes(value % 256 for value in values)
+            texts = tuple(data[a:b].decode("utf-8") for a, b in pairwise(offsets))
+            yield names[position], Known(texts, category=True)
+        else:
+            yield names[position], Known(tuple(values), category=True, dtype=_XGBOOST_TYPES.get(one.get("type"), ""))

@@ -1,0 +1,107 @@
+"""ONNX models as estimators: `predict`, and `predict_proba` if there is a second output."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from monitor.columns.canonical import canonical
+from monitor.columns.column import MISSING
+from monitor.errors import ModelError
+
+
+class OnnxModel:
+    """An ONNX model as an estimator.
+
+    The first output, or the one called `label`, is the prediction; the other one of a classifier has probabilities.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        runtime = import_module("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1  # one row is no work to share
+        self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._inputs = self._session.get_inputs()
+        outputs = [one.name for one in self._session.get_outputs()]
+        self._first = next((name for name in outputs if "label" in name.lower()), outputs[0])
+        self._second = next((name for name in outputs if name != self._first), None)
+        #: Rows that it takes at a time, None for any number.
+        self._rows = next((one.shape[0] for one in self._inputs if one.shape and isinstance(one.shape[0], int)), None)
+        #: Columns of each input, None for any number.
+        self._widths = [_width(one.shape) for one in self._inputs]
+        if len(self._inputs) > 1:
+            self._widths = [width or 1 for width in self._widths]
+        if None not in self._widths:
+            self.n_features_in_ = sum(width or 0 for width in self._widths)
+        if len(self._inputs) > 1 and set(self._widths) == {1}:
+            self.feature_names_in_ = np.array([one.name for one in self._inputs], dtype=object)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Return the kind of value of each column: `text`, `boolean` or `number`; empty for any number of columns."""
+        kinds = {"tensor(string)": "text", "tensor(bool)": "boolean"}
+        return [
+            kinds.get(one.type, "number")
+            for one, width in zip(self._inputs, self._widths, strict=True)
+            for _ in range(width or 0)
+        ]
+
+    def _feed(self, rows: Any) -> dict[str, Any]:
+        if len(self._inputs) == 1:
+            return {self._inputs[0].name: _tensor(rows, self._inputs[0])}
+        columns = list(zip(*rows, strict=True)) if not isinstance(rows, np.ndarray) else list(rows.T)
+        feed, begin = {}, 0
+        for one, width in zip(self._inputs, self._widths, strict=True):
+            part = columns[begin : begin + (width or 1)]
+            feed[one.name] = _tensor(list(zip(*part, strict=True)), one)
+            begin += len(part)
+        return feed
+
+    def _run(self, output: str, rows: Any) -> Any:
+        if self._rows is None or len(rows) == self._rows:
+            return self._session.run([output], self._feed(rows))[0]
+        if self._rows != 1:
+            raise ModelError(f"the ONNX model takes {self._rows} rows at a time, not {len(rows)}")
+        parts = [self._session.run([output], self._feed(rows[at : at + 1]))[0] for at in range(len(rows))]
+        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [one for part in parts for one in part]
+
+    def predict(self, rows: Any) -> Any:
+        """Return the predictions, shape (n,) or (n, outputs)."""
+        answers = np.asarray(self._run(self._first, rows))
+        return answers.ravel() if answers.ndim == 2 and answers.shape[1] == 1 else answers
+
+    def predict_proba(self, rows: Any) -> Any:
+        """Return the second output, shape (n, classes). The keys of a ZipMap become `classes_`."""
+        if self._second is None:
+            raise ModelError("the ONNX model has no second output, and so no probabilities")
+        answers = self._run(self._second, rows)
+        if isinstance(answers, list):
+            self.classes_ = np.array(list(answers[0]))
+            return np.array([[answer[label] for label in answers[0]] for answer in answers])
+        return np.asarray(answers)
+
+
+def _width(shape: Any) -> int | None:
+    return shape[-1] if len(shape) > 1 and isinstance(shape[-1], int) else None
+
+
+_TENSORS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32": np.int32, "bool": np.bool_}
+
+
+def _tensor(rows: Any, declared: Any) -> Any:
+    kind = declared.type.removeprefix("tensor(").removesuffix(")")
+    if kind == "string":
+        return np.array(
+            [["" if (text := canonical(v)) == MISSING else text for v in row] for row in rows], dtype=object
+        )
+    if kind not in _TENSORS:
+        raise ModelError(f"the ONNX model takes a {declared.type}, which is not supported")
+    if kind not in ("float", "double"):
+        numbers = np.asarray(rows, dtype=np.float64)
+        # A cast would make NaN and 2.5 another number without a word.
+        if not (np.floor(numbers) == numbers).all():
+            raise ModelError(f"input {declared.name!r} of the ONNX model takes whole numbers, and none missing")
+        return numbers.astype(_TENSORS[kind])
+    return np.asarray(rows, dtype=_TENSORS[kind])

@@ -1,0 +1,174 @@
+"""The values of one input: from what a request or a table holds to what the model was fitted with.
+
+`101`, `101.0` and `"101"` are one category, and a model knows it as a whole number or as a text. What the model says of
+itself decides; otherwise the reference's categories do, as pandas would read them from a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from monitor.columns.canonical import MISSING_CELLS, canonical, cell_number
+from monitor.columns.column import MISSING, Column
+from monitor.models.facts import Known
+
+#: What the values of a column are: `mixed` for texts among numbers, `any` if nothing is known.
+Kind = Literal["number", "boolean", "text", "mixed", "any"]
+
+_EXPECTED = {"number": "a number", "boolean": "true or false", "text": "a text"}
+
+_BOOLEANS = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
+
+
+class WrongTypeError(ValueError):
+    """A value that cannot be one of this column; its text says what was expected."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """How the values of one feature reach the model.
+
+    `numeric`: floats as they are. Otherwise `known` has the model's value for each canonical text, and `kind` says what
+    other values become. `missing`: what stands for a missing value.
+    """
+
+    kind: Kind
+    numeric: bool = False
+    known: dict[str, Any] = field(default_factory=dict)
+    missing: Any = math.nan
+    category: bool = False
+    whole: bool = False
+    dtype: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether floats reach the model as they are."""
+        return self.numeric and not self.category and not self.whole
+
+    def read(self, value: Any) -> Any:
+        """Return a value from a request as the model knows it. Raises WrongTypeError."""
+        if isinstance(value, str):
+            found = self._text(value)
+            if found is not None:
+                return found
+        elif self.kind in ("mixed", "any"):
+            return self.known.get(canonical(value), value)
+        elif self.kind == "boolean" and value in (0, 1):
+            return bool(value)
+        elif self.kind == "number" and (not isinstance(value, bool) or self.known.keys() <= {"0", "1"}):
+            return self.known.get(canonical(value + 0), value + 0)  # true + 0 is 1
+        raise WrongTypeError(f"expected {_EXPECTED[self.kind]}")
+
+    def _text(self, text: str) -> Any:
+        """A text as the model knows it; None if it cannot be a value. One that it does not know stays as it came."""
+        if (known := self.known.get(canonical(text))) is not None:
+            return known
+        if self.kind == "boolean":
+            return _BOOLEANS.get(text)
+        if self.kind != "number":
+            return text
+        found = as_number(text)
+        return None if isinstance(found, str) else found
+
+    def cell(self, text: str) -> Any:
+        """Return a cell of CSV as the model knows it; None if it is empty. Raises WrongTypeError."""
+        return None if text in MISSING_CELLS and text not in self.known else self.read(text)
+
+    def cast(self, value: Any) -> Any:
+        """Return a value from a table or a checked request as the model knows it."""
+        if type(value) is str and value in self.known:
+            return self.known[value]
+        text = canonical(value)
+        if text == MISSING:
+            return self.missing
+        if text in self.known:
+            return self.known[text]
+        if self.kind == "number":
+            found = as_number(text)
+            return value if isinstance(found, str) else found
+        if self.kind == "boolean" and text in _BOOLEANS:
+            return _BOOLEANS[text]
+        return text if self.kind == "text" else value
+
+    def cast_all(self, values: Iterable[Any]) -> list[Any]:
+        """`cast` for the values of a column, each distinct one once."""
+        listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if len(listed) == 1:
+            return [self.cast(listed[0])]
+        # By type too: True is 1 for a dictionary, and NaN is never itself.
+        cast: dict[tuple[type, Any], Any] = {}
+        out = []
+        for value in listed:
+            key = (type(value), value)
+            if key not in cast:
+                cast[key] = self.cast(value)
+            out.append(cast[key])
+        return out
+
+
+def values_of(column: Column, known: Known | None, as_text: bool) -> Values:
+    """Work out the values of one feature. `as_text`: take numbers among its categories for texts, if no model says."""
+    known = known or Known()
+    given = [one for one in known.values if canonical(one) != MISSING]
+    texts = [one for one in given if isinstance(one, str)]
+    if known.dtype == "onnx":
+        if column.numeric and not texts:
+            return Values("number", numeric=True)
+        kind = _kind(given)
+        return Values(kind, known=_typed(column.categories, kind), missing=None)
+    if column.numeric and not texts and not known.category:
+        return Values("number", numeric=True, whole=known.whole)
+    if not given:
+        kind = "any" if column.numeric or not column.categories else _kind_of_texts(column.categories, as_text)
+        if column.numeric:
+            kind = "number"
+        return Values(kind, known=_typed(column.categories, kind), whole=known.whole)
+    missing = next((one for one in known.values if canonical(one) == MISSING), math.nan)
+    return Values(
+        _kind(given),
+        numeric=column.numeric and not texts,
+        known={canonical(one): one for one in given},
+        missing=missing,
+        category=known.category,
+        whole=known.whole,
+        dtype=known.dtype,
+    )
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    """What typed values are."""
+    kinds = {"text" if isinstance(v, str) else "boolean" if isinstance(v, bool) else "number" for v in values}
+    return kinds.pop() if len(kinds) == 1 else "mixed"  # type: ignore[return-value]
+
+
+def _kind_of_texts(categories: Sequence[str], as_text: bool) -> Kind:
+    """What the categories of a reference are, as pandas would read them: `007` is no number, and stays a text."""
+    if set(categories) <= {"true", "false"}:
+        return "boolean"
+    numbers = [as_number(one) for one in categories]
+    if as_text or any(isinstance(one, str) for one in numbers) or set(map(canonical, numbers)) != set(categories):
+        return "text"
+    return "number"
+
+
+def _typed(categories: Sequence[str], kind: Kind) -> dict[str, Any]:
+    if kind == "boolean":
+        return {one: _BOOLEANS.get(one, one) for one in categories}
+    return {one: as_number(one) if kind == "number" else one for one in categories}
+
+
+def as_number(text: str) -> Any:
+    """Return a text that is a number as one, a whole one as int; any other text as it is.
+
+    >>> as_number("101"), as_number("0.5"), as_number("a")
+    (101, 0.5, 'a')
+    """
+    value = cell_number(text)
+    if value is None or not math.isfinite(value):
+        return text
+    return int(value) if value.is_integer() else value
