@@ -28,7 +28,7 @@ from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Accepted, current, load_accepted
 from monitor.store.windows.arrays import list_sizes
-from monitor.store.windows.rows import StoredModel, sum_range, sum_windows
+from monitor.store.windows.rows import StoredModel, sum_range, sum_windows, unseen_since
 from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
@@ -164,9 +164,9 @@ class Evaluator:
         span = Span(window_start(connection, self._model, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
         sample, name = self._references.find(connection, rule, span)
-        results = evaluate(
-            self._question(rule), self._layout, sample, Sample(test.counts, test.sums), span, name, self._subject
-        )
+        unseen = unseen_since(connection, self._model, span.start)
+        live = Sample(test.counts, test.sums)
+        results = evaluate(self._question(rule), self._layout, sample, live, span, name, self._subject, unseen)
         return Judged(rule, span, test, sample, name, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
 from monitor.words import number
 
-Where = Literal["inside", "below", "above", "category", "other", "missing", "infinite"]
+#: `below` and `above` are beyond all that the reference saw; `low` and `high` are tails that the drawing leaves out.
+Where = Literal["inside", "below", "low", "high", "above", "category", "other", "missing", "infinite"]
 
 #: What stands apart: where, label, share of the reference, share of the test window.
 Apart = tuple[Where, str, float, float]
@@ -106,22 +107,26 @@ def _numeric(
 ) -> Plane:
     edges = column.edges
     first, last = _visible(edges, before, after)
-    below: Apart = ("below", f"≤ {number(edges[first], 4)}", sum(before[: first + 1]), sum(after[: first + 1]))
     values = column.value_bins
-    above: Apart = (
-        "above",
-        f"> {number(edges[last], 4)}",
-        sum(before[last + 1 : values]),
-        sum(after[last + 1 : values]),
+    # Bins 0 and `values - 1` are outer bins: what the reference has in them is a tail, whatever the edges say.
+    inner = 0 if before[0] else 1
+    below: Apart = ("below", f"≤ {number(edges[0], 4)}", 0.0, after[0] if inner else 0.0)
+    span_low = f"{number(edges[0], 4)} to {number(edges[first], 4)}" if inner else f"≤ {number(edges[first], 4)}"
+    low_tail: Apart = ("low", span_low, sum(before[inner : first + 1]), sum(after[inner : first + 1]))
+    outer = values if before[values - 1] else values - 1
+    above: Apart = ("above", f"> {number(edges[-1], 4)}", 0.0, after[values - 1] if outer < values else 0.0)
+    span_high = (
+        f"{number(edges[last], 4)} to {number(edges[-1], 4)}" if outer < values else f"> {number(edges[last], 4)}"
     )
+    high_tail: Apart = ("high", span_high, sum(before[last + 1 : outer]), sum(after[last + 1 : outer]))
     missing: Apart = ("missing", "missing", before[column.missing_bin], after[column.missing_bin])
     infinite: Apart = ("infinite", "infinite", before[-1], after[-1])
-    left = [one for one in (below,) if one[2] or one[3]]
-    right = [one for one in (above, missing, infinite) if one[2] or one[3]]
+    left = [one for one in (below, low_tail) if one[2] or one[3]]
+    right = [one for one in (high_tail, above, missing, infinite) if one[2] or one[3]]
     origin = len(left) * (slot + gap)
     span = 1.0 - origin - len(right) * (slot + gap)
     scale = span / (edges[last] - edges[first])
-    bars = [_bar(*one, at=0.0, width=slot) for one in left]
+    bars = [_bar(*one, at=place * (slot + gap), width=slot) for place, one in enumerate(left)]
     for low, high in _merged(edges, first, last, finest / scale if scale else 0.0):
         # Bin i lies between edges i - 1 and i.
         x0, x1 = (origin + (edges[j] - edges[first]) * scale for j in (low, high))
@@ -187,7 +192,7 @@ def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap:
     for i in range(len(known), len(labels)):
         if before[i] or after[i]:
             where = SPECIAL[labels[i]]
-            parts.append((where, "unseen" if where == "other" else where, before[i], after[i]))
+            parts.append((where, "unseen values" if where == "other" else where, before[i], after[i]))
     apart = [i for i, part in enumerate(parts) if part[0] != "category"]
     step = (1.0 - gap * len(apart)) / max(len(parts), 1)
     bars, x = [], 0.0

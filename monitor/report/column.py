@@ -25,7 +25,9 @@ SPECIAL_MEANING = {
     "above": "above what the reference saw",
     "missing": "missing",
     "infinite": "infinite",
-    "other": "not among the known categories",
+    "low": "beyond the plot",
+    "high": "beyond the plot",
+    "other": "unseen values",
 }
 
 

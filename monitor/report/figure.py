@@ -21,7 +21,7 @@ from monitor.words import number
 SMALL = (240, 56)
 
 #: Signs under the bars that stand apart; the legend beside a figure says what they mean.
-SIGNS = {"below": "‹", "above": "›", "missing": "∅", "infinite": "∞", "other": "?"}
+SIGNS = {"below": "‹", "low": "«", "high": "»", "above": "›", "missing": "∅", "infinite": "∞", "other": "?"}
 
 
 def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:

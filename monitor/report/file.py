@@ -23,7 +23,7 @@ from monitor.report.history import HeatMap, Record
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.store.windows.rows import StoredModel, load_model, sum_range
+from monitor.store.windows.rows import StoredModel, load_served, sum_range, unseen_since
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -61,14 +61,15 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
     The model is the one that was served last.
     """
-    newest = connection.execute("SELECT max(id) AS id FROM models").fetchone()["id"]
-    if newest is None:
+    model = load_served(connection)
+    if model is None:
         raise StoreError("no model has been served yet, so there is nothing to report")
-    model = load_model(connection, newest)
     evaluation = Evaluation(now, tuple(_judge(connection, model, config, span)))
     bounds = span.to_json()
     events = [
-        event for event in history.events(connection, most=1000) if bounds["start"] <= event["at"] <= bounds["end"]
+        event
+        for event in history.events(connection, model.version, most=1000)
+        if bounds["start"] <= event["at"] <= bounds["end"]
     ]
     gaps = [
         gap for gap in history.gaps(connection, 1000) if gap["start"] <= bounds["end"] and gap["end"] >= bounds["start"]
@@ -80,11 +81,11 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 def _judge(connection: sqlite3.Connection, model: StoredModel, config: Config, span: Span) -> Iterator[Judged]:
     subject = Subject(version=model.version)
     layout, covers, references = Layout(model.schema), cover(config.rules, model.schema), References(model)
-    test = sum_range(connection, model, span.start, span.end)
+    test, unseen = sum_range(connection, model, span.start, span.end), unseen_since(connection, model, span.start)
     for rule in config.rules:
         sample, name = references.find(connection, rule, span)
         question = question_of(rule, covers[rule.name])
-        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, subject)
+        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, subject, unseen)
         yield Judged(rule, span, test, sample, name, results)
 
 

@@ -185,14 +185,14 @@ def unseen_values(connection: sqlite3.Connection, model: str, position: int, mos
 
 
 def events(
-    connection: sqlite3.Connection, role: str | None = None, column: str | None = None, most: int = 100
+    connection: sqlite3.Connection, version: str, role: str | None = None, column: str | None = None, most: int = 100
 ) -> list[Record]:
-    """Rows of `alert_events`, the newest first."""
+    """Rows of `alert_events` of a model version, the newest first."""
     return _records(
         connection.execute(
-            'SELECT * FROM alert_events WHERE (? IS NULL OR role = ?) AND (? IS NULL OR "column" = ?) '
-            "ORDER BY id DESC LIMIT ?",
-            (role, role, column, column, most),
+            "SELECT * FROM alert_events WHERE model_version = ? "
+            'AND (? IS NULL OR role = ?) AND (? IS NULL OR "column" = ?) ORDER BY id DESC LIMIT ?',
+            (version, role, role, column, column, most),
         )
     )
 

@@ -70,13 +70,13 @@ class Row:
             return self.result.reason
         if self.state == "ok":
             return ""
-        return plain(self.result.direction.text)
+        return self.result.direction.text
 
     @property
     def also(self) -> tuple[str, ...]:
         """What else has moved, beside the result that leads."""
         moved = (result.direction for result in self.others if result.state in ("drift", "warning"))
-        return tuple(dict.fromkeys(plain(direction.text) for direction in moved if direction is not None))
+        return tuple(dict.fromkeys(direction.text for direction in moved if direction is not None))
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
@@ -261,10 +261,10 @@ def short(name: str, most: int = 40) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def plain(text: str) -> str:
+def plain(label: str) -> str:
     """Write the reserved bins as people call them.
 
-    >>> plain("grew: __other__ (0 % to 3 %)")
-    'grew: unseen values (0 % to 3 %)'
+    >>> plain("__other__"), plain("red")
+    ('unseen values', 'red')
     """
-    return text.replace(OTHER, "unseen values").replace(MISSING, "missing").replace(NONFINITE, "infinite")
+    return {OTHER: "unseen values", MISSING: "missing", NONFINITE: "infinite"}.get(label, label)

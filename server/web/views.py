@@ -25,6 +25,7 @@ from monitor.report import column as column_page
 from monitor.report import figure, history, overview
 from monitor.report.history import RANGES, HeatMap
 from monitor.report.overview import Row
+from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import mutes
 from monitor.store.file.database import connect_read_only
 from monitor.store.records.alerts import list_silences
@@ -80,6 +81,9 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
         chosen = _range(connection, query, now)
         length = history.cell_length(RANGES[chosen], pipeline.config.drift.every)
         cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
+        silences = list_silences(connection, now)
+    alerts = tuple(evaluation.alerts.values())
+    muted = mutes(alerts, silences, now)
     listed = [row for row in every if _matches(row, query)]
     judged = evaluation.judged[0] if evaluation.judged else None
     context = {
@@ -93,7 +97,7 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
             else (row, "", "")
             for place, row in enumerate(listed)
         ),
-        "alerts": overview.alert_line(evaluation.alerts.values()),
+        "alerts": overview.alert_line(alert for alert in alerts if alert.key not in muted),
         "health": health_line(pipeline),
         "window": judged and _window(pipeline, judged),
         "reference_name": overview.against_what(judged).removeprefix("the ") if judged else "training data",
@@ -125,7 +129,7 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
         )
         series = history.windows(connection, identity, position, row.column, start, end, width)
         unseen = [] if row.column.numeric else history.unseen_values(connection, identity, position)
-        events = history.events(connection, role, name, 30)
+        events = history.events(connection, pipeline.version, role, name, 30)
     longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * pipeline.config.drift.every)
     shown = column_page.histograms(row, reference)
     mean = reference.means()[position] if row.column.numeric else None
@@ -161,18 +165,20 @@ def alerts(pipeline: Pipeline) -> View:
     now, evaluation = pipeline.clock.time(), pipeline.latest
     listed = [alert for alert in evaluation.alerts.values() if alert.state != "inactive"]
     order = {"firing": 0, "pending": 1, "resolved": 2}
-    listed.sort(key=lambda alert: (order.get(alert.state, 3), -alert.since, alert.column))
+    listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
     with reading(pipeline) as connection:
         silences = list_silences(connection, now)
-        events, notifications = history.events(connection), history.notifications(connection)
+        events, notifications = history.events(connection, pipeline.version), history.notifications(connection)
     dead = sum(notification["state"] == "dead" for notification in notifications)
-    firing = any(alert.state == "firing" for alert in listed)
+    muted = mutes(listed, silences, now)
+    audible = [alert for alert in listed if alert.key not in muted]
+    firing = any(alert.state == "firing" for alert in audible)
     context = {
         "title": "Alerts",
-        "summary": overview.alert_line(listed) or "No alerts",
-        "tone": "drift" if firing or dead else "warning" if overview.alert_line(listed) else "ok",
+        "summary": overview.alert_line(audible) or "No alerts",
+        "tone": "drift" if firing or dead else "warning" if overview.alert_line(audible) else "ok",
         "alerts": listed,
-        "muted": mutes(listed, silences, now),
+        "muted": muted,
         "silences": silences,
         "events": events,
         "notifications": notifications,

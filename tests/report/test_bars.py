@@ -73,9 +73,31 @@ def test_a_long_tail_does_not_squeeze_the_rest() -> None:
     counts = np.array([0, 5, 5, 5, 5, 5, 1, 0, 0, 0])
     plane = lay_out(column, counts, counts)
     assert (plane.low, plane.high) == (0.0, 5.0)
-    (above,) = [bar for bar in plane.bars if bar.where == "above"]
-    assert above.reference == pytest.approx(1 / 26)
-    assert above.label == "> 5"
+    (tail,) = [bar for bar in plane.bars if bar.where != "inside"]
+    assert (tail.where, tail.label) == ("high", "5 to 5,000"), "the reference saw it: it is only beyond the plot"
+    assert tail.reference == pytest.approx(1 / 26)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_only_what_is_beyond_the_reference_is_called_so(sign: float) -> None:
+    edges = sorted(sign * edge for edge in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5000.0))
+    column = Column("x", "feature", "numeric", edges=tuple(edges))
+    before, after = [0, 5, 5, 5, 5, 5, 1, 0], [0, 5, 5, 5, 5, 5, 2, 3]
+    order = slice(None) if sign > 0 else slice(None, None, -1)
+    sides = [np.array([*side[order], 0, 0]) for side in (before, after)]
+    found = {bar.where: bar for bar in lay_out(column, *sides).bars if bar.where != "inside"}
+    tail, beyond = ("high", "above") if sign > 0 else ("low", "below")
+    assert set(found) == {tail, beyond}
+    assert (found[tail].reference, found[tail].test) == pytest.approx((1 / 26, 2 / 30))
+    assert (found[beyond].reference, found[beyond].test) == pytest.approx((0.0, 0.1))
+    assert found[beyond].label == ("> 5,000" if sign > 0 else "≤ -5,000")
+
+
+def test_an_outer_bin_in_which_the_reference_has_rows_is_a_tail() -> None:
+    column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
+    plane = lay_out(column, np.array([2, 4, 4, 0, 0, 0]), np.array([3, 4, 2, 1, 0, 0]))
+    labels = {bar.where: bar.label for bar in plane.bars if bar.where != "inside"}
+    assert labels == {"low": "≤ 0", "above": "> 2"}
 
 
 def test_a_spike_is_cut_and_says_so() -> None:

@@ -9,12 +9,13 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from monitor.clock import iso
 from monitor.columns.batch import Batch, empty_batch
-from monitor.columns.column import Schema
+from monitor.columns.column import Column, Schema
 from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
 from monitor.store.audit.digest import row_digest
@@ -24,6 +25,9 @@ from monitor.store.windows.packing import json_text, unpack
 from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
+
+#: Most unseen values of a column that are named to whoever explains a verdict.
+NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ def find_version(connection: sqlite3.Connection, version: str | None = None) -> 
     raise InputError(
         "unknown_model", f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}", "model"
     )
+
+
+def load_served(connection: sqlite3.Connection) -> StoredModel | None:
+    """Read the model that was served last; None: none was yet."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'served_model'").fetchone()
+    return None if row is None else load_model(connection, int(row["value"]))
 
 
 def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:
@@ -264,6 +274,21 @@ def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], in
         "VALUES (?, ?, ?, ?, ?, ?)",
         rows,
     )
+
+
+def unseen_since(
+    connection: sqlite3.Connection, model: StoredModel, start: float
+) -> Callable[[Column], tuple[str, ...]]:
+    """Names of the unseen values that came since a moment, by column; the most frequent first, at most `NAMED`."""
+    columns = dict(zip(model.column_ids, model.schema.columns, strict=True))
+    found: dict[Column, tuple[str, ...]] = {}
+    for row in connection.execute(
+        "SELECT column_id, value FROM unseen_values WHERE last_seen >= ? ORDER BY count DESC, value", (iso(start),)
+    ):
+        column = columns.get(row["column_id"])
+        if column is not None and len(found.get(column, ())) < NAMED:
+            found[column] = (*found.get(column, ()), row["value"])
+    return lambda column: found.get(column, ())
 
 
 def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
