@@ -40,7 +40,7 @@ from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
 from monitor.store.windows.ranges import newest_model, read_range
 from monitor.store.windows.retention import Maintenance, wal_room
-from monitor.store.windows.rows import add_gap, last_damage, lost_predictions, read_meta, register_model, write_meta
+from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, register_model, write_meta
 
 log = logging.getLogger(__name__)
 
@@ -100,20 +100,16 @@ class Pipeline:
 
     def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
         config, clock, now = self.config, self.clock, self.clock.time()
+        why = "the database was gone; a new one was begun" if self._lacking else ""
         if aside is not None:
-            add_gap(
-                connection, "damaged", iso(now), iso(now), None, f"the database was damaged; it lies in {aside.name}"
-            )
-        if self._lacking:
-            log.error("%s is gone: a new one is begun, without what was in it", self.folder.database)
-            add_gap(connection, "damaged", iso(now), iso(now), None, "the database was gone; a new one was begun")
+            why = f"the database was damaged; it is kept as {aside.name}"
         model = register_model(connection, self.version, self.reference, iso(now))
         schema, self._since = model.schema, from_iso(model.first_served)
         self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config.server))
         self.announcer.retire(connection, now)
         self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
         self.evaluator.restore(connection)
-        self.recorder = Recorder(connection, model, self.folder.journal, config, clock)
+        self.recorder = Recorder(connection, model, self.folder.journal, config, clock, why)
         self.record = self.recorder.record
         _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +19,8 @@ import numpy.typing as npt
 from monitor import failpoint
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.capture.journal import Journal
-from monitor.capture.mark import Drops
-from monitor.capture.recover import Damage, Scan, left_behind, move_aside, next_number, scan_all
+from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan_all
+from monitor.capture.segment import Drops
 from monitor.clock import Clock, iso
 from monitor.columns.batch import Batch, fold, unseen
 from monitor.columns.binning import Binner
@@ -31,9 +31,6 @@ from monitor.store.windows import rows as store
 log = logging.getLogger(__name__)
 
 APPLIED = "applied_seq"
-
-#: Highest number among the drops that gaps stand for.
-NOTED = "noted_drops"
 
 #: Records that one transaction folds at most: a second of the busiest server, and a fraction of a second's work.
 FOLD_ROWS = 1 << 18
@@ -76,12 +73,20 @@ class Recorder:
     """Records the predictions of one model. `connection` is the store's writing one, used here only while opening."""
 
     def __init__(
-        self, connection: sqlite3.Connection, model: store.StoredModel, folder: Path, config: Config, clock: Clock
+        self,
+        connection: sqlite3.Connection,
+        model: store.StoredModel,
+        folder: Path,
+        config: Config,
+        clock: Clock,
+        why: str = "",
     ) -> None:
+        """Take up where the last process stopped. `why`: what happened to the database, if it is a new one for that."""
         self._clock, self._folder, self._seconds = clock, folder, round(config.window.base)
         self._applied = int(store.read_meta(connection, APPLIED, "0"))
         folder.mkdir(parents=True, exist_ok=True)
-        self._left = left_behind(folder, clock.time_ns())
+        self._left = left_behind(folder)
+        self._note_fallback(connection, why)
         self._target = self._target_of(connection, model)
         schema = model.schema
         self.encoder = Encoder(schema, self._target.names)
@@ -94,12 +99,31 @@ class Recorder:
             sync_always=config.data.sync == 0,
             clock=clock,
             encode=self.encoder.row,
+            before=self._left[-1].path if self._left else None,
         )
         #: What the ids of this process's predictions begin with; the sequence number follows.
         self.prefix = f"{int(clock.time()):x}-"
         self.record = self._make_record()
         self._caught_up = clock.time()
         self.totals = Totals(self._target.totals, self._applied)
+
+    def _note_fallback(self, connection: sqlite3.Connection, why: str) -> None:
+        """Note a gap if the database has less than the journal's numbers say, as after an older copy was put back."""
+        first = first_number(self._left)
+        if first is None and not self._left and (why or self._applied):
+            lost = None
+            detail = why or "the journal was deleted: what it had and the database has not is lost"
+        elif first is not None and first - 1 > self._applied:
+            lost, detail = first - 1 - self._applied, why or "the database fell back behind the journal"
+        else:
+            return
+        log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else f"{lost:,}")
+        now = iso(self._clock.time())
+        began = min(store.newest_moment(connection) or now, now) if lost else now
+        store.add_gap(connection, "damaged", began, now, lost, detail)
+        if lost:
+            self._applied += lost
+            store.write_meta(connection, APPLIED, str(self._applied))
 
     def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
         names = UnseenNames(self._folder / f"unseen-{model.schema.fingerprint[:16]}.jsonl", model.schema)
@@ -128,7 +152,7 @@ class Recorder:
     @property
     def lag(self) -> float:
         """Seconds since the last fold that left nothing behind; 0 where nothing waits."""
-        waiting = self._left.segments or self.journal.waiting(self._applied)
+        waiting = self._left or self.journal.waiting(self._applied)
         return max(0.0, self._clock.time() - self._caught_up) if waiting else 0.0
 
     def _make_record(self) -> Record:
@@ -168,7 +192,7 @@ class Recorder:
         if not held.all():
             left = [
                 found.records["seq"]
-                for found in scan_all(left_behind(self._folder, self._clock.time_ns()), self._applied)
+                for found in scan_all(left_behind(self._folder), self._applied, self._clock.time_ns())
             ]
             held |= np.isin(numbers, np.concatenate(left)) if left else False
         return held
@@ -182,11 +206,10 @@ class Recorder:
         """
         moved = self._recover(transaction) if self._left else 0
         self.journal.maintain()
-        until, as_of = self.journal.written, self._clock.time_ns()
+        until = self.journal.written
         while True:
             records = self.journal.read(FOLD_ROWS)
-            drops = self.journal.drops()
-            applied = self.journal.read_upto
+            applied, drops = self.journal.read_upto, self.journal.drops()
             if not len(records) and not drops and applied <= self._applied:
                 break
             self._commit(transaction, self._target, records, applied, drops)
@@ -194,7 +217,7 @@ class Recorder:
             moved += len(records)
             if applied >= until:
                 break
-        self.journal.forget(self._applied, as_of)
+        self.journal.forget(self._applied)
         self._caught_up = self._clock.time()
         return moved
 
@@ -238,45 +261,37 @@ class Recorder:
     def _recover(self, transaction: Transaction) -> int:
         """Fold what an earlier process left, with the schema it was recorded under, and note what it lost."""
         moved = 0
-        for found in scan_all(self._left, self._applied):
+        for found in scan_all(self._left, self._applied, self._clock.time_ns()):
             target = self._target_for(found, transaction)
-            damage = found.damage
+            damages = list(found.damages)
+            first = int(found.records["seq"][0]) if len(found.records) else found.upto + 1
+            for damage in (early := [damage for damage in damages if damage.upto < first]):
+                self._note_damage(damage, damage.upto, transaction)
             if target is not None and len(found.records):
-                upto = found.upto if damage is None else int(found.records["seq"][-1])
-                self._commit(transaction, target, found.records, upto)
+                self._commit(transaction, target, found.records, int(found.records["seq"][-1]))
                 moved += len(found.records)
-            elif damage is None and len(found.records):
-                damage = _of_no_model(found)
-            if damage is not None:
-                self._note_damage(damage, found.upto, transaction)
-            if found.path is not None:
-                failpoint.reach("recover.delete")
-                if damage is None:
-                    found.path.unlink(missing_ok=True)
-                else:
-                    move_aside(found.path)
-                segments = tuple(path for path in self._left.segments if path != found.path)
-                self._left = replace(self._left, segments=segments)
-        self._recover_drops(transaction)
+            elif len(found.records):
+                damages.append(_of_no_model(found))
+            for damage in damages[len(early) :]:
+                self._note_damage(damage, damage.upto, transaction)
+            self.journal.dropped_total += sum(damage.lost or 0 for damage in damages if damage.kind == "dropped")
+            if found.upto > self._applied:
+                self._note_damage(None, found.upto, transaction)
+            self._put_away(found, damages)
         if moved:
             log.info("recovered %d predictions that an earlier run had recorded and not folded yet", moved)
         return moved
 
-    def _recover_drops(self, transaction: Transaction) -> None:
-        """Note what an earlier process had dropped and not noted; its marks are of no use any more."""
-        drops = [run for mark in self._left.marks for run in mark.drops]
-
-        def note(connection: sqlite3.Connection) -> None:
-            noted = int(store.read_meta(connection, NOTED, "0"))
-            fresh.extend(run for run in drops if run.last > noted)
-            _note_drops(connection, fresh)
-
-        if drops:
-            fresh: list[Drops] = []
-            transaction(note)
-            self.journal.dropped_total += sum(run.count for run in fresh if run.kind == "dropped")
-        self.journal.forget_marks()
-        self._left = replace(self._left, segments=(), marks=())
+    def _put_away(self, found: Scan, damages: Sequence[Damage]) -> None:
+        """Delete a segment that is in the store, or keep it under another name if it is damaged."""
+        if not self.journal.started and found.path == self._left[-1].path:
+            return  # it tells which number comes next, and takes the notes of what is dropped meanwhile
+        failpoint.reach("recover.delete")
+        if any(damage.kind == "damaged" and found.path.name in damage.detail for damage in damages):
+            move_aside(found.path)
+        else:
+            found.path.unlink(missing_ok=True)
+        self._left = tuple(one for one in self._left if one.path != found.path)
 
     def _target_for(self, found: Scan, transaction: Transaction) -> _Target | None:
         """Where the records of a leftover segment belong; None where no model has its schema."""
@@ -295,18 +310,19 @@ class Recorder:
         transaction(look)
         return targets[0] if targets else None
 
-    def _note_damage(self, damage: Damage, upto: int, transaction: Transaction) -> None:
+    def _note_damage(self, damage: Damage | None, upto: int, transaction: Transaction) -> None:
         """Write a loss into `gaps`; everything up to number `upto` is accounted for then."""
-        lost, detail = damage.lost, damage.detail
-        log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else lost)
         applied = max(self._applied, upto)
 
         def note(connection: sqlite3.Connection) -> None:
-            if lost != 0:
+            if damage is not None and damage.lost != 0:
                 began, ended = iso(damage.began / 1e9), iso(damage.ended / 1e9)
-                store.add_gap(connection, "damaged", began, ended, lost, detail)
+                store.add_gap(connection, damage.kind, began, ended, damage.lost, damage.detail)
             store.write_meta(connection, APPLIED, str(applied))
 
+        if damage is not None:
+            lost = "an unknown number of" if damage.lost is None else damage.lost
+            log.error("%s; lost: %s predictions", damage.detail, lost)
         transaction(note)
         self._applied = applied
 
@@ -324,16 +340,14 @@ class Recorder:
 
 
 def _note_drops(connection: sqlite3.Connection, drops: Sequence[Drops]) -> None:
-    """Write runs of drops into `gaps`, and up to where they are noted."""
+    """Write runs of drops into `gaps`."""
     for run in drops:
         began, ended = iso(run.began / 1e9), iso(run.ended / 1e9)
-        store.add_gap(connection, run.kind, began, ended, run.count, run.reason)
-    if drops:
-        store.write_meta(connection, NOTED, str(max(run.last for run in drops)))
+        store.add_gap(connection, "dropped", began, ended, run.count, run.reason)
 
 
 def _of_no_model(found: Scan) -> Damage:
     """What is lost with records that no model in the store has the schema of."""
-    times, name = found.records["time"], "" if found.path is None else found.path.name
-    detail = f"{name} was recorded for a model that the store does not know"
-    return Damage(len(times), int(times.min()), int(times.max()), detail)
+    times = found.records["time"]
+    detail = f"{found.path.name} was recorded for a model that the store does not know"
+    return Damage(len(times), int(times.min()), int(times.max()), detail, int(found.records["seq"][-1]))

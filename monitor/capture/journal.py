@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -22,9 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor import failpoint
-from monitor.capture.mark import Drops, Mark, recycle
-from monitor.capture.recover import move_aside
-from monitor.capture.segment import HEAD, MARK, RECORDS_AT, Segment, SegmentHead, checksums, record_dtype
+from monitor.capture.segment import (
+    HEAD,
+    MARK,
+    RECORDS_AT,
+    Drops,
+    Notes,
+    Segment,
+    SegmentHead,
+    checksums,
+    free_name,
+    note_in,
+    record_dtype,
+    write_end,
+)
 from monitor.clock import Clock, SystemClock
 from monitor.columns.column import Floats
 
@@ -51,7 +63,8 @@ class Appended(NamedTuple):
 class Journal:
     """Append-only journal of one process, in segments of a folder.
 
-    `fingerprint`: 32 bytes that name the schema; `width`: values in a record; `start`: first sequence number.
+    `fingerprint`: 32 bytes that name the schema; `width`: values in a record; `start`: first sequence number;
+    `before`: the newest segment of earlier processes, which takes the notes of drops until this one has a segment.
     """
 
     def __init__(
@@ -64,6 +77,7 @@ class Journal:
         sync_always: bool = False,
         clock: Clock | None = None,
         encode: Encode = lambda values, more: [*values, *more],
+        before: Path | None = None,
     ) -> None:
         self.folder = folder
         self._fingerprint = fingerprint
@@ -84,14 +98,11 @@ class Journal:
         self.dropped_total = 0
         self._read = start
         self._stuck: tuple[int, float] | None = None
-        #: Numbers whose records were taken away: from the first of a run to the one behind its last.
-        self._skip: dict[int, int] = {}
-        #: Segments whose files were deleted, with those that stand for them.
-        self._deleted: list[tuple[Segment, Segment]] = []
         self._left = start
         self._closed = False
+        self._before = before
+        self._newest = [start - 1]
         folder.mkdir(parents=True, exist_ok=True)
-        self._mark, self._has_spare_mark = Mark(folder, start), False
         self.append, self._aim = self._make_append(width, encode)
         with self._lock:
             self._roll(start)
@@ -107,7 +118,7 @@ class Journal:
         pack_body = struct.Struct(f"<q{width}d").pack
         now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
         take, slow, checksum, body_size = self._numbers.__next__, self._append_slow, crc32, self._size - HEAD.size
-        mark, record_words, newest = MARK << 32, self._size // 8, self._mark.number
+        mark, record_words, newest = MARK << 32, self._size // 8, self._newest
         # What the appending threads see: one tuple, replaced whole, so that no thread ever sees half a change.
         nowhere: tuple[int, int, Any, Any] = (0, 0, None, None)
         target = nowhere
@@ -154,7 +165,7 @@ class Journal:
         segment.memory[at + HEAD.size : at + self._size] = body
         failpoint.reach("append.body")
         segment.memory[at : at + HEAD.size] = HEAD.pack(number, crc32(body, number & 0xFFFFFFFF), MARK)
-        self._mark.number[0] = number
+        self._newest[0] = number
         self._sync_each(segment)
         failpoint.reach("append.done")
         return number
@@ -212,7 +223,7 @@ class Journal:
             slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
             failpoint.reach("batch.checksums")
             slots["seq"] = chunk["seq"]
-            self._mark.number[0] = until - 1
+            self._newest[0] = until - 1
             self._sync_each(segment)
             number = until
         return Appended(numbers[0], number - numbers[0])
@@ -246,38 +257,37 @@ class Journal:
             resumed = self._dropping
             self._dropped.append(Drops(self._end, first - 1, resumed.began, self._clock.time_ns(), resumed.reason))
             self._dropping = None
-            self._keep_drops()
             log.warning("capture has resumed; %d predictions were not recorded", first - self._end)
         failpoint.reach("journal.roll")
+        segment.note(Notes(opened=True))
         self._segments.append(segment)
         self._end = segment.end
-        self._mark.ends(segment.end)
         self._aim(segment)
         return True
 
     def _make(self, first: int) -> Segment:
         head = SegmentHead(first, self._size, self._capacity, self._fingerprint)
-        return Segment(self.folder / f"{first:020d}.journal", head)
+        return Segment(free_name(self.folder, first), head)
 
     def _refused(self, error: OSError) -> None:
         self._retry_at = self._clock.monotonic() + RETRY_SECONDS
         if self._dropping is None:
             now = self._clock.time_ns()
-            self._dropping = Drops(self._end, self._end - 1, now, now, error.strerror or str(error))
+            self._dropping = Drops(self._end, self._end - 1, now, now, error.strerror or str(error), error.errno or 0)
             log.error("capture has stopped, predictions are answered but not recorded: %s", error.strerror or error)
 
     def _drop(self, first: int, last: int) -> None:
         self.dropped_total += last - first + 1
         old = self._dropping
-        if old is not None:
-            now = self._clock.time_ns()
-            self._dropping = Drops(old.first, max(old.last, last), old.began, now, old.reason)
-            self._keep_drops()
-
-    def _keep_drops(self) -> None:
-        """Keep what is in no gap of the store yet where it survives the process."""
-        going_on = self._dropping
-        self._mark.keep(self._dropped if going_on is None or not going_on.count else [*self._dropped, going_on])
+        if old is None:
+            return
+        now = self._clock.time_ns()
+        self._dropping = Drops(old.first, max(old.last, last), old.began, now, old.reason, old.cause)
+        notes = Notes(True, self._dropping.last, old.began, now, old.cause)
+        if self._segments:
+            self._segments[-1].note(notes)
+        elif self._before is not None:
+            note_in(self._before, notes)
 
     # The reading side: one thread only.
 
@@ -291,11 +301,7 @@ class Journal:
             if segment is None:
                 return np.empty(0, self._dtype)
             begin = self._read - segment.first
-            lost = min([first for first in self._skip if first >= self._read], default=segment.end)
-            if lost == self._read:
-                self._read = self._skip[lost]
-                continue
-            window = segment.records[begin : min(begin + limit, lost - segment.first)]
+            window = segment.records[begin : begin + limit]
             expected = np.arange(self._read, self._read + len(window), dtype=np.uint64)
             ready = window["seq"] == expected
             rows = len(window) if ready.all() else int(np.argmin(ready))
@@ -335,7 +341,7 @@ class Journal:
     @property
     def written(self) -> int:
         """Highest sequence number known to be written; 0 before the first."""
-        return self._mark.number[0]
+        return self._newest[0]
 
     def waiting(self, applied: int) -> bool:
         """Whether the journal has records behind `applied`."""
@@ -357,16 +363,14 @@ class Journal:
         return self._read - 1
 
     def drops(self) -> list[Drops]:
-        """Runs of dropped records that are over and have not been noted yet; for the store's `gaps`."""
+        """Runs of dropped records that lie before what is read next and have not been noted; for the store's `gaps`."""
         with self._lock:
-            return list(self._dropped)
+            return [run for run in self._dropped if run.last < self._read]
 
     def noted(self, drops: list[Drops]) -> None:
         """These runs are in the store now."""
         with self._lock:
-            if drops:
-                self._dropped = [run for run in self._dropped if run not in drops]
-                self._keep_drops()
+            self._dropped = [run for run in self._dropped if run not in drops]
 
     @property
     def dropping(self) -> Drops | None:
@@ -378,7 +382,11 @@ class Journal:
         with self._lock:
             if self._closed:
                 return
-            self._look_after()
+            # Records that wait to be folded for long need not be in memory.
+            for segment in self._segments[1:-2]:
+                if segment.first >= self._left:
+                    segment.leave()
+                    self._left = segment.end
             if self._dropping is not None:
                 if self._dropping.last >= self._dropping.first:
                     self._roll(self._dropping.last + 1)
@@ -391,61 +399,6 @@ class Journal:
                     self._spare = self._make(self._end)
                 except OSError as error:
                     log.debug("no room yet for the next journal segment: %s", error)
-            self._has_spare_mark = self._has_spare_mark or self._mark.keep_spare()
-
-    def _look_after(self) -> None:
-        """Undo what somebody has done to the files while they are in use, as far as that can be. Needs the lock."""
-        for segment, anew in self._deleted:
-            segment.copy_to(anew)  # what threads were writing when it was replaced
-            segment.close()
-        self._deleted = []
-        for position, segment in enumerate([*self._segments, *([self._spare] if self._spare else [])]):
-            try:
-                harm = segment.harm()
-                if harm and segment is self._spare:
-                    segment.close()
-                    self._spare = None
-                    continue
-                if harm == "cut":
-                    self._mend(segment)
-                elif harm:
-                    self._replace(position, segment)
-            except OSError as error:
-                log.debug("%s cannot be mended: %s", segment.path, error)
-        # Records that wait to be folded for long need not be in memory.
-        for segment in self._segments[1:-2]:
-            if segment.first >= self._left:
-                segment.leave()
-                self._left = segment.end
-
-    def _mend(self, segment: Segment) -> None:
-        """A file was cut: what it has lost is counted, and the next record does not end the process."""
-        first = max(self._read, segment.first + segment.mend())
-        last = min(self.written, segment.end - 1)
-        if first > last:
-            return
-        reason = f"{segment.path.name} was cut"
-        lost = Drops(first, last, self._mark.as_of or self._clock.time_ns(), self._clock.time_ns(), reason, "damaged")
-        self._dropped.append(lost)
-        self._skip[first] = last + 1
-        self._keep_drops()
-        log.error("%s while it was in use; lost: %d predictions", reason, lost.count)
-
-    def _replace(self, position: int, segment: Segment) -> None:
-        """A file was deleted, moved or replaced: another one takes its place, with the same records."""
-        if segment.path.exists():
-            move_aside(segment.path)
-        anew = self._make(segment.first)
-        segment.copy_to(anew)
-        self._segments[position] = anew
-        self._deleted.append((segment, anew))
-        if anew.end == self._end and self._dropping is None:
-            self._aim(anew)
-        log.error("%s was deleted while it was in use; it is written anew, and nothing is lost", segment.path.name)
-
-    def forget_marks(self) -> None:
-        """What earlier processes left is in the store: their marks are of no use any more."""
-        recycle(self.folder, self._mark.path)
 
     def sync(self) -> None:
         """Bring what was appended to the disk, against loss of power. Raises OSError."""
@@ -454,18 +407,19 @@ class Journal:
         for segment in segments:
             segment.sync()
 
-    def forget(self, applied: int, as_of: int) -> None:
-        """Delete segments whose records are all folded and committed; the one being written stays.
-
-        `as_of`: when all that had been recorded was read, in ns.
-        """
-        self._mark.applied(applied, as_of)
+    def forget(self, applied: int) -> None:
+        """Delete segments whose records, and what was dropped behind them, are committed; the newest one stays."""
         with self._lock:
-            done = [segment for segment in self._segments[:-1] if segment.end - 1 <= applied]
+            done = [one for one, following in pairwise(self._segments) if following.first - 1 <= applied]
             self._segments = [segment for segment in self._segments if segment not in done]
         for segment in done:
             failpoint.reach("journal.delete")
             segment.delete()
+
+    @property
+    def started(self) -> bool:
+        """Whether this process has a segment of its own: until then the newest of earlier ones must stay."""
+        return bool(self._segments)
 
     @property
     def bytes(self) -> int:
@@ -483,14 +437,18 @@ class Journal:
             spare, self._spare = self._spare, None
         if spare is not None:
             spare.delete()
+        whole = self.written <= applied and not self._dropped and self._dropping is None
         for segment in segments:
             try:
                 segment.sync()
+                if whole and segment is segments[-1]:
+                    number = max(applied, self.written) + 1
+                    write_end(self.folder, SegmentHead(number, self._size, 0, self._fingerprint))
             except OSError as error:
+                whole = False
                 log.error("the journal could not be brought to the disk at the end: %s", error.strerror or error)
-            if int(segment.records["seq"].max()) <= applied:
+        for segment in segments:
+            if whole or (segment is not segments[-1] and segment.end - 1 <= applied):
                 segment.delete()
             else:
                 segment.close()
-        if self.written <= applied and not self._dropped and self._dropping is None:
-            self._mark.discard()

@@ -1,8 +1,8 @@
 """What an earlier process left in the journal: read, checked record by record, cut at the first damage.
 
-A folder may hold whole segments, one that was being written when the process died, and anything that a disk, a restore
-or a person has done to them. What is good and not yet folded is handed on; what is lost is counted and dated, with the
-help of the mark that the process left.
+Sequence numbers have no holes: a process goes on behind the last number that was used, and the last segment of a folder
+stays, if only as an empty one. So the numbers tell exactly what is lost, as long as one segment is left: a number below
+a segment's first that is neither in the store nor in another segment is a prediction that was answered and is gone.
 """
 
 from __future__ import annotations
@@ -17,17 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.capture.mark import LeftMark, left_marks
-from monitor.capture.segment import (
-    HEADER,
-    HIGH_WATER,
-    HIGH_WATER_AT,
-    MARK,
-    RECORDS_AT,
-    SegmentHead,
-    checksums,
-    record_dtype,
-)
+from monitor.capture.segment import HEADER, MARK, RECORDS_AT, Notes, SegmentHead, checksums, record_dtype
 from monitor.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -37,103 +27,106 @@ SUFFIX = ".journal"
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Records of a segment that cannot be trusted.
+    """Predictions that were answered and are in no record any more.
 
-    `lost`: how many acknowledged predictions no window has, None where it cannot be known. `began`, `ended`: ns since
-    1970 UTC between which they were recorded, as far as their neighbours tell.
+    `lost`: how many, None if it cannot be known. `began`, `ended`: ns since 1970 UTC between which they were answered,
+    as far as their neighbours tell. `kind`: as in `gaps`.
     """
 
     lost: int | None
     began: int
     ended: int
     detail: str
+    kind: str = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A segment as it was found: its good records beyond `applied`, in order, and what is wrong with the rest.
+    """A segment as it was found: its good records beyond `applied`, in order, and what is lost.
 
-    `path`: None for a segment that must have been there, and is not. `upto`: the last number that is accounted for once
-    records and damage are.
+    `upto`: the last number that is accounted for once records and losses are.
     """
 
-    path: Path | None
+    path: Path
     head: SegmentHead | None
     records: npt.NDArray[Any]
-    damage: Damage | None
+    damages: tuple[Damage, ...]
     upto: int
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What earlier processes left in a folder: segments in the order of their numbers, and what is known of them.
+class Leftover:
+    """A segment of an earlier process. `head` is None if the header is damaged; `first` then comes from the name."""
 
-    `found`: when that was, in ns since 1970 UTC.
-    """
+    path: Path
+    head: SegmentHead | None
+    notes: Notes
+    first: int
 
-    segments: tuple[Path, ...]
-    marks: tuple[LeftMark, ...]
-    found: int
-
-    def __bool__(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.segments or self.marks)
+    @property
+    def counts(self) -> bool:
+        """Whether its first number says that all numbers below it were used: not for one that was allocated ahead."""
+        return self.head is not None and self.notes.opened
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Segments in a folder, oldest first, whatever their names say; before a copy of it the one that is called so."""
+def left_behind(folder: Path) -> tuple[Leftover, ...]:
+    """Segments in a folder in the order of their numbers, whatever their names say; a segment before its copies."""
     paths = [path for path in folder.glob(f"*{SUFFIX}") if path.is_file() and not path.is_symlink()]
-
-    def order(path: Path) -> tuple[int, bool, str]:
-        first = _first(path)
-        return first, first != _named(path), path.name
-
-    return sorted(paths, key=order)
+    found = [_leftover(path) for path in paths]
+    return tuple(sorted(found, key=lambda one: (one.first, one.first != _named(one.path), one.path.name)))
 
 
-def left_behind(folder: Path, now: int) -> Left:
-    """Everything that earlier processes left; `now` in ns since 1970 UTC."""
-    return Left(tuple(leftovers(folder)), tuple(left_marks(folder)), now)
+def first_number(left: Sequence[Leftover]) -> int | None:
+    """Lowest number in what is left: all below were used by earlier processes. None if no segment tells."""
+    return min((one.first for one in left if one.counts), default=None)
 
 
-def next_number(left: Left, applied: int) -> int:
-    """First sequence number that nothing left behind can have used, and beyond what is folded."""
-    number = max([applied, *(mark.last for mark in left.marks)]) + 1
-    for path in left.segments:
-        head = _head(path)
-        if head is not None:
-            number = max(number, head.first + head.capacity)
-        else:
-            # Its header does not tell; no segment has more records than bytes.
-            number = max(number, _named(path) + _length(path))
+def next_number(left: Sequence[Leftover], applied: int) -> int:
+    """First sequence number that nothing left behind has used, and beyond what is folded."""
+    number = applied + 1
+    for one in reversed(left):
+        if one.head is None:  # its header does not tell; no segment has more records than bytes
+            number = max(number, one.first + _length(one.path))
+            continue
+        number = max(number, one.notes.last + 1, one.first if one.notes.opened else 0)
+        _, slots = _slots(one)
+        used = np.flatnonzero(slots["seq"] | slots["crc"])
+        if len(used):
+            return max(number, one.first + int(used[-1]) + 1)
     return number
 
 
-def scan_all(left: Left, applied: int) -> Iterator[Scan]:
-    """Read all leftovers in order; no record is handed out twice, whatever copies lie in the folder."""
-    firsts = [_first(path) for path in left.segments]
-    for index, (first, path) in enumerate(zip(firsts, left.segments, strict=True)):
-        if first and (hole := _hole(left, applied, first - 1)):
-            yield hole
-            applied = max(applied, hole.upto)
-        following = next((other for other in firsts[index + 1 :] if other > first), None)
-        found = scan(path, applied, left.marks, following)
-        yield found
+def scan_all(left: Sequence[Leftover], applied: int, now: int) -> Iterator[Scan]:
+    """Read all leftovers in order; no record is handed out twice, whatever copies lie in the folder.
+
+    `applied`: the last number that is accounted for. `now`: in ns since 1970 UTC.
+    """
+    for index, one in enumerate(left):
+        following = first_number([other for other in left[index + 1 :] if other.first > one.first])
+        damages: list[Damage] = []
+        if one.counts and one.first > applied + 1:
+            detail = f"records {applied + 1} to {one.first - 1} are in no file: a segment of the journal was deleted"
+            damages.append(Damage(one.first - applied - 1, _modified(one.path), now, detail, one.first - 1))
+            applied = one.first - 1
+        found = scan(one, applied, following)
         applied = max(applied, found.upto)
-    if hole := _hole(left, applied, max((mark.number for mark in left.marks), default=0)):
-        yield hole
+        damages += found.damages
+        if (last := one.notes.last) > applied:
+            damages.append(Damage(last - applied, one.notes.began, one.notes.ended, one.notes.reason, last, "dropped"))
+            applied = last
+        yield Scan(one.path, found.head, found.records, tuple(damages), applied)
 
 
-def scan(path: Path, applied: int, marks: Sequence[LeftMark] = (), following: int | None = None) -> Scan:
-    """Read one segment; `applied` is the last number that is accounted for, `following` the first of the next file."""
+def scan(left: Leftover, applied: int, following: int | None = None) -> Scan:
+    """Read one segment. `following`: first number of the next segment, below which all numbers were used."""
+    path = left.path
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-        head = SegmentHead.unpack(data[: HEADER.size].tobytes())
+        head, slots = _slots(left)
     except (OSError, StoreError) as error:
-        return _unreadable(path, error, applied, marks, following)
-    dtype = record_dtype(head.width)
-    present = min(head.capacity, max(0, len(data) - RECORDS_AT) // head.record_size)
-    slots = data[RECORDS_AT : RECORDS_AT + present * head.record_size].view(dtype)
+        ended, upto = _modified(path), applied if following is None else max(applied, following - 1)
+        damage = Damage(None if following is None else upto - applied, ended, ended, f"{path.name} {error}", upto)
+        return Scan(path, None, _nothing(), (damage,), upto)
+    present = len(slots)
     begin = min(max(applied + 1 - head.first, 0), present)
     slots = slots[begin:]
     numbers = np.arange(head.first + begin, head.first + present, dtype=np.uint64)
@@ -146,38 +139,30 @@ def scan(path: Path, applied: int, marks: Sequence[LeftMark] = (), following: in
     cut = int(np.argmax(bad)) if bad.any() else len(slots)
     kept = slots[:cut][good[:cut]]
     kept["seq"] = numbers[:cut][good[:cut]]
-    high_water = _high_water(data, head, marks)
-    damage = _damage(path, slots, empty, good, cut, numbers, high_water, max(applied, head.first + begin - 1))
-    if high_water is None and present < head.capacity and applied < head.first + head.capacity - 1:
-        ended = _modified(path)
-        began = int(kept["time"][-1]) if len(kept) else ended
-        damage = Damage(None, min(began, ended), ended, f"{path.name}: the end of the file is missing")
-    return Scan(path, head, kept, damage, max(applied, head.first + head.capacity - 1))
+    filled = np.flatnonzero(~empty)
+    last = max(applied, int(numbers[filled[-1]]) if len(filled) else 0)
+    lost: int | None = last - int(numbers[cut]) + 1 if cut < len(slots) else 0
+    what = f"record {int(numbers[cut])} does not match its checksum" if lost else ""
+    if present < head.capacity and (following is not None or not len(empty) or not empty[-1]):
+        # The end is missing, and the last slot before it was in use: what came behind it only the next segment tells.
+        what = what or "the end of the file is missing"
+        until = None if following is None else min(following, head.first + head.capacity) - 1
+        lost = None if until is None else max(0, until - last) + (lost or 0)
+        last = max(last, until or 0)
+    if not what or lost == 0:
+        return Scan(path, head, kept, (), last)
+    detail = f"{path.name}: {what}; the segment was cut there"
+    return Scan(path, head, kept, (Damage(lost, *_dated(path, slots, good, cut), detail, last),), last)
 
 
-def _unreadable(path: Path, error: Exception, applied: int, marks: Sequence[LeftMark], following: int | None) -> Scan:
-    """A segment whose header is gone: how many records it had is known from the mark of its process, if at all."""
-    first, ended = _named(path), _modified(path)
-    mark = next((mark for mark in marks if first and mark.covers(first)), None)
-    lost, began, upto = None, ended, applied
-    if mark is not None:
-        upto = max(applied, min(mark.number, (following or mark.number + 1) - 1))
-        lost = mark.unaccounted(max(applied, first - 1), upto)
-        began = min(mark.as_of or ended, ended)
-    nothing = np.empty(0, record_dtype(1))
-    return Scan(path, None, nothing, Damage(lost, began, ended, f"{path.name} {error}"), upto)
-
-
-def _hole(left: Left, after: int, until: int) -> Scan | None:
-    """Records behind `after`, up to `until`, that were written, and that no file has any more."""
-    short = [mark for mark in left.marks if mark.unaccounted(after, until)]
-    if not short:
-        return None
-    lost = sum(mark.unaccounted(after, until) for mark in short)
-    first, last = max(after + 1, short[0].start, short[0].applied + 1), min(until, short[-1].number)
-    detail = f"records {first} to {last} are in no file: a segment of the journal was deleted"
-    damage = Damage(lost, short[0].as_of or short[0].touched, left.found, detail)
-    return Scan(None, None, np.empty(0, record_dtype(1)), damage, max(after, until))
+def _dated(path: Path, slots: npt.NDArray[Any], good: npt.NDArray[np.bool_], cut: int) -> tuple[int, int]:
+    """Between which moments the records behind a cut were made, by their neighbours."""
+    times = slots["time"][good].tolist()
+    before = slots["time"][:cut][good[:cut]].tolist()
+    modified = _modified(path)
+    began = (before[-1:] or times[:1] or [modified])[0]
+    ended = times[-1] if good[cut:].any() else modified
+    return min(began, ended), max(began, ended)
 
 
 def move_aside(path: Path) -> Path:
@@ -190,70 +175,32 @@ def move_aside(path: Path) -> Path:
     return path.rename(aside)
 
 
-def _damage(
-    path: Path,
-    slots: npt.NDArray[Any],
-    empty: npt.NDArray[np.bool_],
-    good: npt.NDArray[np.bool_],
-    cut: int,
-    numbers: npt.NDArray[np.uint64],
-    high_water: int | None,
-    before: int,
-) -> Damage | None:
-    """Count what is lost from the first bad slot on, and behind the last slot that the file still has."""
-    filled = np.flatnonzero(~empty)
-    last = int(numbers[filled[-1]]) if len(filled) else before
-    # Behind a cut a slot without a record may be one that was wiped out: what damaged its neighbour is not choosy.
-    lost = max(high_water or 0, last) - (int(numbers[cut]) - 1 if cut < len(slots) else last)
-    if not lost:
-        return None
-    times = slots["time"][good]
-    began = (
-        int(slots["time"][:cut][good[:cut]][-1])
-        if good[:cut].any()
-        else int(times[0])
-        if len(times)
-        else _modified(path)
-    )
-    ended = int(times[-1]) if good[cut:].any() else _modified(path)
-    what = (
-        f"record {int(numbers[cut])} does not match its checksum"
-        if cut < len(slots)
-        else "the end of the file is missing"
-    )
-    return Damage(lost, min(began, ended), max(began, ended), f"{path.name}: {what}; the segment was cut there")
+def _nothing() -> npt.NDArray[Any]:
+    return np.empty(0, record_dtype(1))
 
 
-def _high_water(data: npt.NDArray[np.uint8], head: SegmentHead, marks: Sequence[LeftMark]) -> int | None:
-    """Highest number of a segment that is known to have been written, or less than its first; None where none is."""
-    end = head.first + head.capacity
-    for mark in marks:
-        if mark.covers(head.first):
-            return min(mark.number, end - 1)
-    if len(data) < HIGH_WATER_AT + HIGH_WATER.size:
-        return None
-    # Before there were marks, the header had it.
-    number: int = HIGH_WATER.unpack(data[HIGH_WATER_AT : HIGH_WATER_AT + HIGH_WATER.size].tobytes())[0]
-    return number if head.first <= number < end else None
+def _slots(left: Leftover) -> tuple[SegmentHead, npt.NDArray[Any]]:
+    """Header and slots of a segment, as far as the file has them. Raises OSError or StoreError."""
+    data = np.fromfile(left.path, dtype=np.uint8)
+    head = SegmentHead.unpack(data[: HEADER.size].tobytes())
+    present = min(head.capacity, max(0, len(data) - RECORDS_AT) // head.record_size)
+    return head, data[RECORDS_AT : RECORDS_AT + present * head.record_size].view(record_dtype(head.width))
 
 
-def _head(path: Path) -> SegmentHead | None:
+def _leftover(path: Path) -> Leftover:
     try:
         with path.open("rb") as file:
-            return SegmentHead.unpack(file.read(HEADER.size))
+            data = file.read(RECORDS_AT)
+        head = SegmentHead.unpack(data[: HEADER.size])
     except (StoreError, OSError):
-        return None
-
-
-def _first(path: Path) -> int:
-    """First sequence number of a segment; by its name where its header does not tell."""
-    head = _head(path)
-    return _named(path) if head is None else head.first
+        return Leftover(path, None, Notes(), _named(path))
+    return Leftover(path, head, Notes.unpack(data), head.first)
 
 
 def _named(path: Path) -> int:
     """First sequence number by the file's name; 0 for a name that is none of ours."""
-    return int(path.stem) if path.stem.isdecimal() and path.stem.isascii() else 0
+    number = path.stem.partition("-")[0]
+    return int(number) if number.isdecimal() and number.isascii() else 0
 
 
 def _length(path: Path) -> int:

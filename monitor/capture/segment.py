@@ -4,7 +4,8 @@ The file is allocated whole with `posix_fallocate` before it is mapped: a sparse
 process with SIGBUS at the first write, where the allocation refuses with an error that can be handled. What has been
 written to the mapping survives the death of the process, since the pages belong to the kernel.
 
-    header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32
+    header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32;
+             from byte 64 on, notes that change: whether the segment is in use, and what was dropped behind its end
     record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column
 
 A record's body (behind the bar) is written before its head, and the CRC is seeded with the sequence number: a slot
@@ -18,6 +19,7 @@ import os
 import struct
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 from zlib import crc32
@@ -28,13 +30,13 @@ import numpy.typing as npt
 from monitor.errors import StoreError
 
 HEADER = struct.Struct("<8sQII32sI")
-HIGH_WATER = struct.Struct("<Q")  # where segments had it before there were marks
 HEAD = struct.Struct("<QII")
+NOTES = struct.Struct("<QQqqI")
 
 MAGIC = b"TELLTALE"
 MARK = 0x6C65_7461
-HIGH_WATER_AT = 64
 RECORDS_AT = 128
+NOTES_AT = 64
 
 _STEP = 1 << 16
 _MADV_POPULATE_WRITE = 23  # not among mmap's names
@@ -78,6 +80,57 @@ class SegmentHead:
         return cls(*fields[1:])
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Facts behind a segment's header that change while it is in use; they survive the death of the process.
+
+    `last`: highest number behind the segment's end that was dropped for want of room, 0 if none was; `began`, `ended`:
+    when the first and the last were dropped, in ns since 1970 UTC; `cause`: number of the disk's error.
+    """
+
+    opened: bool = False
+    last: int = 0
+    began: int = 0
+    ended: int = 0
+    cause: int = 0
+
+    @property
+    def reason(self) -> str:
+        """The disk's error in words."""
+        return os.strerror(self.cause)
+
+    def pack(self) -> bytes:
+        """Return the bytes, checksum included."""
+        body = NOTES.pack(self.opened, self.last, self.began, self.ended, self.cause)
+        return body + crc32(body).to_bytes(4, "little")
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Notes:
+        """Read the notes out of a header; damaged ones as those of a segment in use, without drops."""
+        body, crc = data[NOTES_AT : NOTES_AT + NOTES.size], data[NOTES_AT + NOTES.size : NOTES_AT + NOTES.size + 4]
+        if crc != crc32(body).to_bytes(4, "little"):
+            return cls(opened=True)
+        opened, *rest = NOTES.unpack(body)
+        return cls(bool(opened), *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Predictions that found no room: sequence numbers [first, last], the time of the first and of the last, in ns."""
+
+    first: int
+    last: int
+    began: int
+    ended: int
+    reason: str
+    cause: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
 class Segment:
     """A mapped segment that is being written.
 
@@ -89,11 +142,11 @@ class Segment:
         """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses."""
         self.path = path
         self.first, self.capacity, self.end = head.first, head.capacity, head.first + head.capacity
-        self._head, self._length = head, RECORDS_AT + head.capacity * head.record_size
+        length = RECORDS_AT + head.capacity * head.record_size
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            os.posix_fallocate(handle, 0, self._length)
-            self.memory = mmap.mmap(handle, self._length)
+            os.posix_fallocate(handle, 0, length)
+            self.memory = mmap.mmap(handle, length)
         except BaseException:
             os.close(handle)
             path.unlink(missing_ok=True)
@@ -101,39 +154,16 @@ class Segment:
         self._handle = handle  # kept, since the folder may be renamed under us: `sync` must still reach the file
         _touch(self.memory)
         self.memory[: HEADER.size] = head.pack()
+        self.note(Notes())
         self.words = memoryview(self.memory).cast("Q")
         self.records: npt.NDArray[Any] = np.ndarray(
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
         )
 
-    def harm(self) -> str:
-        """What somebody has done to the file while it is in use: `cut`, `gone`, or nothing. Raises OSError."""
-        held = os.fstat(self._handle)
-        if held.st_size < self._length:
-            return "cut"
-        try:
-            lies = self.path.stat()
-        except FileNotFoundError:
-            return "gone"
-        return "" if (lies.st_dev, lies.st_ino) == (held.st_dev, held.st_ino) else "gone"
-
-    def mend(self) -> int:
-        """Give a file that was cut its length again, before its memory is touched; how many of its slots it still had.
-
-        Raises OSError.
-        """
-        size = os.fstat(self._handle).st_size
-        os.posix_fallocate(self._handle, 0, self._length)
-        self.memory[: HEADER.size] = self._head.pack()
-        had = max(0, size - RECORDS_AT) // self._head.record_size
-        self.records["seq"][had : had + 1] = 0  # it may have lost its second half
-        return had
-
-    def copy_to(self, other: Segment) -> None:
-        """Write what this one has, and the other one lacks, into that; heads last."""
-        lacking = (other.records["seq"] == 0) & (self.records["seq"] != 0)
-        for field in ("time", "values", "crc", "mark", "seq"):
-            other.records[field][lacking] = self.records[field][lacking]
+    def note(self, notes: Notes) -> None:
+        """Write the notes into the header."""
+        packed = notes.pack()
+        self.memory[NOTES_AT : NOTES_AT + len(packed)] = packed
 
     def leave(self) -> None:
         """Take no more of the process's memory than must be: it comes back from the file where it is touched."""
@@ -159,6 +189,35 @@ class Segment:
         """Let go of the file, and remove it."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+
+def free_name(folder: Path, first: int) -> Path:
+    """Return a path for a segment: named by its first number, and a second one if there is an empty one of that."""
+    names = (f"{first:020d}{f'-{again}' if again else ''}.journal" for again in count())
+    return next(path for path in map(folder.joinpath, names) if not path.exists())
+
+
+def note_in(path: Path, notes: Notes) -> None:
+    """Write notes into the header of a segment that is not mapped; as much of it as the disk takes."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(handle, notes.pack(), NOTES_AT)
+        finally:
+            os.close(handle)
+    except OSError:
+        pass  # the number of drops would not survive a kill
+
+
+def write_end(folder: Path, head: SegmentHead) -> None:
+    """Leave an empty segment that says which number comes next. Raises OSError, and leaves nothing."""
+    path = free_name(folder, head.first)
+    try:
+        path.write_bytes(head.pack().ljust(NOTES_AT, b"\0") + Notes(opened=True).pack().ljust(64, b"\0"))
+        path.chmod(0o640)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _touch(memory: mmap.mmap) -> None:

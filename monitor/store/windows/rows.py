@@ -313,6 +313,12 @@ def last_damage(connection: sqlite3.Connection) -> tuple[str, int | None, str] |
     return None if row is None else (row["end"], row["lost"], row["detail"])
 
 
+def newest_moment(connection: sqlite3.Connection) -> str | None:
+    """Beginning of the newest window: up to when there is a history. None if there is none."""
+    found = connection.execute("SELECT start_utc FROM windows ORDER BY start DESC LIMIT 1").fetchone()
+    return None if found is None else found[0]
+
+
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
     """Read one value that the store keeps about itself."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
