@@ -205,9 +205,9 @@ class Outcome:
 
     @property
     def accounted(self) -> bool:
-        """Whether every prediction is stored, or counted as lost."""
-        total = self.stored + (self.lost or 0)
-        return self.lost is not None and 0 <= total - self.tally.acknowledged <= self.tally.unanswered
+        """Whether every prediction is stored or counted as lost, or a gap says that the number lost is unknown."""
+        beyond = self.stored + (self.lost or 0) - self.tally.acknowledged
+        return beyond <= self.tally.unanswered and (self.lost is None or beyond >= 0)
 
 
 def gaps(folder: Path) -> int | None:

@@ -116,6 +116,8 @@ class Recorder:
         elif first is not None and first - 1 > self._applied:
             lost, detail = first - 1 - self._applied, why or "the database fell back behind the journal"
         else:
+            if why:
+                log.error("%s; the journal still has the predictions, and they are counted again", why)
             return
         log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else f"{lost:,}")
         now = iso(self._clock.time())

@@ -30,13 +30,14 @@ class Damage:
     """Predictions that were answered and are in no record any more.
 
     `lost`: how many, None if it cannot be known. `began`, `ended`: ns since 1970 UTC between which they were answered,
-    as far as their neighbours tell. `kind`: as in `gaps`.
+    as far as their neighbours tell. `upto`: the last number that is accounted for with it. `kind`: as in `gaps`.
     """
 
     lost: int | None
     began: int
     ended: int
     detail: str
+    upto: int
     kind: str = "damaged"
 
 

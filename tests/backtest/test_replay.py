@@ -105,6 +105,7 @@ def test_windows_and_verdicts_are_those_of_the_raw_rows(recorded: Recorded, caps
     assert checked == 36
     (event,) = recorded.read("SELECT at, rule FROM alert_events WHERE after = 'firing' AND \"column\" = 'x'")
     assert BEGIN + timedelta(hours=3) < datetime.fromisoformat(event[0]) <= BEGIN + timedelta(hours=3, minutes=30)
+    assert recorded.read("SELECT * FROM gaps") == [], "a folder that is made for a replay has lost nothing"
     told = recorded.read("SELECT DISTINCT receiver, state FROM notifications")
     assert told == [("log", "sent")]
     (first,) = recorded.read("SELECT first_served FROM models")

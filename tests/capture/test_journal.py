@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import threading
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.capture import segment
 from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
-from monitor.capture.mark import MAX_DROPS, left_marks
-from monitor.capture.recover import left_behind, leftovers, scan_all
-from monitor.capture.segment import RECORDS_AT
+from monitor.capture.recover import left_behind, next_number, scan_all
 from monitor.clock import ManualClock
 
 FINGERPRINT = bytes(range(32))
@@ -110,9 +107,9 @@ def test_a_full_disk_drops_counts_and_resumes(tmp_path: Path, full_disk: dict[st
     clock.advance(RETRY_SECONDS)
     journal.append((7.0, 7.0))
     assert journal.dropping is None
+    assert [values for _, values in read_all(journal)] == [[7.0, 7.0]]
     (run,) = journal.drops()
     assert run.count == 10
-    assert [values for _, values in read_all(journal)] == [[7.0, 7.0]]
     journal.noted([run])
     assert journal.drops() == []
 
@@ -125,6 +122,12 @@ def test_a_batch_across_the_edge_of_a_full_disk_keeps_what_fits(tmp_path: Path, 
     assert journal.dropped_total == 36
 
 
+def lost(folder: Path, applied: int) -> list[tuple[str, int | None, str]]:
+    """What the next start finds lost: kind, number and detail."""
+    found = scan_all(left_behind(folder), applied, 0)
+    return [(one.kind, one.lost, one.detail) for scan in found for one in scan.damages]
+
+
 def test_drops_are_known_after_a_kill_until_they_are_noted(tmp_path: Path, full_disk: dict[str, bool]) -> None:
     clock = ManualClock()
     journal = make(tmp_path, clock)
@@ -132,58 +135,35 @@ def test_drops_are_known_after_a_kill_until_they_are_noted(tmp_path: Path, full_
     journal.append_many(np.ones((100, 2)))
     clock.advance(0.5)
     journal.append((1.0, 1.0))
-    (mark,) = left_marks(tmp_path)
-    assert [(run.first, run.last, run.reason) for run in mark.drops] == [(65, 101, "No space left on device")]
-    assert mark.drops[0].ended - mark.drops[0].began == 500_000_000
+    assert lost(tmp_path, 0) == [("dropped", 37, "No space left on device")]
+    notes = left_behind(tmp_path)[0].notes
+    assert notes.ended - notes.began == 500_000_000
+    assert next_number(left_behind(tmp_path), 0) == 102
     full_disk["full"] = False
     clock.advance(RETRY_SECONDS)
     journal.append((1.0, 1.0))
-    (mark,) = left_marks(tmp_path)
-    assert list(mark.drops) == journal.drops()
-    journal.noted(journal.drops())
-    (mark,) = left_marks(tmp_path)
-    assert mark.drops == ()
+    assert lost(tmp_path, 0) == [("dropped", 37, "No space left on device")]
+    assert len(journal.read()) == 64
+    assert journal.drops() == [], "what lies behind the drops has not been read"
+    journal.forget(64)
+    assert len(left_behind(tmp_path)) == 2, "the first segment has the number of the drops"
+    assert len(journal.read()) == 1
+    assert [run.count for run in journal.drops()] == [37]
+    journal.forget(102)
+    assert lost(tmp_path, 102) == []
+    assert len(left_behind(tmp_path)) == 1
 
 
-def test_of_very_many_runs_of_drops_the_number_is_known_all_the_same(
-    tmp_path: Path, full_disk: dict[str, bool]
-) -> None:
-    clock = ManualClock()
-    journal = make(tmp_path, clock)
-    for _ in range(2 * MAX_DROPS):
-        full_disk["full"] = True
-        journal.append_many(np.ones((70, 2)))
-        full_disk["full"] = False
-        clock.advance(RETRY_SECONDS)
-        journal.maintain()
-    journal.append((1.0, 1.0))
-    (mark,) = left_marks(tmp_path)
-    found = list(scan_all(left_behind(tmp_path, 0), 0))
-    lost = sum(one.damage.lost or 0 for one in found if one.damage) + sum(run.count for run in mark.drops)
-    assert lost == journal.dropped_total
-    assert sum(len(one.records) for one in found) + lost == 2 * MAX_DROPS * 70 + 1
-
-
-def test_a_start_on_a_full_disk_has_a_mark_all_the_same(tmp_path: Path, full_disk: dict[str, bool]) -> None:
-    """And so has the next one, after a kill of that."""
-    make(tmp_path).maintain()
+def test_a_start_on_a_full_disk_keeps_its_number_in_what_is_left(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    """And so does the next one, after a kill of that."""
+    make(tmp_path).append((1.0, 1.0))
     full_disk["full"] = True
-    for start in (100, 200, 300):
-        journal = make(tmp_path, start=start)
+    for drops in (1, 2, 3):
+        left = left_behind(tmp_path)
+        journal = Journal(tmp_path, FINGERPRINT, 2, next_number(left, 0), clock=ManualClock(), before=left[-1].path)
         journal.append((1.0, 1.0))
-        assert [run.first for run in left_marks(tmp_path)[-1].drops] == [start]
-        journal.forget_marks()
-
-
-def test_a_folder_that_takes_no_mark_records_all_the_same(tmp_path: Path, full_disk: dict[str, bool]) -> None:
-    full_disk["full"] = True
-    clock = ManualClock()
-    journal = make(tmp_path, clock)
-    full_disk["full"] = False
-    clock.advance(RETRY_SECONDS)
-    journal.append((1.0, 1.0))
-    assert read_all(journal) == [(1, [1.0, 1.0])]
-    assert left_marks(tmp_path) == []
+        assert not journal.started
+        assert lost(tmp_path, 1) == [("dropped", drops, "No space left on device")]
 
 
 def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str, bool]) -> None:
@@ -194,6 +174,7 @@ def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str
     full_disk["full"] = False
     clock.advance(RETRY_SECONDS)
     journal.maintain()
+    assert len(read_all(journal)) == 64
     assert [run.count for run in journal.drops()] == [6]
     assert journal.dropping is None
 
@@ -217,10 +198,12 @@ def test_folded_segments_are_deleted_and_the_next_one_is_ready_ahead(tmp_path: P
     assert len(list(tmp_path.glob("*.journal"))) == 2
     journal.append_many(np.ones((100, 2)))
     read_all(journal)
-    journal.forget(journal.read_upto, as_of=0)
+    journal.forget(journal.read_upto)
     assert [path.stem for path in tmp_path.glob("*.journal")] == [f"{129:020d}"]
     journal.close(applied=150)
-    assert list(tmp_path.glob("*.journal")) == []
+    (end,) = left_behind(tmp_path)
+    assert (end.first, end.counts, end.path.stat().st_size) == (151, True, 128)
+    assert next_number([end], 150) == 151
 
 
 def test_closing_keeps_what_is_not_committed(tmp_path: Path) -> None:
@@ -261,39 +244,17 @@ def test_a_disk_that_refuses_to_sync_fails_no_prediction_and_is_logged_once(
     journal.close(applied=4)
 
 
-@pytest.mark.parametrize("replaced", [False, True])
 @pytest.mark.parametrize("which", [1, 65, 129])
-def test_a_segment_that_is_deleted_while_in_use_is_written_anew(tmp_path: Path, which: int, replaced: bool) -> None:
+def test_a_segment_that_is_deleted_while_in_use_is_read_all_the_same(tmp_path: Path, which: int) -> None:
     journal = make(tmp_path)
-    for i in range(150):
-        journal.append((float(i), 0.0))
-    path = tmp_path / f"{which:020d}.journal"
-    path.unlink()
-    if replaced:
-        path.write_text("somebody else's")
-    old = journal._segments[-1]
+    journal.append_many(np.ones((150, 2)))
+    (tmp_path / f"{which:020d}.journal").unlink()
     journal.maintain()
-    # As of a thread that had begun before the file was replaced.
-    if which == 129:
-        late = journal._numbers.__next__()
-        (old.records[late - old.first : late - old.first + 1])[["seq", "time", "mark"]] = (late, 1, 1)
-        journal.maintain()
     journal.append((7.0, 7.0))
-    assert len(read_all(journal)) == 151 + (which == 129)
-    found = list(scan_all(left_behind(tmp_path, 0), 0))
-    assert [one.damage for one in found if which != 129] == [None] * (0 if which == 129 else 3)
-    assert [path.read_text() for path in tmp_path.glob("*.damaged")] == ["somebody else's"] * replaced
-
-
-def test_a_segment_that_was_allocated_ahead_and_is_deleted_is_no_loss(tmp_path: Path) -> None:
-    journal = make(tmp_path)
-    journal.append_many(np.ones((40, 2)))
-    journal.maintain()
-    (tmp_path / f"{65:020d}.journal").unlink()
-    journal.maintain()
-    journal.append_many(np.ones((60, 2)))
-    assert len(read_all(journal)) == 100
-    assert len(leftovers(tmp_path)) == 2
+    assert len(read_all(journal)) == 151
+    journal.forget(151)
+    journal.close(151)
+    assert [one.first for one in left_behind(tmp_path)] == [152]
 
 
 def test_a_folder_that_may_not_be_entered_does_not_stop_the_reader(
@@ -310,32 +271,6 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_reader(
         patch.setattr(Path, "stat", denied)
         journal.maintain()
     assert len(read_all(journal)) == 40
-
-
-@pytest.mark.parametrize("slots", [0, 10, 60])
-@pytest.mark.parametrize("read", [0, 80])
-def test_a_segment_that_is_cut_while_in_use_loses_what_was_cut_and_no_more(
-    tmp_path: Path, slots: int, read: int
-) -> None:
-    """Half a record more, which must not be taken for a whole one."""
-    clock = ManualClock()
-    journal = make(tmp_path, clock)
-    for i in range(70):
-        journal.append((float(i), 0.0))
-    assert not read or len(journal.read(read)) == 64
-    size = journal._dtype.itemsize
-    os.truncate(tmp_path / f"{1:020d}.journal", RECORDS_AT + slots * size + size // 2)
-    journal.maintain()
-    rest = [number for number, _ in read_all(journal)]
-    kept = 64 if read else slots
-    assert rest == [*range(1 + (64 if read else 0), kept + 1), *range(65, 71)]
-    assert [(run.kind, run.count) for run in journal.drops()] == ([] if read else [("damaged", 64 - slots)])
-    journal.rewind(0)
-    if not read:
-        assert [number for number, _ in read_all(journal)] == rest
-        assert list(left_marks(tmp_path)[0].drops) == journal.drops()
-    journal.append((1.0, 1.0))
-    assert journal.dropped_total == 0
 
 
 def test_records_that_wait_do_not_fill_the_memory(tmp_path: Path) -> None:

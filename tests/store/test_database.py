@@ -169,6 +169,7 @@ def test_an_empty_file_is_a_new_database(folder):
 
 def test_an_empty_file_where_there_was_a_database_is_moved_aside(folder):
     folder.journal.mkdir()
+    (folder.journal / "1.journal").touch()
     folder.database.touch()
     connection, aside = open_database(folder, ManualClock())
     assert aside is not None

@@ -179,8 +179,8 @@ class DataFolder:
 
     @property
     def used_before(self) -> bool:
-        """Whether there has been a database: the journal is made after it."""
-        return self.journal.is_dir()
+        """Whether predictions were recorded here before: a journal that was used keeps a segment."""
+        return any(self.journal.glob("*.journal"))
 
     def keep_ballast(self) -> bool:
         """Set room aside, if there is any; False where the disk is too full."""
