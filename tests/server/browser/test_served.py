@@ -1,0 +1,71 @@
+"""The pages of `python -m server` with a model, as a person clicks through them."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from bench.running import ROW, Server, wait_for
+from tests.server.browser.conftest import Serve
+from tests.server.browser.devtools import Browser
+from tests.server.conftest import Start
+
+CONFIG = '[window]\nfold = "100ms"\nbase = "1s"\n[drift]\nevery = "1s"\nwindow = "10m"\nmin_samples = 20\n'
+
+#: What a page's links lead to, and what it holds of itself.
+LINKS = "[...document.querySelectorAll('a[href]')].map((a) => a.getAttribute('href'))"
+
+
+@pytest.fixture(scope="module")
+def served(start: Start) -> Server:
+    """A server of the diabetes model that has judged traffic in which bmi moved."""
+    server = start(CONFIG)
+    for number in range(120):
+        row = [value + 0.3 * (place == 2) + number * 1e-5 for place, value in enumerate(ROW)]
+        assert server.post(row)[0] == 200
+    wait_for(lambda: any(one["state"] == "drift" for one in server.json("/api/drift")), "a drift")
+    return server
+
+
+def test_every_link_of_a_served_model_leads_to_a_page(browser: Browser, served: Server) -> None:
+    home = f"http://127.0.0.1:{served.port}"
+    page = browser.open(home + "/")
+    seen, todo = set(), ["/"]
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        status, headers, body = served.get(path)
+        assert (status, bool(body)) == (200, True), path
+        if "format=" in path or path == "/metrics":
+            continue
+        assert headers["Content-Type"].startswith("text/html"), path
+        page.go(home + path)
+        assert page.run("document.querySelectorAll('main h1').length") == 1, path
+        for link in page.run(LINKS):
+            address = urlsplit(urljoin(home + path, link))
+            assert address.netloc == urlsplit(home).netloc, f"{path} leads away to {link}"
+            if not link.startswith("#"):
+                todo.append(address.path + (f"?{address.query}" if address.query else ""))
+    columns = {path for path in seen if path.startswith("/column/")}
+    assert {"/", "/alerts", "/monitor", "/metrics"} < seen
+    assert len({path.partition("&")[0] for path in columns}) >= 11, "a page for each column"
+    assert page.complaints() == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 500, 700, 801, 1_000, 1_280, 1_920])
+def test_the_overview_is_in_columns_at_every_width(browser: Browser, serve: Serve, width: int) -> None:
+    """Figures stand below each other, nothing runs off, and a tablet or a laptop gets the table."""
+    address, _ = serve("drifting")
+    page = browser.open(address, width=width)
+    lefts = page.run("[...document.querySelectorAll('.hist')].map((f) => Math.round(f.getBoundingClientRect().left))")
+    widths = page.run("[...document.querySelectorAll('.hist')].map((f) => Math.round(f.getBoundingClientRect().width))")
+    assert len(lefts) == 7
+    assert (len(set(lefts)), len(set(widths))) == (1, 1)
+    assert page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    table = page.run("getComputedStyle(document.querySelector('.columns')).display") == "table"
+    assert table == (width > 800)
+    page.close()
