@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
-from server.payload import error_body
+from server.payload import error_body, short
 from server.predict import Failures
 
 
@@ -63,7 +63,7 @@ class Endpoint:
     def not_allowed(self, environ: WSGIEnvironment, methods: tuple[str, ...]) -> Answer:
         """Refuse a request for its method."""
         self._instruments.rejected("method_not_allowed")
-        body = self._error("method_not_allowed", f"{environ['PATH_INFO']} takes {methods[0]}", None)
+        body = self._error("method_not_allowed", f"{short(environ['PATH_INFO'], 200)} takes {methods[0]}", None)
         return Answer(body, 405, headers=(("Allow", ", ".join(methods)),))
 
 

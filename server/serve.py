@@ -78,6 +78,9 @@ IDLE = 60.0
 #: Seconds that the server goes on reading from a refused client, so that the client gets to read the refusal.
 LINGER = 2.0
 
+#: Seconds that a new connection has to send a request before it may be closed for another one.
+CHANCE = 0.1
+
 #: How long a stop waits for requests that are under way, seconds.
 GRACE = 5.0
 
@@ -243,6 +246,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.write_soon(answer)
         self.close_when_flushed = True
 
+    def handle_close(self) -> None:
+        """Close the connection, and the file that half a body may have."""
+        if self.request is not None:
+            self.request.close()
+        super().handle_close()
+
     def service(self) -> None:
         """Answer one request, on whatever thread."""
         began, self.rest = time.monotonic(), self.requests[0].rest
@@ -269,10 +278,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return now - self.idle_since > (IDLE if self._heard else DEADLINE)
 
     def worth(self, now: float) -> tuple[int, float] | None:
-        """What is lost by closing this connection for a new one: less comes first. None if a request is being answered.
+        """What closing this connection for a new one would cost; None if a request is being answered.
 
-        First those that send nothing or slowly, the slowest first; then idle ones that have been served, the longest
-        idle first.
+        0 and bytes a second: the client sends nothing, or part of a request. 1 and when its last answer was: it is
+        idle. 2: it has just connected, and should get its chance.
         """
         if self.will_close or self.requests or self.rest or self.total_outbufs_len or self._draining:
             return None
@@ -280,7 +289,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return (1, self.idle_since) if now - self.idle_since > 1.0 else None
         request, age = self.request, now - (self._receiving_since or self.idle_since)
         sent = 0 if request is None else request.header_bytes_received + request.body_bytes_received
-        return (0, sent / age) if age > 0.1 else None
+        return (0, sent / age) if age > CHANCE else (2, 0.0)
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
@@ -360,7 +369,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         with self._leading:
             if self._leader is not me:
                 self._slow.discard(me)
-                super().pull_trigger()  # the loop may be waiting for this answer
+                self._wake()  # the loop may be waiting for this answer
                 return False
             self._answering_since = None
         if channel.connected and channel.writable():
@@ -369,7 +378,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def pull_trigger(self) -> None:
         """Wake the loop, unless this thread leads it, or the server has ended."""
-        if threading.current_thread() is not self._leader and not self._done.is_set():
+        if threading.current_thread() is not self._leader:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._done.is_set():  # else the descriptor may be another file's by now
             super().pull_trigger()
 
     # The loop, and the thread that leads it.
@@ -384,6 +397,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.task_dispatcher.shutdown(timeout=0.1)
         if self._leader is not None:
             self._leader.join(0.1)
+        for channel in list(self.active_channels.values()):
+            channel.handle_close()
         wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
@@ -393,7 +408,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             return
         self._stop_until = time.monotonic() + GRACE
         self.stopping = True
-        super().pull_trigger()
+        self._wake()
 
     def _promote(self) -> None:
         """Give the loop to a new thread, unless the one that leads has just finished its answer."""
@@ -418,7 +433,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         me = threading.current_thread()
         while self._leader is me and not self._done.is_set():
             try:
-                waits = 0.0 if self._first else 0.001 if self._then else 0.05 if self.stopping else 1.0
+                soon = self._then or self.stopping or not self.readable()
+                waits = 0.0 if self._first else 0.02 if soon else 1.0
                 wasyncore.loop(waits, use_poll=True, map=self._sockets, count=1)
                 if not self._answer_queued(me):
                     return
@@ -464,8 +480,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
 
     def handle_accept(self) -> None:
-        """Accept connections up to the limit; beyond it the answer is 503."""
+        """Accept connections up to the limit. Beyond it another one is closed; if all are busy, the answer is 503."""
         for _ in range(64):
+            full = len(self.active_channels) - self.adj.connection_limit
+            room = True if full < 0 else self._make_room()
+            if room is None:
+                self._accept_after = time.monotonic() + CHANCE / 2
+                return
             try:
                 pair = self.accept()
             except OSError as error:
@@ -475,25 +496,29 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if pair is None:
                 return
             connection, address = pair
-            full = len(self.active_channels) - self.adj.connection_limit
-            if full >= 0 and not self._make_room():
+            if not room:
                 self.refused("busy")
                 if full >= max(4, self.adj.connection_limit // 8):
-                    connection.close()  # too many are being told why
+                    connection.close()  # enough clients are being told why
                 else:
                     self.channel_class(self, connection, address, self.adj, map=self._map).refuse(TURNED_AWAY)
                 continue
             self.set_socket_options(connection)
             self.channel_class(self, connection, address, self.adj, map=self._map)
+            if full >= 0:
+                return
 
-    def _make_room(self) -> bool:
-        """Close the connection that is worth least, in the next turn. Returns False if all are being answered."""
+    def _make_room(self) -> bool | None:
+        """Close the connection that costs least, in the next turn. False if all are busy; None if one soon is not."""
         now = time.monotonic()
-        worths = {channel: channel.worth(now) for channel in self.active_channels.values()}
-        found = min(((worth, id(channel), channel) for channel, worth in worths.items() if worth), default=None)
-        if found is not None:
-            found[2].will_close = True
-        return found is not None
+        costs = [(cost, id(one), one) for one in self.active_channels.values() if (cost := one.worth(now)) is not None]
+        if not costs:
+            return False
+        (rank, _), _, channel = min(costs)
+        if rank == 2:
+            return None
+        channel.will_close = True
+        return True
 
     def _complain(self, message: str, *arguments: object) -> None:
         """Log a warning, at most one in ten seconds."""

@@ -14,7 +14,7 @@ from monitor.columns.column import Column
 from monitor.errors import InputError
 from server.body import read_body
 from server.endpoint import Answer
-from server.payload import check_json_type
+from server.payload import check_json_type, short
 from server.protocols.tensors import LONGEST_ID, Tensor, datatype, read_request, wanted_outputs, write_response
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class OpenInference:
         else:
             infer, about = False, self._about.get(parts)
         if about is None and not infer:
-            raise InputError("not_found", f"there is no {path}", None, 404)
+            raise InputError("not_found", f"there is no {short(path, 200)}", None, 404)
         wanted = "POST" if infer else "GET"
         if method != wanted:
             body = error_body("method_not_allowed", f"{path} takes {wanted}", None)

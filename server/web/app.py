@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from monitor.errors import InputError, StoreError
 from monitor.pipeline import Pipeline
 from server.guard import Guard
-from server.payload import error_body
+from server.payload import error_body, short
 from server.web.actions import actions, protect
 from server.web.api import api
 from server.web.pages import pages
@@ -41,7 +41,7 @@ def create_app(pipeline: Pipeline, guard: Guard | None = None) -> Flask:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         code = (error.name or "error").lower().replace(" ", "_")
-        body = error_body(code, error.description or error.name, request.path)
+        body = error_body(code, error.description or error.name, short(request.path, 200))
         allow = {"Allow": ", ".join(getattr(error, "valid_methods", None) or [])} if error.code == 405 else {}
         return Response(body, status=error.code, content_type="application/json", headers=allow)
 
@@ -52,13 +52,15 @@ def create_app(pipeline: Pipeline, guard: Guard | None = None) -> Flask:
         """The data folder cannot be read: what needs it has to wait, and predictions go on."""
         app.logger.warning("%s %s: the data folder cannot be read: %s", request.method, request.path, error)
         message = f"the data folder cannot be read ({type(error).__name__}); the log has more"
-        body = error_body("unavailable", message, request.path)
+        body = error_body("unavailable", message, short(request.path, 200))
         return Response(body, status=503, content_type="application/json", headers={"Retry-After": "10"})
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         app.logger.exception("%s %s failed", request.method, request.path)
-        body = error_body("failed", f"{type(error).__name__} while answering; the log has more", request.path)
+        body = error_body(
+            "failed", f"{type(error).__name__} while answering; the log has more", short(request.path, 200)
+        )
         return Response(body, status=500, content_type="application/json")
 
     @app.after_request

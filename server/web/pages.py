@@ -27,6 +27,9 @@ ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if p
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)
 
+#: Characters of a field of the query that the page's links repeat.
+LONGEST_FIELD = 200
+
 #: Templates that do not renew themselves.
 FORMS = ("login.html", "silence.html")
 
@@ -130,7 +133,8 @@ def _cell(value: Any) -> Any:
 
 def _same_with(format_: str) -> str:
     """This view's address in another format."""
-    return f"{request.path}?{urlencode({**request.args, 'format': format_})}"
+    kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
+    return f"{request.path}?{urlencode({**kept, 'format': format_})}"
 
 
 def pipeline() -> Pipeline:

@@ -17,9 +17,13 @@ def hosted(
     threads: int = 2,
     max_body: int = 10_000,
     refused: Callable[[str], None] | None = None,
+    config: ServerConfig | None = None,
 ) -> Iterator[tuple[Server, threading.Thread]]:
-    """Serve on a free port: the server and its thread. It is stopped at the end, and must have ended in seconds."""
-    config = ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=max_body)
+    """Serve on a free port: the server and its thread. It is stopped at the end, and must have ended in seconds.
+
+    `config` replaces `threads` and `max_body`.
+    """
+    config = config or ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=max_body)
     server = create_server(application, config, refused)
     thread = threading.Thread(target=server.run)
     thread.start()
