@@ -28,11 +28,12 @@ from wsgiref.types import WSGIApplication
 import numpy as np
 
 from monitor.config.load import Config
+from monitor.models.model import Model
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from server.guard import Guard
-from server.model import Model
 from server.run import create_application
+from tests.support.models import with_arrays
 
 #: Error codes that may come with 5xx, since docs/api.md says when they do. None is the doing of a client here.
 DOCUMENTED: frozenset[str] = frozenset()
@@ -262,17 +263,24 @@ def send(application: WSGIApplication, request: Request) -> tuple[int, bytes]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[WSGIApplication]:
-    """Open the application of a server in `folder`, with a model."""
+def opened(folder: Path) -> Iterator[tuple[Pipeline, Model]]:
+    """Open a pipeline in `folder`, and a model for it."""
     (folder / "config.toml").write_text(f'[data]\npath = "{folder / "data"}"\n[model]\npath = "model.pkl"\n')
     rows = [[float(step), step % 7, ("north", "south", "10")[step % 3]] for step in range(300)]
     reference = Reference.from_data(rows, [1.0 + step % 2 for step in range(300)], names=list(ROW))
     pipeline = Pipeline(Config.load(str(folder / "config.toml")), reference, "v1")
     try:
         pipeline.start()
-        yield create_application(pipeline, Model(Sign(), "0" * 64, "v1"), Guard(clock=pipeline.clock))
+        yield pipeline, with_arrays(Sign(), reference.schema)
     finally:
         pipeline.close()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[WSGIApplication]:
+    """Open the application of a server in `folder`, with a model."""
+    with opened(folder) as (pipeline, model):
+        yield create_application(pipeline, model, Guard(clock=pipeline.clock))
 
 
 def wrong(status: int, body: bytes) -> str:

@@ -36,17 +36,17 @@ class Endpoint:
         methods: tuple[str, ...] = ("POST",),
         error: Callable[..., bytes] = error_body,
     ) -> None:
-        self._respond, self._methods, self._error = respond, methods, error
+        self.respond, self.methods, self._error = respond, methods, error
         self._instruments = pipeline.instruments
         self._failures = Failures(pipeline.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            if environ["REQUEST_METHOD"] in self._methods:
-                answer = self._respond(environ)
+            if environ["REQUEST_METHOD"] in self.methods:
+                answer = self.respond(environ)
             else:
-                answer = self.not_allowed(environ, self._methods)
+                answer = self.not_allowed(environ, self.methods)
         except InputError as error:
             self._instruments.rejected(error.code)
             answer = Answer(self._error(error.code, str(error), error.where), error.status)

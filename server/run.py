@@ -17,7 +17,7 @@ from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
 from server.multi_output import create_predictor
 from server.observe import Observer
-from server.predict import hot_first
+from server.predict import Predictor, hot_first
 from server.protocols.routes import create_protocols
 from server.serve import create_server, serve
 from server.web.app import create_app
@@ -56,16 +56,20 @@ def run(config: Config) -> None:
 
 def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) -> WSGIApplication:
     """Join all routes: the hot one first, then those that programs call, then Flask's."""
-    limit = pipeline.config.server.max_body
-    table: dict[str, WSGIApplication] = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
     flask = create_app(pipeline, guard).wsgi_app
-    predictor = None if model is None else create_predictor(model, pipeline, limit)
-    if predictor is None or model is None:
-        table["/predict"] = Endpoint(no_model, pipeline)
-    else:
-        table |= create_protocols(predictor, model, pipeline, limit)
+    predictor = None if model is None else create_predictor(model, pipeline, pipeline.config.server.max_body)
+    table = program_routes(pipeline, model, predictor)
     rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
     return rest if predictor is None else hot_first(guard.service(predictor), rest)
+
+
+def program_routes(pipeline: Pipeline, model: Model | None, predictor: Predictor | None) -> dict[str, Endpoint]:
+    """Routes that programs call, by path, beside the hot one."""
+    limit = pipeline.config.server.max_body
+    table = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
+    if predictor is None or model is None:
+        return {**table, "/predict": Endpoint(no_model, pipeline)}
+    return table | create_protocols(predictor, model, pipeline, limit)
 
 
 def no_model(_environ: WSGIEnvironment) -> Answer:

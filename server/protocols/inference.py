@@ -44,6 +44,15 @@ class OpenInference:
             ("ready",): {"name": scoring.name, "ready": True},
         }
 
+    def routes(self) -> set[str]:
+        """Every method and path that is answered, such as `GET /v2/models/NAME`."""
+        model = "/v2/models/NAME"
+        here = {"GET " + "/".join(("/v2", *parts)) for parts in self._about}
+        of_model = {("POST", ("infer",))} | {("GET", parts) for parts in self._about_model}
+        for base in (model, f"{model}/versions/VERSION"):
+            here |= {f"{method} {'/'.join((base, *parts))}" for method, parts in of_model}
+        return here
+
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]

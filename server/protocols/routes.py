@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from wsgiref.types import WSGIApplication
 
 import numpy as np
 
@@ -47,9 +46,7 @@ class Scoring:
         return answers
 
 
-def create_protocols(
-    predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int
-) -> dict[str, WSGIApplication]:
+def create_protocols(predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int) -> dict[str, Endpoint]:
     """The routes of both protocols."""
     scoring = Scoring(predictor, model, pipeline, max_body)
     healthy = Endpoint(lambda _: Answer(b"\n"), pipeline, ("GET",))

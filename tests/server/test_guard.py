@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from wsgiref.types import WSGIApplication
 
 import pytest
 from flask.testing import FlaskClient
@@ -26,7 +25,7 @@ from monitor.store.records.alerts import list_silences
 from server.__main__ import main
 from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, local_path
 from server.predict import HOT_PATHS
-from server.run import create_application
+from server.run import create_application, program_routes
 from server.web.app import create_app
 from server.web.views import reading
 from tests.server.scenes import NOON, opened
@@ -84,30 +83,18 @@ def code(answer: BaseResponse) -> str:
 # Every route.
 
 
-def program_routes(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, WSGIApplication]:
-    """The routes that are answered before Flask, as the server joins them."""
-    found: dict[str, WSGIApplication] = {}
-
-    def routes(table: dict[str, WSGIApplication], rest: WSGIApplication) -> WSGIApplication:
-        found.update(table)
-        return rest
-
-    monkeypatch.setattr("server.run.routes", routes)
-    create_application(site.pipeline, None, Guard())
-    return found
-
-
-def test_every_route_declares_its_class_and_no_other_is_declared(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    programs = {*HOT_PATHS, *program_routes(site, monkeypatch)}
+    programs = {*HOT_PATHS, *program_routes(site.pipeline, None, None)}
     undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
     assert not undeclared, "say in server.guard.ACCESS who may use these"
     assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
     assert set(ACCESS) <= found | {f"POST {path}" for path in programs}, "declared, and gone"
 
 
-def test_every_route_before_flask_is_guarded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path, application in program_routes(site, monkeypatch).items():
+def test_every_route_before_flask_is_guarded(site: Site) -> None:
+    application = create_application(site.pipeline, None, Guard())
+    for path in program_routes(site.pipeline, None, None):
         answer = Client(application).post(path, headers={"Origin": "http://evil.example"})
         assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 

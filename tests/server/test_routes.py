@@ -1,0 +1,83 @@
+"""The routes of a served model are those that docs/api.md lists, and each of them answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.fuzz import Request, opened, send
+from monitor.models.model import Model
+from monitor.pipeline import Pipeline
+from server.guard import Guard
+from server.multi_output import create_predictor
+from server.predict import HOT_PATHS
+from server.protocols.inference import OpenInference
+from server.run import create_application, program_routes
+from server.web.app import create_app
+
+API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+
+#: Routes that the tables of docs/api.md list.
+DOCUMENTED = set(re.findall(r"`((?:GET|POST) /[^`? ]*)`", API.read_text("utf-8")))
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, Model]]:
+    with opened(tmp_path_factory.mktemp("routes")) as found:
+        yield found
+
+
+def served(pipeline: Pipeline, model: Model) -> set[str]:
+    """Every method and path that a server with a model answers; names in them in capitals."""
+    found = {f"POST {path}" for path in HOT_PATHS}
+    for path, endpoint in program_routes(pipeline, model, create_predictor(model, pipeline, 1 << 20)).items():
+        if isinstance(endpoint.respond, OpenInference):
+            found |= endpoint.respond.routes()
+        else:
+            found |= {f"{method} {path}" for method in endpoint.methods}
+    for rule in create_app(pipeline).url_map.iter_rules():
+        choices = re.search(r"<any\(([^)]*)\):\w+>", rule.rule)
+        for choice in choices[1].split(", ") if choices else [""]:
+            path = re.sub(r"<path:\w+>", "NAME", re.sub(r"<any[^>]*>", choice, rule.rule))
+            found |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    return found
+
+
+def test_the_documented_routes_are_those_of_a_server(parts: tuple[Pipeline, Model]) -> None:
+    found = served(*parts)
+    assert "GET /v2/models/NAME/ready" in found
+    assert found == DOCUMENTED
+
+
+def test_every_documented_route_answers(parts: tuple[Pipeline, Model]) -> None:
+    pipeline, model = parts
+    application = create_application(pipeline, model, Guard(clock=pipeline.clock))
+    for route in sorted(DOCUMENTED):
+        method, _, path = route.partition(" ")
+        path = path.replace("/models/NAME", "/models/model").replace("VERSION", "v1").replace("NAME", "page.css")
+        query = "name=age" if path == "/column/feature" else "name=prediction"
+        status, body = send(application, Request(method, path, query, {}, b""))
+        assert status not in (404, 405), (route, body)
+        assert status < 500, (route, body)
+        assert status == 200 or method == "POST", (route, body)
+
+
+def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Pipeline, Model]) -> None:
+    application = create_application(*parts, Guard(clock=parts[0].clock))
+    seen, waiting = set(), ["/"]
+    while waiting:
+        address = waiting.pop()
+        seen.add(address)
+        path, _, query = address.partition("?")
+        status, body = send(application, Request("GET", path, query.replace("&amp;", "&"), {"HTTP_ACCEPT": "*/*"}, b""))
+        assert status == 200, address
+        if path.startswith(("/assets/", "/metrics", "/api/")) or "format=" in query:
+            continue
+        assert body.startswith(b"<!doctype html>"), (address, body[:80])
+        for link in re.findall(r'(?:href|src)="(/[^"#]*)', body.decode()):
+            if link not in seen and link not in waiting:
+                waiting.append(link)
+    assert {"/alerts", "/monitor", "/column/feature?name=age"} <= seen
