@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.clock import SystemClock
+from monitor.columns.canonical import column_name
 from monitor.errors import DataError, TelltaleError
 from monitor.reference.profile import Limits
 from train.configure import configure
@@ -125,7 +126,7 @@ def request_from(options: argparse.Namespace) -> Request:
         model=options.model,
         predictions=_names(options.prediction),
         proba=options.proba,
-        target=options.target,
+        target=None if options.target is None else column_name(options.target),
         categorical=_names(options.categorical),
         numeric=_names(options.numeric),
         ignore=_names(options.ignore),
@@ -137,7 +138,7 @@ def request_from(options: argparse.Namespace) -> Request:
 
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+    return tuple(column_name(name.strip()) for text in texts for name in text.split(",") if name.strip())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ import requests
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock
-from monitor.columns.column import clean_text
 from monitor.errors import DataError, TelltaleError
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
@@ -95,15 +94,14 @@ def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], 
     """
     schema = reference.schema
     reader = open_reader(path, BadRows(str(path), skip=True))
-    by_name = {clean_text(name): name for name in reader.names}
-    lacking = [column.name for column in schema.features if column.name not in by_name]
+    lacking = [column.name for column in schema.features if column.name not in reader.names]
     if lacking:
         raise DataError(
             f"{path}: has no column {lacking[0]!r}, which the reference watches; it has {list_names(reader.names)}"
         )
-    wanted = [by_name[column.name] for column in schema.features]
-    columns: list[list[Any]] = [[] for _ in wanted]
-    for chunk in reader.chunks(wanted, {}):
+    names = [column.name for column in schema.features]
+    columns: list[list[Any]] = [[] for _ in names]
+    for chunk in reader.chunks(names, {}):
         for values, block, column, deviation in zip(
             columns, chunk, schema.features, reference.deviations, strict=False
         ):
@@ -113,7 +111,6 @@ def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], 
             break
     if not columns or not columns[0]:
         raise DataError(f"{path}: holds no row that can be used")
-    names = [column.name for column in schema.features]
     dice = random.Random(seed)
     table = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return iter(lambda: dice.choice(table), None)

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock, iso
-from monitor.columns.canonical import Block, canonical
+from monitor.columns.canonical import Block, canonical, column_name
 from monitor.columns.column import Column, Kind, clean_text
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.models import facts
@@ -54,7 +54,7 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     bad = BadRows(str(request.data), request.skip_bad_rows)
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
-    kinds = declared_kinds(request, selection.features, model)
+    kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
     features, predictions = _summaries(reader, selection, kinds, request, model, progress)
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
@@ -100,10 +100,13 @@ def _summaries(
                 profiles = profile(wanted, _kept(reader.chunks(wanted, kinds), table))
             if not table.rows:
                 raise DataError(f"{request.data}: holds no row that can be used")
-            again = _mixed(reader, profiles, kinds)
-            if again:
-                # Only with --skip-bad-rows: the file is read once more, without the rows in which these are texts.
-                kinds = {**kinds, **again}
+            numeric = _mixed(reader, profiles, kinds)
+            texts = reader.torn() - numeric.keys()
+            if numeric or texts:
+                # The file is read once more: without the rows in which numbers are texts (--skip-bad-rows), and with
+                # the numbers of a column of texts as they are written.
+                kinds = {**kinds, **numeric}
+                reader.written |= texts
                 reader.bad.count, reader.bad.examples = 0, []
                 continue
             return _second_pass(table, profiles, selection, kinds, request, model, progress)
@@ -119,13 +122,12 @@ def _second_pass(
     progress: bool,
 ) -> tuple[Summary, Summary]:
     width = len(selection.features)
-    cleaned: dict[str, Kind | None] = {clean_text(name): kind for name, kind in kinds.items()}
-    find_quantiles(table, profiles, cleaned, request.limits)
-    decisions = choose(profiles[:width], "feature", cleaned, request.limits)
+    find_quantiles(table, profiles, kinds, request.limits)
+    decisions = choose(profiles[:width], "feature", kinds, request.limits)
     with _rows_bar(table, progress) as bar:
         chunks = _counted(table.chunks(), bar.update)
         if model is None:
-            chosen = choose(profiles[width:], "prediction", cleaned, request.limits)
+            chosen = choose(profiles[width:], "prediction", kinds, request.limits)
             both = tally(chunks, decisions + chosen, profiles)
             return both.part(0, width), both.part(width, len(profiles))
         with Spool((), request.output.parent) as answers:
@@ -139,7 +141,7 @@ def _summary_of(
     answers: Spool, selection: Selection, kinds: Mapping[str, Kind], request: Request, model: Loaded
 ) -> Summary:
     """All passes over what the model answered."""
-    names = [clean_text(name) for name in answers.names]
+    names = [column_name(name) for name in answers.names]
     for name, kind in kinds.items():
         if name not in (*selection.features, *names):
             raise DataError(f"--{kind} {name}: the model answers no such column; it answers {list_names(names)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from monitor.columns.canonical import column_name
 from monitor.columns.column import Kind
 from monitor.errors import DataError
 from monitor.models import facts
@@ -46,7 +47,7 @@ class Selection:
 def select(names: Sequence[str], request: Request, model: Loaded | None) -> Selection:
     """Choose the features among the columns of the file. Raises DataError where they do not fit the model."""
     _check_options(names, request)
-    inputs = facts.inputs(model.estimator) if model else None
+    inputs = _inputs(model) if model else None
     features: list[str] = []
     left_out: list[tuple[str, str]] = []
     for name in names:
@@ -91,6 +92,12 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
     return kinds
 
 
+def _inputs(model: Loaded) -> list[str] | None:
+    """Canonical names of the model's inputs; None if it knows no names."""
+    names = facts.inputs(model.estimator)
+    return None if names is None else [column_name(name) for name in names]
+
+
 def _check_options(names: Sequence[str], request: Request) -> None:
     for option, wanted in (("--target", request.target), *(("--prediction", name) for name in request.predictions)):
         if wanted is not None and wanted not in names:
@@ -104,7 +111,7 @@ def _check_options(names: Sequence[str], request: Request) -> None:
 
 def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded, request: Request) -> list[str]:
     """The features in the model's own order, or as they stand where it knows no names."""
-    inputs, width = facts.inputs(model.estimator), facts.width(model.estimator)
+    inputs, width = _inputs(model), facts.width(model.estimator)
     if inputs is not None:
         dropped = facts.dropped(model.estimator)
         needed = [name for position, name in enumerate(inputs) if position not in dropped]

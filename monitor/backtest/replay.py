@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from monitor.capture.encode import Encoder
 from monitor.clock import ManualClock, SystemClock, iso
-from monitor.columns.canonical import Block, canonical
-from monitor.columns.column import Column, Floats, Kind, Schema
+from monitor.columns.canonical import Block, canonical, cell_number
+from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
@@ -30,7 +30,7 @@ from monitor.notify.sender import Senders
 from monitor.pipeline import Pipeline
 from monitor.reference.build import Chunk
 from monitor.store.records.notifications import StoreOutbox
-from monitor.tables.parse import BadRows, number
+from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader
 
 #: Answers a sequence for each prediction column, given the blocks of the features.
@@ -179,7 +179,7 @@ def read_recording(reader: Reader, plan: Plan, encoder: Encoder, scratch: IO[byt
 def _encode(blocks: Chunk, plan: Plan, encoder: Encoder, good: npt.NDArray[np.bool_]) -> Floats:
     """Floats of the good rows of a chunk, shape (good rows, columns), as the journal takes them."""
     columns = encoder.schema.columns
-    kept = [_known_texts(_pick(block, good), column) for block, column in zip(blocks, columns, strict=False)]
+    kept = [_pick(block, good) for block in blocks]
     values = np.empty((int(good.sum()), len(columns)))
     for position, block in enumerate(kept):
         values[:, position] = encoder.column(position, block)
@@ -194,22 +194,6 @@ def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Block:
     if good.all():
         return block
     return block[good] if isinstance(block, np.ndarray) else [x for x, keep in zip(block, good, strict=True) if keep]
-
-
-def _known_texts(block: Block, column: Column) -> Block:
-    """Cells of a categorical column as the reference spells them.
-
-    A cell that is a known category as it stands is that; else a number is written canonically, so that `2.0` is `2`.
-    """
-    if isinstance(block, np.ndarray) or column.numeric:
-        return block
-    known = set(column.categories)
-    spelled: dict[str | None, str | None] = {None: None}
-    for cell in set(block):
-        if cell is not None:
-            value = None if cell in known else number(cell)
-            spelled[cell] = cell if value is None else canonical(value)
-    return [spelled[cell] for cell in block]
 
 
 def _times(
@@ -245,7 +229,7 @@ def parse_time(text: str, time_format: str = "") -> int | None:
     >>> parse_time("1700000000500"), parse_time("31/01/1970", "%d/%m/%Y"), parse_time("soon")
     (1700000000500000000, 2592000000000000, None)
     """
-    value = None if time_format or _DATE.fullmatch(text) else number(text)
+    value = None if time_format or _DATE.fullmatch(text) else cell_number(text)
     if value is not None:
         if not math.isfinite(value):
             return None

@@ -26,7 +26,7 @@ from monitor.backtest.replay import (
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.cli.context import Commands, add_command, load_config, print_json
 from monitor.clock import ManualClock, from_iso, iso
-from monitor.columns.canonical import Block
+from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
 from monitor.config.settings import duration
 from monitor.errors import ConfigError, DataError, InputError
@@ -46,10 +46,13 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "replay", "Feed recorded data through the monitor with its own timestamps.")
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV, JSON lines or Parquet, with column names")
-    parser.add_argument("--time", required=True, metavar="COLUMN", help="column with the time of each prediction")
+    parser.add_argument(
+        "--time", type=column_name, required=True, metavar="COLUMN", help="column with the time of each prediction"
+    )
     parser.add_argument("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime")
     parser.add_argument(
         "--prediction",
+        type=column_name,
         action="append",
         default=[],
         metavar="COLUMN",

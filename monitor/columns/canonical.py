@@ -35,7 +35,6 @@ MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 _NUMBERS = (float, int, bool)
-_LEADING_ZERO = re.compile(r"\s*0\d")
 _DURATION = re.compile(  # as pandas and Python write it, and ISO 8601
     r"(?:(-?\d+) days?,? ?)?(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
     r"|(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
@@ -155,14 +154,19 @@ def cell_number(cell: str, comma: bool = False) -> float | None:
     Python would also take `1_000`, which no other reader of CSV does. A zero before another digit makes a code, which
     is a text. `comma`: decimals follow a comma, and a point is no part of a number.
 
-    >>> cell_number("1.5"), cell_number(" 2 "), cell_number("01067"), cell_number("abc"), cell_number("1,5", True)
+    >>> cell_number("1.5"), cell_number(" 2 "), cell_number("01067"), cell_number("12:30:00"), cell_number("1,5", True)
     (1.5, 2.0, None, None, 1.5)
     """
-    return None if _LEADING_ZERO.match(cell) else text_number(cell, comma)
+    code = cell[:1] == "0" and cell[1:2].isdigit()
+    return None if code or cell in BOOLEANS or ":" in cell[:3] else text_number(cell, comma)
 
 
 def text_number(text: str, comma: bool = False) -> float | None:
-    """Like `cell_number`, for a column that is known to be numeric: leading zeros are let through."""
+    """Like `cell_number`, for a column that is known to be numeric: leading zeros, booleans, durations are let through.
+
+    >>> text_number("007"), text_number("True"), text_number("PT1M"), text_number("abc")
+    (7.0, 1.0, 60.0, None)
+    """
     if text in MISSING_CELLS:
         return math.nan
     if comma:
@@ -170,7 +174,10 @@ def text_number(text: str, comma: bool = False) -> float | None:
     try:
         return None if "_" in text else float(text)
     except ValueError:
-        return math.nan if text.strip() in MISSING_CELLS else None
+        pass
+    if text in BOOLEANS:
+        return float(BOOLEANS[text])
+    return math.nan if text.strip() in MISSING_CELLS else duration(text)
 
 
 def duration(text: str) -> float | None:
@@ -200,8 +207,6 @@ def number(value: Any) -> float:
         value = plain(value)
     if isinstance(value, str):
         read = text_number(value)
-        if read is None:
-            read = duration(value) if value not in BOOLEANS else float(BOOLEANS[value])
         return math.nan if read is None else read
     try:
         return math.nan if value is None else float(value)
@@ -346,21 +351,18 @@ def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Blo
     values = to_array(column)
     if values.dtype.kind == "O":
         _check_flat(values, name)
-    if kind == "categorical" or values.dtype.kind in "MSU":
-        if kind == "numeric":
-            raise DataError(f"column {name!r} is declared numeric, but row 0 holds {canonical(values[0])!r}")
+    if kind == "categorical" or (values.dtype.kind in "MSUb" and kind is None):
         return texts(values)
-    if values.dtype.kind == "m":
-        return _seconds(values)
-    if values.dtype.kind in "iuf":
-        return np.ascontiguousarray(values, dtype=np.float64)
-    items = [plain(item) for item in values.tolist()]
-    if set(map(type, items)) <= {float, int, type(None)}:
-        return np.fromiter(map(number, items), np.float64, len(items))
+    if values.dtype.kind in "iufbm":
+        return np.ascontiguousarray(floats(values))
+    items = [plain(item) for item in values]
     if kind == "numeric":
-        row = next(row for row, item in enumerate(items) if isinstance(item, (str, bool)))
-        raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(items[row])!r}")
-    return texts(values)
+        wrong = (row for row, item in enumerate(items) if isinstance(item, str) and text_number(item) is None)
+        if (row := next(wrong, None)) is not None:
+            raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(items[row])!r}")
+    elif not set(map(type, items)) <= {float, int, type(None)}:
+        return texts(values)
+    return np.fromiter(map(number, items), np.float64, len(items))
 
 
 def _check_flat(values: Array, name: str) -> None:

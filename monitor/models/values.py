@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.columns.canonical import MISSING_CELLS, canonical, cell_number
+from monitor.columns.canonical import BOOLEANS, MISSING_CELLS, canonical, cell_number
 from monitor.columns.column import MISSING, Column
 from monitor.models.facts import Known
 
@@ -22,7 +22,7 @@ Kind = Literal["number", "boolean", "text", "mixed", "any"]
 
 _EXPECTED = {"number": "a number", "boolean": "true or false", "text": "a text"}
 
-_BOOLEANS = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
+_BOOLEANS = {**BOOLEANS, "1": True, "0": False}
 
 
 class WrongTypeError(ValueError):
@@ -76,8 +76,9 @@ class Values:
         return None if isinstance(found, str) else found
 
     def cell(self, text: str) -> Any:
-        """Return a cell of CSV as the model knows it; None if it is empty. Raises WrongTypeError."""
-        return None if text in MISSING_CELLS and text not in self.known else self.read(text)
+        """Return a cell of CSV as the model knows it; None if it is missing. Raises WrongTypeError."""
+        words = MISSING_CELLS if self.kind in ("number", "boolean") else ("",)  # `NA` is a text among texts
+        return None if text in words and text not in self.known else self.read(text)
 
     def cast(self, value: Any) -> Any:
         """Return a value from a table or a checked request as the model knows it."""

@@ -47,7 +47,7 @@ _IDENTIFIER_NAME = re.compile(
     r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr|timestamp|epoch)$|^unnamed: \d+$", re.IGNORECASE
 )
 
-#: Numbers in a dress that no reader takes for numbers.
+#: Numbers with units or currency signs, which are not parsed as numbers.
 _DRESSED = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
 
 
@@ -192,11 +192,12 @@ def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Li
         edges, reason = _edges(profile, limits)
         return Decision(Column(profile.name, role, "numeric", edges=edges), f"{given}: {reason}", absent)
     if profile.texts or profile.forgotten:
+        codes = "; leading zeros make texts, not numbers" if _are_codes(profile.texts) else ""
         unwatched = _dates_or_identifier(profile)
         if unwatched:
-            return Decision(Column(profile.name, role, "categorical"), unwatched, absent)
+            return Decision(Column(profile.name, role, "categorical"), unwatched + codes, absent)
         column, reason = _categorical(profile, role, limits)
-        return Decision(column, reason, absent)
+        return Decision(column, reason + codes, absent)
     if not profile.numbers:
         reason = "no value in any row: its kind cannot be known, only missing values are watched"
         return Decision(Column(profile.name, role, "numeric"), reason, absent)
@@ -228,6 +229,11 @@ def _dates_or_identifier(profile: ColumnProfile) -> str | None:
             return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
         return f"an identifier: {len(profile.texts):,} texts in {rows:,} rows; only missing values are watched"
     return None
+
+
+def _are_codes(texts: Iterable[str]) -> bool:
+    """Whether texts are digits, some with zeros before them."""
+    return all(map(str.isdecimal, texts)) and any(text[0] == "0" and len(text) > 1 for text in texts)
 
 
 def _row_number(profile: ColumnProfile) -> bool:

@@ -1,23 +1,19 @@
-"""From the text of a cell to a number, a text, or a missing value; from raw columns to blocks.
+"""From the cells of a column in a text file to a block, and what is noted on the way.
 
-A block of a file column is float64 where every cell is a number or missing, and a list of texts otherwise.
+A block is float64 where every cell is a number or missing, and a list of texts otherwise.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import orjson
 
-from monitor.columns.canonical import Block, canonical
-from monitor.columns.column import Floats, Kind, clean_text
+from monitor.columns.canonical import BOOLEANS, MISSING_CELLS, Block, canonical, cell_number, text_number
+from monitor.columns.column import Floats, Kind
 from monitor.errors import DataError
-
-#: Cells that mean "no value", in any column.
-MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
 
 #: A column with at least this share of numbers among its values is a column of numbers with some bad cells.
 MOSTLY = 0.9
@@ -25,7 +21,10 @@ MOSTLY = 0.9
 #: The same for a column of fractions, which are no codes: such a column changed its type half-way.
 SOME = 0.1
 
-_BOOLEANS = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
+#: Stands for `""`, a quoted empty cell, which is a text; an empty cell without quotes is missing.
+QUOTED_EMPTY = "\0"
+
+_NEVER_PLAIN = re.compile(",0[0-9]|_")
 
 
 @dataclass
@@ -48,107 +47,50 @@ class BadRows:
 
 @dataclass
 class CellCount:
-    """How many cells of one column were numbers and how many were texts, over the whole file.
+    """What the cells of one column were, over the whole file.
 
-    `fractions`: how many were numbers but not whole, where numbers and texts came together.
+    `numbers`, `texts`: how many were which. `fractions`: how many were numbers but not whole, where numbers and texts
+    came together. `codes`: whether some had leading zeros. `forms`: what its blocks were read as.
     """
 
     numbers: int = 0
     texts: int = 0
     fractions: int = 0
+    codes: bool = False
     first_text: tuple[int, str] | None = None
+    forms: set[str] = field(default_factory=set)
 
     def mixed(self, whole: bool) -> bool:
         """Whether the column is one of numbers that also holds texts; `whole`: its pure numbers were all whole."""
         share = MOSTLY if whole and self.fractions < self.numbers / 2 else SOME
-        return bool(self.texts) and self.numbers >= share * (self.numbers + self.texts)
+        return bool(self.texts) and not self.codes and self.numbers >= share * (self.numbers + self.texts)
 
 
-def number(cell: str, comma: bool = False) -> float | None:
-    """Read a cell as a number; NaN where it is missing, None where it is a text.
-
-    Python would also take `1_000`, which no other reader of CSV does. `comma`: decimals follow a comma, and a point is
-    no part of a number.
-
-    >>> number("1.5"), number(" 2 "), number("1_000"), number("abc"), math.isnan(number("NA")), number("1,5", True)
-    (1.5, 2.0, None, None, True, 1.5)
-    """
-    if cell in MISSING_CELLS:
-        return math.nan
-    if comma:
-        cell = cell.replace(".", "_").replace(",", ".")
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return math.nan if cell.strip() in MISSING_CELLS else None
-
-
-def json_numbers(text: str) -> Floats | None:
-    """Read numbers with commas between that are written as JSON writes them: the fastest way there is.
-
-    `null` is NaN. None where anything else is among them.
-
-    >>> json_numbers("1,2.5,null,4e3"), json_numbers("1,true")
-    (array([1.0e+00, 2.5e+00,     nan, 4.0e+03]), None)
-    """
-    if '"' in text or "{" in text or "[" in text or "t" in text or "f" in text:  # texts, lists, true and false
-        return None
-    try:
-        found = orjson.loads(f"[{text}]")
-    except ValueError:
-        return None
-    try:
-        return np.fromiter(found, np.float64, len(found))
-    except TypeError:  # null, for which the other way takes twice as long
-        return np.array(found, dtype=np.float64)
-
-
-def numbers(cells: Sequence[str], comma: bool = False) -> Block | None:
-    """Read all cells as numbers; None where one is a text."""
-    found = _json_cells(cells, comma)
-    if found is None and not MISSING_CELLS.isdisjoint(cells):
-        found = _json_cells(["null" if cell in MISSING_CELLS else cell for cell in cells], comma)
-    if found is not None:
-        return found
+def numbers(cells: Sequence[str], declared: Kind | None = None, comma: bool = False) -> Floats | None:
+    """Read all cells as numbers, NaN where missing; None where one is a text."""
+    joined = "," + ",".join(cells)
+    if not comma and not _NEVER_PLAIN.search(joined):
+        try:
+            return np.fromiter(map(float, cells), np.float64, len(cells))
+        except ValueError:
+            pass
+    read = text_number if declared == "numeric" else cell_number
     known: dict[str, float] = {}
     for cell in set(cells):
-        value = number(cell, comma)
+        value = read(cell.strip(QUOTED_EMPTY), comma)
         if value is None:
             return None
         known[cell] = value
-    return np.fromiter(map(known.__getitem__, cells), dtype=np.float64, count=len(cells))
+    return np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
 
-def _json_cells(cells: Sequence[str], comma: bool) -> Floats | None:
-    """Read cells that are numbers as JSON writes them; None for all else."""
-    joined = ";".join(cells)
-    if comma:
-        joined = joined.replace(".", "_").replace(",", ".")
-    elif "," in joined:
-        return None
-    found = json_numbers(joined.replace(";", ","))
-    return found if found is not None and len(found) == len(cells) else None
+def texts(cells: Sequence[str]) -> list[str | None]:
+    """Read all cells as texts, as they are written; only an empty one is missing.
 
-
-def texts(cells: Sequence[str], comma: bool = False) -> Block:
-    """Read all cells as texts, where not all are numbers: numbers and booleans in their canonical spelling.
-
-    >>> texts(["a", "2.0", "True", ""])
-    ['a', '2', 'true', None]
+    >>> texts(["007", "NA", "True", "", QUOTED_EMPTY])
+    ['007', 'NA', 'True', None, '']
     """
-    known: dict[str, str | None] = {}
-    for cell in set(cells):
-        value = number(cell, comma)
-        if value is None:
-            known[cell] = _BOOLEANS.get(cell) or clean_text(cell)
-        else:
-            known[cell] = None if math.isnan(value) else canonical(value)
-    return [known[cell] for cell in cells]
-
-
-def raw_texts(cells: Sequence[str]) -> Block:
-    """Read the cells of a column declared categorical: as they are written, so that `007` stays `007`."""
-    known = {cell: None if cell in MISSING_CELLS else _BOOLEANS.get(cell) or clean_text(cell) for cell in set(cells)}
+    known = {cell: canonical(cell) if cell else None for cell in set(cells)} | {QUOTED_EMPTY: ""}
     return [known[cell] for cell in cells]
 
 
@@ -161,19 +103,23 @@ def read_cells(
     it does not were taken out before.
     """
     if declared == "categorical":
-        return raw_texts(cells)
-    block = numbers(cells, comma)
+        return texts(cells)
+    block = numbers(cells, declared, comma)
     if block is not None:
         tally.numbers += len(cells)
+        tally.forms.add("numbers")
         return block
-    read = {cell: number(cell, comma) for cell in set(cells)}
+    read = {cell: cell_number(cell, comma) for cell in set(cells)}
     are_texts = {cell for cell, value in read.items() if value is None}
     fractions = {cell for cell, value in read.items() if value is not None and value % 1}
-    tally.fractions += sum(map(fractions.__contains__, cells)) if fractions else 0
-    count = sum(map(are_texts.__contains__, cells))
-    tally.texts += count
+    tally.fractions += sum(map(fractions.__contains__, cells))
+    tally.texts += sum(map(are_texts.__contains__, cells))
     tally.numbers += sum(cell not in are_texts and cell not in MISSING_CELLS for cell in cells)
+    tally.codes = tally.codes or any(cell[:1] == "0" and cell[1:].isdigit() for cell in are_texts)
     if tally.first_text is None:
-        line, cell = next((line, cell) for line, cell in zip(lines, cells, strict=True) if cell in are_texts)
-        tally.first_text = (line, cell)
-    return texts(cells, comma)
+        tally.first_text = next((line, cell) for line, cell in zip(lines, cells, strict=True) if cell in are_texts)
+    if are_texts <= BOOLEANS.keys() and all(cell in BOOLEANS or cell in MISSING_CELLS for cell in read):
+        tally.forms.add("booleans")
+        return [canonical(BOOLEANS[cell]) if cell in BOOLEANS else None for cell in cells]
+    tally.forms.add("texts")
+    return texts(cells)

@@ -1,7 +1,6 @@
 """Read a file of rows in chunks: CSV, TSV, JSON lines, and Parquet where pyarrow is installed.
 
-Memory is bounded by the size of a chunk. Of CSV, blocks of plain numbers are read as JSON, which is faster than the csv
-module; blocks without quotes are split; all others go through the csv module, which knows quotes.
+Memory is bounded by the size of a chunk.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
@@ -22,17 +22,23 @@ from typing import Any
 
 import numpy as np
 
-from monitor.columns.canonical import Block, to_block
-from monitor.columns.column import Floats, Kind
+from monitor.columns.canonical import (
+    MISSING_CELLS,
+    Block,
+    canonical_items,
+    cell_number,
+    column_name,
+    declares_categories,
+    text_number,
+    to_block,
+)
+from monitor.columns.column import Kind
 from monitor.errors import DataError
 from monitor.reference.build import Chunk
-from monitor.tables.parse import BadRows, CellCount, json_numbers, number, numbers, read_cells
+from monitor.tables.parse import QUOTED_EMPTY, BadRows, CellCount, numbers, read_cells
 
 #: Bytes of text read at a time; more where there are many columns, for the sake of a few hundred rows.
 BLOCK = 2**20
-
-#: A number that no file holds: it stands for the end of a line among numbers, and shows whether all are of one length.
-_LINE_END = 1.2345678901234567e-305
 
 _DECIMAL_COMMA = re.compile(r'(?m)(?:^|[;\t])"?[+-]?\d+,\d+"?(?=[;\t]|$)')
 _DECIMAL_POINT = re.compile(r'(?m)(?:^|[;\t])"?[+-]?\d+\.\d+"?(?=[;\t]|$)')
@@ -46,6 +52,11 @@ _MAGIC = {
     b"\xfe\xff": "is UTF-16; save it as UTF-8, or: iconv -f UTF-16 -t UTF-8",
 }
 
+#: A quoted cell, from where a cell begins.
+_QUOTED = re.compile(r'(?:(?<=[,;\t|\n])|\A)"(?:[^"]|"")*"')
+
+_CATEGORICAL: Kind = "categorical"
+
 Bytes = gzip.GzipFile | io.BufferedReader
 Progress = Callable[[int], object]
 
@@ -55,7 +66,8 @@ class Reader:
 
     `names`: its columns. `chunks(wanted, kinds)` yields blocks for the wanted columns. `bad`: the rows that could not
     be used. `lines`: the line (Parquet: row) of each row of the chunk that was yielded last. `tallies`: what the cells
-    of each wanted column were, complete once all chunks were read.
+    of each wanted column were, complete once all chunks were read. `written`: columns to be read as they are written,
+    since some of their cells are texts. `declared`: columns that the file itself says to hold categories.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress = lambda _: None) -> None:
@@ -63,20 +75,27 @@ class Reader:
         self.names: tuple[str, ...] = ()
         self.lines: Sequence[int] = ()
         self.tallies: dict[str, CellCount] = {}
+        self.written: set[str] = set()
+        self.declared: dict[str, Kind] = {}
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
         raise NotImplementedError
 
+    def torn(self) -> set[str]:
+        """Columns of which some blocks were read as numbers and others as texts: `written` is for them."""
+        return {name for name, cells in self.tallies.items() if len(cells.forms) > 1} - self.written
+
     def _check_names(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Canonical names. Raises DataError where two columns have one."""
         seen: dict[str, int] = {}
-        for position, name in enumerate(names, 1):
+        for position, name in enumerate(map(column_name, names), 1):
             if name in seen:
                 raise DataError(
                     f"{self.path}: columns {seen[name]} and {position} are both called {name!r}; rename one"
                 )
             seen[name] = position
-        return tuple(names)
+        return tuple(seen)
 
 
 def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -> Reader:
@@ -108,6 +127,8 @@ class CsvReader(Reader):
 
     Where the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals
     follow a comma then, as they do where the beginning of the file has such numbers and none with a point.
+
+    A block is read by pyarrow where it is installed and the block has no quotes, and by the csv module otherwise.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
@@ -124,14 +145,16 @@ class CsvReader(Reader):
         reader = csv.reader(io.StringIO(header), delimiter=delimiter)
         names = next(reader)
         self._header_lines = reader.line_num
-        if all(name.strip() and number(name, self.comma) is not None for name in names):
+        if all(name.strip() and cell_number(name, self.comma) is not None for name in names):
             raise DataError(f"{path}, line 1: holds numbers where column names belong; add a line of names")
         self.names = self._check_names([name.strip() or f"unnamed: {position}" for position, name in enumerate(names)])
+        self._texts: set[str] = set()
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
-        positions = [self.names.index(name) for name in wanted]
+        kinds = {**kinds, **dict.fromkeys(self.written, _CATEGORICAL)}
         self.tallies = {name: CellCount() for name in wanted}
+        self._texts = {name for name in wanted if kinds.get(name) == "categorical"}
         with _open(self.path) as file:
             for first, text in _text_blocks(file, self.path, self.progress, block_size(len(self.names))):
                 skip = self._header_lines if first == 1 else 0
@@ -140,60 +163,60 @@ class CsvReader(Reader):
                 if not text or text.isspace():
                     continue
                 with _no_collection():
-                    chunk = self._plain(text, first + skip, positions, wanted, kinds)
+                    chunk = self._with_arrow(text, first + skip, wanted, kinds)
                     if chunk is None:
-                        chunk = self._with_csv(text, first + skip, positions, wanted, kinds)
+                        chunk = self._with_csv(text, first + skip, wanted, kinds)
                 if chunk and len(chunk[0]):
                     yield chunk
 
-    def _plain(
-        self, text: str, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
-    ) -> Chunk | None:
-        """The short ways, for text without quotes and blank lines; None where it takes the csv module to say more."""
-        text = text.removesuffix("\n")
-        if '"' in text or "\n\n" in text or text.startswith("\n") or "\r" in text:
+    def _with_arrow(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
+        """One block by pyarrow; None if it is not installed, or if only the csv module can read the block."""
+        arrow = _arrow()
+        if arrow is None or '"' in text or "\r" in text:
             return None
-        height = text.count("\n") + 1
-        self.lines = range(first, first + height)
-        if not any(kinds.get(name) == "categorical" for name in wanted):
-            rows = self._numbers(text, height)
-            if rows is not None:
-                for name in wanted:
-                    self.tallies[name].numbers += height
-                return list(np.ascontiguousarray(rows.T[positions]))
-        # Each end of line becomes a cell of its own: where those lie tells whether all lines are of one length.
-        cells = f"{text}\n".replace("\n", f"{self.delimiter}\n{self.delimiter}").split(self.delimiter)
-        step = len(self.names) + 1
-        if len(cells) != height * step + 1 or set(cells[step - 1 :: step]) != {"\n"}:
-            return None
-        columns = [cells[position:-1:step] for position in positions]
-        for name, column in zip(wanted, columns, strict=True):
-            if kinds.get(name) == "numeric" and numbers(column, self.comma) is None:
+        content = text.encode()
+        codes = _leading_zero(content, self.delimiter)
+        for texts in [set(wanted)] if codes else [self._texts, set(wanted)]:
+            try:
+                table = self._arrow_table(arrow, content, wanted, texts)
+            except ValueError:  # a text among numbers, or a line of another length
+                continue
+            if table.num_rows != text.count("\n") + (not text.endswith("\n")):  # blank lines are no rows
                 return None
-        return self._blocks(columns, self.lines, wanted, kinds)
+            self.lines = range(first, first + table.num_rows)
+            chunk: list[Block] = []
+            for name, column in zip(wanted, table.columns, strict=True):
+                if name in texts:
+                    cells = column.to_pylist()
+                    if kinds.get(name) == "numeric" and numbers(cells, "numeric", self.comma) is None:
+                        return None
+                    chunk.append(read_cells(cells, kinds.get(name), self.lines, self.tallies[name], self.comma))
+                else:
+                    chunk.append(np.ascontiguousarray(column.to_numpy()))
+                    self.tallies[name].numbers += table.num_rows
+                    self.tallies[name].forms.add("numbers")
+            self._texts |= {name for name, block in zip(wanted, chunk, strict=True) if isinstance(block, list)}
+            return chunk
+        return None
 
-    def _numbers(self, text: str, height: int) -> Floats | None:
-        """Rows of nothing but numbers; None where a cell is something else, or a line of another length."""
-        delimiter = self.delimiter
-        if "n" in text:  # null
-            return None
-        if delimiter != ",":
-            if self.comma:
-                text = text.replace(".", "_").replace(",", ".")
-            elif "," in text:
-                return None
-            text = text.replace(delimiter, ",")
-        values = json_numbers(text.replace("\n", f",{_LINE_END},") + f",{_LINE_END}")
-        if values is None:  # perhaps for its empty cells; to look for these first would cost as much as all the rest
-            values = json_numbers(_with_null(text).replace("\n", f",{_LINE_END},") + f",{_LINE_END}")
-        if values is None or values.size != height * (len(self.names) + 1):
-            return None
-        rows = values.reshape(height, -1)
-        return rows[:, :-1] if bool((rows[:, -1] == _LINE_END).all()) else None
+    def _arrow_table(self, modules: Any, content: bytes, wanted: Sequence[str], texts: Collection[str]) -> Any:
+        """Read a block, the columns `texts` as texts and the others as numbers. Raises ValueError."""
+        arrow, reader = modules
+        return reader.read_csv(
+            io.BytesIO(content),
+            reader.ReadOptions(column_names=list(self.names), block_size=len(content) + 1, use_threads=False),
+            reader.ParseOptions(delimiter=self.delimiter, quote_char=False),
+            reader.ConvertOptions(
+                include_columns=list(wanted),
+                column_types={name: arrow.string() if name in texts else arrow.float64() for name in wanted},
+                null_values=list(MISSING_CELLS),
+                decimal_point="," if self.comma else ".",
+            ),
+        )
 
-    def _with_csv(
-        self, text: str, first: int, positions: list[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
-    ) -> Chunk:
+    def _with_csv(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk:
+        if '""' in text:
+            text = _QUOTED.sub(lambda found: f'"{QUOTED_EMPTY}"' if found[0] == '""' else found[0], text)
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
         reader = csv.reader(io.StringIO(text), delimiter=self.delimiter, strict=not self.bad.skip)
         rows: list[list[str]] = []
@@ -205,52 +228,64 @@ class CsvReader(Reader):
             raise DataError(f"{self.path}, line {line}: {never}") from error
         lines: Sequence[int] = range(first, first + len(rows))
         if reader.line_num != len(rows):  # a quoted cell runs over several lines
-            lines = _line_numbers(rows, first)
+            lines = list(accumulate(map(_height, rows), initial=first))[:-1]
         if rows and rows[-1] and "\n" in rows[-1][-1] and not text.rstrip("\n").endswith('"'):
             self.bad.add(lines[-1], "a quote opens here and never closes", _height(rows[-1]))
             lines, rows = lines[:-1], rows[:-1]
-        width = len(self.names)
-        if any(len(row) != width for row in rows):
-            kept = []
-            for line, row in zip(lines, rows, strict=True):
-                if len(row) == width:
-                    kept.append((line, row))
-                elif row:  # a blank line is no row
-                    height = _height(row)
-                    hint = f"; a quote that opens here closes {height - 1} lines below" if height > 1 else ""
-                    what = f"the first line names {width} columns, here the number is {len(row)}{hint}"
-                    self.bad.add(line, what, height)
-            lines, rows = [line for line, _ in kept], [row for _, row in kept]
-        numeric = [position for name, position in zip(wanted, positions, strict=True) if kinds.get(name) == "numeric"]
-        if numeric:
-            lines, rows = self._without_texts(lines, rows, numeric)
+        positions = [self.names.index(name) for name in wanted]
+        numeric = [position for position in positions if kinds.get(self.names[position]) == "numeric"]
+        if numeric or any(len(row) != len(self.names) for row in rows):
+            lines, rows = self._good(lines, rows, numeric)
         if not rows:
             return []
-        columns = list(zip(*rows, strict=True))
-        return self._blocks([columns[position] for position in positions], lines, wanted, kinds)
-
-    def _blocks(
-        self, columns: Sequence[Sequence[str]], lines: Sequence[int], wanted: Sequence[str], kinds: Mapping[str, Kind]
-    ) -> Chunk:
         self.lines = lines
+        columns = list(zip(*rows, strict=True))
         return [
-            read_cells(column, kinds.get(name), lines, self.tallies[name], self.comma)
-            for name, column in zip(wanted, columns, strict=True)
+            read_cells(columns[position], kinds.get(name), lines, self.tallies[name], self.comma)
+            for name, position in zip(wanted, positions, strict=True)
         ]
 
-    def _without_texts(
+    def _good(
         self, lines: Sequence[int], rows: list[list[str]], numeric: list[int]
     ) -> tuple[Sequence[int], list[list[str]]]:
-        """Take out the rows in which a column declared numeric holds a text."""
+        """Take out rows of another length, and those in which a column declared numeric holds a text."""
         kept_lines, kept = [], []
         for line, row in zip(lines, rows, strict=True):
-            wrong = next((position for position in numeric if number(row[position], self.comma) is None), None)
-            if wrong is None:
+            if not row:  # a blank line is no row
+                continue
+            if what := self._wrong_in(row, numeric):
+                self.bad.add(line, what, 1 if len(row) == len(self.names) else _height(row))
+            else:
                 kept_lines.append(line)
                 kept.append(row)
-            else:
-                self.bad.add(line, f"column {self.names[wrong]!r} holds {row[wrong][:40]!r}, which is no number")
         return kept_lines, kept
+
+    def _wrong_in(self, row: list[str], numeric: list[int]) -> str | None:
+        if len(row) != len(self.names):
+            height = _height(row)
+            hint = f"; a quote that opens here closes {height - 1} lines below" if height > 1 else ""
+            return f"the first line names {len(self.names)} columns, here the number is {len(row)}{hint}"
+        wrong = next(
+            (at for at in numeric if row[at] != QUOTED_EMPTY and text_number(row[at], self.comma) is None), None
+        )
+        return None if wrong is None else f"column {self.names[wrong]!r} holds {row[wrong][:40]!r}, which is no number"
+
+
+@cache
+def _arrow() -> tuple[Any, Any] | None:
+    """Return pyarrow and its reader of CSV; None where they are not installed."""
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.csv")
+    except ImportError:
+        return None
+
+
+def _leading_zero(content: bytes, delimiter: str) -> bool:
+    """Whether a cell begins with a zero before another digit, so that it is a code and no number."""
+    data = np.frombuffer(b"\n" + content, np.uint8)
+    zeros = np.flatnonzero(data[1:-1] == ord("0"))
+    before, after = data[zeros], data[zeros + 2]
+    return bool((((before == ord(delimiter)) | (before == 10)) & (after >= ord("0")) & (after <= ord("9"))).any())
 
 
 class JsonReader(Reader):
@@ -304,7 +339,7 @@ class JsonReader(Reader):
                 bad.add(line, f"not valid JSON: {error}")
                 continue
             if isinstance(row, dict):
-                rows.append((line, row))
+                rows.append((line, dict(canonical_items(row))))
             else:
                 bad.add(line, f"holds {type(row).__name__} where an object belongs")
         return rows
@@ -318,7 +353,7 @@ def _wrong_in(row: dict[str, Any], known: set[str], wanted: Sequence[str], kinds
         value = row.get(name)
         if isinstance(value, (dict, list)):
             return f"column {name!r} holds a nested value"
-        if kinds.get(name) == "numeric" and isinstance(value, (str, bool)):
+        if kinds.get(name) == "numeric" and isinstance(value, str) and text_number(value) is None:
             return f"column {name!r} holds {str(value)[:40]!r}, which is no number"
     return None
 
@@ -331,7 +366,7 @@ class ParquetReader(Reader):
         try:
             parquet = import_module("pyarrow.parquet")
         except ImportError:
-            raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install pyarrow`") from None
+            raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install 'telltale[data]'`") from None
         try:
             self._file = parquet.ParquetFile(path)
         except (OSError, ValueError) as error:
@@ -339,18 +374,25 @@ class ParquetReader(Reader):
                 raise
             raise DataError(f"{path}: not a Parquet file: {error}") from error
         self.names = self._check_names(self._file.schema_arrow.names)
+        self.declared = {
+            name: _CATEGORICAL
+            for name, column in zip(self.names, self._file.schema_arrow, strict=True)
+            if declares_categories(column)
+        }
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         """Blocks of the wanted columns, in that order."""
         self.tallies = {name: CellCount() for name in wanted}
         size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
         seen = 0
-        for batch in self._file.iter_batches(batch_size=65_536, columns=list(wanted)):
+        positions = [self.names.index(name) for name in wanted]
+        spelled = [self._file.schema_arrow.names[position] for position in positions]
+        for batch in self._file.iter_batches(batch_size=65_536, columns=spelled):
             self.progress(size * batch.num_rows // total)
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             self.lines = range(seen + 1, seen + 1 + batch.num_rows)
             seen += batch.num_rows
-            yield [self._block(columns[name], name, kinds.get(name)) for name in wanted]
+            yield [self._block(columns[own], name, kinds.get(name)) for own, name in zip(spelled, wanted, strict=True)]
 
     def _block(self, column: Any, name: str, declared: Kind | None) -> Block:
         try:
@@ -428,21 +470,6 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _with_null(text: str) -> str:
-    r"""Write `null` into empty cells.
-
-    >>> _with_null(",1,,\n,,,2")
-    'null,1,null,null\nnull,null,null,2'
-    """
-    text = text.replace(",,", ",null,").replace(",,", ",null,")
-    return f"\n{text}\n".replace("\n,", "\nnull,").replace(",\n", ",null\n")[1:-1]
-
-
 def _height(row: list[str]) -> int:
     """Lines that a row takes: quoted cells may run over several."""
     return 1 + sum(cell.count("\n") for cell in row)
-
-
-def _line_numbers(rows: list[list[str]], first: int) -> list[int]:
-    """Line on which each row begins."""
-    return list(accumulate(map(_height, rows), initial=first))[:-1]

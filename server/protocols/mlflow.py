@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIEnvironment
 
+from monitor.columns.canonical import text_number
 from monitor.columns.column import Column
 from monitor.errors import InputError
 from monitor.models.values import Values, WrongTypeError
-from monitor.tables.parse import number
 from server import payload
 from server.body import read_body
 from server.endpoint import Answer
@@ -139,7 +139,7 @@ def _cell_reader(column: Column, values: Values) -> Callable[[str], Any]:
     """How a cell of this column becomes the value that the model knows; what it cannot be is left to the check."""
 
     def numeric(cell: str) -> Any:
-        read = number(cell)
+        read = text_number(cell)
         return cell if read is None else None if math.isnan(read) else read
 
     def category(cell: str) -> Any:

@@ -4,17 +4,19 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.columns.canonical import cell_number
 from monitor.columns.column import Kind
 from monitor.errors import DataError
 from monitor.tables import read as read_module
-from monitor.tables.parse import BadRows, CellCount, number, texts
-from monitor.tables.read import open_reader
+from monitor.tables.parse import BadRows, CellCount
+from monitor.tables.read import Reader, open_reader
 
 
 def read(
@@ -25,12 +27,20 @@ def read(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_module, "BLOCK", block)
         reader = open_reader(path, bad)
-        columns: dict[str, list[object]] = {name: [] for name in reader.names}
-        for chunk in reader.chunks(reader.names, kinds or {}):
-            for name, part in zip(reader.names, chunk, strict=True):
-                values = part.tolist() if isinstance(part, np.ndarray) else part
-                columns[name] += [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        columns = all_columns(reader, kinds or {})
+        if not skip and reader.torn():
+            reader.written = reader.torn()
+            columns = all_columns(reader, kinds or {})
     return columns, bad
+
+
+def all_columns(reader: Reader, kinds: dict[str, Kind]) -> dict[str, list[object]]:
+    columns: dict[str, list[object]] = {name: [] for name in reader.names}
+    for chunk in reader.chunks(reader.names, kinds):
+        for name, part in zip(reader.names, chunk, strict=True):
+            values = part.tolist() if isinstance(part, np.ndarray) else part
+            columns[name] += [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+    return columns
 
 
 def write(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
@@ -53,7 +63,12 @@ def write(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
         ("a;b\n1,5;2\n;,5\n", {"a": [1.5, None], "b": [2, 0.5]}),
         ("a;b\n1,5;2.5\n3,4;3\n", {"a": ["1,5", "3,4"], "b": [2.5, 3]}),
         ("a,b\n[1,2\n3],4\n", {"a": ["[1", "3]"], "b": [2, 4]}),
-        ("a,b\n007,1.\n+5,.5\n", {"a": [7, 5], "b": [1, 0.5]}),
+        ("a,b\n7,1.\n+5,.5\n", {"a": [7, 5], "b": [1, 0.5]}),
+        ("a,b\n007,0.5\n005,-0.5\n", {"a": ["007", "005"], "b": [0.5, -0.5]}),
+        ("a;b\n007;0,5\n010;00,5\n", {"a": ["007", "010"], "b": ["0,5", "00,5"]}),
+        ('a,b\n"",1\n,"2"\nNA,""\nx,\n', {"a": ["", None, "NA", "x"], "b": [1, 2, None, None]}),
+        ('a,b\n"p,"",q",1\n5" pipe,""\n', {"a": ['p,",q', '5" pipe'], "b": [1, None]}),
+        ("a,b\n1 days 00:00:02.5,12:30:00\n,12:30:01\n", {"a": [86402.5, None], "b": ["12:30:00", "12:30:01"]}),
         ("a,b\n123456789012345678901234567890,1e5\n", {"a": [123456789012345678901234567890.0], "b": [1e5]}),
         ("a,b\n\n1,2\n\n3,4\n\n", {"a": [1, 3], "b": [2, 4]}),
         ("a\n1\n2\n", {"a": [1, 2]}),
@@ -72,9 +87,12 @@ def write(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
     ],
 )
 @pytest.mark.parametrize("block", [1, 7, 2**20])
+@pytest.mark.parametrize("library", ["pyarrow", "csv"])
 def test_csv_is_read_as_it_is_meant(
-    content: str, expected: dict[str, list[object]], block: int, tmp_path: Path
+    content: str, expected: dict[str, list[object]], block: int, library: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
+    if library == "csv":
+        monkeypatch.setattr(read_module, "_arrow", lambda: None)
     assert read(write(tmp_path, content), block=block)[0] == expected
 
 
@@ -92,6 +110,13 @@ cells = st.one_of(
     st.text('ab ,"\n;é\u2028', max_size=6),
 )
 
+plain_cells = st.one_of(
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.from_regex(r"[ 0]?[0-9]{1,4}([.,]5)?", fullmatch=True).filter(lambda cell: "," not in cell),
+    st.sampled_from(["", "NA", " NA", "null", "x", "True", "0x1", "1_0", "1e400", "P1DT2H", "12:30:00", "１２", "+1"]),
+)
+
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=20), block=st.sampled_from([1, 20, 2**20]))
@@ -106,16 +131,22 @@ def test_whatever_the_csv_module_wrote_is_read_back(rows: list[tuple[str, str]],
 
 def texts_as_declared(column: list[str]) -> list[str | None]:
     table = str.maketrans({"\n": " ", "\u2028": " "})
-    return [None if cell in ("", "NA") else cell.translate(table) for cell in column]
+    return [cell.translate(table) or None for cell in column]
 
 
-def test_the_order_of_chunks_does_not_change_what_a_number_is_called() -> None:
-    assert texts(["2.50", "x", "1e3"]) == ["2.5", "x", "1000"]
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(plain_cells, plain_cells), min_size=1, max_size=20))
+def test_pyarrow_and_the_csv_module_read_the_same(rows: list[tuple[str, str]], tmp_path: Path) -> None:
+    path = write(tmp_path, "".join(f"{a},{b}\n" for a, b in [("a", "b"), *rows]))
+    with_arrow = read(path)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_module, "_arrow", lambda: None)
+        assert read(path)[0] == with_arrow
 
 
 @pytest.mark.parametrize(("cell", "value"), [("0x10", None), ("１２", 12.0), ("1 2", None), ("+5", 5.0), ("--", None)])
 def test_numbers_are_what_python_reads(cell: str, value: float | None) -> None:
-    assert number(cell) == value
+    assert cell_number(cell) == value
 
 
 @pytest.mark.parametrize(
