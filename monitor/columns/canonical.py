@@ -215,7 +215,7 @@ def number(value: Any) -> float:
 
 
 def _meaning(text: str) -> float | str | None:
-    """What a canonical text says beside its letters: a number (a boolean is 1 or 0), or a moment; None for all else.
+    """What a text means, whatever its letters: a number (a boolean is 1 or 0), a duration, a moment; None for all else.
 
     Fractions agree in seven digits: one of 32 bits has no more.
     """
@@ -230,7 +230,7 @@ def _meaning(text: str) -> float | str | None:
                 return str(plain(datetime.fromisoformat(text)))
             except ValueError:
                 return None
-    return None
+    return duration(text)
 
 
 class Codes:

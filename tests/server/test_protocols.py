@@ -343,6 +343,6 @@ def test_cells_become_what_the_model_knows() -> None:
     text = "colour,member,code,age,zip\nNA,True,2.0,1.5,12\nnull,FALSE,7,,007\n,no,x,NaN,1\n"
     assert read_csv(text.encode(), columns, Names(columns)) == [
         {"colour": "NA", "member": True, "code": 2, "age": 1.5, "zip": "12"},
-        {"colour": None, "member": False, "code": 7, "age": None, "zip": "007"},
+        {"colour": "null", "member": False, "code": 7, "age": None, "zip": "007"},
         {"colour": None, "member": "no", "code": "x", "age": None, "zip": "1"},
     ]
