@@ -106,8 +106,8 @@ def _flat(column: Any, name: str) -> list[Any]:
 def read_csv(body: bytes, scoring: Scoring) -> list[dict[str, Any]]:
     """Rows of a CSV table whose first line has the names, in any order. Raises InputError that names the line.
 
-    A column without a name is the index that pandas writes, and left out. Empty cells, `NA` and the like are missing. A
-    cell of a column of categories is what the model knows it as.
+    A column without a name is the index that pandas writes, and left out. Empty cells are missing, and in
+    columns of numbers `NA` and the like. A cell of a column of categories is what the model knows it as.
     """
     names = scoring.names
     try:

@@ -356,5 +356,5 @@ def test_codes_with_leading_zeros_are_texts_and_the_table_says_so(tmp_path: Path
     made = make_reference(Request(path, predictions=("y",), output=tmp_path / "histogram.prom"))
     assert made.decisions[0].column.categories == ("01067", "12345")
     assert made.decisions[0].reason.endswith("leading zeros make texts, not numbers")
-    made = make_reference(Request(path, predictions=("y",), numeric=("zip",), output=tmp_path / "histogram.prom"))
+    made = make_reference(Request(path, predictions=("y",), numeric=("zip",), output=tmp_path / "other.prom"))
     assert made.decisions[0].column.kind == "numeric"
