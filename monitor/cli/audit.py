@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monitor.cli.context import Commands, add_command, load_config, moment, print_json, print_table, reading
+from monitor.cli.output import output_path
 from monitor.cli.silence import request
 from monitor.clock import SystemClock
 from monitor.config.settings import duration
@@ -44,7 +45,8 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=verify)
 
     parser = add_command(commands, "snapshot", "Write a consistent, read-only copy for an auditor.")
-    parser.add_argument("file", metavar="FILE", help="where to; an existing file is replaced")
+    parser.add_argument("file", metavar="FILE", help="where to; an earlier snapshot is replaced")
+    parser.add_argument("--force", action="store_true", help="replace a file that Telltale did not write")
     parser.set_defaults(run=snapshot)
 
     parser = add_command(commands, "prune", "Roll up and drop what [data] says, now rather than minute by minute.")
@@ -111,7 +113,8 @@ def verify(options: argparse.Namespace) -> int:
 
 def snapshot(options: argparse.Namespace) -> int:
     """`python -m monitor snapshot FILE`."""
-    config, target = load_config(options), Path(options.file)
+    config = load_config(options)
+    target = output_path(options.file, config, options.force)
     size = write_snapshot(Path(config.data.path) / DATABASE, target)
     print(f"{target}: {size:,} bytes, read-only")
     return 0

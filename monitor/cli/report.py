@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from monitor.cli.context import Commands, add_command, load_config, moment, reading
+from monitor.cli.output import output_path
 from monitor.clock import SystemClock
 from monitor.drift.result import Span
 from monitor.errors import ConfigError
@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--to", dest="end", default="0s", metavar="WHEN", help="the same (default: now)")
     parser.add_argument("--out", metavar="FILE", help="where to write it (default: to the terminal)")
+    parser.add_argument("--force", action="store_true", help="replace a file that Telltale did not write")
     parser.add_argument("--format", choices=("html", "json"), default="html", help="what to write (default: html)")
     parser.set_defaults(run=run)
 
@@ -35,17 +36,18 @@ def run(options: argparse.Namespace) -> int:
     if span.end <= span.start:
         raise ConfigError("--to must lie after --from")
     config = load_config(options)
+    out = None if options.out is None else output_path(options.out, config, options.force)
     with reading(config) as connection:
         report = file.gather(connection, config, span, now)
         if options.format == "json":
-            text = json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps({"report": "telltale", **report.to_json()}, indent=1, ensure_ascii=False) + "\n"
         else:
             text = file.to_html(connection, report, config)
-    if options.out is None:
+    if out is None:
         sys.stdout.write(text)
     else:
         try:
-            write_atomically(Path(options.out), text.encode())
+            write_atomically(out, text.encode())
         except OSError as error:
             raise ConfigError(f"--out: {options.out} cannot be written: {error.strerror or error}") from error
     return 0

@@ -211,6 +211,19 @@ def test_how_the_writing_connection_is_set(folder):
     connection.close()
 
 
+def test_nobody_but_user_and_group_may_read_what_is_written(tmp_path):
+    before = os.umask(0o022)
+    try:
+        monitored = Monitored(tmp_path / "data")
+        monitored.minutes(1, colour="mauve")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in monitored.folder.rglob("*") if path.is_file()}
+        monitored.close()
+    finally:
+        os.umask(before)
+    assert "telltale.db-wal" in modes
+    assert {name for name, mode in modes.items() if mode & 0o007} == set()
+
+
 def test_readers_cannot_write(filled):
     with closing(connect_read_only(filled)) as connection, pytest.raises(sqlite3.OperationalError):
         connection.execute("DELETE FROM windows")

@@ -20,6 +20,9 @@ from monitor.store.file.migrations import applied, migrate, names
 
 log = logging.getLogger(__name__)
 
+#: Permissions of the database, as of the journal: for the server's user and group.
+MODE = 0o640
+
 FOREIGN = "it is the database of another program"
 
 DAMAGED = (
@@ -32,6 +35,8 @@ DAMAGED = (
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the writing connection and bring the schema up to date. Raises sqlite3.Error or StoreError."""
+    if not path.exists():
+        path.touch(MODE)  # SQLite gives the WAL beside it the same permissions
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
     try:

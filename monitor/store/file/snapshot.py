@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monitor.errors import StoreError
 from monitor.store.file.database import connect_read_only
+from monitor.store.file.migrations import applied
 
 #: Nobody may write; who may read is for the umask to say, as with any file.
 MODE = 0o444
@@ -42,6 +43,24 @@ def write_snapshot(database: Path, target: Path) -> int:
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(name + suffix).unlink(missing_ok=True)
+
+
+def is_snapshot(path: Path) -> bool:
+    """Whether a file is a snapshot of Telltale's: its database, and not in the mode in which a server writes one.
+
+    Not to be asked of a database that this process has open: closing the file drops SQLite's locks.
+    """
+    with path.open("rb") as file:
+        head = file.read(20)
+    if not head.startswith(b"SQLite format 3\0") or head[18:20] != b"\1\1":
+        return False
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        return bool(applied(connection))
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
 
 
 def _copy(database: Path, target: Path) -> None:
