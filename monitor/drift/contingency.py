@@ -214,7 +214,7 @@ def _largest_quiet(hits_reference: Floats, grew: Floats, n: Floats, m: Floats, s
     share = (before + 1) / np.maximum(m, 1.0)
     sigmas = np.sqrt(2 * math.log(2 / alpha) * n * share * (1 + n / np.maximum(m, 1.0)))
     away = np.maximum(np.floor(sigmas * np.linspace(0.7, 1.3, parts - 1)), np.arange(1, parts))
-    tried = np.clip(quiet + away, quiet, loud)
+    tried = np.clip(quiet + away, quiet, np.maximum(loud - 1, quiet))
     while (loud - quiet > 1).any():
         p_value = share_p_value(hits_reference, np.clip(tried * sign, 0.0, n), n, m, spare)
         significant = (p_value <= alpha) & (tried > quiet)

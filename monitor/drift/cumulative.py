@@ -79,8 +79,8 @@ def wasserstein(reference: Floats, test: Floats, places: Floats, scale: Floats) 
     """First Wasserstein distance (earth mover's) between the binned distributions, in units of `scale`.
 
     The area between the two cumulative distributions. Each bin stands at its place, which never fall along the last
-    axis: its middle, an outer bin at its edge. `scale` is the reference standard deviation and larger than 0. The same
-    in both directions, without smoothing; equals `scipy.stats.wasserstein_distance` on the places.
+    axis: the mean of the reference's rows in it. `scale` is the reference standard deviation and larger than 0. The
+    same in both directions, without smoothing; equals `scipy.stats.wasserstein_distance` on the places.
 
     >>> float(wasserstein(np.array([4.0, 0.0]), np.array([1.0, 1.0]), np.array([0.0, 3.0]), np.array(1.0)))
     1.5
@@ -91,6 +91,49 @@ def wasserstein(reference: Floats, test: Floats, places: Floats, scale: Floats) 
 def area(height: Floats, places: Floats) -> Floats:
     """Area under a curve of steps, without its sign: `height` holds from each place to the next."""
     out: Floats = np.einsum("...k,...k->...", np.abs(height[..., :-1]), np.diff(places, axis=-1))
+    return out
+
+
+def transport(reference: Floats, at_reference: Floats, test: Floats, at_test: Floats) -> Floats:
+    """First Wasserstein distance between two distributions whose bins stand at places of their own, shape (...).
+
+    Equals `scipy.stats.wasserstein_distance(at_reference, at_test, reference, test)`. All have shape (..., K).
+
+    >>> both = np.array([1.0, 3.0])
+    >>> float(transport(both, np.array([0.0, 1.0]), both, np.array([0.0, 3.0])))
+    1.5
+    """
+    places = np.concatenate((at_reference, at_test), axis=-1)
+    order = np.argsort(places, axis=-1)
+    steps = np.concatenate((-shares(reference), shares(test)), axis=-1)
+    height = np.cumsum(np.take_along_axis(steps, order, axis=-1), axis=-1)
+    return area(height, np.take_along_axis(places, order, axis=-1))
+
+
+def settle(counts: Floats, places: Floats, bounds: Floats, excess: Floats) -> Floats:
+    """Move bins so that they add up to the exact sum of the values: new places, shape (N, K).
+
+    `counts`, `places`: (N, K). `bounds`: (N, 2, K), lower and upper edge of each bin; those of an outer bin are
+    its place. `excess`: (N,), the exact sum minus the sum of the places. Values outside all edges may be anywhere: the
+    outer bin on that side takes the excess if it has rows. But if that would lay them farther out than all edges span,
+    and also if it has none, all rows move by the same part of their way to the edge of their bin, if that is enough.
+
+    >>> places, bounds = np.array([[0.0, 0.5, 1.0]]), np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]])
+    >>> settle(np.array([[0.0, 8.0, 2.0]]), places, bounds, np.array([1.0])).tolist()
+    [[0.0, 0.5, 1.5]]
+    >>> settle(np.array([[0.0, 8.0, 0.0]]), places, bounds, np.array([-2.0])).tolist()
+    [[0.0, 0.25, 1.0]]
+    """
+    up = (excess > 0)[:, None]
+    outer = np.where(up, places >= bounds[:, 1].max(axis=-1, keepdims=True), places <= bounds[:, :1, 0])
+    outer &= bounds[:, 0] == bounds[:, 1]
+    outside = (counts * outer).sum(axis=-1, keepdims=True)
+    way = np.where(up, bounds[:, 1], bounds[:, 0]) - places
+    room = np.abs((counts * way).sum(axis=-1, keepdims=True))
+    far = np.abs(excess)[:, None]
+    to_outer = (outside > 0) & ((far <= outside) | (far > room))
+    part = np.where(to_outer, 0.0, np.minimum(far, room) / np.maximum(room, 1e-300))
+    out: Floats = places + to_outer * outer * excess[:, None] / np.maximum(outside, 1.0) + part * way
     return out
 
 

@@ -8,11 +8,11 @@ writes a change as two equal numbers.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from monitor.columns.column import MISSING, OTHER, Column
+from monitor.columns.moments import binned_median, binned_spread, exact_mean
 from monitor.drift.result import Direction, Shift
 
 #: How many bins a verdict lists, and how many categories its words name.
@@ -115,56 +115,6 @@ def apart(before: float, after: float, write: Callable[[float, int], str] = figu
     return " to ".join(texts)
 
 
-def binned_median(column: Column, counts: Sequence[float]) -> float | None:
-    """Median of the finite values; None if there are none or the column has no edges.
-
-    A bin that holds one value is that value; elsewhere values are taken to be spread evenly over the bin, and in an
-    outer bin to be at its mean.
-
-    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
-    1.3333333333333335
-    """
-    below = list(accumulate(counts[: column.value_bins]))
-    half = below[-1] / 2
-    if not half or not column.edges:
-        return None
-    at = bisect_left(below, half)
-    if at in (0, len(column.edges)) or column.bin_spreads[at] == 0:
-        return column.bin_means[at]
-    low, high = column.edges[at - 1], column.edges[at]
-    part = (half - below[at - 1]) / counts[at]
-    return low * (1 - part) + high * part
-
-
-def binned_spread(column: Column, counts: Sequence[float], mean: float | None = None) -> float | None:
-    """Standard deviation of the finite values, from the mean and the spread of each bin.
-
-    `mean`: the exact mean, if known; what it adds to that of the bins is laid to the outer bin on that side, where
-    values may lie far beyond the edge. None if there are no values, no edges, or no finite answer.
-
-    >>> binned_spread(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 1, 0])
-    0.5773502691896258
-    """
-    values, places = counts[: column.value_bins], list(column.bin_means)
-    rows = sum(values)
-    if not rows or not column.edges:
-        return None
-    unit = max(max(map(abs, places)), 1e-300)  # so that no square overflows or vanishes
-    if mean is not None:
-        excess = mean - sum(place / unit * (count / rows) for place, count in zip(places, values, strict=True)) * unit
-        outer = len(values) - 1 if excess > 0 else 0
-        if values[outer]:
-            places[outer] += excess * (rows / values[outer])
-            unit = max(unit, abs(places[outer]))
-    if not math.isfinite(unit):
-        return None
-    pairs = [(place / unit, count / rows) for place, count in zip(places, values, strict=True)]
-    middle = sum(place * share for place, share in pairs)
-    within = sum((s / unit) ** 2 * share for s, (_, share) in zip(column.bin_spreads, pairs, strict=True))
-    out = math.sqrt(sum((place - middle) ** 2 * share for place, share in pairs) + within) * unit
-    return out if math.isfinite(out) else None
-
-
 def _numeric(
     column: Column,
     reference: Sequence[float],
@@ -173,11 +123,15 @@ def _numeric(
     test_sum: float,
     deviation: float,
 ) -> Direction:
-    means = _mean(column, reference, reference_sum), _mean(column, test, test_sum)
-    medians = binned_median(column, reference), binned_median(column, test)
+    means = exact_mean(column, reference, reference_sum), exact_mean(column, test, test_sum)
     sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
     # Rounding leaves a constant with a deviation that is none.
     known = deviation if 1e-12 * abs(means[0] or 0.0) < deviation < math.inf else None
+    widest = known if known is not None else math.inf
+    medians = (
+        binned_median(column, reference, means[0], widest / 2),
+        binned_median(column, test, means[1], widest / 2),
+    )
     mean, median = _difference(means), _difference(medians)
     mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
 
@@ -190,7 +144,10 @@ def _numeric(
         return say("unchanged", "no values to compare")
     before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
     at = max(range(len(after)), key=after.__getitem__)
-    if 0 < at < len(after) - 1 and after[at] >= MOST_ROWS and after[at] - before[at] >= GROWN:
+    narrow = 0 < at < len(after) - 1 and (
+        column.bin_spreads[at] == 0 or column.edges[at] / 2 - column.edges[at - 1] / 2 <= widest / 2
+    )
+    if narrow and after[at] >= MOST_ROWS and after[at] - before[at] >= GROWN:
         name = _bin_name(column, at)
         return say(
             "took over", f"{name} took over: {apart(before[at], after[at], percent, 2)}", (name,), before[at], after[at]
@@ -351,19 +308,6 @@ def _missing_cells(column: Column) -> range:
 def _shares(counts: Sequence[float]) -> list[float]:
     total = max(sum(counts), 1)
     return [count / total for count in counts]
-
-
-def _mean(column: Column, counts: Sequence[float], total: float) -> float | None:
-    """Mean of the finite values; None if there are none, or if the sum does not fit the bins: it has overflowed."""
-    values = counts[: column.value_bins]
-    rows = sum(values)
-    if not rows or not math.isfinite(total):
-        return None
-    mean = total / rows
-    filled = [i for i, count in enumerate(values) if count]
-    low, high = ((-math.inf, *column.edges)[filled[0]], (*column.edges, math.inf)[filled[-1]])
-    slack = 1e-9 * max(abs(low) if math.isfinite(low) else 0.0, abs(high) if math.isfinite(high) else 0.0)
-    return mean if low - slack <= mean <= high + slack else None
 
 
 def _difference(pair: Pair) -> float | None:

@@ -111,7 +111,7 @@ def evaluate(
     if reference.counts.shape != (size,) or test.counts.shape != (size,):
         raise ValueError(f"counts have shapes {reference.counts.shape} and {test.counts.shape}, not ({size},)")
     deviations = reference.deviations if reference.deviations is not None else np.full(width, np.nan)
-    tests = _measure(question, layout, reference.counts, test.counts, deviations)
+    tests = _measure(question, layout, reference, test, deviations)
     open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
     level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
     account = _Account(layout, reference, test, deviations, unseen)
@@ -217,14 +217,14 @@ def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[Sta
     return list(map(_STATES.__getitem__, which)), list(map(_REASONS.__getitem__, which))
 
 
-def _measure(question: Question, layout: Layout, reference: Counts, test: Counts, deviations: Floats) -> list[_Test]:
-    broken = _broken(layout, reference) | _broken(layout, test)
+def _measure(question: Question, layout: Layout, reference: Sample, test: Sample, deviations: Floats) -> list[_Test]:
+    broken = _broken(layout, reference.counts) | _broken(layout, test.counts)
     tests = []
     for numeric in (True, False):
         rows = layout.rows(question.columns, numeric=numeric)
         if not rows.size:
             continue
-        pair = layout.pair(reference, test, deviations, rows)
+        pair = layout.pair(reference.counts, test.counts, deviations, rows, (reference.sums, test.sums))
         if broken[rows].any():
             sound = ~broken[rows, None]
             pair.reference[:] = np.where(sound, pair.reference, 0.0)

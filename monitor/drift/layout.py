@@ -11,8 +11,14 @@ import numpy.typing as npt
 
 from monitor.columns.column import Column, Counts, Floats, Mask, Schema
 from monitor.drift.contingency import overlooked
-from monitor.drift.cumulative import gaps
+from monitor.drift.cumulative import gaps, settle
 from monitor.drift.divergence import Compared
+
+#: Deviations by which an exact mean may differ from that of the places before bins are settled anew.
+SETTLED = 0.02
+
+#: A mean farther out than this many spans of the edges is nonsense, as of a sum that has overflowed.
+FARTHEST = 1e9
 
 Rows = npt.NDArray[np.intp]
 
@@ -27,8 +33,9 @@ class Pair:
     `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins;
     `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin for:
     `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`:
-    where on the span of the edges a numeric value bin stands, 0 to 1. `scale`: (R,), reference standard deviation as a
-    part of that span; 1 where it is zero or unknown.
+    where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there. `scale`:
+    (R,), reference standard deviation as a part of that span; 1 where it is zero or unknown. `means`: of the finite
+    values of the reference and of the test window, on that span too; NaN if unknown.
     """
 
     reference: Floats
@@ -39,7 +46,9 @@ class Pair:
     outside: Mask
     known: Mask
     places: Floats
+    bounds: Floats
     scale: Floats
+    means: tuple[Floats, Floats]
 
     # What several statistics work with is worked out once.
 
@@ -63,6 +72,36 @@ class Pair:
     def gaps(self) -> Floats:
         """Gaps between the cumulative distributions of the finite values, (R, K): see `cumulative.gaps`."""
         return gaps(*self.finite)
+
+    @cached_property
+    def settled(self) -> tuple[Mask, Floats, Floats]:
+        """Columns whose exact mean does not fit the places, (..., R), and their places on both sides, (N, K) each.
+
+        Their bins stand elsewhere than in the reference: see `cumulative.settle`.
+        """
+        n, m = self.finite_sizes
+        sides, sizes = self.finite, (m, n)
+        means = [np.where(np.abs(mean) < FARTHEST, mean, np.nan) for mean in self.means]
+        excess = [
+            mean * size - (side * self.places).sum(axis=-1)
+            for side, size, mean in zip(sides, sizes, means, strict=True)
+        ]
+        off = [
+            np.abs(one) > SETTLED * self.scale * np.maximum(size, 1.0) for one, size in zip(excess, sizes, strict=True)
+        ]
+        which: Mask = (off[0] | off[1]) & np.isfinite(excess[0]) & np.isfinite(excess[1])
+        if not which.any():
+            return which, np.empty((0, 0)), np.empty((0, 0))
+
+        def chosen(array: Floats, inner: int) -> Floats:
+            out: Floats = np.broadcast_to(array, (*which.shape, *array.shape[array.ndim - inner :]))[which]
+            return out
+
+        places, bounds = chosen(self.places, 1), chosen(self.bounds, 2)
+        before, after = (
+            settle(chosen(side, 1), places, bounds, chosen(one, 0)) for side, one in zip(sides, excess, strict=True)
+        )
+        return which, before, after
 
     @cached_property
     def testable(self) -> Mask:
@@ -100,6 +139,8 @@ class _Frame:
     outside: Mask
     known: Mask
     places: Floats
+    bounds: Floats
+    starts: Floats
     halves: Floats
 
 
@@ -128,13 +169,21 @@ class Layout:
         self._cells: dict[tuple[str, int], list[int]] = {}
 
     @cached_property
-    def _places(self) -> tuple[Floats, Floats]:
-        """`places` of all columns, shape (columns, widest), and half the span of each, shape (columns,)."""
-        places, halves = np.zeros(self._index.shape), np.zeros(len(self.schema.columns))
+    def _places(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """`places` and `bounds` of all columns; the first edge and half the span of each, shape (columns,)."""
+        columns, width = self._index.shape
+        places, bounds = np.zeros((columns, width)), np.zeros((columns, 2, width))
+        starts, halves = np.zeros(columns), np.zeros(columns)
         for row, column in enumerate(self.schema.columns):
-            places[row, : column.value_bins], halves[row] = bin_places(column)
-            places[row, column.value_bins :] = places[row, column.value_bins - 1]
-        return places, halves
+            bins = column.value_bins
+            places[row, :bins], halves[row] = bin_places(column)
+            places[row, bins:] = places[row, bins - 1]
+            bounds[row] = places[row]
+            starts[row] = column.edges[0] if column.edges else 0.0
+            if halves[row]:
+                ends = (np.array(column.edges) / 2 - starts[row] / 2) / halves[row]
+                bounds[row, 0, 1 : bins - 1], bounds[row, 1, 1 : bins - 1] = ends[:-1], ends[1:]
+        return places, bounds, starts, halves
 
     @cached_property
     def labels(self) -> tuple[tuple[str, ...], ...]:
@@ -173,7 +222,7 @@ class Layout:
             place = np.arange(width)
             value_bins, numeric = self.value_bins[rows, None], self.numeric[rows, None]
             values, last = place < value_bins, place == value_bins - 1
-            places, halves = self._places
+            places, bounds, starts, halves = self._places
             self._frames[key] = _Frame(
                 self._index[rows, :width],
                 real=place < self.sizes[rows, None],
@@ -182,42 +231,65 @@ class Layout:
                 outside=(last | (numeric & (place == 0))) & (~numeric | (value_bins > 1)),
                 known=values & ~numeric & ~last,
                 places=places[rows, :width],
+                bounds=bounds[rows, :, :width],
+                starts=starts[rows],
                 halves=halves[rows],
             )
         return self._frames[key]
 
-    def pair(self, reference: Counts, test: Counts, deviations: Floats, rows: Rows) -> Pair:
-        """Lay reference and test window of the given columns side by side."""
+    def pair(
+        self,
+        reference: Counts,
+        test: Counts,
+        deviations: Floats,
+        rows: Rows,
+        sums: tuple[Floats, Floats] | None = None,
+    ) -> Pair:
+        """Lay reference and test window of the given columns side by side; `sums` of both are over finite values."""
         frame = self._frame(rows)
         half = frame.halves
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
+        counts = self._spread(reference, frame.index), self._spread(test, frame.index)
         return Pair(
-            self._spread(reference, frame.index),
-            self._spread(test, frame.index),
+            *counts,
             frame.real,
             frame.values,
             frame.missing,
             frame.outside,
             frame.known,
             frame.places,
+            frame.bounds,
             scale=np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
+            means=self._means(counts, sums, frame, rows),
         )
+
+    def _means(
+        self, counts: tuple[Floats, Floats], sums: tuple[Floats, Floats] | None, frame: _Frame, rows: Rows
+    ) -> tuple[Floats, Floats]:
+        if sums is None:
+            return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        found = []
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            for side, total in zip(counts, sums, strict=True):
+                mean = total[..., rows] / (side * frame.values).sum(axis=-1)
+                found.append((mean / 2 - frame.starts / 2) / frame.halves)
+        return found[0], found[1]
 
 
 def bin_places(column: Column) -> tuple[Floats, float]:
     """Where each value bin of a numeric column stands, 0 at the first edge and 1 at the last; and half that span.
 
-    A bin stands at its middle, an outer one at its edge. Half, because the span may be beyond the largest number.
+    A bin stands at the mean of the reference's rows in it, an empty one at its middle, an outer one at its edge. Half,
+    because the span may be beyond the largest number.
 
     >>> places, half = bin_places(Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)))
     >>> places.tolist(), half
     ([0.0, 0.25, 0.75, 1.0], 2.0)
     """
     edges = np.array(column.edges)
-    if not column.numeric or edges.size < 2:
+    half = float(edges[-1] / 2 - edges[0] / 2) if column.numeric and edges.size > 1 else 0.0
+    if not half:
         return np.zeros(column.value_bins), 0.0
-    half = float(edges[-1] / 2 - edges[0] / 2)
-    inside = (edges / 2 - edges[0] / 2) / half
-    return np.concatenate(([0.0], (inside[:-1] + inside[1:]) / 2, [1.0])), half
+    return np.clip((np.array(column.bin_means) / 2 - edges[0] / 2) / half, 0.0, 1.0), half

@@ -101,12 +101,14 @@ class Answers:
 
     def _measure(self, chosen: slice) -> list[_Part]:
         question, layout, parts = self.question, self._layout, []
-        references = self._references[0] if self._references[0].ndim == 1 else self._references[0][chosen]
+        references, sums = self._references
+        if references.ndim > 1:
+            references, sums = references[chosen], sums[chosen]
         for numeric in (True, False):
             rows = layout.rows(question.columns, numeric=numeric)
             if not rows.size:
                 continue
-            pair = layout.pair(references, self._tests[chosen], self._deviations, rows)
+            pair = layout.pair(references, self._tests[chosen], self._deviations, rows, (sums, self._sums[chosen]))
             for name in statistics_for(question, "numeric" if numeric else "categorical"):
                 one = STATISTICS[name].measure(pair)
                 shape = one.value.shape

@@ -71,8 +71,16 @@ def measure_wasserstein(pair: Pair) -> Measured:
 
     Where that is zero or unknown, in spans of the edges.
     """
-    value = cumulative.area(pair.gaps, pair.places) / pair.scale
-    null = cumulative.WassersteinNull(*pair.finite, pair.places, pair.scale)
+    value, places = cumulative.area(pair.gaps, pair.places), pair.places
+    which, before, after = pair.settled
+    if which.any():
+        counts = [np.broadcast_to(side, (*which.shape, side.shape[-1]))[which] for side in pair.finite]
+        value[which] = cumulative.transport(counts[0], before, counts[1], after)
+        places = np.array(np.broadcast_to(places, (*which.shape, places.shape[-1])))
+        rows = np.maximum(counts[0] + counts[1], 1.0)
+        places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
+    value = value / pair.scale
+    null = cumulative.WassersteinNull(*pair.finite, places, pair.scale)
     testable = pair.finite_testable & (pair.places[..., -1] > 0)
     return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 

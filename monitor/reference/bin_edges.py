@@ -14,6 +14,10 @@ from monitor.columns.column import Floats
 #: lies within 0.05 of the exact one, while a few hundred rows still give the divergences enough rows a bin.
 BINS = 20
 
+#: Parts of the rows that the outermost quantile bins are cut at again, and the fewest rows of such a bin: what is far
+#: out in a long tail carries most of a distance.
+TAILS, TAIL_ROWS = (100, 1000), 10
+
 #: A value, and the next larger one in the data: None after the largest.
 Gap = tuple[float, float | None]
 
@@ -21,26 +25,72 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
-    """Choose bin edges for a sample of a numeric column.
-
-    A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours: a value
-    that was rounded on its way still falls into its own bin. Any other column gets quantile bins. The first edge lies
-    below the smallest value and the last above the largest, so that underflow and overflow are empty in the
-    reference.
-
-    Not-finite values are ignored; a column without a finite value gets no edges (one value bin).
+    """Choose bin edges for a sample of a numeric column, shape (n,); values that are not finite are ignored.
 
     >>> choose_edges(np.array([0.0, 1.0, 1.0, 2.0]))
     (-0.5, 0.5, 1.5, 2.5)
+    >>> choose_edges(np.arange(1.0, 101.0), bins=4)
+    (0.0, 25.5, 50.5, 75.5, 101.0)
     >>> choose_edges(np.array([math.nan]))
     ()
     """
     values = np.asarray(values, dtype=np.float64)
-    ordered = np.sort(values[np.isfinite(values)])
-    distinct = np.unique(ordered)
+    return edges_of(*np.unique(values[np.isfinite(values)], return_counts=True), bins)
+
+
+def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
+    """Choose bin edges for a column that has these values, sorted, each in so many rows.
+
+    A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours: a value
+    that was rounded on its way still falls into its own bin. In any other column a value that has more than a bin's
+    share of the rows gets a bin of its own, and the rest is cut at its quantiles, finer in its tails. The first edge is
+    below the smallest value and the last above the largest, so that underflow and overflow are empty in the
+    reference. No value, no edges: one value bin.
+
+    >>> edges_of(np.arange(12.0), np.array([1, 1, 1, 90, 1, 1, 1, 1, 1, 1, 1, 1]), bins=4)
+    (-0.1, 2.5, 3.5, 4.5, 8.5, 11.1)
+    """
     if not distinct.size:
         return ()
-    return discrete_edges(distinct) if distinct.size <= bins else quantile_edges(ordered, bins)
+    if distinct.size <= bins:
+        return discrete_edges(distinct)
+    own, left = frequent(rows, int(rows.sum()), bins)
+    rest, rest_rows = np.delete(distinct, own), np.delete(rows, own)
+    positions = np.searchsorted(np.cumsum(rest_rows), wanted_ranks(int(rest_rows.sum()), left))
+    return edges_in(gaps_at(rest, positions, distinct[own]), float(distinct[0]), float(distinct[-1]))
+
+
+def frequent(
+    rows: npt.NDArray[np.int64], total: int, bins: int, slack: float = 1.0
+) -> tuple[npt.NDArray[np.intp], int]:
+    """Find the values that need a bin of their own; also return how many bins are left for the rest.
+
+    `rows`: of each value; `total`: of all values, also those that are not in `rows`. The most frequent value is taken
+    while it has more than `slack` times an equal part of the rows that are left, in the bins that are left.
+
+    >>> frequent(np.array([5, 500, 3, 40, 2]), 600, bins=5)
+    (array([1, 3]), 3)
+    """
+    own, left = [], bins
+    for at in np.argsort(-rows, kind="stable")[: bins - 1].tolist():
+        if rows[at] * left <= slack * total:
+            break
+        own.append(at)
+        total, left = total - int(rows[at]), left - 1
+    return np.array(sorted(own), dtype=np.intp), left
+
+
+def gaps_at(rest: Floats, positions: npt.NDArray[np.intp], own: Floats) -> list[Gap]:
+    """Gaps that hold an edge: above `rest` at these positions, and on both sides of each of `own`; both are sorted.
+
+    >>> gaps_at(np.array([1.0, 2.0, 6.0, 9.0]), np.array([1]), np.array([4.0]))
+    [(2.0, 4.0), (4.0, 6.0)]
+    """
+    values = np.union1d(rest, own)
+    before = np.searchsorted(values, own) - 1
+    low = np.unique(np.concatenate((np.searchsorted(values, rest[positions]), before[before >= 0], before + 1)))
+    above = [float(values[at + 1]) if at + 1 < values.size else None for at in low.tolist()]
+    return list(zip(values[low].tolist(), above, strict=True))
 
 
 def discrete_edges(distinct: Floats) -> tuple[float, ...]:
@@ -65,25 +115,17 @@ def discrete_edges(distinct: Floats) -> tuple[float, ...]:
 
 
 def wanted_ranks(rows: int, bins: int) -> npt.NDArray[np.int64]:
-    """Ranks of the last value of each quantile bin but the last, counted from 1.
+    """Ranks of the last value of each quantile bin but the last, counted from 1; tails of many rows are cut again.
 
-    >>> wanted_ranks(10, 4).tolist()
-    [3, 5, 8]
+    >>> wanted_ranks(10, 4).tolist(), wanted_ranks(1000, 4).tolist()
+    ([3, 5, 8], [10, 250, 500, 750, 990])
     """
-    ranks: npt.NDArray[np.int64] = -(-np.arange(1, bins) * rows // bins)  # rounded up, without an error of division
-    return ranks
-
-
-def quantile_edges(ordered: Floats, bins: int = BINS) -> tuple[float, ...]:
-    """Edges at the quantiles of sorted values, with one edge outside each end.
-
-    >>> quantile_edges(np.arange(1.0, 101.0), bins=4)
-    (0.0, 25.5, 50.5, 75.5, 101.0)
-    """
-    values = np.unique(ordered[wanted_ranks(ordered.size, bins) - 1])
-    following = np.searchsorted(ordered, values, side="right")
-    above = [float(ordered[position]) if position < ordered.size else None for position in following.tolist()]
-    return edges_in(list(zip(values.tolist(), above, strict=True)), float(ordered[0]), float(ordered[-1]))
+    if not rows:
+        return np.empty(0, dtype=np.int64)
+    ranks = -(-np.arange(1, bins) * rows // bins)  # rounded up, without an error of division
+    tails = [rows // part for part in TAILS if rows // part >= TAIL_ROWS]
+    out: npt.NDArray[np.int64] = np.unique([*ranks, *tails, *(rows - tail for tail in tails)]).astype(np.int64)
+    return out
 
 
 def edges_in(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:

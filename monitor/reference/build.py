@@ -146,7 +146,7 @@ def find_quantiles(
     positions = [
         position
         for position, facts in enumerate(profiles)
-        if kinds.get(facts.name) != "categorical" and facts.open_quantiles(limits.bins)
+        if kinds.get(facts.name) != "categorical" and facts.open_quantiles
     ]
     if not positions:
         return
@@ -176,14 +176,16 @@ def choose(
 
 
 def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
-    """Last pass: count exactly. Sums and deviations come from the profiles of the first."""
+    """Last pass: count exactly, and find where the rows of each bin stand. Other facts come from the first pass."""
     counters = [ColumnCounter(decision.column) for decision in decisions]
     for chunk in chunks:
         for counter, block in zip(counters, chunk, strict=True):
             counter.add(block)
     numeric = [decision.column.numeric for decision in decisions]
     return Summary(
-        decisions,
+        tuple(
+            replace(decision, column=counter.placed()) for decision, counter in zip(decisions, counters, strict=True)
+        ),
         tuple(counter.counts for counter in counters),
         tuple(facts.sum if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
         tuple(facts.deviation if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),

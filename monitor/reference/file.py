@@ -34,6 +34,7 @@ from monitor.columns.column import (
     clean_text,
     go_number,
 )
+from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
 from monitor.reference.bin_edges import discrete_edges
 
@@ -42,6 +43,8 @@ CATEGORY = "telltale_category_reference"
 MISSING_ROWS = "telltale_missing_reference"
 NONFINITE_ROWS = "telltale_nonfinite_reference"
 DEVIATION = "telltale_deviation_reference"
+BIN_MEAN = "telltale_bin_mean_reference"
+BIN_SPREAD = "telltale_bin_deviation_reference"
 COLUMN_INFO = "telltale_column_info"
 INFO = "telltale_reference_info"
 
@@ -53,6 +56,8 @@ HELP = {
     MISSING_ROWS: "Reference rows in which the column was missing (None or NaN).",
     NONFINITE_ROWS: "Reference rows in which the column was infinite.",
     DEVIATION: "Standard deviation of the column over the finite reference values.",
+    BIN_MEAN: "Mean of the reference values in each bin; an empty bin has its middle, or its edge.",
+    BIN_SPREAD: "Standard deviation of the reference values in each bin; 0 where all are one value.",
 }
 
 
@@ -221,6 +226,10 @@ def _lines(reference: Reference) -> Iterator[str]:
                 labels = {"column": column.name, "role": column.role}
                 yield f"{name}{label_text(labels)} {go_number(number)}"
 
+    yield from head(BIN_MEAN, "gauge")
+    yield from _each_bin(BIN_MEAN, ((column, column.means) for column, _ in columns))
+    yield from head(BIN_SPREAD, "gauge")
+    yield from _each_bin(BIN_SPREAD, ((column, column.spreads) for column, _ in columns))
     yield from one_each(MISSING_ROWS, lambda _, column, counts: float(counts[column.missing_bin]))
     yield from one_each(NONFINITE_ROWS, lambda _, column, counts: float(counts[-1]) if column.numeric else None)
     yield from one_each(
@@ -231,12 +240,21 @@ def _lines(reference: Reference) -> Iterator[str]:
     )
 
 
+def _each_bin(name: str, numbers: Iterable[tuple[Column, tuple[float, ...]]]) -> Iterator[str]:
+    for column, each in numbers:
+        for edge, number in zip((*column.edges, math.inf), each, strict=False):
+            labels = {"column": column.name, "role": column.role, "le": go_number(edge)}
+            yield f"{name}{label_text(labels)} {go_number(number)}"
+
+
 class _Parts:
     """What the samples of a file say of one column, gathered before the column is built."""
 
     def __init__(self, name: str, role: Role, kind: Kind) -> None:
         self.name, self.role, self.kind = name, role, kind
         self.buckets: list[tuple[float, float]] = []
+        self.means: dict[float, float] = {}
+        self.spreads: dict[float, float] = {}
         self.categories: dict[str, float] = {}
         self.missing = self.nonfinite = self.sum = 0.0
         self.deviation = math.nan
@@ -250,25 +268,19 @@ class _Parts:
         self.buckets.sort()
         if not self.buckets or self.buckets[-1][0] != math.inf:
             raise ValueError(f'column {self.name!r} has no bucket le="+Inf"')
-        column = Column(self.name, self.role, "numeric", edges=tuple(edge for edge, _ in self.buckets[:-1]))
+        means, spreads = (
+            tuple(facts[edge] for edge, _ in self.buckets if edge in facts) for facts in (self.means, self.spreads)
+        )
+        edges = tuple(edge for edge, _ in self.buckets[:-1])
+        column = Column(self.name, self.role, "numeric", edges=edges, means=means, spreads=spreads)
         rows = [*np.diff([0.0, *(rows for _, rows in self.buckets)]).tolist(), self.missing, self.nonfinite]
         counts = _whole(rows, self.name)
-        deviation = self.deviation if math.isfinite(self.deviation) else binned_deviation(column, counts)
+        deviation = self.deviation
+        if not math.isfinite(deviation):  # Boxkite's files do not say it
+            rows_of = counts.tolist()
+            spread = binned_spread(column, rows_of, exact_mean(column, rows_of, self.sum))
+            deviation = math.nan if spread is None else spread
         return column, counts, self.sum, deviation
-
-
-def binned_deviation(column: Column, counts: Counts) -> float:
-    """Standard deviation estimated from a histogram: each row at the middle of its bin, outer bins at their edge.
-
-    For a reference that does not say it, such as Boxkite's. NaN where there are fewer than two edges or no rows.
-    """
-    rows = counts[: column.value_bins].astype(np.float64)
-    if len(column.edges) < 2 or not rows.sum():
-        return math.nan
-    edges = np.array(column.edges)
-    middles = np.concatenate(([edges[0]], (edges[:-1] + edges[1:]) / 2, [edges[-1]]))
-    mean = float(np.average(middles, weights=rows))
-    return math.sqrt(float(np.average((middles - mean) ** 2, weights=rows)))
 
 
 def _whole(rows: Iterable[float], name: str) -> Counts:
@@ -283,15 +295,23 @@ def _assemble(parts: Iterable[_Parts], info: ReferenceInfo) -> Reference:
     return Reference(Schema(columns), np.concatenate(counts), np.array(sums), np.array(deviations), info)
 
 
+#: Where the samples of a family go: fields of `_Parts`.
+_ONE_EACH = {MISSING_ROWS: "missing", NONFINITE_ROWS: "nonfinite", DEVIATION: "deviation"}
+_ONE_A_BIN = {BIN_MEAN: "means", BIN_SPREAD: "spreads"}
+
+
+def _listed_column(labels: dict[str, str]) -> _Parts:
+    name, role, kind = labels["column"], labels["role"], labels["kind"]
+    if role not in ("feature", "prediction") or kind not in ("numeric", "categorical"):
+        raise ValueError(f"column {name!r} has role {role!r} and kind {kind!r}")
+    return _Parts(name, role, kind)  # type: ignore[arg-type]  # just checked
+
+
 def _from_telltale(families: dict[str, Metric]) -> Reference:
     parts: dict[tuple[str, str], _Parts] = {}
     listed = sorted(families[COLUMN_INFO].samples, key=lambda sample: int(sample.labels["position"]))
     for sample in listed:
-        labels = sample.labels
-        if labels["role"] not in ("feature", "prediction") or labels["kind"] not in ("numeric", "categorical"):
-            raise ValueError(f"column {labels['column']!r} has role {labels['role']!r} and kind {labels['kind']!r}")
-        key = (labels["column"], labels["role"])
-        parts[key] = _Parts(labels["column"], labels["role"], labels["kind"])  # type: ignore[arg-type]
+        parts[sample.labels["column"], sample.labels["role"]] = _listed_column(sample.labels)
 
     def each(name: str) -> Iterator[tuple[_Parts, Sample]]:
         for sample in families[name].samples if name in families else ():
@@ -304,12 +324,12 @@ def _from_telltale(families: dict[str, Metric]) -> Reference:
             part.sum = sample.value
     for part, sample in each(CATEGORY):
         part.categories[sample.labels["category"]] = sample.value
-    for part, sample in each(MISSING_ROWS):
-        part.missing = sample.value
-    for part, sample in each(NONFINITE_ROWS):
-        part.nonfinite = sample.value
-    for part, sample in each(DEVIATION):
-        part.deviation = sample.value
+    for name, field_name in _ONE_EACH.items():
+        for part, sample in each(name):
+            setattr(part, field_name, sample.value)
+    for name, field_name in _ONE_A_BIN.items():
+        for part, sample in each(name):
+            getattr(part, field_name)[float(sample.labels["le"])] = sample.value
     return _assemble(parts.values(), _info(families))
 
 
@@ -388,6 +408,9 @@ def _numbers_instead_of_texts(part: _Parts) -> None:
     edges = discrete_edges(ordered)
     part.kind, part.categories = "numeric", {}
     part.buckets = [*zip(edges, rows, strict=True), (math.inf, float(rows[-1]))]
+    bounds = (*edges, math.inf)
+    part.means = dict(zip(bounds, (edges[0], *ordered.tolist(), edges[-1]), strict=True))
+    part.spreads = dict.fromkeys(bounds, 0.0)
     part.sum = sum(value * count for value, count in values.items())
 
 

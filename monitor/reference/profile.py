@@ -17,7 +17,7 @@ import numpy as np
 
 from monitor.columns.canonical import Block, canonical
 from monitor.columns.column import MISSING, OTHER, Column, Floats, Kind, Role, number_text
-from monitor.reference.bin_edges import BINS, Gap, discrete_edges, edges_in, quantile_edges
+from monitor.reference.bin_edges import BINS, Gap, choose_edges, edges_in, edges_of
 from monitor.reference.quantiles import Guide, QuantileSearch
 
 #: Categories that are counted one by one; the rarer ones are counted together as `__other__`.
@@ -87,18 +87,23 @@ class ColumnProfile:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the finite numbers (divisor n); NaN where there are none."""
-        return math.sqrt(self.squares / self.numbers) if self.numbers else math.nan
+        """Standard deviation of the finite numbers (divisor n); 0 for a constant, NaN if there are none."""
+        if not self.numbers:
+            return math.nan
+        found = math.sqrt(self.squares / self.numbers)
+        # What rounding leaves of a constant is no deviation.
+        return 0.0 if self.low == self.high or found <= 1e-12 * max(abs(self.low), abs(self.high)) else found
 
     @property
     def sum(self) -> float:
         """Sum of the finite numbers."""
         return self.mean * self.numbers
 
-    def open_quantiles(self, bins: int) -> bool:
+    @property
+    def open_quantiles(self) -> bool:
         """Whether quantile bins need more passes over the column than the one that filled this profile."""
-        few = self.distinct is not None and len(self.distinct) <= bins
-        return bool(self.numbers) and not (self.texts or self.forgotten or few or self.guide.whole)
+        known = self.distinct is not None or self.guide.whole
+        return bool(self.numbers) and not (self.texts or self.forgotten or known)
 
     def search(self, bins: int, room: int) -> QuantileSearch:
         """The search for the quantiles; its answer belongs into `gaps` and `rank_error`."""
@@ -273,13 +278,15 @@ def _category_order(text: str) -> tuple[bool, float, str]:
 def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], str]:
     if not profile.numbers:
         return (), "no number in any row: only missing values are watched"
-    if profile.distinct is not None and len(profile.distinct) <= limits.bins:
+    if profile.distinct is not None:
         distinct = np.array(sorted(profile.distinct))
+        edges = edges_of(distinct, np.array([profile.distinct[value] for value in distinct.tolist()]), limits.bins)
         if distinct.size == 1:
-            return discrete_edges(distinct), f"always {number_text(distinct[0])}: anything above or below it is seen"
-        return discrete_edges(distinct), f"{distinct.size} distinct numbers, a bin for each"
-    if profile.gaps is None:
-        edges = quantile_edges(profile.guide.ordered(), limits.bins)
+            return edges, f"always {number_text(distinct[0])}: anything above or below it is seen"
+        if distinct.size <= limits.bins:
+            return edges, f"{distinct.size} distinct numbers, a bin for each"
+    elif profile.gaps is None:
+        edges = choose_edges(profile.guide.ordered(), limits.bins)
     else:
         edges = edges_in(profile.gaps, profile.low, profile.high)
     how = f"ranks within {profile.rank_error:.3%}" if profile.rank_error else "exact"

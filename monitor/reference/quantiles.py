@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.binning import CHUNK
-from monitor.columns.column import Floats
-from monitor.reference.bin_edges import Gap, wanted_ranks
+from monitor.columns.column import Floats, Mask
+from monitor.reference.bin_edges import Gap, frequent, gaps_at, wanted_ranks
 
 #: Cells of a grid: its tables stay in the cache.
 CELLS = 4_096
@@ -111,7 +111,7 @@ class QuantileSearch:
     >>> values = np.arange(100_000.0)
     >>> search = QuantileSearch(values[::32], total=values.size, bins=4, room=10_000)
     >>> search.count(values); search.aim(); search.collect(values)
-    >>> search.gaps(), search.rank_error
+    >>> search.gaps()[2:-2], search.rank_error
     ([(24999.0, 25000.0), (49999.0, 50000.0), (74999.0, 75000.0)], 0.0)
     """
 
@@ -119,8 +119,12 @@ class QuantileSearch:
         self._grid = Grid(ordered)
         self._counts = np.zeros(CELLS, dtype=np.int64)
         self._flags = np.zeros(CELLS, dtype=np.bool_)
-        self._ranks = wanted_ranks(total, bins)
-        self._total, self._room = total, room
+        self._total, self._bins, self._room = total, bins, room
+        # Values that may need a bin of their own; the guide sees only some of their rows.
+        distinct, rows = np.unique(ordered, return_counts=True)
+        self._own: Floats = distinct[frequent(rows, int(rows.sum()), bins, slack=0.5)[0]]
+        self._own_rows = np.zeros(self._own.size, dtype=np.int64)
+        self._ranks: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._values: Floats = np.empty(0)
         self._weights: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._waiting: list[Floats] = []
@@ -135,10 +139,25 @@ class QuantileSearch:
         """First pass: count values in cells."""
         for piece in _finite(block):
             self._counts += np.bincount(self._grid.cells(piece), minlength=CELLS)
+            if self._own.size:
+                found, at = self._is_own(piece)
+                self._own_rows += np.bincount(at[found], minlength=self._own.size)
 
     def aim(self) -> None:
-        """Between the passes: find the cells of the wanted ranks, and of what follows them."""
+        """Between the passes: find the cells of the wanted ranks, and of what follows them.
+
+        Values with a bin of their own are left out of the ranks; their neighbours on either side are wanted.
+        """
+        chosen, left = frequent(self._own_rows, self._total, self._bins)
+        self._own, own_rows = self._own[chosen], self._own_rows[chosen]
+        own_cells = self._grid.cells(self._own)
+        np.subtract.at(self._counts, own_cells, own_rows)
         filled = np.flatnonzero(self._counts)
+        self._ranks = wanted_ranks(self._total - int(own_rows.sum()), left)
+        for side, step in (("left", -1), ("right", 0)):
+            near = np.searchsorted(filled, own_cells, side=side) + step  # type: ignore[call-overload]
+            self._flags[filled[near[(near >= 0) & (near < filled.size)]]] = True
+        self._flags[own_cells] = True
         cells = np.searchsorted(np.cumsum(self._counts), self._ranks)
         following = np.searchsorted(filled, cells, side="right")
         self._flags[cells] = self._flags[filled[following[following < filled.size]]] = True
@@ -149,6 +168,8 @@ class QuantileSearch:
         """Second pass: keep the values of these cells."""
         for piece in _finite(block):
             kept = piece[self._flags[self._grid.cells(piece)]]
+            if self._own.size:
+                kept = kept[~self._is_own(kept)[0]]
             self._waiting.append(kept)
             self._waiting_size += kept.size
         if self._waiting_size + self._values.size > self._room:
@@ -157,12 +178,14 @@ class QuantileSearch:
                 self._thin()
 
     def gaps(self) -> list[Gap]:
-        """The value at each wanted rank, and the next larger one: None after the largest."""
+        """Return the gaps that hold the edges: see `bin_edges.gaps_at`."""
         self._merge()
-        positions = np.unique(np.searchsorted(np.cumsum(self._weights), self._ranks))
-        values: list[float] = self._values.tolist()
-        above = [*values[1:], None]
-        return [(values[position], above[position]) for position in positions.tolist()]
+        return gaps_at(self._values, np.searchsorted(np.cumsum(self._weights), self._ranks), self._own)
+
+    def _is_own(self, values: Floats) -> tuple[Mask, npt.NDArray[np.intp]]:
+        """Which values may have a bin of their own, and which of those they are."""
+        at = np.minimum(np.searchsorted(self._own, values), self._own.size - 1)
+        return self._own[at] == values, at
 
     def _merge(self) -> None:
         """Sort what is kept; equal values become one, with their number as its weight."""
@@ -171,7 +194,8 @@ class QuantileSearch:
         self._waiting, self._waiting_size = [], 0
         order = np.argsort(values)
         values = values[order]
-        first = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+        with np.errstate(over="ignore"):
+            first = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
         self._values, self._weights = values[first], np.add.reduceat(weights[order], first)
 
     def _thin(self) -> None:

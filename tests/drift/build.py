@@ -65,3 +65,10 @@ def ask(columns, reference, test, statistic="auto", **settings) -> dict[tuple[st
         question, layout, sample(columns, reference), sample(columns, test), WINDOW, "training", Subject(version="v1")
     )
     return {(result.column, result.statistic): result for result in results}
+
+
+def ask_counts(column, reference, test, statistic="auto", **settings) -> dict[str, DriftResult]:
+    """Evaluate two samples of one column and index the results by statistic."""
+    question = Question("rule", (0,), statistic, **settings)
+    found = evaluate(question, Layout(Schema((column,))), reference, test, WINDOW, "training", "v1")
+    return {result.statistic: result for result in found}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.columns.column import Column
-from monitor.drift.direction import binned_median, direction, shifts
+from monitor.columns.moments import binned_median
+from monitor.drift.direction import direction, shifts
 from tests.drift.build import categorical, fill, numeric
 
 rng = np.random.default_rng(21)

@@ -192,7 +192,7 @@ def test_the_fast_path_of_the_benchmarks_says_what_evaluate_says(kind):
     question = Question("r", tuple(range(len(sources))), "auto", alpha=0.8, floor=0.05, min_samples=1)
     windows = scene.windows(generator, 80, 40)
     fast = measure(question, scene, windows).drifts()
-    sums = np.zeros(len(sources))
+    sums = np.full(len(sources), np.nan)  # counts are drawn, not values
     for window, row in zip(windows, fast, strict=True):
         results = evaluate(
             question,

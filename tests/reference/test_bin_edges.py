@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.reference.bin_edges import between, choose_edges, discrete_edges, quantile_edges
+from monitor.reference.bin_edges import between, choose_edges, discrete_edges
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -41,23 +41,39 @@ def test_a_value_that_was_rounded_stays_in_its_discrete_bin(values: list[int], e
 @pytest.mark.parametrize("bins", [2, 10, 20, 50])
 def test_quantile_bins_hold_equal_shares(bins: int) -> None:
     values = np.sort(np.random.default_rng(3).lognormal(size=10_000))
-    counts = np.bincount(bins_of(quantile_edges(values, bins), values), minlength=bins + 2)
+    edges = choose_edges(values, bins)
+    counts = np.bincount(bins_of(edges, values), minlength=len(edges) + 1)
     assert counts[0] == counts[-1] == 0
-    assert counts[1:-1].tolist() == [10_000 // bins] * bins
+    tails, middle = (counts[1:4], counts[-4:-1]), counts[4:-4].tolist()
+    assert middle == [10_000 // bins] * (bins - 2)
+    assert [tail.tolist() for tail in tails] == [[10, 90, 10_000 // bins - 100], [10_000 // bins - 100, 90, 10]]
 
 
 def test_a_value_that_half_the_rows_share_gets_a_bin_of_its_own_share() -> None:
     values = np.sort(np.concatenate((np.zeros(500), np.linspace(1, 2, 500))))
-    edges = quantile_edges(values, 10)
+    edges = choose_edges(values, 10)
     counts = np.bincount(bins_of(edges, values))
     assert counts[1] == 500
     assert 0 < edges[1] < 1
+    assert len(edges) == 11
+    assert counts[2:-1].max() <= 56  # the other half, in nine parts
+
+
+def test_a_frequent_value_in_the_middle_has_an_edge_on_either_side() -> None:
+    values = np.random.default_rng(4).normal(size=2_000)
+    values[::4] = 0.5
+    values[1::10] = -1.0
+    edges = choose_edges(values)
+    counts = np.bincount(bins_of(edges, values))
+    for value in (0.5, -1.0):
+        alone = bins_of(edges, np.array([value]))[0]
+        assert counts[alone] == (values == value).sum()
 
 
 def test_quantile_edges_do_not_lie_on_values() -> None:
     ages = np.sort(np.random.default_rng(1).integers(18, 90, 5_000)).astype(float)
-    assert not set(quantile_edges(ages)) & set(ages.tolist())
-    assert all(len(repr(edge)) <= 4 for edge in quantile_edges(ages))
+    assert not set(choose_edges(ages)) & set(ages.tolist())
+    assert all(len(repr(edge)) <= 5 for edge in choose_edges(ages))
 
 
 @given(finite, finite)

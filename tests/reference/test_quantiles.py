@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.reference import build as build_module
-from monitor.reference.bin_edges import quantile_edges, wanted_ranks
+from monitor.reference.bin_edges import choose_edges, frequent, gaps_at, wanted_ranks
 from monitor.reference.build import build_reference
 from monitor.reference.quantiles import Guide, QuantileSearch
 
@@ -25,10 +25,12 @@ def searched(
 
 
 def by_sorting(values: np.ndarray, bins: int) -> list[tuple[float, float | None]]:
-    ordered = np.sort(values)
-    at = np.unique(ordered[wanted_ranks(values.size, bins) - 1])
-    above = np.searchsorted(ordered, at, side="right")
-    return [(v, float(ordered[i]) if i < values.size else None) for v, i in zip(at.tolist(), above, strict=True)]
+    distinct, rows = np.unique(values, return_counts=True)
+    own, left = frequent(rows, values.size, bins)
+    rest = np.sort(values[~np.isin(values, distinct[own])])
+    wanted = rest[wanted_ranks(rest.size, left) - 1] if rest.size else rest
+    kept = np.unique(rest)
+    return gaps_at(kept, np.searchsorted(kept, wanted), distinct[own])
 
 
 DICE = np.random.default_rng(7)
@@ -61,7 +63,17 @@ def test_finds_what_sorting_finds(shape: str, piece: int) -> None:
 )
 def test_finds_what_sorting_finds_among_any_values(values: list[float], bins: int, piece: int) -> None:
     array = np.array(values)
-    assert searched(array, bins, piece=piece, guide=4).gaps() == by_sorting(array, bins)
+    assert searched(array, bins, piece=piece, guide=64).gaps() == by_sorting(array, bins)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(2, 9), st.integers(1, 7))
+def test_a_guide_that_misses_a_frequent_value_still_gives_gaps_of_the_data(
+    values: list[int], bins: int, piece: int
+) -> None:
+    array = np.array(values, dtype=float)
+    following = dict(zip(np.unique(array).tolist(), [*np.unique(array)[1:].tolist(), None], strict=True))
+    found = searched(array, bins, piece=piece, guide=4).gaps()
+    assert all(following[low] == high for low, high in found)
 
 
 def test_missing_and_infinite_values_are_passed_over() -> None:
@@ -83,12 +95,15 @@ def test_with_little_room_ranks_stay_within_the_stated_error(shape: str, room: i
     search = searched(values, 20, room=room, guide=guide, piece=400)
     found = [value for value, _ in search.gaps()]
     assert search._values.size <= room
-    slack = search.rank_error * values.size
+    distinct, rows = np.unique(values, return_counts=True)
+    own, left = frequent(rows, values.size, 20)
+    values = values[~np.isin(values, distinct[own])]
+    slack = search.rank_error * SHAPES[shape].size
     if guide == 1:  # and so no grid at all
         assert 0 < search.rank_error < 0.03
     ordered = np.sort(values)
     below, up_to = np.searchsorted(ordered, found, side="left"), np.searchsorted(ordered, found, side="right")
-    for wanted in wanted_ranks(values.size, 20).tolist():
+    for wanted in wanted_ranks(values.size, left).tolist():
         assert ((up_to >= wanted) & (below <= wanted + slack)).any()
 
 
@@ -106,6 +121,6 @@ def test_a_reference_of_many_rows_has_the_edges_that_sorting_gives(monkeypatch: 
     values = np.stack([SHAPES["normal"], SHAPES["skewed"]], axis=1)
     reference = build_reference(values, values[:, 0])
     for column, shape in zip(reference.schema.features, ("normal", "skewed"), strict=True):
-        assert column.edges == quantile_edges(np.sort(SHAPES[shape]))
+        assert column.edges == choose_edges(SHAPES[shape])
     monkeypatch.setattr(build_module, "CHUNK", 1_000)
     assert build_reference(values, values[:, 0]).identity == reference.identity

@@ -1,0 +1,115 @@
+"""Mean, median and standard deviation of a numeric column from its histogram: pure functions of counts and sums."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from monitor.columns.column import Column
+
+
+def exact_mean(column: Column, counts: Sequence[float], total: float) -> float | None:
+    """Mean of the finite values, `total` / rows; None if there are none, or if the sum does not fit the bins.
+
+    A sum does not fit if it has overflowed: a mean lies between the smallest and the largest filled bin.
+
+    >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
+    >>> exact_mean(column, [0, 1, 3, 0], 5.0), exact_mean(column, [0, 1, 3, 0], 50.0)
+    (1.25, None)
+    """
+    values = counts[: column.value_bins]
+    rows = sum(values)
+    if not rows or not math.isfinite(total):
+        return None
+    mean = total / rows
+    filled = [i for i, count in enumerate(values) if count]
+    low, high = (-math.inf, *column.edges)[filled[0]], (*column.edges, math.inf)[filled[-1]]
+    slack = 1e-9 * max((abs(end) for end in (low, high) if math.isfinite(end)), default=0.0)
+    return mean if low - slack <= mean <= high + slack else None
+
+
+def settled_means(column: Column, counts: Sequence[float], mean: float | None) -> list[float]:
+    """Mean of the rows in each value bin, such that they add up to the exact `mean` of all; None if that is unknown.
+
+    The bins stand where the reference's rows do. What is left belongs to the outer bin on that side, if it has rows:
+    values outside all edges may be anywhere. But if that would lay them farther out than all edges span, and also if it
+    has none, all rows move by the same part of their way to the edge of their bin, if that is enough.
+
+    >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
+    >>> settled_means(column, [0, 4, 0, 1], 2.4), settled_means(column, [0, 4, 0, 0], 0.25)
+    ([0.0, 0.5, 1.5, 10.0], [0.0, 0.25, 1.25, 2.0])
+    """
+    values, places = counts[: column.value_bins], list(column.bin_means)
+    rows = sum(values)
+    if mean is None or not rows or not column.edges:
+        return places
+    excess = mean - sum(place * (count / rows) for place, count in zip(places, values, strict=True))
+    outer = len(values) - 1 if excess > 0 else 0
+    edges = (*column.edges, column.edges[-1]) if excess > 0 else (column.edges[0], *column.edges)
+    way = [edge - place for edge, place in zip(edges, places, strict=True)]
+    room = sum(far * (count / rows) for far, count in zip(way, values, strict=True))
+    if values[outer]:
+        far = excess * (rows / values[outer])
+        if abs(far) / 2 <= column.edges[-1] / 2 - column.edges[0] / 2 or abs(excess) > abs(room):
+            places[outer] += far
+            return places
+    part = min(excess / room, 1.0) if room else 0.0
+    return [place + part * far for place, far in zip(places, way, strict=True)] if math.isfinite(part) else places
+
+
+def binned_median(
+    column: Column, counts: Sequence[float], mean: float | None = None, widest: float = math.inf
+) -> float | None:
+    """Median of the finite values; None if there are none, or if its bin is wider than `widest`.
+
+    A bin that holds one value is that value, and so is an outer bin its mean (`mean` of all values tells how far it is
+    outside); elsewhere values are taken to be spread evenly over the bin.
+
+    >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
+    1.3333333333333335
+    """
+    below = list(accumulate(counts[: column.value_bins]))
+    half = below[-1] / 2
+    if not half or not column.edges:
+        return None
+    at = bisect_left(below, half)
+    if at in (0, len(column.edges)):
+        return settled_means(column, counts, mean)[at]
+    if column.bin_spreads[at] == 0:
+        return column.bin_means[at]
+    low, high = column.edges[at - 1], column.edges[at]
+    part = (half - below[at - 1]) / counts[at]
+    return low * (1 - part) + high * part if high / 2 - low / 2 <= widest / 2 else None
+
+
+def binned_spread(column: Column, counts: Sequence[float], mean: float | None = None) -> float | None:
+    """Standard deviation of the finite values, from the mean and the spread of each bin.
+
+    `mean`: the exact mean of all values, if known. None if there is no good answer: no values, or much of the variance
+    from within bins (only the reference's is known there), the end of a long tail, or values outside of the edges.
+
+    >>> binned_spread(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 1, 0])
+    0.5773502691896258
+    """
+    values = counts[: column.value_bins]
+    rows = sum(values)
+    if not rows or not column.edges:
+        return None
+    places = settled_means(column, counts, mean)
+    unit = max(*map(abs, places), 1e-300)  # so that no square overflows or vanishes
+    if not math.isfinite(unit):
+        return None
+    shares = [count / rows for count in values]
+    middle = sum(place / unit * share for place, share in zip(places, shares, strict=True))
+    within = [(spread / unit) ** 2 * share for spread, share in zip(column.bin_spreads, shares, strict=True)]
+    parts = [
+        (place / unit - middle) ** 2 * share + own for place, share, own in zip(places, shares, within, strict=True)
+    ]
+    total, outside = sum(parts), values[0] + values[-1]
+    wide = (part for part, spread in zip(parts[1:-1], column.bin_spreads[1:-1], strict=True) if spread > 0)
+    known = sum(within) <= total / 3 and max(wide, default=0.0) <= total / 2
+    known = known and parts[0] + parts[-1] <= total / 3 and outside <= rows / 2
+    out = math.sqrt(total) * unit
+    return out if known and math.isfinite(out) else None
