@@ -24,6 +24,7 @@ import numpy.typing as npt
 import orjson
 
 from monitor.capture.encode import Encoder
+from monitor.columns.canonical import duration
 from monitor.columns.column import Column, Floats, clean_text
 from monitor.errors import InputError
 from monitor.pipeline import Pipeline
@@ -312,14 +313,21 @@ class Reader:
 
 
 def check(value: Any, column: Column, where: str) -> Any:
-    """One value as the other server saw it: null and NaN are missing. Raises InputError for what is none."""
+    """One value as the other server saw it: null and NaN are missing, true is 1, and a duration its seconds.
+
+    Raises InputError for what is no value of the column.
+    """
     if isinstance(value, (list, dict)):
         raise InputError("nested", "expected one value, got a list or an object", where, 422)
     if value is None or not column.numeric:
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        kind = "true or false" if isinstance(value, bool) else f"the text {clean_text(value[:40])!r}"
-        raise InputError("not_a_number", f"expected a number, got {kind}", where, 422)
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        seconds = duration(value)
+        if seconds is None:
+            raise InputError("not_a_number", f"expected a number, got the text {clean_text(value[:40])!r}", where, 422)
+        return seconds
     if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
         raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
     if math.isinf(value):

@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas
 import pytest
 
 from bench.running import Server, wait_for
+from monitor.capture.encode import Encoder, UnseenNames
 from monitor.clock import ManualClock
+from monitor.columns.binning import Binner
 from monitor.config.load import Config
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
-from server.observe import BLOCK, Observer, blocks
+from server.observe import BLOCK, Observer, Reader, blocks
 from server.recent_ids import Numbers, Seen, digests
 from tests.server.wire import connect, exchange, post
 
@@ -81,6 +84,20 @@ def test_one_and_many(plain: Server) -> None:
     assert plain.predictions() == before + 8
 
 
+def test_true_and_durations_are_counted_as_the_library_counts_them(tmp_path: Path) -> None:
+    wait = pandas.to_timedelta(np.arange(40), unit="min")
+    frame = pandas.DataFrame({"wait": wait, "new": [True, False] * 20, "flag": [0, 1] * 20, "on": [1] * 40})
+    made = Reference.from_data(frame, np.arange(40.0))
+    rows = [
+        {"features": [one.isoformat(), new, bool(flag), True], "prediction": float(n)}
+        for n, (one, new, flag) in enumerate(zip(frame.wait, frame.new, frame.flag, strict=True))
+    ]
+    encoder = Encoder(made.schema, UnseenNames(tmp_path / "unseen.jsonl", made.schema))
+    batch = Reader(encoder).read(json.loads(json.dumps(rows)), "row ", 0, 0)
+    counts, _ = Binner(made.schema).fill(batch.values)
+    np.testing.assert_array_equal(counts[0], made.counts)
+
+
 ROW: dict[str, Any] = {"features": [41, 0.5], "prediction": 3.5}
 
 #: Name, what is wrong with the row, status, code, words of the answer.
@@ -96,7 +113,6 @@ REFUSED: list[tuple[str, Any, int, str, str]] = [
     ("unknown name", {**ROW, "features": {"age": 1, "dosis": 2}}, 422, "missing_column", "did you mean 'dose'"),
     ("further name", {**ROW, "features": {"age": 1, "dose": 2, "x": 1}}, 422, "unknown_column", "'x'"),
     ("text", {**ROW, "features": ["1", 2]}, 422, "not_a_number", "column age"),
-    ("true", {**ROW, "features": [1, True]}, 422, "not_a_number", "column dose"),
     ("nested", {**ROW, "features": [1, [2]]}, 422, "nested", "column dose"),
     ("huge", {**ROW, "features": [1, 2**60]}, 422, "out_of_range", "2**53"),
     ("infinite", {**ROW, "features": [1, float("inf")]}, 422, "out_of_range", "finite"),
