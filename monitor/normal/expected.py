@@ -1,0 +1,119 @@
+"""The windows of a column on the grid of whole hours, and what was to be expected in each of them.
+
+All of it comes from counts of hours. A window ends at a whole hour; what it is compared with is older than the window's
+own beginning. Times are positions in the grid; `lags` says for each hour where the same local hour of the weeks before
+it lies, so that daylight saving is taken into account by whoever makes the grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.column import Counts, Floats, Mask
+from monitor.normal.cells import Cells
+
+Ints = npt.NDArray[np.int64]
+
+WEEK = 168
+#: Hours of the past from which a level and the scatter are learnt.
+LEARNT = 8 * WEEK
+#: Weeks whose same hour makes the expectation by the hour of the week, and how many of them must exist.
+SAME_HOURS, FEWEST_HOURS = 6, 3
+#: Fewest rows of a window that is judged or learnt from, and the least part of its usual rows.
+FEWEST_ROWS, WHOLE = 20, 0.85
+#: Names of the predictors, in the order of the first axis of `Windows.expected`.
+PREDICTORS = ("level", "hour", "both")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Counts of one column in consecutive hours, as running sums. `prefix`: shape (hours + 1, bins).
+
+    `shift`: shape (hours + 1,), the local time's offset from UTC in hours at each edge of the grid.
+    `known`: shape (hours + 1,), running number of hours that count; None if all do (quiet days do not).
+    """
+
+    prefix: Counts
+    shift: Ints
+    known: Ints
+
+    @property
+    def hours(self) -> int:
+        """Number of hours in the grid."""
+        return len(self.prefix) - 1
+
+    def between(self, start: Ints, end: Ints) -> Counts:
+        """Counts of [start, end), shape (W, bins); what lies outside the grid is empty."""
+        out: Counts = self.prefix[np.clip(end, 0, self.hours)] - self.prefix[np.clip(start, 0, self.hours)]
+        return out
+
+    def weeks_before(self, ends: Ints, weeks: int) -> Ints:
+        """The same local time so many weeks earlier."""
+        plain = ends - weeks * WEEK
+        inside = np.clip(plain, 0, self.hours)
+        out: Ints = plain + self.shift[np.clip(ends, 0, self.hours)] - self.shift[inside]
+        return out
+
+
+def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = None) -> Grid:
+    """Make a grid of counts of consecutive hours, shape (hours, bins). `quiet` hours are neither judged nor learnt."""
+    zero = np.zeros((1, counts.shape[1]), dtype=np.int64)
+    shift = np.zeros(len(counts) + 1, dtype=np.int64) if shift is None else shift
+    quiet = np.zeros(len(counts), dtype=np.bool_) if quiet is None else quiet
+    kept = np.where(quiet[:, None], 0, counts)
+    return Grid(
+        np.concatenate((zero, np.cumsum(kept, axis=0, dtype=np.int64))),
+        shift,
+        np.concatenate(([0], np.cumsum(~quiet, dtype=np.int64))),
+    )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """W windows of one length of one column.
+
+    `ends`: shape (W,). `shares`: (W, cells). `n`: (W, 2), rows with a value and all rows. `expected`: (3, W, cells), by
+    predictor, NaN if there is no history for it. `usual`: (W,), median rows of the same hours, 0 if unknown. `judged`:
+    (W,), whether the window is whole.
+    """
+
+    length: int
+    ends: Ints
+    shares: Floats
+    n: Floats
+    expected: Floats
+    usual: Floats
+    judged: Mask
+
+
+def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
+    """Work out the windows of `length` hours that end at `ends`, with the expectations for each."""
+    shares, n = cells.shares(grid.between(ends - length, ends))
+    level, _ = cells.shares(grid.between(ends - length - LEARNT, ends - length))
+    past = np.full((SAME_HOURS, *shares.shape), np.nan)
+    rows = np.full((SAME_HOURS, len(ends)), np.nan)
+    for week in range(SAME_HOURS):
+        back = grid.weeks_before(ends, week + 1)
+        found, found_n = cells.shares(grid.between(back - length, back))
+        inside = back - length >= 0
+        rows[week] = np.where(inside, found_n[:, 1], np.nan)
+        past[week] = np.where((inside & (found_n[:, 1] >= FEWEST_ROWS))[:, None], found, np.nan)
+    hour = _median(past, FEWEST_HOURS)
+    usual = np.nan_to_num(_median(rows, 1))
+    whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
+    judged = (ends >= length) & whole & (n[:, 1] >= np.maximum(FEWEST_ROWS, WHOLE * usual))
+    return Windows(length, ends, shares, n, np.stack([level, hour, (level + hour) / 2]), usual, judged)
+
+
+def _median(values: Floats, fewest: int) -> Floats:
+    """Median over the first axis of what is not NaN; NaN where there are fewer than `fewest` values."""
+    ordered = np.sort(values, axis=0)
+    found = np.isfinite(values).sum(axis=0)
+    low, high = np.maximum(found - 1, 0) // 2, found // 2
+    last = len(values) - 1
+    pick = [np.take_along_axis(ordered, np.minimum(one, last)[None], axis=0)[0] for one in (low, high)]
+    out: Floats = np.where(found >= fewest, (pick[0] + pick[1]) / 2, np.nan)
+    return out
