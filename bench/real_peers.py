@@ -77,6 +77,7 @@ class Evidently:
         self.reference = self.series(given["columns"][column][:rows])
 
     def series(self, values: Any) -> Any:
+        """Values that are there."""
         return pd.Series(values, dtype=float if self.kind == "num" else object).dropna()
 
     def ratios(self, values: Any, hour: Any) -> list[list[float]]:

@@ -31,6 +31,7 @@ ALLOWED = {
     "tables": BASE | {"columns", "reference", "capture"},
     "capture": BASE | {"columns"},
     "drift": BASE | {"columns"},
+    "normal": BASE | {"columns"},
     "rules": BASE | {"columns", "drift"},
     "notify": BASE | {"columns", "drift", "rules"},
     "store": BASE | {"columns", "reference", "capture", "drift", "rules", "notify"},

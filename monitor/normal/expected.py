@@ -24,6 +24,8 @@ LEARNT = 8 * WEEK
 SAME_HOURS, FEWEST_HOURS = 6, 3
 #: Fewest rows of a window that is judged or learnt from, and the least part of its usual rows.
 FEWEST_ROWS, WHOLE = 20, 0.85
+#: A window is looked at in this many parts, and is partial if so large a share of its rows lies in another one.
+PARTS, MOVED_ROWS = 4, 0.1
 #: Names of the predictors, in the order of the first axis of `Windows.expected`.
 PREDICTORS = ("level", "hour", "both")
 
@@ -33,12 +35,13 @@ class Grid:
     """Counts of one column in consecutive hours, as running sums. `prefix`: shape (hours + 1, bins).
 
     `shift`: shape (hours + 1,), the local time's offset from UTC in hours at each edge of the grid.
-    `known`: shape (hours + 1,), running number of hours that count; None if all do (quiet days do not).
+    `known`: shape (hours + 1,), running number of hours that count (quiet days do not). `rows`: the same of rows.
     """
 
     prefix: Counts
     shift: Ints
     known: Ints
+    rows: Ints
 
     @property
     def hours(self) -> int:
@@ -48,6 +51,12 @@ class Grid:
     def between(self, start: Ints, end: Ints) -> Counts:
         """Counts of [start, end), shape (W, bins); what lies outside the grid is empty."""
         out: Counts = self.prefix[np.clip(end, 0, self.hours)] - self.prefix[np.clip(start, 0, self.hours)]
+        return out
+
+    def parts(self, ends: Ints, length: int) -> Counts:
+        """Rows in the parts of windows, shape (W, PARTS)."""
+        edges = ends[:, None] - length + np.arange(PARTS + 1) * length // PARTS
+        out: Counts = np.diff(self.rows[np.clip(edges, 0, self.hours)], axis=1)
         return out
 
     def weeks_before(self, ends: Ints, weeks: int) -> Ints:
@@ -68,6 +77,7 @@ def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = No
         np.concatenate((zero, np.cumsum(kept, axis=0, dtype=np.int64))),
         shift,
         np.concatenate(([0], np.cumsum(~quiet, dtype=np.int64))),
+        np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64))),
     )
 
 
@@ -95,17 +105,32 @@ def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
     level, _ = cells.shares(grid.between(ends - length - LEARNT, ends - length))
     past = np.full((SAME_HOURS, *shares.shape), np.nan)
     rows = np.full((SAME_HOURS, len(ends)), np.nan)
+    parts, usual_parts = grid.parts(ends, length), np.zeros((len(ends), PARTS))
     for week in range(SAME_HOURS):
         back = grid.weeks_before(ends, week + 1)
         found, found_n = cells.shares(grid.between(back - length, back))
-        inside = back - length >= 0
+        inside = (back - length >= 0) & (found_n[:, 1] >= FEWEST_ROWS)
         rows[week] = np.where(inside, found_n[:, 1], np.nan)
-        past[week] = np.where((inside & (found_n[:, 1] >= FEWEST_ROWS))[:, None], found, np.nan)
+        past[week] = np.where(inside[:, None], found, np.nan)
+        usual_parts += np.where(inside[:, None], grid.parts(back, length), 0)
     hour = _median(past, FEWEST_HOURS)
     usual = np.nan_to_num(_median(rows, 1))
     whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
     judged = (ends >= length) & whole & (n[:, 1] >= np.maximum(FEWEST_ROWS, WHOLE * usual))
+    judged &= ~_lopsided(parts, usual_parts)
     return Windows(length, ends, shares, n, np.stack([level, hour, (level + hour) / 2]), usual, judged)
+
+
+def _lopsided(parts: Counts, usual: Floats) -> Mask:
+    """Whether the rows of windows lie in other parts of them than usual, by more than chance. Both: shape (W, PARTS).
+
+    Such a window holds other hours than the ones that it is compared with, and so other rows.
+    """
+    rows, usual_rows = parts.sum(axis=1, keepdims=True), usual.sum(axis=1, keepdims=True)
+    moved = np.abs(parts / np.maximum(rows, 1) - usual / np.maximum(usual_rows, 1)).sum(axis=1) / 2
+    allowed = MOVED_ROWS + 0.5 * np.sqrt(PARTS / np.maximum(rows[:, 0], 1))
+    out: Mask = (usual_rows[:, 0] > 0) & (moved > allowed)
+    return out
 
 
 def _median(values: Floats, fewest: int) -> Floats:

@@ -37,7 +37,7 @@ def limit(maxima: Floats, weeks: float) -> float:
     >>> limit(np.array([2.0, 2.5]), 100.0), limit(np.full(26, 1.0), 100.0)
     (8.0, 3.5)
     >>> round(limit(np.array([3.0, 3.2, 3.5, 4.0, 4.4, 3.1, 3.3, 9.0]), 100.0), 2)
-    6.97
+    7.32
     """
     recent = maxima[np.isfinite(maxima)][-WEEKS:]
     if len(recent) < FEWEST_WEEKS:
