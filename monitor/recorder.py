@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor import failpoint
-from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.encode import Encoder, UnseenNames, names_file
 from monitor.capture.journal import Journal
 from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan_all
 from monitor.capture.segment import Drops
@@ -83,6 +83,7 @@ class Recorder:
     ) -> None:
         """Take up where the last process stopped. `why`: what happened to the database, if it is a new one for that."""
         self._clock, self._folder, self._seconds = clock, folder, round(config.window.base)
+        self._keep_unseen = config.data.keep_unseen
         self._applied = int(store.read_meta(connection, APPLIED, "0"))
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
@@ -128,7 +129,7 @@ class Recorder:
             store.write_meta(connection, APPLIED, str(self._applied))
 
     def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
-        names = UnseenNames(self._folder / f"unseen-{model.schema.fingerprint[:16]}.jsonl", model.schema)
+        names = UnseenNames(names_file(self._folder, model.schema), model.schema, self._keep_unseen)
         return _Target(model, self._seconds, names, store.load_totals(connection, model))
 
     @property
@@ -327,6 +328,10 @@ class Recorder:
             log.error("%s; lost: %s predictions", damage.detail, lost)
         transaction(note)
         self._applied = applied
+
+    def forget_names(self) -> None:
+        """Read the names of unseen values again, after they were erased."""
+        self._target.names.load()
 
     def seal(self, connection: sqlite3.Connection, before: float) -> None:
         """Close the windows that ended by `before`."""

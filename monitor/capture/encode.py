@@ -1,8 +1,9 @@
 """One prediction as floats: what the journal stores for each column.
 
 A numeric value is itself; missing is NaN. A category is its index in the column; a category that the reference does not
-have is the index of `__other__`, or, for the first hundred distinct ones of a column, a number behind it that stands
-for its name. The names lie in a small file beside the journal, written before the first record that uses them.
+have is the index of `__other__`, or, for the first distinct ones of a column, a number behind it that stands for its
+name. The names are in a small file beside the journal, written before the first record that uses them. A column that is
+not watched by category (an identifier, a free text) keeps no names: its values are nobody's business.
 """
 
 from __future__ import annotations
@@ -22,36 +23,48 @@ from monitor.columns.column import Column, Floats, Schema
 
 log = logging.getLogger(__name__)
 
-#: Distinct unseen values of a column that are kept by name.
-MAX_NAMED = 100
-
 
 class UnseenNames:
-    """Names of categories that the reference does not have, by column, in a file that survives a crash."""
+    """Names of categories that the reference does not have, by column, in a file that survives a crash.
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    `most`: distinct ones that are kept of each column that is watched by category.
+    """
+
+    def __init__(self, path: Path, schema: Schema, most: int) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._codes: list[dict[str, int]] = [{} for _ in schema.columns]
-        self.names: list[list[str]] = [[] for _ in schema.columns]
-        for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
-            try:
-                position, name = json.loads(line)
-                self._codes[position].setdefault(name, len(self.names[position]))
-                self.names[position].append(name)
-            except (ValueError, TypeError, IndexError):
-                log.warning("%s: a line is damaged; the value that it named is counted without its name", path)
-                for names in self.names:
-                    names.append("")
+        self._most = [most if column.categories else 0 for column in schema.columns]
+        self.load()
+
+    def load(self) -> None:
+        """Read the file, as at the start or after the names in it were erased."""
+        with self._lock:
+            codes: list[dict[str, int]] = [{} for _ in self._most]
+            names: list[list[str]] = [[] for _ in self._most]
+            text = self._path.read_text("utf-8", "replace") if self._path.exists() else ""
+            for line in text.splitlines():
+                try:
+                    position, name = json.loads(line)
+                    if name:
+                        codes[position].setdefault(name, len(names[position]))
+                    names[position].append(name)
+                except (ValueError, TypeError, IndexError):
+                    log.warning(
+                        "%s: a line is damaged; the value that it named is counted without its name", self._path
+                    )
+                    for some in names:
+                        some.append("")
+            self._codes, self.names = codes, names
 
     def code(self, position: int, name: str) -> int | None:
-        """Number of a name, given out at its first sight; None where the column has its hundred or the disk is full."""
+        """Number of a name, given out at its first sight. None if the column keeps no more, or the disk is full."""
         codes = self._codes[position]
         code = codes.get(name)
-        if code is not None or len(codes) >= MAX_NAMED:
+        if code is not None or len(codes) >= self._most[position]:
             return code
         with self._lock:
-            if name not in codes and len(codes) < MAX_NAMED:
+            codes = self._codes[position]
+            if name not in codes and len(codes) < self._most[position]:
                 try:
                     self._append(json.dumps([position, name]) + "\n")
                 except OSError as error:
@@ -67,6 +80,24 @@ class UnseenNames:
             os.write(handle, line.encode())
         finally:
             os.close(handle)
+
+
+def names_file(folder: Path, schema: Schema) -> Path:
+    """File of a journal's folder that has the names of a schema's unseen values."""
+    return folder / f"unseen-{schema.fingerprint[:16]}.jsonl"
+
+
+def erase_names(folder: Path) -> None:
+    """Overwrite the names of unseen values in their place: each keeps its number, and nothing else. Raises OSError."""
+    for path in folder.glob("unseen-*.jsonl"):
+        with path.open("r+b") as file:
+            while line := file.readline():
+                position, comma, name = line.rstrip(b"\n").partition(b",")
+                if comma and len(name) >= 3:
+                    file.seek(-len(line), os.SEEK_CUR)
+                    file.write(position + b', ""' + b" " * (len(name) - 3) + line[len(line.rstrip(b"\n")) :])
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class Encoder:

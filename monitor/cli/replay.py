@@ -23,7 +23,7 @@ from monitor.backtest.replay import (
     read_recording,
     replay,
 )
-from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.encode import Encoder, UnseenNames, names_file
 from monitor.cli.context import Commands, add_command, load_config, print_json
 from monitor.clock import ManualClock, from_iso, iso
 from monitor.columns.canonical import Block, column_name
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             folder = DataFolder(Path(config.data.path))
             folder.open()
             try:
-                encoder = prepare(folder, reference)
+                encoder = prepare(folder, reference, config.data.keep_unseen)
                 recording = read_recording(reader, plan, encoder, scratch)
                 refuse_overlap(folder, recording)
             finally:
@@ -122,11 +122,11 @@ def predictor(config: Config, reference: Reference) -> tuple[Predict, str]:
     return predict, model.version
 
 
-def prepare(folder: DataFolder, reference: Reference) -> Encoder:
+def prepare(folder: DataFolder, reference: Reference, keep: int) -> Encoder:
     """An encoder that gives unseen values the codes under which the journal will know them."""
     folder.journal.mkdir(parents=True, exist_ok=True)
     schema = reference.schema
-    return Encoder(schema, UnseenNames(folder.journal / f"unseen-{schema.fingerprint[:16]}.jsonl", schema))
+    return Encoder(schema, UnseenNames(names_file(folder.journal, schema), schema, keep))
 
 
 def refuse_overlap(folder: DataFolder, recording: Recording) -> None:

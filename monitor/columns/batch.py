@@ -51,7 +51,7 @@ def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], second
 def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> dict[tuple[int, str], int]:
     """Count the named unseen categories among records: (column position, name) -> rows.
 
-    `names`: for each column, the names behind the codes that lie beyond `__other__`.
+    `names`: for each column, the names behind the codes that lie beyond `__other__`; empty if erased.
     """
     found: dict[tuple[int, str], int] = {}
     for position, column in enumerate(schema.columns):
@@ -62,6 +62,6 @@ def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> di
         if len(codes):
             for code, rows in zip(*np.unique(codes, return_counts=True), strict=True):
                 name = int(code) - len(column.categories) - 1
-                if name < len(names[position]):
+                if name < len(names[position]) and names[position][name]:
                     found[position, names[position][name]] = int(rows)
     return found

@@ -55,6 +55,7 @@ class DataConfig:
     keep_minutes: float
     keep_hours: float
     keep: float
+    keep_unseen: int
     max_size: int
     segment: int
     sync: float

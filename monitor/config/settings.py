@@ -175,6 +175,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         _row("keep_minutes", "7d", POSITIVE_DURATION, "Age at which base windows have been rolled up into hours and are dropped."),
         _row("keep_hours", "90d", POSITIVE_DURATION, "Age at which hour windows have been rolled up into days and are dropped."),
         _row("keep", "3y", POSITIVE_DURATION, "Age at which everything is dropped: days, verdicts, alert events, notifications."),
+        _row("keep_unseen", 100, _typed(int, "a whole number of 0 to 1000", lambda n: 0 <= n <= 1000), "Values of a categorical column that the reference does not have and that are kept by name, at most; 0 keeps none. All of them are counted. A column that is not watched by category keeps none."),
         _row("max_size", "2GB", SIZE, "Most bytes that the data folder takes; the oldest data go first. A hard cap."),
         _row("segment", "4MiB", _parsed(size, "a size of 64KiB to 256MiB", lambda n: 65536 <= n <= 2**28), "Size of one journal segment, allocated ahead."),
         _row("sync", "1s", DURATION, "The journal reaches the disk at least this often, against loss of power; a crash of the process loses nothing."),
