@@ -118,7 +118,7 @@ def frozen_reader(scene: Scene) -> None:
     """A reader with an open cursor that is stopped."""
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"
-        "c.execute('SELECT * FROM models').fetchone(); print(1, flush=True); sys.stdin.read()"
+        "c.execute('SELECT * FROM series').fetchone(); print(1, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(scene.data / "telltale.db")]
     reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -90,7 +90,7 @@ def ask(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def recorded(folder: Path) -> int:
     """Predictions that the store has."""
-    return int(ask(folder, "SELECT coalesce(sum(predictions), 0) FROM models")[0][0])
+    return int(ask(folder, "SELECT coalesce(sum(predictions), 0) FROM series")[0][0])
 
 
 def segments(folder: Path) -> set[Path]:

@@ -19,6 +19,7 @@ from scipy.stats import norm
 from monitor.clock import iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
+from monitor.drift.result import Subject
 from monitor.reference.file import Reference
 from monitor.store.audit.chain import cover
 from monitor.store.audit.recompute import recompute
@@ -26,7 +27,7 @@ from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect
 from monitor.store.file.snapshot import write_snapshot
 from monitor.store.windows.ranges import read_range
-from monitor.store.windows.rows import StoredModel, Windows, register_model, sum_range
+from monitor.store.windows.rows import Series, Windows, register_series, sum_range
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored
 
@@ -48,7 +49,7 @@ class Filler:
         zeros = np.zeros(columns)
         reference = Reference(self.schema, self.schema.zeros() + 100, zeros, zeros + 1)
         self.connection.execute("BEGIN")
-        self.model: StoredModel = register_model(self.connection, "v1", reference, iso(MIDNIGHT))
+        self.model: Series = register_series(self.connection, Subject(version="v1"), reference, iso(MIDNIGHT))
         cover(self.connection)
         self.connection.execute("COMMIT")
         self.windows = Windows(self.model, MINUTE)

@@ -18,17 +18,18 @@ from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import AlertKey, DriftResult, Span, Subject
+from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
 from monitor.rules.reference import reference_span
 from monitor.rules.rule import Rule
+from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Accepted, current, load_accepted
 from monitor.store.windows.arrays import list_sizes
-from monitor.store.windows.rows import StoredModel, sum_range, sum_windows, unseen_since
+from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
 from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
@@ -76,13 +77,13 @@ Announce = Callable[[sqlite3.Connection, Evaluation, Sequence[Transition], float
 class Evaluator:
     """Judges the windows of one model by the rules of a configuration."""
 
-    def __init__(self, model: StoredModel, config: Config, clock: Clock, announce: Announce) -> None:
-        self._model, self._config, self._clock = model, config, clock
+    def __init__(self, series: Series, config: Config, clock: Clock, announce: Announce) -> None:
+        self._series, self._config, self._clock = series, config, clock
         self._announce = announce
-        self._subject = Subject(version=model.version)
-        self._layout = Layout(model.schema)
-        self._covers = cover(config.rules, model.schema)
-        columns = model.schema.columns
+        self._subject = series.subject
+        self._layout = Layout(series.schema)
+        self._covers = cover(config.rules, series.schema)
+        columns = series.schema.columns
         self._covered = {
             AlertKey(name, self._subject.model, self._subject.series, columns[i].role, columns[i].name)
             for name, positions in self._covers.items()
@@ -90,16 +91,17 @@ class Evaluator:
         }
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
-        self._references = References(model)
-        self._closed = ClosedWindows(model, config.window.base)
+        self._references = References(series)
+        self._closed = ClosedWindows(series, config.window.base)
         self.latest = Evaluation(0.0)
         #: The model version that was judged before this one, and its alerts: the first evaluation ends them.
         self._replaced: tuple[str, Mapping[AlertKey, Alert]] = ("", {})
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Take up the alerts where the last process left them; those of another model version are not continued."""
-        alerts, version = alert_store.load_alerts(connection), verdict_store.judged_version(connection)
-        if version in ("", self._model.version):
+        series = self._series.model
+        alerts, version = alert_store.load_alerts(connection, series), verdict_store.judged_version(connection, series)
+        if version in ("", self._series.version):
             self.latest = Evaluation(0.0, (), alerts)
         else:
             self._replaced = version, alerts
@@ -118,16 +120,16 @@ class Evaluator:
             self._config.rules,
             now,
             self._config.drift.every,
-            self._model.version,
+            self._series.version,
             self._covered,
         )
         old, left = self._replaced
-        why = f"model {old} was replaced by {self._model.version}"
+        why = f"model {old} was replaced by {self._series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
         evaluation = Evaluation(now, judged, alerts)
-        asked = verdict_store.enter_questions(connection, self._model.id, [self._question(one.rule) for one in judged])
+        asked = verdict_store.enter_questions(connection, self._series.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, results, asked)
-        alert_store.save_alerts(connection, alerts.values())
+        alert_store.save_alerts(connection, self._series.model, alerts.values())
         alert_store.append_events(connection, transitions)
         self._announce(connection, evaluation, transitions, now)
         return evaluation
@@ -161,10 +163,10 @@ class Evaluator:
         return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
-        span = Span(window_start(connection, self._model, rule, end, self._config.window.base), end)
+        span = Span(window_start(connection, self._series, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
         sample, name = self._references.find(connection, rule, span)
-        unseen = unseen_since(connection, self._model, span.start)
+        unseen = unseen_since(connection, self._series, span.start)
         live = Sample(test.counts, test.sums)
         results = evaluate(self._question(rule), self._layout, sample, live, span, name, self._subject, unseen)
         return Judged(rule, span, test, sample, name, results)
@@ -176,7 +178,7 @@ class Evaluator:
         rules = (dataclasses.replace(rule, window=end - start, max_age=0.0) for rule in self._config.rules)
 
         def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
-            return sum_range(connection, self._model, start, end)
+            return sum_range(connection, self._series, start, end)
 
         return tuple(result for rule in rules for result in self._judge(connection, rule, end, total).results)
 
@@ -191,19 +193,19 @@ class ClosedWindows:
     committed, since a transaction that is rolled back gives the ids of its windows to others.
     """
 
-    def __init__(self, model: StoredModel, seconds: float) -> None:
-        self._model, self._seconds = model, seconds
+    def __init__(self, series: Series, seconds: float) -> None:
+        self._series, self._seconds = series, seconds
         self._known: dict[int, Batch] = {}
         self._fresh: dict[int, Batch] = {}
 
     def sum_range(self, connection: sqlite3.Connection, start: float, end: float) -> Batch:
         """Sum of the windows that begin in [start, end); all of them must be closed."""
-        total = empty_batch(self._model.schema)
-        tiles = find_tiles(connection, self._model.id, start, end)
+        total = empty_batch(self._series.schema)
+        tiles = find_tiles(connection, self._series.id, start, end)
         for tile in tiles:
             batch = self._known.get(tile.id) or self._fresh.get(tile.id)
             if batch is None:
-                batch = sum_windows(connection, self._model, [tile.id])
+                batch = sum_windows(connection, self._series, [tile.id])
                 if tile.seconds == self._seconds:
                     self._fresh[tile.id] = batch
             total.counts[:] += batch.counts
@@ -218,7 +220,7 @@ class ClosedWindows:
         """Keep what was read; the first of them go once there are many."""
         self._known.update(self._fresh)
         self._fresh.clear()
-        most = max(WINDOW_CELLS // self._model.schema.size, 1)
+        most = max(WINDOW_CELLS // self._series.schema.size, 1)
         for window_id in list(self._known)[: max(len(self._known) - most, 0)]:
             del self._known[window_id]
 
@@ -226,9 +228,9 @@ class ClosedWindows:
 class References:
     """What the rules of one model compare with. Deviations, the unit of directions, are always those of training."""
 
-    def __init__(self, model: StoredModel) -> None:
-        self._model = model
-        reference = model.reference
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        reference = series.reference
         self._training = Sample(reference.counts, reference.sums, reference.deviations)
         self._accepted: Accepted | None = None
 
@@ -241,17 +243,17 @@ class References:
         past = reference_span(rule.reference, span)
         if past is None:
             return self.normal(connection)
-        batch = sum_range(connection, self._model, past.start, past.end)
+        batch = sum_range(connection, self._series, past.start, past.end)
         return self._sample(batch), "/".join(past.to_json().values())
 
     def normal(self, connection: sqlite3.Connection) -> tuple[Sample, str]:
         """What a rule with `reference = "training"` compares with now: the accepted stretch, where there is one."""
-        return self.accepted(connection, current(connection, self._model.id))
+        return self.accepted(connection, current(connection, self._series.id))
 
     def accepted(self, connection: sqlite3.Connection, row: int | None) -> tuple[Sample, str]:
         """The accepted stretch of this id; the training data for None."""
         if row is None:
-            return self._training, f"training {self._model.reference.identity[:12]}"
+            return self._training, f"training {self._series.reference.identity[:12]}"
         if self._accepted is None or self._accepted.id != row:
             self._accepted = load_accepted(connection, row)
         return self._sample(self._accepted.batch), self._accepted.name
@@ -265,7 +267,7 @@ def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:
     return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
 
 
-def window_start(connection: sqlite3.Connection, model: StoredModel, rule: Rule, end: float, base: float) -> float:
+def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end: float, base: float) -> float:
     """Where a rule's test window begins that ends at `end`.
 
     The rule's `window` before; on low traffic further back until there are `min_samples` predictions, but no further
@@ -275,7 +277,7 @@ def window_start(connection: sqlite3.Connection, model: StoredModel, rule: Rule,
     oldest = math.floor((end - rule.max_age) / base) * base
     if oldest >= start:
         return start
-    sizes = list_sizes(connection, model.id, oldest, end)
+    sizes = list_sizes(connection, series.id, oldest, end)
     return reach_back(sizes, start, rule.min_samples)
 
 

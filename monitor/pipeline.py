@@ -22,7 +22,7 @@ from monitor import failpoint
 from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config.load import Config
-from monitor.drift.result import DriftResult
+from monitor.drift.result import DriftResult, Subject
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
@@ -38,9 +38,9 @@ from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
-from monitor.store.windows.ranges import newest_model, read_range
+from monitor.store.windows.ranges import newest_series, read_range
 from monitor.store.windows.retention import Maintenance, wal_room
-from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, register_model, write_meta
+from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, register_series, write_meta
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +103,13 @@ class Pipeline:
         why = "the database was gone; a new one was begun" if self._lacking else ""
         if aside is not None:
             why = f"the database was damaged; it is kept as {aside.name}"
-        model = register_model(connection, self.version, self.reference, iso(now))
-        schema, self._since = model.schema, from_iso(model.first_served)
+        series = register_series(connection, Subject(version=self.version), self.reference, iso(now))
+        schema, self._since = series.schema, from_iso(series.first_served)
         self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config.server))
         self.announcer.retire(connection, now)
-        self.evaluator = Evaluator(model, config, clock, self.announcer.announce)
+        self.evaluator = Evaluator(series, config, clock, self.announcer.announce)
         self.evaluator.restore(connection)
-        self.recorder = Recorder(connection, model, self.folder.journal, config, clock, why)
+        self.recorder = Recorder(connection, series, self.folder.journal, config, clock, why)
         self.record = self.recorder.record
         _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
@@ -128,7 +128,7 @@ class Pipeline:
         )
         self._readings = self.instruments.read()
         self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
-        self.maintenance = Maintenance(config.data, self.folder, model.id)
+        self.maintenance = Maintenance(config.data, self.folder, [series.id])
         self._maintained, self.maintain_every = 0.0, MAINTAIN
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
@@ -399,6 +399,6 @@ class Pipeline:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
         connection = connect_read_only(self.folder.database)
         try:
-            return read_range(connection, newest_model(connection, version), start, end, step, columns)
+            return read_range(connection, newest_series(connection, version), start, end, step, columns)
         finally:
             connection.close()

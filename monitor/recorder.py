@@ -26,6 +26,7 @@ from monitor.columns.batch import Batch, fold, unseen
 from monitor.columns.binning import Binner
 from monitor.columns.column import Floats, Schema
 from monitor.config.load import Config
+from monitor.series import Series
 from monitor.store.windows import rows as store
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,10 @@ class Totals:
 class _Target:
     """All that is needed to fold records of one schema."""
 
-    def __init__(self, model: store.StoredModel, seconds: int, names: UnseenNames, totals: Batch) -> None:
-        self.model = model
-        self.binner = Binner(model.schema)
-        self.windows = store.Windows(model, seconds)
+    def __init__(self, series: Series, seconds: int, names: UnseenNames, totals: Batch) -> None:
+        self.series = series
+        self.binner = Binner(series.schema)
+        self.windows = store.Windows(series, seconds)
         self.names = names
         self.totals = totals
 
@@ -75,7 +76,7 @@ class Recorder:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        model: store.StoredModel,
+        series: Series,
         folder: Path,
         config: Config,
         clock: Clock,
@@ -88,8 +89,8 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
         self._note_fallback(connection, why)
-        self._target = self._target_of(connection, model)
-        schema = model.schema
+        self._target = self._target_of(connection, series)
+        schema = series.schema
         self.encoder = Encoder(schema, self._target.names)
         self.journal = Journal(
             folder,
@@ -128,19 +129,19 @@ class Recorder:
             self._applied += lost
             store.write_meta(connection, APPLIED, str(self._applied))
 
-    def _target_of(self, connection: sqlite3.Connection, model: store.StoredModel) -> _Target:
-        names = UnseenNames(names_file(self._folder, model.schema), model.schema, self._keep_unseen)
-        return _Target(model, self._seconds, names, store.load_totals(connection, model))
+    def _target_of(self, connection: sqlite3.Connection, series: Series) -> _Target:
+        names = UnseenNames(names_file(self._folder, series.schema), series.schema, self._keep_unseen)
+        return _Target(series, self._seconds, names, store.load_totals(connection, series))
 
     @property
     def schema(self) -> Schema:
         """Columns of the model that is recorded."""
-        return self._target.model.schema
+        return self._target.series.schema
 
     @property
-    def model(self) -> store.StoredModel:
+    def series(self) -> Series:
         """The model that is recorded."""
-        return self._target.model
+        return self._target.series
 
     @property
     def applied(self) -> int:
@@ -237,13 +238,13 @@ class Recorder:
         totals = target.totals
         for batch in batches.values():
             totals = totals.plus(batch)
-        names = unseen(records["values"], target.model.schema, target.names.names)
+        names = unseen(records["values"], target.series.schema, target.names.names)
 
         def apply(connection: sqlite3.Connection) -> None:
             if batches:
                 target.windows.add(connection, batches, totals)
             if names:
-                seen = {(target.model.column_ids[position], name): rows for (position, name), rows in names.items()}
+                seen = {(target.series.column_ids[position], name): rows for (position, name), rows in names.items()}
                 store.add_unseen(connection, seen, iso(self._clock.time()))
             _note_drops(connection, drops)
             store.write_meta(connection, APPLIED, str(applied))
@@ -306,9 +307,9 @@ class Recorder:
         targets: list[_Target] = []
 
         def look(connection: sqlite3.Connection) -> None:
-            model = store.model_of_schema(connection, fingerprint)
-            if model is not None:
-                targets.append(self._target_of(connection, model))
+            series = store.series_of_schema(connection, fingerprint)
+            if series is not None:
+                targets.append(self._target_of(connection, series))
 
         transaction(look)
         return targets[0] if targets else None

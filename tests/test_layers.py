@@ -34,7 +34,8 @@ ALLOWED = {
     "normal": BASE | {"columns"},
     "rules": BASE | {"columns", "drift"},
     "notify": BASE | {"columns", "drift", "rules"},
-    "store": BASE | {"columns", "reference", "capture", "drift", "rules", "notify"},
+    "store": BASE | {"columns", "series", "reference", "capture", "drift", "rules", "notify"},
+    "series": BASE | {"columns", "reference", "drift"},
     "exposition": BASE | {"columns", "reference", "drift", "rules"},
 }
 

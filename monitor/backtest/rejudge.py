@@ -18,15 +18,15 @@ from monitor.backtest.events import Moment
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span, Subject
+from monitor.drift.result import DriftResult, Span
 from monitor.drift.series import Answers
 from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
 from monitor.rules.reference import PREVIOUS, TRAINING, reference_span
 from monitor.rules.rule import Rule
+from monitor.series import Series
 from monitor.store.records.references import in_force
-from monitor.store.windows.arrays import Series, read_series
-from monitor.store.windows.rows import StoredModel
+from monitor.store.windows.arrays import Timeline, read_timeline
 from monitor.store.windows.window_cover import lengths
 
 Ints = npt.NDArray[np.intp]
@@ -50,7 +50,7 @@ class Sums:
     sums: Floats
 
     @classmethod
-    def of(cls, series: Series) -> Sums:
+    def of(cls, series: Timeline) -> Sums:
         """Sum up."""
 
         def before(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -80,7 +80,7 @@ class Sums:
 
 def judge(
     connection: sqlite3.Connection,
-    model: StoredModel,
+    series: Series,
     config: Config,
     start: float,
     end: float,
@@ -93,10 +93,10 @@ def judge(
     in force at the time: the training data, or the stretch that had been accepted by then. `progress` is told how many
     evaluations are done. Raises ConfigError for a rule that cannot be.
     """
-    judging = _Judging(connection, model, config)
+    judging = _Judging(connection, series, config)
     every = max(config.drift.every, config.window.base)
     moments: Floats = np.arange(math.floor(start / every) + 1, math.floor(end / every) + 1, dtype=np.float64) * every
-    block = min(max(CELLS // model.schema.size, LEAST), MOST)
+    block = min(max(CELLS // series.schema.size, LEAST), MOST)
     for begin in range(0, len(moments), block):
         times = moments[begin : begin + block]
         yield from judging.block(times)
@@ -104,14 +104,14 @@ def judge(
 
 
 class _Judging:
-    def __init__(self, connection: sqlite3.Connection, model: StoredModel, config: Config) -> None:
-        self._connection, self._model, self._config = connection, model, config
-        self._layout = Layout(model.schema)
-        covers = cover(config.rules, model.schema)
+    def __init__(self, connection: sqlite3.Connection, series: Series, config: Config) -> None:
+        self._connection, self._series, self._config = connection, series, config
+        self._layout = Layout(series.schema)
+        covers = cover(config.rules, series.schema)
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in config.rules]
-        self._references = References(model)
-        self._changes = in_force(connection, model.id)
-        self._longest = max(lengths(connection, model.id), default=0)
+        self._references = References(series)
+        self._changes = in_force(connection, series.id)
+        self._longest = max(lengths(connection, series.id), default=0)
         self._reach = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
 
     def block(self, times: Floats) -> Iterator[Moment]:
@@ -139,7 +139,7 @@ class _Judging:
 
     def _read(self, first: float, last: float, shift: float) -> Sums:
         begin = first - self._reach - self._longest - self._config.window.base
-        return Sums.of(read_series(self._connection, self._model, begin - shift, last - shift))
+        return Sums.of(read_timeline(self._connection, self._series, begin - shift, last - shift))
 
     def _answers(self, rule: Rule, sums: Sums, times: Floats, ends: Floats) -> Answers:
         base = self._config.window.base
@@ -159,12 +159,12 @@ class _Judging:
             self._layout,
             counts,
             totals,
-            self._model.reference.deviations,
+            self._series.reference.deviations,
             sums.counts[last] - sums.counts[moved],
             sums.sums[last] - sums.sums[moved],
             spans,
             names,
-            Subject(version=self._model.version),
+            self._series.subject,
         )
 
     def _reference(

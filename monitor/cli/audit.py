@@ -17,7 +17,7 @@ from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify as verify_record
 from monitor.store.file.folder import DATABASE
 from monitor.store.file.snapshot import write_snapshot
-from monitor.store.windows.ranges import newest_model, read_range
+from monitor.store.windows.ranges import newest_series, read_range
 
 
 def add(commands: Commands) -> None:
@@ -62,7 +62,7 @@ def windows(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError("step", str(error)) from None
     with reading(config) as connection:
-        model = newest_model(connection, options.model)
+        model = newest_series(connection, options.model)
         found = read_range(connection, model, start, end, step, options.columns)
     if options.json:
         print_json(found)

@@ -21,9 +21,9 @@ from monitor.config.load import Config
 from monitor.config.settings import duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
+from monitor.series import Series
 from monitor.store.records import references
-from monitor.store.windows import arrays as series
-from monitor.store.windows.rows import StoredModel
+from monitor.store.windows import arrays
 
 #: Windows that `locate` looks at, at most: beyond that, neighbours are taken together. It takes some seconds then.
 MOST_WINDOWS = 3000
@@ -51,7 +51,7 @@ def _stretch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) -> tuple[StoredModel, Span]:
+def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) -> tuple[Series, Span]:
     """The model that predicted last, and the stretch that was asked for, within what is stored of it.
 
     Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
@@ -60,7 +60,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
         model = references.served_model(connection)
     except ValueError as error:
         raise StoreError(str(error)) from None
-    stored = series.bounds(connection, model.id)
+    stored = arrays.bounds(connection, model.id)
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")
     now = SystemClock().time()
@@ -83,7 +83,7 @@ def find(options: argparse.Namespace) -> int:
     with reading(config) as connection:
         model, span = open_stretch(connection, options)
         position = choose(model, options.column, options.role)
-        found = series.read_series(connection, model, span.start, span.end, [position])
+        found = arrays.read_timeline(connection, model, span.start, span.end, [position])
     column = model.schema.columns[position]
     cells = coarsen(found, MOST_WINDOWS)
     busy = int((cells.counts.sum(axis=1) > 0).sum())
@@ -105,7 +105,7 @@ def find(options: argparse.Namespace) -> int:
     return 0
 
 
-def choose(model: StoredModel, name: str, role: str | None) -> int:
+def choose(model: Series, name: str, role: str | None) -> int:
     """Position of a column. Raises ConfigError where the name is unknown, or names two."""
     columns = model.schema.columns
     found = [i for i, column in enumerate(columns) if column.name == name and role in (None, column.role)]
@@ -117,7 +117,7 @@ def choose(model: StoredModel, name: str, role: str | None) -> int:
     raise ConfigError(f"the model has no {role or 'column'} {name!r}; it has: {known}")
 
 
-def coarsen(found: series.Series, most: int) -> series.Series:
+def coarsen(found: arrays.Timeline, most: int) -> arrays.Timeline:
     """Neighbouring windows together, so that there are about `most`; those that begin at one moment in any case.
 
     A cell begins with its first window and ends with the one that ends last, so that no interval is too narrow.
@@ -136,10 +136,10 @@ def coarsen(found: series.Series, most: int) -> series.Series:
     np.add.at(n, group, found.n)
     np.add.at(counts, group, found.counts)
     np.add.at(sums, group, found.sums)
-    return series.Series(starts, ends - starts, n, counts, sums)
+    return arrays.Timeline(starts, ends - starts, n, counts, sums)
 
 
-def search(column: Column, cells: series.Series, deviation: float) -> tuple[Onset, ...]:
+def search(column: Column, cells: arrays.Timeline, deviation: float) -> tuple[Onset, ...]:
     """Changes of a column over windows of whatever lengths; each interval ends with the window that it ends in."""
     starts = cells.starts.astype(np.float64)
     ends = dict(zip(starts.tolist(), (starts + cells.seconds).tolist(), strict=True))
@@ -147,7 +147,7 @@ def search(column: Column, cells: series.Series, deviation: float) -> tuple[Onse
     return tuple(dataclasses.replace(onset, latest=ends[onset.latest]) for onset in onsets)
 
 
-def tell(column: Column, span: Span, cells: series.Series, busy: int, onsets: tuple[Onset, ...]) -> str:
+def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: tuple[Onset, ...]) -> str:
     """What was found, in words; the change that began the present state first."""
     rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"

@@ -62,9 +62,9 @@ def status(options: argparse.Namespace) -> int:
 
 def alerts_of(connection: sqlite3.Connection, version: str) -> list[Alert]:
     """The alerts that are pending, firing or just resolved; none for a model version that is not judged any more."""
-    if judged_version(connection) != version:
-        return []
-    return [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
+    up = [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
+    judged = {model: judged_version(connection, model) for model in {alert.model for alert in up}}
+    return [alert for alert in up if judged[alert.model] == version]
 
 
 def gather(connection: sqlite3.Connection, config: Config, now: float, version: str | None = None) -> dict[str, Any]:

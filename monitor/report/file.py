@@ -14,7 +14,7 @@ from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import Span, Subject
+from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Judged, References, question_of
 from monitor.report import column as column_page
@@ -23,7 +23,8 @@ from monitor.report.history import HeatMap, Record
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.store.windows.rows import StoredModel, load_served, sum_range, unseen_since
+from monitor.series import Series
+from monitor.store.windows.rows import load_served, sum_range, unseen_since
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -33,7 +34,7 @@ MOST_SECTIONS = 60
 class Report:
     """What was found. `rows`: every column, the worst first."""
 
-    model: StoredModel
+    series: Series
     span: Span
     made: float
     evaluation: Evaluation
@@ -46,8 +47,8 @@ class Report:
         return {
             "made": iso(self.made),
             **self.span.to_json(),
-            "model_version": self.model.version,
-            "reference": self.model.reference.identity,
+            "model_version": self.series.version,
+            "reference": self.series.reference.identity,
             "predictions": max((judged.test.n for judged in self.evaluation.judged), default=0),
             "columns": [overview.record(row) for row in self.rows],
             "results": [result.to_json() for result in self.evaluation.results],
@@ -61,37 +62,36 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
     The model is the one that was served last.
     """
-    model = load_served(connection)
-    if model is None:
+    series = load_served(connection)
+    if series is None:
         raise StoreError("no model has been served yet, so there is nothing to report")
-    evaluation = Evaluation(now, tuple(_judge(connection, model, config, span)))
+    evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)))
     bounds = span.to_json()
     events = [
         event
-        for event in history.events(connection, model.version, most=1000)
+        for event in history.events(connection, series.version, most=1000)
         if bounds["start"] <= event["at"] <= bounds["end"]
     ]
     gaps = [
         gap for gap in history.gaps(connection, 1000) if gap["start"] <= bounds["end"] and gap["end"] >= bounds["start"]
     ]
-    rows = tuple(overview.rows(evaluation, model.reference))
-    return Report(model, span, now, evaluation, rows, events, gaps)
+    rows = tuple(overview.rows(evaluation, series.reference))
+    return Report(series, span, now, evaluation, rows, events, gaps)
 
 
-def _judge(connection: sqlite3.Connection, model: StoredModel, config: Config, span: Span) -> Iterator[Judged]:
-    subject = Subject(version=model.version)
-    layout, covers, references = Layout(model.schema), cover(config.rules, model.schema), References(model)
-    test, unseen = sum_range(connection, model, span.start, span.end), unseen_since(connection, model, span.start)
+def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
+    layout, covers, references = Layout(series.schema), cover(config.rules, series.schema), References(series)
+    test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
     for rule in config.rules:
         sample, name = references.find(connection, rule, span)
         question = question_of(rule, covers[rule.name])
-        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, subject, unseen)
+        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, series.subject, unseen)
         yield Judged(rule, span, test, sample, name, results)
 
 
 def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> str:
     """Write the report as one self-contained page."""
-    span, reference = report.span, report.model.reference
+    span, reference = report.span, report.series.reference
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
     cells = HeatMap().read(connection, span.end, seconds, length)
@@ -101,7 +101,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         report=report,
         now=report.made,
-        title=f"{report.model.version}, {when}",
+        title=f"{report.series.version}, {when}",
         when=when,
         headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),
         reference=reference,
@@ -121,7 +121,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
 
 def _section(connection: sqlite3.Connection, report: Report, row: Row, config: Config) -> dict[str, Any]:
     """One column's part."""
-    span, reference, column = report.span, report.model.reference, row.column
+    span, reference, column = report.span, report.series.reference, row.column
     base = config.window.base
     width = max(base, (span.end - span.start) // 120 // base * base)
     series = history.windows(connection, reference.identity, row.position, column, span.start, span.end, width)

@@ -155,8 +155,8 @@ def windows(
     `model`: the reference's identity; `position`: the column's place in it.
     """
     rows = connection.execute(
-        "SELECT w.start, h.counts, h.sum FROM windows w JOIN models m ON m.id = w.model_id "
-        "JOIN columns c ON c.model_id = m.id AND c.position = ? "
+        "SELECT w.start, h.counts, h.sum FROM windows w JOIN series m ON m.id = w.series_id "
+        "JOIN columns c ON c.series_id = m.id AND c.position = ? "
         "JOIN window_counts h ON h.window_id = w.id AND h.column_id = c.id "
         "WHERE m.reference_sha256 = ? AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
         (position, model, math.floor(start), math.ceil(end)),
@@ -176,7 +176,7 @@ def unseen_values(connection: sqlite3.Connection, model: str, position: int, mos
     return _records(
         connection.execute(
             "SELECT u.value, u.count, u.first_seen, u.last_seen FROM unseen_values u "
-            "JOIN columns c ON c.id = u.column_id JOIN models m ON m.id = c.model_id "
+            "JOIN columns c ON c.id = u.column_id JOIN series m ON m.id = c.series_id "
             "WHERE m.reference_sha256 = ? AND c.position = ? "
             "ORDER BY u.count DESC, u.value LIMIT ?",
             (model, position, most),

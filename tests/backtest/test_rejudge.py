@@ -13,12 +13,12 @@ from monitor.backtest.rejudge import judge
 from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
-from monitor.drift.result import Span
+from monitor.drift.result import Span, Subject
 from monitor.store.file.migrations import migrate
 from monitor.store.records.references import accept, reset
 from monitor.store.records.verdicts import evaluations
 from monitor.store.windows.prune import drop_parts
-from monitor.store.windows.rows import Windows, load_model, register_model
+from monitor.store.windows.rows import Windows, load_series, register_series
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored, memory, reference
 
@@ -62,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
 def test_every_verdict_of_the_past_comes_out_again(world: Monitored) -> None:
     start, end = MIDNIGHT, world.clock.time()
     with world.read() as connection:
-        model = load_model(connection, 1)
+        model = load_series(connection, 1)
         stored = dict(evaluations(connection, start, end + 1))
         again = {moment.at: moment for moment in judge(connection, model, world.config, start, end)}
         assert len(stored) == 90
@@ -87,7 +87,7 @@ def test_every_verdict_of_the_past_comes_out_again(world: Monitored) -> None:
 def test_stepping_over_quiet_moments_changes_no_event(world: Monitored) -> None:
     start, end = MIDNIGHT + DAY, world.clock.time()
     with world.read() as connection:
-        model = load_model(connection, 1)
+        model = load_series(connection, 1)
         quick = play(judge(connection, model, world.config, start, end), world.config.rules, 60)
         slow = backtest(
             ((moment.at, moment.results()) for moment in judge(connection, model, world.config, start, end)),
@@ -113,7 +113,7 @@ def test_where_minutes_are_gone_there_is_a_verdict_an_hour(tmp_path: Path) -> No
     assert world.pipeline.writer.transaction(lambda connection: drop_parts(connection, HOUR, int(MIDNIGHT), iso(now)))
     try:
         with world.read() as connection:
-            model = load_model(connection, 1)
+            model = load_series(connection, 1)
             moments = list(judge(connection, model, world.config, MIDNIGHT, MIDNIGHT + HOUR + 2 * MINUTE))
     finally:
         world.close()
@@ -130,7 +130,7 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
     migrate(connection)
     rng = np.random.default_rng(11)
     frozen = reference(columns=9, rows=5000)
-    model = register_model(connection, "v1", frozen, "2023-11-15T00:00:00Z")
+    model = register_series(connection, Subject(version="v1"), frozen, "2023-11-15T00:00:00Z")
     windows = Windows(model, 60)
     shares = [part / part.sum() for part in model.schema.split(frozen.counts)]
     total = Batch(0, model.schema.zeros(), np.zeros(len(shares)))
@@ -161,7 +161,7 @@ def test_each_evaluation_is_compared_with_what_was_in_force_then(tmp_path: Path)
     writer.transaction(lambda c: reset(c, "ann", "not after all", world.clock.time()))
     world.minutes(10, rows=20, shift=1.0)
     with world.read() as connection:
-        model, end = load_model(connection, 1), world.clock.time()
+        model, end = load_series(connection, 1), world.clock.time()
         stored = dict(evaluations(connection, MIDNIGHT, end + 1))
         again = {moment.at: moment for moment in judge(connection, model, world.config, MIDNIGHT, end)}
     names = []

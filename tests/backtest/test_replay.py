@@ -108,7 +108,7 @@ def test_windows_and_verdicts_are_those_of_the_raw_rows(recorded: Recorded, caps
     assert recorded.read("SELECT * FROM gaps") == [], "a folder that is made for a replay has lost nothing"
     told = recorded.read("SELECT DISTINCT receiver, state FROM notifications")
     assert told == [("log", "sent")]
-    (first,) = recorded.read("SELECT first_served FROM models")
+    (first,) = recorded.read("SELECT first_served FROM series")
     assert datetime.fromisoformat(first[0]) < BEGIN + timedelta(minutes=1)
 
 

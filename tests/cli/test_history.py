@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.__main__ import main
 from monitor.cli.history import coarsen
 from monitor.clock import from_iso, iso
-from monitor.store.windows.arrays import Series
+from monitor.store.windows.arrays import Timeline
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 CHANGE = MIDNIGHT + 2 * HOUR
@@ -73,7 +73,7 @@ def test_locate_says_that_there_is_too_little(data: Path, capsys: pytest.Capture
 def test_taking_windows_together_loses_nothing(windows: list[tuple[int, int, int]], most: int) -> None:
     windows.sort()
     minutes, seconds, n = (np.array(column, dtype=np.int64) for column in zip(*windows, strict=True))
-    found = Series(minutes * 60, seconds, n, n[:, None].copy(), n[:, None].astype(np.float64))
+    found = Timeline(minutes * 60, seconds, n, n[:, None].copy(), n[:, None].astype(np.float64))
     cells = coarsen(found, most)
     assert cells.n.sum() == cells.counts.sum() == n.sum()
     assert (np.diff(cells.starts) > 0).all()

@@ -51,7 +51,7 @@ def test_batch_finds_the_month(tmp_path: Path) -> None:
         assert {month for month, names in drifted.items() if "area" in names} == {f"2025-{m:02}" for m in range(7, 13)}
         assert {month for month, names in drifted.items() if "rooms" in names} == set()
     with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
-        assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (11 * 500,)
+        assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (11 * 500,)
 
 
 def test_notebook() -> None:
@@ -83,7 +83,7 @@ def test_fastapi(own_folder: Path) -> None:
         process.terminate()
         process.wait()
     with closing(sqlite3.connect(own_folder / "data" / "telltale.db")) as connection:
-        assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (1,)
+        assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (1,)
 
 
 def test_django(own_folder: Path) -> None:

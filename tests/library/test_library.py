@@ -366,7 +366,7 @@ def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path, refer
         )
         assert done.stderr == ""
         with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
-            assert connection.execute("SELECT sum(predictions) FROM models").fetchone() == (9 * number,)
+            assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (9 * number,)
 
 
 def test_one_process_per_folder(open_monitor: Open) -> None:

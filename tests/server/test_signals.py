@@ -26,7 +26,7 @@ def recorded(server: Server) -> int:
     """Predictions that the stopped server's store has."""
     connection = sqlite3.connect(server.folder / "data" / "telltale.db")
     try:
-        return int(connection.execute("SELECT coalesce(sum(predictions), 0) FROM models").fetchone()[0])
+        return int(connection.execute("SELECT coalesce(sum(predictions), 0) FROM series").fetchone()[0])
     finally:
         connection.close()
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import AlertKey, DriftResult
+from monitor.drift.result import MODEL, AlertKey, DriftResult
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
@@ -81,7 +81,7 @@ def with_restarts(
             alerts = load_alerts(connection)
         connection.execute("BEGIN IMMEDIATE")
         alerts, moved = advance(alerts, results, RULES, now, EVERY, "1")
-        save_alerts(connection, alerts.values())
+        save_alerts(connection, MODEL, alerts.values())
         append_events(connection, moved)
         connection.execute("COMMIT")
         transitions += moved
@@ -148,16 +148,16 @@ def test_an_alert_comes_back_with_all_it_had(connection: sqlite3.Connection) -> 
         "critical", 0.1 + 0.2, {"team": "crédit", "b": ""}, "psi", 3,
     )  # fmt: skip
     bare = Alert("drift", "bmi", "feature", since=START)
-    save_alerts(connection, [full, bare])
+    save_alerts(connection, MODEL, [full, bare])
     assert load_alerts(connection) == {full.key: full, bare.key: bare}
 
 
 def test_what_is_saved_is_all_there_is(connection: sqlite3.Connection) -> None:
     one, two, three = (Alert("drift", column, "feature", since=START) for column in ("a", "b", "c"))
-    save_alerts(connection, [one, two])
-    save_alerts(connection, [two, three])
+    save_alerts(connection, MODEL, [one, two])
+    save_alerts(connection, MODEL, [two, three])
     assert set(load_alerts(connection)) == {two.key, three.key}
-    save_alerts(connection, [])
+    save_alerts(connection, MODEL, [])
     assert load_alerts(connection) == {}
 
 
@@ -165,10 +165,10 @@ def test_a_transaction_that_is_rolled_back_changes_nothing(
     connection: sqlite3.Connection,
 ) -> None:
     before, _ = advance({}, [verdict(".")], RULES, START, EVERY, "1")
-    save_alerts(connection, before.values())
+    save_alerts(connection, MODEL, before.values())
     connection.execute("BEGIN IMMEDIATE")
     after, moved = advance(before, [verdict("D")], RULES, START + 60, EVERY, "1")
-    save_alerts(connection, after.values())
+    save_alerts(connection, MODEL, after.values())
     append_events(connection, moved)
     connection.execute("ROLLBACK")
     assert (load_alerts(connection), list_events(connection)) == (before, [])

@@ -93,7 +93,7 @@ def test_the_loss_is_a_gap_in_the_record(filled):
     monitored.close()
 
 
-@pytest.mark.parametrize("table", ["models", "meta", "alerts"])
+@pytest.mark.parametrize("table", ["series", "meta", "alerts"])
 def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled, table, caplog):
     with closing(sqlite3.connect(filled)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()

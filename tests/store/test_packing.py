@@ -114,8 +114,8 @@ def test_texts_that_do_not_fit_are_refused(texts, sizes):
 def test_sql_reads_what_python_packs(columns):
     """Both views over counts in every form, with zeros for what was left out."""
     connection = memory()
-    connection.execute("INSERT INTO models VALUES (1, 'v1', '', '', '', '2026', 0)")
-    connection.execute("INSERT INTO windows (id, model_id, seconds, start, n, sealed) VALUES (7, 1, 60, 0, 0, 1)")
+    connection.execute("INSERT INTO series VALUES (1, 'model', 'v1', 'all', '', '', '', '2026', 0)")
+    connection.execute("INSERT INTO windows (id, series_id, seconds, start, n, sealed) VALUES (7, 1, 60, 0, 0, 1)")
     for place, (column, text) in enumerate(zip(columns, packed(columns), strict=True)):
         bins = json.dumps([f"b{index}" for index in range(len(column))])
         connection.execute("INSERT INTO columns VALUES (?, 1, ?, 'x', 'feature', 'numeric', ?)", (place, place, bins))

@@ -4,7 +4,7 @@ import pytest
 from monitor.errors import InputError, StoreError
 from monitor.store.windows.counts import add_up, read
 from monitor.store.windows.prune import drop_parts
-from monitor.store.windows.ranges import MAX_STEPS, newest_model, read_gaps, read_range
+from monitor.store.windows.ranges import MAX_STEPS, newest_series, read_gaps, read_range
 from monitor.store.windows.rows import add_gap, sum_range
 from monitor.store.windows.tiers import roll_up
 from monitor.store.windows.window_cover import find_tiles
@@ -84,12 +84,12 @@ def test_refuses_what_cannot_be_answered(filled, start, end, step, columns, code
 
 
 def test_finds_models_by_version(filled):
-    assert newest_model(filled.connection).id == filled.model.id
-    assert newest_model(filled.connection, "v1").id == filled.model.id
+    assert newest_series(filled.connection).id == filled.model.id
+    assert newest_series(filled.connection, "v1").id == filled.model.id
     with pytest.raises(InputError, match="no model version 'v9'"):
-        newest_model(filled.connection, "v9")
+        newest_series(filled.connection, "v9")
     with pytest.raises(InputError, match="no predictions"):
-        newest_model(memory())
+        newest_series(memory())
 
 
 def test_gaps_of_a_stretch(filled):

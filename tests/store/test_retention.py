@@ -260,8 +260,8 @@ def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):
         monitored.close()
         with closing(sqlite3.connect(monitored.path)) as connection:
             assert verify(connection).problems == []
-            alive.append([row[0] for row in connection.execute("SELECT version FROM models ORDER BY id")])
-            models = "SELECT DISTINCT model_id FROM"
+            alive.append([row[0] for row in connection.execute("SELECT version FROM series ORDER BY id")])
+            models = "SELECT DISTINCT series_id FROM"
             for table in ("columns", "questions"):
                 assert len(connection.execute(f"{models} {table}").fetchall()) == len(alive[-1])
             columns = "(SELECT id FROM columns)"
@@ -274,7 +274,7 @@ def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):
     monitored = Monitored(tmp_path / "data", settings, now, version="v0")  # an old one, served again
     monitored.minutes(2)
     with closing(monitored.read()) as connection:
-        assert connection.execute("SELECT predictions FROM models WHERE version = 'v0'").fetchall()[0][0] == 40
+        assert connection.execute("SELECT predictions FROM series WHERE version = 'v0'").fetchall()[0][0] == 40
     monitored.close()
 
 
@@ -288,7 +288,7 @@ def test_the_model_that_is_served_stays_however_long_nobody_asks_it(tmp_path):
         monitored.pipeline.maintenance.run(monitored.pipeline.writer._connection, monitored.clock.time())
     monitored.minutes(2)
     with closing(monitored.read()) as connection:
-        assert connection.execute("SELECT version, predictions FROM models").fetchall()[0]["predictions"] == 40
+        assert connection.execute("SELECT version, predictions FROM series").fetchall()[0]["predictions"] == 40
         assert verify(connection).problems == []
     monitored.close()
 

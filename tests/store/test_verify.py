@@ -75,7 +75,7 @@ def test_what_telltale_wrote_is_in_order(database):
         assert heads["alert_events"].rows == count("alert_events") > 0
         assert heads["messages"].rows == count("notifications") == 3
         assert heads["notifications"].rows == 1
-        assert (heads["gaps"].rows, heads["models"].rows, heads["columns"].rows) == (1, 1, 4)
+        assert (heads["gaps"].rows, heads["series"].rows, heads["columns"].rows) == (1, 1, 4)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_telltale_wrote_is_in_order(database):
         ("UPDATE windows SET parent_id = NULL WHERE id = 100", "windows "),
         ("UPDATE windows SET chain_id = chain_id + 1 WHERE id = 100", "windows 100: was not written by Telltale"),
         (
-            "INSERT INTO windows (model_id, seconds, start, n, sealed) VALUES (1, 60, 1700006400, 0, 1)",
+            "INSERT INTO windows (series_id, seconds, start, n, sealed) VALUES (1, 60, 1700006400, 0, 1)",
             "windows 134: was not written by Telltale",
         ),
         ("UPDATE drift SET value = 0.01 WHERE id = 900", "drift 900: was changed"),
@@ -131,8 +131,8 @@ def test_what_telltale_wrote_is_in_order(database):
         ("UPDATE gaps SET lost = 0", "gaps 1: was changed"),
         ("DELETE FROM gaps", "gaps 1: is not there any more"),
         ("UPDATE questions SET asked = replace(asked, 'alpha', 'alphb')", "questions 1: was changed"),
-        ("UPDATE models SET reference = reference || '#'", "models 1: was changed"),
-        ("UPDATE models SET predictions = predictions - 1", "models 1: the model has"),
+        ("UPDATE series SET reference = reference || '#'", "series 1: was changed"),
+        ("UPDATE series SET predictions = predictions - 1", "series 1: the series has"),
         ("UPDATE columns SET name = 'x9' WHERE id = 1", "columns 1: was changed"),
         ("UPDATE totals SET counts = replace(counts, '1', '3') WHERE column_id = 1", "totals of column x0"),
         ("UPDATE unseen_values SET value = 'green'", "unseen_values 3 'green': was changed"),
@@ -177,7 +177,7 @@ def test_a_shortened_chain_is_noticed(database):
     change(database, "DELETE FROM sealed_counts WHERE id / 100000 > 125")
     change(database, "DELETE FROM windows WHERE id > 125")
     change(database, "DELETE FROM chain WHERE stream = 'minutes' AND first > 125")
-    assert any(problem.where == "models 1" for problem in check(database).problems)
+    assert any(problem.where == "series 1" for problem in check(database).problems)
 
 
 @pytest.mark.parametrize("seed", range(2))

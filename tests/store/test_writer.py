@@ -250,7 +250,7 @@ TAMPERED = [
     ("UPDATE totals SET counts = 'junk'", "totals of column x0"),
     ("UPDATE totals SET counts = CAST(x'5bff' AS TEXT)", "totals of column x0"),
     ("DELETE FROM totals WHERE column_id = 1", "totals of column x0"),
-    ("UPDATE models SET predictions = 1", "models 1"),
+    ("UPDATE series SET predictions = 1", "series 1"),
     ("DELETE FROM unseen_values", "unseen_values"),
     ("UPDATE unseen_values SET value = CAST(x'ff' AS TEXT)", "unseen_values"),
     ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', x'00')", "unseen_values"),

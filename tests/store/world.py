@@ -11,11 +11,12 @@ from monitor.clock import ManualClock
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
+from monitor.drift.result import Subject
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.store.audit.chain import cover
 from monitor.store.file.migrations import migrate
-from monitor.store.windows.rows import StoredModel, Windows, register_model
+from monitor.store.windows.rows import Series, Windows, register_series
 
 #: Midnight of a Wednesday, UTC.
 MIDNIGHT = 1_700_006_400.0
@@ -93,11 +94,11 @@ SCHEMA = Schema(
 )
 
 
-def small_model(connection: sqlite3.Connection, version: str = "v1") -> StoredModel:
+def small_model(connection: sqlite3.Connection, version: str = "v1") -> Series:
     """A model with three columns of few bins."""
     width = len(SCHEMA.columns)
     found = Reference(SCHEMA, SCHEMA.zeros() + 5, np.zeros(width), np.ones(width))
-    return register_model(connection, version, found, "2023-11-15T00:00:00Z")
+    return register_series(connection, Subject(version=version), found, "2023-11-15T00:00:00Z")
 
 
 def batch(rows: int, seed: int = 0) -> Batch:

@@ -60,16 +60,16 @@ STREAMS = {
     ),
     "notifications": Stream("notifications", "id, state, attempts, attempted, next_try, plain, doubt, settled, answer"),
     "gaps": Stream("gaps", 'id, kind, "start", "end", lost, detail'),
-    "questions": Stream("questions", "id, model_id, rule, asked"),
-    "models": Stream("models", "id, version, model_sha256, reference_sha256, reference, first_served"),
-    "columns": Stream("columns", "id, model_id, position, name, role, kind, bins"),
+    "questions": Stream("questions", "id, series_id, rule, asked"),
+    "series": Stream("series", "id, model, version, name, model_sha256, reference_sha256, reference, first_served"),
+    "columns": Stream("columns", "id, series_id, position, name, role, kind, bins"),
     "reference_changes": Stream(
-        "reference_changes", 'id, at, model_id, action, "start", "end", n, counts, sums, author, reason'
+        "reference_changes", 'id, at, series_id, action, "start", "end", n, counts, sums, author, reason'
     ),
 }
 
 #: Streams whose rows get rising ids and are covered in that order; drift apart, which has a batch for each evaluation.
-_BY_ID = ("alert_events", "messages", "gaps", "questions", "models", "columns", "reference_changes")
+_BY_ID = ("alert_events", "messages", "gaps", "questions", "series", "columns", "reference_changes")
 
 MARK_BYTES = 4
 
@@ -110,9 +110,9 @@ def tier(seconds: int) -> str:
     return "minutes" if seconds < HOUR else "hours" if seconds < DAY else "days"
 
 
-def predictions_of(model_id: int) -> str:
+def predictions_of(series_id: int) -> str:
     """Key among a root's totals: how many predictions of a model were dropped for good."""
-    return f"predictions of model {model_id}"
+    return f"predictions of model {series_id}"
 
 
 def cover(connection: sqlite3.Connection) -> None:

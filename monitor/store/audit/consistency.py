@@ -22,12 +22,12 @@ def open_windows(connection: sqlite3.Connection) -> Iterator[Finding]:
     sql = (
         f"SELECT DISTINCT h.id / {SLOTS}, h.id % {SLOTS} FROM open_counts h "  # noqa: S608 - a number
         f"LEFT JOIN windows w ON w.id = h.id / {SLOTS} AND NOT w.sealed "
-        f"LEFT JOIN columns c ON c.model_id = w.model_id AND c.position = h.id % {SLOTS} WHERE c.id IS NULL"
+        f"LEFT JOIN columns c ON c.series_id = w.series_id AND c.position = h.id % {SLOTS} WHERE c.id IS NULL"
     )
     for window, position in connection.execute(sql).fetchmany(10):
         yield f"open_counts of window {window}, column {position}", "there is no such open window, or column"
     sql = (
-        "SELECT w.id, c.name, w.n, h.counts FROM windows w JOIN columns c ON c.model_id = w.model_id "  # noqa: S608
+        "SELECT w.id, c.name, w.n, h.counts FROM windows w JOIN columns c ON c.series_id = w.series_id "  # noqa: S608
         f"LEFT JOIN open_counts h ON h.id = w.id * {SLOTS} + c.position WHERE NOT w.sealed"
     )
     for window, name, n, counts in connection.execute(sql).fetchall():
@@ -39,14 +39,14 @@ def open_windows(connection: sqlite3.Connection) -> Iterator[Finding]:
 def totals(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Each column has all predictions of its model, and so have the windows and what was pruned."""
     pruned = chain.read_root(connection, "days").totals
-    for model, predictions, counted in connection.execute(
-        "SELECT m.id, m.predictions, (SELECT sum(n) FROM windows w WHERE w.model_id = m.id AND w.finest) FROM models m"
+    for series, predictions, counted in connection.execute(
+        "SELECT m.id, m.predictions, (SELECT sum(n) FROM windows w WHERE w.series_id = m.id AND w.finest) FROM series m"
     ).fetchall():
-        if (counted or 0) + pruned.get(chain.predictions_of(model), 0) != predictions:
-            what = f"the model has {predictions} predictions, and its windows do not add up to that"
-            yield f"models {model}", what
+        if (counted or 0) + pruned.get(chain.predictions_of(series), 0) != predictions:
+            what = f"the series has {predictions} predictions, and its windows do not add up to that"
+            yield f"series {series}", what
     for name, predictions, counts in connection.execute(
-        "SELECT c.name, m.predictions, t.counts FROM models m JOIN columns c ON c.model_id = m.id "
+        "SELECT c.name, m.predictions, t.counts FROM series m JOIN columns c ON c.series_id = m.id "
         "LEFT JOIN totals t ON t.column_id = c.id"
     ).fetchall():
         if counts is None or _total(counts) != predictions:

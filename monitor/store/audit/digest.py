@@ -46,7 +46,7 @@ def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | Non
     cursor = connection.cursor()
     cursor.row_factory = None
     head = cursor.execute(
-        "SELECT id, model_id, seconds, start, n, children FROM windows WHERE id = ?", (window_id,)
+        "SELECT id, series_id, seconds, start, n, children FROM windows WHERE id = ?", (window_id,)
     ).fetchone()
     if head is None:
         return None
@@ -54,7 +54,7 @@ def window_digest(connection: sqlite3.Connection, window_id: int) -> bytes | Non
         # As bytes, since what a flipped bit has made of a text may be none; and not those of another type.
         "SELECT c.id, CASE typeof(h.counts) WHEN 'text' THEN CAST(h.counts AS BLOB) ELSE quote(h.counts) END, h.sum "
         "FROM sealed_counts h "
-        "LEFT JOIN columns c ON c.model_id = ? AND c.position = h.id - ? WHERE h.id >= ? AND h.id < ? ORDER BY h.id",
+        "LEFT JOIN columns c ON c.series_id = ? AND c.position = h.id - ? WHERE h.id >= ? AND h.id < ? ORDER BY h.id",
         (head[1], window_id * SLOTS, window_id * SLOTS, (window_id + 1) * SLOTS),
     )
     lines = [f"{column}:{_spelled(counts)}:{total!r}" for column, counts, total in rows]

@@ -14,12 +14,13 @@ from monitor.clock import from_iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span, Subject
+from monitor.drift.result import DriftResult, Span
+from monitor.series import Series
 from monitor.store.audit.chain import read_root
 from monitor.store.audit.verify import Problem
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.verdicts import read_question
-from monitor.store.windows.rows import StoredModel, load_model, sum_windows
+from monitor.store.windows.rows import load_series, sum_windows
 from monitor.store.windows.window_cover import DAY, HOUR, lengths
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
@@ -53,11 +54,11 @@ class Recomputed:
 def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] = bool) -> Recomputed:
     """Work out again every verdict whose windows still exist. `progress` is told how many verdicts are done."""
     connection.row_factory = sqlite3.Row
-    done, models = Recomputed(), _Models(connection)
+    done, known = Recomputed(), _AllSeries(connection)
     rows = connection.execute("SELECT * FROM drift ORDER BY id")
     for key, group in groupby(rows, key=lambda row: (row["at"], row["question_id"], row["rule"])):
         verdicts = list(group)
-        again = None if key[1] is None else _again(models, verdicts[0])
+        again = None if key[1] is None else _again(known, verdicts[0])
         if again is None:
             done.skipped += len(verdicts)
         else:
@@ -67,80 +68,81 @@ def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] 
     return done
 
 
-class _Models:
+class _AllSeries:
     """Models and windows that were read already."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self._models: dict[int, tuple[StoredModel, Layout]] = {}
+        self._known: dict[int, tuple[Series, Layout]] = {}
         self._windows: OrderedDict[int, Batch] = OrderedDict()
 
-    def model(self, model_id: int) -> tuple[StoredModel, Layout]:
-        if model_id not in self._models:
-            model = load_model(self.connection, model_id)
-            self._models[model_id] = model, Layout(model.schema)
-        return self._models[model_id]
+    def series(self, series_id: int) -> tuple[Series, Layout]:
+        if series_id not in self._known:
+            series = load_series(self.connection, series_id)
+            self._known[series_id] = series, Layout(series.schema)
+        return self._known[series_id]
 
-    def sum(self, model: StoredModel, span: Span, seen: int) -> Batch | None:
+    def sum(self, series: Series, span: Span, seen: int) -> Batch | None:
         """Sum of the windows that were there when `seen` was the highest id; None where they were pruned."""
-        if self._pruned(model.id, span):
+        if self._pruned(series.id, span):
             return None
-        total = empty_batch(model.schema)
-        for seconds in lengths(self.connection, model.id):
+        total = empty_batch(series.schema)
+        for seconds in lengths(self.connection, series.id):
             for (window_id,) in self.connection.execute(
-                "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND finest "
+                "SELECT id FROM windows WHERE series_id = ? AND seconds = ? AND finest "
                 "AND start >= ? AND start < ? AND id <= ?",
-                (model.id, seconds, math.ceil(span.start), math.ceil(span.end), seen),
+                (series.id, seconds, math.ceil(span.start), math.ceil(span.end), seen),
             ).fetchall():
-                total = total.plus(self._window(model, window_id))
+                total = total.plus(self._window(series, window_id))
         return total
 
-    def _window(self, model: StoredModel, window_id: int) -> Batch:
+    def _window(self, series: Series, window_id: int) -> Batch:
         if window_id not in self._windows:
-            self._windows[window_id] = sum_windows(self.connection, model, [window_id])
-            while len(self._windows) > max(1, CACHE_CELLS // model.schema.size):
+            self._windows[window_id] = sum_windows(self.connection, series, [window_id])
+            while len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
                 self._windows.popitem(last=False)
         return self._windows[window_id]
 
-    def _pruned(self, model_id: int, span: Span) -> bool:
+    def _pruned(self, series_id: int, span: Span) -> bool:
         """Whether windows of that time have been summed up and dropped."""
         for seconds in (HOUR, DAY):
             found = self.connection.execute(
-                "SELECT 1 FROM windows WHERE model_id = ? AND seconds = ? AND start > ? AND start < ? "
+                "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start > ? AND start < ? "
                 "AND finest AND children LIMIT 1",
-                (model_id, seconds, span.start - seconds, span.end),
+                (series_id, seconds, span.start - seconds, span.end),
             )
             if found.fetchone() is not None:
                 return True
         if not read_root(self.connection, "days").rows:
             return False
-        (oldest,) = self.connection.execute("SELECT min(start) FROM windows WHERE model_id = ?", (model_id,)).fetchone()
+        (oldest,) = self.connection.execute(
+            "SELECT min(start) FROM windows WHERE series_id = ?", (series_id,)
+        ).fetchone()
         return oldest is None or span.start < oldest
 
 
-def _again(models: _Models, row: Row) -> tuple[tuple[DriftResult, ...], str] | None:
+def _again(known: _AllSeries, row: Row) -> tuple[tuple[DriftResult, ...], str] | None:
     """Answer once more what was answered in the evaluation that a row belongs to, with the identity of its reference.
 
     None where that cannot be done any more.
     """
-    model_id, question = read_question(models.connection, row["question_id"])
-    model, layout = models.model(model_id)
+    series_id, question = read_question(known.connection, row["question_id"])
+    series, layout = known.series(series_id)
     span = Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
-    test = models.sum(model, span, row["seen"])
-    reference = model.reference
+    test = known.sum(series, span, row["seen"])
+    reference = series.reference
     past: Batch | None = Batch(0, reference.counts, reference.sums)
     first, slash, last = row["reference"].partition("/")
     accepted = accepted_id(row["reference"])
     if accepted is not None:
-        past = load_accepted(models.connection, accepted).batch
+        past = load_accepted(known.connection, accepted).batch
     elif slash:
-        past = models.sum(model, Span(from_iso(first), from_iso(last)), row["seen"])
+        past = known.sum(series, Span(from_iso(first), from_iso(last)), row["seen"])
     if test is None or past is None:
         return None
     sample = Sample(past.counts, past.sums, reference.deviations)
     window = Sample(test.counts, test.sums)
-    subject = Subject(version=row["model_version"])
-    return evaluate(question, layout, sample, window, span, row["reference"], subject), reference.identity
+    return evaluate(question, layout, sample, window, span, row["reference"], series.subject), reference.identity
 
 
 def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:

@@ -244,7 +244,7 @@ _WINDOW_RULES: Mapping[str, str] = {
         SELECT w.id FROM windows w JOIN windows c ON c.parent_id = w.id GROUP BY w.id HAVING sum(c.n) <> w.n""",
     "names a longer window that is not the one of its time": """
         SELECT w.id FROM windows w JOIN windows p ON p.id = w.parent_id
-        WHERE p.model_id <> w.model_id
+        WHERE p.series_id <> w.series_id
         OR p.seconds <> CASE WHEN w.seconds < 3600 THEN 3600 ELSE 86400 END
         OR p.start <> w.start - w.start % p.seconds""",
 }

@@ -39,31 +39,33 @@ _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
-CREATE TABLE models (
+CREATE TABLE series (
     id INTEGER PRIMARY KEY,
-    version TEXT NOT NULL,
+    model TEXT NOT NULL,                 -- the model's name
+    version TEXT NOT NULL,               -- and version
+    name TEXT NOT NULL,                  -- which of the model's rows are counted; all: all of them
     model_sha256 TEXT NOT NULL,
     reference_sha256 TEXT NOT NULL,
     reference TEXT NOT NULL,             -- the reference file's text
     first_served TEXT NOT NULL,
     predictions INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (version, reference_sha256)
+    UNIQUE (model, version, name, reference_sha256)
 ) STRICT;
 
 CREATE TABLE columns (
     id INTEGER PRIMARY KEY,
-    model_id INTEGER NOT NULL REFERENCES models,
+    series_id INTEGER NOT NULL REFERENCES series,
     position INTEGER NOT NULL,
     name TEXT NOT NULL,
     role TEXT NOT NULL,
     kind TEXT NOT NULL,
     bins TEXT NOT NULL,                  -- JSON array: a label for each count
-    UNIQUE (model_id, position)
+    UNIQUE (series_id, position)
 ) STRICT;
 
 CREATE TABLE windows (
     id INTEGER PRIMARY KEY,
-    model_id INTEGER NOT NULL REFERENCES models,
+    series_id INTEGER NOT NULL REFERENCES series,
     seconds INTEGER NOT NULL,            -- length of the window
     start INTEGER NOT NULL,              -- seconds since 1970 UTC; the window is [start, start + seconds)
     start_utc TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', start, 'unixepoch')) VIRTUAL,
@@ -74,7 +76,7 @@ CREATE TABLE windows (
     children INTEGER NOT NULL DEFAULT 0, -- shorter windows that were summed up in this one; 0: filled from predictions
     chain_id INTEGER
 ) STRICT;
-CREATE INDEX windows_by_start ON windows (model_id, seconds, start);
+CREATE INDEX windows_by_start ON windows (series_id, seconds, start);
 CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS NULL;
 CREATE INDEX windows_by_parent ON windows (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX windows_with_parts ON windows (seconds, start) WHERE NOT finest;
@@ -124,10 +126,10 @@ CREATE TABLE gaps (
 
 CREATE TABLE questions (
     id INTEGER PRIMARY KEY,
-    model_id INTEGER NOT NULL REFERENCES models,
+    series_id INTEGER NOT NULL REFERENCES series,
     rule TEXT NOT NULL,
     asked TEXT NOT NULL,                 -- JSON object: statistic, alpha, floor, min_samples, columns
-    UNIQUE (model_id, rule, asked)
+    UNIQUE (series_id, rule, asked)
 ) STRICT;
 
 CREATE TABLE drift (
@@ -161,7 +163,7 @@ CREATE INDEX drift_by_time ON drift (at);
 CREATE TABLE reference_changes (
     id INTEGER PRIMARY KEY,
     at TEXT NOT NULL,
-    model_id INTEGER NOT NULL REFERENCES models,
+    series_id INTEGER NOT NULL REFERENCES series,
     action TEXT NOT NULL,                -- accept: compare with this stretch from now on; reset: with training
     "start" TEXT,                        -- of the stretch; NULL for a reset
     "end" TEXT,
@@ -306,7 +308,7 @@ CREATE VIEW window_counts AS             -- as they are stored
 SELECT w.id AS window_id, c.id AS column_id, c.bins, coalesce(s.counts, o.counts) AS counts,
        coalesce(s.sum, o.sum) AS sum
 FROM windows w
-JOIN columns c ON c.model_id = w.model_id
+JOIN columns c ON c.series_id = w.series_id
 LEFT JOIN sealed_counts s ON s.id = w.id * 100000 + c.position
 LEFT JOIN open_counts o ON o.id = w.id * 100000 + c.position
 WHERE s.id IS NOT NULL OR o.id IS NOT NULL;
@@ -319,11 +321,12 @@ SELECT window_id, column_id,
 FROM window_counts h;
 
 CREATE VIEW histogram_bins AS
-SELECT w.start_utc AS start, w.seconds, m.version AS model_version, c.name AS "column", c.role,
+SELECT w.start_utc AS start, w.seconds, m.model, m.version AS model_version, m.name AS series,
+       c.name AS "column", c.role,
        bin.key AS bin, bin.value AS label,
        BIN_COUNT AS count, w.id AS window_id
 FROM windows w
-JOIN models m ON m.id = w.model_id
+JOIN series m ON m.id = w.series_id
 JOIN window_counts h ON h.window_id = w.id
 JOIN columns c ON c.id = h.column_id
 JOIN json_each(c.bins) AS bin
@@ -341,16 +344,17 @@ LEFT JOIN notifications n
                   WHERE json_extract(entry.value, '$.event_id') = e.event_id);
 
 CREATE VIEW unseen AS
-SELECT c.name AS "column", c.role, m.version AS model_version, u.value, u.count, u.first_seen, u.last_seen
+SELECT c.name AS "column", c.role, m.model, m.version AS model_version, m.name AS series, u.value, u.count,
+       u.first_seen, u.last_seen
 FROM unseen_values u
 JOIN columns c ON c.id = u.column_id
-JOIN models m ON m.id = c.model_id;
+JOIN series m ON m.id = c.series_id;
 
 CREATE VIEW verdicts AS
-SELECT d.*, q.asked, m.id AS model_id, m.model_sha256, m.reference_sha256, m.first_served
+SELECT d.*, q.asked, m.id AS series_id, m.model_sha256, m.reference_sha256, m.first_served
 FROM drift d
 LEFT JOIN questions q ON q.id = d.question_id
-LEFT JOIN models m ON m.id = q.model_id;
+LEFT JOIN series m ON m.id = q.series_id;
 """
 
 

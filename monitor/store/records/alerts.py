@@ -17,10 +17,12 @@ from monitor.rules.alert import Alert, Transition
 from monitor.rules.silence import Silence
 
 
-def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None:
-    """Make these the alerts that are stored: others are deleted."""
+def save_alerts(connection: sqlite3.Connection, model: str, alerts: Iterable[Alert]) -> None:
+    """Make these the alerts of a model that are stored: others of it are deleted."""
     rows = {alert.key: _row(alert) for alert in alerts}
-    stored = connection.execute('SELECT rule, model, series, role, "column" FROM alerts').fetchall()
+    stored = connection.execute(
+        'SELECT rule, model, series, role, "column" FROM alerts WHERE model = ?', (model,)
+    ).fetchall()
     connection.executemany(
         'DELETE FROM alerts WHERE (rule, model, series, role, "column") = (?, ?, ?, ?, ?)',
         [tuple(row) for row in stored if tuple(row) not in rows],
@@ -33,8 +35,8 @@ def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None
     )
 
 
-def load_alerts(connection: sqlite3.Connection) -> dict[AlertKey, Alert]:
-    """Read the alerts back, by their keys."""
+def load_alerts(connection: sqlite3.Connection, model: str | None = None) -> dict[AlertKey, Alert]:
+    """Read the alerts of a model back, or of all, by their keys."""
     alerts = (
         Alert(
             rule=row["rule"],
@@ -55,7 +57,7 @@ def load_alerts(connection: sqlite3.Connection) -> dict[AlertKey, Alert]:
             model=row["model"],
             series=row["series"],
         )
-        for row in connection.execute("SELECT * FROM alerts")
+        for row in connection.execute("SELECT * FROM alerts WHERE ?1 IS NULL OR model = ?1", (model,))
     )
     return {alert.key: alert for alert in alerts}
 

@@ -17,7 +17,8 @@ import numpy as np
 from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.drift.result import Span
-from monitor.store.windows.rows import StoredModel, load_model, sum_range
+from monitor.series import Series
+from monitor.store.windows.rows import load_series, sum_range
 
 ACCEPT, RESET = "accept", "reset"
 
@@ -47,23 +48,23 @@ def accepted_id(name: str) -> int | None:
     return int(rest.rpartition("#")[2]) if kind == "accepted" else None
 
 
-def served_model(connection: sqlite3.Connection) -> StoredModel:
+def served_model(connection: sqlite3.Connection) -> Series:
     """The model that predicted last. Raises ValueError where no model has been served yet."""
     row = (
-        connection.execute("SELECT model_id FROM windows ORDER BY id DESC LIMIT 1").fetchone()
-        or connection.execute("SELECT max(id) FROM models").fetchone()
+        connection.execute("SELECT series_id FROM windows ORDER BY id DESC LIMIT 1").fetchone()
+        or connection.execute("SELECT max(id) FROM series").fetchone()
     )
     if row[0] is None:
         raise ValueError("no model has been served yet")
-    return load_model(connection, row[0])
+    return load_series(connection, row[0])
 
 
-def weigh(connection: sqlite3.Connection, model: StoredModel, span: Span, least: int) -> Batch:
+def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int) -> Batch:
     """Sum a stretch up that is to be accepted. Raises ValueError where it holds fewer than `least` predictions."""
-    batch = sum_range(connection, model, span.start, span.end)
+    batch = sum_range(connection, series, span.start, span.end)
     if batch.n < max(least, 1):
         raise ValueError(
-            f"{iso(span.start)} to {iso(span.end)} holds {batch.n} predictions of model {model.version}; "
+            f"{iso(span.start)} to {iso(span.end)} holds {batch.n} predictions of model {series.version}; "
             f"a reference needs {max(least, 1)} (the largest min_samples of the rules)"
         )
     return batch
@@ -71,42 +72,42 @@ def weigh(connection: sqlite3.Connection, model: StoredModel, span: Span, least:
 
 def accept(connection: sqlite3.Connection, span: Span, author: str, reason: str, now: float, least: int = 1) -> int:
     """Make a stretch the reference of the model that is served; the id of its row. Raises ValueError."""
-    model = served_model(connection)
-    batch = weigh(connection, model, span, least)
+    series = served_model(connection)
+    batch = weigh(connection, series, span, least)
     bounds = span.to_json()
-    counts = json.dumps([part.tolist() for part in model.schema.split(batch.counts)], separators=(",", ":"))
+    counts = json.dumps([part.tolist() for part in series.schema.split(batch.counts)], separators=(",", ":"))
     sums = json.dumps(batch.sums.tolist())
     cursor = connection.execute(
-        'INSERT INTO reference_changes (at, model_id, action, "start", "end", n, counts, sums, author, reason) '
+        'INSERT INTO reference_changes (at, series_id, action, "start", "end", n, counts, sums, author, reason) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (iso(now), model.id, ACCEPT, bounds["start"], bounds["end"], batch.n, counts, sums, author, reason),
+        (iso(now), series.id, ACCEPT, bounds["start"], bounds["end"], batch.n, counts, sums, author, reason),
     )
     return int(cursor.lastrowid or 0)
 
 
 def reset(connection: sqlite3.Connection, author: str, reason: str, now: float) -> None:
     """Go back to the training data. Raises ValueError where that is the reference already."""
-    model = served_model(connection)
-    if current(connection, model.id) is None:
-        raise ValueError(f"model {model.version} is compared with its training data already")
+    series = served_model(connection)
+    if current(connection, series.id) is None:
+        raise ValueError(f"model {series.version} is compared with its training data already")
     connection.execute(
-        "INSERT INTO reference_changes (at, model_id, action, author, reason) VALUES (?, ?, ?, ?, ?)",
-        (iso(now), model.id, RESET, author, reason),
+        "INSERT INTO reference_changes (at, series_id, action, author, reason) VALUES (?, ?, ?, ?, ?)",
+        (iso(now), series.id, RESET, author, reason),
     )
 
 
-def current(connection: sqlite3.Connection, model_id: int) -> int | None:
+def current(connection: sqlite3.Connection, series_id: int) -> int | None:
     """Id of the accepted stretch that a model is compared with now; None for its training data."""
     row = connection.execute(
-        "SELECT id, action FROM reference_changes WHERE model_id = ? ORDER BY id DESC LIMIT 1", (model_id,)
+        "SELECT id, action FROM reference_changes WHERE series_id = ? ORDER BY id DESC LIMIT 1", (series_id,)
     ).fetchone()
     return None if row is None or row[1] != ACCEPT else int(row[0])
 
 
-def in_force(connection: sqlite3.Connection, model_id: int) -> list[tuple[float, int | None]]:
+def in_force(connection: sqlite3.Connection, series_id: int) -> list[tuple[float, int | None]]:
     """Since when a model has been compared with what, the oldest first: ids of accepted stretches, None for a reset."""
     rows = connection.execute(
-        "SELECT at, id, action FROM reference_changes WHERE model_id = ? ORDER BY id", (model_id,)
+        "SELECT at, id, action FROM reference_changes WHERE series_id = ? ORDER BY id", (series_id,)
     )
     return [(from_iso(row[0]), int(row[1]) if row[2] == ACCEPT else None) for row in rows]
 
@@ -126,8 +127,8 @@ def changes(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """All that was accepted and reset, the newest first; `in_force` marks what a model is compared with now."""
     rows = connection.execute(
         'SELECT c.id, c.at, m.version AS model_version, c.action, c."start", c."end", c.n, c.author, c.reason, '
-        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes AS d WHERE d.model_id = c.model_id) "
-        "AS in_force FROM reference_changes AS c JOIN models AS m ON m.id = c.model_id ORDER BY c.id DESC"
+        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes AS d WHERE d.series_id = c.series_id) "
+        "AS in_force FROM reference_changes AS c JOIN series AS m ON m.id = c.series_id ORDER BY c.id DESC"
     )
     names = ("id", "at", "model_version", "action", "start", "end", "n", "author", "reason", "in_force")
     return [{**dict(zip(names, tuple(row), strict=True)), "in_force": bool(row[9])} for row in rows]

@@ -29,7 +29,7 @@ class Verdict:
     result: DriftResult
 
 
-def enter_questions(connection: sqlite3.Connection, model_id: int, questions: Iterable[Question]) -> dict[str, int]:
+def enter_questions(connection: sqlite3.Connection, series_id: int, questions: Iterable[Question]) -> dict[str, int]:
     """Find what rules ask, or enter it: `questions.id` by the rule's name. It changes when the configuration does."""
     ids = {}
     for question in questions:
@@ -44,16 +44,16 @@ def enter_questions(connection: sqlite3.Connection, model_id: int, questions: It
             },
             separators=(",", ":"),
         )
-        row = (model_id, question.name, asked)
-        connection.execute("INSERT OR IGNORE INTO questions (model_id, rule, asked) VALUES (?, ?, ?)", row)
-        found = connection.execute("SELECT id FROM questions WHERE (model_id, rule, asked) = (?, ?, ?)", row)
+        row = (series_id, question.name, asked)
+        connection.execute("INSERT OR IGNORE INTO questions (series_id, rule, asked) VALUES (?, ?, ?)", row)
+        found = connection.execute("SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)", row)
         ids[question.name] = found.fetchone()[0]
     return ids
 
 
 def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int, Question]:
     """The id of the model and what it was asked. Raises KeyError for an unknown id."""
-    row = connection.execute("SELECT model_id, rule, asked FROM questions WHERE id = ?", (question_id,)).fetchone()
+    row = connection.execute("SELECT series_id, rule, asked FROM questions WHERE id = ?", (question_id,)).fetchone()
     if row is None:
         raise KeyError(question_id)
     asked = json.loads(row[2])
@@ -117,9 +117,10 @@ def save_results(
     )
 
 
-def judged_version(connection: sqlite3.Connection) -> str:
-    """The model version that the newest verdict is about; empty if there is none."""
-    row = connection.execute("SELECT model_version FROM drift ORDER BY id DESC LIMIT 1").fetchone()
+def judged_version(connection: sqlite3.Connection, model: str) -> str:
+    """The version of a model that the newest verdict on it is about; empty if there is none."""
+    sql = "SELECT model_version FROM drift WHERE model = ? ORDER BY id DESC LIMIT 1"
+    row = connection.execute(sql, (model,)).fetchone()
     return str(row["model_version"]) if row else ""
 
 

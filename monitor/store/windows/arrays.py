@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Counts, Floats
+from monitor.series import Series
 from monitor.store.windows.counts import read
-from monitor.store.windows.rows import StoredModel
 from monitor.store.windows.window_cover import lengths
 
 
 @dataclass(frozen=True)
-class Series:
+class Timeline:
     """W windows by time. `starts`, `seconds`, `n`: shape (W,); `counts`: (W, bins); `sums`: (W, columns)."""
 
     starts: npt.NDArray[np.int64]
@@ -31,34 +31,34 @@ class Series:
     sums: Floats
 
 
-def list_windows(connection: sqlite3.Connection, model_id: int, start: float, end: float) -> list[tuple[int, ...]]:
+def list_windows(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[tuple[int, ...]]:
     """(start, id, seconds, n) of the shortest windows that begin in [start, end), in order."""
     found: list[tuple[int, ...]] = []
-    for seconds in lengths(connection, model_id):
+    for seconds in lengths(connection, series_id):
         rows = connection.execute(
             "SELECT start, id, seconds, n FROM windows "
-            "WHERE model_id = ? AND seconds = ? AND start >= ? AND start < ? AND finest",
-            (model_id, seconds, math.ceil(start), math.ceil(end)),
+            "WHERE series_id = ? AND seconds = ? AND start >= ? AND start < ? AND finest",
+            (series_id, seconds, math.ceil(start), math.ceil(end)),
         )
         found.extend(tuple(row) for row in rows)
     return sorted(found)
 
 
-def list_sizes(connection: sqlite3.Connection, model_id: int, start: float, end: float) -> list[tuple[int, int]]:
+def list_sizes(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[tuple[int, int]]:
     """Start and number of predictions of the windows that begin in [start, end), in order."""
-    return [(row[0], row[3]) for row in list_windows(connection, model_id, start, end)]
+    return [(row[0], row[3]) for row in list_windows(connection, series_id, start, end)]
 
 
-def read_series(
-    connection: sqlite3.Connection, model: StoredModel, start: float, end: float, columns: Sequence[int] = ()
-) -> Series:
+def read_timeline(
+    connection: sqlite3.Connection, series: Series, start: float, end: float, columns: Sequence[int] = ()
+) -> Timeline:
     """Read the windows that begin in [start, end). `columns`: positions in the schema, all where there are none.
 
     Raises StoreError for a window that does not have the model's columns and bins.
     """
-    chosen = list(columns) or list(range(len(model.column_ids)))
-    sizes = [model.sizes[position] for position in chosen]
-    windows = list_windows(connection, model.id, start, end)
+    chosen = list(columns) or list(range(len(series.column_ids)))
+    sizes = [series.sizes[position] for position in chosen]
+    windows = list_windows(connection, series.id, start, end)
     counts, sums = np.zeros((len(windows), sum(sizes)), dtype=np.int64), np.zeros((len(windows), len(sizes)))
     done = 0
     for some_counts, some_sums in read(connection, [window[1] for window in windows], chosen, sizes):
@@ -66,11 +66,11 @@ def read_series(
         counts[some], sums[some] = some_counts, some_sums
         done = some.stop
     table = np.array(windows, dtype=np.int64).reshape(-1, 4)
-    return Series(table[:, 0], table[:, 2], table[:, 3], counts, sums)
+    return Timeline(table[:, 0], table[:, 2], table[:, 3], counts, sums)
 
 
-def bounds(connection: sqlite3.Connection, model_id: int) -> tuple[float, float] | None:
+def bounds(connection: sqlite3.Connection, series_id: int) -> tuple[float, float] | None:
     """Beginning of a model's first window and end of its last one; None where it has none."""
-    row = connection.execute("SELECT min(start), max(start + seconds) FROM windows WHERE model_id = ?", (model_id,))
+    row = connection.execute("SELECT min(start), max(start + seconds) FROM windows WHERE series_id = ?", (series_id,))
     first, last = row.fetchone()
     return None if first is None else (float(first), float(last))

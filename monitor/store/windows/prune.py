@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from monitor.clock import from_iso, iso
 from monitor.store.audit.chain import STREAMS, Entry, append, collapse, predictions_of, sign_off, tier
@@ -59,7 +59,7 @@ def drop_parts(connection: sqlite3.Connection, seconds: int, start: int, now: st
 def drop_windows_before(connection: sqlite3.Connection, before: float, now: str) -> bool:
     """Drop the windows that ended by a moment for good, with all that is in them; at most a hundred at a time."""
     rows = connection.execute(
-        "SELECT id, seconds, chain_id, n, model_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
+        "SELECT id, seconds, chain_id, n, series_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
         "AND seconds <= 86400 AND start + seconds <= ? AND id < (SELECT max(id) FROM windows) ORDER BY start LIMIT 100",
         (before,),
     ).fetchall()
@@ -114,27 +114,28 @@ def drop_entry(connection: sqlite3.Connection, entry: Entry, now: str) -> None:
 
 
 #: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
-_OF_MODEL = {"reference_changes": "model_id", "questions": "model_id", "columns": "model_id", "models": "id"}
+_OF_MODEL = {"reference_changes": "series_id", "questions": "series_id", "columns": "series_id", "series": "id"}
 
 
-def drop_models(connection: sqlite3.Connection, served: int, before: float, now: str) -> int:
+def drop_models(connection: sqlite3.Connection, served: Collection[int], before: float, now: str) -> int:
     """Drop the model versions that nothing in the record is of any more; how many that were.
 
     What is `served`, or was entered last or after `before`, stays.
     """
     rows = connection.execute(
-        "SELECT id FROM models AS m WHERE id <> ? AND id < (SELECT max(id) FROM models) AND first_served < ? "
-        "AND NOT EXISTS (SELECT 1 FROM windows WHERE model_id = m.id)",
-        (served, iso(before)),
+        "SELECT id FROM series AS m WHERE id NOT IN (SELECT value FROM json_each(?)) "
+        "AND id < (SELECT max(id) FROM series) AND first_served < ? "
+        "AND NOT EXISTS (SELECT 1 FROM windows WHERE series_id = m.id)",
+        (json.dumps(list(served)), iso(before)),
     )
     ids = {row[0] for row in rows.fetchall()}
     if ids:  # a walk through all verdicts, so only where there is something to drop
-        judged = "SELECT DISTINCT model_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
+        judged = "SELECT DISTINCT series_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
         ids -= {row[0] for row in connection.execute(judged).fetchall()}
     return sum(_drop_model(connection, one, now) for one in sorted(ids))
 
 
-def _drop_model(connection: sqlite3.Connection, model_id: int, now: str) -> bool:
+def _drop_model(connection: sqlite3.Connection, series_id: int, now: str) -> bool:
     """Drop one model version; False where an entry of the chain covers rows of it and of another one.
 
     Neither is the newest row of a table dropped: its number would be given out again.
@@ -143,24 +144,24 @@ def _drop_model(connection: sqlite3.Connection, model_id: int, now: str) -> bool
     for table, key in _OF_MODEL.items():
         count, last, newest = connection.execute(
             f"SELECT count(*), max(id), (SELECT max(id) FROM {table}) FROM {table} WHERE {key} = ?",  # noqa: S608
-            (model_id,),
+            (series_id,),
         ).fetchone()
         sql = (
             "SELECT id, rows FROM chain AS c WHERE stream = ? AND digest IS NULL AND EXISTS "  # noqa: S608 - constants
             f"(SELECT 1 FROM {table} WHERE {key} = ? AND id BETWEEN c.first AND c.last) ORDER BY id"
         )
-        found = connection.execute(sql, (table, model_id)).fetchall()
+        found = connection.execute(sql, (table, series_id)).fetchall()
         if (count and last == newest) or sum(row[1] for row in found) != count:
             return False
         entries[table] = [row[0] for row in found]
     for table in ("unseen_values", "totals"):
         connection.execute(
-            f"DELETE FROM {table} WHERE column_id IN (SELECT id FROM columns WHERE model_id = ?)",  # noqa: S608
-            (model_id,),
+            f"DELETE FROM {table} WHERE column_id IN (SELECT id FROM columns WHERE series_id = ?)",  # noqa: S608
+            (series_id,),
         )
     for table, key in _OF_MODEL.items():
         sign_off(connection, table, entries[table], {}, now)
-        connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (model_id,))  # noqa: S608 - constants
+        connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (series_id,))  # noqa: S608 - constants
         collapse(connection, table)
     return True
 

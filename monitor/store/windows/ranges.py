@@ -15,26 +15,27 @@ import numpy as np
 from monitor.clock import iso
 from monitor.columns.column import Column
 from monitor.errors import InputError
+from monitor.series import Series
 from monitor.store.windows.counts import add_up
-from monitor.store.windows.rows import StoredModel, load_model
+from monitor.store.windows.rows import load_series
 from monitor.store.windows.window_cover import Tile, find_tiles, lengths
 
 #: Steps that one answer has at most: Prometheus stops at as many.
 MAX_STEPS = 11_000
 
 
-def newest_model(connection: sqlite3.Connection, version: str | None = None) -> StoredModel:
+def newest_series(connection: sqlite3.Connection, version: str | None = None) -> Series:
     """The model version that was entered last, or the last one of that name. Raises InputError where there is none."""
-    row = connection.execute("SELECT max(id) FROM models WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
+    row = connection.execute("SELECT max(id) FROM series WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
     if row[0] is None:
         what = "no predictions have been recorded yet" if version is None else f"there is no model version {version!r}"
         raise InputError("unknown_model", what, "model_version", 404)
-    return load_model(connection, row[0])
+    return load_series(connection, row[0])
 
 
 def read_range(
     connection: sqlite3.Connection,
-    model: StoredModel,
+    series: Series,
     start: float,
     end: float,
     step: float | None = None,
@@ -52,12 +53,12 @@ def read_range(
     `windows`: rows read in all; `gaps`: what is missing from the record in that stretch.
     Raises InputError for a column that the model does not have, and for an empty stretch or too many steps.
     """
-    chosen = _choose(model, columns)
-    sizes = [model.sizes[position] for position in chosen]
-    numeric = [model.schema.columns[position].numeric for position in chosen]
+    chosen = _choose(series, columns)
+    sizes = [series.sizes[position] for position in chosen]
+    numeric = [series.schema.columns[position].numeric for position in chosen]
     steps = []
     for begin, stop in _bounds(start, end, step):
-        tiles = find_tiles(connection, model.id, begin, stop)
+        tiles = find_tiles(connection, series.id, begin, stop)
         counts, sums = add_up(connection, [tile.id for tile in tiles], chosen, sizes)
         steps.append(
             {
@@ -66,7 +67,7 @@ def read_range(
                 "n": sum(tile.n for tile in tiles),
                 "windows": len(tiles),
                 "resolution": max((tile.seconds for tile in tiles), default=0),
-                "exact": not _cut(connection, model, tiles, begin, stop),
+                "exact": not _cut(connection, series, tiles, begin, stop),
                 "counts": [part.tolist() for part in np.split(counts, np.cumsum(sizes)[:-1])],
                 "sums": [float(total) if sums_up else None for total, sums_up in zip(sums, numeric, strict=True)],
             }
@@ -75,9 +76,9 @@ def read_range(
         "start": iso(start),
         "end": iso(end),
         "step": step,
-        "model_version": model.version,
-        "reference": model.reference.identity,
-        "columns": [_describe(model.schema.columns[position]) for position in chosen],
+        "model_version": series.version,
+        "reference": series.reference.identity,
+        "columns": [_describe(series.schema.columns[position]) for position in chosen],
         "windows": sum(one["windows"] for one in steps),
         "gaps": read_gaps(connection, start, end),
         "steps": steps,
@@ -95,9 +96,9 @@ def read_gaps(connection: sqlite3.Connection, start: float, end: float) -> list[
     return [dict(zip(("kind", "start", "end", "lost", "detail"), tuple(row), strict=True)) for row in rows]
 
 
-def _choose(model: StoredModel, names: Sequence[str]) -> list[int]:
+def _choose(series: Series, names: Sequence[str]) -> list[int]:
     """Positions of the columns asked for; a name that is both a feature's and a prediction's stands for both."""
-    columns = model.schema.columns
+    columns = series.schema.columns
     known = {column.name for column in columns}
     for name in names:
         if name not in known:
@@ -117,16 +118,16 @@ def _bounds(start: float, end: float, step: float | None) -> list[tuple[float, f
     return [(start + i * step, min(start + (i + 1) * step, end)) for i in range(count)]
 
 
-def _cut(connection: sqlite3.Connection, model: StoredModel, tiles: Sequence[Tile], begin: float, stop: float) -> bool:
+def _cut(connection: sqlite3.Connection, series: Series, tiles: Sequence[Tile], begin: float, stop: float) -> bool:
     """Whether a window that cannot be divided any more reaches over one of the ends."""
     if any(tile.start + tile.seconds > stop for tile in tiles):
         return True
-    for seconds in lengths(connection, model.id):
+    for seconds in lengths(connection, series.id):
         before = math.floor(begin / seconds) * seconds
         if before < begin:
             row = connection.execute(
-                "SELECT 1 FROM windows WHERE model_id = ? AND seconds = ? AND start = ? AND finest LIMIT 1",
-                (model.id, seconds, before),
+                "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start = ? AND finest LIMIT 1",
+                (series.id, seconds, before),
             ).fetchone()
             if row is not None:
                 return True

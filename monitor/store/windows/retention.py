@@ -8,9 +8,11 @@ that jumps ten years ahead for an hour ages nothing by more than what its calls 
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from monitor.clock import iso
@@ -80,8 +82,8 @@ def wal_room(max_size: int) -> int:
 class Maintenance:
     """Keeps one data folder in shape."""
 
-    def __init__(self, data: DataConfig, folder: DataFolder, served: int = 0) -> None:
-        """Keep to the settings. `served`: id of the model that is served."""
+    def __init__(self, data: DataConfig, folder: DataFolder, served: Collection[int] = ()) -> None:
+        """Keep to the settings. `served`: ids of the series that are counted now."""
         self._ages, self._max_size, self._folder, self._served = Ages.of(data), data.max_size, folder, served
         self._freed = max(1, min(FREED, wal_room(self._max_size) // 2))
         self._looked = -math.inf
@@ -104,7 +106,7 @@ class Maintenance:
         """Do a round of what is due at `now`, inside the caller's transaction; whether that was anything."""
         before = live_bytes(connection), database_bytes(connection)
         trusted = trusted_time(connection, now, pace)
-        seal_others(connection, now)
+        seal_others(connection, now, self._served)
         made = roll_up(connection, now, WORK, self._damaged)
         roll_up_future(connection, now)
         cover(connection)  # what is to be signed off must have been entered
@@ -149,21 +151,22 @@ def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE)
     return trusted
 
 
-def seal_others(connection: sqlite3.Connection, now: float) -> None:
-    """Close windows of models that are no longer served: what a crash left of them, folded at the next start."""
-    seal(connection, "start + seconds <= ? AND model_id < (SELECT max(model_id) FROM windows)", now - HOUR)
+def seal_others(connection: sqlite3.Connection, now: float, served: Collection[int]) -> None:
+    """Close windows of series that are no longer counted: what a crash left of them, folded at the next start."""
+    which = "start + seconds <= ? AND series_id NOT IN (SELECT value FROM json_each(?))"
+    seal(connection, which, now - HOUR, json.dumps(list(served)))
 
 
 def roll_up_future(connection: sqlite3.Connection, now: float) -> None:
     """Sum up windows from days to come, written under a clock that was wrong, as they would not age for as long."""
     for seconds in (HOUR, DAY):
         groups = connection.execute(
-            "SELECT DISTINCT model_id, start - start % :long FROM windows WHERE parent_id IS NULL AND sealed "
+            "SELECT DISTINCT series_id, start - start % :long FROM windows WHERE parent_id IS NULL AND sealed "
             "AND seconds < :long AND seconds >= :short AND start > :from LIMIT 10",
             {"long": seconds, "short": 0 if seconds == HOUR else HOUR, "from": now + DAY},
         ).fetchall()
-        for model_id, start in groups:
-            merge(connection, Group(model_id, start, seconds))
+        for series_id, start in groups:
+            merge(connection, Group(series_id, start, seconds))
 
 
 def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:

@@ -1,6 +1,6 @@
 """Windows in the database: what a fold adds, what a reader sums up.
 
-Functions of a connection; the caller owns the transaction. All but `register_model` and `Windows.add` only read.
+Functions of a connection; the caller owns the transaction. All but `register_series` and `Windows.add` only read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import logging
 import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from monitor.clock import iso
 from monitor.columns.batch import Batch, empty_batch
-from monitor.columns.column import Column, Schema
+from monitor.columns.column import Column
+from monitor.drift.result import Subject
 from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
+from monitor.series import Series
 from monitor.store.audit.digest import row_digest
 from monitor.store.file.bulk import write_rows
 from monitor.store.windows.counts import SLOTS, add_up, move_sealed, write_open, write_sealed
@@ -30,29 +30,8 @@ log = logging.getLogger(__name__)
 NAMED = 20
 
 
-@dataclass(frozen=True)
-class StoredModel:
-    """A model version as the store knows it. `first_served`: since when its totals count, UTC."""
-
-    id: int
-    version: str
-    reference: Reference
-    column_ids: tuple[int, ...]
-    first_served: str
-
-    @property
-    def schema(self) -> Schema:
-        """Its columns."""
-        return self.reference.schema
-
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """How many counts each of its columns has."""
-        return tuple(column.size for column in self.schema.columns)
-
-
-def register_model(connection: sqlite3.Connection, version: str, reference: Reference, now: str) -> StoredModel:
-    """Find a model version with this reference, or enter it; it is the one served from now on.
+def register_series(connection: sqlite3.Connection, subject: Subject, reference: Reference, now: str) -> Series:
+    """Find the series of a model version with this reference, or enter it; it is served from now on.
 
     Raises StoreError for one with too many columns.
     """
@@ -60,30 +39,30 @@ def register_model(connection: sqlite3.Connection, version: str, reference: Refe
         raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
     identity = reference.identity
     found = connection.execute(
-        "SELECT id FROM models WHERE version = ? AND reference_sha256 = ?", (version, identity)
+        "SELECT id FROM series WHERE (model, version, name, reference_sha256) = (?, ?, ?, ?)", (*subject, identity)
     ).fetchone()
     if found is None:
         cursor = connection.execute(
-            "INSERT INTO models (version, model_sha256, reference_sha256, reference, first_served) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (version, reference.info.model_sha256, identity, reference.to_text(), now),
+            "INSERT INTO series (model, version, name, model_sha256, reference_sha256, reference, first_served) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*subject, reference.info.model_sha256, identity, reference.to_text(), now),
         )
-        model_id = cursor.lastrowid
+        series_id = cursor.lastrowid
         connection.executemany(
-            "INSERT INTO columns (model_id, position, name, role, kind, bins) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO columns (series_id, position, name, role, kind, bins) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (model_id, position, c.name, c.role, c.kind, json.dumps(list(c.labels), ensure_ascii=False))
+                (series_id, position, c.name, c.role, c.kind, json.dumps(list(c.labels), ensure_ascii=False))
                 for position, c in enumerate(reference.schema.columns)
             ],
         )
         connection.execute(
-            "INSERT INTO totals (column_id, counts, sum) SELECT id, '[]', NULL FROM columns WHERE model_id = ?",
-            (model_id,),
+            "INSERT INTO totals (column_id, counts, sum) SELECT id, '[]', NULL FROM columns WHERE series_id = ?",
+            (series_id,),
         )
     else:
-        model_id = found["id"]
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('served_model', ?)", (str(model_id),))
-    return load_model(connection, int(model_id or 0))
+        series_id = found["id"]
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('served_series', ?)", (str(series_id),))
+    return load_series(connection, int(series_id or 0))
 
 
 def find_version(connection: sqlite3.Connection, version: str | None = None) -> tuple[str, int]:
@@ -92,44 +71,45 @@ def find_version(connection: sqlite3.Connection, version: str | None = None) -> 
     Raises InputError for a version that was never served.
     """
     found = connection.execute(
-        "SELECT version, predictions FROM models WHERE version = :version OR (:version IS NULL AND id = "
-        "  (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'served_model')) ORDER BY id DESC LIMIT 1",
+        "SELECT version, predictions FROM series WHERE version = :version OR (:version IS NULL AND id = "
+        "  (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'served_series')) ORDER BY id DESC LIMIT 1",
         {"version": version},
     ).fetchone()
     if found is not None:
         return str(found["version"]), int(found["predictions"])
     if version is None:
         return "", 0
-    known = [row["version"] for row in connection.execute("SELECT version FROM models ORDER BY id DESC LIMIT 5")]
+    known = [row["version"] for row in connection.execute("SELECT version FROM series ORDER BY id DESC LIMIT 5")]
     raise InputError(
         "unknown_model", f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}", "model"
     )
 
 
-def load_served(connection: sqlite3.Connection) -> StoredModel | None:
+def load_served(connection: sqlite3.Connection) -> Series | None:
     """Read the model that was served last; None: none was yet."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'served_model'").fetchone()
-    return None if row is None else load_model(connection, int(row["value"]))
+    row = connection.execute("SELECT value FROM meta WHERE key = 'served_series'").fetchone()
+    return None if row is None else load_series(connection, int(row["value"]))
 
 
-def load_model(connection: sqlite3.Connection, model_id: int) -> StoredModel:
+def load_series(connection: sqlite3.Connection, series_id: int) -> Series:
     """Read a model back. Raises KeyError for an unknown id."""
     row = connection.execute(
-        "SELECT id, version, reference, first_served FROM models WHERE id = ?", (model_id,)
+        "SELECT id, model, version, name, reference, first_served FROM series WHERE id = ?", (series_id,)
     ).fetchone()
     if row is None:
-        raise KeyError(model_id)
-    ids = connection.execute("SELECT id FROM columns WHERE model_id = ? ORDER BY position", (model_id,)).fetchall()
+        raise KeyError(series_id)
+    ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,)).fetchall()
     reference = Reference.from_text(row["reference"])
-    return StoredModel(row["id"], row["version"], reference, tuple(r["id"] for r in ids), row["first_served"])
+    subject = Subject(row["model"], row["version"], row["name"])
+    return Series(row["id"], subject, reference, tuple(r["id"] for r in ids), row["first_served"])
 
 
-def model_of_schema(connection: sqlite3.Connection, fingerprint: str) -> StoredModel | None:
+def series_of_schema(connection: sqlite3.Connection, fingerprint: str) -> Series | None:
     """The newest model whose columns and bins have this fingerprint: what a journal segment names."""
-    for row in connection.execute("SELECT id FROM models ORDER BY id DESC").fetchall():
-        model = load_model(connection, row["id"])
-        if model.schema.fingerprint == fingerprint:
-            return model
+    for row in connection.execute("SELECT id FROM series ORDER BY id DESC").fetchall():
+        series = load_series(connection, row["id"])
+        if series.schema.fingerprint == fingerprint:
+            return series
     return None
 
 
@@ -140,8 +120,8 @@ class Windows:
     transaction that was rolled back, `forget` must be called.
     """
 
-    def __init__(self, model: StoredModel, seconds: int) -> None:
-        self.model = model
+    def __init__(self, series: Series, seconds: int) -> None:
+        self.series = series
         self.seconds = seconds
         self._open: dict[int, tuple[int, Batch]] = {}
 
@@ -155,42 +135,42 @@ class Windows:
             window_id, whole = self._window(connection, start)
             whole = whole.plus(batch)
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
-            write_open(connection, window_id, whole.counts, self.model.sizes, self._sums(whole))
+            write_open(connection, window_id, whole.counts, self.series.sizes, self._sums(whole))
             self._open[start] = (window_id, whole)
-        texts = map(json_text, self.model.schema.split(totals.counts))
+        texts = map(json_text, self.series.schema.split(totals.counts))
         write_rows(
             connection,
             "INSERT OR REPLACE INTO totals (column_id, counts, sum)",
-            zip(self.model.column_ids, texts, self._sums(totals), strict=True),
+            zip(self.series.column_ids, texts, self._sums(totals), strict=True),
         )
-        connection.execute("UPDATE models SET predictions = ? WHERE id = ?", (totals.n, self.model.id))
+        connection.execute("UPDATE series SET predictions = ? WHERE id = ?", (totals.n, self.series.id))
 
     def seal(self, connection: sqlite3.Connection, before: float) -> None:
         """Close the windows that ended by `before`: a later record of that time opens another one."""
-        seal(connection, "model_id = ? AND start + seconds <= ?", self.model.id, math.floor(before))
+        seal(connection, "series_id = ? AND start + seconds <= ?", self.series.id, math.floor(before))
         self._open = {start: open_ for start, open_ in self._open.items() if start + self.seconds > before}
 
     def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
         """The open window at `start`, begun if there is none."""
         if start in self._open:
             return self._open[start]
-        key = (self.model.id, self.seconds, start)
+        key = (self.series.id, self.seconds, start)
         row = connection.execute(
-            "SELECT id FROM windows WHERE model_id = ? AND seconds = ? AND start = ? AND NOT sealed", key
+            "SELECT id FROM windows WHERE series_id = ? AND seconds = ? AND start = ? AND NOT sealed", key
         ).fetchone()
         whole = None if row is None else self._read_open(connection, row["id"])
         if whole is None:
-            cursor = connection.execute("INSERT INTO windows (model_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
-            return int(cursor.lastrowid or 0), empty_batch(self.model.schema)
+            cursor = connection.execute("INSERT INTO windows (series_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
+            return int(cursor.lastrowid or 0), empty_batch(self.series.schema)
         return row["id"], whole
 
     def _read_open(self, connection: sqlite3.Connection, window_id: int) -> Batch | None:
         """Read an open window; None where somebody has changed it: it is sealed as it is, and another one is begun."""
         try:
-            whole = sum_windows(connection, self.model, [window_id])
+            whole = sum_windows(connection, self.series, [window_id])
         except StoreError:
             whole = None
-        if whole is not None and all(part.sum() == whole.n for part in self.model.schema.split(whole.counts)):
+        if whole is not None and all(part.sum() == whole.n for part in self.series.schema.split(whole.counts)):
             return whole
         log.error("the counts of open window %d do not add up to it: run `python -m monitor verify`", window_id)
         seal(connection, "id = ?", window_id)
@@ -198,7 +178,7 @@ class Windows:
 
     def _sums(self, batch: Batch) -> list[float | None]:
         """Sums as they are stored: NULL for a column that has none."""
-        columns = self.model.schema.columns
+        columns = self.series.schema.columns
         return [total if c.numeric else None for c, total in zip(columns, batch.sums.tolist(), strict=True)]
 
 
@@ -210,11 +190,11 @@ def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
     move_sealed(connection, ids)
 
 
-def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
+def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
     """Running totals since the model version was first served."""
-    totals = empty_batch(model.schema)
-    parts = model.schema.split(totals.counts)
-    for position, column_id in enumerate(model.column_ids):
+    totals = empty_batch(series.schema)
+    parts = series.schema.split(totals.counts)
+    for position, column_id in enumerate(series.column_ids):
         row = connection.execute(
             "SELECT CAST(counts AS BLOB) AS counts, sum FROM totals WHERE column_id = ?", (column_id,)
         ).fetchone()
@@ -223,23 +203,23 @@ def load_totals(connection: sqlite3.Connection, model: StoredModel) -> Batch:
             parts[position][:] = unpack([text], [len(parts[position])]) if text != "[]" else 0
             totals.sums[position] = row["sum"] or 0.0
         except (TypeError, ValueError):
-            name = model.schema.columns[position].name
+            name = series.schema.columns[position].name
             log.error("the totals of column %s are damaged, and begin at 0: run `python -m monitor verify`", name)
-    n = connection.execute("SELECT predictions FROM models WHERE id = ?", (model.id,)).fetchone()["predictions"]
+    n = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()["predictions"]
     return Batch(n, totals.counts, totals.sums)
 
 
-def sum_windows(connection: sqlite3.Connection, model: StoredModel, window_ids: Sequence[int]) -> Batch:
+def sum_windows(connection: sqlite3.Connection, series: Series, window_ids: Sequence[int]) -> Batch:
     """Sum of some windows, all columns."""
     sql = "SELECT n FROM windows WHERE id = ?"
     n = sum(connection.execute(sql, (window_id,)).fetchone()[0] for window_id in window_ids)
-    return Batch(n, *add_up(connection, window_ids, range(len(model.sizes)), model.sizes))
+    return Batch(n, *add_up(connection, window_ids, range(len(series.sizes)), series.sizes))
 
 
-def sum_range(connection: sqlite3.Connection, model: StoredModel, start: float, end: float) -> Batch:
+def sum_range(connection: sqlite3.Connection, series: Series, start: float, end: float) -> Batch:
     """Sum of the windows that begin in [start, end), each prediction once, from the fewest rows that have them."""
-    tiles = find_tiles(connection, model.id, start, end)
-    sums = add_up(connection, [tile.id for tile in tiles], range(len(model.sizes)), model.sizes)
+    tiles = find_tiles(connection, series.id, start, end)
+    sums = add_up(connection, [tile.id for tile in tiles], range(len(series.sizes)), series.sizes)
     return Batch(sum(tile.n for tile in tiles), *sums)
 
 
@@ -250,7 +230,7 @@ def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int])
     """
     columns = connection.execute(
         "SELECT json_array_length(bins), kind FROM columns "
-        "WHERE model_id = (SELECT model_id FROM windows WHERE id = ?) ORDER BY position",
+        "WHERE series_id = (SELECT series_id FROM windows WHERE id = ?) ORDER BY position",
         (window_id,),
     ).fetchall()
     sizes = [row[0] for row in columns]
@@ -276,11 +256,9 @@ def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], in
     )
 
 
-def unseen_since(
-    connection: sqlite3.Connection, model: StoredModel, start: float
-) -> Callable[[Column], tuple[str, ...]]:
+def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -> Callable[[Column], tuple[str, ...]]:
     """Names of the unseen values that came since a moment, by column; the most frequent first, at most `NAMED`."""
-    columns = dict(zip(model.column_ids, model.schema.columns, strict=True))
+    columns = dict(zip(series.column_ids, series.schema.columns, strict=True))
     found: dict[Column, tuple[str, ...]] = {}
     for row in connection.execute(
         "SELECT column_id, value FROM unseen_values WHERE last_seen >= ? ORDER BY count DESC, value", (iso(start),)

@@ -31,7 +31,7 @@ WORK = 100_000
 class Group(NamedTuple):
     """Windows that are to become one: those of a model that begin in [start, start + seconds)."""
 
-    model_id: int
+    series_id: int
     start: int
     seconds: int
 
@@ -69,10 +69,10 @@ def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list
     late = math.floor((now - LATE) / seconds) * seconds
     shortest = 0 if seconds == HOUR else HOUR
     rows = connection.execute(
-        "SELECT model_id, start - start % :long AS began FROM windows "
+        "SELECT series_id, start - start % :long AS began FROM windows "
         "WHERE parent_id IS NULL AND seconds >= :short AND seconds < :long AND start < :until "
-        "GROUP BY model_id, began HAVING min(sealed) AND (began < :late OR NOT EXISTS "
-        "(SELECT 1 FROM windows AS made WHERE made.model_id = windows.model_id AND made.seconds = :long "
+        "GROUP BY series_id, began HAVING min(sealed) AND (began < :late OR NOT EXISTS "
+        "(SELECT 1 FROM windows AS made WHERE made.series_id = windows.series_id AND made.seconds = :long "
         "AND made.start = windows.start - windows.start % :long)) ORDER BY began",
         {"long": seconds, "short": shortest, "until": until, "late": late},
     ).fetchall()
@@ -83,9 +83,9 @@ def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list
 def _waiting(connection: sqlite3.Connection, day: Group) -> bool:
     """Whether something in a day still has to become an hour."""
     found = connection.execute(
-        "SELECT 1 FROM windows WHERE parent_id IS NULL AND seconds < 3600 AND model_id = ? "
+        "SELECT 1 FROM windows WHERE parent_id IS NULL AND seconds < 3600 AND series_id = ? "
         "AND start >= ? AND start < ? LIMIT 1",
-        (day.model_id, day.start, day.start + DAY),
+        (day.series_id, day.start, day.start + DAY),
     )
     return found.fetchone() is not None
 
@@ -95,12 +95,12 @@ def merge(connection: sqlite3.Connection, group: Group) -> int:
     shortest = 0 if group.seconds == HOUR else HOUR
     children = connection.execute(
         "SELECT id, n FROM windows WHERE parent_id IS NULL AND seconds >= ? AND seconds < ? "
-        "AND model_id = ? AND start >= ? AND start < ? AND sealed ORDER BY start, id",
-        (shortest, group.seconds, group.model_id, group.start, group.start + group.seconds),
+        "AND series_id = ? AND start >= ? AND start < ? AND sealed ORDER BY start, id",
+        (shortest, group.seconds, group.series_id, group.start, group.start + group.seconds),
     ).fetchall()
     cursor = connection.execute(
-        "INSERT INTO windows (model_id, seconds, start, n, sealed, finest, children) VALUES (?, ?, ?, ?, 1, 0, ?)",
-        (group.model_id, group.seconds, group.start, sum(row[1] for row in children), len(children)),
+        "INSERT INTO windows (series_id, seconds, start, n, sealed, finest, children) VALUES (?, ?, ?, ?, 1, 0, ?)",
+        (group.series_id, group.seconds, group.start, sum(row[1] for row in children), len(children)),
     )
     parent = int(cursor.lastrowid or 0)
     columns = sum_up(connection, parent, [row[0] for row in children])

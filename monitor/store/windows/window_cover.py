@@ -15,10 +15,10 @@ HOUR = 3600
 DAY = 86400
 
 _ALL = """SELECT id, start, seconds, n FROM windows
-    WHERE model_id = ? AND seconds = ? AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)"""
+    WHERE series_id = ? AND seconds = ? AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)"""
 # The last line lets SQLite use the index over windows that have not been rolled up yet.
 _ORPHANS = """SELECT id, start, seconds, n FROM windows INDEXED BY windows_not_rolled
-    WHERE model_id = ? AND seconds = ? AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)
+    WHERE series_id = ? AND seconds = ? AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)
     AND parent_id IS NULL"""
 
 
@@ -40,26 +40,26 @@ def longer(seconds: int) -> int | None:
     return HOUR if seconds < HOUR else DAY if seconds < DAY else None
 
 
-def find_tiles(connection: sqlite3.Connection, model_id: int, start: float, end: float) -> list[Tile]:
+def find_tiles(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[Tile]:
     """Rows that hold the predictions of the windows that begin in [start, end), the fewest there are, by start."""
     begin, stop = math.ceil(start), math.ceil(end)
     found: list[Tile] = []
-    for seconds in lengths(connection, model_id):
+    for seconds in lengths(connection, series_id):
         for first, last, orphans in _stretches(begin, stop, longer(seconds)):
             rows = connection.execute(
                 _ORPHANS if orphans else _ALL,
-                (model_id, seconds, first, last, stop),
+                (series_id, seconds, first, last, stop),
             )
             found.extend(Tile(*row) for row in rows)
     return sorted(found, key=lambda tile: (tile.start, tile.id))
 
 
-def lengths(connection: sqlite3.Connection, model_id: int) -> list[int]:
+def lengths(connection: sqlite3.Connection, series_id: int) -> list[int]:
     """Lengths of the windows that a model has, shortest first."""
     out = [0]
     while True:
         (shortest,) = connection.execute(
-            "SELECT min(seconds) FROM windows WHERE model_id = ? AND seconds > ?", (model_id, out[-1])
+            "SELECT min(seconds) FROM windows WHERE series_id = ? AND seconds > ?", (series_id, out[-1])
         ).fetchone()
         if shortest is None:
             return out[1:]
