@@ -62,8 +62,11 @@ class Names:
 
     def fit(self, given: Iterable[str]) -> bool:
         """Tell whether these are the names of all columns that are needed, and of no unknown one."""
-        found = set(given)
-        return found <= self._known and self._known - found <= self._optional | self._ignored
+        listed = list(given)
+        found = set(listed)
+        return (
+            len(found) == len(listed) and found <= self._known and self._known - found <= self._optional | self._ignored
+        )
 
     def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""

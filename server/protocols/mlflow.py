@@ -7,14 +7,15 @@ import io
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIEnvironment
 
-from monitor.columns.canonical import text_number
+from monitor.columns.canonical import column_name, text_number
 from monitor.columns.column import Column
 from monitor.errors import InputError
 from monitor.models.values import Values, WrongTypeError
+from monitor.tables.rows import Names
 from server import payload
 from server.body import read_body
 from server.endpoint import Answer
@@ -46,7 +47,8 @@ class Mlflow:
             charset = parameters.partition("charset=")[2].strip().strip('"').lower()
             if charset not in ("", "utf-8", "utf8"):
                 raise InputError("wrong_type", "only UTF-8 is supported", "header Content-Type", 415)
-            rows = read_csv(read_body(environ, self._scoring.max_body), self._scoring)
+            body, scoring = read_body(environ, self._scoring.max_body), self._scoring
+            rows = read_csv(body, scoring.features, scoring.values, scoring.names)
         else:
             payload.check_json_type(kind, "application/json or text/csv")
             rows = self._read_json(payload.load(read_body(environ, self._scoring.max_body)))
@@ -103,13 +105,12 @@ def _flat(column: Any, name: str) -> list[Any]:
     return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in column]
 
 
-def read_csv(body: bytes, scoring: Scoring) -> list[dict[str, Any]]:
+def read_csv(body: bytes, features: Sequence[Column], values: Sequence[Values], names: Names) -> list[dict[str, Any]]:
     """Rows of a CSV table whose first line has the names, in any order. Raises InputError that names the line.
 
     A column without a name is the index that pandas writes, and left out. Empty cells are missing, and in
     columns of numbers `NA` and the like. A cell of a column of categories is what the model knows it as.
     """
-    names = scoring.names
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -117,11 +118,11 @@ def read_csv(body: bytes, scoring: Scoring) -> list[dict[str, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
-        header = next(reader, [])
+        header = [name and column_name(name) for name in next(reader, [])]
         found = [name for name in header if name]
         if not names.fit(found):
             raise names.complaint(found, "line 1")
-        pairs = zip(scoring.features, scoring.values, strict=True)
+        pairs = zip(features, values, strict=True)
         readers = dict.fromkeys(found, str) | {one.name: _cell_reader(one, values) for one, values in pairs}
         for cells in reader:
             if not cells:

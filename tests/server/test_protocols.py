@@ -20,6 +20,7 @@ import pytest
 
 from bench.running import Server, wait_for
 from monitor.columns.column import Column
+from monitor.models.values import values_of
 from monitor.tables.rows import Names
 from server.protocols.mlflow import read_csv
 from server.protocols.tensors import read_request, write_response
@@ -341,7 +342,7 @@ def test_cells_become_what_the_model_knows() -> None:
         Column("zip", "feature", "categorical", categories=("007", "12")),
     )
     text = "colour,member,code,age,zip\nNA,True,2.0,1.5,12\nnull,FALSE,7,,007\n,no,x,NaN,1\n"
-    assert read_csv(text.encode(), columns, Names(columns)) == [
+    assert read_csv(text.encode(), columns, [values_of(column, None, False) for column in columns], Names(columns)) == [
         {"colour": "NA", "member": True, "code": 2, "age": 1.5, "zip": "12"},
         {"colour": "null", "member": False, "code": 7, "age": None, "zip": "007"},
         {"colour": None, "member": "no", "code": "x", "age": None, "zip": "1"},
