@@ -12,10 +12,10 @@ from typing import Any
 
 from monitor.clock import iso
 from monitor.notify.http import Http
-from monitor.notify.message import Entry, Message, column_address, label
+from monitor.notify.message import Entry, Message, against, column_address, label
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
-from monitor.words import number
+from monitor.words import statistic
 
 
 class Alertmanager:
@@ -63,12 +63,10 @@ def _alert(item: Entry, message: Message) -> dict[str, Any]:
 
 
 def _annotations(item: Entry) -> dict[str, str]:
-    out = {"summary": f"{label(item)} has drifted", "event_id": item.event_id}
+    out = {"summary": f"{label(item)} has drifted", "event_id": item.event_id, "reason": item.reason}
     if item.value is not None and item.statistic:
-        limit = f", limit {number(item.threshold)}" if item.threshold is not None else ""
-        out["description"] = f"{item.statistic} {number(item.value)}{limit}; n = {item.n}; against {item.reference}"
-    if item.direction:
-        out["direction"] = item.direction
-    if item.moves:
-        out["moved"] = ", ".join(f"{name} {before:.0%} to {after:.0%}" for name, before, after in item.moves)
+        threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
+        rows = f"{item.n:,} predictions against {item.m:,} rows of {against(item.reference)}"
+        out["description"] = f"{item.statistic} {statistic(item.value)}{threshold}; {rows}"
+    out["direction"] = item.direction
     return {name: value for name, value in out.items() if value}

@@ -74,7 +74,7 @@ def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float
 
 def _history(items: Sequence[Waiting]) -> str:
     fired = sum(item.message.kind == "firing" for item in items)
-    over = sum(item.message.kind == "resolved" for item in items)
+    ended = sum(item.message.kind == "resolved" for item in items)
     latest = items[-1].message
-    state = "now over" if latest.kind == "resolved" else f"now {counted(len(latest.firing), 'column')} drifting"
-    return f"{state}; fired {fired} times, over {over} times meanwhile"
+    state = "now resolved" if latest.kind == "resolved" else f"now {counted(len(latest.firing), 'column')} drifting"
+    return f"{state}; fired {counted(fired, 'time')}, resolved {counted(ended, 'time')} meanwhile"

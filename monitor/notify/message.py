@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from monitor.columns.column import Role, clean_text, column_path
+from monitor.clock import from_iso
+from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
 from monitor.drift.result import ALL, MODEL, Direction, DriftResult
 from monitor.notify.sketch import Histograms, sketch
 from monitor.rules.alert import Alert
-from monitor.words import counted, duration
+from monitor.words import counted, date_time, duration
 
 #: Seconds of delay from which on a headline tells it.
 STALE = 300.0
@@ -38,9 +39,8 @@ SHOWN, STRONGEST, NAMED = 5, 3, 12
 class Entry:
     """One alert within a message. Times are seconds since 1970 UTC; `until` is set once it is resolved.
 
-    `direction`: which way it moved, in words without names. `mean`, `median`: test minus reference, in the column's own
-    units, and the same in reference standard deviations. `moves`: for a categorical column, (category, share in the
-    reference, share in the test window).
+    `direction`: what changed, in words; `names` are the values from the data that it names, in their order; `change`,
+    `before`, `after` as in `drift.result.Direction`. `reason`: why it resolved, if no verdict ended it.
     `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
     `histogram`: for a picture only, `edges` or `categories`, and the shares `reference` and `test` of the value bins.
     """
@@ -59,12 +59,12 @@ class Entry:
     n: int = 0
     m: int = 0
     direction: str = ""
-    mean: float | None = None
-    mean_deviations: float | None = None
-    median: float | None = None
-    median_deviations: float | None = None
-    moves: tuple[tuple[str, float, float], ...] = ()
+    change: str = ""
+    names: tuple[str, ...] = ()
+    before: float | None = None
+    after: float | None = None
     reference: str = ""
+    reason: str = ""
     window: tuple[float, float] | None = None
     sketches: tuple[str, str] | None = None
     scale: tuple[str, str] = ("", "")
@@ -129,6 +129,11 @@ class Message:
         """The entries that still fire."""
         return tuple(entry for entry in self.entries if entry.status != "resolved")
 
+    @property
+    def resolved(self) -> tuple[Entry, ...]:
+        """The entries that are resolved."""
+        return tuple(entry for entry in self.entries if entry.status == "resolved")
+
 
 def column_address(link: str, role: str, column: str) -> str:
     """Address of a column's page, given the overview's.
@@ -145,7 +150,7 @@ def _entry(data: Mapping[str, Any]) -> Entry:
     return Entry(
         **{
             **data,
-            "moves": tuple((str(label), before, after) for label, before, after in data["moves"]),
+            "names": tuple(data["names"]),
             "window": (window[0], window[1]) if window else None,
             "sketches": (sketches[0], sketches[1]) if sketches else None,
             "scale": (data["scale"][0], data["scale"][1]),
@@ -160,6 +165,7 @@ def entry(
     *,
     since: float | None = None,
     until: float | None = None,
+    reason: str = "",
 ) -> Entry:
     """Describe an alert with the verdict it stands on; without a verdict only what the alert itself knows."""
     began = since if since is not None else alert.active_since if alert.active_since is not None else alert.since
@@ -175,6 +181,7 @@ def entry(
         value=alert.value,
         model=alert.model,
         series=alert.series,
+        reason=reason,
     )
     if result is None:
         return base
@@ -186,12 +193,11 @@ def entry(
         threshold=result.threshold,
         n=result.n,
         m=result.m,
-        direction=direction.text if direction and not (direction.grew or direction.shrank) else "",
-        mean=direction.mean if direction else None,
-        mean_deviations=direction.mean_deviations if direction else None,
-        median=direction.median if direction else None,
-        median_deviations=direction.median_deviations if direction else None,
-        moves=_moves(direction),
+        direction=direction.text if direction else "",
+        change=direction.change if direction else "",
+        names=_names(direction) if direction else (),
+        before=direction.before if direction else None,
+        after=direction.after if direction else None,
         reference=result.reference,
         window=(result.window.start, result.window.end),
     )
@@ -203,8 +209,9 @@ def with_sketches(entries: Sequence[Entry], histograms: Callable[[Entry], Histog
     `histogram` is filled too, for whoever makes a picture of it; it is large, so a message in words leaves it out.
     """
     out = []
+    most = shown_of(sum(item.status != "resolved" for item in entries))
     for position, item in enumerate(entries):
-        shown = position < shown_of(len(entries))
+        shown = position < most
         drawn = histograms(item) if shown and item.status != "resolved" else None
         out.append(replace(item, **_drawing(drawn)) if drawn else item)
     return tuple(out)
@@ -220,13 +227,15 @@ def shown_of(entries: int) -> int:
 
 
 def _drawing(histograms: Histograms) -> dict[str, Any]:
-    bars, scale = sketch(histograms)
+    drawn, scale = sketch(histograms)
+    # The bars of categories would need their names; the sentence names those that matter.
+    bars = drawn if histograms.column.numeric else None
     column, both = histograms.column, {"reference": histograms.reference, "test": histograms.test}
     values: dict[str, list[Any]] = {name: counts[: column.value_bins].tolist() for name, counts in both.items()}
     shares = {name: [rows / (sum(counts) or 1) for rows in counts] for name, counts in values.items()}
     bins = {
         "edges": list(column.edges),
-        "categories": [] if column.numeric else list(column.labels[: column.value_bins]),
+        "categories": [] if column.numeric else [*column.categories, "unseen values"],
     }
     return {"sketches": bars, "scale": scale, "histogram": {**bins, **shares} if _drawable(histograms) else None}
 
@@ -235,10 +244,9 @@ def _drawable(histograms: Histograms) -> bool:
     return not histograms.column.numeric or len(histograms.column.edges) >= 2
 
 
-def _moves(direction: Direction | None) -> tuple[tuple[str, float, float], ...]:
-    if direction is None:
-        return ()
-    return tuple((s.label, s.reference, s.test) for s in (*direction.grew[:2], *direction.shrank[:2]))
+def _names(direction: Direction) -> tuple[str, ...]:
+    """The names in a sentence that come from data."""
+    return tuple(name for name in direction.names if name not in (OTHER, MISSING))
 
 
 def title(message: Message) -> str:
@@ -253,27 +261,48 @@ def title(message: Message) -> str:
 
 
 def _headline(message: Message) -> str:
-    firing, over = message.firing, [e for e in message.entries if e.status == "resolved"]
+    firing, resolved = message.firing, message.resolved
     level = message.severity.upper()
     match message.kind:
         case "firing":
             return f"{level}: {names(firing)} {'has' if len(firing) == 1 else 'have'} drifted"
         case "update":
             new = sum(e.status == "new" for e in firing)
-            parts = [f"{new} new"] * bool(new) + [f"{len(over)} over"] * bool(over)
-            return f"{level}: now {counted(len(firing), 'column')} drifting" + (
-                f" ({', '.join(parts)})" if parts else ""
-            )
+            parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
+            return f"{level}: {names(firing)} {'is' if len(firing) == 1 else 'are'} drifting ({', '.join(parts)})"
         case "repeat":
-            return f"{level}, still: {names(firing)}, for {duration(message.at - message.opened)}"
+            return f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
         case "resolved":
-            return f"RESOLVED: {names(over)}, after {duration(message.at - message.opened)}"
+            after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
+            return f"RESOLVED: {names(resolved)}{after}"
         case "digest":
             return "CATCHING UP: messages could not be delivered"
         case "test":
             return "TEST: Telltale can reach you"
         case "state" | "resend" | "picture":
             return f"{counted(len(firing), 'column')} drifting"
+
+
+def lasted(item: Entry, message: Message) -> float:
+    """How long a resolved alert was up, in seconds."""
+    return (message.at if item.until is None else item.until) - item.since
+
+
+def against(reference: str) -> str:
+    """Name what a verdict compared with.
+
+    >>> against("training 0123456789ab"), against("2026-03-01T00:00:00Z/2026-03-02T00:00:00Z")
+    ('the training data', '1 Mar 2026, 00:00 UTC to 2 Mar 2026, 00:00 UTC')
+    """
+    kind, _, rest = reference.partition(" ")
+    if kind == "training":
+        return "the training data"
+    period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
+    try:
+        start, end = map(date_time, map(from_iso, period))
+    except ValueError:
+        return reference
+    return f"{'the accepted period ' * (kind == 'accepted')}{start} to {end}"
 
 
 def names(entries: Sequence[Entry]) -> str:

@@ -25,6 +25,7 @@ class Told:
     """An alert that a receiver has been told of and not yet told the end of.
 
     The labels are kept, since the end must carry those of the beginning: to Alertmanager they are its identity.
+    `reason`: why it resolved, if no verdict ended it; kept until the message is due.
     """
 
     event_id: str
@@ -32,6 +33,7 @@ class Told:
     severity: str
     resolved: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def plan(
             state = states.get((receiver.name, name), GroupState(receiver.name, name))
             members = [alert for alert in mine if name in ("", alert.rule)]
             moved = sum(alert.rule == name and alert in mine for alert in changed)
-            before = replace(state, changes=state.changes + moved)
+            before = replace(state, changes=state.changes + moved, told=_ended(state.told, situation.transitions))
             if receiver.kind == "alertmanager":
                 message, after = _levels(before, members, situation, policy)
             else:
@@ -133,6 +135,16 @@ def plan(
             if after != state:
                 groups.append(after)
     return Plan(tuple(notifications), tuple(groups))
+
+
+def _ended(told: dict[AlertKey, Told], transitions: Sequence[Transition]) -> dict[AlertKey, Told]:
+    """Note why alerts resolved that no verdict ended: the evaluation that tells of it may be a later one."""
+    out = dict(told)
+    for transition in transitions:
+        key = transition.alert.key
+        if transition.result is None and transition.alert.state == "resolved" and key in out:
+            out[key] = replace(out[key], reason=transition.reason)
+    return out
 
 
 def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_receivers: Sequence[str]) -> bool:
@@ -227,7 +239,8 @@ def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, si
     if status == "resolved":
         until = alert.since if alert and alert.event_id == told.event_id and alert.state != "firing" else situation.at
     known = replace(alert or new_alert(key), event_id=told.event_id, severity=told.severity, labels=told.labels)
-    return entry(known, status, situation.results.get(key), since=told.since, until=until)
+    reason = told.reason if status == "resolved" else ""
+    return entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
 
 
 def _levels(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.columns.column import Column, Counts, Floats
+from monitor.words import number
 
 #: An empty bin is a dot, not a blank: blanks at the ends are lost on the way.
 BARS = "·▁▂▃▄▅▆▇█"
@@ -35,7 +36,7 @@ def sketch(histograms: Histograms, width: int = WIDTH) -> tuple[tuple[str, str],
     both = [counts[: column.value_bins].astype(np.float64) for counts in (histograms.reference, histograms.test)]
     if column.numeric and len(column.edges) >= 2:
         steps = [_equal_steps(np.array(column.edges), counts, width) for counts in both]
-        ends = (f"{column.edges[0]:.3g}", f"{column.edges[-1]:.3g}")
+        ends = (number(column.edges[0]), number(column.edges[-1]))
     else:
         steps = [counts[:width] for counts in both]
         ends = ("", "") if column.numeric else (column.categories[0] if column.categories else "", "")

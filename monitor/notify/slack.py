@@ -8,6 +8,7 @@ else is read, with their back-ticks replaced.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,8 +23,6 @@ from monitor.notify.text import Block, Line, Piece, cut, lay_out, plain, plain_l
 HEADER, SECTION, FALLBACK = 150, 3000, 3500
 POST_MESSAGE = "https://slack.com/api/chat.postMessage"
 
-#: What starts markup outside a code span, and a character that looks like it and does not.
-_NEUTRAL = str.maketrans({"*": "∗", "_": "＿", "~": "∼", "`": "ˋ"})
 _NO_ANGLES = str.maketrans({"<": "‹", ">": "›", "&": "＆"})
 
 
@@ -79,7 +78,7 @@ class Slack:
 def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:
     """The JSON of a message; without blocks only its text, of which Slack reads nothing as markup."""
     headline = cut(title(message), HEADER).translate(_NO_ANGLES)
-    text = _escape(plain(message, headline, FALLBACK)).translate(_NEUTRAL)
+    text = _escape(plain(message, headline, FALLBACK))
     body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     if blocks:
         body["blocks"] = _blocks(message, headline)
@@ -93,8 +92,8 @@ def _blocks(message: Message, headline: str) -> list[dict[str, Any]]:
     ]
     out += [_section(laid.head)] if laid.head else []
     out += [_section(block) for block in laid.columns]
-    rest = laid.named_rest(len(laid.columns))
-    out += [_section((rest,))] if rest else []
+    others = laid.others(len(laid.columns))
+    out += [_section(others)] if others else []
     out += [_section(laid.foot)] if laid.foot else []
     return out
 
@@ -120,11 +119,16 @@ def _piece(piece: Piece) -> str:
         case "code":
             return f"`{_escape(piece.text).replace('`', 'ˋ')}`" if piece.text.strip() else plain_line((piece,))
         case "bold":
-            return f"*{_escape(piece.text.strip()).translate(_NEUTRAL)}*".join(_around(piece.text))
+            return f"*{_plain(piece.text.strip())}*".join(_around(piece.text))
         case "link":
             return f"<{_escape(piece.text).replace('|', '%7C').replace(' ', '%20')}>"
         case _:
-            return _escape(piece.text).translate(_NEUTRAL)
+            return _plain(piece.text)
+
+
+def _plain(text: str) -> str:
+    """Escape our own words. A character that could start markup is kept from it by an invisible word joiner."""
+    return re.sub(r"([*_~])", "\u2060\\1\u2060", _escape(text).replace("`", "ˋ"))
 
 
 def _around(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ take such a piece literally once it is escaped, so a column called `<!channel>` 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,13 @@ from monitor.notify.message import (
     NAMED,
     Entry,
     Message,
+    against,
     label,
+    lasted,
     shown_of,
     silence_command,
 )
-from monitor.words import clock_time, duration, number
+from monitor.words import STATISTIC_NAMES, clock_time, date_time, duration, statistic
 
 Style = Literal["plain", "bold", "code", "link"]
 
@@ -45,29 +47,37 @@ Block = tuple[Line, ...]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A message laid out: `head` and `foot` are always shown, `columns` as many as fit, `rest` names what is left.
+    """A message laid out: `head` and `foot` are always shown, `columns` as many as fit; `rest` names the others.
 
-    `beyond`: number of columns that have no block of their own.
+    `beyond`: number of columns that have no block of their own. `resolved`: for each reason what is said, and the
+    columns with what is said of each.
     """
 
     head: Block
     columns: tuple[Block, ...]
     rest: tuple[str, ...]
     beyond: int
+    resolved: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     foot: Block
 
-    def named_rest(self, shown: int, named: int = NAMED) -> Line | None:
-        """The line that counts the columns beyond the first `shown`, and names some; None if all are shown."""
+    def others(self, shown: int, named: int = NAMED) -> Block:
+        """Lines that count the columns beyond the first `shown`, and those that are resolved, and name some of them."""
         hidden = self.beyond + len(self.columns) - shown
-        if hidden <= 0:
-            return None
-        names = self.rest[shown : shown + named]
-        pieces = [Piece(f"and {hidden} more" + (": " if names else ""))]
-        for position, name in enumerate(names):
-            pieces += [Piece(", ")] * bool(position) + [Piece(name, "code")]
-        if hidden > len(names) > 0:
-            pieces.append(Piece(f" and {hidden - len(names)} others"))
-        return tuple(pieces)
+        rest = [(name, "") for name in self.rest[shown:]]
+        lines = [_listed(f"and {hidden} more", rest, hidden, named)] if hidden > 0 else []
+        lines += [_listed(what, items, len(items), named) for what, items in self.resolved]
+        return tuple(lines)
+
+
+def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int) -> Line:
+    """Say how many there are, name some, and count the others."""
+    shown = items[:named]
+    pieces = [Piece(what + (": " if shown else ""))]
+    for position, (name, more) in enumerate(shown):
+        pieces += [Piece(", ")] * bool(position) + [Piece(name, "code")] + [Piece(more)] * bool(more)
+    if count > len(shown) > 0:
+        pieces.append(Piece(f" and {count - len(shown)} others"))
+    return tuple(pieces)
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
@@ -115,8 +125,8 @@ def fitted(laid: Text, fits: Callable[[tuple[Block, ...]], bool]) -> tuple[Block
     `fits` is asked with all blocks, in the form that they will be sent in.
     """
     for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
-        rest = laid.named_rest(shown, named)
-        blocks = (laid.head, *laid.columns[:shown], *(((rest,),) if rest else ()), laid.foot)
+        others = laid.others(shown, named)
+        blocks = (laid.head, *laid.columns[:shown], *((others,) if others else ()), laid.foot)
         if fits(blocks):
             return blocks
     return (laid.foot,)
@@ -128,12 +138,29 @@ def lay_out(message: Message) -> Text:
         lines = tuple(
             (*((Piece(cut(name), "code"), Piece(": ")) if name else ()), Piece(said)) for name, said in message.lines
         )
-        return Text(_head(message), (lines,) if lines else (), (), 0, _foot(message))
-    entries = message.entries
-    most = shown_of(len(entries))
-    shown = tuple(_column(item, message) for item in entries[:most])
-    rest = tuple(cut(label(item)) for item in entries[: most + NAMED])
-    return Text(_head(message), shown, rest, len(entries) - most, _foot(message))
+        return Text(_head(message), (lines,) if lines else (), (), 0, (), _foot(message))
+    firing = message.firing
+    most = shown_of(len(firing))
+    shown = tuple(_column(item, message) for item in firing[:most])
+    rest = tuple(cut(label(item)) for item in firing[: most + NAMED])
+    return Text(_head(message), shown, rest, len(firing) - most, _resolved(message), _foot(message))
+
+
+def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Those that are resolved, by the reason; of a single one the title says all but the reason."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    alone = message.kind == "resolved" and len(message.entries) == 1
+    for item in message.resolved:
+        took = "" if alone else f" after {duration(lasted(item, message))}"
+        groups.setdefault(item.reason, []).append((cut(label(item)), took))
+    if alone and "" in groups:
+        return ()
+    if alone:
+        return tuple((f"because {cut(reason, 200)}", ()) for reason in groups)
+    return tuple(
+        (f"{len(items)} resolved" + (f" because {cut(reason, 200)}" if reason else ""), tuple(items))
+        for reason, items in groups.items()
+    )
 
 
 def _head(message: Message) -> Block:
@@ -146,10 +173,8 @@ def _head(message: Message) -> Block:
     labels = message.entries[0].labels if message.entries else {}
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
-    if message.kind == "repeat":
-        lines.append((Piece(f"firing since {clock_time(message.opened, message.now)}"),))
     if message.changes > max(2, len(message.entries)):
-        lines.append((Piece(f"it changed {message.changes} times since the last message"),))
+        lines.append((Piece(f"changed {message.changes} times since the last message"),))
     if message.delayed:
         written = clock_time(message.at, message.now)
         lines.append((Piece(f"delayed by {duration(message.delayed)}: written {written}"),))
@@ -159,27 +184,22 @@ def _head(message: Message) -> Block:
 
 
 def _column(item: Entry, message: Message) -> Block:
-    named = (Piece(cut(label(item)), "code"), *_status(item, message))
-    if item.status == "resolved":
-        return (named,)
-    lines: list[Line] = [named]
-    if item.mean is not None:
-        lines.append((Piece(_moved("mean", item.mean, item.mean_deviations)),))
-        if item.median is not None:
-            lines.append((Piece(_moved("median", item.median, item.median_deviations)),))
-    elif item.direction:
-        lines.append((Piece(cut(item.direction, 80)),))
-    lines += [
-        (Piece(cut(category, 30), "code"), Piece(f" {_share(before)} → {_share(after)}"))
-        for category, before, after in item.moves
-    ]
-    if item.value is not None and item.statistic:
-        limit = f", limit {number(item.threshold)}" if item.threshold is not None else ""
-        lines.append((Piece(f"{item.statistic} {number(item.value)}{limit}"),))
-    first = message.firing[0]
-    if (item.n, item.m, item.window) != (first.n, first.m, first.window) and item.n:
-        # The foot tells these of the first column; a prediction's reference is smaller than its features'.
-        lines.append((Piece(f"n = {item.n:,} against {item.m:,}"),))
+    new = [Piece(" (new)", "bold")] if item.status == "new" and message.kind == "update" else []
+    lines: list[Line] = [(Piece(cut(label(item)), "code"), *new, Piece(f" since {date_time(item.since)}"))]
+    if item.value is not None and item.threshold is not None and item.value <= item.threshold:
+        lines.append((Piece("within its threshold now; resolves if that lasts"),))
+        return tuple(lines)
+    if item.direction:
+        lines.append(_sentence(item.direction, item.names))
+    if item.value is not None and item.statistic not in ("", "missing", "other"):
+        # Of a share the sentence above has both numbers already.
+        threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
+        name = STATISTIC_NAMES.get(item.statistic, item.statistic)
+        lines.append((Piece(f"{name} {statistic(item.value)}{threshold}"),))
+    most = _most(message)
+    if most and item.n and (item.n, item.m) != (most.n, most.m):
+        # The foot tells the numbers of the column with most rows; others have missing values.
+        lines.append((Piece(f"{item.n:,} values against {item.m:,}"),))
     if item.sketches:
         # The names stand behind the bars: before them, in a proportional font, they would push one row aside.
         for bars, name in zip(item.sketches, ("reference", "live"), strict=True):
@@ -189,55 +209,37 @@ def _column(item: Entry, message: Message) -> Block:
     return tuple(lines)
 
 
-def _status(item: Entry, message: Message) -> Iterator[Piece]:
-    if item.status == "resolved":
-        yield Piece(f" is over, after {duration((item.until or message.at) - item.since)}")
-        return
-    if item.status == "new" and message.kind == "update":
-        yield Piece(" new,", "bold")
-    yield Piece(f" since {clock_time(item.since, message.now)}")
+def _most(message: Message) -> Entry | None:
+    """The entry with most rows, whose numbers the foot tells for all."""
+    return max((item for item in message.firing if item.window), key=lambda item: item.n, default=None)
+
+
+def _sentence(text: str, names: Sequence[str]) -> Line:
+    """Split a sentence so that the names in it that come from data are pieces of their own."""
+    pieces: list[Piece] = []
+    for name in names:
+        before, found, after = text.partition(name) if name else (text, "", "")
+        if found:
+            pieces += [Piece(clean_text(before)), Piece(cut(name, 40), "code")]
+            text = after
+    return (*(piece for piece in pieces if piece.text), Piece(clean_text(text)[:200]))
 
 
 def _foot(message: Message) -> Block:
     lines: list[Line] = []
-    first = next((item for item in message.firing if item.window), None)
-    if first and first.window:
-        start, end = first.window
-        until = clock_time(end, start)
-        lines.append(
-            (Piece(f"window {clock_time(start, message.now).removesuffix(' UTC')} to {until}, n = {first.n:,}"),)
-        )
-        lines.append((Piece("against "), Piece(cut(first.reference), "code"), Piece(f", n = {first.m:,}")))
+    most = _most(message)
+    if most and most.window:
+        start, end = most.window
+        period = f"{date_time(start).removesuffix(' UTC')} to {clock_time(end, start)}"
+        lines.append((Piece(f"{most.n:,} predictions, {period}"),))
+        lines.append((Piece(f"against {most.m:,} rows of {against(cut(most.reference, 120))}"),))
     if message.address:
         lines.append((Piece(message.address, "link"),))
-    if message.event_id:
-        lines.append((Piece("event "), Piece(cut(message.event_id), "code")))
     if message.kind in ("firing", "update", "repeat"):
         lines.append((Piece("silence: "), Piece(silence_command(message), "code")))
+    if message.event_id:
+        lines.append((Piece("event "), Piece(cut(message.event_id), "code")))
     return tuple(lines)
-
-
-def _moved(what: str, change: float, deviations: float | None) -> str:
-    """How far something moved: in the column's own units, then in reference standard deviations.
-
-    >>> _moved("mean", 0.0471, 1.02), _moved("median", -3.0, None), _moved("mean", 0.0, 0.0)
-    ('mean +0.0471 (1.0 std. deviations)', 'median −3', 'mean unchanged')
-    """
-    if change == 0:
-        return f"{what} unchanged"
-    size = (
-        "" if deviations is None else f"{abs(deviations):.1f}" if abs(deviations) >= 0.1 else f"{abs(deviations):.1g}"
-    )
-    return f"{what} {'+' if change > 0 else '−'}{number(abs(change))}" + (f" ({size} std. deviations)" if size else "")
-
-
-def _share(share: float) -> str:
-    """A share in percent; a small one keeps a digit.
-
-    >>> _share(0.333), _share(0.004), _share(0.0)
-    ('33 %', '0.4 %', '0 %')
-    """
-    return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
 
 
 def plain_line(line: Line) -> str:

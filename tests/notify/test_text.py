@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sqlite3
+import tempfile
 import textwrap
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
-from monitor.notify import alertmanager
+import numpy as np
+
+from monitor.clock import ManualClock
+from monitor.config.load import Config
+from monitor.notify import alertmanager, slack, telegram, webhook
 from monitor.notify.message import Entry, Message, title
 from monitor.notify.text import lay_out, plain, plain_line
+from monitor.pipeline import Pipeline
+from monitor.reference.file import Reference
+from monitor.rules.alert import Transition
 from tests.notify.world import World, categorical, firing, verdict
 
 FIRING = """\
@@ -15,37 +28,33 @@ WARNING: species and 1 more have drifted
 model 3f2a1b, rule drift
 env=production
 
-species since 22:13 UTC
-setosa 33 % → 72 %
-virginica 33 % → 0.4 %
-kl 0.5, limit 0.0921
+species since 14 Nov 2023, 22:13 UTC
+grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %)
+KL 0.500, threshold 0.092
 ·▁▁▁▁▁▃▅▇█▇▅▄▂▁▁▁▁······ reference
 ·····▁▁▁▁▁▁▂▅▇█▇▆▄▂▁▁▁·· live
 from -0.1 to 0.2
 
-bmi since 22:03 UTC
-mean +0.0471 (1.0 std. deviations)
-median +0.0428 (0.9 std. deviations)
-ks 0.41, limit 0.0921
-n = 999 against 442
+bmi since 14 Nov 2023, 22:03 UTC
+mean 0.01 to 0.0571 (1.0 sd)
+K-S 0.410, threshold 0.092
+999 values against 442
 ·▁▁▁▁▁▃▅▇█▇▅▄▂▁▁▁▁······ reference
 ·····▁▁▁▁▁▁▂▅▇█▇▆▄▂▁▁▁·· live
 from -0.1 to 0.2
 
-window 21:43 to 22:13 UTC, n = 1,024
-against training, n = 442
+1,024 predictions, 14 Nov 2023, 21:43 to 22:13 UTC
+against 442 rows of the training data
 http://127.0.0.1:5000/
-event species-1700000000
-silence: python -m monitor silence rule=drift --for 4h"""
+silence: python -m monitor silence rule=drift --for 4h
+event species-1700000000"""
 
 RESOLVED = """\
-RESOLVED: bmi and 1 more, after 1 h 15 min
+RESOLVED: bmi and 1 more
 model 3f2a1b, rule drift
 env=production
 
-bmi is over, after 1 h 15 min
-
-species is over, after 1 h 5 min
+2 resolved: bmi after 1 h 15 min, species after 1 h 5 min
 
 http://127.0.0.1:5000/
 event species-1700000000"""
@@ -56,7 +65,7 @@ def test_the_messages_word_for_word() -> None:
     now = world.clock.time()
     labels = {"env": "production"}
     species, bmi = firing("species", at=now, labels=labels), firing("bmi", at=now - 600, labels=labels)
-    moved = categorical([("setosa", 0.333, 0.72)], [("virginica", 0.333, 0.004)])
+    moved = categorical(("setosa", 0.333, 0.72), ("virginica", 0.333, 0.004))
     results = {
         species.key: verdict(species, now, 0.5, kind="categorical", direction=moved)._replace(statistic="kl"),
         bmi.key: verdict(bmi, now)._replace(n=999),
@@ -81,7 +90,7 @@ def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
     (notification,) = world.evaluate([firing(at=world.clock.time())])
     late = replace(notification.message, delayed=90_000.0)
     assert title(late) == "WARNING: bmi has drifted (1 day 1 h ago)"
-    assert plain_line(lay_out(late).columns[0][0]) == "bmi since 14 Nov 22:13 UTC"
+    assert plain_line(lay_out(late).columns[0][0]) == "bmi since 14 Nov 2023, 22:13 UTC"
 
 
 def test_repeats_and_delays_are_said_first() -> None:
@@ -91,10 +100,93 @@ def test_repeats_and_delays_are_said_first() -> None:
     head = [plain_line(line) for line in lay_out(late).head]
     assert head == [
         "model 3f2a1b, rule drift",
-        "it changed 9 times since the last message",
+        "changed 9 times since the last message",
         "delayed by 1 h 30 min: written 22:13 UTC",
         "may be a repeat: no answer came to an earlier attempt",
     ]
+
+
+def test_counts_agree_with_the_list_and_resolved_ones_are_marked() -> None:
+    """Nine columns of which three end and one begins: seven drift, and no name stands where it does not belong."""
+    world = World('[receivers.x]\nkind = "log"\n')
+    names = [f"usage_{n:02}" for n in range(9)]
+    alerts = [firing(name, at=world.clock.time()) for name in names]
+    world.evaluate(alerts)
+    world.clock.advance(600)
+    (update,) = world.evaluate([*alerts[3:], firing("late", at=world.clock.time())])
+    text = plain(update.message, title(update.message), 4000)
+    assert text.startswith("WARNING: late and 6 more are drifting (1 new, 3 resolved)")
+    shown = [block.split(" ")[0] for block in text.split("\n\n")[1:4]]
+    assert shown == ["late", "usage_03", "usage_04"]
+    assert "and 4 more: usage_05, usage_06, usage_07, usage_08\n" in text
+    assert "3 resolved: usage_00 after 10 minutes, usage_01 after 10 minutes, usage_02 after 10 minutes" in text
+    assert text.count("(new)") == 1
+    body = slack.render(update.message)
+    assert "usage_03 since" in body["text"], "an underscore stays an underscore"
+    assert "\uff3f" not in json.dumps(body, ensure_ascii=False)
+
+
+def test_one_duration_is_told_of_a_resolved_alert() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    alert = firing(at=world.clock.time())
+    world.evaluate([alert])
+    world.clock.advance(480)
+    ended = replace(alert, state="resolved", since=world.clock.time() - 60)
+    (last,) = world.evaluate([ended])
+    text = plain(last.message, title(last.message), 4000)
+    assert text.startswith("RESOLVED: bmi, after 7 minutes\n")
+    assert "8 min" not in text
+
+
+def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    alert = firing(at=world.clock.time())
+    world.evaluate([alert])
+    world.clock.advance(60)
+    ended = replace(alert, state="resolved", since=world.clock.time())
+    why = Transition(ended, "firing", world.clock.time(), None, "model v1 was replaced by v2", "v1")
+    assert world.evaluate([], transitions=[why]) == ()
+    world.clock.advance(240)
+    (last,) = world.evaluate([])
+    assert "because model v1 was replaced by v2" in plain(last.message, title(last.message), 4000)
+    assert webhook.render(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
+
+
+def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    calm, loud = firing("calm", at=world.clock.time()), firing("loud", at=world.clock.time())
+    results = {calm.key: verdict(calm, world.clock.time(), 0.01), loud.key: verdict(loud, world.clock.time())}
+    (notification,) = world.evaluate([calm, loud], results=results)
+    first, second = (block for block in lay_out(notification.message).columns)
+    assert [plain_line(line) for line in second][1:] == ["within its threshold now; resolves if that lasts"]
+    assert "mean 0.01 to 0.0571" in plain_line(first[1])
+
+
+def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
+    """The column's other categories move by chance; through the real store, rules and messages."""
+    rng = np.random.default_rng(5)
+    reference = Reference.from_data(
+        {"channel": rng.choice(["web", "app", "phone"], 3000, p=[0.5, 0.4, 0.1])}, rng.normal(size=3000)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        clock = ManualClock(1_700_006_400.0)
+        pipeline = Pipeline(Config.from_text(f'[data]\npath = "{folder}"'), reference, "v1", clock)
+        for minute in range(20):
+            weights = [0.5, 0.4, 0.1, 0.0] if minute < 8 else [0.45, 0.36, 0.09, 0.1]
+            values = rng.choice(["web", "app", "phone", "50%"], 200, p=weights).tolist()
+            pipeline.recorder.record_many([values], [rng.normal(size=200)])
+            clock.advance(60)
+            pipeline.evaluate()
+        pipeline.close()
+        with closing(sqlite3.connect(Path(folder) / "telltale.db")) as connection:
+            stored = [json.loads(row[0]) for row in connection.execute("SELECT message FROM notifications ORDER BY id")]
+    message = Message.from_json(stored[0])
+    said = [plain_line(line) for line in lay_out(message).columns[0]]
+    assert re.fullmatch(r"unseen value 50% 0 % to [0-9.]+ %", said[1])
+    assert message.entries[0].names == ("50%",)
+    for text in (plain(message, "", 4000), telegram.render(message)["text"], slack.render(message)["text"]):
+        assert "__other__" not in text
+        assert "phone" not in text
 
 
 def test_the_link_leads_to_the_column_where_there_is_one() -> None:

@@ -15,7 +15,8 @@ from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.columns.column import Column
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, Direction, DriftResult, Shift, Span, Told
+from monitor.drift.direction import percent
+from monitor.drift.result import AlertKey, Direction, DriftResult, Span, Told
 from monitor.notify.http import Http
 from monitor.notify.plan import Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
@@ -52,9 +53,10 @@ def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> Dr
     )  # type: ignore[arg-type]  # fmt: skip
 
 
-def categorical(grew: Iterable[tuple[str, float, float]], shrank: Iterable[tuple[str, float, float]]) -> Direction:
-    """A direction of a categorical column."""
-    return Direction("", grew=tuple(Shift(*item) for item in grew), shrank=tuple(Shift(*item) for item in shrank))
+def categorical(grew: tuple[str, float, float], shrank: tuple[str, float, float]) -> Direction:
+    """A direction of a categorical column: the name, the share before and after, of what grew and what shrank."""
+    said = [f"{name} ({percent(before)} to {percent(after)})" for name, before, after in (grew, shrank)]
+    return Direction(f"grew: {said[0]}; shrank: {said[1]}", "moved", (grew[0], shrank[0]), *grew[1:])
 
 
 def bell(centre: float, rows: int = 1000) -> np.ndarray:

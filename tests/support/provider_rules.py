@@ -16,7 +16,7 @@ def slack_problem(data: Any) -> str:
         return "no_text"
     if len(data["text"]) > 40_000:
         return "msg_too_long"
-    found = [_mrkdwn_problem(data["text"])]
+    found = [_mrkdwn_problem(data["text"], formatted=data.get("mrkdwn") is not False)]
     blocks = data.get("blocks", [])
     if not isinstance(blocks, list) or len(blocks) > 50:
         return "no more than 50 blocks"
@@ -37,7 +37,7 @@ def slack_problem(data: Any) -> str:
     return next((problem for problem in found if problem), "")
 
 
-def _mrkdwn_problem(text: str) -> str:
+def _mrkdwn_problem(text: str, formatted: bool = True) -> str:
     if _ENTITY.search(text):
         return "a bare &"
     if control := _CONTROL.search(text):
@@ -45,7 +45,7 @@ def _mrkdwn_problem(text: str) -> str:
     if re.search(r"<(?!http)", text):
         return "a mention"
     for line in text.split("\n"):
-        if line.count("`") % 2:
+        if formatted and line.count("`") % 2:
             return f"an open code span: {line[:60]}"
     return ""
 

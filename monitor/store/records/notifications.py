@@ -344,7 +344,7 @@ def _group(row: sqlite3.Row) -> GroupState:
 
 def _told(state: GroupState) -> str:
     rows = [
-        [key, told.event_id, told.since, told.severity, told.resolved, told.labels]
+        [key, told.event_id, told.since, told.severity, told.resolved, told.labels, told.reason]
         for key, told in sorted(state.told.items())
     ]
     return json.dumps(rows, allow_nan=False, separators=(",", ":"))
