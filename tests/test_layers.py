@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,28 @@ def test_the_library_runs_without_flask() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "server").rglob("*.py")), ids=lambda path: path.name)
 def test_the_server_knows_no_statistics(path: Path) -> None:
     assert not {m for m in imports(path) if m.startswith(("scipy", "monitor.drift.statistics"))}
+
+
+#: How a statement of SQL begins.
+SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CREATE|ALTER|DROP|PRAGMA|BEGIN|VACUUM|ATTACH)\b(?!:)")
+
+
+def sql_in(path: Path) -> list[str]:
+    """Statements in a module, and calls that would run one."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
+            found.append(f"{path.name}:{node.lineno}: {node.value[:40]!r}")
+        called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        if called in ("execute", "executemany", "executescript") and node.args:  # waitress calls tasks without any
+            found.append(f"{path.name}:{node.lineno}: {called}")
+    return found
+
+
+def test_sql_is_in_the_store_only() -> None:
+    packages = [path for name in ("monitor", "server", "train") for path in (ROOT / name).rglob("*.py")]
+    outside = [path for path in packages if ROOT / "monitor" / "store" not in path.parents]
+    assert len(outside) > 100
+    assert [line for path in outside for line in sql_in(path)] == []
+    inside = [path for path in packages if path not in outside]
+    assert sum(len(sql_in(path)) for path in inside) > 100, "it finds what it looks for"

@@ -25,7 +25,7 @@ from monitor.backtest.replay import (
 )
 from monitor.capture.encode import Encoder, UnseenNames, names_file
 from monitor.cli.context import Commands, add_command, load_config, print_json
-from monitor.clock import ManualClock, from_iso, iso
+from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
 from monitor.config.settings import duration
@@ -35,6 +35,7 @@ from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.store.file.database import connect_read_only
 from monitor.store.file.folder import DataFolder
+from monitor.store.records import history
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
 
@@ -135,11 +136,10 @@ def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
         return
     connection = connect_read_only(folder.database)
     try:
-        newest = connection.execute("SELECT max(start + seconds) FROM windows").fetchone()[0]
-        judged = connection.execute("SELECT max(at) FROM drift").fetchone()[0]
+        latest = history.newest(connection)
     finally:
         connection.close()
-    latest, first = max(newest or 0.0, from_iso(judged) if judged else 0.0), recording.times[0] / 1e9
+    first = recording.times[0] / 1e9
     if latest > first:
         raise DataError(
             f"{folder.path}: has a record up to {iso(latest)}, and the file begins at {iso(first)}; "

@@ -13,8 +13,8 @@ from monitor.columns.column import Column, Counts, Floats
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import Bar, lay_out, shares
-from monitor.report.history import Point, Series
 from monitor.report.overview import Row, counts, figure_label
+from monitor.store.records.history import Point, Series
 from monitor.words import number, statistic
 
 #: Quantiles drawn over time: the middle, and the band around it.

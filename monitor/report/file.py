@@ -18,12 +18,13 @@ from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, Judged, References, question_of
 from monitor.report import column as column_page
-from monitor.report import history, overview
-from monitor.report.history import HeatMap, Record
+from monitor.report import overview
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
 from monitor.series import Series
+from monitor.store.records import history
+from monitor.store.records.history import HeatMap, Record
 from monitor.store.windows.rows import load_served, sum_range, unseen_since
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.

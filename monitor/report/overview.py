@@ -17,8 +17,8 @@ from monitor.evaluation import Evaluation, Judged
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
-from monitor.report.history import LEVELS, Cell
 from monitor.rules.alert import Alert
+from monitor.store.records.history import LEVELS, Cell
 
 #: A column that no rule covers, or that was not judged yet, is in neither of an evaluation's states.
 NOT_WATCHED = "not watched"

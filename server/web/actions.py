@@ -14,12 +14,13 @@ from monitor.columns.column import clean_text
 from monitor.config.settings import duration
 from monitor.errors import InputError
 from monitor.rules.silence import new_silence
+from monitor.store.file.database import one_moment
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
 from server.guard import NOBODY_CHANGES, SESSION, Guard, Viewer, access_of, challenge, local_path
 from server.payload import error_body
 from server.web.pages import answer, pipeline
-from server.web.views import View, reading
+from server.web.views import View
 
 actions = Blueprint("actions", __name__)
 
@@ -161,7 +162,7 @@ def silence() -> Response:
 def expire() -> Response:
     """End a silence now."""
     wanted = request.form.get("id", "")
-    with reading(pipeline()) as connection:
+    with one_moment(pipeline().folder.database) as connection:
         known = [one.id for one in list_silences(connection, pipeline().clock.time())]
     if wanted not in known:
         raise InputError("no_silence", f"no silence {clean_text(wanted)!r} is in force or to come", "id", 404)

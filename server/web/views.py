@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -22,13 +21,14 @@ from monitor.evaluation import Evaluation
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.report import column as column_page
-from monitor.report import figure, history, overview
-from monitor.report.history import RANGES, HeatMap
+from monitor.report import figure, overview
 from monitor.report.overview import Row
 from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import mutes
-from monitor.store.file.database import connect_read_only
+from monitor.store.file.database import one_moment
+from monitor.store.records import history
 from monitor.store.records.alerts import list_silences
+from monitor.store.records.history import RANGES, HeatMap
 
 #: Where a view's choices come from: the query of its address.
 Query = Mapping[str, str]
@@ -62,22 +62,11 @@ class Memory:
         return drawn[row.position]
 
 
-@contextmanager
-def reading(pipeline: Pipeline) -> Iterator[sqlite3.Connection]:
-    """A read-only connection of one's own, in one transaction, so that all it reads is of one moment."""
-    connection = connect_read_only(pipeline.folder.database)
-    try:
-        connection.execute("BEGIN")
-        yield connection
-    finally:
-        connection.close()
-
-
 def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
     """The overview."""
     now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
     every = overview.rows(evaluation, reference)
-    with reading(pipeline) as connection:
+    with one_moment(pipeline.folder.database) as connection:
         chosen = _range(connection, query, now)
         length = history.cell_length(RANGES[chosen], pipeline.config.drift.every)
         cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
@@ -118,7 +107,7 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
     position = reference.schema.index(name, role)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
     base, identity = pipeline.config.window.base, reference.identity
-    with reading(pipeline) as connection:
+    with one_moment(pipeline.folder.database) as connection:
         chosen = _range(connection, query, now)
         start, end = now - RANGES[chosen], now
         width = max(base, RANGES[chosen] // 120 // base * base)
@@ -166,7 +155,7 @@ def alerts(pipeline: Pipeline) -> View:
     listed = [alert for alert in evaluation.alerts.values() if alert.state != "inactive"]
     order = {"firing": 0, "pending": 1, "resolved": 2}
     listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
-    with reading(pipeline) as connection:
+    with one_moment(pipeline.folder.database) as connection:
         silences = list_silences(connection, now)
         events, notifications = history.events(connection, pipeline.version), history.notifications(connection)
     dead = sum(notification["state"] == "dead" for notification in notifications)
@@ -190,7 +179,7 @@ def alerts(pipeline: Pipeline) -> View:
 def health(pipeline: Pipeline) -> View:
     """How the monitor itself is doing."""
     now, status, snapshot = pipeline.clock.time(), pipeline.status(), pipeline.snapshot()
-    with reading(pipeline) as connection:
+    with one_moment(pipeline.folder.database) as connection:
         gaps = history.gaps(connection)
     own = snapshot.health
     evaluated = f"{words.clock_time(own.evaluated, now)}" if own.evaluated else "not yet"

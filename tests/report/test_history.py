@@ -10,9 +10,9 @@ import pytest
 
 from monitor.clock import ManualClock
 from monitor.drift.result import DriftResult, Span, State
-from monitor.report.history import HeatMap, fitting_range, verdicts
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder
+from monitor.store.records.history import HeatMap, fitting_range, verdicts
 from monitor.store.records.verdicts import save_results
 
 START = 1_700_000_000.0 - 1_700_000_000.0 % 86400

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -82,6 +84,17 @@ def connect_read_only(path: Path, any_version: bool = False) -> sqlite3.Connecti
         connection.close()
         raise StoreError(f"{path}: {wrong}")
     return connection
+
+
+@contextmanager
+def one_moment(path: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection in one transaction, so that all it reads is of one moment. Raises StoreError."""
+    connection = connect_read_only(path)
+    try:
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()
 
 
 def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:

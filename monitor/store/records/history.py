@@ -51,6 +51,13 @@ def fitting_range(connection: sqlite3.Connection, now: float, most: str = DEFAUL
     return next((name for name, seconds in RANGES.items() if name == most or seconds >= age), most)
 
 
+def newest(connection: sqlite3.Connection) -> float:
+    """Up to when there is a history, in seconds since 1970 UTC; 0 if there is none."""
+    counted = connection.execute("SELECT max(start + seconds) FROM windows").fetchone()[0]
+    judged = connection.execute("SELECT max(at) FROM drift").fetchone()[0]
+    return max(counted or 0.0, from_iso(judged) if judged else 0.0)
+
+
 def cell_length(seconds: int, every: float) -> int:
     """Seconds of one cell: so many that there are `CELLS`, and that there is an evaluation in each.
 
