@@ -15,6 +15,7 @@ from monitor.notify.receiver import Receiver
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Alert, Transition, new_alert
 from monitor.rules.rule import SEVERITIES, Rule
+from monitor.rules.silence import labels_of
 
 #: A resolved alert is sent to Alertmanager for this long, as Prometheus does, in case it was away.
 RESOLVED_FOR = 900.0
@@ -155,13 +156,7 @@ def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_rece
         return False
     if receiver.severities and alert.severity not in receiver.severities:
         return False
-    labels = {
-        **alert.labels,
-        "rule": alert.rule,
-        "column": alert.column,
-        "role": alert.role,
-        "severity": alert.severity,
-    }
+    labels = labels_of(alert)
     return all(labels.get(name) == value for name, value in receiver.match)
 
 
