@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 #: What each statistic is called where there is room for its name.
@@ -14,7 +15,7 @@ STATISTIC_NAMES = {
     "wasserstein": "Wasserstein",
     "chi2": "chi-square",
     "missing": "missing share",
-    "other": "unseen share",
+    "other": "unseen or out of range",
 }
 
 
@@ -37,20 +38,47 @@ def counted(value: int, thing: str) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with that many significant digits, without an exponent where it can be read without.
+    """Write a number for people, with that many significant digits, and all digits of a whole number below a billion.
 
-    >>> [number(x) for x in (0.30123, 0.1, 12345.6, 0, 1.5e-7, 2e15, None)]
-    ['0.301', '0.1', '12,346', '0', '1.5e-07', '2e+15', '–']
+    >>> [number(x) for x in (42.0, 0.01234, 68150.4, -1.5e308, 3.30001, 0, 1.5e-7, None)], number(3.3001, 5)
+    (['42', '0.0123', '68,150', '-1.5e+308', '3.3', '0', '1.5e-07', '–'], '3.3001')
     """
     if value is None or not math.isfinite(value):
         return "–"
     size = abs(value)
     if size >= 1e9 or 0 < size < 1e-4:
         return f"{value:.{digits}g}"
-    if size >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    places = digits - 1 - (math.floor(math.log10(size)) if size else 0)
-    return f"{value:.{places}f}".rstrip("0").rstrip(".") if places > 0 else f"{value:.0f}"
+    places = max(digits - 1 - (math.floor(math.log10(size)) if size else 0), 0)
+    text = f"{value:,.{places}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Write a share for people, with that many significant digits; whole percents from 10 % on.
+
+    >>> percent(0.0), percent(0.0004), percent(0.0512), percent(0.5), percent(0.04921, 3), percent(0.5012, 3)
+    ('0 %', '0.04 %', '5.1 %', '50 %', '4.92 %', '50.1 %')
+    """
+    size = abs(100 * share)
+    if not size:
+        return "0 %"
+    places = max(digits - 1 - math.floor(math.log10(size)), digits - 2, 0)
+    text = f"{100 * share:.{min(places, 17)}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def apart(before: float, after: float, write: Callable[[float, int], str] = number, digits: int = 3) -> str:
+    """Write two numbers so that they can be told apart: with more digits where they would look the same.
+
+    >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1_700_000_000.0, 1_700_000_060.0)
+    ('42 to 379', '4.92 % to 4.87 %', '1.7e+09 to 1.7000001e+09')
+    """
+    for more in range(digits, 18):
+        texts = write(before, more), write(after, more)
+        if texts[0] != texts[1]:
+            return " to ".join(texts)
+    return " to ".join(texts)
 
 
 def statistic(value: float | None) -> str:

@@ -8,12 +8,13 @@ writes a change as two equal numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
 from monitor.columns.column import MISSING, OTHER, Column
 from monitor.columns.moments import binned_median, binned_spread, exact_mean
 from monitor.drift.result import Direction, Shift
+from monitor.words import apart, number, percent
 
 #: How many bins a verdict lists, and how many categories its words name.
 LISTED = 6
@@ -71,50 +72,6 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
     return tuple(Shift(labels[i], reference[i] / m, test[i] / n) for i in largest if moves[i])
 
 
-def percent(share: float, digits: int = 2) -> str:
-    """Write a share for people, with that many significant digits; whole percents from 10 % on.
-
-    >>> percent(0.0), percent(0.0004), percent(0.0512), percent(0.5), percent(0.04921, 3), percent(0.5012, 3)
-    ('0 %', '0.04 %', '5.1 %', '50 %', '4.92 %', '50.1 %')
-    """
-    size = abs(100 * share)
-    if not size:
-        return "0 %"
-    places = max(digits - 1 - math.floor(math.log10(size)), digits - 2, 0)
-    text = f"{100 * share:.{min(places, 17)}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
-
-
-def figure(value: float, digits: int = 3) -> str:
-    """Write a number for people, with that many significant digits, and all digits of a whole number below a billion.
-
-    >>> figure(42.0), figure(0.01234), figure(68150.4), figure(-1.5e308), figure(3.30001), figure(3.3001, 5)
-    ('42', '0.0123', '68,150', '-1.5e+308', '3.3', '3.3001')
-    """
-    size = abs(value)
-    if not math.isfinite(value):
-        return "–"
-    if size >= 1e9 or 0 < size < 1e-4:
-        return f"{value:.{digits}g}"
-    places = max(digits - 1 - (math.floor(math.log10(size)) if size else 0), 0)
-    text = f"{value:,.{places}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
-
-
-def apart(before: float, after: float, write: Callable[[float, int], str] = figure, digits: int = 3) -> str:
-    """Write two numbers so that they can be told apart: with more digits where they would look the same.
-
-    >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1_700_000_000.0, 1_700_000_060.0)
-    ('42 to 379', '4.92 % to 4.87 %', '1.7e+09 to 1.7000001e+09')
-    """
-    for more in range(digits, 18):
-        texts = write(before, more), write(after, more)
-        if texts[0] != texts[1]:
-            return " to ".join(texts)
-    return " to ".join(texts)
-
-
 def _numeric(
     column: Column,
     reference: Sequence[float],
@@ -166,7 +123,7 @@ def _numeric(
     still = not _moved(mean, mean_sd) and not _moved(median, median_sd)
     if abs(gaps[widest]) > 3 * explained and (known is not None or still) and widest < len(column.edges):
         was, now = list(accumulate(before))[widest], list(accumulate(after))[widest]
-        name = f"values up to {figure(column.edges[widest])}"
+        name = f"values up to {number(column.edges[widest])}"
         return say("shape", f"{name}: {apart(was, now, percent, 2)}", (name,), was, now)
     wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
     if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (known is not None or still):
@@ -197,8 +154,8 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
     if not column.edges:
         return []
     sides = (
-        (f"below the range seen (< {figure(column.edges[0])})", before[0], after[0]),
-        (f"above the range seen (> {figure(column.edges[-1])})", before[-1], after[-1]),
+        (f"below the range seen (< {number(column.edges[0])})", before[0], after[0]),
+        (f"above the range seen (> {number(column.edges[-1])})", before[-1], after[-1]),
     )
     return sorted((side for side in sides if side[2] > side[1]), key=lambda side: side[1] - side[2])
 
@@ -292,7 +249,7 @@ def _unseen_name(unseen: Sequence[str]) -> str:
 
 def _bin_name(column: Column, at: int) -> str:
     if column.bin_spreads[at] == 0:
-        return figure(column.bin_means[at], 6)
+        return number(column.bin_means[at], 6)
     return f"values in {' to '.join(_ends(column.edges[at - 1], column.edges[at]))}"
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from monitor.drift.direction import percent
 from monitor.report.bars import Bar, Plane
 from monitor.report.svg import Chart, dots, element, line, path, ticks, time_ticks
-from monitor.words import number
+from monitor.words import number, percent
 
 #: Size of the histogram in a row of the overview, in units of its view box.
 SMALL = (240, 56)

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.column import column_path
-from monitor.drift.direction import percent
 from monitor.report.overview import plain
 
 HERE = Path(__file__).parent
@@ -37,7 +36,7 @@ def environment() -> Environment:
     env.filters.update(
         count=words.count,
         number=words.number,
-        percent=percent,
+        percent=words.percent,
         plain=plain,
         points=points,
         p_value=words.p_value,

@@ -15,7 +15,6 @@ from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.columns.column import Column
 from monitor.config.load import Config
-from monitor.drift.direction import percent
 from monitor.drift.result import AlertKey, Direction, DriftResult, Span, Told
 from monitor.notify.http import Http
 from monitor.notify.plan import Notification, Policy, Situation, plan
@@ -27,6 +26,7 @@ from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from monitor.store.file.migrations import migrate
 from monitor.store.records.notifications import StoreOutbox, enqueue, load_groups
+from monitor.words import percent
 
 T = TypeVar("T")
 
