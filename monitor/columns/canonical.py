@@ -34,7 +34,6 @@ MISSING_CELLS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"
 #: How booleans are written.
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
-_NUMBERS = (float, int, bool)
 _DURATION = re.compile(  # as pandas and Python write it, and ISO 8601
     r"(?:(-?\d+) days?,? ?)?(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?"
     r"|(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
@@ -104,6 +103,8 @@ def canonical(value: Any) -> str:
     >>> [canonical(v) for v in (2, 2.0, np.int64(2), "2", True, None, math.nan, 0.5, np.float32(0.1), "setosa")]
     ['2', '2', '2', '2', 'true', '__missing__', '__missing__', '0.5', '0.1', 'setosa']
     """
+    if type(value) is int and abs(value) < 2**63:
+        return str(value)
     if isinstance(value, (np.float32, np.float16)):
         value = float(str(value))  # its own digits, and not those of the same number in 64 bits
     elif type(value) is Decimal and value.is_finite() and value == value.to_integral_value():
@@ -203,12 +204,12 @@ def number(value: Any) -> float:
     >>> number(2), number(None), number("0.5"), number(10**400), number(True), number(timedelta(minutes=1))
     (2.0, nan, 0.5, inf, 1.0, 60.0)
     """
-    if type(value) not in _NUMBERS:
-        value = plain(value)
-    if isinstance(value, str):
-        read = text_number(value)
-        return math.nan if read is None else read
     try:
+        if type(value) is int or type(value) is float or type(value) is bool:
+            return float(value)
+        value = plain(value)
+        if isinstance(value, str):
+            value = text_number(value)
         return math.nan if value is None else float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf

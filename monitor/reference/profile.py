@@ -230,7 +230,7 @@ def _dates_or_identifier(profile: ColumnProfile) -> str | None:
         and rows >= MIN_IDENTIFIER_ROWS
         and len(profile.texts) > 0.9 * rows
     ):
-        if all(_DRESSED.fullmatch(text) for text in profile.texts):
+        if all(map(_DRESSED.fullmatch, profile.texts)) and not _are_codes(profile.texts):
             return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
         return f"an identifier: {len(profile.texts):,} texts in {rows:,} rows; only missing values are watched"
     return None
@@ -238,7 +238,8 @@ def _dates_or_identifier(profile: ColumnProfile) -> str | None:
 
 def _are_codes(texts: Iterable[str]) -> bool:
     """Whether texts are digits, some with zeros before them."""
-    return all(map(str.isdecimal, texts)) and any(text[0] == "0" and len(text) > 1 for text in texts)
+    digits = all(text.replace(".", "", 1).isdecimal() for text in texts)
+    return digits and any(text[0] == "0" and text[1:2].isdecimal() for text in texts)
 
 
 def _row_number(profile: ColumnProfile) -> bool:

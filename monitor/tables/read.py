@@ -172,11 +172,10 @@ class CsvReader(Reader):
     def _with_arrow(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
         """One block by pyarrow; None if it is not installed, or if only the csv module can read the block."""
         arrow = _arrow()
-        if arrow is None or '"' in text or "\r" in text:
+        if arrow is None or "\r" in text or not _simply_quoted(text, self.delimiter):
             return None
         content = text.encode()
-        codes = _leading_zero(content, self.delimiter)
-        for texts in [set(wanted)] if codes else [self._texts, set(wanted)]:
+        for texts in (self._texts | _codes(content, self.delimiter, self.names), set(wanted)):
             try:
                 table = self._arrow_table(arrow, content, wanted, texts)
             except ValueError:  # a text among numbers, or a line of another length
@@ -205,7 +204,7 @@ class CsvReader(Reader):
         return reader.read_csv(
             io.BytesIO(content),
             reader.ReadOptions(column_names=list(self.names), block_size=len(content) + 1, use_threads=False),
-            reader.ParseOptions(delimiter=self.delimiter, quote_char=False),
+            reader.ParseOptions(delimiter=self.delimiter, quote_char='"' if b'"' in content else False),
             reader.ConvertOptions(
                 include_columns=list(wanted),
                 column_types={name: arrow.string() if name in texts else arrow.float64() for name in wanted},
@@ -280,12 +279,28 @@ def _arrow() -> tuple[Any, Any] | None:
         return None
 
 
-def _leading_zero(content: bytes, delimiter: str) -> bool:
-    """Whether a cell begins with a zero before another digit, so that it is a code and no number."""
+def _simply_quoted(text: str, delimiter: str) -> bool:
+    """Whether quotes stand around whole cells and nowhere else, so that pyarrow and the csv module agree on them."""
+    if not (quotes := text.count('"')):
+        return True
+    opening = text.count(f'{delimiter}"') + text.count('\n"') + text.startswith('"')
+    closing = text.count(f'"{delimiter}') + text.count('"\n') + text.endswith('"')
+    return opening == closing == quotes / 2 and '""' not in text
+
+
+def _codes(content: bytes, delimiter: str, names: Sequence[str]) -> set[str]:
+    """Columns with a cell that begins with a zero before another digit, so that it is a code and no number.
+
+    All columns, if there are quotes: those may hold delimiters.
+    """
     data = np.frombuffer(b"\n" + content, np.uint8)
     zeros = np.flatnonzero(data[1:-1] == ord("0"))
-    before, after = data[zeros], data[zeros + 2]
-    return bool((((before == ord(delimiter)) | (before == 10)) & (after >= ord("0")) & (after <= ord("9"))).any())
+    zeros = zeros[(data[zeros + 2] - ord("0")) < 10]  # wraps around below the digits
+    codes = zeros[np.isin(data[zeros], list(f'{delimiter}\n"'.encode()))]
+    if not codes.size or b'"' in content:
+        return set(names) if codes.size else set()
+    positions = np.searchsorted(np.flatnonzero((data == ord(delimiter)) | (data == ord("\n"))), codes) % len(names)
+    return {names[position] for position in np.unique(positions).tolist()}
 
 
 class JsonReader(Reader):

@@ -134,6 +134,16 @@ def texts_as_declared(column: list[str]) -> list[str | None]:
     return [cell.translate(table) or None for cell in column]
 
 
+def test_quotes_around_whole_cells_are_read_alike(tmp_path: Path) -> None:
+    content = 'a,b,c\n"x, y","1.5",01\n"z",NA,"02"\nw,"2",3\n'
+    expected = {"a": ["x, y", "z", "w"], "b": [1.5, None, 2], "c": ["01", "02", "3"]}
+    path = write(tmp_path, content)
+    assert read(path)[0] == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_module, "_arrow", lambda: None)
+        assert read(path)[0] == expected
+
+
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(plain_cells, plain_cells), min_size=1, max_size=20))
 def test_pyarrow_and_the_csv_module_read_the_same(rows: list[tuple[str, str]], tmp_path: Path) -> None:
