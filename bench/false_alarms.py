@@ -73,7 +73,7 @@ def power_table(scale: float) -> None:
         ("shift by 0.5 sd", NORMAL, shifted(0.5), 200),
         ("shift by 0.3 sd", NORMAL, shifted(0.3), 1_000),
         ("shift by 1 sd", NORMAL, shifted(1.0), 50),
-        ("10 % in an unseen category", CATEGORICAL, Source(shares=unseen), 200),
+        ("10 % in an unseen value", CATEGORICAL, Source(shares=unseen), 200),
         ("missing from 0 to 5 %", NORMAL, Source(cdf=NORMAL.cdf, missing=0.05), 500),
         ("missing from 3 to 10 %", GAPS, Source(cdf=NORMAL.cdf, missing=0.1), 500),
     )

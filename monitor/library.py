@@ -132,7 +132,7 @@ class Monitor:
         `prediction`: a value; several in a sequence or by name where the model has several outputs. `time`: when it was
         made, now by default.
 
-        None and NaN are missing, a text in a numeric column is missing as well, an unknown category is counted as such:
+        None and NaN are missing, a text in a numeric column is missing as well, an unseen value is counted as such:
         no value is refused. Raises InputError where the number of values or their names do not fit, StoreError after a
         fork or `close`.
         """

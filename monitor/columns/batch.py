@@ -49,7 +49,7 @@ def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], second
 
 
 def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> dict[tuple[int, str], int]:
-    """Count the named unseen categories among records: (column position, name) -> rows.
+    """Count the named unseen values among records: (column position, name) -> rows.
 
     `names`: for each column, the names behind the codes that lie beyond `__other__`; empty if erased.
     """

@@ -149,7 +149,7 @@ def measure_missing(pair: Pair) -> Measured:
 def measure_other(pair: Pair) -> Measured:
     """Share of rows outside of what the reference knows, test minus reference.
 
-    An unseen category; a number below or above every edge.
+    An unseen value; a number below or above every edge.
     """
     return _measure_share(pair, pair.outside, pair.overlooked)
 
