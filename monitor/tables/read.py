@@ -6,14 +6,12 @@ Memory is bounded by the size of a chunk.
 from __future__ import annotations
 
 import csv
-import gc
 import gzip
 import io
 import json
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
@@ -162,10 +160,9 @@ class CsvReader(Reader):
                     text = text.split("\n", skip)[-1] if text.count("\n") >= skip else ""
                 if not text or text.isspace():
                     continue
-                with _no_collection():
-                    chunk = self._with_arrow(text, first + skip, wanted, kinds)
-                    if chunk is None:
-                        chunk = self._with_csv(text, first + skip, wanted, kinds)
+                chunk = self._with_arrow(text, first + skip, wanted, kinds)
+                if chunk is None:
+                    chunk = self._with_csv(text, first + skip, wanted, kinds)
                 if chunk and len(chunk[0]):
                     yield chunk
 
@@ -471,18 +468,6 @@ def _read_block(file: Bytes, path: Path, size: int) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return block
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would look again and again at a hundred thousand fresh lists."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _height(row: list[str]) -> int:

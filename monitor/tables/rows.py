@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.clock import from_iso
-from monitor.columns.canonical import canonical_items, column_name, to_array
-from monitor.columns.column import Column, clean_text
+from monitor.columns.canonical import canonical, canonical_items, column_name, to_array
+from monitor.columns.column import MISSING, Column, clean_text
 from monitor.errors import DataError, InputError
 from monitor.reference.build import raw_columns
 
@@ -152,9 +152,14 @@ def time_ns(moment: object) -> int:
     >>> time_ns(1.5), time_ns("1970-01-01T00:00:01Z"), time_ns(datetime(1970, 1, 1, 0, 1))
     (1500000000, 1000000000, 60000000000)
     """
+    if canonical(moment) == MISSING:
+        raise InputError("bad_time", "a time is missing", None, 422)
     if isinstance(moment, np.datetime64):
-        return int(moment.astype("datetime64[ns]").astype(np.int64))
-    if isinstance(moment, str):
+        nanoseconds = int(moment.astype("datetime64[ns]").astype(np.int64))
+        if 0 <= nanoseconds < _FAR * 10**9:
+            return nanoseconds
+        seconds = nanoseconds / 1e9
+    elif isinstance(moment, str):
         try:
             seconds = from_iso(moment)
         except ValueError:
@@ -185,9 +190,12 @@ def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
     if len(values) != rows:
         raise InputError("wrong_length", f"{len(values)} times for {rows} rows", None, 422)
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        if np.isnat(values).any():
-            raise InputError("bad_time", "a time is missing", f"row {int(np.isnat(values).argmax())}", 422)
-        return values.astype("datetime64[ns]").astype(np.int64)
+        stamps = values.astype("datetime64[ns]").astype(np.int64)
+        wrong = np.isnat(values) | (stamps < 0) | (stamps >= _FAR * 10**9)
+        if wrong.any():
+            what = f"a time is missing, or before 1970 or after 2200: {values[wrong][0]}"
+            raise InputError("bad_time", what, f"row {int(wrong.argmax())}", 422)
+        return stamps
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         seconds = values.astype(np.float64)
         if not bool(((seconds >= 0) & (seconds < _FAR)).all()):

@@ -92,7 +92,7 @@ def test_true_and_durations_are_counted_as_the_library_counts_them(tmp_path: Pat
         {"features": [one.isoformat(), new, bool(flag), True], "prediction": float(n)}
         for n, (one, new, flag) in enumerate(zip(frame.wait, frame.new, frame.flag, strict=True))
     ]
-    encoder = Encoder(made.schema, UnseenNames(tmp_path / "unseen.jsonl", made.schema))
+    encoder = Encoder(made.schema, UnseenNames(tmp_path / "unseen.jsonl", made.schema, 100))
     batch = Reader(encoder).read(json.loads(json.dumps(rows)), "row ", 0, 0)
     counts, _ = Binner(made.schema).fill(batch.values)
     np.testing.assert_array_equal(counts[0], made.counts)

@@ -23,12 +23,12 @@ from monitor.capture.encode import Encoder, UnseenNames
 from monitor.columns.binning import Binner
 from monitor.columns.canonical import Codes, canonical
 from monitor.columns.column import Counts
-from monitor.errors import DataError
+from monitor.errors import DataError, InputError
 from monitor.reference.build import build_reference
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
-from monitor.tables.rows import Names, by_name, in_order, table
+from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_ns
 from train.reference import make_reference
 from train.selection import Request
 
@@ -218,7 +218,7 @@ def labelled(reference: Reference, counts: Counts) -> dict[str, int]:
 
 def counted(reference: Reference, data: Any, each: bool, folder: Path) -> dict[str, int]:
     """Rows in the feature's bins, fed as a table or row by row."""
-    encoder = Encoder(reference.schema, UnseenNames(folder / "unseen.jsonl", reference.schema))
+    encoder = Encoder(reference.schema, UnseenNames(folder / "unseen.jsonl", reference.schema, 100))
     names = Names(reference.schema.features)
     if each:
         rows = [names.arrange(row) if by_name(row) else in_order(row) for row in data]
@@ -358,3 +358,14 @@ def test_codes_with_leading_zeros_are_texts_and_the_table_says_so(tmp_path: Path
     assert made.decisions[0].reason.endswith("leading zeros make texts, not numbers")
     made = make_reference(Request(path, predictions=("y",), numeric=("zip",), output=tmp_path / "other.prom"))
     assert made.decisions[0].column.kind == "numeric"
+
+
+@pytest.mark.parametrize("moment", [np.datetime64("NaT"), np.datetime64("1969-12-31"), pandas.NaT, "1969-12-31", -1.0])
+def test_a_moment_that_cannot_be_is_refused_in_every_form(moment: Any) -> None:
+    with pytest.raises(InputError):
+        time_ns(moment)
+    with pytest.raises(InputError):
+        times_ns([1.0, moment], 2)
+    if isinstance(moment, np.datetime64):
+        with pytest.raises(InputError, match=r"NaT|1969"):
+            times_ns(np.array([np.datetime64("2026-01-01"), moment], "datetime64[s]"), 2)
