@@ -101,7 +101,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         "report.html",
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         report=report,
-        now=report.made,
+        now=None,  # the file is read on another day
         title=f"{report.series.version}, {when}",
         when=when,
         headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),

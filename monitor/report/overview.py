@@ -76,7 +76,8 @@ class Row:
     def also(self) -> tuple[str, ...]:
         """What else has moved, beside the result that leads."""
         moved = (result.direction for result in self.others if result.state in ("drift", "warning"))
-        return tuple(dict.fromkeys(direction.text for direction in moved if direction is not None))
+        texts = dict.fromkeys(direction.text for direction in moved if direction is not None)
+        return tuple(text for text in texts if text != self.moved)
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:

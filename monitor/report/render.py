@@ -56,12 +56,16 @@ def environment() -> Environment:
     return env
 
 
-def moment(epoch: float, now: float) -> Markup:
-    """Write a moment for people and for programs; page.js adds the reader's own time."""
-    return Markup('<time datetime="{}">{}</time>').format(iso(epoch), words.clock_time(epoch, now))
+def moment(epoch: float, now: float | None) -> Markup:
+    """Write a moment for people and for programs, with its full date if `now` is None.
+
+    page.js adds the reader's own time.
+    """
+    said = words.date_time(epoch) if now is None else words.clock_time(epoch, now)
+    return Markup('<time datetime="{}">{}</time>').format(iso(epoch), said)
 
 
-def stamp(text: str | None, now: float) -> Markup:
+def stamp(text: str | None, now: float | None) -> Markup:
     """Write a moment that the store keeps as text; nothing where there is none."""
     return Markup("") if text is None else moment(from_iso(text), now)
 

@@ -77,6 +77,20 @@ def test_report_judges_the_stretch_that_was_asked_for(drifting: Path, capsys: py
     assert drifted == {"bmi", "glucose", "region", "prediction"}
 
 
+def test_every_time_in_a_report_has_its_date(tmp_path: Path) -> None:
+    """Also if it is made on the day that it tells of: it is read later."""
+    with opened("drifting", tmp_path) as pipeline:
+        connection = connect_read_only(pipeline.folder.database)
+        now = pipeline.clock.time()
+        report = file.gather(connection, pipeline.config, Span(now - 3600, now), now)
+        text = file.to_html(connection, report, pipeline.config)
+        connection.close()
+    times = re.findall(r"<time [^>]*>([^<]*)</time>", text)
+    assert len(times) > 5
+    assert [said for said in times if not re.fullmatch(r"\d+ [A-Z][a-z]{2} \d{4}, \d\d:\d\d UTC", said)] == []
+    assert re.search(r"<title>[^<]*from 14 Mar 2026, \d\d:\d\d UTC to 14 Mar 2026, \d\d:\d\d UTC", text)
+
+
 def test_report_of_hostile_names_runs_nothing(tmp_path: Path) -> None:
     with opened("hostile", tmp_path) as pipeline:
         connection = connect_read_only(pipeline.folder.database)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,13 @@ def test_alert_line_counts_what_is_open() -> None:
     alerts = [Alert("r", str(i), "feature", state) for i, state in enumerate(states)]  # type: ignore[arg-type]
     assert alert_line(alerts) == "2 firing and 1 pending alerts"
     assert alert_line(alerts[3:]) == ""
+
+
+def test_a_row_says_no_sentence_twice() -> None:
+    given = evaluation({"a": ("drift", 0.3)})
+    first = given.judged[0].results[0]
+    told = [Told(Direction(text)) for text in ("mean 0 to 2 (1.0 sd)", "missing values 0 % to 4 %")]
+    more = tuple(first._replace(statistic=f"s{k}", value=0.2, account=one) for k, one in enumerate(told))
+    judged = replace(given.judged[0], results=(first, *more))
+    (row, *_) = rows(replace(given, judged=(judged,)), reference())
+    assert (row.moved, row.also) == ("mean 0 to 2 (1.0 sd)", ("missing values 0 % to 4 %",))
