@@ -1,7 +1,7 @@
-"""`python -m server` whose monitoring is switched on and off in turn, for bench.monitoring.
+"""`python -m server` whose monitoring is switched on and off every `BLOCK` requests, for bench.monitoring.
 
-Recording and counting are switched; what is not recorded need not be folded either. The monitor's threads go on: all
-that they do then is to find nothing. Writes what each phase gave into the file that PHASES names, as JSON.
+Recording and counting are switched; what is not recorded need not be folded either. Writes the processor time of each
+block into the file that BLOCKS names, as JSON: that of the thread that answers, and the writer's thread beside it.
 """
 
 from __future__ import annotations
@@ -18,27 +18,37 @@ from monitor.instruments import Instruments
 from monitor.recorder import Recorder
 from server.predict import Predictor
 
-#: Length of a phase, and what of it does not count: the fold of the phase before comes within a second.
-PHASE, SETTLE = 3.0, 1.2
+#: Requests after which monitoring is switched: so few that both states meet the same noise.
+BLOCK = 64
 
 
 class Switch:
-    """Whether to monitor, and what each phase gave: on or off, requests, seconds, processor seconds."""
+    """Whether to monitor, and what each block of requests took: on or off, and seconds of processor time."""
 
     def __init__(self) -> None:
         self.on = True
-        self.asked = 0
-        self.phases: list[tuple[bool, int, float, float]] = []
+        self.blocks: list[tuple[bool, float]] = []
+        self.writer = 0.0
+        self._asked, self._thread, self._began = 0, 0, 0.0
 
-    def run(self) -> None:
-        """Switch for ever."""
+    def asked(self) -> None:
+        """Count a request, on the thread that answers it; after a block, switch."""
+        self._asked += 1
+        if self._asked % BLOCK:
+            return
+        now, thread = time.thread_time(), threading.get_ident()
+        if thread == self._thread:
+            self.blocks.append((self.on, now - self._began))
+        self.on = not self.on
+        self._thread, self._began = thread, time.thread_time()
+
+    def watch(self) -> None:
+        """Keep the processor time of the writer's thread, as long as there is one."""
         while True:
-            time.sleep(SETTLE)
-            asked, began, used = self.asked, time.perf_counter(), time.process_time()
-            time.sleep(PHASE - SETTLE)
-            now = (self.on, self.asked - asked, time.perf_counter() - began, time.process_time() - used)
-            self.phases.append(now)
-            self.on = not self.on
+            time.sleep(0.5)
+            for thread in threading.enumerate():
+                if thread.name == "telltale-writer" and thread.ident is not None:
+                    self.writer = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 def install(switch: Switch) -> None:
@@ -50,7 +60,7 @@ def install(switch: Switch) -> None:
         return lambda features, predictions: real(features, predictions) if switch.on else 0
 
     def answered(predictor: Predictor, environ: Any, start_response: Any) -> Any:
-        switch.asked += 1
+        switch.asked()
         return answer(predictor, environ, start_response)
 
     Recorder._make_record = make  # type: ignore[method-assign]
@@ -63,7 +73,7 @@ if __name__ == "__main__":
 
     the_switch = Switch()
     install(the_switch)
-    threading.Thread(target=the_switch.run, daemon=True).start()
+    threading.Thread(target=the_switch.watch, daemon=True).start()
     code = main()
-    Path(os.environ["PHASES"]).write_text(json.dumps(the_switch.phases))
+    Path(os.environ["BLOCKS"]).write_text(json.dumps({"blocks": the_switch.blocks, "writer": the_switch.writer}))
     sys.exit(code)

@@ -28,7 +28,11 @@ def newest_series(connection: sqlite3.Connection, version: str | None = None) ->
     """The model version that was entered last, or the last one of that name. Raises InputError where there is none."""
     row = connection.execute("SELECT max(id) FROM series WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
     if row[0] is None:
-        what = "no predictions have been recorded yet" if version is None else f"there is no model version {version!r}"
+        what = (
+            "no predictions have been recorded yet"
+            if version is None
+            else f"there is no model version {version[:200]!r}"
+        )
         raise InputError("unknown_model", what, "model_version", 404)
     return load_series(connection, row[0])
 
@@ -102,7 +106,7 @@ def _choose(series: Series, names: Sequence[str]) -> list[int]:
     known = {column.name for column in columns}
     for name in names:
         if name not in known:
-            raise InputError("unknown_column", f"the model has no column {name!r}", "column", 404)
+            raise InputError("unknown_column", f"the model has no column {name[:200]!r}", "column", 404)
     return [position for position, column in enumerate(columns) if not names or column.name in names]
 
 
