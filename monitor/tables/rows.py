@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.clock import from_iso
-from monitor.columns.canonical import canonical, canonical_items, column_name, to_array
-from monitor.columns.column import MISSING, Column, clean_text
+from monitor.columns.canonical import canonical_items, column_name, to_array
+from monitor.columns.column import Column, clean_text
 from monitor.errors import DataError, InputError
 from monitor.reference.build import raw_columns
 
@@ -152,7 +152,7 @@ def time_ns(moment: object) -> int:
     >>> time_ns(1.5), time_ns("1970-01-01T00:00:01Z"), time_ns(datetime(1970, 1, 1, 0, 1))
     (1500000000, 1000000000, 60000000000)
     """
-    if canonical(moment) == MISSING:
+    if type(moment).__name__ == "NaTType":  # which is a datetime to Python, and has no timestamp
         raise InputError("bad_time", "a time is missing", None, 422)
     if isinstance(moment, np.datetime64):
         nanoseconds = int(moment.astype("datetime64[ns]").astype(np.int64))
