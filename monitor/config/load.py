@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -11,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting
+from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting, duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError
 from monitor.rules.presets import PRESETS
-from monitor.rules.reference import reference_span
+from monitor.rules.reference import PREVIOUS, reference_span
 from monitor.rules.rule import Rule
 
 
@@ -243,6 +244,13 @@ class _Reader:
                 reference_span(values["reference"], Span(0.0, 0.0))
             except ConfigError as error:
                 raise self.error("reference", f"rule.reference: {error}") from None
+            apart, longest = PREVIOUS.get(values["reference"], math.inf), max(values["window"], values["max_age"])
+            if longest > apart:
+                raise self.error(
+                    "reference",
+                    f"rule.reference: a window of {duration_text(longest)} and the {values['reference']} have rows in "
+                    f"common: take a window of at most {duration_text(apart)}, or another reference",
+                )
             rules.append(Rule(**values))
         return tuple(rules)
 

@@ -205,7 +205,7 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     _row("name", None, TEXT, "Name of the rule, unique; required."),
     _row("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key."),
     _row("columns", [], _texts("a list of column names, globs or role:feature, role:prediction"), "Columns it covers: names, globs such as `s*`, `role:feature` or `role:prediction`; empty covers all."),
-    _row("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing for both."),
+    _row("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both."),
     _row("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window."),
     _row("reference", "training", TEXT, 'What it compares with: "training", "previous day", "previous week" or "FROM/TO" in ISO 8601.'),
     _row("alpha", None, PROBABILITY, "Its false-alarm probability; the default is [drift] alpha."),

@@ -26,6 +26,9 @@ STILL = 0.05
 #: One value took over if it has at least this share of the rows, and had less by at least the second number.
 MOST_ROWS, GROWN = 0.5, 0.25
 
+#: A category that less than this part of the reference's rows have is rare.
+RARE = 0.01
+
 #: A category is named if its share moved by at least this many standard errors: fewer are chance.
 NOTICED = 3.0
 
@@ -153,9 +156,10 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
     """Name, share before and share after of the outer bins that grew, the larger move first."""
     if not column.edges:
         return []
+    last = len(column.edges)
     sides = (
         (f"below the range seen (< {number(column.edges[0])})", before[0], after[0]),
-        (f"above the range seen (> {number(column.edges[-1])})", before[-1], after[-1]),
+        (f"above the range seen (> {number(column.edges[-1])})", before[last], after[last]),
     )
     return sorted((side for side in sides if side[2] > side[1]), key=lambda side: side[1] - side[2])
 
@@ -163,7 +167,7 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
 def _outside(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
     """What `other` sees: out of range, or unseen values by name."""
     if not column.numeric:
-        return _share("new value", _unseen_name(unseen), [len(column.categories)], reference, test, unseen)
+        return _rare(column, reference, test, unseen)
     before, after = _shares(reference), _shares(test)
     ends = [0, len(column.edges)] if column.edges else []
     sides = _outer_moves(column, before, after)
@@ -172,6 +176,23 @@ def _outside(column: Column, reference: Sequence[float], test: Sequence[float], 
     text = ", ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in sides)
     names = tuple(name for name, *_ in sides)
     return Direction(text, "out of range", names, sum(before[i] for i in ends), sum(after[i] for i in ends))
+
+
+def _rare(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
+    """What `other` sees of a categorical column: unseen values, or the rare category that grew most."""
+    before, after, other = _shares(reference), _shares(test), len(column.categories)
+    grown = max(range(other + 1), key=lambda i: after[i] - before[i] if i == other or before[i] < RARE else -1.0)
+    if grown == other or after[grown] <= before[grown]:
+        return _share("new value", _unseen_name(unseen), [other], reference, test, unseen)
+    name = column.categories[grown]
+    return Direction(
+        f"rare value {name} {apart(before[grown], after[grown], percent, 2)}",
+        "moved",
+        (name,),
+        before[grown],
+        after[grown],
+        grew=(Shift(name, before[grown], after[grown]),),
+    )
 
 
 def _share(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from monitor.columns.column import Column, Counts, Floats, Mask, Schema
 from monitor.drift.contingency import overlooked
 from monitor.drift.cumulative import gaps, settle
+from monitor.drift.direction import RARE
 from monitor.drift.divergence import Compared
 
 #: Deviations by which an exact mean may differ from that of the places before bins are settled anew.
@@ -102,6 +103,14 @@ class Pair:
             settle(chosen(side, 1), places, bounds, chosen(one, 0)) for side, one in zip(sides, excess, strict=True)
         )
         return which, before, after
+
+    @cached_property
+    def rare(self) -> Mask:
+        """Known categories that less than `RARE` of the reference's rows have; none if most are like that."""
+        m = self.sizes[1][..., None]
+        found = self.known & (self.reference < RARE * m)
+        out: Mask = found & ((self.reference * found).sum(axis=-1, keepdims=True) <= 10 * RARE * m)
+        return out
 
     @cached_property
     def testable(self) -> Mask:

@@ -126,7 +126,8 @@ def measure_chi2(pair: Pair) -> Measured:
     return Measured(value, null.p_value(value), n, m, null.critical, pair.testable, floor_unit=1 / h)
 
 
-def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0) -> Measured:
+def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 0.0) -> Measured:
+    """Measure one share. `times`: the floor is also this many times the reference's share, so that a ratio counts."""
     hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
     n, m = pair.sizes
     gap = table.share_gap(hits_reference, hits_test, n, m)
@@ -138,6 +139,7 @@ def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0) -> Meas
         m,
         lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha, spare),
         (hits > 0) & (hits < n + m),
+        floor_unit=np.maximum(times * hits_reference / np.maximum(m, 1.0) / OTHER_FLOOR, 1.0),
     )
 
 
@@ -147,12 +149,18 @@ def measure_missing(pair: Pair) -> Measured:
 
 
 def measure_other(pair: Pair) -> Measured:
-    """Share of rows outside of what the reference knows, test minus reference.
+    """Share of rows outside of what the reference knows well, test minus reference.
 
-    An unseen value; a number below or above every edge.
+    A number below or above every edge; an unseen value, or a rare one. The edges come from the smallest and the
+    largest of the reference's rows, beyond which other rows of the same source fall as often as if one of the
+    reference's own were there too: that row is spared (negative hypergeometric distribution).
     """
-    return _measure_share(pair, pair.outside, pair.overlooked)
+    numeric = pair.outside[..., 0] & pair.values[..., 0]
+    return _measure_share(pair, pair.outside | pair.rare, pair.overlooked + numeric, TIMES)
 
+
+#: The floor of `other`: this difference, and this many times the reference's share more than that.
+OTHER_FLOOR, TIMES = 0.01, 3.0
 
 BOTH: tuple[Kind, ...] = ("numeric", "categorical")
 NUMERIC: tuple[Kind, ...] = ("numeric",)
@@ -166,7 +174,7 @@ _LINES = (
     Statistic("wasserstein", NUMERIC, 0.2, measure_wasserstein, "a shift by 0.2 sd, the same as ks = 0.08"),
     Statistic("chi2", CATEGORICAL, 0.1, measure_chi2, "on X^2 (1/n + 1/m), which for small shifts is psi"),
     Statistic("missing", BOTH, 0.03, measure_missing, "three rows in a hundred: an outage of one source among many"),
-    Statistic("other", BOTH, 0.03, measure_other, "three rows in a hundred, as missing"),
+    Statistic("other", BOTH, OTHER_FLOOR, measure_other, "one row in a hundred, and four times as many as before"),
 )
 
 #: All statistics by name.
@@ -175,6 +183,6 @@ STATISTICS: dict[str, Statistic] = {line.name: line for line in _LINES}
 #: What `auto` measures for each kind of column, and whether values went missing. `ks` sees any change of shape;
 #: `wasserstein` sees a column that moves, or grows a tail, with a third of the rows fewer.
 AUTO: dict[Kind, tuple[str, ...]] = {
-    "numeric": ("ks", "wasserstein", "missing"),
-    "categorical": ("kl", "missing"),
+    "numeric": ("ks", "wasserstein", "missing", "other"),
+    "categorical": ("kl", "missing", "other"),
 }

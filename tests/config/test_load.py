@@ -44,6 +44,14 @@ def refused(text: str) -> str:
         ('[[rule]]\nname = "a"\n[[rule]]\nname = "a"', ["two rules are called 'a'"]),
         ('[[rule]]\nname = "a"\nstatistic = "kss"', ["config.toml:3", "did you mean 'ks'"]),
         ('[[rule]]\nname = "a"\nreference = "yesterday"', ["config.toml:3", '"previous day"', "yesterday"]),
+        (
+            '[[rule]]\nname = "a"\nwindow = "30d"\nreference = "previous day"',
+            ["config.toml:4", "a window of 30d and the previous day have rows in common", "at most 1d"],
+        ),
+        (
+            '[[rule]]\nname = "a"\nmax_age = "8d"\nreference = "previous week"',
+            ["a window of 8d and the previous week", "at most 7d"],
+        ),
         ('[[rule]]\nname = "a"\nlabels = { "a b" = "c" }', ["rule.labels", "'a b'"]),
         ('[[rule]]\nname = "a"\nreceivers = ["team"]', ["there is no receiver 'team'"]),
         ('[rule]\nname = "a"', ["[[rule]]"]),

@@ -70,5 +70,5 @@ def ask(columns, reference, test, statistic="auto", **settings) -> dict[tuple[st
 def ask_counts(column, reference, test, statistic="auto", **settings) -> dict[str, DriftResult]:
     """Evaluate two samples of one column and index the results by statistic."""
     question = Question("rule", (0,), statistic, **settings)
-    found = evaluate(question, Layout(Schema((column,))), reference, test, WINDOW, "training", "v1")
+    found = evaluate(question, Layout(Schema((column,))), reference, test, WINDOW)
     return {result.statistic: result for result in found}

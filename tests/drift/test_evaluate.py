@@ -97,7 +97,10 @@ def test_nonsense_sums_leave_the_verdict_alone():
 
 def test_auto_asks_each_kind_its_own_and_whether_values_went_missing():
     found = ask([X, C], [BEFORE, ["a", "b"] * 200], [QUIET, ["a", "b"] * 150], "auto")
-    assert list(found) == [("x", "ks"), ("x", "wasserstein"), ("x", "missing"), ("c", "kl"), ("c", "missing")]
+    assert list(found) == [
+        *(("x", name) for name in ("ks", "wasserstein", "missing", "other")),
+        *(("c", name) for name in ("kl", "missing", "other")),
+    ]
     assert {result.state for result in found.values()} == {"ok"}
 
 
@@ -179,7 +182,7 @@ def test_tests_that_cannot_fail_take_no_part_of_alpha():
     constant = numeric("k", [7.0])
     alone = ask([X], [BEFORE], [QUIET], "auto")
     beside = ask([X, constant], [BEFORE, [7.0] * 100], [QUIET, [7.0] * 90], "auto")
-    assert beside["x", "ks"].critical == alone["x", "ks"].critical == one(X, BEFORE, QUIET, alpha=0.00015 / 2).critical
+    assert beside["x", "ks"].critical == alone["x", "ks"].critical == one(X, BEFORE, QUIET, alpha=0.00015 / 3).critical
     assert beside["k", "ks"].state == "ok"
 
 
@@ -228,3 +231,26 @@ def test_json_has_no_nan_and_no_infinity_whatever_the_counts(data):
         assert (result.value is None) == (result.state in ("no traffic", "no reference", "insufficient data", "error"))
         for number_ in (result.direction.mean, result.direction.mean_deviations) if result.direction else ():
             assert number_ is None or np.isfinite(number_)
+
+
+def test_a_rare_flag_that_grows_twentyfold_is_drift_by_name():
+    flag = categorical("flag", "0", "1")
+    found = ask([flag], [["0"] * 19_983 + ["1"] * 17], [["0"] * 4_910 + ["1"] * 90], "auto")["flag", "other"]
+    assert (found.state, found.direction.text) == ("drift", "rare value 1 0.085 % to 1.8 %")
+    few = ask([flag], [["0"] * 19_983 + ["1"] * 17], [["0"] * 4_985 + ["1"] * 15], "auto")["flag", "other"]
+    assert few.state == "ok"  # 0.3 % are too few to matter
+
+
+def test_values_outside_the_range_of_the_reference_are_drift_by_default():
+    found = ask([X], [BEFORE], [QUIET[:41] + [4.0] * 19], "auto")["x", "other"]
+    assert found.state == "drift"
+    assert found.direction.text.startswith("above the range seen (> ")
+
+
+def test_a_pool_of_many_rare_categories_needs_a_ratio_too():
+    names = [f"k{i}" for i in range(20)]
+    column = categorical("c", "a", *names)
+    before = ["a"] * 4_600 + names * 20
+    found = ask([column], [before], [["a"] * 4_400 + names * 30], "auto")["c", "other"]
+    assert found.value == pytest.approx(0.04)
+    assert (found.state, found.floor) == ("ok", pytest.approx(0.24))

@@ -135,10 +135,11 @@ def test_an_unknown_name_is_refused_and_the_nearest_named(pattern: str, near: st
 
 def test_explain_the_default_rule() -> None:
     assert explain(Rule("drift"), SCHEMA).splitlines() == [
-        "drift: fires (warning) as soon as that is seen: `ks`, `wasserstein` or `missing` (numeric columns), "
-        "`kl` or `missing` (categorical columns) over the last 30m differs from the training data by more than chance "
-        "(alpha 0.00015 for all its columns together) and by more than 0.08 (ks), 0.2 (wasserstein), 0.03 (missing), "
-        "0.05 (kl), given at least 50 predictions; resolves once it has been gone for 5m.",
+        "drift: fires (warning) as soon as that is seen: `ks`, `wasserstein`, `missing` or `other` (numeric columns), "
+        "`kl`, `missing` or `other` (categorical columns) over the last 30m differs from the training data by more "
+        "than chance (alpha 0.00015 for all its columns together) and by more than 0.08 (ks), 0.2 (wasserstein), "
+        "0.03 (missing), 0.01 (other), 0.05 (kl), given at least 50 predictions; resolves once it has been gone for "
+        "5m.",
         "  covers 8 of 8 columns: age, bmi (feature), s1, s12, s5, f[0], sex, bmi (prediction)",
     ]
 
