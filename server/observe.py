@@ -131,10 +131,12 @@ class Observer:
         return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
 
     def record(self, batch: Batch) -> Taken:
-        """Record what has not been seen."""
-        ids = batch.ids
+        """Record what has not been seen. What a full disk has no room for is not taken, so it is not lost either."""
+        ids, journal = batch.ids, self._recorder.journal
         if ids is None:
-            done = self._recorder.journal.append_many(batch.values, batch.times)
+            if not journal.has_room(len(batch.values)):
+                return Taken(0, 0, None, len(batch.values))
+            done = journal.append_many(batch.values, batch.times)
             return Taken(*done, None, len(batch.values) - done.rows)
         with self.seen.lock:
             fresh = self.seen.fresh(ids)
@@ -143,7 +145,9 @@ class Observer:
                 values, times, ids = values[fresh], None if times is None else times[fresh], ids[fresh]
             if not len(values):
                 return Taken(0, 0, fresh, 0)
-            done = self._recorder.journal.append_many(values, times, lambda first: self.seen.add(ids, first))
+            if not journal.has_room(len(values)):
+                return Taken(0, 0, fresh, len(values))
+            done = journal.append_many(values, times, lambda first: self.seen.add(ids, first))
             self.seen.forget(ids[done.rows :])
         return Taken(*done, fresh, len(values) - done.rows)
 

@@ -377,6 +377,21 @@ class Journal:
         """The run of drops that goes on now, or None where capture works."""
         return self._dropping
 
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows can be appended now, from a caller that can refuse them: none is dropped then.
+
+        Allocates the next segment if the newest one is too short. Rows beyond that segment may still find no room.
+        """
+        with self._lock:
+            if self._dropping is not None and not self._roll(self._end):
+                return False
+            if self._end - self._newest[0] <= rows and self._spare is None and not self._closed:
+                try:
+                    self._spare = self._make(self._end)
+                except OSError:
+                    return False
+            return True
+
     def maintain(self) -> None:
         """Allocate the next segment ahead of need; try again where the disk was full. Called between folds."""
         with self._lock:
