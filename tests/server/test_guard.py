@@ -21,13 +21,13 @@ from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.pipeline import Pipeline
+from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import list_silences
 from server.__main__ import main
 from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, local_path
 from server.predict import HOT_PATHS
 from server.run import create_application, program_routes
 from server.web.app import create_app
-from server.web.views import reading
 from tests.server.scenes import NOON, opened
 
 TOKEN = "correct-horse-battery-staple"
@@ -51,7 +51,7 @@ class Site:
         return client
 
     def silences(self) -> list[Any]:
-        with reading(self.pipeline) as connection:
+        with one_moment(self.pipeline.folder.database) as connection:
             return list_silences(connection, self.pipeline.clock.time())
 
 

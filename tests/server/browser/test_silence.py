@@ -10,10 +10,10 @@ import pytest
 from werkzeug.serving import make_server
 
 from monitor.notify.secret import Secret
+from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import list_silences
 from server.guard import Guard
 from server.web.app import create_app
-from server.web.views import reading
 from tests.server.browser.devtools import Browser, Page
 from tests.server.browser.test_browser import AUDIT, PHONE, TOO_WIDE
 from tests.server.scenes import opened
@@ -32,7 +32,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.start()
 
         def silences() -> int:
-            with reading(pipeline) as connection:
+            with one_moment(pipeline.folder.database) as connection:
                 return len(list_silences(connection, pipeline.clock.time()))
 
         assert silences() == 0
