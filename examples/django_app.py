@@ -29,7 +29,7 @@ _opening = threading.Lock()
 
 @cache
 def _open() -> Monitor:
-    monitor = Monitor.open("config.toml")
+    monitor = Monitor.open("config.toml", on_error="log")
     atexit.register(monitor.close)
     return monitor
 

@@ -14,7 +14,7 @@ from monitor import Monitor
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the monitor in the process that serves, and close it when that ends."""
-    with Monitor.open("config.toml") as app.state.monitor:
+    with Monitor.open("config.toml", on_error="log") as app.state.monitor:
         yield
 
 

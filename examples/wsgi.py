@@ -14,7 +14,7 @@ from monitor import Monitor
 
 def create_app(monitor: Monitor | None = None) -> Any:
     """Build the application. Served by several processes, each needs a data folder of its own: docs/library.md."""
-    watched = monitor or Monitor.open("config.toml")
+    watched = monitor or Monitor.open("config.toml", on_error="log")
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":

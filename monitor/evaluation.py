@@ -34,6 +34,9 @@ from monitor.store.windows.window_cover import find_tiles
 
 log = logging.getLogger(__name__)
 
+#: Seconds after an evaluation in which predictions that wait are looked for: clocks of clients are ahead now and then.
+AHEAD = 86_400.0
+
 #: Cells of counts of closed windows that are kept in memory: 8 MB, a day of minutes of the example model.
 WINDOW_CELLS = 1_000_000
 
@@ -60,6 +63,8 @@ class Evaluation:
     at: float
     judged: tuple[Judged, ...] = ()
     alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
+    #: Predictions in windows that had not ended, so that they were not judged.
+    waiting: int = 0
 
     @property
     def results(self) -> tuple[DriftResult, ...]:
@@ -106,11 +111,16 @@ class Evaluator:
         else:
             self._replaced = version, alerts
 
-    def run(self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None]) -> Evaluation:
-        """Evaluate now. The caller commits, and then publishes the answer through `publish`."""
+    def run(
+        self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None], *, early: bool = False
+    ) -> Evaluation:
+        """Evaluate now. The caller commits, and then publishes the answer through `publish`.
+
+        `early` ends the open window first, so that all that was recorded is judged.
+        """
         now = self._clock.time()
         self._closed.begin()
-        end = self.window_end(now)
+        end = now if early else self.window_end(now)
         seal(connection, end if end < now else now + self._config.window.base)
         judged = tuple(one for rule in self._config.rules if (one := self._judged(connection, rule, end)) is not None)
         results = tuple(result for one in judged for result in one.results)
@@ -126,7 +136,8 @@ class Evaluator:
         old, left = self._replaced
         why = f"model {old} was replaced by {self._series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
-        evaluation = Evaluation(now, judged, alerts)
+        waiting = sum(n for _, n in list_sizes(connection, self._series.id, end, now + AHEAD))
+        evaluation = Evaluation(now, judged, alerts, waiting)
         asked = verdict_store.enter_questions(connection, self._series.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, results, asked)
         alert_store.save_alerts(connection, self._series.model, alerts.values())

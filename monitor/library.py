@@ -18,20 +18,24 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 import numpy as np
 
 from monitor.clock import Clock, iso
+from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
-from monitor.errors import InputError, StoreError
+from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
+from monitor.evaluation import Evaluation
 from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.scrape import ScrapeServer
 from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_ns
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC where it has no zone).
 Time = float | str | datetime
@@ -49,7 +53,11 @@ class Monitor:
     `observe` takes no lock and does not wait for the disk: a few microseconds, also within an asyncio loop. Everything
     that was observed survives the death of the process, also by SIGKILL. After a fork the child is refused: journal and
     database belong to the process that opened them.
+
+    `error`: why it records nothing; None if it works.
     """
+
+    error: str | None = None
 
     def __init__(self, pipeline: Pipeline, metrics_port: int | None = None) -> None:
         """Take over a pipeline that is not started yet, and start it; `open` is the usual way."""
@@ -76,16 +84,39 @@ class Monitor:
         data: str | os.PathLike[str] | None = None,
         version: str | None = None,
         metrics_port: int | None = None,
+        on_error: Literal["raise", "log"] = "raise",
         clock: Clock | None = None,
-    ) -> Self:
+    ) -> Monitor:
         """Open the data folder and start watching.
 
         `config`: a settings file, settings, or None for `config.toml` where there is one. `reference`, `data` and
         `version` win over what the settings say. `metrics_port` serves `/metrics` and `/healthz` on loopback (0 takes
         any free port: see `metrics_address`).
 
-        Raises ConfigError, ReferenceFileError, StoreError, or LockedError where another process uses the folder.
+        Raises ConfigError, ReferenceFileError, StoreError, or LockedError if another process uses the folder. With
+        `on_error="log"` neither this nor any method raises: the service goes on, the log says once what is wrong and
+        what to do, and so does `error` if the monitor could not start, in which case it records nothing.
         """
+        if on_error not in ("raise", "log"):
+            raise ConfigError(f'on_error: expected "raise" or "log", got {on_error!r}')
+        kind = cls if on_error == "raise" else QuietMonitor
+        try:
+            return kind._begin(config, reference, data, version, metrics_port, clock)
+        except Exception as error:
+            if on_error == "raise":
+                raise
+            return QuietMonitor.failed(error)
+
+    @classmethod
+    def _begin(
+        cls,
+        config: str | os.PathLike[str] | Config | None,
+        reference: Reference | str | os.PathLike[str] | None,
+        data: str | os.PathLike[str] | None,
+        version: str | None,
+        metrics_port: int | None,
+        clock: Clock | None,
+    ) -> Self:
         settings = config if isinstance(config, Config) else Config.load(config)
         if data is not None:
             settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, path=str(data)))
@@ -97,6 +128,10 @@ class Monitor:
         except BaseException:
             pipeline.close()
             raise
+
+    def __repr__(self) -> str:
+        state = "open" if self._open else "closed"
+        return f"<Monitor of model {self.version} in {self._pipeline.folder.path}, {state}>"
 
     def __enter__(self) -> Self:
         self._check()
@@ -205,13 +240,14 @@ class Monitor:
         self._check()
         self._pipeline.fold()
 
-    def evaluate(self) -> tuple[DriftResult, ...]:
-        """Judge by every rule, now, with all that follows (verdicts kept, alerts moved on, messages sent).
+    def evaluate(self, *, now: bool = False) -> tuple[DriftResult, ...]:
+        """Judge by every rule, with all that follows (verdicts kept, alerts moved on, messages sent).
 
-        The schedule does so each minute ([drift] every) by itself. Only windows that have ended are judged.
+        The schedule does so each minute ([drift] every) by itself. Only windows that have ended are judged; `now` ends
+        the open one first, so that all that was observed up to now counts.
         """
         self._check()
-        return self._pipeline.evaluate().results
+        return _explained(self._pipeline.evaluate(early=now))
 
     def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
         """Judge what was observed from `start` to before `end` by every rule: the answer of a batch job.
@@ -233,7 +269,7 @@ class Monitor:
     def drift(self) -> tuple[DriftResult, ...]:
         """The verdicts of the last evaluation, one for each rule, column and statistic."""
         self._check()
-        return self._pipeline.latest.results
+        return _explained(self._pipeline.latest)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
@@ -272,6 +308,119 @@ class Monitor:
         self._record = _refuse_forked
         if self._scrape is not None:
             self._scrape.abandon()
+
+
+class QuietMonitor(Monitor):
+    """What `Monitor.open(..., on_error="log")` returns: no method raises.
+
+    Each error is logged when it is first met, not again for each prediction. A method that failed returns nothing of
+    its kind: an empty id, no ids, no verdicts. If the monitor could not start, all of them do, and `error` says why.
+    """
+
+    def __init__(self, pipeline: Pipeline, metrics_port: int | None = None) -> None:
+        """Start; see `Monitor`."""
+        self._logged: set[tuple[str, str]] = set()
+        super().__init__(pipeline, metrics_port)
+
+    @classmethod
+    def failed(cls, error: Exception) -> QuietMonitor:
+        """Return a monitor that could not start, and log why."""
+        monitor = cls.__new__(cls)
+        monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
+        monitor._open, monitor._pid, monitor._logged, monitor._scrape = False, os.getpid(), set(), None
+        advice = (
+            "give each process a folder of its own (monitor.library.folder_for_worker), or use one process with threads"
+            if isinstance(error, LockedError)
+            else "mend that and start the service again"
+        )
+        log.error("the monitor did not start; predictions go on and are not recorded: %s; %s", monitor.error, advice)
+        return monitor
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.error is None else f"<Monitor that records nothing: {self.error}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def observe(self, row: Any, prediction: Any, time: Time | None = None) -> str:
+        """Record one prediction, and return its id; "" if it could not be recorded."""
+        return self._quietly("", lambda: super(QuietMonitor, self).observe(row, prediction, time))
+
+    def observe_many(self, rows: Any, predictions: Any, times: Any = None) -> list[str]:
+        """Record a batch, and return the ids of its predictions; none if it could not be recorded."""
+        return self._quietly([], lambda: super(QuietMonitor, self).observe_many(rows, predictions, times))
+
+    def flush(self) -> None:
+        """Bring what was observed into the store, now."""
+        self._quietly(None, super().flush)
+
+    def evaluate(self, *, now: bool = False) -> tuple[DriftResult, ...]:
+        """Judge by every rule; no verdicts if that failed."""
+        return self._quietly((), lambda: super(QuietMonitor, self).evaluate(now=now))
+
+    def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
+        """Judge a period by every rule; no verdicts if that failed."""
+        return self._quietly((), lambda: super(QuietMonitor, self).judge(start, end))
+
+    def status(self) -> dict[str, Any]:
+        """How things stand; `{"status": "failed", "error": ...}` if there is no monitor."""
+        return self._quietly({"status": "failed", "error": self.error}, super().status)
+
+    def drift(self) -> tuple[DriftResult, ...]:
+        """The verdicts of the last evaluation."""
+        return self._quietly((), super().drift)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Alerts that are pending, firing or just resolved."""
+        return self._quietly([], super().alerts)
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """Body and content type of `/metrics`; no metrics if there is no monitor."""
+        return self._quietly(
+            (b"", "text/plain; version=0.0.4; charset=utf-8"), lambda: super(QuietMonitor, self).metrics(accept)
+        )
+
+    def close(self) -> None:
+        """Fold what is left, and let go of the folder."""
+        self._quietly(None, super().close)
+
+    @property
+    def reference(self) -> Reference:
+        """What the model is compared with; one without columns if the monitor could not start."""
+        if self.error is None:
+            return super().reference
+        return Reference(Schema(()), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+
+    @property
+    def version(self) -> str:
+        """Name of the model version; "" if the monitor could not start."""
+        return super().version if self.error is None else ""
+
+    def _quietly(self, nothing: T, call: Callable[[], T]) -> T:
+        if self.error is not None:
+            return nothing  # the log has said so
+        try:
+            return call()
+        except Exception as error:
+            kind = (type(error).__name__, getattr(error, "code", ""))
+            if kind not in self._logged:
+                self._logged.add(kind)
+                log.exception("the monitor failed, and the service goes on; further errors of this kind are not logged")
+            return nothing
+
+
+def _explained(evaluation: Evaluation) -> tuple[DriftResult, ...]:
+    """Results of an evaluation; those without enough rows say that rows wait in a window that has not ended."""
+    if not evaluation.waiting:
+        return evaluation.results
+    rows = "1 row is" if evaluation.waiting == 1 else f"{evaluation.waiting:,} rows are"
+    wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
+    return tuple(
+        result._replace(reason=f"{result.reason}; {wait}")
+        if result.state in ("no traffic", "insufficient data")
+        else result
+        for result in evaluation.results
+    )
 
 
 def version_of(config: Config, reference: Reference) -> str:

@@ -223,18 +223,21 @@ class Pipeline:
 
     # Judging: the schedule asks for it, the writer's thread does it.
 
-    def evaluate(self) -> Evaluation:
-        """Fold what there is and evaluate every rule, now; publish and return what was committed."""
+    def evaluate(self, *, early: bool = False) -> Evaluation:
+        """Fold what there is and evaluate every rule, now; publish and return what was committed.
+
+        `early` ends the open window first, so that all that was recorded is judged.
+        """
         try:
-            return self.writer.run(self._evaluate)
+            return self.writer.run(lambda: self._evaluate(early))
         except sqlite3.OperationalError as error:
             raise StoreError(explained(error)) from error
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, early: bool) -> Evaluation:
         self._fold()
 
         def run(connection: sqlite3.Connection) -> Evaluation:
-            evaluation = self.evaluator.run(connection, self.recorder.seal)
+            evaluation = self.evaluator.run(connection, self.recorder.seal, early=early)
             write_meta(connection, EVALUATIONS, str(self._evaluations + 1))
             return evaluation
 

@@ -174,6 +174,26 @@ class Column:
         values[-1] = values[-1][:-1] + ")"
         return (*values, MISSING, NONFINITE)
 
+    def __repr__(self) -> str:
+        return f"<Column {self.summary}, {self.role}>"
+
+    @property
+    def summary(self) -> str:
+        """Name, kind and bins in a few words.
+
+        >>> Column("bmi", "feature", "numeric", edges=(-0.1, 0.0, 0.1)).summary
+        'bmi (numeric, 4 bins from -0.1 to 0.1)'
+        >>> Column("size", "feature", "categorical", categories=tuple("smlx")), Column("y", "prediction", "numeric")
+        (<Column size (categorical: s, m, l, ...), feature>, <Column y (numeric, no bins), prediction>)
+        """
+        if self.numeric:
+            bins = (
+                f"{self.value_bins} bins from {self.edges[0]:.4g} to {self.edges[-1]:.4g}" if self.edges else "no bins"
+            )
+            return f"{self.name} (numeric, {bins})"
+        shown = [*self.categories[:3], *["..."] * (len(self.categories) > 3)]
+        return f"{self.name} (categorical: {', '.join(shown) or 'no categories'})"
+
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary; `from_json` reads it back."""
         if self.numeric:
@@ -221,6 +241,9 @@ class Schema:
     """
 
     columns: tuple[Column, ...]
+
+    def __repr__(self) -> str:
+        return f"<Schema: {', '.join(column.summary for column in self.columns)}>"
 
     def __post_init__(self) -> None:
         roles = [column.role for column in self.columns]

@@ -17,7 +17,7 @@ import numpy as np
 from monitor.columns.column import Column, Counts, Floats, Mask
 from monitor.drift.direction import direction, shifts
 from monitor.drift.layout import Layout
-from monitor.drift.result import Account, Direction, DriftResult, Shift, Span, State, Subject
+from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
 from monitor.drift.share_alpha import holm_level
 from monitor.drift.statistics import AUTO, STATISTICS, Measured
 
@@ -114,14 +114,14 @@ def evaluate(
     tests = _measure(question, layout, reference, test, deviations)
     open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
     level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
-    account = _Account(layout, reference, test, deviations, unseen)
+    explanation = _Explanation(layout, reference, test, deviations, unseen)
     groups: dict[int, tuple[DriftResult, ...]] = {}
     for numeric in (True, False):
         rows = layout.rows(question.columns, numeric=numeric).tolist()
         columns = [layout.schema.columns[row] for row in rows]
         names = ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns])
         told = (window, reference_name, subject.version)
-        known = (account, subject.model, subject.series)
+        known = (explanation, subject.model, subject.series)
         parts = [_results(question, one, level, names, told, known) for one in tests if one.numeric == numeric]
         groups.update(zip(rows, zip(*parts, strict=True), strict=False))
     return tuple(chain.from_iterable(groups.get(row, ()) for row in question.columns))
@@ -133,12 +133,12 @@ def _results(
     level: float,
     names: tuple[Iterable[str], ...],
     told: tuple[Span, str, str],
-    known: tuple[Account, str, str],
+    known: tuple[Explanation, str, str],
 ) -> list[DriftResult]:
     """Results of one statistic, field by field for all columns at once: there may be thousands.
 
     `names`: of each column its name, role and kind. `told`: the window, the name of the reference, the model version.
-    `known`: the account of directions, the model's name, the series.
+    `known`: the explanation of directions, the model's name, the series.
     """
     measured = test.measured
     value, critical = np.abs(measured.value), measured.critical(level)
@@ -265,7 +265,7 @@ def _blank(
     return out
 
 
-class _Account(Account):
+class _Explanation(Explanation):
     """Directions and contributions of one evaluation, each worked out when it is first asked for."""
 
     def __init__(

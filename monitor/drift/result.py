@@ -94,10 +94,13 @@ class Direction:
     shrank: tuple[Shift, ...] = ()
 
 
-class Account:
+class Explanation:
     """Says which way a result's column moved, when somebody asks. This one has nothing to say."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.strip('_')}>"
 
     def direction(self, _result: DriftResult) -> Direction | None:
         """Which way it moved; None where there is no verdict."""
@@ -109,7 +112,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Account):
+class StoredExplanation(Explanation):
     """What was found out before."""
 
     said: Direction | None = None
@@ -124,7 +127,7 @@ class Told(Account):
         return self.bins
 
 
-NOTHING = Account()
+NOTHING = Explanation()
 
 
 class DriftResult(NamedTuple):
@@ -132,7 +135,7 @@ class DriftResult(NamedTuple):
 
     `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
     `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. A tuple, because an
-    evaluation makes thousands; its words are made by its `account`, for the few that somebody reads.
+    evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
     """
 
     rule: str
@@ -151,9 +154,23 @@ class DriftResult(NamedTuple):
     floor: float | None = None
     p_value: float | None = None
     reason: str = ""
-    account: Account = NOTHING
+    explanation: Explanation = NOTHING
     model: str = MODEL
     series: str = ALL
+
+    def __repr__(self) -> str:
+        """One line for people: what was asked, what came out, and in words why.
+
+        >>> DriftResult("drift", "bmi", "feature", "numeric", "ks", "drift", Span(0.0, 60.0), "training 0123", "v1",
+        ...             500, 331, 0.312, 0.09, 0.08)
+        <DriftResult bmi (feature): drift by ks 0.312, threshold 0.09, n 500 against 331 of training 0123, rule drift>
+        """
+        what = f"{self.column} ({self.role}): {self.state}"
+        if self.value is not None and self.threshold is not None:
+            what += f" by {self.statistic} {self.value:.4g}, threshold {self.threshold:.4g}"
+        why = self.direction.text if self.direction else self.reason
+        of = f"n {self.n} against {self.m} of {self.reference}, rule {self.rule}"
+        return f"<{type(self).__name__} {what}, {of}{f': {why}' if why else ''}>"
 
     @property
     def key(self) -> AlertKey:
@@ -163,12 +180,12 @@ class DriftResult(NamedTuple):
     @property
     def direction(self) -> Direction | None:
         """Which way the column moved; None where there is no verdict."""
-        return self.account.direction(self)
+        return self.explanation.direction(self)
 
     @property
     def contributions(self) -> tuple[Shift, ...]:
         """The bins that moved most, the largest move first."""
-        return self.account.contributions(self)
+        return self.explanation.contributions(self)
 
     @property
     def threshold(self) -> float | None:

@@ -86,6 +86,10 @@ class Reference:
     deviations: Floats
     info: ReferenceInfo = field(default_factory=ReferenceInfo)
 
+    def __repr__(self) -> str:
+        columns = ", ".join(column.summary for column in self.schema.columns)
+        return f"<Reference {self.identity[:12]} of {self.info.rows:,} rows: {columns}>"
+
     @property
     def identity(self) -> str:
         """SHA-256 of bins, counts and model: names the reference that a verdict was made against."""

@@ -9,6 +9,7 @@ import runpy
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,30 @@ def test_fastapi(own_folder: Path) -> None:
         process.wait()
     with closing(sqlite3.connect(own_folder / "data" / "telltale.db")) as connection:
         assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (1,)
+
+
+def test_a_second_worker_serves_without_a_monitor(own_folder: Path) -> None:
+    with (own_folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0", "--workers", "2"]
+        process = subprocess.Popen(command, env=environment(), stderr=log)
+    try:
+        said = (own_folder / "log").read_text
+        found = wait_for(lambda: re.search(r"running on (http://\S+)", said()), "uvicorn")
+        wait_for(lambda: said().count("Application startup complete") == 2, "both workers")
+        body, ids = json.dumps({"rooms": 3, "area": 70}).encode(), set()
+        deadline = time.monotonic() + 30
+        # The kernel chooses the worker, so ask until each has answered.
+        while len(ids) < 2 and time.monotonic() < deadline:
+            with urlopen(Request(f"{found[1]}/predict", body, {"Content-Type": "application/json"})) as reply:
+                answer = json.loads(reply.read())
+            assert answer["price"] == pytest.approx(16.0)
+            ids.add(bool(answer["prediction_id"]))
+        assert ids == {True, False}
+        (line,) = [line for line in said().splitlines() if "the monitor did not start" in line]
+        assert re.search("in use by process .*folder_for_worker", line)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_django(own_folder: Path) -> None:

@@ -428,3 +428,95 @@ def test_importing_is_cheap() -> None:
     code = "import sys, monitor; print(len({'numpy', 'flask', 'scipy', 'sqlite3'} & set(sys.modules))); monitor.Monitor"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+def test_a_monitor_that_cannot_start_harms_nothing(open_monitor: Open, caplog: pytest.LogCaptureFixture) -> None:
+    first = open_monitor()
+    second = open_monitor(on_error="log")
+    assert "open in this process already" in str(second.error)
+    assert first.error is None
+    with second:
+        assert second.observe([50.0, 1.0, "f"], 0.5) == ""
+        assert second.observe({"nonsense": 1}, None) == ""
+        assert second.observe_many([[50.0, 1.0, "f"]] * 3, [0.5] * 3) == []
+        assert (second.evaluate(), second.evaluate(now=True), second.drift(), second.judge(0, 1)) == ((),) * 4
+        assert second.alerts() == []
+        assert second.status() == {"status": "failed", "error": second.error}
+        assert second.metrics()[0] == b""
+        assert (second.version, second.reference.schema.columns, second.metrics_address) == ("", (), None)
+        second.flush()
+    assert str(second.error) in repr(second)
+    assert [record.levelname for record in caplog.records if "did not start" in record.message] == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"reference": "no/such.prom"}, {"config": "no/such.toml"}, {"data": "/proc/nowhere"}, {"reference": 7}],
+    ids=str,
+)
+def test_whatever_keeps_it_from_starting_is_said(wrong: dict[str, Any], reference: Reference, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"config": None, "reference": reference, "data": tmp_path / "data", **wrong}
+    monitor = Monitor.open(given.pop("config"), **given, on_error="log")
+    assert monitor.error
+    assert monitor.observe([50.0, 1.0, "f"], 0.5) == ""
+
+
+def test_a_quiet_monitor_logs_each_kind_of_error_once(open_monitor: Open, caplog: pytest.LogCaptureFixture) -> None:
+    monitor = open_monitor(on_error="log")
+    assert monitor.observe([50.0, 1.0, "f"], 0.5) != ""
+    assert [monitor.observe([50.0], 0.5) for _ in range(3)] == [""] * 3
+    assert monitor.error is None
+    assert sum("the monitor failed" in record.message for record in caplog.records) == 1
+    monitor.flush()
+    assert monitor.status()["predictions"] == 1
+
+
+def test_a_forked_child_of_a_quiet_monitor_goes_on(open_monitor: Open) -> None:
+    monitor = open_monitor(on_error="log")
+    child = os.fork()
+    if not child:
+        os._exit(0 if monitor.observe([50.0, 1.0, "f"], 0.5) == "" and monitor.drift() == () else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert monitor.observe([50.0, 1.0, "f"], 0.5) != ""
+
+
+def test_on_error_is_raise_or_log(reference: Reference, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='expected "raise" or "log"'):
+        Monitor.open(None, reference=reference, data=tmp_path, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_rows_of_this_minute_are_judged_when_asked(open_monitor: Open, reference: Reference) -> None:
+    clock = ManualClock(1_750_000_010.0)
+    monitor = open_monitor(clock=clock)
+    random = np.random.default_rng(3)
+    rows = {"age": random.normal(90, 10, 500), "dose": random.exponential(2, 500), "sex": ["f", "m"] * 250}
+    monitor.observe_many(rows, random.normal(0, 1, 500))
+    monitor.flush()
+    assert monitor.drift() == ()
+    before = monitor.evaluate()[0]
+    assert (before.column, before.state) == ("age", "no traffic")
+    assert before.reason == (
+        "no rows in this window; 500 rows are in a window that has not ended: evaluate(now=True) judges it"
+    )
+    assert monitor.drift()[0].reason == before.reason
+    after = monitor.evaluate(now=True)[0]
+    assert (after.column, after.state, after.n, after.reason) == ("age", "drift", 500, "")
+    assert monitor.drift()[0] == after
+    clock.advance(60)
+    later = monitor.evaluate()[0]
+    assert (later.state, later.n) == ("drift", 500), "nothing is counted twice"
+
+
+def test_every_public_object_says_what_it_is(open_monitor: Open, reference: Reference) -> None:
+    monitor = open_monitor(version="v7")
+    monitor.observe_many([[90.0, 1.0, "f"]] * 100, [0.5] * 100)
+    (result, *_) = monitor.evaluate(now=True)
+    assert result.direction is not None
+    things = [monitor, reference, reference.schema, *reference.schema.columns, result, result.explanation]
+    texts = [repr(thing) for thing in [*things, result.direction, result.window, *result.contributions]]
+    assert not [text for text in texts if " at 0x" in text or len(text) > 500]
+    assert repr(monitor).startswith("<Monitor of model v7 in ")
+    assert "of 500 rows: age (numeric" in repr(reference)
+    assert repr(reference.schema.columns[2]) == "<Column sex (categorical: f, m), feature>"
+    monitor.close()
+    assert repr(monitor).endswith("closed>")

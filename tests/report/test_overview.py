@@ -10,7 +10,7 @@ import pytest
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Sample
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, Told
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
 from monitor.evaluation import Evaluation, Judged
 from monitor.reference.file import Reference
 from monitor.report.overview import alert_line, headline, rows
@@ -49,7 +49,7 @@ def evaluation(
             None if value is None else 0.1,
             0.05,
             reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
-            account=NOTHING if value is None else Told(Direction("mean 0 to 2 (1.0 sd)")),
+            explanation=NOTHING if value is None else StoredExplanation(Direction("mean 0 to 2 (1.0 sd)")),
         )
         for name, (state, value) in states.items()
     )
@@ -141,8 +141,8 @@ def test_alert_line_counts_what_is_open() -> None:
 def test_a_row_says_no_sentence_twice() -> None:
     given = evaluation({"a": ("drift", 0.3)})
     first = given.judged[0].results[0]
-    told = [Told(Direction(text)) for text in ("mean 0 to 2 (1.0 sd)", "missing values 0 % to 4 %")]
-    more = tuple(first._replace(statistic=f"s{k}", value=0.2, account=one) for k, one in enumerate(told))
+    told = [StoredExplanation(Direction(text)) for text in ("mean 0 to 2 (1.0 sd)", "missing values 0 % to 4 %")]
+    more = tuple(first._replace(statistic=f"s{k}", value=0.2, explanation=one) for k, one in enumerate(told))
     judged = replace(given.judged[0], results=(first, *more))
     (row, *_) = rows(replace(given, judged=(judged,)), reference())
     assert (row.moved, row.also) == ("mean 0 to 2 (1.0 sd)", ("missing values 0 % to 4 %",))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.backtest.events import backtest
-from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span, Told
+from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span, StoredExplanation
 from monitor.rules.rule import Rule
 from monitor.store.file.database import connect
 from monitor.store.records.verdicts import Verdict, evaluations, history, latest_results, save_results
@@ -25,10 +25,10 @@ def test_a_result_comes_back_but_for_what_is_not_kept(connection: sqlite3.Connec
     result = DriftResult(
         "drift", 'a"b\n', "prediction", "categorical", "kl", "drift", Span(START, START + 1800.5), "0123456789ab", "2",
         200, 331, 0.1 + 0.2, 1 / 3, 0.05, 1e-300, "because",
-        Told(Direction("a grew", grew=(Shift("a", 0.1, 0.9),)), (Shift("a", 0.1, 0.9),)),
+        StoredExplanation(Direction("a grew", grew=(Shift("a", 0.1, 0.9),)), (Shift("a", 0.1, 0.9),)),
     )  # fmt: skip
     save_results(connection, START + 0.25, [result])
-    kept = result._replace(account=Told(Direction("a grew")))
+    kept = result._replace(explanation=StoredExplanation(Direction("a grew")))
     assert latest_results(connection, "2") == [Verdict(START + 0.25, kept)]
 
 

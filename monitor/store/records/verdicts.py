@@ -15,7 +15,7 @@ from types import MappingProxyType
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Role
 from monitor.drift.evaluate import Question
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, Told
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
                 row["floor"],
                 row["p_value"],
                 row["reason"],
-                NOTHING if row["direction"] is None else Told(Direction(row["direction"])),
+                NOTHING if row["direction"] is None else StoredExplanation(Direction(row["direction"])),
                 row["model"],
                 row["series"],
             ),
