@@ -28,7 +28,9 @@ EXPECTED_ROWS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 #: A change is told of when its probability is at least this; even odds before.
 SURE = 0.995
 
-#: No more changes than this are looked for: beyond that a column has no stretches, it wanders.
+SURE_ODDS = float(np.log(SURE / (1 - SURE)))
+
+#: After this many changes, the surest ones, only the newest stretch is looked at: a column with more of them wanders.
 MOST = 8
 
 
@@ -53,6 +55,12 @@ class Onset:
     contributions: tuple[Shift, ...]
 
 
+class Onsets(tuple[Onset, ...]):
+    """Changes, the oldest first; `more`: there are others, less sure than these."""
+
+    more = False
+
+
 def locate(
     column: Column,
     windows: npt.NDArray[np.integer[npt.NBitBase]] | Floats,
@@ -61,7 +69,7 @@ def locate(
     sums: Floats | None = None,
     deviation: float = float("nan"),
     level: float = 0.95,
-) -> tuple[Onset, ...]:
+) -> Onsets:
     """Find the changes of one column, the oldest first; the last one began the present state. Empty: there is none.
 
     `windows`: counts, shape (T, column.size), oldest first. `starts`: (T,), strictly increasing; windows without
@@ -77,7 +85,8 @@ def locate(
     busy = counts.sum(axis=1) > 0
     counts, starts = counts[busy], starts[busy]
     totals = np.full(len(starts), np.nan) if sums is None else np.asarray(sums, dtype=np.float64)[busy]
-    cuts = _refine(counts, _segment(counts))
+    cuts, more = _segment(counts)
+    cuts = _refine(counts, cuts)
     bounds = [0, *cuts, len(counts)]
     found = []
     for low, cut, high in zip(bounds, cuts, bounds[2:], strict=False):
@@ -105,7 +114,9 @@ def locate(
                 contributions=shifts(column.labels, before.tolist(), after.tolist()),
             )
         )
-    return tuple(found)
+    onsets = Onsets(found)
+    onsets.more = more
+    return onsets
 
 
 def split_posterior(counts: Floats) -> tuple[Floats, float]:
@@ -117,16 +128,27 @@ def split_posterior(counts: Floats) -> tuple[Floats, float]:
     >>> int(posterior.argmax()), sure > 0.99
     (2, True)
     """
+    posterior, odds = _posterior(counts)
+    return posterior, float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+
+
+def _posterior(counts: Floats) -> tuple[Floats, float]:
+    """Probability of each cut, given that there is one, and the log odds that there is one."""
     if len(counts) < 2:
-        return np.zeros(len(counts)), 0.0
+        return np.zeros(len(counts)), -np.inf
     seen = counts[:, counts.sum(axis=0) > 0]
     gain = _gain(seen)
     dispersion = _dispersion(seen, int(gain.argmax()) + 1)
     if dispersion > 1:
         gain = _gain(seen / dispersion)
     posterior = np.concatenate(([0.0], np.exp(gain - logsumexp(gain))))
-    odds = float(logsumexp(gain)) - np.log(len(gain))
-    return posterior, float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+    return posterior, float(logsumexp(gain) - np.log(len(gain)))
+
+
+def best_cut(counts: Floats) -> tuple[int, float]:
+    """Most probable cut of a stretch of windows, and the log odds that there is one, however large."""
+    posterior, odds = _posterior(counts)
+    return int(posterior.argmax()) if len(counts) else 0, odds
 
 
 def credible(posterior: Floats, level: float) -> npt.NDArray[np.intp]:
@@ -171,19 +193,35 @@ def _dispersion(counts: Floats, cut: int) -> float:
     return max(total / freedom, 1.0) if freedom else 1.0
 
 
-def _segment(counts: Floats) -> list[int]:
-    """Cuts by binary segmentation: the best cut of a stretch, then those of its two sides, while they are sure."""
+def _segment(counts: Floats) -> tuple[list[int], bool]:
+    """Cuts by binary segmentation, and whether there are more than `MOST`.
+
+    Of all stretches the one with the surest change is cut next. Once `MOST` are found, only the newest stretch is cut
+    further, until nothing in it is sure: the last change began the present state.
+    """
     cuts: list[int] = []
-    stretches = [(0, len(counts))]
-    while stretches and len(cuts) < MOST:
-        low, high = stretches.pop(0)
-        posterior, probability = split_posterior(counts[low:high])
-        if probability < SURE:
-            continue
-        cut = low + int(posterior.argmax())
+    waiting: list[tuple[float, int, int, int]] = []  # log odds, from, cut, to
+
+    def look(low: int, high: int) -> None:
+        found, odds = best_cut(counts[low:high])
+        if odds >= SURE_ODDS:
+            waiting.append((odds, low, low + found, high))
+
+    look(0, len(counts))
+    while waiting:
+        if len(cuts) < MOST:
+            chosen = max(waiting)
+        else:
+            newest = [one for one in waiting if one[3] == len(counts)]
+            if not newest:
+                break
+            chosen = newest[0]
+        waiting.remove(chosen)
+        _, low, cut, high = chosen
         cuts.append(cut)
-        stretches += [(low, cut), (cut, high)]
-    return sorted(cuts)
+        look(low, cut)
+        look(cut, high)
+    return sorted(cuts), bool(waiting)
 
 
 def _refine(counts: Floats, cuts: list[int]) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monitor.backtest.events import play
-from monitor.backtest.locate import Onset, locate
+from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
 from monitor.cli.context import Commands, add_command, load_config, moment, print_json, reading
 from monitor.clock import SystemClock, iso
@@ -139,15 +139,17 @@ def coarsen(found: arrays.Timeline, most: int) -> arrays.Timeline:
     return arrays.Timeline(starts, ends - starts, n, counts, sums)
 
 
-def search(column: Column, cells: arrays.Timeline, deviation: float) -> tuple[Onset, ...]:
+def search(column: Column, cells: arrays.Timeline, deviation: float) -> Onsets:
     """Changes of a column over windows of whatever lengths; each interval ends with the window that it ends in."""
     starts = cells.starts.astype(np.float64)
     ends = dict(zip(starts.tolist(), (starts + cells.seconds).tolist(), strict=True))
     onsets = locate(column, cells.counts.astype(np.float64), starts, 0.0, cells.sums[:, 0], deviation)
-    return tuple(dataclasses.replace(onset, latest=ends[onset.latest]) for onset in onsets)
+    found = Onsets(dataclasses.replace(onset, latest=ends[onset.latest]) for onset in onsets)
+    found.more = onsets.more
+    return found
 
 
-def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: tuple[Onset, ...]) -> str:
+def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: Onsets) -> str:
     """What was found, in words; the change that began the present state first."""
     rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
@@ -159,7 +161,8 @@ def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: 
         looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
     if not onsets:
         return f"{where}: no change was found in {looked}."
-    lines = [f"{where}: {len(onsets)} change{'s' if len(onsets) > 1 else ''} in {looked}."]
+    more = " These are the surest and the newest; there are more." if onsets.more else ""
+    lines = [f"{where}: {len(onsets)} change{'s' if len(onsets) > 1 else ''} in {looked}.{more}"]
     for onset in reversed(onsets):
         lines += ["", *_tell_one(onset)]
     return "\n".join(lines)

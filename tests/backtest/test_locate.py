@@ -118,3 +118,16 @@ def test_posterior_adds_up_to_one_and_level_one_takes_all_of_it():
     assert posterior.sum() == pytest.approx(1)
     assert posterior[0] == 0
     assert posterior[credible(posterior, 0.9)].sum() >= 0.9
+
+
+def test_of_many_changes_the_surest_are_kept_and_the_newest_stretch_is_finished():
+    rng = np.random.default_rng(2)
+    column = Column("c", "feature", "categorical", categories=("a", "b"))
+    shares = np.repeat(np.linspace(0.05, 0.95, 14), 20)  # thirteen changes, one way
+    windows = np.array([[*rng.multinomial(200, [share, 1 - share]), 0, 0] for share in shares])
+    found = locate(column, windows, np.arange(len(windows)) * 60.0, 60.0)
+    assert found.more
+    assert len(found) >= 8
+    assert abs(found[-1].start / 60 - 260) <= 1  # the last change began the present state
+    few = locate(column, windows[:60], np.arange(60) * 60.0, 60.0)
+    assert (len(few), few.more) == (2, False)
