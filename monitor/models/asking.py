@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,12 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
                 f"{type(best.error).__name__}: {first_line(best.error)[:300]}"
             )
         return best
+    if isinstance(best.form, Frame):
+        # Whole numbers are whole in a frame too, for a model that writes them as texts: 5 is not 5.0 there.
+        whole = tuple(replace(one, values=_as_whole(one, features)) for one in best.inputs)
+        asked = _ask(estimator, lambda inputs: Frame(pandas, inputs), whole, rows)
+        if asked.answered >= best.answered and best.differs(asked) is not None and not _random(estimator, best, rows):
+            return asked
     if framed and plain and pandas is not None:
         array = _ask(estimator, Array, best.inputs, rows)
         return array if array.answered == len(rows) and best.differs(array) is None else best
@@ -185,6 +191,18 @@ def _inputs(features: Sequence[Column], fit: Fit, as_text: bool) -> tuple[Input,
 
 #: An input that the model drops and the reference does not have.
 UNUSED = Values("number", numeric=True)
+
+
+def _as_whole(one: Input, features: Sequence[Column]) -> Values:
+    """The values of an input as whole numbers, if the reference has seen no others."""
+    column = features[one.source] if one.source is not None else None
+    if column is None or not one.values.plain or not column.means:
+        return one.values
+    pairs = zip(column.means, column.spreads, strict=True)
+    whole = all(
+        spread == 0 and (mean.is_integer() or at in (0, len(column.edges))) for at, (mean, spread) in enumerate(pairs)
+    )
+    return replace(one.values, whole=True) if whole else one.values
 
 
 def _pandas() -> Any:

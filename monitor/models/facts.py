@@ -252,7 +252,7 @@ def _of_lightgbm(booster: Any, columns: Sequence[str]) -> Iterator[tuple[str, Kn
     if len(positions) != len(categories):
         raise ModelError(
             f"the LightGBM model was fitted with {len(categories)} categorical columns of pandas, and does not say "
-            "which they are; fit it with categorical_feature='auto'"
+            "which they are; fit it with categories without an order, and categorical_feature='auto'"
         )
     for position, values in zip(positions, categories, strict=True):
         yield names[position], Known(tuple(values), category=True)

@@ -106,7 +106,7 @@ class Frame:
         types = set(map(type, cast))
         if types in ({bool}, {int}):
             return np.array(cast)
-        if types & {int, float} and types <= {int, float, type(None)} and not values.whole:
+        if types & {int, float} and types <= {int, float, type(None)}:
             return np.array([math.nan if value is None else value for value in cast], dtype=np.float64)
         out = np.empty(count, dtype=object)
         out[:] = cast

@@ -8,6 +8,7 @@ start that fails is better than a wrong number.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import warnings
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.canonical import canonical
-from monitor.columns.column import MISSING, Column, Schema, clean_text
+from monitor.columns.column import MAX_TEXT, MISSING, Column, Schema, clean_text
 from monitor.config.load import ModelConfig
 from monitor.errors import InputError, ModelError
 from monitor.models import facts
@@ -31,6 +32,8 @@ from monitor.models.load import Loaded, first_line, load
 from monitor.models.match import Fit, match_inputs
 from monitor.models.values import Values
 from monitor.reference.file import Reference
+
+log = logging.getLogger(__name__)
 
 
 class Model:
@@ -71,15 +74,27 @@ class Model:
 
     def answer_columns(self, columns: Sequence[Any]) -> list[Sequence[Any]]:
         """`answer` for columns, each of shape (n,): floats, or canonical texts with None where a value is missing."""
+        self._check_whole(columns)
         return self._answer(self.form.of_columns(columns), len(columns[0]))
 
     def raw(self, columns: Sequence[Any], proba: bool) -> tuple[Any, npt.NDArray[np.float64] | None]:
         """Return what `predict` and, with `proba`, `predict_proba` give for columns. Raises what the model raises."""
+        self._check_whole(columns)
         prepared = self.form.of_columns(columns)
         with self._careful(prepared), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about names that an array does not have
             answers = self.estimator.predict(prepared)
             return answers, np.asarray(self.estimator.predict_proba(prepared), np.float64) if proba else None
+
+    def _check_whole(self, columns: Sequence[Any]) -> None:
+        """Refuse texts that were cut to be counted: the model would answer for other ones. Raises ModelError."""
+        for column, values, block in zip(self.features, self.values, columns, strict=True):
+            texts = () if values.kind != "text" or values.own or isinstance(block, np.ndarray) else block
+            if any(text is not None and len(text) == MAX_TEXT and text[-13] == "…" for text in texts):
+                raise ModelError(
+                    f"column {column.name!r} holds texts of more than {MAX_TEXT} characters, and those of a file are "
+                    "cut; work predictions out in Python: Reference.from_data(frame, model.predict(frame))"
+                )
 
     def _answer(self, prepared: Any, count: int) -> list[Sequence[Any]]:
         shares = None
@@ -198,7 +213,14 @@ def open_model(config: ModelConfig, reference: Reference) -> Model:
     if config.proba:
         model.classes = proba_classes(model, schema, asked)
     if model.example:
-        check_answers(model, schema, path)
+        try:
+            check_answers(model, schema, path)
+        except ModelError as error:
+            if certain:
+                raise
+            # Of dates and identifiers the reference keeps no value to ask with.
+            log.warning("%s; a column of dates or identifiers was empty for that", error)
+            model.example = []
     return model
 
 

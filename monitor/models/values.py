@@ -44,6 +44,8 @@ class Values:
     category: bool = False
     whole: bool = False
     dtype: str = ""
+    #: Whether `known` comes from the model; the reference's texts may be cut and cleaned.
+    own: bool = False
 
     @property
     def plain(self) -> bool:
@@ -66,7 +68,8 @@ class Values:
 
     def _text(self, text: str) -> Any:
         """A text as the model knows it; None if it cannot be a value. One that it does not know stays as it came."""
-        if (known := self.known.get(canonical(text))) is not None:
+        known = self.known.get(canonical(text))
+        if known is not None and (self.own or self.kind != "text"):
             return known
         if self.kind == "boolean":
             return _BOOLEANS.get(text)
@@ -82,8 +85,8 @@ class Values:
 
     def cast(self, value: Any) -> Any:
         """Return a value from a table or a checked request as the model knows it."""
-        if type(value) is str and value in self.known:
-            return self.known[value]
+        if type(value) is str and (value in self.known or (self.kind == "text" and not self.own)):
+            return self.known.get(value, value)
         text = canonical(value)
         if text == MISSING:
             return self.missing
@@ -138,6 +141,7 @@ def values_of(column: Column, known: Known | None, as_text: bool) -> Values:
         category=known.category,
         whole=known.whole,
         dtype=known.dtype,
+        own=True,
     )
 
 

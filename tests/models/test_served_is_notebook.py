@@ -100,6 +100,11 @@ def hashed(frame: Any) -> Any:
     return pd.DataFrame({"length": frame["city"].str.len(), "x": frame["x"]})
 
 
+def as_written(frame: Any) -> Any:
+    """A transformer for which 5 and 5.0 are two things."""
+    return pd.DataFrame({"month": frame["month"].astype(str)})
+
+
 class Own:
     """An estimator of nobody's library, without names and without a number of columns."""
 
@@ -199,6 +204,16 @@ CASES: dict[str, Case] = {
         TEXTS,
         GROUP,
     ),
+    "whole numbers written as texts": Case(
+        make_pipeline(FunctionTransformer(as_written), OneHotEncoder(handle_unknown="ignore"), Ridge()),
+        MONTHS,
+        MONTH / 2,
+    ),
+    "texts of more than 200 characters": Case(
+        make_pipeline(ColumnTransformer([("t", TfidfVectorizer(), "review")]), Ridge()),
+        pd.DataFrame({"review": [f"{'so ' * 80} {word}" for word in CITY], "x": X}),
+        WORTH,
+    ),
     "function of a frame": Case(make_pipeline(FunctionTransformer(hashed), LinearRegression()), TEXTS, WORTH),
     "digits as texts, encoder": Case(
         encoded(LinearRegression(), "shop", handle_unknown="ignore"),
@@ -286,6 +301,7 @@ CASES: dict[str, Case] = {
     ),
     "joblib, no known suffix": Case(Ridge(), NUMBERS, WORTH, suffix=".sav", dump=compressed),
 }
+
 
 FITTED: dict[str, tuple[Case, Any]] = {}
 
@@ -418,7 +434,9 @@ def test_each_form_of_a_request_is_answered_as_in_the_notebook(tmp_path: Path, n
 COUNTED = 'SELECT "column", role, label, sum(count) FROM histogram_bins GROUP BY 1, 2, 3 HAVING sum(count) > 0'
 
 #: Cases whose rows a CSV file cannot tell from others: one says so by `--categorical`.
-FROM_A_FILE = [name for name in CASES if not isinstance(CASES[name].data, pd.Series)]
+FROM_A_FILE = [
+    name for name, case in CASES.items() if not isinstance(case.data, pd.Series) and "200 characters" not in name
+]
 
 
 @pytest.mark.parametrize("name", FROM_A_FILE)
