@@ -200,7 +200,8 @@ def join_to_data(model: Loaded, columns: Sequence[Column], chunk: Chunk, data: P
 
 def _odd_column(columns: Sequence[Column], model: Loaded, chunk: Chunk) -> str:
     """Name a column whose values the model was not fitted with: what it raises names none."""
-    for name, known in facts.knowledge(model.estimator, [column.name for column in columns]).items():
+    names = facts.inputs(model.estimator) or [column.name for column in columns]
+    for name, known in facts.knowledge(model.estimator, names).items():
         texts = {canonical(one) for one in known.values}
         block = next((block for column, block in zip(columns, chunk, strict=True) if column.name == name), None)
         wrong = (

@@ -85,7 +85,7 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
                 raise DataError(f"--{kind} {name}: is no column that is watched; those are {list_names(names)}")
             if kinds.setdefault(name, kind) != kind:
                 raise DataError(f"column {name!r} is declared both categorical and numeric")
-    known = facts.knowledge(model.estimator, features) if model else {}
+    known = facts.knowledge(model.estimator, facts.inputs(model.estimator) or features) if model else {}
     for name, one in known.items():
         if name in features and (one.category or one.whole or any(isinstance(value, str) for value in one.values)):
             kinds.setdefault(name, "categorical")

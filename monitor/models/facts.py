@@ -202,7 +202,7 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
         yield step, columns
         columns = () if _is_column_transformer(step) else columns
     if _is_column_transformer(thing):
-        for name, step, _ in thing.transformers_ if columns else ():
+        for name, step, _ in thing.transformers_ if len(columns) == attribute(thing, "n_features_in_") else ():
             yield step, [columns[position] for position in thing._transformer_to_input_indices.get(name, ())]
         return
     for _, step in attribute(thing, "transformer_list") or ():
