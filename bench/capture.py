@@ -7,7 +7,7 @@ The floors are given the same row and write the same 12 numbers into a ring in a
 and nothing else: no checksum, no sequence number, no file. `locked`: a position advanced under a `threading.Lock`.
 `lock-free`: a slot from `itertools.count`. Everything is called in the same way, through a lambda without arguments.
 
-`Pipeline.record` is what the server calls. `Monitor.observe` is the library's call: it also checks the width, takes
+`Runtime.record` is what the server calls. `Monitor.observe` is the library's call: it also checks the width, takes
 dictionaries, arrays and times, and returns the id as a text. `observe_many` is given 1,000 rows at a time.
 """
 
@@ -39,7 +39,7 @@ RECORD = struct.Struct("<12d")
 SLOTS = 8192
 THREADS = (1, 4)
 
-OURS = "Telltale, `Pipeline.record`"
+OURS = "Telltale, `Runtime.record`"
 
 Call = Callable[[], object]
 
@@ -104,7 +104,7 @@ class Boxkite:
 def measure(rounds: int, calls: int, python: str | None, folder: Path) -> dict[tuple[str, int], list[float]]:
     """Microseconds of a call by way and threads, a figure for each round."""
     monitor = opened(folder)
-    record, observe, observe_many = monitor._pipeline.record, monitor.observe, monitor.observe_many
+    record, observe, observe_many = monitor._runtime.only.record, monitor.observe, monitor.observe_many
     rows, answers = np.tile(FEATURES, (BATCH, 1)), np.full(BATCH, OUTPUTS[0])
     lists, row = rows.tolist(), np.array(FEATURES)
     named = {column.name: value for column, value in zip(monitor.reference.schema.features, FEATURES, strict=True)}

@@ -21,9 +21,9 @@ import numpy as np
 from bench.running import environment
 from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.bin_edges import choose_edges
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 
 ROWS, COLUMNS, BINS = 1_000_000, 11, 28
 ROUNDS = 5
@@ -43,10 +43,10 @@ def make_reference(rows: Floats) -> Reference:
     return Reference(schema, np.full(schema.size, 10), np.zeros(COLUMNS), np.ones(COLUMNS))
 
 
-def opened(folder: Path, reference: Reference) -> Pipeline:
-    """A pipeline whose threads are not started."""
+def opened(folder: Path, reference: Reference) -> Runtime:
+    """A runtime whose threads are not started."""
     text = f'[data]\npath = "{folder}"\nsegment = "16MiB"\n'
-    return Pipeline(Config.from_text(text), reference, "bench")
+    return Runtime.of_one(Config.from_text(text), reference, "bench")
 
 
 def searchsorted(rows: Floats, schema: Schema) -> Counts:
@@ -84,21 +84,21 @@ def spread(seconds: list[float]) -> str:
 def fold_once(rows: Floats, reference: Reference) -> tuple[float, float, Counts]:
     """Seconds to fold all rows out of the journal with commit, and to start with them unfolded and fold."""
     with tempfile.TemporaryDirectory() as name:
-        pipeline = opened(Path(name), reference)
+        runtime = opened(Path(name), reference)
         for begin in range(0, ROWS, 10_000):
-            pipeline.recorder.record_encoded(rows[begin : begin + 10_000])
-        live = timed(lambda: pipeline.writer.run(pipeline._fold))
-        counts = pipeline.recorder.totals.batch.counts
-        assert pipeline.recorder.totals.batch.n == ROWS
+            runtime.only.source.record_encoded(rows[begin : begin + 10_000])
+        live = timed(lambda: runtime.writer.run(runtime._fold))
+        counts = runtime.only.totals.counts
+        assert runtime.only.totals.n == ROWS
         for begin in range(0, ROWS, 10_000):
-            pipeline.recorder.record_encoded(rows[begin : begin + 10_000])
+            runtime.only.source.record_encoded(rows[begin : begin + 10_000])
         # As a killed process leaves it: let go of the lock, and fold nothing.
-        pipeline.recorder.journal.sync()
-        pipeline.writer._connection.close()
-        pipeline.folder.close()
+        runtime.only.source.journal.sync()
+        runtime.writer._connection.close()
+        runtime.folder.close()
         again = opened(Path(name), reference)
         recovered = timed(lambda: again.writer.run(again._fold))
-        assert again.recorder.totals.batch.n == 2 * ROWS
+        assert again.only.totals.n == 2 * ROWS
         again.close()
     return live, recovered, counts
 
@@ -155,20 +155,20 @@ def rss() -> float:
 def memory(reference: Reference) -> tuple[float, float]:
     """MB after a warm-up of 100,000 predictions, and after a million more, one by one."""
     with tempfile.TemporaryDirectory() as name:
-        pipeline = opened(Path(name), reference)
-        pipeline.start()
+        runtime = opened(Path(name), reference)
+        runtime.start()
         features, prediction = [1.0] * (COLUMNS - 1), [2.0]
 
         def record(count: int) -> None:
             for _ in range(count):
-                pipeline.record(features, prediction)
-            pipeline.evaluate()
+                runtime.only.record(features, prediction)
+            runtime.evaluate()
 
         record(100_000)
         warm = rss()
         record(1_000_000)
         after = rss()
-        pipeline.close()
+        runtime.close()
     return warm, after
 
 

@@ -29,8 +29,8 @@ import numpy as np
 
 from monitor.config.load import Config
 from monitor.models.model import Model
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from server.guard import Guard
 from server.run import create_application
 from tests.support.models import with_arrays
@@ -263,24 +263,24 @@ def send(application: WSGIApplication, request: Request) -> tuple[int, bytes]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[Pipeline, Model]]:
-    """Open a pipeline in `folder`, and a model for it."""
+def opened(folder: Path) -> Iterator[tuple[Runtime, Model]]:
+    """Open a runtime in `folder`, and a model for it."""
     (folder / "config.toml").write_text(f'[data]\npath = "{folder / "data"}"\n[model]\npath = "model.pkl"\n')
     rows = [[float(step), step % 7, ("north", "south", "10")[step % 3]] for step in range(300)]
     reference = Reference.from_data(rows, [1.0 + step % 2 for step in range(300)], names=list(ROW))
-    pipeline = Pipeline(Config.load(str(folder / "config.toml")), reference, "v1")
+    runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")
     try:
-        pipeline.start()
-        yield pipeline, with_arrays(Sign(), reference.schema)
+        runtime.start()
+        yield runtime, with_arrays(Sign(), reference.schema)
     finally:
-        pipeline.close()
+        runtime.close()
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[WSGIApplication]:
     """Open the application of a server in `folder`, with a model."""
-    with opened(folder) as (pipeline, model):
-        yield create_application(pipeline, model, Guard(clock=pipeline.clock))
+    with opened(folder) as (runtime, model):
+        yield create_application(runtime, model, Guard(clock=runtime.clock))
 
 
 def wrong(status: int, body: bytes) -> str:

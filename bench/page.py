@@ -20,8 +20,8 @@ from flask.testing import FlaskClient
 from monitor.clock import ManualClock
 from monitor.columns.column import column_path
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from monitor.store.records.verdicts import save_results
 from server.web.app import create_app
 
@@ -30,25 +30,26 @@ DAY = 1440
 START = 1_700_006_400.0
 
 
-def filled(folder: Path, columns: int) -> tuple[Pipeline, ManualClock]:
-    """A pipeline of so many numeric columns, some of them drifting, with a day of verdicts in its store."""
+def filled(folder: Path, columns: int) -> tuple[Runtime, ManualClock]:
+    """A runtime of so many numeric columns, some of them drifting, with a day of verdicts in its store."""
     rng = np.random.default_rng(7)
     names = [f"feature_{i:04d}_of_a_wide_table" for i in range(columns - 1)]
     reference = Reference.from_data(rng.normal(0, 1, (1000, columns - 1)), rng.normal(0, 1, 1000), names=names)
     clock = ManualClock(START)
-    pipeline = Pipeline(Config.from_text(f'[data]\npath = "{folder}"\n'), reference, "v1", clock)
+    runtime = Runtime.of_one(Config.from_text(f'[data]\npath = "{folder}"\n'), reference, "v1", clock)
     for _ in range(60):
         values = rng.normal(0, 1, (20, columns - 1))
         values[:, ::17] += 0.9
-        pipeline.recorder.record_many(values.T, [rng.normal(0, 1, 20)])
+        runtime.only.source.record_many(values.T, [rng.normal(0, 1, 20)])
         clock.advance(60)
-    latest = pipeline.evaluate()
+    runtime.evaluate()
+    latest = runtime.only.latest
     now = clock.time()
     for minute in range(DAY):
         at = now - DAY * 60 + minute * 60
         results = [result._replace() for result in latest.results]
-        pipeline.writer.transaction(lambda connection, at=at, rows=results: save_results(connection, at, rows))  # type: ignore[misc]
-    return pipeline, clock
+        runtime.writer.transaction(lambda connection, at=at, rows=results: save_results(connection, at, rows))  # type: ignore[misc]
+    return runtime, clock
 
 
 def milliseconds(action: Callable[[], object], before: Callable[[], object] = lambda: None) -> list[float]:
@@ -65,8 +66,8 @@ def milliseconds(action: Callable[[], object], before: Callable[[], object] = la
 def measure(columns: int) -> None:
     """Print the rows of one width."""
     with tempfile.TemporaryDirectory() as name:
-        pipeline, clock = filled(Path(name) / "data", columns)
-        application = create_app(pipeline)
+        runtime, clock = filled(Path(name) / "data", columns)
+        application = create_app(runtime)
         client = application.test_client()
 
         def forget() -> None:
@@ -74,12 +75,12 @@ def measure(columns: int) -> None:
 
         def evaluate() -> None:
             clock.advance(60)
-            pipeline.evaluate()
+            runtime.evaluate()
 
         def get(path: str) -> bytes:
             return fetch(client, path)
 
-        some = pipeline.reference.schema.columns[0]
+        some = runtime.only.reference.schema.columns[0]
         path = f"{column_path(some.role, some.name)}&range=24h"
         overview = "/?range=24h"
         for what, action, before in (
@@ -96,7 +97,7 @@ def measure(columns: int) -> None:
                 f"| {len(get(action)) / 1000:.0f} |",
                 flush=True,
             )
-        pipeline.close()
+        runtime.close()
 
 
 def fetch(client: FlaskClient, path: str) -> bytes:

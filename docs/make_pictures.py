@@ -1,6 +1,6 @@
 """Take the pictures of the documents: the example model, three hours of traffic, and a headless Chromium.
 
-Run it after changing the page: `python docs/make_pictures.py`. The pipeline, its store and the HTTP side are the real
+Run it after changing the page: `python docs/make_pictures.py`. The runtime, its store and the HTTP side are the real
 ones; only the clock is moved by hand, so that three hours take seconds and the pictures show the same each time.
 """
 
@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 from monitor.clock import ManualClock, from_iso  # noqa: E402
 from monitor.config.load import Config  # noqa: E402
 from monitor.models.model import open_model  # noqa: E402
-from monitor.pipeline import Pipeline  # noqa: E402
 from monitor.reference.file import Reference  # noqa: E402
+from monitor.runtime import Runtime  # noqa: E402
 from server.web.app import create_app  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
 from train.dataset import load_dataset  # noqa: E402
@@ -43,8 +43,8 @@ PICTURES = (
 )
 
 
-def history(folder: Path) -> Pipeline:
-    """A pipeline that has seen the example model serve for three hours; bmi rises by 1.3 deviations after two."""
+def history(folder: Path) -> Runtime:
+    """A runtime that has seen the example model serve for three hours; bmi rises by 1.3 deviations after two."""
     data = load_dataset("regression")
     fitted = fit("regression", data)
     write_pair(fitted, folder, ManualClock(START - 86400))
@@ -56,23 +56,23 @@ def history(folder: Path) -> Pipeline:
     reference = Reference.load(config.model.reference)
     model = open_model(config.model, reference)
     clock = ManualClock(START)
-    pipeline = Pipeline(config, reference, model.version, clock)
+    runtime = Runtime.of_one(config, reference, model.version, clock)
     rng = np.random.default_rng(2026)
     bmi = reference.schema.index("bmi")
     for minute in range(MINUTES):
         rows = data.rows[rng.integers(0, len(data.rows), ROWS)].copy()
         if minute >= SHIFTED_AFTER:
             rows[:, bmi] += 1.3 * data.deviations[bmi]
-        pipeline.recorder.record_many(rows.T, [model.predict(rows)])
+        runtime.only.source.record_many(rows.T, [model.predict(rows)])
         clock.advance(60)
         if minute % 2:
-            pipeline.evaluate()
-    pipeline.start()
+            runtime.evaluate()
+    runtime.start()
     deadline = time.monotonic() + 20
-    while pipeline.health()["status"] != "ok" and time.monotonic() < deadline:
+    while runtime.health()["status"] != "ok" and time.monotonic() < deadline:
         clock.advance(1)
         time.sleep(0.05)
-    return pipeline
+    return runtime
 
 
 def main() -> None:
@@ -82,8 +82,8 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pipeline = history(folder)
-        server = make_server("127.0.0.1", 0, create_app(pipeline), threaded=True)
+        runtime = history(folder)
+        server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = Browser(folder / "profile", zone="UTC")
         try:
@@ -95,7 +95,7 @@ def main() -> None:
         finally:
             browser.close()
             server.shutdown()
-            pipeline.close()
+            runtime.close()
 
 
 if __name__ == "__main__":

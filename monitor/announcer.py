@@ -13,15 +13,13 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from monitor.clock import Clock
-from monitor.columns.column import Schema
 from monitor.config.load import Config, ServerConfig
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.evaluation import Evaluation
+from monitor.evaluation import Evaluation, Evaluator
 from monitor.notify import plan as planning
 from monitor.notify.receivers import build_receivers, policy
 from monitor.notify.sender import Senders
 from monitor.notify.sketch import Histograms
-from monitor.rules.alert import Transition
 from monitor.rules.engine import by_alert, reported
 from monitor.rules.silence import mutes
 from monitor.store.file.writer import Writer
@@ -59,9 +57,9 @@ def works_here_only(link: str) -> bool:
 class Announcer:
     """Plans messages for the receivers of a configuration, and runs their senders. Raises ConfigError."""
 
-    def __init__(self, config: Config, schema: Schema, version: str, writer: Writer, clock: Clock, link: str) -> None:
+    def __init__(self, config: Config, writer: Writer, clock: Clock, link: str) -> None:
         self.receivers = build_receivers(config)
-        self._config, self._schema, self._version = config, schema, version
+        self._config = config
         self.link = link
         self._policy = policy(config)
         self.senders = Senders(self.receivers, outbox.StoreOutbox(writer), clock)
@@ -75,20 +73,18 @@ class Announcer:
         """Names of all receivers, the log included."""
         return [receiver.name for receiver in self.receivers]
 
-    def announce(
-        self, connection: sqlite3.Connection, evaluation: Evaluation, transitions: Sequence[Transition], now: float
-    ) -> None:
-        """Queue the messages that are due, in the caller's transaction."""
-        alerts = tuple(evaluation.alerts.values())
-        silenced = mutes(alerts, alert_store.list_silences(connection, now), now)
+    def announce(self, connection: sqlite3.Connection, evaluators: Sequence[Evaluator], now: float) -> None:
+        """Queue the messages that are due after what all evaluators found, in the caller's transaction."""
+        found = [evaluator.found for evaluator in evaluators]
+        alerts = tuple(alert for evaluation, _ in found for alert in evaluation.alerts.values())
         seen = planning.Situation(
             at=now,
             alerts=alerts,
-            transitions=transitions,
-            results=spoken(evaluation),
-            muted=frozenset(silenced),
-            histograms=lambda key: self._histograms(evaluation, key),
-            model=self._version,
+            transitions=[transition for _, transitions in found for transition in transitions],
+            results={key: result for evaluation, _ in found for key, result in spoken(evaluation).items()},
+            muted=frozenset(mutes(alerts, alert_store.list_silences(connection, now), now)),
+            histograms=lambda key: histograms(evaluators, key),
+            model=", ".join(evaluator.series.version for evaluator in evaluators),
             link=self.link,
         )
         planned = planning.plan(
@@ -101,14 +97,17 @@ class Announcer:
         )
         outbox.enqueue(connection, planned)
 
-    def _histograms(self, evaluation: Evaluation, key: AlertKey) -> Histograms | None:
-        """Reference and test window of an alert's column, as its rule judged them."""
-        for judged in evaluation.judged:
-            for position, column in enumerate(self._schema.columns):
-                if (judged.rule.name, column.role, column.name) == (key.rule, key.role, key.column):
-                    reference = self._schema.split(judged.reference.counts)[position]
-                    return Histograms(column, reference, self._schema.split(judged.test.counts)[position])
-        return None
+
+def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | None:
+    """Reference and test window of an alert's column, as its rule judged them."""
+    for evaluator in evaluators:
+        schema = evaluator.series.schema
+        for judged in evaluator.found[0].judged:
+            if (judged.rule.name, *evaluator.series.subject[::2]) == (key.rule, key.model, key.series):
+                position = schema.index(key.column, key.role)
+                column, reference = schema.columns[position], schema.split(judged.reference.counts)[position]
+                return Histograms(column, reference, schema.split(judged.test.counts)[position])
+    return None
 
 
 def spoken(evaluation: Evaluation) -> dict[AlertKey, DriftResult]:

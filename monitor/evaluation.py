@@ -29,6 +29,7 @@ from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Accepted, current, load_accepted
 from monitor.store.windows.arrays import list_sizes
+from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
 from monitor.store.windows.window_cover import find_tiles
 
@@ -75,16 +76,12 @@ class Evaluation:
 #: Sums up the windows that begin in a stretch of time.
 Total = Callable[[sqlite3.Connection, float, float], Batch]
 
-#: What becomes of transitions: the notifier's part, in the same transaction.
-Announce = Callable[[sqlite3.Connection, Evaluation, Sequence[Transition], float], None]
-
 
 class Evaluator:
     """Judges the windows of one model by the rules of a configuration."""
 
-    def __init__(self, series: Series, config: Config, clock: Clock, announce: Announce) -> None:
-        self._series, self._config, self._clock = series, config, clock
-        self._announce = announce
+    def __init__(self, series: Series, config: Config, clock: Clock) -> None:
+        self.series, self._config, self._clock = series, config, clock
         self._subject = series.subject
         self._layout = Layout(series.schema)
         self._covers = cover(config.rules, series.schema)
@@ -99,29 +96,28 @@ class Evaluator:
         self._references = References(series)
         self._closed = ClosedWindows(series, config.window.base)
         self.latest = Evaluation(0.0)
+        #: What `run` found, until it is committed; and which alerts changed state.
+        self.found: tuple[Evaluation, Sequence[Transition]] = (self.latest, ())
         #: The model version that was judged before this one, and its alerts: the first evaluation ends them.
         self._replaced: tuple[str, Mapping[AlertKey, Alert]] = ("", {})
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Take up the alerts where the last process left them; those of another model version are not continued."""
-        series = self._series.model
+        series = self.series.model
         alerts, version = alert_store.load_alerts(connection, series), verdict_store.judged_version(connection, series)
-        if version in ("", self._series.version):
+        if version in ("", self.series.version):
             self.latest = Evaluation(0.0, (), alerts)
         else:
             self._replaced = version, alerts
 
-    def run(
-        self, connection: sqlite3.Connection, seal: Callable[[sqlite3.Connection, float], None], *, early: bool = False
-    ) -> Evaluation:
-        """Evaluate now. The caller commits, and then publishes the answer through `publish`.
+    def run(self, connection: sqlite3.Connection, now: float, ledger: Ledger, *, early: bool = False) -> None:
+        """Evaluate, and leave the answer in `found`. The caller commits, and then calls `publish`.
 
         `early` ends the open window first, so that all that was recorded is judged.
         """
-        now = self._clock.time()
         self._closed.begin()
         end = now if early else self.window_end(now)
-        seal(connection, end if end < now else now + self._config.window.base)
+        ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
         judged = tuple(one for rule in self._config.rules if (one := self._judged(connection, rule, end)) is not None)
         results = tuple(result for one in judged for result in one.results)
         alerts, transitions = advance(
@@ -130,26 +126,24 @@ class Evaluator:
             self._config.rules,
             now,
             self._config.drift.every,
-            self._series.version,
+            self.series.version,
             self._covered,
         )
         old, left = self._replaced
-        why = f"model {old} was replaced by {self._series.version}"
+        why = f"model {old} was replaced by {self.series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
-        waiting = sum(n for _, n in list_sizes(connection, self._series.id, end, now + AHEAD))
-        evaluation = Evaluation(now, judged, alerts, waiting)
-        asked = verdict_store.enter_questions(connection, self._series.id, [self._question(one.rule) for one in judged])
+        asked = verdict_store.enter_questions(connection, self.series.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, results, asked)
-        alert_store.save_alerts(connection, self._series.model, alerts.values())
+        alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
-        self._announce(connection, evaluation, transitions, now)
-        return evaluation
+        waiting = sum(n for _, n in list_sizes(connection, self.series.id, end, now + AHEAD))
+        self.found = Evaluation(now, judged, alerts, waiting), transitions
 
-    def publish(self, evaluation: Evaluation) -> None:
-        """Make a committed evaluation the one that everybody sees."""
+    def publish(self) -> None:
+        """Make the evaluation that was committed the one that everybody sees."""
         self._closed.keep()
         self._replaced = ("", {})
-        self.latest = evaluation
+        self.latest, _ = self.found
 
     def window_end(self, now: float) -> float:
         """End of the test windows of an evaluation at `now`.
@@ -174,10 +168,10 @@ class Evaluator:
         return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
-        span = Span(window_start(connection, self._series, rule, end, self._config.window.base), end)
+        span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
         sample, name = self._references.find(connection, rule, span)
-        unseen = unseen_since(connection, self._series, span.start)
+        unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
         results = evaluate(self._question(rule), self._layout, sample, live, span, name, self._subject, unseen)
         return Judged(rule, span, test, sample, name, results)
@@ -189,7 +183,7 @@ class Evaluator:
         rules = (dataclasses.replace(rule, window=end - start, max_age=0.0) for rule in self._config.rules)
 
         def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
-            return sum_range(connection, self._series, start, end)
+            return sum_range(connection, self.series, start, end)
 
         return tuple(result for rule in rules for result in self._judge(connection, rule, end, total).results)
 

@@ -28,8 +28,8 @@ from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.evaluation import Evaluation
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_ns
 
@@ -59,18 +59,18 @@ class Monitor:
 
     error: str | None = None
 
-    def __init__(self, pipeline: Pipeline, metrics_port: int | None = None) -> None:
-        """Take over a pipeline that is not started yet, and start it; `open` is the usual way."""
-        self._pipeline = pipeline
+    def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
+        """Take over a runtime that is not started yet, and start it; `open` is the usual way."""
+        self._runtime = runtime
         self._pid = os.getpid()
-        schema = pipeline.reference.schema
+        schema = runtime.only.reference.schema
         self._features, self._predictions = Names(schema.features), Names(schema.predictions)
         self._width, self._single = len(schema.features), len(schema.predictions) == 1
-        self._scrape = None if metrics_port is None else ScrapeServer(pipeline, metrics_port)
-        self._record: Callable[..., int] = pipeline.record
-        self._prefix = pipeline.recorder.prefix
+        self._scrape = None if metrics_port is None else ScrapeServer(runtime, metrics_port)
+        self._record: Callable[..., int] = runtime.only.record
+        self._prefix = runtime.only.source.prefix
         self._open = True
-        pipeline.start()
+        runtime.start()
         if self._scrape is not None:
             self._scrape.start()
         _opened.add(self)
@@ -122,16 +122,16 @@ class Monitor:
             settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, path=str(data)))
         if not isinstance(reference, Reference):
             reference = Reference.load(settings.model.reference if reference is None else reference)
-        pipeline = Pipeline(settings, reference, version or version_of(settings, reference), clock)
+        runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
         try:
-            return cls(pipeline, metrics_port)
+            return cls(runtime, metrics_port)
         except BaseException:
-            pipeline.close()
+            runtime.close()
             raise
 
     def __repr__(self) -> str:
         state = "open" if self._open else "closed"
-        return f"<Monitor of model {self.version} in {self._pipeline.folder.path}, {state}>"
+        return f"<Monitor of model {self.version} in {self._runtime.folder.path}, {state}>"
 
     def __enter__(self) -> Self:
         self._check()
@@ -153,10 +153,10 @@ class Monitor:
         if self._scrape is not None:
             self._scrape.stop()
         try:
-            self._pipeline.fold()
+            self._runtime.fold()
         except Exception:
             log.exception("what was observed last could not be folded; the next start does it")
-        self._pipeline.close()
+        self._runtime.close()
 
     # Recording.
 
@@ -222,10 +222,10 @@ class Monitor:
                 raise InputError("wrong_length", f"{len(column)} values for {count} rows", f"column {name}", 422)
         stamps = None if times is None else times_ns(times, count)
         ids: list[str] = []
-        encoder, recorder = self._pipeline.recorder.encoder, self._pipeline.recorder
+        encoder, recorder = self._runtime.only.source.encoder, self._runtime.only.source
         for start in range(0, count, CHUNK):
             if start and start % FOLD_EVERY == 0:
-                self._pipeline.fold()
+                self._runtime.fold()
             part = slice(start, start + CHUNK)
             values = np.empty((min(CHUNK, count - start), len(columns)))
             for position, column in enumerate(columns):
@@ -238,7 +238,7 @@ class Monitor:
     def flush(self) -> None:
         """Bring what was observed into the store, now; otherwise that happens once a second."""
         self._check()
-        self._pipeline.fold()
+        self._runtime.fold()
 
     def evaluate(self, *, now: bool = False) -> tuple[DriftResult, ...]:
         """Judge by every rule, with all that follows (verdicts kept, alerts moved on, messages sent).
@@ -247,7 +247,8 @@ class Monitor:
         the open one first, so that all that was observed up to now counts.
         """
         self._check()
-        return _explained(self._pipeline.evaluate(early=now))
+        self._runtime.evaluate(early=now)
+        return _explained(self._runtime.only.latest)
 
     def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
         """Judge what was observed from `start` to before `end` by every rule: the answer of a batch job.
@@ -258,28 +259,28 @@ class Monitor:
         begin, until = time_ns(start) / 1e9, time_ns(end) / 1e9
         if begin >= until:
             raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
-        self._pipeline.fold()
-        return self._pipeline.judge(begin, until)
+        self._runtime.fold()
+        return self._runtime.judge(begin, until)
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
         self._check()
-        return self._pipeline.status()
+        return self._runtime.status()
 
     def drift(self) -> tuple[DriftResult, ...]:
         """The verdicts of the last evaluation, one for each rule, column and statistic."""
         self._check()
-        return _explained(self._pipeline.latest)
+        return _explained(self._runtime.only.latest)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
         self._check()
-        return self._pipeline.alerts()
+        return self._runtime.alerts()
 
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """Body and content type of `/metrics`, for a route of your own; `accept` is the request's header."""
         self._check()
-        body, headers = self._pipeline.metrics(accept)
+        body, headers = self._runtime.metrics(accept)
         return body, headers["Content-Type"]
 
     @property
@@ -290,12 +291,12 @@ class Monitor:
     @property
     def reference(self) -> Reference:
         """What the model is compared with."""
-        return self._pipeline.reference
+        return self._runtime.only.reference
 
     @property
     def version(self) -> str:
         """Name of the model version."""
-        return self._pipeline.version
+        return self._runtime.only.version
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
@@ -317,10 +318,10 @@ class QuietMonitor(Monitor):
     its kind: an empty id, no ids, no verdicts. If the monitor could not start, all of them do, and `error` says why.
     """
 
-    def __init__(self, pipeline: Pipeline, metrics_port: int | None = None) -> None:
+    def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
         """Start; see `Monitor`."""
         self._logged: set[tuple[str, str]] = set()
-        super().__init__(pipeline, metrics_port)
+        super().__init__(runtime, metrics_port)
 
     @classmethod
     def failed(cls, error: Exception) -> QuietMonitor:

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from monitor.errors import ConfigError
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 
 #: Seconds that a scraper may take to say what it wants.
 PATIENCE = 10.0
@@ -16,7 +16,7 @@ PATIENCE = 10.0
 class ScrapeServer:
     """Listens on loopback from the moment it is made; answers from `start` to `stop`."""
 
-    def __init__(self, pipeline: Pipeline, port: int) -> None:
+    def __init__(self, runtime: Runtime, port: int) -> None:
         """Bind. Raises ConfigError where the port is taken."""
 
         class Handler(BaseHTTPRequestHandler):
@@ -27,12 +27,12 @@ class ScrapeServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
-                    body, headers = pipeline.metrics(
+                    body, headers = runtime.metrics(
                         self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", "")
                     )
                     self._answer(200, body, headers)
                 elif path == "/healthz":
-                    health = pipeline.health()
+                    health = runtime.health()
                     status = 503 if health["status"] == "failing" else 200
                     self._answer(status, json.dumps(health).encode(), {"Content-Type": "application/json"})
                 else:

@@ -15,7 +15,7 @@ from monitor.drift.result import Subject
 from monitor.reference.file import Reference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """A series as the store knows it. `first_served`: since when its totals count, UTC.
 

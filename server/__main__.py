@@ -1,4 +1,4 @@
-"""`python -m server`: load the model, open the pipeline, serve until told to stop."""
+"""`python -m server`: load the model, open the runtime, serve until told to stop."""
 
 from __future__ import annotations
 

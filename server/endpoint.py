@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.errors import InputError
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.payload import error_body, short
 from server.predict import Failures
 
@@ -32,13 +32,13 @@ class Endpoint:
     def __init__(
         self,
         respond: Respond,
-        pipeline: Pipeline,
+        runtime: Runtime,
         methods: tuple[str, ...] = ("POST",),
         error: Callable[..., bytes] = error_body,
     ) -> None:
         self.respond, self.methods, self._error = respond, methods, error
-        self._instruments = pipeline.instruments
-        self._failures = Failures(pipeline.clock)
+        self._instruments = runtime.instruments
+        self._failures = Failures(runtime.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

@@ -9,7 +9,7 @@ from wsgiref.types import WSGIEnvironment
 import numpy as np
 
 from monitor.models.model import Model
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.body import read_json
 from server.predict import Predictor
 
@@ -22,7 +22,7 @@ class WidePredictor(Predictor):
         rows, batch = self._payload.parse(read_json(environ, self._max_body))
         columns = self.ask(rows)
         features = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
-        ids = self._pipeline.recorder.record_many(features, columns)
+        ids = self._runtime.only.source.record_many(features, columns)
         vectors = list(zip(*columns, strict=True))
         answer: dict[str, Any] = {}
         if classes := self._model.classes:
@@ -36,7 +36,7 @@ class WidePredictor(Predictor):
         return json.dumps(answer).encode() + b"\n"
 
 
-def create_predictor(model: Model, pipeline: Pipeline, max_body: int) -> Predictor:
+def create_predictor(model: Model, runtime: Runtime, max_body: int) -> Predictor:
     """Create the predictor that fits the number of prediction columns."""
-    wide = pipeline.config.model.proba or len(pipeline.reference.schema.predictions) != 1
-    return (WidePredictor if wide else Predictor)(model, pipeline, max_body)
+    wide = runtime.config.model.proba or len(runtime.only.reference.schema.predictions) != 1
+    return (WidePredictor if wide else Predictor)(model, runtime, max_body)

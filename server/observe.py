@@ -27,7 +27,7 @@ from monitor.capture.encode import Encoder
 from monitor.columns.canonical import duration
 from monitor.columns.column import Column, Floats, clean_text
 from monitor.errors import InputError
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
 from server.body import open_body, read_json
 from server.endpoint import Answer
@@ -79,11 +79,11 @@ class Taken(NamedTuple):
 class Observer:
     """Takes observations in."""
 
-    def __init__(self, pipeline: Pipeline, max_body: int) -> None:
-        self._pipeline, self._max_body = pipeline, max_body
-        self._recorder, self._max_bulk = pipeline.recorder, pipeline.config.server.max_bulk
-        self._reader = Reader(pipeline.recorder.encoder)
-        self.seen = Seen(pipeline.folder.path / "observed", pipeline.recorder.holds)
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
+        self._runtime, self._max_body = runtime, max_body
+        self._recorder, self._max_bulk = runtime.only.source, runtime.config.server.max_bulk
+        self._reader = Reader(runtime.only.source.encoder)
+        self.seen = Seen(runtime.folder.path / "observed", runtime.only.source.holds)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
@@ -96,7 +96,7 @@ class Observer:
         if not data:
             raise InputError("empty", "expected features and prediction, got nothing")
         batch = self._reader.read(
-            [data] if single else data, "" if single else "row ", 0, self._pipeline.clock.time_ns()
+            [data] if single else data, "" if single else "row ", 0, self._runtime.clock.time_ns()
         )
         taken = self.record(batch)
         repeated = len(batch.values) - taken.rows - taken.lost
@@ -112,7 +112,7 @@ class Observer:
         observed = repeated = number = 0
         try:
             for lines in blocks(open_body(environ, self._max_bulk)):
-                batch = self._reader.lines(lines, number, self._pipeline.clock.time_ns())
+                batch = self._reader.lines(lines, number, self._runtime.clock.time_ns())
                 number += len(lines)
                 if batch is not None:
                     taken = self.record(batch)
@@ -126,7 +126,7 @@ class Observer:
         return _answer({"observed": observed, "repeated": repeated})
 
     def _refused(self, error: InputError, observed: int, repeated: int) -> Answer:
-        self._pipeline.instruments.rejected(error.code)
+        self._runtime.instruments.rejected(error.code)
         said = json.loads(error_body(error.code, str(error), error.where))
         return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
 

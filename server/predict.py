@@ -23,7 +23,7 @@ from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.instruments import Instruments
 from monitor.models.model import Model
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.body import read_json
 from server.payload import Payload, error_body
 
@@ -43,13 +43,13 @@ REASONS = {
 class Predictor:
     """Answers prediction requests and has them recorded."""
 
-    def __init__(self, model: Model, pipeline: Pipeline, max_body: int) -> None:
-        self._model, self._pipeline, self._max_body = model, pipeline, max_body
-        schema = pipeline.reference.schema
-        self._payload = Payload(schema, pipeline.config.model.missing == "allow", model)
-        self._instruments: Instruments = pipeline.instruments
-        self._record, self._prefix = pipeline.record, pipeline.recorder.prefix
-        self._failures = Failures(pipeline.clock)
+    def __init__(self, model: Model, runtime: Runtime, max_body: int) -> None:
+        self._model, self._runtime, self._max_body = model, runtime, max_body
+        schema = runtime.only.reference.schema
+        self._payload = Payload(schema, runtime.config.model.missing == "allow", model)
+        self._instruments: Instruments = runtime.instruments
+        self._record, self._prefix = runtime.only.record, runtime.only.source.prefix
+        self._failures = Failures(runtime.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one POST."""
@@ -90,7 +90,7 @@ class Predictor:
             raise self._model.explain(rows, error) from error
 
     def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
-        recorder = self._pipeline.recorder
+        recorder = self._runtime.only.source
         if not isinstance(rows, np.ndarray):
             return recorder.record_many(list(zip(*rows, strict=True)), [results])
         # Plain numbers are their own encoding.

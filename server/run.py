@@ -11,8 +11,8 @@ from monitor.config.load import Config
 from monitor.errors import InputError, TelltaleError
 from monitor.library import version_of
 from monitor.models.model import Model, open_model
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
 from server.multi_output import create_predictor
@@ -30,46 +30,46 @@ def run(config: Config) -> None:
     guard = Guard.of(config.server)
     reference = Reference.load(config.model.reference)
     model = open_model(config.model, reference) if config.model.path else None
-    pipeline = Pipeline(config, reference, version_of(config, reference) if model is None else model.version)
+    runtime = Runtime.of_one(config, reference, version_of(config, reference) if model is None else model.version)
     try:
-        application = create_application(pipeline, model, guard)
+        application = create_application(runtime, model, guard)
         try:
-            server = create_server(application, config.server, pipeline.instruments.rejected)
+            server = create_server(application, config.server, runtime.instruments.rejected)
         except OSError as error:
             raise TelltaleError(
                 f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "
                 "stop what uses it, or choose another port with --port"
             ) from error
-        pipeline.listens_on(int(server.effective_port))
-        pipeline.start()
-        say_hello(config, pipeline, server.effective_port)
+        runtime.listens_on(int(server.effective_port))
+        runtime.start()
+        say_hello(config, runtime, server.effective_port)
         serve(server)
     finally:
-        pipeline.close()
-    if trouble := pipeline.folder.trouble:
+        runtime.close()
+    if trouble := runtime.folder.trouble:
         log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)
-    elif pipeline.unfolded:
-        log.warning("stopped; part of the record lies in %s, and is counted by the next start", pipeline.folder.journal)
+    elif runtime.unfolded:
+        log.warning("stopped; part of the record lies in %s, and is counted by the next start", runtime.folder.journal)
     else:
-        log.info("stopped; everything recorded is in %s", pipeline.folder.database)
+        log.info("stopped; everything recorded is in %s", runtime.folder.database)
 
 
-def create_application(pipeline: Pipeline, model: Model | None, guard: Guard) -> WSGIApplication:
+def create_application(runtime: Runtime, model: Model | None, guard: Guard) -> WSGIApplication:
     """Join all routes: the hot one first, then those that programs call, then Flask's."""
-    flask = create_app(pipeline, guard).wsgi_app
-    predictor = None if model is None else create_predictor(model, pipeline, pipeline.config.server.max_body)
-    table = program_routes(pipeline, model, predictor)
+    flask = create_app(runtime, guard).wsgi_app
+    predictor = None if model is None else create_predictor(model, runtime, runtime.config.server.max_body)
+    table = program_routes(runtime, model, predictor)
     rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
     return rest if predictor is None else hot_first(guard.service(predictor), rest)
 
 
-def program_routes(pipeline: Pipeline, model: Model | None, predictor: Predictor | None) -> dict[str, Endpoint]:
+def program_routes(runtime: Runtime, model: Model | None, predictor: Predictor | None) -> dict[str, Endpoint]:
     """Routes that programs call, by path, beside the hot one."""
-    limit = pipeline.config.server.max_body
-    table = {"/observe": Endpoint(Observer(pipeline, limit), pipeline)}
+    limit = runtime.config.server.max_body
+    table = {"/observe": Endpoint(Observer(runtime, limit), runtime)}
     if predictor is None or model is None:
-        return {**table, "/predict": Endpoint(no_model, pipeline)}
-    return table | create_protocols(predictor, model, pipeline, limit)
+        return {**table, "/predict": Endpoint(no_model, runtime)}
+    return table | create_protocols(predictor, model, runtime, limit)
 
 
 def no_model(_environ: WSGIEnvironment) -> Answer:
@@ -78,18 +78,18 @@ def no_model(_environ: WSGIEnvironment) -> Answer:
     raise InputError("no_model", message, None, 404)
 
 
-def say_hello(config: Config, pipeline: Pipeline, port: int | str) -> None:
+def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
     """Tell the terminal what runs and what to open."""
-    schema = pipeline.reference.schema
+    schema = runtime.only.reference.schema
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
     served = config.model.path or "not served here; POST /observe takes what was predicted elsewhere"
-    log.info("model %s (%s): %d features", pipeline.version, served, len(schema.features))
+    log.info("model %s (%s): %d features", runtime.only.version, served, len(schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
-    if config.receivers and works_here_only(pipeline.announcer.link):
+    if config.receivers and works_here_only(runtime.announcer.link):
         log.warning(
-            "links in messages lead to %s, so they work on this machine only; set [server] url", pipeline.announcer.link
+            "links in messages lead to %s, so they work on this machine only; set [server] url", runtime.announcer.link
         )
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)

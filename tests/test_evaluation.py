@@ -64,18 +64,18 @@ def test_no_window_reaches_further_than_it_must(sizes: list[tuple[int, int]], st
 def test_low_traffic_reaches_back_until_there_is_enough_and_says_so(make: Any) -> None:
     world = make('[drift]\nmin_samples = 60\n[[rule]]\nname = "low"\nwindow = "5m"\nmax_age = "1h"')
     world.minutes(30, rows=4)
-    found = of_rule(world.pipeline.latest, "low")
+    found = of_rule(world.runtime.only.latest, "low")
     # 60 rows are the last 15 minutes, four a minute.
     assert (found.n, found.state) == (60, "ok")
     assert found.window == Span(MIDNIGHT + 15 * MINUTE, MIDNIGHT + 30 * MINUTE)
     world.minutes(2, rows=100)
-    assert of_rule(world.pipeline.latest, "low").window.start == MIDNIGHT + 27 * MINUTE
+    assert of_rule(world.runtime.only.latest, "low").window.start == MIDNIGHT + 27 * MINUTE
 
 
 def test_a_window_reaches_no_further_than_its_greatest_age(make: Any) -> None:
     world = make('[drift]\nmin_samples = 60\n[[rule]]\nname = "low"\nwindow = "5m"\nmax_age = "10m"')
     world.minutes(30, rows=4)
-    found = of_rule(world.pipeline.latest, "low")
+    found = of_rule(world.runtime.only.latest, "low")
     assert (found.n, found.state) == (40, "insufficient data")
     assert found.window.start == MIDNIGHT + 20 * MINUTE
 
@@ -97,7 +97,7 @@ def test_rules_over_several_windows_at_once(make: Any) -> None:
     world = make(THREE)
     world.minutes(60, rows=12)
     world.minutes(8, rows=12, shift=1.0)
-    latest = world.pipeline.latest
+    latest = world.runtime.only.latest
     assert [of_rule(latest, rule).n for rule in ("short", "middle", "long")] == [60, 360, 68 * 12]
     ends = {of_rule(latest, rule).window.end for rule in ("short", "middle", "long")}
     assert ends == {MIDNIGHT + 68 * MINUTE}
@@ -112,14 +112,14 @@ def test_the_same_stretch_a_day_or_a_week_ago(make: Any, name: str, before: int)
     world.minutes(31, rows=10, shift=1.0)
     world.clock.advance(before - 31 * MINUTE)
     world.minutes(31, rows=10, shift=1.0)
-    latest = world.pipeline.latest
+    latest = world.runtime.only.latest
     found = of_rule(latest, "rhythm")
     assert (found.state, found.n, found.m) == ("ok", 300, 300)
     start = MIDNIGHT + MINUTE
     assert found.reference == f"{iso(start)}/{iso(start + 30 * MINUTE)}"
     assert of_rule(latest, "training").state == "drift"
     world.minutes(31, rows=10, shift=0.0)
-    assert of_rule(world.pipeline.latest, "rhythm").state == "no reference"
+    assert of_rule(world.runtime.only.latest, "rhythm").state == "no reference"
 
 
 # Rules that fail.
@@ -128,7 +128,7 @@ def test_the_same_stretch_a_day_or_a_week_ago(make: Any, name: str, before: int)
 def test_a_rule_that_raises_takes_no_other_with_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make('[[rule]]\nname = "good"\n[[rule]]\nname = "bad"\nwindow = "10m"')
     world.minutes(40, rows=20, shift=1.0)
-    firing = {key: alert for key, alert in world.pipeline.latest.alerts.items() if alert.state == "firing"}
+    firing = {key: alert for key, alert in world.runtime.only.latest.alerts.items() if alert.state == "firing"}
     assert {key[0] for key in firing} == {"good", "bad"}
 
     def evaluate(question: Question, *rest: Any) -> Sequence[DriftResult]:
@@ -138,17 +138,17 @@ def test_a_rule_that_raises_takes_no_other_with_it(make: Any, monkeypatch: pytes
 
     monkeypatch.setattr(evaluation_module, "evaluate", evaluate)
     world.minutes(1, rows=20, shift=1.0)
-    latest = world.pipeline.latest
+    latest = world.runtime.only.latest
     assert {result.rule for result in latest.results} == {"good"}
     for key, alert in firing.items():
         if key[0] == "bad":
             now = latest.alerts[key]
             assert (now.state, now.since, now.event_id) == ("firing", alert.since, alert.event_id)
-    assert list(world.pipeline.evaluator.failing) == ["bad"]
-    assert any("bad" in str(check.to_json()) for check in world.pipeline.checks())
+    assert list(world.runtime.only.evaluator.failing) == ["bad"]
+    assert any("bad" in str(check.to_json()) for check in world.runtime.checks())
     monkeypatch.undo()
     world.minutes(1, rows=20, shift=1.0)
-    assert not world.pipeline.evaluator.failing
+    assert not world.runtime.only.evaluator.failing
 
 
 # Restarts.
@@ -172,7 +172,7 @@ def play(world: Monitored, restarts: Sequence[int]) -> list[tuple[Any, ...]]:
             random = world.random
             world.close()
             again = Monitored(world.folder, HELD, start=world.clock.time())
-            world.pipeline, world.clock, world.random = again.pipeline, again.clock, random
+            world.runtime, world.clock, world.random = again.runtime, again.clock, random
         world.minutes(1, rows=20, shift=1.5 if 12 <= minute < 24 else 0.0)
     return events(world)
 
@@ -189,7 +189,7 @@ def test_restarts_change_no_event(make: Any) -> None:
 
 def apply(world: Monitored, what: dict[str, Any]) -> None:
     inbox.put(world.folder, what)
-    world.pipeline.writer.run(world.pipeline._tick)
+    world.runtime.writer.run(world.runtime._tick)
 
 
 def accept(world: Monitored, start: float, end: float, least: int = 50) -> None:
@@ -200,17 +200,17 @@ def accept(world: Monitored, start: float, end: float, least: int = 50) -> None:
 def test_an_accepted_stretch_is_the_new_normal_until_it_is_reset(make: Any) -> None:
     world = make()
     world.minutes(60, rows=20, shift=1.0)
-    assert of_rule(world.pipeline.latest, "drift").state == "drift"
+    assert of_rule(world.runtime.only.latest, "drift").state == "drift"
     accept(world, MIDNIGHT, MIDNIGHT + HOUR)
     world.minutes(30, rows=20, shift=1.0)
-    found = of_rule(world.pipeline.latest, "drift")
+    found = of_rule(world.runtime.only.latest, "drift")
     assert (found.state, found.m) == ("ok", 1200)
     assert found.reference == f"accepted {iso(MIDNIGHT)}/{iso(MIDNIGHT + HOUR)} #1"
-    said = against_what(world.pipeline.latest.judged[0])
+    said = against_what(world.runtime.only.latest.judged[0])
     assert said == f"the accepted stretch {iso(MIDNIGHT)} to {iso(MIDNIGHT + HOUR)}"
     apply(world, {"kind": "reset", "author": "bob", "reason": "by mistake"})
     world.minutes(1, rows=20, shift=1.0)
-    found = of_rule(world.pipeline.latest, "drift")
+    found = of_rule(world.runtime.only.latest, "drift")
     assert found.state == "drift"
     assert found.reference.startswith("training ")
     with world.read() as connection:
@@ -231,10 +231,10 @@ def test_what_was_accepted_survives_a_restart_and_the_end_of_its_windows(make: A
         connection.execute("DELETE FROM sealed_counts")
         connection.execute("DELETE FROM windows")
     again = Monitored(world.folder, start=world.clock.time())
-    world.pipeline = again.pipeline
+    world.runtime = again.runtime
     again.random = world.random
     again.minutes(30, rows=20, shift=1.0)
-    found = of_rule(again.pipeline.latest, "drift")
+    found = of_rule(again.runtime.only.latest, "drift")
     assert (found.state, found.m) == ("ok", 600)
 
 
@@ -244,7 +244,7 @@ def test_a_rule_with_a_reference_of_its_own_keeps_it(make: Any) -> None:
     world.minutes(40, rows=20)
     accept(world, MIDNIGHT, MIDNIGHT + 30 * MINUTE)
     world.minutes(1, rows=20)
-    assert of_rule(world.pipeline.latest, "own").reference == stretch
+    assert of_rule(world.runtime.only.latest, "own").reference == stretch
 
 
 def test_too_short_a_stretch_is_refused(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -284,13 +284,13 @@ def test_the_preset_of_boxkite_waits_five_minutes_and_ignores_quiet(make: Any) -
     def minute(rows: int, answer: float) -> None:
         features: list[object] = [random.normal(size=rows) for _ in range(world.columns)]
         features.append(random.choice(["red", "green"], rows).tolist())
-        world.pipeline.recorder.record_many(features, [random.normal(answer, 1.0, rows)])
+        world.runtime.only.source.record_many(features, [random.normal(answer, 1.0, rows)])
         world.clock.advance(60)
-        world.pipeline.evaluate()
+        world.runtime.evaluate()
 
     for _ in range(40):
         minute(10, 0.0)
-    assert {result.column for result in world.pipeline.latest.results} == {"prediction"}
+    assert {result.column for result in world.runtime.only.latest.results} == {"prediction"}
     assert events(world) == []
     for _ in range(30):
         minute(10, 3.0)
@@ -301,8 +301,8 @@ def test_the_preset_of_boxkite_waits_five_minutes_and_ignores_quiet(make: Any) -
         assert fired - pending == 5 * MINUTE
     for _ in range(35):
         minute(0, 0.0)
-    assert {result.state for result in world.pipeline.latest.results} == {"no traffic"}
-    assert {alert.state for alert in world.pipeline.latest.alerts.values()} == {"firing"}
+    assert {result.state for result in world.runtime.only.latest.results} == {"no traffic"}
+    assert {alert.state for alert in world.runtime.only.latest.alerts.values()} == {"firing"}
     for _ in range(20):
         minute(10, 0.0)
-    assert {alert.state for alert in world.pipeline.latest.alerts.values()} <= {"resolved", "inactive"}
+    assert {alert.state for alert in world.runtime.only.latest.alerts.values()} <= {"resolved", "inactive"}

@@ -35,14 +35,15 @@ ALLOWED = {
     "normal": BASE | {"columns"},
     "rules": BASE | {"columns", "drift"},
     "notify": BASE | {"columns", "drift", "rules"},
-    "store": BASE | {"columns", "series", "reference", "capture", "drift", "rules", "notify"},
+    "store": BASE | {"columns", "series", "source", "reference", "capture", "drift", "rules", "notify"},
     "series": BASE | {"columns", "reference", "drift"},
+    "source": BASE | {"columns", "capture", "series"},
     "exposition": BASE | {"columns", "reference", "drift", "rules"},
 }
 
 #: Parts that join the stages: they may import anything of `monitor`, and no stage may import them.
 JOINING = {
-    *("recorder", "evaluation", "announcer", "instruments", "health", "pipeline", "schedule", "backtest"),
+    *("runtime", "watched", "evaluation", "announcer", "instruments", "health", "schedule", "backtest"),
     *("cli", "report", "__main__"),
     *("library", "scrape", "boxkite"),
 }
@@ -92,7 +93,7 @@ def test_stages_know_no_web() -> None:
 
 
 def test_the_library_runs_without_flask() -> None:
-    code = "import sys; import monitor.pipeline; print(sorted({'flask', 'waitress', 'sklearn'} & set(sys.modules)))"
+    code = "import sys; import monitor.runtime; print(sorted({'flask', 'waitress', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -21,9 +21,9 @@ def killed(monitored: Monitored, name: str) -> Path:
 def reopened(folder: Path) -> tuple[int, list[tuple]]:
     """Predictions and gaps after the next start."""
     monitored = Monitored(folder, 'segment = "64KiB"', start=MIDNIGHT + 60)
-    monitored.pipeline.fold()
-    gaps = monitored.pipeline.writer.call(lambda c: [tuple(row) for row in c.execute("SELECT kind, lost FROM gaps")])
-    stored = monitored.pipeline.recorder.totals.batch.n
+    monitored.runtime.fold()
+    gaps = monitored.runtime.writer.call(lambda c: [tuple(row) for row in c.execute("SELECT kind, lost FROM gaps")])
+    stored = monitored.runtime.only.totals.n
     monitored.close()
     return stored, gaps
 
@@ -32,7 +32,7 @@ def reopened(folder: Path) -> tuple[int, list[tuple]]:
 def monitored(tmp_path):
     made = Monitored(tmp_path / "data", 'segment = "64KiB"')
     made.record(100)
-    made.pipeline.fold()
+    made.runtime.fold()
     made.record(3000)
     yield made
     made.close()
@@ -74,12 +74,12 @@ def put_back(copy: Path, database: Path | None) -> None:
 def fallen_back(request, monitored) -> tuple[Path, Path]:
     """A folder in which 5,000 predictions were acknowledged, and one as it was after 100, cleanly copied."""
     older = monitored.folder.with_name("older")
-    monitored.pipeline.writer.call(lambda connection: None)
-    monitored.pipeline.fold()
-    monitored.pipeline.writer.checkpoint()
+    monitored.runtime.writer.call(lambda connection: None)
+    monitored.runtime.fold()
+    monitored.runtime.writer.checkpoint()
     shutil.copytree(monitored.folder, older)
     monitored.record(1900)
-    monitored.pipeline.fold()
+    monitored.runtime.fold()
     if request.param == "stopped":
         monitored.close()
         return monitored.folder, older
@@ -91,7 +91,7 @@ def test_a_database_that_was_put_back_is_a_gap_of_known_size(fallen_back, caplog
     folder, older = fallen_back
     put_back(folder, older)
     again = Monitored(folder, 'segment = "64KiB"', start=MIDNIGHT + 60)
-    assert again.pipeline.checks()[0].condition == "degraded"
+    assert again.runtime.checks()[0].condition == "degraded"
     again.close()
     stored, gaps = reopened(folder)
     ((kind, lost),) = gaps
@@ -116,7 +116,7 @@ def test_a_flipped_bit_in_the_wal_loses_nothing_uncounted(monitored, seed):
     """SQLite ends at the first frame that does not check, and says nothing."""
     for _ in range(40):
         monitored.record(300)
-        monitored.pipeline.fold()
+        monitored.runtime.fold()
     copy = killed(monitored, "copy")
     wal = copy / "telltale.db-wal"
     position = int(wal.stat().st_size * (0.1 + 0.18 * seed))
@@ -145,7 +145,7 @@ def test_a_kill_between_two_steps_of_recovery_notes_nothing_twice(monitored, mon
             shutil.copytree(copy, copy.with_name(f"step{steps}"))
 
     monkeypatch.setattr("monitor.failpoint.reach", interrupt)
-    monitored_again.pipeline.fold()
+    monitored_again.runtime.fold()
     monkeypatch.undo()
     monitored_again.close()
     assert steps > 4
@@ -156,7 +156,7 @@ def test_a_kill_between_two_steps_of_recovery_notes_nothing_twice(monitored, mon
 def test_drops_outlive_a_kill_and_are_noted_once(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.pipeline.dropped
+    dropped = monitored.runtime.dropped
     assert dropped > 0
     copy = killed(monitored, "copy")
     full_disk["full"] = False
@@ -165,14 +165,14 @@ def test_drops_outlive_a_kill_and_are_noted_once(monitored, full_disk):
     assert stored + dropped == 6100
     assert reopened(copy) == (stored, gaps)
     monitored.clock.advance(10.0)
-    monitored.pipeline.fold()
+    monitored.runtime.fold()
     assert reopened(killed(monitored, "later")) == (stored, gaps)
 
 
 def test_drops_that_still_go_on_at_the_end_are_noted_by_the_next_start(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.pipeline.dropped
+    dropped = monitored.runtime.dropped
     monitored.close()
     full_disk["full"] = False
     assert reopened(monitored.folder) == (6100 - dropped, [("dropped", dropped)])
@@ -181,10 +181,10 @@ def test_drops_that_still_go_on_at_the_end_are_noted_by_the_next_start(monitored
 def test_recovered_drops_are_counted_by_metrics_too(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.pipeline.dropped
+    dropped = monitored.runtime.dropped
     copy = killed(monitored, "copy")
     full_disk["full"] = False
     again = Monitored(copy, start=MIDNIGHT + 60)
-    again.pipeline.fold()
-    assert again.pipeline.dropped == dropped
+    again.runtime.fold()
+    assert again.runtime.dropped == dropped
     again.close()

@@ -10,8 +10,8 @@ import pytest
 from monitor.clock import ManualClock
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from tests.store.world import MIDNIGHT
 
 SCHEMA = Schema(
@@ -28,14 +28,14 @@ def record(folder: Path, keep: int) -> list[str]:
     """Two hours of customers and unseen colours through the whole monitor; which canaries lie in the data folder."""
     text = f'[data]\npath = "{folder}"\nkeep_unseen = {keep}\n[[rule]]\nname = "drift"\nstatistic = "kl"\n'
     clock = ManualClock(MIDNIGHT)
-    pipeline = Pipeline(Config.from_text(text), REFERENCE, "v1", clock)
+    runtime = Runtime.of_one(Config.from_text(text), REFERENCE, "v1", clock)
     for minute in range(40):
         for row in range(20):
-            pipeline.record([f"canary-id-{minute}-{row}", f"canary-colour-{row % 3}"], [3.0])
+            runtime.only.record([f"canary-id-{minute}-{row}", f"canary-colour-{row % 3}"], [3.0])
         clock.advance(60)
-        pipeline.evaluate()
+        runtime.evaluate()
     found = canaries(folder)
-    pipeline.close()
+    runtime.close()
     return sorted({*found, *canaries(folder)})
 
 

@@ -27,8 +27,8 @@ from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
 from monitor.notify.sender import Senders
-from monitor.pipeline import Pipeline
 from monitor.reference.build import Chunk
+from monitor.runtime import Runtime
 from monitor.store.records.notifications import StoreOutbox
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader
@@ -247,35 +247,36 @@ def parse_time(text: str, time_format: str = "") -> int | None:
 
 
 def replay(
-    pipeline: Pipeline, clock: ManualClock, recording: Recording, progress: Callable[[int], object] = bool
+    runtime: Runtime, clock: ManualClock, recording: Recording, progress: Callable[[int], object] = bool
 ) -> Outcome:
-    """Let recorded rows pass through a pipeline that was not started, evaluation by evaluation.
+    """Let recorded rows pass through a runtime that was not started, evaluation by evaluation.
 
     `progress` is told how many rows are done. The log receiver is served on the way, others wait: see `deliver`.
     """
-    pipeline.maintain_every = MAINTAIN_EVERY
-    with pipeline.writer.relaxed():
-        return _replay(pipeline, clock, recording, progress)
+    runtime.maintain_every = MAINTAIN_EVERY
+    with runtime.writer.relaxed():
+        return _replay(runtime, clock, recording, progress)
 
 
-def _replay(pipeline: Pipeline, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:
+def _replay(runtime: Runtime, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:
     times, done = recording.times, 0
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
-    for step in steps(times, pipeline.config):
+    for step in steps(times, runtime.config):
         outcome.skipped += step.skipped
         clock.advance(step.at - clock.time())
         for begin in range(done, step.rows, RECORD_ROWS):
             end = min(begin + RECORD_ROWS, step.rows)
-            pipeline.recorder.record_encoded(recording.batch(begin, end), times[begin:end])
+            runtime.only.source.record_encoded(recording.batch(begin, end), times[begin:end])
             if end < step.rows:
-                pipeline.recorder.fold(pipeline.writer.transaction)
+                runtime.fold()
         progress(step.rows - done)
         done = step.rows
-        outcome.note(pipeline.evaluate())
-        if any(alert.state != "inactive" for alert in pipeline.latest.alerts.values()):
-            serve(pipeline.announcer.senders, "log")
+        runtime.evaluate()
+        outcome.note(runtime.only.latest)
+        if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
+            serve(runtime.announcer.senders, "log")
         if outcome.evaluations % CHECKPOINT_EVERY == 0:
-            pipeline.writer.checkpoint()
+            runtime.writer.checkpoint()
     return outcome
 
 
@@ -315,20 +316,20 @@ def serve(senders: Senders, kind: str) -> None:
             pass
 
 
-def deliver(pipeline: Pipeline, patience: float) -> int:
+def deliver(runtime: Runtime, patience: float) -> int:
     """Deliver what waits for people, by the machine's own clock; how many messages are left after `patience` seconds.
 
     What a replay queued is old by then, so each receiver gets the last state of each group and a digest of the rest.
-    The pipeline's writer is started, and can only be closed afterwards.
+    The runtime's writer is started, and can only be closed afterwards.
     """
     clock, never = SystemClock(), threading.Event()
-    pipeline.writer.start()
-    outbox = StoreOutbox(pipeline.writer)
-    senders = Senders(pipeline.announcer.receivers, outbox, clock)
+    runtime.writer.start()
+    outbox = StoreOutbox(runtime.writer)
+    senders = Senders(runtime.announcer.receivers, outbox, clock)
     senders.start()
     deadline = clock.monotonic() + patience
     try:
-        while (left := sum(len(outbox.backlog(name)) for name in pipeline.announcer.names)) > 0:
+        while (left := sum(len(outbox.backlog(name)) for name in runtime.announcer.names)) > 0:
             if clock.monotonic() >= deadline:
                 break
             clock.wait(never, 0.1)

@@ -31,8 +31,8 @@ from monitor.config.load import Config
 from monitor.config.settings import duration
 from monitor.errors import ConfigError, DataError, InputError
 from monitor.models.model import open_model
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from monitor.store.file.database import connect_read_only
 from monitor.store.file.folder import DataFolder
 from monitor.store.records import history
@@ -161,15 +161,15 @@ def feed(
     if not options.verbose:
         alerts_log.setLevel(logging.ERROR)
     clock = ManualClock(recording.times[0] / 1e9)
-    pipeline = Pipeline(config, reference, version, clock)
+    runtime = Runtime.of_one(config, reference, version, clock)
     left = 0
     try:
         with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
-            outcome = replay(pipeline, clock, recording, progress.update)
+            outcome = replay(runtime, clock, recording, progress.update)
         if options.notify:
-            left = deliver(pipeline, PATIENCE)
+            left = deliver(runtime, PATIENCE)
     finally:
-        pipeline.close()
+        runtime.close()
         alerts_log.setLevel(level)
     if options.json:
         print_json({**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})

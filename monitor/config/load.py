@@ -24,6 +24,7 @@ from monitor.rules.rule import Rule
 class ModelConfig:
     """`[model]`."""
 
+    name: str
     path: str
     reference: str
     missing: str

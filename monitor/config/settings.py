@@ -131,6 +131,7 @@ def _labels(value: Any) -> dict[str, str]:
 
 
 TEXT = _typed(str, "a text")
+NAME = _typed(str, "a text that is not empty", bool)
 YES_NO = _typed(bool, "true or false")
 PORT = _typed(int, "a port, 0 to 65535 (0 takes any free one)", lambda n: 0 <= n <= 65535)
 POSITIVE = _typed(int, "a whole number of at least 1", lambda n: n >= 1)
@@ -151,6 +152,7 @@ def _row(key: str, default: Any, kind: tuple[Callable[[Any], Any], str], text: s
 # fmt: off
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "model": (
+        _row("name", "model", NAME, "What people call the model: its name in messages, tables and the API. It stays over versions; another name is another model."),
         _row("path", "model.pkl", TEXT, "File of the fitted model (.pkl, .joblib, .skops or .onnx), relative to the folder that the command runs in; empty serves no model and takes observations only."),
         _row("reference", "histogram.prom", TEXT, "File of the reference that `python -m train` wrote beside the model."),
         _row("missing", "refuse", _one_of("refuse", "allow"), 'A null or NaN in a feature: "refuse" answers 422, "allow" hands it to the model and counts it as missing.'),

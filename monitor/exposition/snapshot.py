@@ -1,4 +1,4 @@
-"""What `/metrics` is rendered from: one immutable object, published by the pipeline after each fold."""
+"""What `/metrics` is rendered from: one immutable object, published by the runtime after each fold."""
 
 from __future__ import annotations
 

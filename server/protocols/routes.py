@@ -11,7 +11,7 @@ import numpy as np
 from monitor import __version__
 from monitor.errors import InputError
 from monitor.models.model import Model
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint
 from server.payload import Payload
 from server.predict import Predictor
@@ -21,15 +21,15 @@ from server.protocols import inference, mlflow
 class Scoring:
     """Checks rows, asks the model, records, and gives the answers column by column."""
 
-    def __init__(self, predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int) -> None:
-        schema = pipeline.reference.schema
+    def __init__(self, predictor: Predictor, model: Model, runtime: Runtime, max_body: int) -> None:
+        schema = runtime.only.reference.schema
         self.values = model.values
         self.features, self.outputs = schema.features, schema.predictions
         self.max_body = max_body
-        self.name = Path(pipeline.config.model.path).stem
-        self.version = pipeline.version
-        self._predictor, self._pipeline = predictor, pipeline
-        self._payload = Payload(schema, pipeline.config.model.missing == "allow", model)
+        self.name = Path(runtime.config.model.path).stem
+        self.version = runtime.only.version
+        self._predictor, self._runtime = predictor, runtime
+        self._payload = Payload(schema, runtime.config.model.missing == "allow", model)
         self.names = self._payload.names
 
     def ask(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
@@ -42,18 +42,18 @@ class Scoring:
         checked = self._payload.check(rows)
         answers = self._predictor.ask(checked)
         columns = checked.T if isinstance(checked, np.ndarray) else list(zip(*checked, strict=True))
-        self._pipeline.recorder.record_many(columns, answers)
+        self._runtime.only.source.record_many(columns, answers)
         return answers
 
 
-def create_protocols(predictor: Predictor, model: Model, pipeline: Pipeline, max_body: int) -> dict[str, Endpoint]:
+def create_protocols(predictor: Predictor, model: Model, runtime: Runtime, max_body: int) -> dict[str, Endpoint]:
     """The routes of both protocols."""
-    scoring = Scoring(predictor, model, pipeline, max_body)
-    healthy = Endpoint(lambda _: Answer(b"\n"), pipeline, ("GET",))
-    version = Endpoint(lambda _: Answer(__version__.encode()), pipeline, ("GET",))
-    below = Endpoint(inference.OpenInference(scoring), pipeline, ("GET", "POST"), error=inference.error_body)
+    scoring = Scoring(predictor, model, runtime, max_body)
+    healthy = Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
+    version = Endpoint(lambda _: Answer(__version__.encode()), runtime, ("GET",))
+    below = Endpoint(inference.OpenInference(scoring), runtime, ("GET", "POST"), error=inference.error_body)
     return {
-        "/invocations": Endpoint(mlflow.Mlflow(scoring), pipeline, error=mlflow.error_body),
+        "/invocations": Endpoint(mlflow.Mlflow(scoring), runtime, error=mlflow.error_body),
         "/ping": healthy,
         "/health": healthy,
         "/version": version,

@@ -19,7 +19,7 @@ from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
 from server.guard import NOBODY_CHANGES, SESSION, Guard, Viewer, access_of, challenge, local_path
 from server.payload import error_body
-from server.web.pages import answer, pipeline
+from server.web.pages import answer, runtime
 from server.web.views import View
 
 actions = Blueprint("actions", __name__)
@@ -138,8 +138,8 @@ def _why_not() -> str:
 @actions.post("/silence")
 def silence() -> Response:
     """Mute alerts for a while, as `python -m monitor silence` does."""
-    pipe, given = pipeline(), request.form
-    now = pipe.clock.time()
+    run, given = runtime(), request.form
+    now = run.clock.time()
     try:
         made = new_silence(
             matchers(given),
@@ -147,8 +147,8 @@ def silence() -> Response:
             _end(given, now),
             _text(given, "author"),
             _text(given, "reason"),
-            pipe.config.rules,
-            [column.name for column in pipe.reference.schema.columns],
+            run.config.rules,
+            [column.name for column in run.only.reference.schema.columns],
         )
     except InputError as error:
         if g.viewer.by == "session":
@@ -162,8 +162,8 @@ def silence() -> Response:
 def expire() -> Response:
     """End a silence now."""
     wanted = request.form.get("id", "")
-    with one_moment(pipeline().folder.database) as connection:
-        known = [one.id for one in list_silences(connection, pipeline().clock.time())]
+    with one_moment(runtime().folder.database) as connection:
+        known = [one.id for one in list_silences(connection, runtime().clock.time())]
     if wanted not in known:
         raise InputError("no_silence", f"no silence {clean_text(wanted)!r} is in force or to come", "id", 404)
     change({"kind": "expire", "id": wanted})
@@ -173,9 +173,9 @@ def expire() -> Response:
 
 def change(what: Mapping[str, Any]) -> None:
     """Have a request applied by the writer, in a transaction; the same requests as commands leave in the inbox."""
-    pipe = pipeline()
-    now = pipe.clock.time()
-    pipe.writer.call(lambda connection: inbox.apply(connection, what, now))
+    run = runtime()
+    now = run.clock.time()
+    run.writer.call(lambda connection: inbox.apply(connection, what, now))
 
 
 def done(said: dict[str, str], status: int) -> Response:

@@ -1,4 +1,4 @@
-"""Metrics, health and the JSON API: what the pipeline has published, for programs."""
+"""Metrics, health and the JSON API: what the runtime has published, for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monitor.clock import from_iso
 from monitor.columns.column import clean_text
 from monitor.config.settings import duration
 from monitor.errors import InputError
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 
 api = Blueprint("api", __name__)
 
@@ -19,56 +19,56 @@ api = Blueprint("api", __name__)
 FAR = 7_258_118_400
 
 
-def pipeline() -> Pipeline:
-    """The pipeline that this application shows."""
-    return cast(Pipeline, current_app.config["PIPELINE"])
+def runtime() -> Runtime:
+    """The runtime that this application shows."""
+    return cast(Runtime, current_app.config["PIPELINE"])
 
 
 @api.get("/metrics")
 def metrics() -> Response:
     """Prometheus text format, or OpenMetrics where the scraper asks for it."""
     accept, encoding = request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", "")
-    body, headers = pipeline().metrics(accept, encoding)
+    body, headers = runtime().metrics(accept, encoding)
     return Response(body, headers=headers)
 
 
 @api.get("/healthz")
 def healthz() -> tuple[dict[str, Any], int]:
     """How each part does; 503 where one of them does not do its work."""
-    health = pipeline().health()
+    health = runtime().health()
     return health, 200 if health["status"] != "failing" else 503
 
 
 @api.get("/readyz")
 def readyz() -> dict[str, Any]:
     """200 as soon as predictions are answered."""
-    return {"status": "ready", "model_version": pipeline().version}
+    return {"status": "ready", "model_version": runtime().only.version}
 
 
 @api.get("/api/status")
 def status() -> dict[str, Any]:
     """How things stand."""
-    return pipeline().status()
+    return runtime().status()
 
 
 @api.get("/api/drift")
 def drift() -> list[dict[str, Any]]:
     """The last verdicts."""
-    return [result.to_json() for result in pipeline().latest.results]
+    return [result.to_json() for result in runtime().only.latest.results]
 
 
 @api.get("/api/alerts")
 def alerts() -> list[dict[str, Any]]:
     """Alerts that are not inactive."""
-    return pipeline().alerts()
+    return runtime().alerts()
 
 
 @api.get("/api/windows")
 def windows() -> dict[str, Any]:
     """Counts over any stretch: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
-    now, given = pipeline().clock.time(), request.args
+    now, given = runtime().clock.time(), request.args
     start, end = moment(given, "from", now - 86_400), moment(given, "to", now)
-    return pipeline().windows(start, end, step(given), given.getlist("column"), given.get("model_version"))
+    return runtime().windows(start, end, step(given), given.getlist("column"), given.get("model_version"))
 
 
 def moment(given: Mapping[str, str], name: str, default: float) -> float:

@@ -1,4 +1,4 @@
-"""The Flask side: everything but the hot route. Knows no statistics: it shows what the pipeline has published."""
+"""The Flask side: everything but the hot route. Knows no statistics: it shows what the runtime has published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from monitor.errors import InputError, StoreError
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.guard import Guard
 from server.payload import error_body, short
 from server.web.actions import actions, protect
@@ -16,17 +16,17 @@ from server.web.api import api
 from server.web.pages import pages
 
 
-def create_app(pipeline: Pipeline, guard: Guard | None = None) -> Flask:
-    """Build the application around a pipeline. Without a guard it is one that has no token."""
+def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
+    """Build the application around a runtime. Without a guard it is one that has no token."""
     app = Flask(__name__, static_folder=None)
-    app.config["PIPELINE"] = pipeline
+    app.config["PIPELINE"] = runtime
     app.json.ensure_ascii = True  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     app.register_blueprint(api)
     app.register_blueprint(pages)
     app.register_blueprint(actions)
-    protect(app, guard or Guard(hosts=pipeline.config.server.hosts, clock=pipeline.clock))
+    protect(app, guard or Guard(hosts=runtime.config.server.hosts, clock=runtime.clock))
 
     @app.errorhandler(InputError)
     def refused(error: InputError) -> Response:

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, abort, current_app, g, request
 
 from monitor.columns.column import Role
-from monitor.pipeline import Pipeline
 from monitor.report.render import STATIC, environment, render
+from monitor.runtime import Runtime
 from server.web import views
 from server.web.views import Memory, View
 
@@ -60,7 +60,7 @@ def asset(filename: str) -> Response:
 def columns() -> Response:
     """Every column, the worst first."""
     memory = current_app.extensions.setdefault("telltale_pages", Memory())
-    return answer(views.columns(pipeline(), memory, request.args))
+    return answer(views.columns(runtime(), memory, request.args))
 
 
 @pages.get("/column/<any(feature, prediction):role>")
@@ -68,7 +68,7 @@ def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     name = request.args.get("name", "")
     try:
-        return answer(views.column(pipeline(), cast(Role, role), name, request.args))
+        return answer(views.column(runtime(), cast(Role, role), name, request.args))
     except KeyError:
         what = f"This model has no {role} of that name."
         return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
@@ -77,13 +77,13 @@ def column(role: str) -> Response:
 @pages.get("/alerts")
 def alerts() -> Response:
     """Alerts, their history, silences and notifications."""
-    return answer(views.alerts(pipeline()))
+    return answer(views.alerts(runtime()))
 
 
 @pages.get("/monitor")
 def health() -> Response:
     """How the monitor itself is doing."""
-    return answer(views.health(pipeline()))
+    return answer(views.health(runtime()))
 
 
 def answer(view: View) -> Response:
@@ -94,15 +94,15 @@ def answer(view: View) -> Response:
         return Response(body, view.status, content_type="application/json")
     if wanted == "csv":
         return Response(to_csv(view.records), view.status, content_type="text/csv; charset=utf-8")
-    pipe = pipeline()
+    run = runtime()
     low, high = REFRESH
     body = render(
         view.template,
         here=request.path,
-        version=pipe.version,
-        now=pipe.clock.time(),
+        version=run.only.version,
+        now=run.clock.time(),
         # A form is not taken away from under somebody who fills it in.
-        refresh=0 if view.template in FORMS else min(max(pipe.config.drift.every / 2, low), high),
+        refresh=0 if view.template in FORMS else min(max(run.config.drift.every / 2, low), high),
         viewer=_viewer(),
         as_json=_same_with("json"),
         as_csv=_same_with("csv"),
@@ -137,9 +137,9 @@ def _same_with(format_: str) -> str:
     return f"{request.path}?{urlencode({**kept, 'format': format_})}"
 
 
-def pipeline() -> Pipeline:
-    """The pipeline that this application shows."""
-    return cast(Pipeline, current_app.config["PIPELINE"])
+def runtime() -> Runtime:
+    """The runtime that this application shows."""
+    return cast(Runtime, current_app.config["PIPELINE"])
 
 
 def _viewer() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What each page shows: the pipeline's last evaluation and the store's rows, as the context of a template.
+"""What each page shows: the runtime's last evaluation and the store's rows, as the context of a template.
 
 Each view also gives the records that its JSON and CSV consist of. Nothing in here touches a lock that a prediction
 could wait for: evaluations are published whole, and the store is read over a connection of the reader's own.
@@ -18,13 +18,13 @@ from markupsafe import Markup
 from monitor import words
 from monitor.columns.column import Role
 from monitor.evaluation import Evaluation
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.report import column as column_page
 from monitor.report import figure, overview
 from monitor.report.overview import Row
 from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import mutes
+from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records import history
 from monitor.store.records.alerts import list_silences
@@ -62,13 +62,13 @@ class Memory:
         return drawn[row.position]
 
 
-def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
+def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
     """The overview."""
-    now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
+    now, evaluation, reference = runtime.clock.time(), runtime.only.latest, runtime.only.reference
     every = overview.rows(evaluation, reference)
-    with one_moment(pipeline.folder.database) as connection:
+    with one_moment(runtime.folder.database) as connection:
         chosen = _range(connection, query, now)
-        length = history.cell_length(RANGES[chosen], pipeline.config.drift.every)
+        length = history.cell_length(RANGES[chosen], runtime.config.drift.every)
         cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
         silences = list_silences(connection, now)
     alerts = tuple(evaluation.alerts.values())
@@ -77,7 +77,7 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
     judged = evaluation.judged[0] if evaluation.judged else None
     context = {
         "title": "Columns",
-        "headline": overview.headline(every, evaluation, pipeline.config.drift.every),
+        "headline": overview.headline(every, evaluation, runtime.config.drift.every),
         "some": bool(listed),
         # Drawn while the template asks for them, and not for JSON and CSV.
         "rows": (
@@ -87,8 +87,8 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
             for place, row in enumerate(listed)
         ),
         "alerts": overview.alert_line(alert for alert in alerts if alert.key not in muted),
-        "health": health_line(pipeline),
-        "window": judged and _window(pipeline, judged),
+        "health": health_line(runtime),
+        "window": judged and _window(runtime, judged),
         "reference_name": overview.against_what(judged).removeprefix("the ") if judged else "training data",
         "filter": {key: query.get(key, "") for key in ("q", "state", "role")},
         "states": sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
@@ -96,18 +96,18 @@ def columns(pipeline: Pipeline, memory: Memory, query: Query) -> View:
         "chosen": chosen,
         "chosen_text": words.duration(RANGES[chosen]).removeprefix("1 "),
         "cell": length,
-        "rules": pipeline.config.rules,
+        "rules": runtime.config.rules,
     }
     return View("overview.html", context, [overview.record(row) for row in listed])
 
 
-def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
+def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
     """A column's own page. Raises KeyError where there is no such column."""
-    now, evaluation, reference = pipeline.clock.time(), pipeline.latest, pipeline.reference
+    now, evaluation, reference = runtime.clock.time(), runtime.only.latest, runtime.only.reference
     position = reference.schema.index(name, role)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
-    base, identity = pipeline.config.window.base, reference.identity
-    with one_moment(pipeline.folder.database) as connection:
+    base, identity = runtime.config.window.base, reference.identity
+    with one_moment(runtime.folder.database) as connection:
         chosen = _range(connection, query, now)
         start, end = now - RANGES[chosen], now
         width = max(base, RANGES[chosen] // 120 // base * base)
@@ -118,8 +118,8 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
         )
         series = history.windows(connection, identity, position, row.column, start, end, width)
         unseen = [] if row.column.numeric else history.unseen_values(connection, identity, position)
-        events = history.events(connection, pipeline.version, role, name, 30)
-    longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * pipeline.config.drift.every)
+        events = history.events(connection, runtime.only.version, role, name, 30)
+    longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * runtime.config.drift.every)
     shown = column_page.histograms(row, reference)
     mean = reference.means()[position] if row.column.numeric else None
     results = (row.result, *row.others) if row.result else ()
@@ -137,7 +137,7 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
         "values_chart": column_page.values_over_time(row.column, series, start, end, mean, row.since),
         "unseen": unseen,
         "results": results,
-        "rules": [rule for rule in pipeline.config.rules if rule.name in {result.rule for result in results}],
+        "rules": [rule for rule in runtime.config.rules if rule.name in {result.rule for result in results}],
         "events": events,
         "choices": _choices(f"/column/{role}", {"name": name}),
         "chosen": chosen,
@@ -149,15 +149,15 @@ def column(pipeline: Pipeline, role: Role, name: str, query: Query) -> View:
     return View("column.html", context, records)
 
 
-def alerts(pipeline: Pipeline) -> View:
+def alerts(runtime: Runtime) -> View:
     """Alerts, silences and notifications."""
-    now, evaluation = pipeline.clock.time(), pipeline.latest
+    now, evaluation = runtime.clock.time(), runtime.only.latest
     listed = [alert for alert in evaluation.alerts.values() if alert.state != "inactive"]
     order = {"firing": 0, "pending": 1, "resolved": 2}
     listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
-    with one_moment(pipeline.folder.database) as connection:
+    with one_moment(runtime.folder.database) as connection:
         silences = list_silences(connection, now)
-        events, notifications = history.events(connection, pipeline.version), history.notifications(connection)
+        events, notifications = history.events(connection, runtime.only.version), history.notifications(connection)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes(listed, silences, now)
     audible = [alert for alert in listed if alert.key not in muted]
@@ -173,13 +173,13 @@ def alerts(pipeline: Pipeline) -> View:
         "notifications": notifications,
         "dead": dead,
     }
-    return View("alerts.html", context, pipeline.alerts())
+    return View("alerts.html", context, runtime.alerts())
 
 
-def health(pipeline: Pipeline) -> View:
+def health(runtime: Runtime) -> View:
     """How the monitor itself is doing."""
-    now, status, snapshot = pipeline.clock.time(), pipeline.status(), pipeline.snapshot()
-    with one_moment(pipeline.folder.database) as connection:
+    now, status, snapshot = runtime.clock.time(), runtime.status(), runtime.only.snapshot(runtime.facts())
+    with one_moment(runtime.folder.database) as connection:
         gaps = history.gaps(connection)
     own = snapshot.health
     evaluated = f"{words.clock_time(own.evaluated, now)}" if own.evaluated else "not yet"
@@ -195,40 +195,40 @@ def health(pipeline: Pipeline) -> View:
         ("Notifications not delivered", words.count(own.dead_letters)),
         ("Database", words.size(own.database_bytes)),
         ("Journal", words.size(own.journal_bytes)),
-        ("Model", f"{pipeline.version}, {words.count(len(pipeline.reference.schema.columns))} columns"),
-        ("Reference", f"{status['reference'][:12]}, {words.count(pipeline.reference.info.rows)} rows"),
+        ("Model", f"{runtime.only.version}, {words.count(len(runtime.only.reference.schema.columns))} columns"),
+        ("Reference", f"{status['reference'][:12]}, {words.count(runtime.only.reference.info.rows)} rows"),
     ]
     tones = {"ok": "ok", "degraded": "warning", "failing": "drift"}
     context = {
         "title": "Health",
-        "summary": health_line(pipeline)["text"].removesuffix("."),
+        "summary": health_line(runtime)["text"].removesuffix("."),
         "tone": tones[status["status"]],
-        "checks": pipeline.checks(),
+        "checks": runtime.checks(),
         "facts": facts,
         "gaps": gaps,
     }
     return View("health.html", context, status["checks"])
 
 
-def health_line(pipeline: Pipeline) -> dict[str, str]:
+def health_line(runtime: Runtime) -> dict[str, str]:
     """What is wrong with the monitor, or that nothing is."""
-    condition = pipeline.health()["status"]
-    wrong = [check for check in pipeline.checks() if check.condition != "ok"]
+    condition = runtime.health()["status"]
+    wrong = [check for check in runtime.checks() if check.condition != "ok"]
     if wrong:
         text = "; ".join(f"{check.part}: {check.detail}" for check in wrong)
         return {"status": condition, "text": f"Monitor {condition}: {text}."}
-    evaluated = pipeline.latest.at
-    ago = words.duration(max(0.0, pipeline.clock.time() - evaluated))
+    evaluated = runtime.only.latest.at
+    ago = words.duration(max(0.0, runtime.clock.time() - evaluated))
     return {"status": "ok", "text": f"Monitor healthy{f'; last evaluation {ago} ago' if evaluated else ''}."}
 
 
-def _window(pipeline: Pipeline, judged: Any) -> dict[str, Any]:
+def _window(runtime: Runtime, judged: Any) -> dict[str, Any]:
     return {
         "n": judged.test.n,
         "start": judged.window.start,
         "end": judged.window.end,
         "against": overview.against_what(judged),
-        "rows": pipeline.reference.info.rows if judged.rule.reference == "training" else 0,
+        "rows": runtime.only.reference.info.rows if judged.rule.reference == "training" else 0,
     }
 
 

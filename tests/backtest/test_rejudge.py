@@ -109,8 +109,8 @@ def test_where_minutes_are_gone_there_is_a_verdict_an_hour(tmp_path: Path) -> No
     world = Monitored(tmp_path / "data")
     world.minutes(61, rows=5)
     now = MIDNIGHT + 2 * HOUR
-    world.pipeline.writer.transaction(lambda connection: roll_up(connection, now))
-    assert world.pipeline.writer.transaction(lambda connection: drop_parts(connection, HOUR, int(MIDNIGHT), iso(now)))
+    world.runtime.writer.transaction(lambda connection: roll_up(connection, now))
+    assert world.runtime.writer.transaction(lambda connection: drop_parts(connection, HOUR, int(MIDNIGHT), iso(now)))
     try:
         with world.read() as connection:
             model = load_series(connection, 1)
@@ -155,7 +155,7 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
 def test_each_evaluation_is_compared_with_what_was_in_force_then(tmp_path: Path) -> None:
     world = Monitored(tmp_path / "data")
     world.minutes(40, rows=20, shift=1.0)
-    stretch, writer = Span(MIDNIGHT, world.clock.time()), world.pipeline.writer
+    stretch, writer = Span(MIDNIGHT, world.clock.time()), world.runtime.writer
     writer.transaction(lambda c: accept(c, stretch, "ann", "the new normal", world.clock.time()))
     world.minutes(20, rows=20, shift=1.0)
     writer.transaction(lambda c: reset(c, "ann", "not after all", world.clock.time()))

@@ -15,8 +15,8 @@ import numpy as np
 
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 
 SCHEMA = Schema(
     (
@@ -40,8 +40,8 @@ every = "100ms"
 """
 
 
-def open_pipeline(folder: Path) -> Pipeline:
-    return Pipeline(Config.from_text(CONFIG.format(data=folder / "data")), REFERENCE, "v1")
+def open_pipeline(folder: Path) -> Runtime:
+    return Runtime.of_one(Config.from_text(CONFIG.format(data=folder / "data")), REFERENCE, "v1")
 
 
 def acknowledge(rows: int) -> None:
@@ -51,17 +51,17 @@ def acknowledge(rows: int) -> None:
 
 def main() -> None:
     folder, deadline = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
-    pipeline = open_pipeline(folder)
-    pipeline.start()
+    runtime = open_pipeline(folder)
+    runtime.start()
 
     def single() -> None:
         while time.monotonic() < deadline:
-            pipeline.record([0.5, "red"], [3.0])
+            runtime.only.record([0.5, "red"], [3.0])
             acknowledge(1)
 
     def batches() -> None:
         while time.monotonic() < deadline:
-            pipeline.recorder.record_many([[0.5] * BATCH, ["blue"] * BATCH], [[3.0] * BATCH])
+            runtime.only.source.record_many([[0.5] * BATCH, ["blue"] * BATCH], [[3.0] * BATCH])
             acknowledge(BATCH)
 
     threads = [threading.Thread(target=target) for target in [single] * (THREADS - 1) + [batches]]
@@ -69,7 +69,7 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    pipeline.close()
+    runtime.close()
 
 
 if __name__ == "__main__":

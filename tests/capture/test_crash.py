@@ -29,14 +29,14 @@ def drive(folder: Path, crash_at: str = "") -> tuple[int, int]:
 
 def recorded(folder: Path) -> int:
     """Open what is left, in this process, and fold it."""
-    pipeline = open_pipeline(folder)
+    runtime = open_pipeline(folder)
     try:
-        pipeline.evaluate()
-        batch = pipeline.recorder.totals.batch
-        assert {int(part.sum()) for part in pipeline.reference.schema.split(batch.counts)} == {batch.n}
+        runtime.evaluate()
+        batch = runtime.only.totals
+        assert {int(part.sum()) for part in runtime.only.reference.schema.split(batch.counts)} == {batch.n}
         return batch.n
     finally:
-        pipeline.close()
+        runtime.close()
 
 
 def test_without_a_crash_everything_is_counted(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         late = minute * MINUTE >= 2 * HOUR
         world.record(12, shift=1.0 if late else 0.0, colour="red" if late else "")
         world.clock.advance(MINUTE)
-    world.pipeline.evaluate()
+    world.runtime.evaluate()
     world.close()
     return folder
 

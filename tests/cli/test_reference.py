@@ -59,11 +59,11 @@ def test_a_running_server_is_asked(world: Monitored, capsys: pytest.CaptureFixtu
     inbox = world.folder / "inbox"
     while asking.is_alive():
         if inbox.exists() and list(inbox.glob("*.json")):
-            world.pipeline.writer.run(world.pipeline._tick)
+            world.runtime.writer.run(world.runtime._tick)
         asking.join(0.01)
     assert answer == [0]
     world.minutes(1, rows=60)
-    assert world.pipeline.latest.results[0].reference.startswith("accepted ")
+    assert world.runtime.only.latest.results[0].reference.startswith("accepted ")
     world.close()
 
 

@@ -1,4 +1,4 @@
-"""`status`, `drift`, `alerts` and `silence` over a database that the real pipeline filled."""
+"""`status`, `drift`, `alerts` and `silence` over a database that the real runtime filled."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) 
 def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> None:
     world = shown.world()
     world.minutes(12, rows=40, shift=2.0)
-    assert {alert.state for alert in world.pipeline.latest.alerts.values() if alert.column == "x0"} == {"firing"}
+    assert {alert.state for alert in world.runtime.only.latest.alerts.values() if alert.column == "x0"} == {"firing"}
     now = world.clock.time()
     world.close()
     again = shown.world("v2", start=now + MINUTE)
-    assert not again.pipeline.latest.alerts, "nothing is shown of the old one before the first evaluation either"
+    assert not again.runtime.only.latest.alerts, "nothing is shown of the old one before the first evaluation either"
     again.minutes(1, rows=60)
     with again.read() as connection:
         ended = connection.execute(
@@ -122,7 +122,7 @@ def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> Non
             ("2023-11-15T00:12:30Z",),
         )
         assert [tuple(row) for row in ended] == [("firing", "resolved", "v1", "model v1 was replaced by v2")]
-    assert not [alert for alert in again.pipeline.latest.alerts.values() if alert.state != "inactive"]
+    assert not [alert for alert in again.runtime.only.latest.alerts.values() if alert.state != "inactive"]
     again.close()
 
     facts = json.loads(shown("status", "--json"))
@@ -158,7 +158,7 @@ def test_every_command_takes_times_as_how_long_ago(shown: Shown, command: tuple[
 def test_a_test_alert_links_to_the_page_that_is_served_and_says_where_that_works(shown: Shown) -> None:
     shown.config.write_text(shown.config.read_text() + '[receivers.here]\nkind = "log"\n')
     world = shown.world()
-    world.pipeline.listens_on(5084)
+    world.runtime.listens_on(5084)
     said = shown("test-alert")
     assert "http://127.0.0.1:5084, which works on this machine only; set [server] url" in said
     world.close()

@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 
 ROWS = 6_000
 ACCEPT = "application/openmetrics-text;version=1.0.0"
@@ -37,8 +37,8 @@ def model() -> Reference:
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    opened = Pipeline(settings(tmp_path), model(), "v1")
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    opened = Runtime.of_one(settings(tmp_path), model(), "v1")
     opened.start()
     try:
         yield opened
@@ -46,8 +46,8 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
         opened.close()
 
 
-def scrape(pipeline: Pipeline) -> dict[str, float]:
-    body, _ = pipeline.metrics(ACCEPT)
+def scrape(runtime: Runtime) -> dict[str, float]:
+    body, _ = runtime.metrics(ACCEPT)
     return {
         f"{sample.name}{sorted(sample.labels.items())}": sample.value
         for family in text_string_to_metric_families(body.decode())
@@ -64,11 +64,11 @@ def one(samples: dict[str, float], name: str, *labels: str) -> float:
     return found[0]
 
 
-def test_counters_only_grow_and_agree_with_one_another(pipeline: Pipeline) -> None:
+def test_counters_only_grow_and_agree_with_one_another(runtime: Runtime) -> None:
     def send(seed: int) -> None:
         rng = np.random.default_rng(seed)
         for value in rng.normal(size=ROWS // 2).tolist():
-            pipeline.record([value, "a" if value > 0 else None], [value])
+            runtime.only.record([value, "a" if value > 0 else None], [value])
 
     threads = [threading.Thread(target=send, args=(seed,)) for seed in (1, 2)]
     for thread in threads:
@@ -77,7 +77,7 @@ def test_counters_only_grow_and_agree_with_one_another(pipeline: Pipeline) -> No
     scrapes = 0
     while True:
         alive = any(thread.is_alive() for thread in threads)
-        now = scrape(pipeline)
+        now = scrape(runtime)
         assert all(now[name] >= value for name, value in before.items())
         rows = one(now, "telltale_predictions_total")
         assert one(now, "telltale_value_bucket", "'x'", "+Inf") == rows
@@ -93,11 +93,11 @@ def test_counters_only_grow_and_agree_with_one_another(pipeline: Pipeline) -> No
 
 def test_counters_go_on_after_a_restart(tmp_path: Path) -> None:
     for expected in (0.0, 100.0, 200.0):
-        pipeline = Pipeline(settings(tmp_path), model(), "v1")
+        runtime = Runtime.of_one(settings(tmp_path), model(), "v1")
         try:
-            assert one(scrape(pipeline), "telltale_predictions_total") == expected
-            pipeline.start()
+            assert one(scrape(runtime), "telltale_predictions_total") == expected
+            runtime.start()
             for _ in range(100):
-                pipeline.record([0.5, "b"], [1.5])
+                runtime.only.record([0.5, "b"], [1.5])
         finally:
-            pipeline.close()
+            runtime.close()

@@ -36,7 +36,7 @@ def counts(monitor: Monitor, name: str) -> dict[str, int]:
     monitor.flush()
     schema = monitor.reference.schema
     position = schema.index(name)
-    split = schema.split(monitor._pipeline.recorder.totals.batch.counts)
+    split = schema.split(monitor._runtime.only.totals.counts)
     labels = schema.columns[position].labels
     return {label: int(rows) for label, rows in zip(labels, split[position], strict=True) if rows}
 

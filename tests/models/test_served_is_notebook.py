@@ -38,8 +38,8 @@ from monitor.__main__ import main as monitor
 from monitor.columns.canonical import canonical
 from monitor.config.load import Config
 from monitor.models.model import open_model
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from server.guard import Guard
 from server.run import create_application
 from train.__main__ import main as train
@@ -346,8 +346,8 @@ def serving(folder: Path, name: str) -> Iterator[Callable[..., Any]]:
     config = Config.from_text(text)
     reference = Reference.load(folder / "histogram.prom")
     model = open_model(config.model, reference)
-    pipeline = Pipeline(config, reference, model.version)
-    application = create_application(pipeline, model, Guard())
+    runtime = Runtime.of_one(config, reference, model.version)
+    application = create_application(runtime, model, Guard())
 
     def post(path: str, body: Any, kind: str = "application/json") -> Any:
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -367,7 +367,7 @@ def serving(folder: Path, name: str) -> Iterator[Callable[..., Any]]:
     try:
         yield post
     finally:
-        pipeline.close()
+        runtime.close()
 
 
 def same(found: Any, expected: Any) -> None:

@@ -18,9 +18,9 @@ from monitor.config.load import Config
 from monitor.notify import alertmanager, slack, telegram, webhook
 from monitor.notify.message import Entry, Message, title
 from monitor.notify.text import lay_out, plain, plain_line
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
 from monitor.rules.alert import Transition
+from monitor.runtime import Runtime
 from tests.notify.world import World, categorical, firing, verdict
 
 FIRING = """\
@@ -170,14 +170,14 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         clock = ManualClock(1_700_006_400.0)
-        pipeline = Pipeline(Config.from_text(f'[data]\npath = "{folder}"'), reference, "v1", clock)
+        runtime = Runtime.of_one(Config.from_text(f'[data]\npath = "{folder}"'), reference, "v1", clock)
         for minute in range(20):
             weights = [0.5, 0.4, 0.1, 0.0] if minute < 8 else [0.45, 0.36, 0.09, 0.1]
             values = rng.choice(["web", "app", "phone", "50%"], 200, p=weights).tolist()
-            pipeline.recorder.record_many([values], [rng.normal(size=200)])
+            runtime.only.source.record_many([values], [rng.normal(size=200)])
             clock.advance(60)
-            pipeline.evaluate()
-        pipeline.close()
+            runtime.evaluate()
+        runtime.close()
         with closing(sqlite3.connect(Path(folder) / "telltale.db")) as connection:
             stored = [json.loads(row[0]) for row in connection.execute("SELECT message FROM notifications ORDER BY id")]
     message = Message.from_json(stored[0])

@@ -79,11 +79,11 @@ def test_report_judges_the_stretch_that_was_asked_for(drifting: Path, capsys: py
 
 def test_every_time_in_a_report_has_its_date(tmp_path: Path) -> None:
     """Also if it is made on the day that it tells of: it is read later."""
-    with opened("drifting", tmp_path) as pipeline:
-        connection = connect_read_only(pipeline.folder.database)
-        now = pipeline.clock.time()
-        report = file.gather(connection, pipeline.config, Span(now - 3600, now), now)
-        text = file.to_html(connection, report, pipeline.config)
+    with opened("drifting", tmp_path) as runtime:
+        connection = connect_read_only(runtime.folder.database)
+        now = runtime.clock.time()
+        report = file.gather(connection, runtime.config, Span(now - 3600, now), now)
+        text = file.to_html(connection, report, runtime.config)
         connection.close()
     times = re.findall(r"<time [^>]*>([^<]*)</time>", text)
     assert len(times) > 5
@@ -92,10 +92,10 @@ def test_every_time_in_a_report_has_its_date(tmp_path: Path) -> None:
 
 
 def test_report_of_hostile_names_runs_nothing(tmp_path: Path) -> None:
-    with opened("hostile", tmp_path) as pipeline:
-        connection = connect_read_only(pipeline.folder.database)
-        report = file.gather(connection, pipeline.config, Span(NOON, NOON + 60), NOON + 60)
-        text = file.to_html(connection, report, pipeline.config)
+    with opened("hostile", tmp_path) as runtime:
+        connection = connect_read_only(runtime.folder.database)
+        report = file.gather(connection, runtime.config, Span(NOON, NOON + 60), NOON + 60)
+        text = file.to_html(connection, report, runtime.config)
         connection.close()
     outside = Outside()
     outside.feed(text)

@@ -1,4 +1,4 @@
-"""Situations that the pages must show well: a pipeline with a store, brought into each by real predictions."""
+"""Situations that the pages must show well: a runtime with a store, brought into each by real predictions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from monitor.clock import ManualClock, from_iso
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 
 NOON = from_iso("2026-03-14T12:00:00Z")
 NAMES = ("age", "bmi", "blood_pressure", "glucose", "smoker", "region")
@@ -66,18 +66,18 @@ def clinic() -> Reference:
 
 
 class Scene:
-    """A pipeline under a clock that is moved by hand, without threads until it is served."""
+    """A runtime under a clock that is moved by hand, without threads until it is served."""
 
     def __init__(self, folder: Path, reference: Reference, every: str = "5m") -> None:
         self.clock = ManualClock(NOON)
         text = f'[data]\npath = "{folder / "data"}"\n[drift]\nevery = "{every}"\n'
-        self.pipeline = Pipeline(Config.from_text(text), reference, "v7", self.clock)
+        self.runtime = Runtime.of_one(Config.from_text(text), reference, "v7", self.clock)
         self._seed = 100
 
     def predict(self, given: list[list[object]], results: list[object]) -> None:
         """Record predictions, now."""
         for row, result in zip(given, results, strict=True):
-            self.pipeline.record(row, [result])
+            self.runtime.only.record(row, [result])
 
     def minutes(self, count: int, n: int, shift: Callable[[int], float] = lambda _: 0.0, every: int = 5) -> None:
         """Let minutes pass with `n` predictions each, shifted by `shift(minute)`, and an evaluation each `every`."""
@@ -87,7 +87,7 @@ class Scene:
             self.predict(given, list(answers(given)))
             self.clock.advance(60)
             if (minute + 1) % every == 0:
-                self.pipeline.evaluate()
+                self.runtime.evaluate()
 
 
 def quiet(folder: Path) -> Scene:
@@ -105,8 +105,8 @@ def drifting(folder: Path) -> Scene:
         [[60, 29.0, 120, 110, "no", "overseas"]] * 20 + [[60, 29.0, 120, 110, "vapes", "west"]] * 3, [150.0] * 23
     )
     scene.clock.advance(60)
-    scene.pipeline.evaluate()
-    scene.pipeline.writer.transaction(_troubles)
+    scene.runtime.evaluate()
+    scene.runtime.writer.transaction(_troubles)
     return scene
 
 
@@ -135,7 +135,7 @@ def silent(folder: Path) -> Scene:
     scene = Scene(folder, clinic())
     scene.minutes(30, 30)
     scene.clock.advance(3600)
-    scene.pipeline.evaluate()
+    scene.runtime.evaluate()
     return scene
 
 
@@ -157,7 +157,7 @@ def hostile(folder: Path) -> Scene:
     given: list[list[object]] = [[*rng.normal(1.5, 1, len(HOSTILE) - 1).tolist(), HOSTILE[3]] for _ in range(300)]
     scene.predict(given, [HOSTILE[i % 5] for i in range(300)])
     scene.clock.advance(60)
-    scene.pipeline.evaluate()
+    scene.runtime.evaluate()
     return scene
 
 
@@ -170,9 +170,9 @@ def wide(folder: Path, columns: int = 200) -> Scene:
     for _ in range(20):
         values = rng.normal(0, 1, (60, columns - 1))
         values[:, ::17] += 0.9
-        scene.pipeline.recorder.record_many(values.T, [rng.normal(0, 1, 60)])
+        scene.runtime.only.source.record_many(values.T, [rng.normal(0, 1, 60)])
         scene.clock.advance(60)
-        scene.pipeline.evaluate()
+        scene.runtime.evaluate()
     return scene
 
 
@@ -188,11 +188,11 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
 
 
 @contextmanager
-def opened(name: str, folder: Path) -> Iterator[Pipeline]:
+def opened(name: str, folder: Path) -> Iterator[Runtime]:
     """A scene, set; closed again at the end."""
     scene = SCENES[name](folder)
     try:
-        scene.pipeline.writer.start()
-        yield scene.pipeline
+        scene.runtime.writer.start()
+        yield scene.runtime
     finally:
-        scene.pipeline.close()
+        scene.runtime.close()

@@ -20,7 +20,7 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import list_silences
 from server.__main__ import main
@@ -38,12 +38,12 @@ HTML = {"Accept": "text/html,*/*"}
 class Site:
     """One drifting scene behind guards of several kinds."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
 
     def client(self, token: str = TOKEN, hosts: tuple[str, ...] = (), protect: str = "pages") -> FlaskClient:
-        guard = Guard(Secret(token) if token else None, hosts, protect=protect, clock=self.pipeline.clock)
-        return create_app(self.pipeline, guard).test_client()
+        guard = Guard(Secret(token) if token else None, hosts, protect=protect, clock=self.runtime.clock)
+        return create_app(self.runtime, guard).test_client()
 
     def logged_in(self) -> FlaskClient:
         client = self.client()
@@ -51,14 +51,14 @@ class Site:
         return client
 
     def silences(self) -> list[Any]:
-        with one_moment(self.pipeline.folder.database) as connection:
-            return list_silences(connection, self.pipeline.clock.time())
+        with one_moment(self.runtime.folder.database) as connection:
+            return list_silences(connection, self.runtime.clock.time())
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with opened("drifting", tmp_path_factory.mktemp("guard")) as pipeline:
-        yield Site(pipeline)
+    with opened("drifting", tmp_path_factory.mktemp("guard")) as runtime:
+        yield Site(runtime)
 
 
 def rules(site: Site) -> list[tuple[str, Rule]]:
@@ -85,7 +85,7 @@ def code(answer: BaseResponse) -> str:
 
 def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    programs = {*HOT_PATHS, *program_routes(site.pipeline, None, None)}
+    programs = {*HOT_PATHS, *program_routes(site.runtime, None, None)}
     undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
     assert not undeclared, "say in server.guard.ACCESS who may use these"
     assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
@@ -93,8 +93,8 @@ def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> 
 
 
 def test_every_route_before_flask_is_guarded(site: Site) -> None:
-    application = create_application(site.pipeline, None, Guard())
-    for path in program_routes(site.pipeline, None, None):
+    application = create_application(site.runtime, None, Guard())
+    for path in program_routes(site.runtime, None, None):
         answer = Client(application).post(path, headers={"Origin": "http://evil.example"})
         assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 
@@ -192,7 +192,7 @@ def test_the_cookie_is_not_the_token_and_stays_where_it_belongs(site: Site) -> N
     assert TOKEN not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
-    secure = create_app(site.pipeline, Guard(Secret(TOKEN), url="https://box.example")).test_client()
+    secure = create_app(site.runtime, Guard(Secret(TOKEN), url="https://box.example")).test_client()
     assert "Secure" in secure.post("/login", data={"token": TOKEN}).headers["Set-Cookie"]
 
 

@@ -10,7 +10,7 @@ from wsgiref.types import WSGIApplication
 import pytest
 
 from bench.fuzz import ROW, Request, opened, send
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.guard import Guard
 from server.run import create_application
 from server.web.pages import to_csv
@@ -20,9 +20,9 @@ JSON = {"CONTENT_TYPE": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, WSGIApplication]]:
-    with opened(tmp_path_factory.mktemp("inputs")) as (pipeline, model):
-        yield pipeline, create_application(pipeline, model, Guard(clock=pipeline.clock))
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, WSGIApplication]]:
+    with opened(tmp_path_factory.mktemp("inputs")) as (runtime, model):
+        yield runtime, create_application(runtime, model, Guard(clock=runtime.clock))
 
 
 def post(
@@ -44,14 +44,14 @@ def post(
     ],
 )
 def test_broken_lines_that_are_json_together_are_refused(
-    parts: tuple[Pipeline, WSGIApplication], lines: list[str]
+    parts: tuple[Runtime, WSGIApplication], lines: list[str]
 ) -> None:
     status, answer = post(parts[1], "/observe", "\n".join(lines).encode(), LINES)
     assert (status, answer["observed"]) == (400, 0)
     assert answer["error"]["where"] == "line 1"  # type: ignore[index]
 
 
-def test_gzip_members_are_few(parts: tuple[Pipeline, WSGIApplication]) -> None:
+def test_gzip_members_are_few(parts: tuple[Runtime, WSGIApplication]) -> None:
     line = json.dumps({"features": ROW, "prediction": 1}).encode() + b"\n"
     packed = {**LINES, "HTTP_CONTENT_ENCODING": "gzip"}
     assert post(parts[1], "/observe", gzip.compress(line) * 1000, packed) == (200, {"observed": 1000, "repeated": 0})
@@ -60,7 +60,7 @@ def test_gzip_members_are_few(parts: tuple[Pipeline, WSGIApplication]) -> None:
 
 
 @pytest.mark.parametrize("time", ["9" * 400, "-" + "9" * 400, "1e308", "7258118400", '"9999-12-31T23:59:59"', '"x"'])
-def test_times_that_no_clock_has(parts: tuple[Pipeline, WSGIApplication], time: str) -> None:
+def test_times_that_no_clock_has(parts: tuple[Runtime, WSGIApplication], time: str) -> None:
     body = f'{{"features": {json.dumps(ROW)}, "prediction": 1, "time": {time}}}'
     for text, headers in ((body, JSON), (f"[{body}]", JSON), (body, LINES)):
         status, answer = post(parts[1], "/observe", text.encode(), headers)
@@ -69,7 +69,7 @@ def test_times_that_no_clock_has(parts: tuple[Pipeline, WSGIApplication], time: 
 
 @pytest.mark.parametrize("depth", [33, 495, 970, 5000])
 @pytest.mark.parametrize("place", ["%s", '{"inputs": %s}', '{"inputs": [{"data": %s}]}', '{"id": %s, "inputs": []}'])
-def test_nesting_is_refused_on_every_route(parts: tuple[Pipeline, WSGIApplication], depth: int, place: str) -> None:
+def test_nesting_is_refused_on_every_route(parts: tuple[Runtime, WSGIApplication], depth: int, place: str) -> None:
     body = (place % ("[" * depth + "]" * depth)).encode()
     for path in ("/", "/observe", "/invocations", "/v2/models/model/infer"):
         status, answer = post(parts[1], path, body, JSON)
@@ -77,7 +77,7 @@ def test_nesting_is_refused_on_every_route(parts: tuple[Pipeline, WSGIApplicatio
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"])
-def test_types_that_a_foreign_page_may_send_are_refused(parts: tuple[Pipeline, WSGIApplication], kind: str) -> None:
+def test_types_that_a_foreign_page_may_send_are_refused(parts: tuple[Runtime, WSGIApplication], kind: str) -> None:
     for path in ("/", "/predict", "/observe", "/invocations", "/v2/models/model/infer"):
         assert post(parts[1], path, b"{}", {"CONTENT_TYPE": kind})[0] == 415
     page = {"CONTENT_TYPE": "", "HTTP_ORIGIN": "http://localhost:5000"}
@@ -85,13 +85,13 @@ def test_types_that_a_foreign_page_may_send_are_refused(parts: tuple[Pipeline, W
 
 
 @pytest.mark.parametrize("query", ["from=0001-01-01&to=9999-12-31T23:59:59", "from=1969-12-31", "to=2200-01-02"])
-def test_periods_that_no_clock_has(parts: tuple[Pipeline, WSGIApplication], query: str) -> None:
+def test_periods_that_no_clock_has(parts: tuple[Runtime, WSGIApplication], query: str) -> None:
     assert send(parts[1], Request("GET", "/api/windows", query, {}, b""))[0] == 400
 
 
-def test_pages_wait_for_a_data_folder_that_cannot_be_read(parts: tuple[Pipeline, WSGIApplication]) -> None:
-    pipeline, application = parts
-    database = pipeline.folder.database
+def test_pages_wait_for_a_data_folder_that_cannot_be_read(parts: tuple[Runtime, WSGIApplication]) -> None:
+    runtime, application = parts
+    database = runtime.folder.database
     away = database.with_name("away.db")
     database.rename(away)
     try:

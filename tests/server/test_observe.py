@@ -23,8 +23,8 @@ from monitor.capture.encode import Encoder, UnseenNames
 from monitor.clock import ManualClock
 from monitor.columns.binning import Binner
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from server.observe import BLOCK, Observer, Reader, blocks
 from server.recent_ids import Numbers, Seen, digests
 from tests.server.wire import connect, exchange, post
@@ -230,8 +230,8 @@ def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Serve
 def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, full_disk: dict[str, bool]) -> None:
     text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\n'
     clock = ManualClock(1_750_000_000.0)
-    pipeline = Pipeline(Config.from_text(text), reference(mixed=False), "v1", clock)
-    observer = Observer(pipeline, 1 << 20)
+    runtime = Runtime.of_one(Config.from_text(text), reference(mixed=False), "v1", clock)
+    observer = Observer(runtime, 1 << 20)
     assert observe(observer, [{**ROW, "id": "first"}])["observed"] == 1  # the ring has its room
     full_disk["full"] = True
     rows = [{**ROW, "id": number} for number in range(3000)]
@@ -243,10 +243,10 @@ def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, full_disk: d
     clock.advance(2)
     assert observe(observer, rows) == {"observed": 3000, "repeated": 0}
     assert observe(observer, rows) == {"observed": 0, "repeated": 3000}
-    assert pipeline.recorder.journal.dropped_total == 0
-    pipeline.writer.start()
-    pipeline.close()
-    assert pipeline.recorder.totals.batch.n == 3001
+    assert runtime.only.source.journal.dropped_total == 0
+    runtime.writer.start()
+    runtime.close()
+    assert runtime.only.totals.n == 3001
 
 
 def observe(observer: Observer, rows: list[Any]) -> Any:

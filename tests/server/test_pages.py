@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from monitor.columns.column import column_path
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.web.app import create_app
 from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened
@@ -27,12 +27,12 @@ class Opened:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack, self._folder = stack, folder
-        self._scenes: dict[str, tuple[FlaskClient, Pipeline]] = {}
+        self._scenes: dict[str, tuple[FlaskClient, Runtime]] = {}
 
-    def __call__(self, name: str) -> tuple[FlaskClient, Pipeline]:
+    def __call__(self, name: str) -> tuple[FlaskClient, Runtime]:
         if name not in self._scenes:
-            pipeline = self._stack.enter_context(opened(name, self._folder / name))
-            self._scenes[name] = create_app(pipeline).test_client(), pipeline
+            runtime = self._stack.enter_context(opened(name, self._folder / name))
+            self._scenes[name] = create_app(runtime).test_client(), runtime
         return self._scenes[name]
 
 
@@ -44,8 +44,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_every_view_of_every_scene_in_every_format(scene: Opened, name: str) -> None:
-    client, pipeline = scene(name)
-    columns = [column_path(column.role, column.name) for column in pipeline.reference.schema.columns[:14]]
+    client, runtime = scene(name)
+    columns = [column_path(column.role, column.name) for column in runtime.only.reference.schema.columns[:14]]
     for path in (*VIEWS, *columns):
         answer = client.get(path)
         assert answer.status_code == 200, path
@@ -73,9 +73,9 @@ def test_page_is_protected_and_fetches_nothing_from_elsewhere(scene: Opened) -> 
 
 
 def test_overview_lists_every_column_worst_first(scene: Opened) -> None:
-    client, pipeline = scene("drifting")
+    client, runtime = scene("drifting")
     records = client.get("/?format=json").get_json()
-    assert len(records) == len(pipeline.reference.schema.columns)
+    assert len(records) == len(runtime.only.reference.schema.columns)
     states = [record["state"] for record in records]
     assert states == ["drift"] * 4 + ["ok"] * 3
     strengths = [record["value"] / max(record["critical"], record["floor"]) for record in records]

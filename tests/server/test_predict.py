@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from server.predict import Failures, Predictor, hot_first
 from tests.server import models
 from tests.server.models import Moody, Steady
@@ -24,14 +24,14 @@ from tests.support.models import with_arrays
 
 
 class Served:
-    """A model behind the WSGI callable, with a real pipeline whose folds are called by hand."""
+    """A model behind the WSGI callable, with a real runtime whose folds are called by hand."""
 
     def __init__(self, folder: Path, model: Any, predictions: Any, config: str = "", **options: Any) -> None:
         (folder / "config.toml").write_text(f'{config}\n[data]\npath = "{folder / "data"}"\n')
         rows = [[step / 10, step / 20] for step in range(50)]
         reference = Reference.from_data(rows, predictions, names=["a", "b"], **options)
-        self.pipeline = Pipeline(Config.load(str(folder / "config.toml")), reference, "v1")
-        predictor = Predictor(with_arrays(model, self.pipeline.reference.schema), self.pipeline, 1 << 20)
+        self.runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")
+        predictor = Predictor(with_arrays(model, self.runtime.only.reference.schema), self.runtime, 1 << 20)
         self.application = hot_first(predictor, lambda *_: [b"the rest"])
 
     def post(self, body: bytes, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
@@ -59,9 +59,9 @@ class Served:
 
     def counts(self, column: str) -> dict[str, int]:
         """Live counts of a column, after a fold; bins that are empty left out."""
-        self.pipeline.recorder.fold(self.pipeline.writer.transaction)
-        schema = self.pipeline.reference.schema
-        counts = schema.split(self.pipeline.recorder.totals.batch.counts)
+        self.runtime.fold()
+        schema = self.runtime.only.reference.schema
+        counts = schema.split(self.runtime.only.totals.counts)
         position = [c.name for c in schema.columns].index(column)
         labels = schema.columns[position].labels
         return {label: count for label, count in zip(labels, counts[position].tolist(), strict=True) if count}
@@ -78,7 +78,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
     yield build
     for served in opened:
-        served.pipeline.close()
+        served.runtime.close()
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_model_that_fails_is_a_500_with_an_id_and_is_counted(
     assert named in caplog.text
     assert named not in json.dumps(content)
     assert served.ask([1.0, 1.0])[0] == 200
-    assert served.pipeline.instruments.read().model_errors == 1
+    assert served.runtime.instruments.read().model_errors == 1
     assert sum(served.counts("a").values()) == 1
-    assert b"telltale_model_errors_total" in served.pipeline.metrics()[0]
+    assert b"telltale_model_errors_total" in served.runtime.metrics()[0]
 
 
 def test_failures_are_logged_once_a_second_and_kind(caplog: pytest.LogCaptureFixture) -> None:
@@ -163,18 +163,18 @@ def test_texts_for_a_categorical_feature(serve: Callable[..., Served], tmp_path:
     served = Served.__new__(Served)
     reference = Reference.from_data(rows, [3.0, 5.0] * 25)
     (tmp_path / "config.toml").write_text(f'[data]\npath = "{tmp_path / "data"}"\n')
-    served.pipeline = Pipeline(Config.load(str(tmp_path / "config.toml")), reference, "v1")
+    served.runtime = Runtime.of_one(Config.load(str(tmp_path / "config.toml")), reference, "v1")
     served.application = hot_first(
-        Predictor(with_arrays(Length(), served.pipeline.reference.schema), served.pipeline, 1 << 20), lambda *_: []
+        Predictor(with_arrays(Length(), served.runtime.only.reference.schema), served.runtime, 1 << 20), lambda *_: []
     )
     try:
         assert served.ask(["red", 1.0])[1]["result"] == 3.0
         assert served.post(b'["\\ud800\\u0000<b>", 1]')[1]["result"] == 5.0
         assert served.ask([["green", 1.0], ["blue", 2.0]])[1]["results"] == [5.0, 4.0]
         assert served.counts("a") == {"red": 1, "green": 1, "__other__": 2}
-        assert b"\xed\xa0" not in served.pipeline.metrics()[0]
+        assert b"\xed\xa0" not in served.runtime.metrics()[0]
     finally:
-        served.pipeline.close()
+        served.runtime.close()
 
 
 numbers = st.floats(-1e6, 1e6) | st.integers(-(2**53), 2**53)
@@ -216,9 +216,9 @@ def test_no_body_is_a_5xx_and_counts_equal_answers(serve: Callable[..., Served],
         fuzz(served, tally)
         assert tally["rows"] == tally["ids"] > 100
         recorded = sum(sum(one.counts("b").values()) for one in served.values())
-        refused = sum(sum(one.pipeline.instruments.read().rejected.values()) for one in served.values())
+        refused = sum(sum(one.runtime.instruments.read().rejected.values()) for one in served.values())
         assert (recorded, refused) == (tally["rows"], tally["refused"])
         for one in served.values():
-            assert one.pipeline.metrics()[0].endswith(b"\n")
+            assert one.runtime.metrics()[0].endswith(b"\n")
     finally:
-        allowed.pipeline.close()
+        allowed.runtime.close()

@@ -10,7 +10,7 @@ import pytest
 
 from bench.fuzz import Request, opened, send
 from monitor.models.model import Model
-from monitor.pipeline import Pipeline
+from monitor.runtime import Runtime
 from server.guard import Guard
 from server.multi_output import create_predictor
 from server.predict import HOT_PATHS
@@ -25,20 +25,20 @@ DOCUMENTED = set(re.findall(r"`((?:GET|POST) /[^`? ]*)`", API.read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, Model]]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, Model]]:
     with opened(tmp_path_factory.mktemp("routes")) as found:
         yield found
 
 
-def served(pipeline: Pipeline, model: Model) -> set[str]:
+def served(runtime: Runtime, model: Model) -> set[str]:
     """Every method and path that a server with a model answers; names in them in capitals."""
     found = {f"POST {path}" for path in HOT_PATHS}
-    for path, endpoint in program_routes(pipeline, model, create_predictor(model, pipeline, 1 << 20)).items():
+    for path, endpoint in program_routes(runtime, model, create_predictor(model, runtime, 1 << 20)).items():
         if isinstance(endpoint.respond, OpenInference):
             found |= endpoint.respond.routes()
         else:
             found |= {f"{method} {path}" for method in endpoint.methods}
-    for rule in create_app(pipeline).url_map.iter_rules():
+    for rule in create_app(runtime).url_map.iter_rules():
         choices = re.search(r"<any\(([^)]*)\):\w+>", rule.rule)
         for choice in choices[1].split(", ") if choices else [""]:
             path = re.sub(r"<path:\w+>", "NAME", re.sub(r"<any[^>]*>", choice, rule.rule))
@@ -46,15 +46,15 @@ def served(pipeline: Pipeline, model: Model) -> set[str]:
     return found
 
 
-def test_the_documented_routes_are_those_of_a_server(parts: tuple[Pipeline, Model]) -> None:
+def test_the_documented_routes_are_those_of_a_server(parts: tuple[Runtime, Model]) -> None:
     found = served(*parts)
     assert "GET /v2/models/NAME/ready" in found
     assert found == DOCUMENTED
 
 
-def test_every_documented_route_answers(parts: tuple[Pipeline, Model]) -> None:
-    pipeline, model = parts
-    application = create_application(pipeline, model, Guard(clock=pipeline.clock))
+def test_every_documented_route_answers(parts: tuple[Runtime, Model]) -> None:
+    runtime, model = parts
+    application = create_application(runtime, model, Guard(clock=runtime.clock))
     for route in sorted(DOCUMENTED):
         method, _, path = route.partition(" ")
         path = path.replace("/models/NAME", "/models/model").replace("VERSION", "v1").replace("NAME", "page.css")
@@ -65,7 +65,7 @@ def test_every_documented_route_answers(parts: tuple[Pipeline, Model]) -> None:
         assert status == 200 or method == "POST", (route, body)
 
 
-def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Pipeline, Model]) -> None:
+def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Runtime, Model]) -> None:
     application = create_application(*parts, Guard(clock=parts[0].clock))
     seen, waiting = set(), ["/"]
     while waiting:

@@ -102,8 +102,8 @@ def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled,
         file.write(b"\xff" * 4096)
     monitored = Monitored(filled.parent)
     monitored.minutes(2)
-    assert monitored.pipeline.recorder.totals.batch.n == 40
-    assert len(monitored.pipeline.folder.moved_aside()) == 1
+    assert monitored.runtime.only.totals.n == 40
+    assert len(monitored.runtime.folder.moved_aside()) == 1
     with closing(monitored.read()) as connection:
         assert [row["kind"] for row in connection.execute("SELECT kind FROM gaps")] == ["damaged"]
         assert verify(connection).ok

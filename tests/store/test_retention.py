@@ -114,7 +114,7 @@ def test_verdicts_are_thinned_to_the_strongest_and_what_alerts_rest_on(tmp_path)
         messages = connection.execute('SELECT at, "group" AS rule FROM notifications').fetchall()
     assert events
     assert messages
-    assert monitored.pipeline.writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:10:00Z"))
+    assert monitored.runtime.writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:10:00Z"))
     with closing(monitored.read()) as connection:
         assert not verify(connection).problems
         after = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z' ORDER BY id").fetchall()
@@ -138,7 +138,7 @@ def test_verdicts_are_thinned_to_the_strongest_and_what_alerts_rest_on(tmp_path)
 def test_a_tampered_verdict_stops_no_thinning(tmp_path):
     monitored = Monitored(tmp_path / "data")
     monitored.minutes(64)
-    writer = monitored.pipeline.writer
+    writer = monitored.runtime.writer
     writer.transaction(lambda c: c.execute("DELETE FROM drift WHERE id = 1"))
     for _ in range(3):
         writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:04:00Z"))
@@ -189,7 +189,7 @@ class Lives:
         settings = f'max_size = "{CAP}B"\nsegment = "64KiB"\nkeep_minutes = "60d"\nkeep_hours = "70d"\nkeep = "80d"'
         settings += '\n[window]\nbase = "10m"\n[drift]\nevery = "30m"\nwindow = "1h"'
         monitored = Monitored(self.folder, settings, self.now, columns=14, version=version)
-        writer, maintenance = monitored.pipeline.writer, monitored.pipeline.maintenance
+        writer, maintenance = monitored.runtime.writer, monitored.runtime.maintenance
         checkpoint = writer.checkpoint
         writer.checkpoint = lambda: (self.measure(), checkpoint(), self.measure())
         for half_hour in range(days * 48):
@@ -198,10 +198,10 @@ class Lives:
                 monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
             monitored.clock.advance(1800)
             if half_hour % 12 == 11:
-                monitored.pipeline.evaluate()
+                monitored.runtime.evaluate()
                 for _ in range(5):  # as often as an hour's age may pass
                     maintenance.work_off(writer, monitored.clock.time())
-        monitored.pipeline.evaluate()
+        monitored.runtime.evaluate()
         self.now, self.recorded = monitored.clock.time(), self.recorded + monitored.recorded
         monitored.close()
 
@@ -255,7 +255,7 @@ def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):
         monitored.minutes(3, colour="mauve")
         while monitored.clock.time() < MIDNIGHT + (day + 1) * DAY:
             monitored.clock.advance(HOUR)
-            monitored.pipeline.evaluate()
+            monitored.runtime.evaluate()
         now = monitored.clock.time()
         monitored.close()
         with closing(sqlite3.connect(monitored.path)) as connection:
@@ -285,7 +285,7 @@ def test_the_model_that_is_served_stays_however_long_nobody_asks_it(tmp_path):
     monitored = Monitored(tmp_path / "data", settings, version="v1")
     for _ in range(5 * 24):
         monitored.clock.advance(HOUR)
-        monitored.pipeline.maintenance.run(monitored.pipeline.writer._connection, monitored.clock.time())
+        monitored.runtime.maintenance.run(monitored.runtime.writer._connection, monitored.clock.time())
     monitored.minutes(2)
     with closing(monitored.read()) as connection:
         assert connection.execute("SELECT version, predictions FROM series").fetchall()[0]["predictions"] == 40
@@ -298,12 +298,12 @@ def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
     for _ in range(8):
         monitored.minutes(15, rows=5)
         monitored.clock.advance(45 * 60)
-    writer = monitored.pipeline.writer
+    writer = monitored.runtime.writer
     with closing(monitored.read()) as connection:
         before = database_bytes(connection)
-    cap = (monitored.pipeline.folder.bytes_beside_database() + before * 6 // 10) * 8 // 7
+    cap = (monitored.runtime.folder.bytes_beside_database() + before * 6 // 10) * 8 // 7
     data = dataclasses.replace(monitored.config.data, max_size=cap)
-    maintenance = Maintenance(data, monitored.pipeline.folder)
+    maintenance = Maintenance(data, monitored.runtime.folder)
     for _ in range(5):
         maintenance.work_off(writer, monitored.clock.time())
     with closing(monitored.read()) as connection:
@@ -320,9 +320,9 @@ def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
 def test_a_cap_that_is_too_small_is_said_once(tmp_path, caplog):
     monitored = Monitored(tmp_path / "data", columns=1)
     monitored.minutes(3)
-    maintenance = Maintenance(dataclasses.replace(monitored.config.data, max_size=1), monitored.pipeline.folder)
+    maintenance = Maintenance(dataclasses.replace(monitored.config.data, max_size=1), monitored.runtime.folder)
     for _ in range(3):
-        monitored.pipeline.writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
+        monitored.runtime.writer.transaction(lambda c: maintenance.run(c, monitored.clock.time()))
     monitored.close()
     assert sum("max_size is too small" in record.message for record in caplog.records) == 1
 

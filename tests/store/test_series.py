@@ -40,10 +40,10 @@ def test_two_series_of_a_model_have_counts_columns_and_n_of_their_own(monitored:
         windows.seal(connection, MIDNIGHT + 60)
         return joined
 
-    joined = monitored.pipeline.writer.transaction(add)
+    joined = monitored.runtime.writer.transaction(add)
     monitored.minutes(3)
     with monitored.read() as connection:
-        series = monitored.pipeline.recorder.series
+        series = monitored.runtime.only.series
         assert [sum_range(connection, one, MIDNIGHT, MIDNIGHT + 60).n for one in (joined, series)] == [4, 20]
         assert load_totals(connection, joined).counts[-5:].tolist() == [1, 2, 0, 1, 0]
         assert not verify(connection).problems

@@ -26,7 +26,7 @@ def monitored(tmp_path):
     monitored = Monitored(tmp_path / "data")
     monitored.minutes(3)
     yield monitored
-    monitored.pipeline.folder.close()
+    monitored.runtime.folder.close()
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
@@ -48,14 +48,14 @@ def test_a_copy_that_is_whole_and_read_only(monitored, tmp_path, mask):
 
 def test_one_moment_while_the_writer_goes_on(monitored, tmp_path):
     """Windows and running totals change together; no copy may show one without the other."""
-    writer, stop = monitored.pipeline.writer, threading.Event()
+    writer, stop = monitored.runtime.writer, threading.Event()
     writer.start()
 
     def work() -> None:
         while not stop.is_set():
             monitored.record(5)
             monitored.clock.advance(10)
-            monitored.pipeline.evaluate()
+            monitored.runtime.evaluate()
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -29,7 +29,7 @@ def march(tmp_path_factory):
     monitored.clock.advance(300)
     monitored.minutes(20)
     monitored.minutes(30, shift=1.5, colour="mauve")
-    writer = monitored.pipeline.writer
+    writer = monitored.runtime.writer
     writer.transaction(lambda c: roll_up(c, monitored.clock.time()))
     writer.transaction(lambda c: add_gap(c, "dropped", "2026-03-14T01:00:30Z", "2026-03-14T01:00:40Z", 17, "disk full"))
     outbox = StoreOutbox(writer)

@@ -26,8 +26,8 @@ def original(tmp_path_factory) -> Path:
     monitored = Monitored(folder / "data", 'keep_minutes = "1h"')
     monitored.minutes(90)
     monitored.minutes(36, shift=1.0, colour="mauve")
-    writer = monitored.pipeline.writer
-    maintenance = Maintenance(monitored.config.data, monitored.pipeline.folder)
+    writer = monitored.runtime.writer
+    maintenance = Maintenance(monitored.config.data, monitored.runtime.folder)
     writer.transaction(lambda connection: maintenance.run(connection, monitored.clock.time()))
     writer.transaction(lambda c: add_gap(c, "dropped", "2023-11-15T00:05:00Z", "2023-11-15T00:06:00Z", 12, "full"))
 

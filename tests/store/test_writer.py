@@ -270,7 +270,7 @@ def test_what_somebody_else_wrote_stops_nothing_and_stays_on_record(tmp_path, se
     monitored.minutes(2, rows=300)
     monitored.minutes(1, rows=900, shift=2.0, colour="mauve")
     monitored.record()
-    monitored.pipeline.fold()
+    monitored.runtime.fold()
     if not served:
         monitored.close()
     with closing(sqlite3.connect(monitored.path, isolation_level=None)) as other:
@@ -280,7 +280,7 @@ def test_what_somebody_else_wrote_stops_nothing_and_stays_on_record(tmp_path, se
         if not served:
             monitored = Monitored(tmp_path / "data", settings, monitored.clock.time())
         monitored.record()
-        monitored.pipeline.fold()
+        monitored.runtime.fold()
         monitored.minutes(2, rows=900, shift=2.0)
         monitored.clock.advance(7200)  # all of it is old, rolled up and dropped
         monitored.minutes(2, rows=300)

@@ -12,8 +12,8 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
 from monitor.drift.result import Subject
-from monitor.pipeline import Pipeline
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 from monitor.store.audit.chain import cover
 from monitor.store.file.migrations import migrate
 from monitor.store.windows.rows import Series, Windows, register_series
@@ -34,7 +34,7 @@ def reference(columns: int = 2, bins: int = 10, rows: int = 2000) -> Reference:
 
 
 class Monitored:
-    """A pipeline that is never started: every call runs here and now."""
+    """A runtime that is never started: every call runs here and now."""
 
     def __init__(
         self, folder: Path, settings: str = "", start: float = MIDNIGHT, columns: int = 2, version: str = "v1"
@@ -45,7 +45,7 @@ class Monitored:
         self.reference = reference(columns)
         self.random = np.random.default_rng(1)
         self.columns = columns
-        self.pipeline = Pipeline(self.config, self.reference, version, self.clock)
+        self.runtime = Runtime.of_one(self.config, self.reference, version, self.clock)
         self.recorded = 0
 
     def record(self, rows: int = 20, shift: float = 0.0, colour: str = "", at: float | None = None) -> None:
@@ -53,7 +53,7 @@ class Monitored:
         when = None if at is None else np.full(rows, round(at * 1e9), dtype=np.int64)
         features: list[object] = [self.random.normal(shift, 1.0, rows) for _ in range(self.columns)]
         features.append([colour] * rows if colour else self.random.choice(["red", "green", "blue"], rows).tolist())
-        self.pipeline.recorder.record_many(features, [self.random.normal(size=rows)], when)
+        self.runtime.only.source.record_many(features, [self.random.normal(size=rows)], when)
         self.recorded += rows
 
     def minutes(self, count: int, rows: int = 20, shift: float = 0.0, colour: str = "") -> None:
@@ -61,7 +61,7 @@ class Monitored:
         for _ in range(count):
             self.record(rows, shift, colour)
             self.clock.advance(60)
-            self.pipeline.evaluate()
+            self.runtime.evaluate()
 
     @property
     def path(self) -> Path:
@@ -73,7 +73,7 @@ class Monitored:
         return connection
 
     def close(self) -> None:
-        self.pipeline.close()
+        self.runtime.close()
 
 
 def memory() -> sqlite3.Connection:

@@ -293,7 +293,7 @@ def test_the_frame_that_made_a_reference_can_be_observed_whatever_its_names(kind
             monitor.observe(frame.iloc[row], row + 1.0)
             monitor.observe(dict(zip(names, frame.iloc[row], strict=True)), row + 1.0)
         monitor.flush()
-        totals = monitor._pipeline.recorder.totals.batch
+        totals = monitor._runtime.only.totals
         assert (totals.n, totals.counts.tolist()) == (15, (5 * monitor.reference.counts).tolist())
 
 

@@ -20,6 +20,7 @@ MIGRATIONS = Migrations("telltale")
 #: Small tables that change all the time: a digest of each is renewed with the transaction that changes it.
 GUARDED = (
     "meta",
+    "sources",
     "alerts",
     "silences",
     "notification_groups",
@@ -38,6 +39,11 @@ _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sources (
+    name TEXT PRIMARY KEY,               -- journal; ...
+    cursor TEXT NOT NULL                 -- how far its counts are in the windows; only the source can read it
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,

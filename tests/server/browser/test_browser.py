@@ -28,12 +28,14 @@ PHONE = {"width": 360, "height": 740}
     ],
 )
 def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene: str, says: str) -> None:
-    address, pipeline = serve(scene)
+    address, runtime = serve(scene)
     page = browser.open(address)
     assert page.run("document.querySelector('h1').innerText").startswith(says)
-    assert page.run("document.querySelectorAll('.columns tbody tr').length") == len(pipeline.reference.schema.columns)
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == len(
+        runtime.only.reference.schema.columns
+    )
     live = page.run("document.querySelectorAll('.hist .live').length")
-    assert live == (0 if scene in ("silent", "fresh") else len(pipeline.reference.schema.columns))
+    assert live == (0 if scene in ("silent", "fresh") else len(runtime.only.reference.schema.columns))
     assert page.complaints() == []
     page.close()
 
@@ -56,13 +58,13 @@ def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, serve: Serv
 
 
 def test_hostile_names_run_nothing_and_break_nothing(browser: Browser, serve: Serve) -> None:
-    address, pipeline = serve("hostile")
+    address, runtime = serve("hostile")
     page = browser.open(address)
     links = page.run("[...document.querySelectorAll('.columns tbody th a')].map((a) => a.href)")
     assert {parse_qs(urlsplit(link).query, keep_blank_values=True)["name"][0] for link in links} == {
-        column.name for column in pipeline.reference.schema.columns
+        column.name for column in runtime.only.reference.schema.columns
     }
-    for column in pipeline.reference.schema.columns:
+    for column in runtime.only.reference.schema.columns:
         page.go(address + column_path(column.role, column.name))
         shown = page.run("document.querySelector('h1').textContent")
         assert shown == (column.name if column.name.strip() else "(no name)")
@@ -112,14 +114,14 @@ def test_keyboard_alone_leads_from_the_overview_to_a_column(browser: Browser, se
 
 
 def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> None:
-    address, pipeline = serve("quiet", "fresh content")
+    address, runtime = serve("quiet", "fresh content")
     page = browser.open(address, height=300)
     page.run("window.mark = document.querySelector('header'); document.querySelector('.columns a').focus()")
     page.run("window.scrollTo(0, 200)")
     before = page.run("document.getElementById('foot').innerText")
     assert "(" in before, "the reader's own time stands beside UTC"
-    pipeline.clock.advance(3600)  # type: ignore[attr-defined]
-    pipeline.evaluate()
+    runtime.clock.advance(3600)  # type: ignore[attr-defined]
+    runtime.evaluate()
     page.run("document.dispatchEvent(new Event('visibilitychange'))")
     page.until("document.querySelector('h1').textContent.startsWith('No traffic')")
     assert page.run("document.getElementById('foot').innerText") != before
@@ -131,14 +133,14 @@ def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> N
 
 
 def test_section_that_comes_later_is_shown_and_what_was_opened_stays_open(browser: Browser, serve: Serve) -> None:
-    address, pipeline = serve("insufficient", "later section")
+    address, runtime = serve("insufficient", "later section")
     page = browser.open(f"{address}/column/feature?name=bmi")
     assert page.run("document.querySelectorAll('#events').length") == 0
     page.run("document.getElementById('bins').open = true")
     for row in rows(3, 200, shift=2.0):
-        pipeline.record(row, [200.0])
-    pipeline.clock.advance(60)  # type: ignore[attr-defined]
-    pipeline.evaluate()
+        runtime.only.record(row, [200.0])
+    runtime.clock.advance(60)  # type: ignore[attr-defined]
+    runtime.evaluate()
     page.run("document.dispatchEvent(new Event('visibilitychange'))")
     page.until("document.querySelectorAll('#events').length === 1")
     assert page.run("document.getElementById('bins').open")

@@ -25,15 +25,15 @@ TOKEN = "correct-horse-battery-staple"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a drifting scene that asks for a token."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with opened("drifting", tmp_path_factory.mktemp("guarded")) as pipeline:
-        guard = Guard(Secret(TOKEN), clock=pipeline.clock)
-        server = make_server("127.0.0.1", 0, create_app(pipeline, guard), threaded=True)
+    with opened("drifting", tmp_path_factory.mktemp("guarded")) as runtime:
+        guard = Guard(Secret(TOKEN), clock=runtime.clock)
+        server = make_server("127.0.0.1", 0, create_app(runtime, guard), threaded=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
 
         def silences() -> int:
-            with one_moment(pipeline.folder.database) as connection:
-                return len(list_silences(connection, pipeline.clock.time()))
+            with one_moment(runtime.folder.database) as connection:
+                return len(list_silences(connection, runtime.clock.time()))
 
         assert silences() == 0
         yield f"http://127.0.0.1:{server.port}"

@@ -1,11 +1,14 @@
-"""The data path, joined: capture, window, store, drift, rules, notify, with exposition beside.
+"""The data path, joined: sources into series into the store, drift to rules to messages, with exposition beside.
 
-record    a prediction goes into the journal                       any thread      recorder.record
-fold      the journal goes into windows, in one transaction        writer          recorder.fold
-evaluate  windows to verdicts to alerts to notifications, in one   writer, when    evaluation.run
-          transaction                                              schedule says
-send      notifications go to people                               one a receiver  notify.sender
-show      the last commit as an immutable snapshot                 any thread      Pipeline.snapshot
+record    a prediction goes into the journal                        any thread     JournalSource.record
+fold      sources hand over counts and a cursor; one transaction    writer         Source.read, Ledger.keep
+evaluate  windows to verdicts to alerts to messages, in one         writer, when   Evaluator.run,
+          transaction for all models                                schedule says  Announcer.announce
+send      messages go to people                                     one a receiver notify.sender
+show      what the last commit left, as immutable objects           any thread     Watched.snapshot
+
+The runtime owns the data folder, the one writer of SQLite, the tick and the senders; each watched model (`watched.py`)
+its reference, source, series and rules.
 """
 
 from __future__ import annotations
@@ -14,33 +17,34 @@ import json
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from monitor import failpoint
 from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.config.load import Config
-from monitor.drift.result import DriftResult, Subject
+from monitor.drift.result import DriftResult
 from monitor.errors import StoreError
-from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
-from monitor.exposition.render import Renderer
-from monitor.exposition.snapshot import Health, Latency, Snapshot
+from monitor.exposition.snapshot import Health, Latency
 from monitor.health import Check, capture_check, delivery_check, evaluation_check, fold_check, worst
 from monitor.instruments import SECONDS, Instruments, Readings
-from monitor.recorder import Recorder
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
+from monitor.source.protocol import Handover, Source
 from monitor.store.file.database import connect_read_only, damaged, explained, move_aside, open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
+from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import newest_series, read_range
 from monitor.store.windows.retention import Maintenance, wal_room
-from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, register_series, write_meta
+from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, write_meta
+from monitor.watched import Watch, Watched
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +62,15 @@ MAINTAIN = 60.0
 DAMAGE_SHOWN = 86400.0
 
 
-class Pipeline:
-    """Everything that watches one model. Open it, start it, record into it, close it."""
+class Runtime:
+    """Everything that watches some models over one data folder. Open it, start it, record into it, close it."""
 
-    def __init__(self, config: Config, reference: Reference, version: str, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, watches: Sequence[Watch], clock: Clock | None = None) -> None:
         """Open the data folder and take up where the last process stopped.
 
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """
-        self.config, self.reference, self.version = config, reference, version
-        self.clock = clock or SystemClock()
+        self.config, self._watches, self.clock = config, watches, clock or SystemClock()
         self._fold_failing_since: float | None = None
         self._fold_fails_by = ""
         self._started = False
@@ -81,6 +84,11 @@ class Pipeline:
         except BaseException:
             self.folder.close()
             raise
+
+    @classmethod
+    def of_one(cls, config: Config, reference: Reference, version: str, clock: Clock | None = None) -> Self:
+        """Open with the one model that `[model]` configures."""
+        return cls(config, [Watch(reference, version, config.model.name)], clock)
 
     def _open_store(self, aside: Path | None) -> Path | None:
         """Open the database and take up from it; where it has been moved aside once it was read, to which file."""
@@ -99,39 +107,39 @@ class Pipeline:
         return None
 
     def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
-        config, clock, now = self.config, self.clock, self.clock.time()
+        config, clock = self.config, self.clock
         why = "the database was gone; a new one was begun" if self._lacking else ""
         if aside is not None:
             why = f"the database was damaged; it is kept as {aside.name}"
-        series = register_series(connection, Subject(version=self.version), self.reference, iso(now))
-        schema, self._since = series.schema, from_iso(series.first_served)
-        self.announcer = Announcer(config, schema, self.version, self.writer, clock, page_address(config.server))
-        self.announcer.retire(connection, now)
-        self.evaluator = Evaluator(series, config, clock, self.announcer.announce)
-        self.evaluator.restore(connection)
-        self.recorder = Recorder(connection, series, self.folder.journal, config, clock, why)
-        self.record = self.recorder.record
+        replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
+        write_meta(connection, REPLICA, replica)
+        self.ledger = Ledger(round(config.window.base))
+        #: The watched models by name.
+        self.models = {
+            watch.name: Watched(connection, watch, self.folder, self.writer, self.ledger, config, clock, replica, why)
+            for watch in self._watches
+        }
+        self.ledger.commit()
+        self.sources: list[Source] = [model.source for model in self.models.values()]
+        self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
+        self.announcer.retire(connection, clock.time())
         _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
-        replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
-        write_meta(connection, REPLICA, replica)
-        self._renderer = Renderer(
-            schema,
-            self.reference,
-            self.version,
-            boxkite=config.metrics.boxkite,
-            max_series=config.metrics.max_series,
-            alpha=config.drift.alpha,
-            min_samples=config.drift.min_samples,
-            replica=replica,
-        )
         self._readings = self.instruments.read()
-        self._evaluations = int(read_meta(connection, EVALUATIONS, "0"))
-        self.maintenance = Maintenance(config.data, self.folder, [series.id])
+        self._evaluations, self._evaluated = int(read_meta(connection, EVALUATIONS, "0")), 0.0
+        served = [model.series.id for model in self.models.values()]
+        self.maintenance = Maintenance(config.data, self.folder, served)
         self._maintained, self.maintain_every = 0.0, MAINTAIN
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
+
+    @property
+    def only(self) -> Watched:
+        """The one model that is watched, for whoever serves one. Raises StoreError if there are several."""
+        if len(self.models) != 1:
+            raise StoreError(f"there are several models; say which: {', '.join(self.models)}")
+        return next(iter(self.models.values()))
 
     def listens_on(self, port: int) -> None:
         """Note on which port the page is served, for links in messages and for commands. Call it before `start`."""
@@ -157,12 +165,13 @@ class Pipeline:
         try:
             self._fold()
         finally:
-            self.recorder.close()
+            for source in self.sources:
+                source.close()
 
     # Folding: the writer's thread.
 
     def _tick(self) -> bool:
-        """Fold, bring the journal to the disk now and then, and watch over the other threads.
+        """Fold, bring the journals to the disk now and then, and watch over the other threads.
 
         True where more waits to be folded than one fold takes.
         """
@@ -183,36 +192,53 @@ class Pipeline:
             raise
         if self.config.data.sync and now - self._synced >= self.config.data.sync:
             self._synced = now
-            self.recorder.sync()
-        return self.recorder.behind
+            for source in self.sources:
+                source.sync()
+        return any(source.behind for source in self.sources)
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
-        goal, before = self.recorder.journal.written, -1
-        while before < self.recorder.applied < goal or before < 0:
-            before = self.recorder.applied
+        journals = [model.source for model in self.models.values()]
+        goals, before = [journal.journal.written for journal in journals], [-1] * len(journals)
+        while any(was < one.applied < goal or was < 0 for one, goal, was in zip(journals, goals, before, strict=True)):
+            before = [journal.applied for journal in journals]
             self.writer.run(self._fold)
 
-    def _fold(self) -> None:
-        """Raises StoreError where what is open is not what lies in the folder: nobody would find it there."""
+    def _fold(self) -> int:
+        """Enter what all sources have; how many records that were.
+
+        Raises StoreError where what is open is not what lies in the folder: nobody would find it there.
+        """
         if trouble := self.folder.database_trouble:
             raise StoreError(trouble)
-        readings = self.instruments.read()
-
-        def transaction(apply: Callable[[sqlite3.Connection], None]) -> None:
-            """One commit for what was recorded and for what was counted meanwhile: each costs a write to the disk."""
-
-            def both(connection: sqlite3.Connection) -> None:
-                apply(connection)
-                if readings != self._readings:
-                    write_meta(connection, INSTRUMENTS, json.dumps(readings.to_json()))
-
-            self.writer.transaction(both)
-            self._readings = readings
-
-        self.recorder.fold(transaction)
+        readings, rows = self.instruments.read(), 0
+        for source in self.sources:
+            with closing(source.read()) as handovers:
+                for handover in handovers:
+                    self._keep(source.name, handover, readings)
+                    rows += handover.rows
         if readings != self._readings:
-            transaction(lambda _: None)
+            self._keep("", None, readings)
+        return rows
+
+    def _keep(self, source: str, handover: Handover | None, readings: Readings) -> None:
+        """One commit for what was handed over and for what was counted meanwhile: each costs a write to the disk."""
+
+        def keep(connection: sqlite3.Connection) -> None:
+            if handover is not None:
+                self.ledger.keep(connection, source, handover, iso(self.clock.time()))
+            if readings != self._readings:
+                write_meta(connection, INSTRUMENTS, json.dumps(readings.to_json()))
+
+        failpoint.reach("fold.begin")
+        try:
+            self.writer.transaction(keep)
+        except BaseException:
+            self.ledger.forget()
+            raise
+        self.ledger.commit()
+        self._readings = readings
+        failpoint.reach("fold.committed")
 
     def _look(self, connection: sqlite3.Connection) -> None:
         """Gather the facts that cost a query or a walk through the folder."""
@@ -223,31 +249,33 @@ class Pipeline:
 
     # Judging: the schedule asks for it, the writer's thread does it.
 
-    def evaluate(self, *, early: bool = False) -> Evaluation:
-        """Fold what there is and evaluate every rule, now; publish and return what was committed.
+    def evaluate(self, *, early: bool = False) -> None:
+        """Fold what there is and evaluate every rule of every model, now; publish what was committed.
 
-        `early` ends the open window first, so that all that was recorded is judged.
+        `early` ends the open windows first, so that all that was recorded is judged.
         """
         try:
-            return self.writer.run(lambda: self._evaluate(early))
+            self.writer.run(lambda: self._evaluate(early))
         except sqlite3.OperationalError as error:
             raise StoreError(explained(error)) from error
 
-    def _evaluate(self, early: bool) -> Evaluation:
+    def _evaluate(self, early: bool) -> None:
         self._fold()
+        now, models = self.clock.time(), list(self.models.values())
 
-        def run(connection: sqlite3.Connection) -> Evaluation:
-            evaluation = self.evaluator.run(connection, self.recorder.seal, early=early)
+        def run(connection: sqlite3.Connection) -> None:
+            for model in models:
+                model.evaluator.run(connection, now, self.ledger, early=early)
+            self.announcer.announce(connection, [model.evaluator for model in models], now)
             write_meta(connection, EVALUATIONS, str(self._evaluations + 1))
-            return evaluation
 
-        evaluation = self.writer.transaction(run)
+        self.writer.transaction(run)
         failpoint.reach("evaluation.committed")
-        self._evaluations += 1
-        self.evaluator.publish(evaluation)
+        self._evaluations, self._evaluated = self._evaluations + 1, now
+        for model in models:
+            model.evaluator.publish()
         self.announcer.senders.wake()
-        self._maintain(evaluation.at)
-        return evaluation
+        self._maintain(now)
 
     def _maintain(self, now: float) -> None:
         """Roll up and drop, now and then; a round that fails is logged, and its work is done by a later one."""
@@ -261,62 +289,60 @@ class Pipeline:
 
     def judge(self, start: float, end: float) -> tuple[DriftResult, ...]:
         """Judge the windows of a span of time by every rule; keep nothing and tell nobody."""
-        return self.writer.call(lambda connection: self.evaluator.judge(connection, start, end))
+
+        def judge(connection: sqlite3.Connection) -> tuple[DriftResult, ...]:
+            found = (model.evaluator.judge(connection, start, end) for model in self.models.values())
+            return tuple(result for results in found for result in results)
+
+        return self.writer.call(judge)
 
     # Showing: any thread. All that is read here was published whole, after its commit.
 
     @property
-    def latest(self) -> Evaluation:
-        """The last committed evaluation."""
-        return self.evaluator.latest
-
-    @property
     def lag(self) -> float:
-        """Seconds since everything that had been recorded was folded; 0 where nothing waits."""
-        return self.recorder.lag
+        """Seconds since everything that had come was folded; 0 where nothing waits."""
+        return max((source.lag for source in self.sources), default=0.0)
 
     @property
     def unfolded(self) -> bool:
-        """Whether the journal has what the store has not."""
-        return self.recorder.journal.waiting(self.recorder.applied)
+        """Whether a journal has what the store has not."""
+        return any(model.source.waiting for model in self.models.values())
 
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self._dropped_before + self.recorder.journal.dropped_total
+        return self._dropped_before + sum(model.source.journal.dropped_total for model in self.models.values())
 
-    def snapshot(self) -> Snapshot:
-        """Everything that `/metrics` shows, at one moment."""
-        latest, totals, readings = self.latest, self.recorder.totals, self._readings
-        notifications = {
-            (delivery.receiver, outcome): count
-            for delivery in self._deliveries
-            for outcome, count in delivery.totals.items()
-        }
-        health = Health(
+    def facts(self) -> Health:
+        """How the process is doing, as `/metrics` shows it."""
+        readings = self._readings
+        return Health(
             latency=Latency(SECONDS, readings.seconds, readings.seconds_sum),
             model_errors=readings.model_errors,
             rejected=readings.rejected,
             dropped=self.dropped,
             gaps=self._gaps,
             fold_lag=self.lag,
-            journal_bytes=self.recorder.journal.bytes,
+            journal_bytes=sum(model.source.journal.bytes for model in self.models.values()),
             database_bytes=self._database_bytes,
             evaluations=self._evaluations,
-            evaluated=latest.at or None,
+            evaluated=self._evaluated or None,
             late=self.schedule.late,
             every=self.config.drift.every,
-            notifications=notifications,
+            notifications={
+                (delivery.receiver, outcome): count
+                for delivery in self._deliveries
+                for outcome, count in delivery.totals.items()
+            },
             waiting=sum(delivery.pending for delivery in self._deliveries),
             dead_letters=sum(delivery.dead for delivery in self._deliveries),
         )
-        batch = totals.batch
-        return Snapshot(batch.counts, batch.sums, batch.n, self._since, latest.results, latest.alerts, health)
 
     def metrics(self, accept: str = "", accept_encoding: str = "") -> tuple[bytes, dict[str, str]]:
         """Body and headers of `/metrics`, in the format that the scraper asks for."""
         openmetrics, content_type = negotiate(accept)
-        body = self._renderer.render(self.snapshot(), openmetrics)
+        model = self.only
+        body = model.renderer.render(model.snapshot(self.facts()), openmetrics)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(accept_encoding):
             return gzip(body), {**headers, "Content-Encoding": "gzip"}
@@ -324,7 +350,9 @@ class Pipeline:
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        dropping = self.recorder.journal.dropping
+        found = (model.source.journal.dropping for model in self.models.values())
+        dropping = next((drops for drops in found if drops is not None), None)
+        failing = {rule: since for model in self.models.values() for rule, since in model.evaluator.failing.items()}
         waiting = [delivery for delivery in self._deliveries if delivery.oldest]
         oldest = min((from_iso(delivery.oldest) for delivery in waiting if delivery.oldest), default=None)
         return [
@@ -336,9 +364,7 @@ class Pipeline:
                 *self._fresh_damage(),
             ),
             fold_check(self.writer.alive, self._fold_failing_since, self._fold_fails_by, self.lag),
-            evaluation_check(
-                self.schedule.failing_since, self.evaluator.failing, self.schedule.overdue, self.config.drift.every
-            ),
+            evaluation_check(self.schedule.failing_since, failing, self.schedule.overdue, self.config.drift.every),
             delivery_check(
                 sum(delivery.pending for delivery in self._deliveries),
                 sum(delivery.dead for delivery in self._deliveries),
@@ -361,20 +387,10 @@ class Pipeline:
 
     def status(self) -> dict[str, Any]:
         """How things stand, as `/api/status` tells it."""
-        latest = self.latest
         return {
-            "model_version": self.version,
-            "reference": self.reference.identity,
-            "predictions": self.recorder.totals.batch.n,
+            **self.only.status(),
             "dropped": self.dropped,
-            "columns": len(self.reference.schema.columns),
-            "drifted": list(dict.fromkeys(result.column for result in latest.results if result.state == "drift")),
-            "evaluated": iso(latest.at) if latest.at else None,
             "every": self.config.drift.every,
-            "alerts": {
-                state: sum(alert.state == state for alert in latest.alerts.values())
-                for state in ("pending", "firing", "resolved")
-            },
             "receivers": [delivery.to_json() for delivery in self._deliveries],
             **self.health(),
         }
@@ -383,16 +399,15 @@ class Pipeline:
         """What `/api/alerts` lists: every alert that is not inactive."""
         return [
             {
-                "rule": alert.rule,
-                "column": alert.column,
-                "role": alert.role,
+                **alert.key._asdict(),
                 "state": alert.state,
                 "severity": alert.severity,
                 "since": iso(alert.since),
                 "value": alert.value,
                 "event_id": alert.event_id,
             }
-            for alert in self.latest.alerts.values()
+            for model in self.models.values()
+            for alert in model.latest.alerts.values()
             if alert.state != "inactive"
         ]
 

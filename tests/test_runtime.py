@@ -12,7 +12,7 @@ import pytest
 
 from monitor.clock import iso
 from monitor.errors import StoreError
-from monitor.pipeline import DAMAGE_SHOWN, INSTRUMENTS, SLOW_FACTS
+from monitor.runtime import DAMAGE_SHOWN, INSTRUMENTS, SLOW_FACTS
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.windows.rows import add_gap, read_meta
@@ -28,7 +28,7 @@ def monitored(tmp_path):
 
 def commits(monitored, act):
     statements = []
-    connection = monitored.pipeline.writer._connection
+    connection = monitored.runtime.writer._connection
     connection.set_trace_callback(statements.append)
     act()
     connection.set_trace_callback(None)
@@ -37,20 +37,20 @@ def commits(monitored, act):
 
 def test_predictions_and_what_was_counted_meanwhile_are_one_commit(monitored):
     monitored.record(50)
-    monitored.pipeline.fold()
+    monitored.runtime.fold()
     monitored.record(50)
-    monitored.pipeline.instruments.took(0.002)
-    assert commits(monitored, monitored.pipeline.fold)[0] == 1
-    counted = json.loads(monitored.pipeline.writer.call(lambda c: read_meta(c, INSTRUMENTS, "")))
+    monitored.runtime.instruments.took(0.002)
+    assert commits(monitored, monitored.runtime.fold)[0] == 1
+    counted = json.loads(monitored.runtime.writer.call(lambda c: read_meta(c, INSTRUMENTS, "")))
     assert sum(counted["seconds"]) == 1
-    assert monitored.pipeline.snapshot().health.latency.counts == tuple(counted["seconds"])
+    assert monitored.runtime.only.snapshot(monitored.runtime.facts()).health.latency.counts == tuple(counted["seconds"])
 
 
 def test_what_was_counted_without_a_prediction_is_kept_too(monitored):
-    monitored.pipeline.instruments.rejected("not_json")
-    assert commits(monitored, monitored.pipeline.fold)[0] == 1
-    assert monitored.pipeline.snapshot().health.rejected == {"not_json": 1}
-    assert commits(monitored, monitored.pipeline.fold) == (0, 0)
+    monitored.runtime.instruments.rejected("not_json")
+    assert commits(monitored, monitored.runtime.fold)[0] == 1
+    assert monitored.runtime.only.snapshot(monitored.runtime.facts()).health.rejected == {"not_json": 1}
+    assert commits(monitored, monitored.runtime.fold) == (0, 0)
 
 
 def test_a_fold_takes_few_statements_however_many_columns(tmp_path):
@@ -58,71 +58,71 @@ def test_a_fold_takes_few_statements_however_many_columns(tmp_path):
     for columns in (2, 100):
         monitored = Monitored(tmp_path / str(columns), columns=columns)
         monitored.record(5)
-        monitored.pipeline.fold()
+        monitored.runtime.fold()
         monitored.record(5)
-        statements.append(commits(monitored, monitored.pipeline.fold)[1])
+        statements.append(commits(monitored, monitored.runtime.fold)[1])
         monitored.close()
     assert statements[0] == statements[1]
 
 
 def test_an_id_is_the_prefix_of_this_process_and_the_number_of_the_record(monitored):
-    recorder = monitored.pipeline.recorder
-    first = monitored.pipeline.record([0.5, 0.5, "red"], [1.0])
+    recorder = monitored.runtime.only.source
+    first = monitored.runtime.only.record([0.5, 0.5, "red"], [1.0])
     (second,) = recorder.record_many([[0.5], [0.5], ["blue"]], [[1.0]])
     assert second == f"{recorder.prefix}{first + 1}"
 
 
 def test_drops_stay_counted_while_they_become_a_gap(monitored, full_disk):
-    journal, pipeline = monitored.pipeline.recorder.journal, monitored.pipeline
+    journal, runtime = monitored.runtime.only.source.journal, monitored.runtime
     room = journal._capacity
     seen = []
     full_disk["full"] = True
     monitored.record(room + 30)
-    seen.append(pipeline.dropped)
+    seen.append(runtime.dropped)
     full_disk["full"] = False
     monitored.clock.advance(2)
     monitored.record(1)
-    seen.append(pipeline.dropped)
-    pipeline.fold()
-    seen.append(pipeline.dropped)
+    seen.append(runtime.dropped)
+    runtime.fold()
+    seen.append(runtime.dropped)
     assert seen == [30, 30, 30]
     assert [tuple(row) for row in monitored.read().execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]
 
 
 def test_a_lock_of_somebody_elses_is_named_by_health_and_log_in_one_line(monitored, caplog, monkeypatch):
-    pipeline = monitored.pipeline
+    runtime = monitored.runtime
     monkeypatch.setattr(Writer, "alive", True)
-    pipeline.writer._connection.execute("PRAGMA busy_timeout = 0")
+    runtime.writer._connection.execute("PRAGMA busy_timeout = 0")
     monitored.record(50)
     for kind in ("IMMEDIATE", "EXCLUSIVE"):
-        with closing(sqlite3.connect(pipeline.folder.database, isolation_level=None)) as auditor:
+        with closing(sqlite3.connect(runtime.folder.database, isolation_level=None)) as auditor:
             auditor.execute(f"BEGIN {kind}")
             monitored.clock.advance(SLOW_FACTS)
-            pipeline.writer._safely(pipeline._tick)
+            runtime.writer._safely(runtime._tick)
             with pytest.raises(StoreError, match="another program holds a lock"):
-                pipeline.evaluate()
-        store = pipeline.health()["checks"][1]
+                runtime.evaluate()
+        store = runtime.health()["checks"][1]
         assert store["condition"] == "failing"
         assert "another program holds a lock on the database" in store["detail"]
-        pipeline.writer._safely(pipeline._tick)
-        assert pipeline.health()["checks"][1]["condition"] == "ok"
-    assert pipeline.recorder.totals.batch.n == 50
+        runtime.writer._safely(runtime._tick)
+        assert runtime.health()["checks"][1]["condition"] == "ok"
+    assert runtime.only.totals.n == 50
     assert [record.exc_info for record in caplog.records] == [None, None]
 
 
 def test_closing_under_somebody_elses_lock_leaves_the_rest_to_the_next_start(tmp_path):
     monitored = Monitored(tmp_path / "data")
-    monitored.pipeline.writer._connection.execute("PRAGMA busy_timeout = 0")
+    monitored.runtime.writer._connection.execute("PRAGMA busy_timeout = 0")
     monitored.record(50)
-    with closing(sqlite3.connect(monitored.pipeline.folder.database, isolation_level=None)) as auditor:
+    with closing(sqlite3.connect(monitored.runtime.folder.database, isolation_level=None)) as auditor:
         auditor.execute("BEGIN IMMEDIATE")
         monitored.close()
-    assert monitored.pipeline.unfolded
+    assert monitored.runtime.unfolded
     again = Monitored(tmp_path / "data")
-    again.pipeline.fold()
-    assert again.pipeline.recorder.totals.batch.n == 50
+    again.runtime.fold()
+    assert again.runtime.only.totals.n == 50
     again.close()
-    assert not again.pipeline.unfolded
+    assert not again.runtime.unfolded
 
 
 def test_a_request_that_the_database_refuses_does_not_keep_it_from_folding(monitored):
@@ -130,22 +130,22 @@ def test_a_request_that_the_database_refuses_does_not_keep_it_from_folding(monit
     silence = {"id": "x", "matchers": {}, "start": math.nan, "end": 1.0, "author": "", "reason": ""}
     path = inbox.put(monitored.folder, {"kind": "silence", "silence": silence})
     monitored.record(5)
-    monitored.pipeline._tick()
+    monitored.runtime._tick()
     assert path.with_suffix(".rejected").exists()
     assert not path.exists()
     monitored.record(5)
-    monitored.pipeline._tick()
-    assert monitored.pipeline.recorder.totals.batch.n == 10
+    monitored.runtime._tick()
+    assert monitored.runtime.only.totals.n == 10
 
 
 def test_damage_is_shown_by_health_for_a_day(monitored):
-    pipeline = monitored.pipeline
+    runtime = monitored.runtime
     now = monitored.clock.time()
-    pipeline.writer.call(lambda c: add_gap(c, "damaged", iso(now), iso(now), 12, "7.journal is cut"))
+    runtime.writer.call(lambda c: add_gap(c, "damaged", iso(now), iso(now), 12, "7.journal is cut"))
     for seconds, expected in ((SLOW_FACTS, "degraded"), (DAMAGE_SHOWN, "ok")):
         monitored.clock.advance(seconds)
-        pipeline._tick()
-        capture = pipeline.health()["checks"][0]
+        runtime._tick()
+        capture = runtime.health()["checks"][0]
         assert capture["condition"] == expected
         assert ("12 predictions, 7.journal is cut" in capture["detail"]) == (expected == "degraded")
 
@@ -155,25 +155,25 @@ def test_what_waits_from_an_earlier_process_is_lag(monitored, tmp_path):
     copy = shutil.copytree(monitored.folder, tmp_path / "copy")
     again = Monitored(copy)
     again.clock.advance(3.0)
-    assert again.pipeline.lag == 3.0
-    again.pipeline.fold()
-    assert again.pipeline.lag == 0.0
+    assert again.runtime.lag == 3.0
+    again.runtime.fold()
+    assert again.runtime.lag == 0.0
     again.close()
 
 
 @pytest.mark.parametrize("act", [lambda path: path.unlink(), lambda path: path.replace(path.with_name("elsewhere"))])
 def test_nothing_is_folded_into_a_database_that_nobody_will_find(monitored, act, caplog):
     monitored.record(50)
-    monitored.pipeline.fold()
-    act(monitored.pipeline.folder.database)
+    monitored.runtime.fold()
+    act(monitored.runtime.folder.database)
     monitored.record(30)
     with pytest.raises(StoreError, match="the database was deleted or replaced"):
-        monitored.pipeline.fold()
-    assert monitored.pipeline.health()["checks"][0]["condition"] == "failing"
+        monitored.runtime.fold()
+    assert monitored.runtime.health()["checks"][0]["condition"] == "failing"
     monitored.close()
     again = Monitored(monitored.folder)
-    again.pipeline.fold()
-    assert again.pipeline.recorder.totals.batch.n == 80, "the journal had what was folded, too"
-    assert again.pipeline.writer.call(lambda c: c.execute("SELECT * FROM gaps").fetchall()) == []
+    again.runtime.fold()
+    assert again.runtime.only.totals.n == 80, "the journal had what was folded, too"
+    assert again.runtime.writer.call(lambda c: c.execute("SELECT * FROM gaps").fetchall()) == []
     assert "the database was gone; a new one was begun; the journal still has the predictions" in caplog.text
     again.close()

@@ -1,0 +1,1 @@
+"""Where counts come from: a journal, and whatever else can hand over counts and say how far it came."""

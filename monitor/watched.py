@@ -1,0 +1,112 @@
+"""One watched model: its reference, its source of counts, its series and its rules."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, NamedTuple
+
+from monitor.clock import Clock, from_iso, iso
+from monitor.columns.batch import Batch
+from monitor.config.load import Config
+from monitor.drift.result import MODEL, Subject
+from monitor.evaluation import Evaluation, Evaluator
+from monitor.exposition.render import Renderer
+from monitor.exposition.snapshot import Health, Snapshot
+from monitor.reference.file import Reference
+from monitor.source.journal import JournalSource
+from monitor.store.file.folder import DataFolder
+from monitor.store.file.writer import Writer
+from monitor.store.windows.ledger import Ledger, read_cursor
+from monitor.store.windows.rows import newest_moment, register_series, series_of_schema
+
+
+class Watch(NamedTuple):
+    """What is to be watched. `journal`: name of its folder beside other journals; empty for the only one."""
+
+    reference: Reference
+    version: str
+    name: str = MODEL
+    journal: str = ""
+
+
+class Watched:
+    """A model that is being watched. Opened on the store's writing connection, in the transaction of the opening."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        watch: Watch,
+        folder: DataFolder,
+        writer: Writer,
+        ledger: Ledger,
+        config: Config,
+        clock: Clock,
+        replica: str,
+        why: str,
+    ) -> None:
+        self.name, self.version, self.reference = watch.name, watch.version, watch.reference
+        now = iso(clock.time())
+        #: Its streams of counts: all of its predictions. The source counts for each of them.
+        self.series = register_series(connection, Subject(self.name, self.version), self.reference, now)
+        self._since = from_iso(self.series.first_served)
+        self._ledger = ledger
+        ledger.open(connection, self.series)
+        source = f"journal/{watch.journal}" if watch.journal else "journal"
+        self.source = JournalSource(
+            source,
+            folder.journal / watch.journal,
+            self.series,
+            read_cursor(connection, source),
+            config,
+            clock,
+            lambda schema: writer.transaction(lambda connection: series_of_schema(connection, schema)),
+            why,
+            newest_moment(connection) or "",
+        )
+        if self.source.opening is not None:
+            ledger.keep(connection, source, self.source.opening, now)
+        self.record = self.source.record
+        self.evaluator = Evaluator(self.series, config, clock)
+        self.evaluator.restore(connection)
+        self.renderer = Renderer(
+            self.reference.schema,
+            self.reference,
+            self.version,
+            boxkite=config.metrics.boxkite,
+            max_series=config.metrics.max_series,
+            alpha=config.drift.alpha,
+            min_samples=config.drift.min_samples,
+            replica=replica,
+        )
+
+    @property
+    def totals(self) -> Batch:
+        """What was counted since the model version was first served, up to the last commit."""
+        return self._ledger.totals(self.series)
+
+    @property
+    def latest(self) -> Evaluation:
+        """The last committed evaluation."""
+        return self.evaluator.latest
+
+    def snapshot(self, health: Health) -> Snapshot:
+        """Everything that `/metrics` shows of it, at one moment."""
+        latest, totals = self.latest, self.totals
+        return Snapshot(totals.counts, totals.sums, totals.n, self._since, latest.results, latest.alerts, health)
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, as `/api/status` tells it."""
+        latest = self.latest
+        return {
+            "model": self.name,
+            "model_version": self.version,
+            "reference": self.reference.identity,
+            "predictions": self.totals.n,
+            "columns": len(self.reference.schema.columns),
+            "drifted": list(dict.fromkeys(result.column for result in latest.results if result.state == "drift")),
+            "evaluated": iso(latest.at) if latest.at else None,
+            "alerts": {
+                state: sum(alert.state == state for alert in latest.alerts.values())
+                for state in ("pending", "firing", "resolved")
+            },
+        }
