@@ -1,4 +1,4 @@
-"""A receiver: a named destination, the notifier that speaks its language, and how fast it may be written to."""
+"""A receiver: a named destination, the notifier that speaks its protocol, and its rate limit."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from monitor.notify.retry import Decision
 
 
 class Notifier(Protocol):
-    """Delivers one message, once, and says what came of it. It never raises for what a server does, and never waits."""
+    """Makes one attempt to deliver a message. It raises nothing for what a server does, and never waits."""
 
     kind: str
 
     def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
-        """Send; `plain` leaves all markup out, after markup was refused. `now`: seconds since 1970."""
+        """Send a message. `plain`: without markup, because that was refused. `now`: seconds since 1970."""
 
 
 class Limiter:
-    """Keeps a destination's rate: at most `burst` calls in `per` seconds, `gap` seconds apart, none while held.
+    """Keeps a destination's rate: at most `burst` calls in `per` seconds, `gap` seconds apart, none during a hold.
 
-    Receivers that share a destination share its limiter. Times are monotonic seconds.
+    Receivers with the same destination share its limiter. Times are monotonic seconds.
 
     >>> limiter = Limiter(gap=1.0)
     >>> limiter.take(10.0), limiter.take(10.25), limiter.take(11.0)
@@ -34,42 +34,39 @@ class Limiter:
         self.gap, self.burst, self.per = gap, burst, per
         self._calls: deque[float] = deque(maxlen=max(burst, 1))
         self._held_until = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def wait(self, now: float) -> float:
-        """Seconds until the next call is allowed; 0 if it is now."""
+        """Seconds until the next call is allowed; 0 if it is allowed now."""
         with self._lock:
-            return self._wait(now)
+            due = self._held_until
+            if self._calls:
+                due = max(due, self._calls[-1] + self.gap)
+                if self.burst and len(self._calls) == self.burst:
+                    due = max(due, self._calls[0] + self.per)
+            return max(0.0, due - now)
 
     def take(self, now: float) -> float:
-        """Take the right to call now and return 0, or return the seconds until there is one."""
+        """Take the right to call now and return 0, or return the seconds to wait for it."""
         with self._lock:
-            wait = self._wait(now)
+            wait = self.wait(now)
             if wait <= 0:
-                self._calls.append(now)
+                self.record(now)
             return wait
 
     def done(self, now: float) -> None:
-        """Count the last call from its end: it reached the provider somewhere between take and done."""
+        """Count the last call from its end: it reached the provider at some time between `take` and `done`."""
         with self._lock:
             if self._calls:
                 self._calls[-1] = max(self._calls[-1], now)
 
-    def _wait(self, now: float) -> float:
-        due = self._held_until
-        if self._calls:
-            due = max(due, self._calls[-1] + self.gap)
-            if self.burst and len(self._calls) == self.burst:
-                due = max(due, self._calls[0] + self.per)
-        return max(0.0, due - now)
-
     def record(self, now: float) -> None:
-        """Note a call of an earlier process."""
+        """Count a call, such as one of an earlier process."""
         with self._lock:
             self._calls.append(now)
 
     def hold(self, until: float) -> None:
-        """Allow no call before a moment; a later hold that ends sooner does not shorten it."""
+        """Allow no call before a time; a later hold that ends sooner does not shorten it."""
         with self._lock:
             self._held_until = max(self._held_until, until)
 
@@ -78,7 +75,7 @@ class Limiter:
 class Receiver:
     """One `[receivers.NAME]`, ready to use. `target` names the destination without its secret.
 
-    `everything`: it hears of all alerts, whatever the rules say. `pictures`: it is sent pictures too.
+    `everything`: it is told of all alerts, whatever the rules say. `pictures`: it gets pictures too.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Secrets: where they are read, how they are held, and how they are kept out of every text.
 
-A webhook address or a bot token is held in a `Secret`, which shows nothing of itself, and is put on a list that every
-log record and every stored answer of a provider is cleaned by. That second net is needed: urllib3 logs the path of a
-request at DEBUG, and the path of a Slack webhook or of a Telegram call is the secret.
+A webhook address or a bot token is held in a `Secret`, which does not print. Every log record and every stored answer
+of a provider is cleaned of all secrets too, because urllib3 logs the path of a request at DEBUG, and the path of a Slack
+webhook or of a Telegram call is the secret.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -21,55 +22,43 @@ from monitor.errors import ConfigError
 
 HIDDEN = "[secret]"
 
-#: Shorter texts are not looked for in logs: hiding every "ok" would help nobody.
+#: Shorter texts are not looked for in logs: that would hide words such as "ok".
 SHORTEST = 8
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _known: tuple[str, ...] = ()
 
-#: Parts of secrets by which a cut one is found, by their length: of addresses, whose beginnings are ordinary words, and
-#: of tokens.
+#: Parts of secrets, by their length, to find one that was cut: 12 for addresses, which begin with ordinary words, and
+#: SHORTEST for tokens.
 _parts: dict[int, frozenset[str]] = {12: frozenset(), SHORTEST: frozenset()}
 
 _JSON_ESCAPE = re.compile(r"\\(?:u00([0-7][0-9a-fA-F])|([/&]))")
 
 
+@dataclass(frozen=True, repr=False, slots=True)
 class Secret:
     """A text that does not print.
 
     >>> token = Secret("123456:not-a-real-token")
     >>> f"{token} {token!r}", token.reveal()[:6], redact("POST /bot123456:not-a-real-token/x")
-    ('[secret] Secret([secret])', '123456', 'POST /bot[secret]/x')
+    ('[secret] [secret]', '123456', 'POST /bot[secret]/x')
     """
 
-    __slots__ = ("_value",)
+    _value: str
 
-    def __init__(self, value: str) -> None:
-        self._value = value
-        _remember(value)
+    def __post_init__(self) -> None:
+        _remember(self._value)
 
     def reveal(self) -> str:
         """Return the text itself, for the one call that needs it."""
         return self._value
 
     def __repr__(self) -> str:
-        return f"Secret({HIDDEN})"
-
-    def __str__(self) -> str:
         return HIDDEN
 
     def __format__(self, spec: str) -> str:
-        return HIDDEN
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
+        return format(HIDDEN, spec)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not written anywhere")
@@ -84,47 +73,42 @@ def redact(text: str) -> str:
     """
     if not _known:
         return text
-    plain = _unescaped(text)
-    clean = _masked(plain)
+    plain = clean = _unescaped(text)
+    for secret in _known:
+        clean = clean.replace(secret, HIDDEN)
+    for length, parts in _parts.items():
+        found = [at for at in range(len(clean) - length + 1) if clean[at : at + length] in parts]
+        for start, end in reversed(_joined(found, length)):
+            clean = clean[:start] + HIDDEN + clean[end:]
     return clean if clean != plain else text
+
+
+def _joined(starts: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """Stretches of a text that parts of this length cover, from where the parts begin."""
+    out: list[tuple[int, int]] = []
+    for start in starts:
+        first = out.pop()[0] if out and start <= out[-1][1] else start
+        out.append((first, start + length))
+    return out
 
 
 def _unescaped(text: str) -> str:
     """Undo the ways in which an address is escaped in HTML, JSON and addresses, up to three times over."""
     for _ in range(3):
         plain = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
-        plain = unquote(html.unescape(plain))
-        if plain == text:
+        text, before = unquote(html.unescape(plain)), text
+        if text == before:
             break
-        text = plain
-    return text
-
-
-def _masked(text: str) -> str:
-    """Replace known secrets, and every stretch of a text that is a part of one."""
-    for secret in _known:
-        text = text.replace(secret, HIDDEN)
-    for length, parts in _parts.items():
-        at, out, shown = 0, "", 0
-        while at <= len(text) - length:
-            if text[at : at + length] not in parts:
-                at += 1
-                continue
-            end = at + length
-            while text[end - length + 1 : end + 1] in parts and end < len(text):
-                end += 1
-            out, shown, at = out + text[shown:at] + HIDDEN, end, end
-        text = out + text[shown:]
     return text
 
 
 def read_secret(
     what: str, *, literal: str = "", env: str = "", file: str = "", environ: Mapping[str, str] | None = None
 ) -> Secret | None:
-    """Read a secret from where the configuration says; None where it says nothing.
+    """Read a secret from where the configuration says. Returns None if it names no place.
 
-    `what` names it in errors, such as `receivers.night: the address`. Raises ConfigError that names the variable or
-    the file, never what is in it.
+    `what` names the secret in errors, such as `receivers.night: url`. Raises ConfigError with the name of the variable
+    or the file, never with its content.
     """
     given = [name for name, value in (("itself", literal), ("_env", env), ("_file", file)) if value]
     if len(given) > 1:
@@ -156,10 +140,10 @@ def _from_file(what: str, path: Path) -> str:
 
 
 def guard_logs() -> None:
-    """Clean every log record of this process from now on. Doing it twice does nothing more.
+    """Clean every log record of this process from now on. Idempotent.
 
-    A filter on a logger does not see what its children log, and one on a handler does not see handlers that are added
-    later; the record factory sees everything.
+    The record factory sees everything: a filter on a logger misses its children's records, and one on a handler misses
+    handlers that are added later.
     """
     factory = logging.getLogRecordFactory()
     if getattr(factory, "telltale_guard", False):
@@ -185,11 +169,11 @@ def guard_logs() -> None:
 
 
 def _remember(value: str) -> None:
-    """Put a secret, and the forms in which a client would print it, on the list; the longest are looked for first."""
+    """Remember a secret in the forms in which a client prints it, the longest first."""
     global _known, _parts
     parts = urlsplit(value) if "://" in value else None
     if parts and not (parts.path.strip("/") or parts.query or parts.username):
-        return  # a bare host is no secret, and logs name hosts for good reasons
+        return  # a bare host is no secret
     forms, long, short = {value}, [], [value]
     if parts:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
