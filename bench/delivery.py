@@ -22,7 +22,7 @@ from pathlib import Path
 
 from monitor.clock import SystemClock
 from monitor.notify.receiver import Limiter, Receiver
-from monitor.notify.sender import Senders
+from monitor.sender import Senders
 from monitor.store.file.database import connect
 from monitor.store.file.writer import Writer
 from monitor.store.records.notifications import StoreOutbox

@@ -18,10 +18,10 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.notify import plan as planning
 from monitor.notify.receivers import build_receivers, policy
-from monitor.notify.sender import Senders
 from monitor.notify.sketch import Histograms
 from monitor.rules.engine import by_alert, reported
 from monitor.rules.silence import mutes
+from monitor.sender import Senders
 from monitor.store.file.writer import Writer
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import notifications as outbox

@@ -4,7 +4,7 @@ record    a prediction goes into the journal                        any thread  
 fold      sources hand over counts and a cursor; one transaction    writer         Source.read, Ledger.keep
 evaluate  windows to verdicts to alerts to messages, in one         writer, when   Evaluator.run,
           transaction for all models                                schedule says  Announcer.announce
-send      messages go to people                                     one a receiver notify.sender
+send      messages go to people                                     one a receiver sender
 show      what the last commit left, as immutable objects           any thread     Watched.snapshot
 
 The runtime owns the data folder, the one writer of SQLite, the tick and the senders; each watched model (`watched.py`)

@@ -26,9 +26,9 @@ from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
-from monitor.notify.sender import Senders
 from monitor.reference.build import Chunk
 from monitor.runtime import Runtime
+from monitor.sender import Senders
 from monitor.store.records.notifications import StoreOutbox
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader

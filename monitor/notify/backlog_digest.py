@@ -1,80 +1,83 @@
-"""What is left of a backlog after an outage: the last state of each group, and one digest of the rest. Pure."""
+"""Collapse a backlog after an outage into the last state of each group and one digest of the rest. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from monitor.notify.message import Message
 from monitor.notify.plan import worst
 from monitor.rules.rule import SEVERITIES
 from monitor.words import clock_time, counted, duration
 
+Outcome = Literal["sent", "dead", "collapsed", "skipped"]
+
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A message that waits in the outbox, as the collapse after an outage sees it."""
+class Item:
+    """A message in the outbox that is not settled. `doubt`: an attempt may have arrived.
+
+    `plain`: to be sent without markup. `next_try`: seconds since 1970.
+    """
 
     id: int
     group: str
     created: float
     attempts: int
     message: Message
+    plain: bool = False
+    doubt: bool = False
+    next_try: float | None = None
 
 
-#: Messages that nobody tried to send for this long waited for something that was broken.
+#: Messages that were not tried for this many seconds waited for a receiver that could not be reached.
 OUTAGE = 300.0
 
-#: Most groups whose last state is sent as a message of its own after an outage; the digest tells of the others.
+#: Most groups whose last state is sent as a message of its own after an outage; the digest has the others.
 LAST_STATES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """What becomes of a backlog: these rows are folded into the digest, the others are sent as they are."""
+    """What becomes of a backlog: `folded` are ids of messages that the digest replaces; the others are sent."""
 
     folded: tuple[int, ...]
     digest: Message
 
 
-def collapse(backlog: Sequence[Waiting], told_before: frozenset[str], now: float) -> Collapse | None:
-    """Fold what piled up during an outage to the last state of each group and one digest; None if nothing did.
+def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -> Collapse | None:
+    """Collapse what piled up during an outage. Returns None if nothing did.
 
-    `told_before`: event ids of which the receiver has heard. A group that came and went unheard is only in the digest:
-    nobody wants to hear the end of something that they never heard begin.
+    `told_before`: event ids that the receiver was told. An event that began and ended in the outage is in the digest
+    only: its end would be news of something whose beginning was never told.
     """
     untried = [item for item in backlog if not item.attempts and item.message.kind not in ("digest", "picture")]
-    groups: dict[str, list[Waiting]] = {}
+    groups: dict[str, list[Item]] = {}
     for item in untried:
         groups.setdefault(item.group, []).append(item)
     piled = len(groups) > LAST_STATES or any(len(items) > 1 for items in groups.values())
     if not piled or now - untried[0].created < OUTAGE:
         return None
-    # Of each group only the last is worth sending, and that only where it is news to the reader.
     last = [items[-1] for items in groups.values()]
     kept = [i for i in last if i.message.kind != "resolved" or i.message.event_id in told_before]
     kept.sort(key=lambda item: (SEVERITIES.index(item.message.severity), -item.created))
     keep = {item.id for item in kept[:LAST_STATES]}
-    folded = tuple(item.id for item in untried if item.id not in keep)
-    begun = untried[0].created
+    begun, newest = untried[0].created, untried[-1].message
     lines = [
         ("", f"From {clock_time(begun, now)} until now ({duration(now - begun)}) this receiver could not be reached."),
         ("", f"{len(untried)} messages have piled up. In short:"),
+        *((name, _history(items)) for name, items in list(groups.items())[:LAST_STATES]),
     ]
-    for name, items in list(groups.items())[:LAST_STATES]:
-        lines.append((name, _history(items)))
     if len(groups) > LAST_STATES:
         lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
-    newest = untried[-1].message
-    digest: dict[str, Any] = {"lines": tuple(lines), "model": newest.model, "link": newest.link}
-    severity = worst([item.message.severity for item in last])
-    return Collapse(folded, Message("digest", "", severity, "", now, **digest))
+    severity = worst(item.message.severity for item in last)
+    digest = Message("digest", "", severity, "", now, newest.model, lines=tuple(lines), link=newest.link)
+    return Collapse(tuple(item.id for item in untried if item.id not in keep), digest)
 
 
-def _history(items: Sequence[Waiting]) -> str:
-    fired = sum(item.message.kind == "firing" for item in items)
-    ended = sum(item.message.kind == "resolved" for item in items)
+def _history(items: Sequence[Item]) -> str:
+    fired, ended = (sum(item.message.kind == kind for item in items) for kind in ("firing", "resolved"))
     latest = items[-1].message
     state = "now resolved" if latest.kind == "resolved" else f"now {counted(len(latest.firing), 'column')} drifting"
     return f"{state}; fired {counted(fired, 'time')}, resolved {counted(ended, 'time')} meanwhile"

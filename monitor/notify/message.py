@@ -1,31 +1,31 @@
-"""A message as a value: what happened to one group of alerts, before any provider's format is put on it.
+"""A message as a value: what happened to one group of alerts, in no provider's format.
 
-Written for someone tired who reads it on a phone: first what moved and how badly, then each column with how far, which
-way, a sketch of reference and live values, and since when; last the link, the event id and how to silence it.
+It is read on a phone by a tired person: first what moved and how badly, then for each column how far, which way, a
+sketch of reference and live values, and since when; last the link, the event id and how to silence it.
 """
 
 from __future__ import annotations
 
 import glob
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from monitor.clock import from_iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
-from monitor.drift.result import ALL, MODEL, Direction, DriftResult
+from monitor.drift.result import DriftResult
 from monitor.notify.sketch import Histograms, sketch
 from monitor.rules.alert import Alert
 from monitor.words import counted, date_time, duration
 
-#: Seconds of delay from which on a headline tells it.
+#: Seconds of delay from which the headline says it.
 STALE = 300.0
 
-#: Longest address that a message shows; in place of a longer one it leads to the overview.
+#: Longest address in a message; a longer one is replaced by the address of the overview.
 LONGEST_ADDRESS = 600
 
-#: Longest command that a message shows.
+#: Longest command in a message.
 LONGEST_COMMAND = 150
 
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
@@ -69,18 +69,16 @@ class Entry:
     sketches: tuple[str, str] | None = None
     scale: tuple[str, str] = ("", "")
     histogram: dict[str, list[Any]] | None = None
-    model: str = MODEL
-    series: str = ALL
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told to one receiver. `entries` are all alerts of the group, the new and strongest first.
+    """One message for one receiver. `entries`: all alerts of the group, the new and strongest first.
 
     `model`: model version. `link`: the page. `opened`: when the group began to fire. `changes`: transitions since the
-    last message, to tell flapping. `lines`: further text (digest, test), each as a name, or nothing, and what is said
-    of it. `ends`: for Alertmanager, until when the firing ones hold unless they are sent again. `delayed`: seconds it
-    waited because the receiver could not be reached; `repeated`: an earlier attempt may have arrived.
+    last message, to show flapping. `lines`: (name or nothing, text) pairs of a digest or a test. `ends`: for
+    Alertmanager, until when the firing alerts hold unless they are sent again. `delayed`: seconds that the message
+    waited because the receiver could not be reached. `repeated`: an earlier attempt may have arrived.
     """
 
     kind: MessageKind
@@ -105,23 +103,18 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `to_json` wrote."""
-        return cls(
-            **{
-                **data,
-                "entries": tuple(map(_entry, data["entries"])),
-                "lines": tuple((name, said) for name, said in data["lines"]),
-            }
-        )
+        entries = tuple(Entry(**_with_tuples(entry)) for entry in data["entries"])
+        return cls(**{**data, "entries": entries, "lines": tuple(map(tuple, data["lines"]))})
 
     @property
     def address(self) -> str:
-        """Where to look: the column's own page where it is about one column, else the overview; empty if unknown."""
+        """The column's page if the message is about one column, else the overview; empty if unknown."""
         columns = {(item.role, item.column) for item in self.entries}
         return column_address(self.link, *columns.pop()) if len(columns) == 1 else self.link
 
     @property
     def now(self) -> float:
-        """When it is being delivered, as far as it knows: times of another day are then told with their date."""
+        """When it is delivered, so that times of another day get their date."""
         return self.at + self.delayed
 
     @property
@@ -145,17 +138,8 @@ def column_address(link: str, role: str, column: str) -> str:
     return address if len(address) <= LONGEST_ADDRESS else link
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
-    window, sketches = data["window"], data["sketches"]
-    return Entry(
-        **{
-            **data,
-            "names": tuple(data["names"]),
-            "window": (window[0], window[1]) if window else None,
-            "sketches": (sketches[0], sketches[1]) if sketches else None,
-            "scale": (data["scale"][0], data["scale"][1]),
-        }
-    )
+def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 def entry(
@@ -167,54 +151,43 @@ def entry(
     until: float | None = None,
     reason: str = "",
 ) -> Entry:
-    """Describe an alert with the verdict it stands on; without a verdict only what the alert itself knows."""
-    began = since if since is not None else alert.active_since if alert.active_since is not None else alert.since
-    base = Entry(
+    """Describe an alert with its verdict; without a verdict only with what the alert itself knows."""
+    said: dict[str, Any] = {}
+    if result is not None:
+        said = {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
+        said["window"] = (result.window.start, result.window.end)
+        if direction := result.direction:
+            said |= {name: getattr(direction, name) for name in ("change", "before", "after")}
+            said["direction"] = direction.text
+            said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
+    return Entry(
         alert.column,
         alert.role,
         status,
         alert.severity,
         alert.event_id,
-        began,
+        alert.began if since is None else since,
         until,
         dict(alert.labels),
-        value=alert.value,
-        model=alert.model,
-        series=alert.series,
+        value=alert.value if result is None or result.value is None else result.value,
         reason=reason,
-    )
-    if result is None:
-        return base
-    direction = result.direction
-    return replace(
-        base,
-        statistic=result.statistic,
-        value=result.value if result.value is not None else alert.value,
-        threshold=result.threshold,
-        n=result.n,
-        m=result.m,
-        direction=direction.text if direction else "",
-        change=direction.change if direction else "",
-        names=_names(direction) if direction else (),
-        before=direction.before if direction else None,
-        after=direction.after if direction else None,
-        reference=result.reference,
-        window=(result.window.start, result.window.end),
+        **said,
     )
 
 
-def with_sketches(entries: Sequence[Entry], histograms: Callable[[Entry], Histograms | None]) -> tuple[Entry, ...]:
-    """Draw the entries that will be shown in full; `histograms` is asked for those only.
-
-    `histogram` is filled too, for whoever makes a picture of it; it is large, so a message in words leaves it out.
-    """
-    out = []
-    most = shown_of(sum(item.status != "resolved" for item in entries))
-    for position, item in enumerate(entries):
-        shown = position < most
-        drawn = histograms(item) if shown and item.status != "resolved" else None
-        out.append(replace(item, **_drawing(drawn)) if drawn else item)
-    return tuple(out)
+def drawing(histograms: Histograms) -> dict[str, Any]:
+    """The fields of an entry that draw it: bars for a message in words, and what a picture is drawn from."""
+    column, value_bins = histograms.column, histograms.column.value_bins
+    bars, scale = sketch(histograms)
+    shares = {}
+    for side, counts in (("reference", histograms.reference), ("test", histograms.test)):
+        values = counts[:value_bins].tolist()
+        shares[side] = [rows / (sum(values) or 1) for rows in values]
+    if column.numeric:
+        drawn = {"edges": list(column.edges), "categories": [], **shares} if len(column.edges) > 1 else None
+        return {"sketches": bars, "scale": scale, "histogram": drawn}
+    # Bars of categories would need their names; the sentence names those that matter.
+    return {"scale": scale, "histogram": {"edges": [], "categories": [*column.categories, "unseen values"], **shares}}
 
 
 def shown_of(entries: int) -> int:
@@ -226,31 +199,8 @@ def shown_of(entries: int) -> int:
     return entries if entries <= SHOWN else STRONGEST
 
 
-def _drawing(histograms: Histograms) -> dict[str, Any]:
-    drawn, scale = sketch(histograms)
-    # The bars of categories would need their names; the sentence names those that matter.
-    bars = drawn if histograms.column.numeric else None
-    column, both = histograms.column, {"reference": histograms.reference, "test": histograms.test}
-    values: dict[str, list[Any]] = {name: counts[: column.value_bins].tolist() for name, counts in both.items()}
-    shares = {name: [rows / (sum(counts) or 1) for rows in counts] for name, counts in values.items()}
-    bins = {
-        "edges": list(column.edges),
-        "categories": [] if column.numeric else [*column.categories, "unseen values"],
-    }
-    return {"sketches": bars, "scale": scale, "histogram": {**bins, **shares} if _drawable(histograms) else None}
-
-
-def _drawable(histograms: Histograms) -> bool:
-    return not histograms.column.numeric or len(histograms.column.edges) >= 2
-
-
-def _names(direction: Direction) -> tuple[str, ...]:
-    """The names in a sentence that come from data."""
-    return tuple(name for name in direction.names if name not in (OTHER, MISSING))
-
-
 def title(message: Message) -> str:
-    """One line that says it all, as a lock screen shows it; a message that is old says so.
+    """Say it all in one line, as a lock screen shows it, with the age of an old message.
 
     >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0)
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
@@ -284,7 +234,7 @@ def _headline(message: Message) -> str:
 
 
 def lasted(item: Entry, message: Message) -> float:
-    """How long a resolved alert was up, in seconds."""
+    """Seconds that a resolved alert fired."""
     return (message.at if item.until is None else item.until) - item.since
 
 
@@ -317,10 +267,8 @@ def names(entries: Sequence[Entry]) -> str:
 
 
 def label(item: Entry) -> str:
-    """A column by its name; a prediction says that it is one."""
-    if item.role == "prediction" and item.column != "prediction":
-        return f"{item.column} (prediction)"
-    return item.column
+    """A column's name, with its role if it is a prediction."""
+    return f"{item.column} (prediction)" if item.role == "prediction" != item.column else item.column
 
 
 def silence_command(message: Message) -> str:

@@ -1,7 +1,7 @@
-"""Which messages are due: a pure function of where the alerts stand and what each receiver was last told.
+"""Which messages are due: a pure function of the alerts' states and of what each receiver was told.
 
-The comparison is with what was told, not with single transitions, so a silence that ends, a receiver that is added or a
-restart at any moment need no rule of their own. A group is a rule: what it found in one evaluation is one message.
+Alerts are compared with what was told, not with single transitions, so the end of a silence, a new receiver or a
+restart need no rule of their own. The alerts of one rule are a group: one evaluation makes one message of it.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.notify.message import Entry, Message, MessageKind, Status, entry, with_sketches
+from monitor.notify.message import Entry, Message, MessageKind, Status, drawing, entry, shown_of
 from monitor.notify.receiver import Receiver
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Alert, Transition, new_alert
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 
-#: A resolved alert is sent to Alertmanager for this long, as Prometheus does, in case it was away.
+#: Alertmanager is sent a resolved alert for this long, as Prometheus does, in case it was down.
 RESOLVED_FOR = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An alert that a receiver has been told of and not yet told the end of.
+    """An alert whose beginning a receiver was told, and not yet its end.
 
-    The labels are kept, since the end must carry those of the beginning: to Alertmanager they are its identity.
+    `labels`: those of the beginning, which the end must have too: to Alertmanager they are the alert's identity.
     `reason`: why it resolved, if no verdict ended it; kept until the message is due.
     """
 
@@ -76,7 +76,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a plan is made from. `muted`: keys of alerts that are silenced or inhibited."""
+    """The input of a plan. `muted`: keys of alerts that are silenced or inhibited."""
 
     at: float
     alerts: Sequence[Alert]
@@ -90,7 +90,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one evaluation adds: messages to queue, and what the receivers then know. Both are stored together."""
+    """What one evaluation adds: messages to queue, and what the receivers then know, stored in one transaction."""
 
     notifications: tuple[Notification, ...]
     groups: tuple[GroupState, ...]
@@ -104,17 +104,14 @@ def plan(
     default_receivers: Sequence[str],
     policy: Policy,
 ) -> Plan:
-    """Work out the messages that are due; `states` is by (receiver, group)."""
+    """Plan the messages that are due; `states` is by (receiver, group)."""
     notifications: list[Notification] = []
     groups: list[GroupState] = []
     changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
     for receiver in receivers:
         mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
-        if receiver.kind == "alertmanager":
-            names = [""]
-        else:
-            known = [group for name, group in states if name == receiver.name and group]
-            names = list(dict.fromkeys([*(alert.rule for alert in mine), *known]))
+        known = [group for name, group in states if name == receiver.name and group]
+        names = [""] if receiver.kind == "alertmanager" else dict.fromkeys([*(alert.rule for alert in mine), *known])
         for name in names:
             state = states.get((receiver.name, name), GroupState(receiver.name, name))
             members = [alert for alert in mine if name in ("", alert.rule)]
@@ -125,21 +122,20 @@ def plan(
             else:
                 message, after = _due(before, members, situation, receiver, policy)
             if message is not None:
+                drawn = tuple(item for item in message.entries if item.histogram)
                 words = tuple(replace(item, histogram=None) for item in message.entries)
-                told = replace(message, entries=words)
-                notifications.append(Notification(receiver.name, name, after.sequence, told))
-                if receiver.pictures and message.kind in ("firing", "update"):
-                    drawn = tuple(item for item in message.entries if item.histogram)
-                    after = replace(after, sequence=after.sequence + bool(drawn))
+                notifications.append(Notification(receiver.name, name, after.sequence, replace(message, entries=words)))
+                if drawn and receiver.pictures and message.kind in ("firing", "update"):
+                    after = replace(after, sequence=after.sequence + 1)
                     picture = replace(message, kind="picture", entries=drawn)
-                    notifications += [Notification(receiver.name, name, after.sequence, picture)] * bool(drawn)
+                    notifications.append(Notification(receiver.name, name, after.sequence, picture))
             if after != state:
                 groups.append(after)
     return Plan(tuple(notifications), tuple(groups))
 
 
 def _ended(told: dict[AlertKey, Told], transitions: Sequence[Transition]) -> dict[AlertKey, Told]:
-    """Note why alerts resolved that no verdict ended: the evaluation that tells of it may be a later one."""
+    """Keep the reason of alerts that no verdict ended, since a later evaluation may send the message."""
     out = dict(told)
     for transition in transitions:
         key = transition.alert.key
@@ -149,7 +145,7 @@ def _ended(told: dict[AlertKey, Told], transitions: Sequence[Transition]) -> dic
 
 
 def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_receivers: Sequence[str]) -> bool:
-    """Whether a receiver is to hear of an alert: its rule names it, and severity and labels fit."""
+    """Whether a receiver gets an alert: its rule names the receiver, and severity and labels fit."""
     rule = next((rule for rule in rules if rule.name == alert.rule), None)
     wanted = (rule.receivers if rule else ()) or tuple(default_receivers)
     if wanted and receiver.name not in wanted and not receiver.everything:
@@ -163,7 +159,7 @@ def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_rece
 def _due(
     state: GroupState, alerts: Sequence[Alert], situation: Situation, receiver: Receiver, policy: Policy
 ) -> tuple[Message | None, GroupState]:
-    """Whether a message about one group is due, and what the receiver knows afterwards."""
+    """The message about one group, if one is due, and what the receiver knows afterwards."""
     now = situation.at
     by_key = {alert.key: alert for alert in alerts}
     firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
@@ -172,7 +168,7 @@ def _due(
     over = {key for key in state.told if key not in firing}
     if not state.told and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
-    # A clock that was set back must not hold messages until it has caught up: so a negative age counts as old.
+    # A negative age counts as old: a clock that was set back must not hold messages until it has caught up.
     if not state.told and 0 <= now - min(audible[key].since for key in new) < policy.group_wait:
         return None, state
     if not new and not over:
@@ -196,14 +192,10 @@ def _due(
     if not receiver.resolved:
         if kind == "resolved" or (kind == "update" and not new):
             return None, replace(after, last=state.last, sequence=state.sequence)
-        entries = [item for item in entries if item.status != "resolved"]
-    severity = worst([item.severity for item in entries])
-    drawn = with_sketches(
-        entries,
-        lambda item: situation.histograms(AlertKey(state.group, item.model, item.series, item.role, item.column)),
-    )
+        entries = tuple(item for item in entries if item.status != "resolved")
+    severity = worst(item.severity for item in entries)
     message = Message(
-        kind, state.group, severity, event_id, now, situation.model, drawn, opened, state.changes, situation.link
+        kind, state.group, severity, event_id, now, situation.model, entries, opened, state.changes, situation.link
     )  # fmt: skip
     return message, after
 
@@ -215,84 +207,76 @@ def _entries(
     state: GroupState,
     alerts: Mapping[AlertKey, Alert],
     situation: Situation,
-) -> list[Entry]:
-    """All alerts of the group: new before known before over, each strongest first."""
+) -> tuple[Entry, ...]:
+    """All alerts of the group: new before known before over, each strongest first; the first ones drawn."""
 
     def strength(key: AlertKey) -> tuple[float, AlertKey]:
         result = situation.results.get(key)
         return (-(result.strength if result else 0.0), key)
 
-    out = []
-    for status, keys in (("new", new), ("firing", told.keys() - new), ("resolved", over)):
+    out: list[Entry] = []
+    parts: tuple[tuple[Status, set[AlertKey]], ...] = (("new", new), ("firing", told.keys() - new), ("resolved", over))
+    for status, keys in parts:
         for key in sorted(keys, key=strength):
-            out.append(_describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation))  # type: ignore[arg-type]
-    return out
+            item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
+            drawn = situation.histograms(key) if status != "resolved" and len(out) < shown_of(len(told)) else None
+            out.append(replace(item, **drawing(drawn)) if drawn else item)
+    return tuple(out)
 
 
 def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, situation: Situation) -> Entry:
-    until = None
+    until, reason = None, ""
     if status == "resolved":
-        until = alert.since if alert and alert.event_id == told.event_id and alert.state != "firing" else situation.at
+        ended = alert and alert.event_id == told.event_id and alert.state != "firing"
+        until, reason = alert.since if alert and ended else situation.at, told.reason
     known = replace(alert or new_alert(key), event_id=told.event_id, severity=told.severity, labels=told.labels)
-    reason = told.reason if status == "resolved" else ""
     return entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
 
 
 def _levels(
     state: GroupState, alerts: Sequence[Alert], situation: Situation, policy: Policy
 ) -> tuple[Message | None, GroupState]:
-    """For Alertmanager: everything that fires, and for a while what has resolved; at once on a change, else in turn."""
+    """For Alertmanager: all that fires, and for RESOLVED_FOR what has resolved; on a change, and at each `resend`."""
     now = situation.at
     by_key = {alert.key: alert for alert in alerts}
     firing = {alert.key: alert for alert in alerts if alert.state == "firing" and alert.key not in situation.muted}
-    told: dict[AlertKey, Told] = {}
-    for key, known in state.told.items():
-        ended = known.resolved if known.resolved is not None else None if key in firing else now
-        if ended is None or now - ended < RESOLVED_FOR:
-            told[key] = replace(known, resolved=ended)
+    ended = {key: now if known.resolved is None else known.resolved for key, known in state.told.items()}
+    told = {key: replace(state.told[key], resolved=at) for key, at in ended.items() if now - at < RESOLVED_FOR}
     told |= {key: _told(alert) for key, alert in firing.items()}
-    changed = {
-        key: (t.event_id, t.resolved) for key, t in told.items() if key not in state.told or state.told[key] != t
-    }
     if not told:
         return None, replace(state, told={}, changes=0)
+    changed = any(state.told.get(key) != known for key, known in told.items())
     if not changed and 0 <= now - state.last < policy.resend:
         return None, replace(state, told=told)
-    entries = tuple(
-        replace(
-            _describe(key, "resolved" if known.resolved is not None else "firing", known, by_key.get(key), situation),
-            until=known.resolved,
-            labels={**known.labels, "alertname": key.rule},
-        )
-        for key, known in sorted(told.items())
-    )
-    event_id = min((known.event_id for known in told.values()), default="")
+    entries = []
+    for key, known in sorted(told.items()):
+        item = _describe(key, "firing" if key in firing else "resolved", known, by_key.get(key), situation)
+        entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
     message = Message(
         "state" if changed else "resend",
         "",
-        worst([item.severity for item in entries]),
-        event_id,
+        worst(item.severity for item in entries),
+        min(known.event_id for known in told.values()),
         now,
         situation.model,
-        entries,
+        tuple(entries),
         min(known.since for known in told.values()),
         link=situation.link,
         ends=now + 4 * max(policy.resend, 60.0),
     )
-    after = replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
+    after = replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=message.event_id, changes=0)
     return message, after
 
 
 def _told(alert: Alert) -> Told:
-    began = alert.active_since if alert.active_since is not None else alert.since
-    return Told(alert.event_id, began, alert.severity, labels=dict(alert.labels))
+    return Told(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels))
 
 
 def worst(severities: Iterable[str]) -> str:
-    """The most severe of several.
+    """The most severe of several; `info` if there are none.
 
     >>> worst(["info", "critical", "warning"]), worst([])
     ('critical', 'info')
     """
-    given = set(severities)
-    return next((severity for severity in SEVERITIES if severity in given), "info")
+    order: Sequence[str] = SEVERITIES
+    return min(severities, key=order.index, default="info")

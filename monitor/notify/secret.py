@@ -1,8 +1,8 @@
 """Secrets: where they are read, how they are held, and how they are kept out of every text.
 
 A webhook address or a bot token is held in a `Secret`, which does not print. Every log record and every stored answer
-of a provider is cleaned of all secrets too, because urllib3 logs the path of a request at DEBUG, and the path of a Slack
-webhook or of a Telegram call is the secret.
+of a provider is cleaned of all secrets too, because urllib3 logs the path of a request at DEBUG, and the path to a
+Slack webhook or a Telegram bot is the secret.
 """
 
 from __future__ import annotations

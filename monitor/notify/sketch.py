@@ -26,19 +26,19 @@ class Histograms:
     test: Counts
 
 
-def sketch(histograms: Histograms, width: int = WIDTH) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Draw both: ((reference, test), (what stands at the left end, at the right end)).
+def sketch(histograms: Histograms) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Draw both as ((reference, test), (value at the left end, value at the right end)), to one vertical scale.
 
-    A numeric column's bins hold about equal shares, so they are first laid out on steps of equal width between the
-    first and the last edge, with what lies below and above at either end. Both share one vertical scale.
+    The bins of a numeric column have about equal shares, so they are spread over steps of equal width between the first
+    and the last edge; the first and last character are what is below and above.
     """
     column = histograms.column
     both = [counts[: column.value_bins].astype(np.float64) for counts in (histograms.reference, histograms.test)]
     if column.numeric and len(column.edges) >= 2:
-        steps = [_equal_steps(np.array(column.edges), counts, width) for counts in both]
+        steps = [_equal_steps(np.array(column.edges), counts) for counts in both]
         ends = (number(column.edges[0]), number(column.edges[-1]))
     else:
-        steps = [counts[:width] for counts in both]
+        steps = [counts[:WIDTH] for counts in both]
         ends = ("", "") if column.numeric else (column.categories[0] if column.categories else "", "")
     shares = [step / step.sum() if step.sum() else step for step in steps]
     top = max((float(share.max()) for share in shares if share.size), default=0.0)
@@ -46,7 +46,7 @@ def sketch(histograms: Histograms, width: int = WIDTH) -> tuple[tuple[str, str],
 
 
 def bars(heights: Sequence[float], top: float) -> str:
-    """One character per height; what is not zero is never drawn as nothing.
+    """One character per height; a height above zero always gets a bar.
 
     >>> bars([0.0, 0.001, 0.5, 1.0], 1.0)
     '·▁▄█'
@@ -56,9 +56,8 @@ def bars(heights: Sequence[float], top: float) -> str:
     return "".join(BARS[max(1, round(min(height / top, 1.0) * 8))] if height > 0 else BARS[0] for height in heights)
 
 
-def _equal_steps(edges: Floats, counts: Floats, width: int) -> Floats:
-    """Spread counts of uneven bins evenly over `width` steps; the first and last step are underflow and overflow."""
-    inner = width - 2
-    grid = np.linspace(edges[0], edges[-1], inner + 1)
+def _equal_steps(edges: Floats, counts: Floats) -> Floats:
+    """Spread counts of uneven bins evenly over WIDTH steps; the first and last step are underflow and overflow."""
+    grid = np.linspace(edges[0], edges[-1], WIDTH - 1)
     cumulative = np.concatenate(([0.0], np.cumsum(counts[1:-1])))
     return np.concatenate(([counts[0]], np.diff(np.interp(grid, edges, cumulative)), [counts[-1]]))

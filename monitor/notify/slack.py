@@ -7,6 +7,7 @@ else is read, with their back-ticks replaced.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import Any
@@ -15,10 +16,10 @@ from urllib.parse import urlencode
 from monitor.errors import ConfigError
 from monitor.notify.http import Failure, Http, Reply, check_url
 from monitor.notify.message import Message, title
-from monitor.notify.picture import caption, draw
+from monitor.notify.picture import picture
 from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
-from monitor.notify.text import Block, Line, Piece, cut, lay_out, plain, plain_line
+from monitor.notify.text import Block, Piece, cut, lay_out, plain
 
 HEADER, SECTION, FALLBACK = 150, 3000, 3500
 POST_MESSAGE = "https://slack.com/api/chat.postMessage"
@@ -46,11 +47,11 @@ class Slack:
         return decide(self.kind, answer, plain=plain, now=now)
 
     def _upload(self, message: Message, now: float) -> Decision:
-        """Send a picture: ask where to put it, put it there, and have it shown in the channel."""
-        try:
-            png = draw(message)
-        except Exception as error:  # noqa: BLE001 - drawing is another library's, and only an extra
-            return Decision("dead", f"the picture could not be drawn ({type(error).__name__})")
+        """Send a picture: ask for an address, upload to it, and show the file in the channel."""
+        drawn = picture(message)
+        if isinstance(drawn, Decision):
+            return drawn
+        png, caption = drawn
         asked = self._call("files.getUploadURLExternal", {"filename": "drift.png", "length": str(len(png))})
         decision = decide(self.kind, asked, plain=True, now=now)
         if decision.action != "sent" or not isinstance(asked, Reply):
@@ -63,7 +64,7 @@ class Slack:
         put = decide("webhook", self._http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
         if put.action != "sent":
             return put
-        files = json.dumps([{"id": answer.get("file_id"), "title": caption(message).translate(_NO_ANGLES)}])
+        files = json.dumps([{"id": answer.get("file_id"), "title": caption.translate(_NO_ANGLES)}])
         shown = self._call("files.completeUploadExternal", {"files": files, "channel_id": self._channel})
         return decide(self.kind, shown, plain=True, now=now)
 
@@ -76,7 +77,7 @@ class Slack:
 
 
 def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:
-    """The JSON of a message; without blocks only its text, of which Slack reads nothing as markup."""
+    """Write a message as JSON; without blocks only its text, in which Slack reads no markup."""
     headline = cut(title(message), HEADER).translate(_NO_ANGLES)
     text = _escape(plain(message, headline, FALLBACK))
     body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
@@ -87,22 +88,16 @@ def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:
 
 def _blocks(message: Message, headline: str) -> list[dict[str, Any]]:
     laid = lay_out(message)
-    out: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}},
-    ]
-    out += [_section(laid.head)] if laid.head else []
-    out += [_section(block) for block in laid.columns]
-    others = laid.others(len(laid.columns))
-    out += [_section(others)] if others else []
-    out += [_section(laid.foot)] if laid.foot else []
-    return out
+    sections = (laid.head, *laid.columns, laid.others(len(laid.columns)), laid.foot)
+    header = {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}}
+    return [header, *(_section(block) for block in sections if block)]
 
 
 def _section(block: Block) -> dict[str, Any]:
-    """One section; a line that does not fit any more is left out whole, so that no markup is cut."""
+    """One section; the lines that do not fit are left out whole, so that no markup is cut."""
     text = ""
     for line in block:
-        longer = text + "\n" * bool(text) + _line(line)
+        longer = text + "\n" * bool(text) + "".join(map(_piece, line))
         if len(longer) > SECTION:
             text += "…"[: SECTION - len(text)]
             break
@@ -110,31 +105,24 @@ def _section(block: Block) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text or " ", "verbatim": True}}
 
 
-def _line(line: Line) -> str:
-    return "".join(map(_piece, line))
-
-
 def _piece(piece: Piece) -> str:
+    text = piece.text
     match piece.style:
         case "code":
-            return f"`{_escape(piece.text).replace('`', 'ˋ')}`" if piece.text.strip() else plain_line((piece,))
+            return f"`{_escape(text).replace('`', 'ˋ')}`" if text.strip() else text
         case "bold":
-            return f"*{_plain(piece.text.strip())}*".join(_around(piece.text))
+            # Slack wants markup to touch its words.
+            return text.replace(text.strip(), f"*{_plain(text.strip())}*")
         case "link":
-            return f"<{_escape(piece.text).replace('|', '%7C').replace(' ', '%20')}>"
+            return f"<{_escape(text).replace('|', '%7C').replace(' ', '%20')}>"
         case _:
-            return _plain(piece.text)
+            return _plain(text)
 
 
 def _plain(text: str) -> str:
-    """Escape our own words. A character that could start markup is kept from it by an invisible word joiner."""
+    """Escape our own words. An invisible word joiner keeps a character from starting markup."""
     return re.sub(r"([*_~])", "\u2060\\1\u2060", _escape(text).replace("`", "ˋ"))
 
 
-def _around(text: str) -> tuple[str, str]:
-    """The blanks before and after a text: Slack wants markup to touch its words."""
-    return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-
-
 def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return html.escape(text, quote=False)

@@ -1,7 +1,7 @@
-"""A message as blocks of styled pieces: what every renderer shares, so that none of them decides what is said.
+"""A message as blocks of styled pieces, which every renderer shares.
 
-Everything that came from data or configuration (names, categories, labels, versions) is a `code` piece: both providers
-take such a piece literally once it is escaped, so a column called `<!channel>` stays a name.
+Everything from data or configuration (names, categories, labels, versions) is a `code` piece: once escaped, both
+providers take it literally, so a column called `<!channel>` stays a name.
 """
 
 from __future__ import annotations
@@ -12,16 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitor.columns.column import clean_text
-from monitor.notify.message import (
-    NAMED,
-    Entry,
-    Message,
-    against,
-    label,
-    lasted,
-    shown_of,
-    silence_command,
-)
+from monitor.notify.message import NAMED, Entry, Message, against, label, lasted, shown_of, silence_command
 from monitor.words import STATISTIC_NAMES, clock_time, date_time, duration, statistic
 
 Style = Literal["plain", "bold", "code", "link"]
@@ -29,7 +20,7 @@ Style = Literal["plain", "bold", "code", "link"]
 #: Longest name, category or label within a message.
 LONGEST = 60
 
-#: Most labels of a rule that are shown; each has a line of its own, since it may be the address of a runbook.
+#: Most labels of a rule that are shown, each on its own line, since it may be the address of a runbook.
 LABELS = 4
 
 
@@ -49,8 +40,7 @@ Block = tuple[Line, ...]
 class Text:
     """A message laid out: `head` and `foot` are always shown, `columns` as many as fit; `rest` names the others.
 
-    `beyond`: number of columns that have no block of their own. `resolved`: for each reason what is said, and the
-    columns with what is said of each.
+    `beyond`: number of columns without a block. `resolved`: for each reason a text, and the columns with a text each.
     """
 
     head: Block
@@ -61,7 +51,7 @@ class Text:
     foot: Block
 
     def others(self, shown: int, named: int = NAMED) -> Block:
-        """Lines that count the columns beyond the first `shown`, and those that are resolved, and name some of them."""
+        """Lines that count and name the columns beyond the first `shown`, and the resolved ones."""
         hidden = self.beyond + len(self.columns) - shown
         rest = [(name, "") for name in self.rest[shown:]]
         lines = [_listed(f"and {hidden} more", rest, hidden, named)] if hidden > 0 else []
@@ -81,7 +71,7 @@ def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int)
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
-    """Make a text from outside fit: cleaned, on one line, and cut between characters as people see them.
+    """Clean a text from outside, put it on one line, and cut it between characters as people see them.
 
     >>> cut("a" * 10, 4), cut("  "), cut("x" + chr(0x202E) + "y")
     ('aaa…', '(blank)', 'x y')
@@ -92,22 +82,15 @@ def cut(text: str, limit: int = LONGEST) -> str:
         return "(blank)"
     if len(text) <= limit:
         return text
-    end = limit - 1
-    while end > 0 and _joined(text, end):
-        end -= 1
-    return text[: end or limit - 1] + "…"
+    ends = (end for end in range(limit - 1, 0, -1) if not _joined(text[end - 1], text[end]))
+    return text[: next(ends, limit - 1)] + "…"
 
 
-def _joined(text: str, at: int) -> bool:
-    """Whether the characters on both sides of a position are one to the eye: accents, emoji sequences, flags."""
-    after = text[at]
-    return (
-        bool(unicodedata.combining(after))
-        or after in "\u200d\ufe0e\ufe0f"
-        or 0x1F3FB <= ord(after) <= 0x1F3FF
-        or (0x1F1E6 <= ord(after) <= 0x1F1FF and 0x1F1E6 <= ord(text[at - 1]) <= 0x1F1FF)
-        or text[at - 1] == "\u200d"
-    )
+def _joined(before: str, after: str) -> bool:
+    """Whether two neighbouring characters look like one: accents, emoji sequences, flags."""
+    flags = all("\U0001f1e6" <= character <= "\U0001f1ff" for character in (before, after))
+    modifies = after in "\u200d\ufe0e\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff"
+    return bool(unicodedata.combining(after)) or modifies or flags or before == "\u200d"
 
 
 def units(text: str) -> int:
@@ -120,10 +103,7 @@ def units(text: str) -> int:
 
 
 def fitted(laid: Text, fits: Callable[[tuple[Block, ...]], bool]) -> tuple[Block, ...]:
-    """The blocks of a message, as many columns in full as fit, then names, then counts; head and foot are always there.
-
-    `fits` is asked with all blocks, in the form that they will be sent in.
-    """
+    """The blocks of a message: as many columns in full as `fits` accepts, then names, then counts."""
     for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
         others = laid.others(shown, named)
         blocks = (laid.head, *laid.columns[:shown], *((others,) if others else ()), laid.foot)
@@ -147,16 +127,14 @@ def lay_out(message: Message) -> Text:
 
 
 def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    """Those that are resolved, by the reason; of a single one the title says all but the reason."""
+    """The resolved columns by reason; for a single one the title says all but the reason."""
     groups: dict[str, list[tuple[str, str]]] = {}
     alone = message.kind == "resolved" and len(message.entries) == 1
     for item in message.resolved:
         took = "" if alone else f" after {duration(lasted(item, message))}"
         groups.setdefault(item.reason, []).append((cut(label(item)), took))
-    if alone and "" in groups:
-        return ()
     if alone:
-        return tuple((f"because {cut(reason, 200)}", ()) for reason in groups)
+        return tuple((f"because {cut(reason, 200)}", ()) for reason in groups if reason)
     return tuple(
         (f"{len(items)} resolved" + (f" because {cut(reason, 200)}" if reason else ""), tuple(items))
         for reason, items in groups.items()
@@ -164,12 +142,9 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
 
 
 def _head(message: Message) -> Block:
-    lines: list[Line] = []
-    facts = [Piece("model "), Piece(cut(message.model), "code")] if message.model else []
-    if message.group:
-        facts += [Piece(", rule " if facts else "rule "), Piece(cut(message.group), "code")]
-    if facts:
-        lines.append(tuple(facts))
+    model = (Piece("model "), Piece(cut(message.model), "code")) if message.model else ()
+    rule = (Piece(", rule " if model else "rule "), Piece(cut(message.group), "code")) if message.group else ()
+    lines: list[Line] = [model + rule] if model + rule else []
     labels = message.entries[0].labels if message.entries else {}
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
@@ -192,16 +167,16 @@ def _column(item: Entry, message: Message) -> Block:
     if item.direction:
         lines.append(_sentence(item.direction, item.names))
     if item.value is not None and item.statistic not in ("", "missing", "other"):
-        # Of a share the sentence above has both numbers already.
+        # The sentence above has both numbers of a share.
         threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
         name = STATISTIC_NAMES.get(item.statistic, item.statistic)
         lines.append((Piece(f"{name} {statistic(item.value)}{threshold}"),))
     most = _most(message)
     if most and item.n and (item.n, item.m) != (most.n, most.m):
-        # The foot tells the numbers of the column with most rows; others have missing values.
+        # The foot has the numbers of the column with most rows; others have missing values.
         lines.append((Piece(f"{item.n:,} values against {item.m:,}"),))
     if item.sketches:
-        # The names stand behind the bars: before them, in a proportional font, they would push one row aside.
+        # The names are after the bars: before them, in a proportional font, they would push one row aside.
         for bars, name in zip(item.sketches, ("reference", "live"), strict=True):
             lines.append((Piece(bars, "code"), Piece(f" {name}")))
         if item.scale[1]:
@@ -210,7 +185,7 @@ def _column(item: Entry, message: Message) -> Block:
 
 
 def _most(message: Message) -> Entry | None:
-    """The entry with most rows, whose numbers the foot tells for all."""
+    """The entry with most rows, whose numbers the foot has."""
     return max((item for item in message.firing if item.window), key=lambda item: item.n, default=None)
 
 
@@ -242,16 +217,16 @@ def _foot(message: Message) -> Block:
     return tuple(lines)
 
 
-def plain_line(line: Line) -> str:
-    """A line without any style."""
-    return "".join(piece.text for piece in line)
+def joined(headline: str, blocks: tuple[Block, ...], style: Callable[[Piece], str]) -> str:
+    """Join a headline and blocks, the first of which belongs to the headline."""
+    head, *others = ("\n".join("".join(map(style, line)) for line in block) for block in blocks)
+    return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
 
 
 def plain(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:
-    """The whole message as plain text of at most `limit` characters: what is left out is counted."""
+    """Write the whole message as plain text of at most `limit` characters; what does not fit is counted."""
 
     def text(blocks: tuple[Block, ...]) -> str:
-        head, *others = ("\n".join(map(plain_line, block)) for block in blocks)
-        return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
+        return joined(headline, blocks, lambda piece: piece.text)
 
     return text(fitted(lay_out(message), lambda blocks: length(text(blocks)) <= limit))

@@ -64,6 +64,11 @@ class Alert:
         """What identifies the alert."""
         return AlertKey(self.rule, self.model, self.series, self.role, self.column)
 
+    @property
+    def began(self) -> float:
+        """When its condition began to hold, or else when it entered its state."""
+        return self.since if self.active_since is None else self.active_since
+
 
 def new_alert(key: AlertKey, since: float = 0.0, severity: str = "warning") -> Alert:
     """An alert that nothing was found for yet."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.notify import picture, slack, telegram
+from monitor.notify import picture
 from monitor.notify.message import Message
 from tests.notify.hostile import CORPUS
 from tests.notify.world import World, firing
@@ -28,8 +28,7 @@ url = "{url}/api/chat.postMessage"
 
 def world_with_pictures(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world in which something can draw, be matplotlib installed or not."""
-    for module in (slack, telegram):
-        monkeypatch.setattr(module, "draw", lambda message: b"\x89PNG\r\n" + message.event_id.encode())
+    monkeypatch.setattr(picture, "draw", lambda message: b"\x89PNG\r\n" + message.event_id.encode())
     world = World(BOTH.replace("{url}", provider.url))
     world.receivers = tuple(replace(r, pictures=r.kind in ("telegram", "slack-bot")) for r in world.receivers)
     return world

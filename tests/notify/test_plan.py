@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.notify.backlog_digest import LAST_STATES, OUTAGE, Waiting, collapse
+from monitor.notify.backlog_digest import LAST_STATES, OUTAGE, Item, collapse
 from monitor.notify.message import Message, title
 from monitor.notify.plan import Policy
 from monitor.rules.alert import Alert, Transition
@@ -237,10 +237,8 @@ def test_a_restart_changes_no_message(steps: list[tuple[frozenset[str], frozense
     assert sent[0] == sent[1]
 
 
-def waiting(
-    number: int, group: str, created: float, kind: str = "firing", event: str = "e", attempts: int = 0
-) -> Waiting:
-    return Waiting(number, group, created, attempts, Message(kind, group, "warning", event, created))  # type: ignore[arg-type]
+def waiting(number: int, group: str, created: float, kind: str = "firing", event: str = "e", attempts: int = 0) -> Item:
+    return Item(number, group, created, attempts, Message(kind, group, "warning", event, created))  # type: ignore[arg-type]
 
 
 def test_nothing_is_folded_that_did_not_pile_up() -> None:

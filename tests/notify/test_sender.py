@@ -21,8 +21,8 @@ from monitor.notify.message import Message
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.retry import Decision, decide
-from monitor.notify.sender import MOVES, Sender, Senders
 from monitor.rules.alert import Alert
+from monitor.sender import MOVES, Sender, Senders
 from monitor.store.records.notifications import StoreOutbox
 from tests.notify.world import World, Writer, firing
 

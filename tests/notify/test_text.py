@@ -17,7 +17,7 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.notify import alertmanager, slack, telegram, webhook
 from monitor.notify.message import Entry, Message, title
-from monitor.notify.text import lay_out, plain, plain_line
+from monitor.notify.text import Line, lay_out, plain
 from monitor.reference.file import Reference
 from monitor.rules.alert import Transition
 from monitor.runtime import Runtime
@@ -58,6 +58,10 @@ env=production
 
 http://127.0.0.1:5000/
 event species-1700000000"""
+
+
+def plain_line(line: Line) -> str:
+    return "".join(piece.text for piece in line)
 
 
 def test_the_messages_word_for_word() -> None:

@@ -20,10 +20,10 @@ from monitor.notify.http import Http
 from monitor.notify.plan import Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
 from monitor.notify.receivers import build_receivers
-from monitor.notify.sender import Sender
 from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
+from monitor.sender import Sender
 from monitor.store.file.migrations import migrate
 from monitor.store.records.notifications import StoreOutbox, enqueue, load_groups
 from monitor.words import percent

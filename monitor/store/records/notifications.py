@@ -14,10 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey
-from monitor.notify.backlog_digest import Collapse
+from monitor.notify.backlog_digest import Collapse, Item, Outcome
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
-from monitor.notify.sender import Item, Outcome
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
-"""One thread per receiver: takes the oldest message from the outbox, delivers it, and writes down what came of it.
+"""One thread per receiver: takes the oldest message from the outbox, delivers it, and stores the outcome.
 
-A message is claimed in the store before it is posted and settled after. Whoever dies in between leaves it claimed; it
-is sent again then, with the same event id, and says that it may be a repeat. No provider has a key that would avoid it.
+A message is claimed in the store before it is posted and settled after. If the process dies in between, the message is
+sent again with the same event id and says that it may be a repeat: no provider has an idempotency key.
 """
 
 from __future__ import annotations
@@ -11,77 +11,27 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any
 
 from monitor import failpoint
 from monitor.clock import Clock, SystemClock
-from monitor.notify.backlog_digest import OUTAGE, Collapse, Waiting, collapse
-from monitor.notify.message import Message
+from monitor.notify.backlog_digest import OUTAGE, Item, collapse
 from monitor.notify.receiver import Receiver
 from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
+from monitor.store.records.notifications import StoreOutbox
 
-#: Seconds between looks when nothing is due; a new message wakes the sender up at once.
+#: Seconds between two looks at an empty outbox; a new message wakes the sender at once.
 IDLE = 30.0
 
-#: A message that nobody took for this long, in so many attempts, becomes a dead letter. Both, since a clock that is set
+#: A message that was refused for so many seconds and attempts becomes a dead letter. Both, because a clock that is set
 #: years ahead makes everything old.
 GIVE_UP, LEAST_ATTEMPTS = 7 * 86_400.0, 100
 
-#: A Telegram chat moves once, to a supergroup. More moves than this, or one back, and its messages are dead letters.
+#: A Telegram chat moves once, to a supergroup. After more moves than this, or one back, messages are dead letters.
 MOVES = 3
 
-Outcome = Literal["sent", "dead", "collapsed", "skipped"]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An outbox row that is not settled. `doubt`: an attempt may have arrived; `next_try`: seconds since 1970."""
-
-    id: int
-    group: str
-    created: float
-    attempts: int
-    message: Message
-    plain: bool = False
-    doubt: bool = False
-    next_try: float | None = None
-
-
-class Outbox(Protocol):
-    """Where messages wait. Each call is one transaction; each may raise when the store cannot be used."""
-
-    def head(self, receiver: str) -> Item | None:
-        """The message to deliver next: one that was tried already, else a digest, else the oldest."""
-
-    def backlog(self, receiver: str) -> list[Item]:
-        """All messages that are not settled, the oldest first."""
-
-    def told(self, receiver: str) -> frozenset[str]:
-        """Event ids that the receiver has heard of."""
-
-    def recent(self, receiver: str, since: float) -> list[float]:
-        """When attempts were made since a moment, in order."""
-
-    def claim(self, item: int, now: float) -> None:
-        """Write down that an attempt begins."""
-
-    def settle(self, item: int, outcome: Outcome, answer: str, now: float) -> None:
-        """Write down how it ended."""
-
-    def retry(self, item: int, answer: str, next_try: float, *, plain: bool, doubt: bool) -> None:
-        """Write down that it goes on."""
-
-    def fold(self, receiver: str, collapsed: Collapse, now: float) -> None:
-        """Settle the folded messages and queue their digest."""
-
-    def remember(self, key: str, value: str) -> None:
-        """Keep a small fact over restarts."""
-
-    def recall(self, key: str) -> str | None:
-        """Read such a fact."""
 
 
 class Sender:
@@ -90,7 +40,7 @@ class Sender:
     def __init__(
         self,
         receiver: Receiver,
-        outbox: Outbox,
+        outbox: StoreOutbox,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         reach: Callable[[str], None] = failpoint.reach,
@@ -122,7 +72,7 @@ class Sender:
         self._wake.set()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop; what is under way gets `timeout` seconds, and is sent again later if it takes longer."""
+        """Stop; a call that takes longer than `timeout` seconds is sent again later."""
         self._stop = True
         self._wake.set()
         if self._thread is not None:
@@ -134,23 +84,19 @@ class Sender:
             try:
                 delay = self.step()
                 self._failures = 0
-            except Exception as error:  # noqa: BLE001 - a sender that ends delivers nothing any more
+            except Exception as error:  # noqa: BLE001 - the thread must live to deliver the next message
                 self._failures += 1
                 delay = backoff(self._failures, self._rng)
                 self.problem = f"{type(error).__name__}: {error}"
-                _log.log(
-                    logging.ERROR if self._failures == 1 else logging.DEBUG,
-                    "receiver %s: the outbox cannot be used, trying on: %s",
-                    self.receiver.name,
-                    self.problem,
-                )
+                level = logging.ERROR if self._failures == 1 else logging.DEBUG
+                _log.log(level, "receiver %s: the outbox fails, trying again: %s", self.receiver.name, self.problem)
             if delay > 0 and not self._stop:
                 self._clock.wait(self._wake, delay)
 
     def step(self) -> float:
-        """Do the next thing that is due; return how many seconds there is nothing to do, 0 for go on."""
+        """Do the next thing that is due; return the seconds until the next step, 0 for at once."""
         if self._unsaved is not None:
-            # Delivered or not, the answer is known: it must reach the store before anything else happens.
+            # The answer is known and must be stored before anything else happens.
             self._save(*self._unsaved)
         if not self._restored:
             self._restore()
@@ -168,7 +114,7 @@ class Sender:
         return wait
 
     def _restore(self) -> None:
-        """Go on where an earlier process stopped: its calls count for the rate, its waits are waited to their end."""
+        """Continue where an earlier process stopped: its calls count for the rate, its waits go on."""
         now, monotonic = self._clock.time(), self._clock.monotonic()
         limiter = self.receiver.limiter
         for moment in self._outbox.recent(self.receiver.name, now - 60):
@@ -181,18 +127,17 @@ class Sender:
         self._restored = True
 
     def _tidy(self, item: Item) -> bool:
-        """Fold a backlog, or drop an end whose beginning never arrived; True if something changed."""
+        """Collapse a backlog, or drop an end whose beginning never arrived. Returns True if something changed."""
         now, name = self._clock.time(), self.receiver.name
         if now - item.created >= OUTAGE:
             told = self._outbox.told(name)
-            waiting = [Waiting(i.id, i.group, i.created, i.attempts, i.message) for i in self._outbox.backlog(name)]
-            collapsed = collapse(waiting, told, now)
+            collapsed = collapse(self._outbox.backlog(name), told, now)
             if collapsed is not None:
                 self._outbox.fold(name, collapsed, now)
                 return True
-        if item.message.kind == "picture" and now - item.created >= OUTAGE:
-            self._outbox.settle(item.id, "skipped", "too late for a picture", now)
-            return True
+            if item.message.kind == "picture":
+                self._outbox.settle(item.id, "skipped", "too late for a picture", now)
+                return True
         if item.message.kind == "resolved" and item.message.event_id not in self._outbox.told(name):
             self._outbox.settle(item.id, "skipped", "the message that it ends was never delivered", now)
             return True
@@ -202,14 +147,14 @@ class Sender:
         now = self._clock.time()
         self._outbox.claim(item.id, now)
         self._reach("notify.claimed")
-        late = item.attempts > 0 or now - item.created >= OUTAGE
-        delayed = max(0.0, now - item.created) if late and now - item.created >= 60 else 0.0
+        age = now - item.created
+        delayed = age if age >= OUTAGE or (item.attempts and age >= 60) else 0.0
         message = replace(item.message, repeated=item.doubt, delayed=delayed)
         decision = self.receiver.notifier.send(message, plain=item.plain, now=now)
         self.receiver.limiter.done(self._clock.monotonic())
         self._reach("notify.posted")
         item = replace(item, attempts=item.attempts + 1)
-        # Set before saving: should the store fail now, the answer is not lost and nothing is sent twice.
+        # Set before saving: if the store fails now, the answer is kept and nothing is sent twice.
         self._unsaved = (item, decision)
         if decision.action == "retry":
             self._hold(item, decision)
@@ -219,7 +164,7 @@ class Sender:
     def _hold(self, item: Item, decision: Decision) -> None:
         pause = backoff(item.attempts, self._rng)
         if decision.after is not None:
-            # As told, and a little later: a provider's clock may round.
+            # A little later than asked, since a provider's clock may round.
             pause = decision.after + self._rng.uniform(0.05, 1.0)
         elif decision.unclear and item.attempts > UNCLEAR_TRIES:
             pause = UNCLEAR_WAIT
@@ -228,7 +173,7 @@ class Sender:
     def _save(self, item: Item, decision: Decision) -> None:
         now = self._clock.time()
         again = {"plain": item.plain, "doubt": item.doubt or decision.doubt}
-        name = self.receiver.name
+        name, picture = self.receiver.name, item.message.kind == "picture"
         chat = getattr(self.receiver.notifier, "chat_id", "")
         moves = decision.action == "migrate" and decision.chat not in (chat, *self._left) and len(self._left) < MOVES
         if moves:
@@ -236,11 +181,11 @@ class Sender:
             self._outbox.remember(self._chat_key(), decision.chat)
             self._move(decision.chat)
             self._outbox.retry(item.id, decision.reason, now, **again)
-        elif decision.action == "plain" and item.message.kind != "picture":
+        elif decision.action == "plain" and not picture:
             self._outbox.retry(item.id, decision.reason, now, plain=True, doubt=again["doubt"])
         elif decision.action == "sent":
             self._outbox.settle(item.id, "sent", decision.reason, now)
-        elif item.message.kind == "picture":
+        elif picture:
             self._outbox.settle(item.id, "skipped", decision.reason, now)
         elif decision.action == "retry" and (now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS):
             next_try = now + self.receiver.limiter.wait(self._clock.monotonic())
@@ -264,7 +209,7 @@ class Senders:
     """All senders of a process."""
 
     def __init__(
-        self, receivers: Iterable[Receiver], outbox: Outbox, clock: Clock | None = None, **options: Any
+        self, receivers: Iterable[Receiver], outbox: StoreOutbox, clock: Clock | None = None, **options: Any
     ) -> None:
         self.senders: Sequence[Sender] = tuple(Sender(receiver, outbox, clock, **options) for receiver in receivers)
 
@@ -274,12 +219,12 @@ class Senders:
             sender.start()
 
     def wake(self) -> None:
-        """Tell all that the outbox has changed. Call it after the transaction that queued something has committed."""
+        """Wake all senders; to be called after the transaction that queued a message has committed."""
         for sender in self.senders:
             sender.wake()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop all, side by side, within about `timeout` seconds."""
+        """Stop all in parallel, within about `timeout` seconds."""
         for sender in self.senders:
             sender.stop(0)
         deadline = time.monotonic() + timeout
@@ -287,11 +232,11 @@ class Senders:
             sender.stop(max(0.0, deadline - time.monotonic()))
 
     def dead_threads(self) -> list[str]:
-        """Names of receivers whose thread has ended though nobody stopped it; /healthz is red then."""
+        """Names of receivers whose thread has died; /healthz is red then."""
         return [sender.receiver.name for sender in self.senders if not sender.alive and not sender._stop]
 
     def restart_dead(self) -> list[str]:
-        """Start those again and return their names."""
+        """Start the threads that died again and return their names."""
         names = self.dead_threads()
         for sender in self.senders:
             if sender.receiver.name in names:
