@@ -27,7 +27,7 @@ from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
-from monitor.store.records.references import Accepted, current, load_accepted
+from monitor.store.records.references import Standing, current, load_accepted
 from monitor.store.windows.arrays import list_sizes
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
@@ -46,14 +46,13 @@ WINDOW_CELLS = 1_000_000
 class Judged:
     """One rule's evaluation, with what it looked at: enough to draw it.
 
-    `test` and `reference` hold counts, shape (schema.size,), and sums; `reference_name` says which reference it was.
+    `test` and `reference` hold counts, shape (schema.size,), and sums; each result names its column's reference.
     """
 
     rule: Rule
     window: Span
     test: Batch
     reference: Sample
-    reference_name: str
     results: tuple[DriftResult, ...]
 
 
@@ -170,11 +169,11 @@ class Evaluator:
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
         span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
-        sample, name = self._references.find(connection, rule, span)
+        sample, names = self._references.find(connection, rule, span)
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
-        results = evaluate(self._question(rule), self._layout, sample, live, span, name, self._subject, unseen)
-        return Judged(rule, span, test, sample, name, results)
+        results = evaluate(self._question(rule), self._layout, sample, live, span, names, self._subject, unseen)
+        return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
         """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
@@ -237,34 +236,32 @@ class References:
         self._series = series
         reference = series.reference
         self._training = Sample(reference.counts, reference.sums, reference.deviations)
-        self._accepted: Accepted | None = None
+        self._known: tuple[Standing, Sample, tuple[str, ...]] | None = None
 
-    def find(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, str]:
-        """What a rule compares a window with, and its name.
+    def find(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, tuple[str, ...]]:
+        """What a rule compares a window with, and how verdicts name that, by column.
 
-        "training 0123456789ab" is the training data's identity, "FROM/TO" a stretch of production that the rule names,
+        "training 0123456789ab" is the training data's identity, "FROM/TO" a period of production that the rule names,
         "accepted FROM/TO #3" one that was accepted instead of the training data (row 3 of `reference_changes`).
         """
         past = reference_span(rule.reference, span)
         if past is None:
-            return self.normal(connection)
+            return self.standing(connection, current(connection, self._series))
         batch = sum_range(connection, self._series, past.start, past.end)
-        return self._sample(batch), "/".join(past.to_json().values())
+        name = "/".join(past.to_json().values())
+        return Sample(batch.counts, batch.sums, self._training.deviations), (name,) * len(self._series.column_ids)
 
-    def normal(self, connection: sqlite3.Connection) -> tuple[Sample, str]:
-        """What a rule with `reference = "training"` compares with now: the accepted stretch, where there is one."""
-        return self.accepted(connection, current(connection, self._series.id))
-
-    def accepted(self, connection: sqlite3.Connection, row: int | None) -> tuple[Sample, str]:
-        """The accepted stretch of this id; the training data for None."""
-        if row is None:
-            return self._training, f"training {self._series.reference.identity[:12]}"
-        if self._accepted is None or self._accepted.id != row:
-            self._accepted = load_accepted(connection, row)
-        return self._sample(self._accepted.batch), self._accepted.name
-
-    def _sample(self, batch: Batch) -> Sample:
-        return Sample(batch.counts, batch.sums, self._training.deviations)
+    def standing(self, connection: sqlite3.Connection, standing: Standing) -> tuple[Sample, tuple[str, ...]]:
+        """The training data, with the accepted periods of some columns in its place."""
+        if self._known is None or self._known[0] != standing:
+            counts, sums = self._training.counts.copy(), self._training.sums.copy()
+            names = [f"training {self._series.reference.identity[:12]}"] * len(self._series.column_ids)
+            parts = self._series.schema.split(counts)
+            for position, row in standing.items():
+                accepted = load_accepted(connection, row)
+                parts[position][:], sums[position], names[position] = accepted.counts, accepted.sum, accepted.name
+            self._known = dict(standing), Sample(counts, sums, self._training.deviations), tuple(names)
+        return self._known[1:]
 
 
 def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:

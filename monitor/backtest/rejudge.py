@@ -25,7 +25,7 @@ from monitor.rules.cover import cover
 from monitor.rules.reference import PREVIOUS, TRAINING, reference_span
 from monitor.rules.rule import Rule
 from monitor.series import Series
-from monitor.store.records.references import in_force
+from monitor.store.records.references import history, standing_at
 from monitor.store.windows.arrays import Timeline, read_timeline
 from monitor.store.windows.window_cover import lengths
 
@@ -90,8 +90,9 @@ def judge(
 
     There is one each `[drift] every`, but none while a window was open: where minutes have been rolled up there is one
     an hour, and a test window is widened to whole hours. A rule with `reference = "training"` is compared with what was
-    in force at the time: the training data, or the stretch that had been accepted by then. `progress` is told how many
-    evaluations are done. Raises ConfigError for a rule that cannot be.
+    in force at the time: the training data, or the period that had been accepted for a column by then; if the history
+    was replayed at its own times, a period counts as accepted when it ended. `progress` is told how many evaluations
+    are done. Raises ConfigError for a rule that cannot be.
     """
     judging = _Judging(connection, series, config)
     every = max(config.drift.every, config.window.base)
@@ -110,7 +111,7 @@ class _Judging:
         covers = cover(config.rules, series.schema)
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in config.rules]
         self._references = References(series)
-        self._changes = in_force(connection, series.id)
+        self._changes = history(connection, series)
         self._longest = max(lengths(connection, series.id), default=0)
         self._reach = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
 
@@ -169,26 +170,29 @@ class _Judging:
 
     def _reference(
         self, rule: Rule, spans: Sequence[Span], times: Floats, begins: Floats, ends: Floats
-    ) -> tuple[Counts, Floats, list[str]]:
-        """Counts and sums of what a rule compares each window with, and its name."""
+    ) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
+        """Counts and sums of what a rule compares each window with, and its names by column."""
         shift = PREVIOUS.get(rule.reference)
         if rule.reference == TRAINING:
             return self._normal(times)
         if shift is None:
-            sample, name = self._references.find(self._connection, rule, spans[0])
-            return sample.counts, sample.sums, [name] * len(spans)
+            sample, columns = self._references.find(self._connection, rule, spans[0])
+            return sample.counts, sample.sums, [columns] * len(spans)
         sums = self._read(float(ends[0]), float(ends[-1]), shift)
         first, last = sums.between(begins - shift, ends - shift)
-        names = ["/".join(past.to_json().values()) for span in spans if (past := reference_span(rule.reference, span))]
+        pasts = [past for span in spans if (past := reference_span(rule.reference, span))]
+        names = [("/".join(past.to_json().values()),) * len(self._series.column_ids) for past in pasts]
         return sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first], names
 
-    def _normal(self, times: Floats) -> tuple[Counts, Floats, list[str]]:
+    def _normal(self, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
         """What a rule with `reference = "training"` was compared with at each evaluation."""
-        # A change holds from when it was made; one that was entered later replaces it, even if the clock went back.
-        since = np.maximum.accumulate([-np.inf, *(at for at, _ in self._changes)])
-        which = (np.searchsorted(since, times, side="left") - 1).tolist()
-        rows = [None, *(row for _, row in self._changes)]
-        known = {k: self._references.accepted(self._connection, rows[k]) for k in dict.fromkeys(which)}
+        since = np.unique([at for at, _, _ in self._changes])
+        which = np.searchsorted(since, times, side="left").tolist()
+        first = {k: times[which.index(k)] for k in dict.fromkeys(which)}
+        known = {
+            k: self._references.standing(self._connection, standing_at(self._changes, float(at)))
+            for k, at in first.items()
+        }
         names = [known[k][1] for k in which]
         if len(known) == 1:
             ((sample, _),) = known.values()

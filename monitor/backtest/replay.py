@@ -30,6 +30,8 @@ from monitor.reference.build import Chunk
 from monitor.runtime import Runtime
 from monitor.sender import Senders
 from monitor.store.records.notifications import StoreOutbox
+from monitor.store.records.references import REPLAYED
+from monitor.store.windows.rows import write_meta
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader
 
@@ -255,7 +257,9 @@ def replay(
     """
     runtime.maintain_every = MAINTAIN_EVERY
     with runtime.writer.relaxed():
-        return _replay(runtime, clock, recording, progress)
+        outcome = _replay(runtime, clock, recording, progress)
+        runtime.writer.transaction(lambda connection: write_meta(connection, REPLAYED, str(clock.time())))
+    return outcome
 
 
 def _replay(runtime: Runtime, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:

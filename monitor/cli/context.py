@@ -31,9 +31,15 @@ class Commands(Protocol):
 def add_command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
     """Add a command with the options that all have."""
     parser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
-    parser.add_argument("--data", metavar="DIR", help="data folder; wins over the file")
+    add_common(parser)
     return parser
+
+
+def add_common(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add the options that all commands have."""
+    help_text = "settings (default: config.toml, where there is one)"
+    parser.add_argument("--config", metavar="FILE", default=default, help=help_text)
+    parser.add_argument("--data", metavar="DIR", default=default, help="data folder; wins over the file")
 
 
 def load_config(options: argparse.Namespace) -> Config:

@@ -95,15 +95,16 @@ def evaluate(
     reference: Sample,
     test: Sample,
     window: Span,
-    reference_name: str = "training",
+    references: Sequence[str] = (),
     subject: Subject = Subject(),  # noqa: B008 - a constant
     unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
 ) -> tuple[DriftResult, ...]:
     """Answer one question: a result per column and statistic, in the order of the question's columns.
 
-    `unseen` names the unseen values of a column in the test window; it is asked only when a result's words are read.
-    Raises KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size.
-    Bad numbers in one column make that column an `error` and touch no other.
+    `references` names what each column of the schema is compared with; without it that is "training". `unseen` names
+    the unseen values of a column in the test window; it is asked only when a result's words are read. Raises
+    KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size. Bad
+    numbers in one column make that column an `error` and touch no other.
     """
     if question.statistic not in ("auto", "all", *STATISTICS):
         raise KeyError(question.statistic)
@@ -120,7 +121,8 @@ def evaluate(
         rows = layout.rows(question.columns, numeric=numeric).tolist()
         columns = [layout.schema.columns[row] for row in rows]
         names = ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns])
-        told = (window, reference_name, subject.version)
+        compared = [references[row] for row in rows] if references else repeat("training")
+        told = (repeat(window), compared, repeat(subject.version))
         known = (explanation, subject.model, subject.series)
         parts = [_results(question, one, level, names, told, known) for one in tests if one.numeric == numeric]
         groups.update(zip(rows, zip(*parts, strict=True), strict=False))
@@ -132,12 +134,12 @@ def _results(
     test: _Test,
     level: float,
     names: tuple[Iterable[str], ...],
-    told: tuple[Span, str, str],
+    told: tuple[Iterable[object], ...],
     known: tuple[Explanation, str, str],
 ) -> list[DriftResult]:
     """Results of one statistic, field by field for all columns at once: there may be thousands.
 
-    `names`: of each column its name, role and kind. `told`: the window, the name of the reference, the model version.
+    `names`: of each column its name, role and kind. `told`: the window, the names of the references, the model version.
     `known`: the explanation of directions, the model's name, the series.
     """
     measured = test.measured
@@ -153,7 +155,7 @@ def _results(
         *names,
         repeat(test.statistic),
         states,
-        *map(repeat, told),
+        *told,
         measured.n.astype(np.int64).tolist(),
         measured.m.astype(np.int64).tolist(),
         values,

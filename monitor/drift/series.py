@@ -6,6 +6,7 @@ made, with their critical values, only for stretches that somebody asks for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -42,8 +43,9 @@ class Answers:
     """Answers to one question about T windows.
 
     `tests`: counts, shape (T, schema.size); `sums`: (T, columns). `references`: counts of one reference, shape
-    (schema.size,), or of one for each window, (T, schema.size); `reference_sums` likewise. `spans`, `names`: of each
-    window, and of what it is compared with. Directions and contributions are left out of results: see `describe`.
+    (schema.size,), or of one for each window, (T, schema.size); `reference_sums` likewise. `spans`: of each window;
+    `names`: of each, what its columns are compared with, by position. Directions and contributions are left out of
+    results: see `describe`.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Answers:
         tests: Counts,
         sums: Floats,
         spans: list[Span],
-        names: list[str],
+        names: Sequence[Sequence[str]],
         subject: Subject,
     ) -> None:
         self.question, self._layout, self._deviations = question, layout, deviations
@@ -158,7 +160,7 @@ class Answers:
             repeat(part.statistic),
             states,
             self._spans[k],
-            self._names[k],
+            [names[row] for names in self._names[k]],
             repeat(self._subject.version),
             part.n[:, i].astype(np.int64).tolist(),
             part.m[:, i].astype(np.int64).tolist(),

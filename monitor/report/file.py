@@ -84,10 +84,11 @@ def _judge(connection: sqlite3.Connection, series: Series, config: Config, span:
     layout, covers, references = Layout(series.schema), cover(config.rules, series.schema), References(series)
     test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
     for rule in config.rules:
-        sample, name = references.find(connection, rule, span)
+        sample, names = references.find(connection, rule, span)
         question = question_of(rule, covers[rule.name])
-        results = evaluate(question, layout, sample, Sample(test.counts, test.sums), span, name, series.subject, unseen)
-        yield Judged(rule, span, test, sample, name, results)
+        live = Sample(test.counts, test.sums)
+        results = evaluate(question, layout, sample, live, span, names, series.subject, unseen)
+        yield Judged(rule, span, test, sample, results)
 
 
 def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> str:
@@ -134,7 +135,7 @@ def _section(connection: sqlite3.Connection, report: Report, row: Row, config: C
         else []
     )
     longest = max(2.5 * (span.end - span.start) / history.POINTS, 2.5 * config.drift.every)
-    mean = float(reference.means()[row.position]) if column.numeric else None
+    mean = overview.reference_mean(row, reference)
     return {
         "row": row,
         "shown": column_page.histograms(row, reference),

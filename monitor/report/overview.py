@@ -14,6 +14,7 @@ from monitor.clock import iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role, column_path
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation, Judged
+from monitor.notify.message import against
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
@@ -213,8 +214,8 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: 
 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     verb = "has" if len(moved) == 1 else "have"
-    against = {against_what(row.judged) for row in moved if row.judged}
-    what = against.pop() if len(against) == 1 else "their references"
+    whats = {against_what(row) for row in moved}
+    what = whats.pop() if len(whats) == 1 else "their references"
     text = f"{_columns(len(moved), watched)} {verb} drifted from {what}"
     known = [row for row in moved if row.since is not None]
     if len(moved) == 1:
@@ -234,13 +235,24 @@ def alert_line(alerts: Iterable[Alert]) -> str:
     return f"{' and '.join(parts)} alert{'' if total == 1 else 's'}" if parts else ""
 
 
-def against_what(judged: Judged) -> str:
-    """Name a judged rule's reference in words."""
-    if judged.reference_name.startswith("accepted "):
-        start, _, end = judged.reference_name.split()[1].partition("/")
-        return f"the accepted stretch {start} to {end}"
+def against_what(row: Row) -> str:
+    """Name in words what a row's column was compared with."""
+    if row.result is None or row.judged is None:
+        return "the training data"
+    if row.result.reference.startswith("accepted "):
+        return against(row.result.reference)
     known = {"training": "the training data", "previous day": "the day before", "previous week": "the week before"}
-    return known.get(judged.rule.reference, judged.rule.reference)
+    return known.get(row.judged.rule.reference, row.judged.rule.reference)
+
+
+def reference_mean(row: Row, reference: Reference) -> float | None:
+    """Mean of what a row's column was compared with; None for a categorical one, or one without values."""
+    if not row.column.numeric:
+        return None
+    before, _ = counts(row, reference)
+    values = int(before[: row.column.value_bins].sum())
+    sums = row.judged.reference.sums if row.judged else reference.sums
+    return float(sums[row.position]) / values if values else None
 
 
 def _columns(some: int, watched: int) -> str:

@@ -52,10 +52,8 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
 def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     """Columns that a rule names and can measure, with how closely it names each. Raises ConfigError."""
     out: dict[int, Closeness] = {}
-    names = {column.name for column in schema.columns}
     for pattern in rule.columns:
-        if pattern not in names:
-            _check(rule, pattern, schema)
+        _check(f"rule {rule.name!r}: columns", pattern, schema)
     for index, column in enumerate(schema.columns):
         found = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
         best = max((one for one in found if one is not None), default=None)
@@ -112,12 +110,22 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
     return "\n".join(lines)
 
 
+def named(patterns: Sequence[str], schema: Schema) -> list[int]:
+    """Positions of the columns that are named, exactly, by glob or by role. Raises ConfigError for an unknown one."""
+    for pattern in patterns:
+        _check("COLUMN", pattern, schema)
+    columns = enumerate(schema.columns)
+    return [position for position, column in columns if any(closeness(pattern, column) for pattern in patterns)]
+
+
 def _asks(rule: Rule, column: Column) -> frozenset[str]:
     return frozenset(statistics_for(Question(rule.name, (), rule.statistic), column.kind))
 
 
-def _check(rule: Rule, pattern: str, schema: Schema) -> None:
+def _check(where: str, pattern: str, schema: Schema) -> None:
     """Raise for an exact name or a role that does not exist; a glob may match nothing."""
+    if any(column.name == pattern for column in schema.columns):
+        return
     if pattern.startswith(ROLE_PREFIX):
         known = [ROLE_PREFIX + role for role in get_args(Role)]
         if pattern in known:
@@ -128,7 +136,7 @@ def _check(rule: Rule, pattern: str, schema: Schema) -> None:
         known = list(dict.fromkeys(column.name for column in schema.columns))
     near = difflib.get_close_matches(pattern, known, 1, 0.0)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"rule {rule.name!r}: columns: the model has no column {pattern!r}{hint}")
+    raise ConfigError(f"{where}: the model has no column {pattern!r}{hint}")
 
 
 def _what(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:

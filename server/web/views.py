@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.columns.column import Role
-from monitor.evaluation import Evaluation
+from monitor.evaluation import Evaluation, Judged
 from monitor.reference.file import Reference
 from monitor.report import column as column_page
 from monitor.report import figure, overview
@@ -88,8 +88,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
         ),
         "alerts": overview.alert_line(alert for alert in alerts if alert.key not in muted),
         "health": health_line(runtime),
-        "window": judged and _window(runtime, judged),
-        "reference_name": overview.against_what(judged).removeprefix("the ") if judged else "training data",
+        "window": judged and _window(judged, every),
         "filter": {key: query.get(key, "") for key in ("q", "state", "role")},
         "states": sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
         "choices": _choices("/", {key: query.get(key, "") for key in ("q", "state", "role")}),
@@ -121,13 +120,13 @@ def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
         events = history.events(connection, runtime.only.version, role, name, 30)
     longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * runtime.config.drift.every)
     shown = column_page.histograms(row, reference)
-    mean = reference.means()[position] if row.column.numeric else None
+    mean = overview.reference_mean(row, reference)
     results = (row.result, *row.others) if row.result else ()
     context = {
         "title": name,
         "row": row,
         "tone": overview.tone(row.state),
-        "against": overview.against_what(row.judged) if row.judged else "the training data",
+        "against": overview.against_what(row),
         "shown": shown,
         "signs": figure.SIGNS,
         "meanings": column_page.SPECIAL_MEANING,
@@ -222,13 +221,15 @@ def health_line(runtime: Runtime) -> dict[str, str]:
     return {"status": "ok", "text": f"Monitor healthy{f'; last evaluation {ago} ago' if evaluated else ''}."}
 
 
-def _window(runtime: Runtime, judged: Any) -> dict[str, Any]:
+def _window(judged: Judged, rows: Sequence[Row]) -> dict[str, Any]:
+    rows = [row for row in rows if row.judged is judged]
+    whats = {overview.against_what(row) for row in rows} or {"the training data"}
     return {
         "n": judged.test.n,
         "start": judged.window.start,
         "end": judged.window.end,
-        "against": overview.against_what(judged),
-        "rows": runtime.only.reference.info.rows if judged.rule.reference == "training" else 0,
+        "against": "their references" if len(whats) > 1 else whats.pop(),
+        "rows": 0 if len(whats) > 1 else max((row.result.m for row in rows if row.result), default=0),
     }
 
 

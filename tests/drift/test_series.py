@@ -60,15 +60,13 @@ def test_the_same_as_one_by_one(statistic: str, moving: bool) -> None:
         np.array([c for c, _ in windows]),
         np.array([s for _, s in windows]),
         spans,
-        ["training"] * len(windows),
+        [("training",) * 4] * len(windows),
         Subject(version="v1"),
     )
     drifts = 0
     for k, (test, sums) in enumerate(windows):
         reference = Sample(*references[k if moving else 0], DEVIATIONS)
-        expected = evaluate(
-            question, LAYOUT, reference, Sample(test, sums), spans[k], "training", Subject(version="v1")
-        )
+        expected = evaluate(question, LAYOUT, reference, Sample(test, sums), spans[k], (), Subject(version="v1"))
         found = answers.results(k)
         assert [numbers(one) for one in found] == [numbers(one) for one in expected]
         assert [one.state for one in found] == [one.state for one in expected]

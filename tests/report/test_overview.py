@@ -55,7 +55,7 @@ def evaluation(
     )
     base = reference()
     counts = base.counts * n
-    judged = Judged(rule, WINDOW, Batch(n, counts, base.sums), Sample(base.counts, base.sums), "training", results)
+    judged = Judged(rule, WINDOW, Batch(n, counts, base.sums), Sample(base.counts, base.sums), results)
     alerts = [Alert(rule.name, name, "feature", "firing", at, at) for name, at in since.items()]
     return Evaluation(9000.0, (judged,), {alert.key: alert for alert in alerts})
 

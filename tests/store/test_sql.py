@@ -77,7 +77,7 @@ def test_where_drift_was(march):
     assert all(row["strongest"] > row["critical"] for row in rows)
     assert all("2026-03-14T00:50" < row["first_window"] < row["last_window"] for row in rows)
     verdicts = answer(march, "verdicts on one column, in order")
-    assert len(verdicts) == 15 * 3
+    assert len(verdicts) == 15 * 4
     assert "drift" in {row["state"] for row in verdicts}
 
 

@@ -64,7 +64,8 @@ STREAMS = {
     "series": Stream("series", "id, model, version, name, model_sha256, reference_sha256, reference, first_served"),
     "columns": Stream("columns", "id, series_id, position, name, role, kind, bins"),
     "reference_changes": Stream(
-        "reference_changes", 'id, at, series_id, action, "start", "end", n, counts, sums, author, reason'
+        "reference_changes",
+        'id, at, since, series_id, column_id, action, "start", "end", n, counts, sum, author, reason',
     ),
 }
 

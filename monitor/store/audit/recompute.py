@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -58,7 +58,7 @@ def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] 
     rows = connection.execute("SELECT * FROM drift ORDER BY id")
     for key, group in groupby(rows, key=lambda row: (row["at"], row["question_id"], row["rule"])):
         verdicts = list(group)
-        again = None if key[1] is None else _again(known, verdicts[0])
+        again = None if key[1] is None else _again(known, verdicts)
         if again is None:
             done.skipped += len(verdicts)
         else:
@@ -121,28 +121,32 @@ class _AllSeries:
         return oldest is None or span.start < oldest
 
 
-def _again(known: _AllSeries, row: Row) -> tuple[tuple[DriftResult, ...], str] | None:
-    """Answer once more what was answered in the evaluation that a row belongs to, with the identity of its reference.
+def _again(known: _AllSeries, rows: Sequence[Row]) -> tuple[tuple[DriftResult, ...], str] | None:
+    """Answer once more what was answered in an evaluation by one rule, with the identity of its reference.
 
-    None where that cannot be done any more.
+    None if that cannot be done any more.
     """
+    row = rows[0]
     series_id, question = read_question(known.connection, row["question_id"])
     series, layout = known.series(series_id)
     span = Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
     test = known.sum(series, span, row["seen"])
     reference = series.reference
-    past: Batch | None = Batch(0, reference.counts, reference.sums)
+    past: Batch | None = Batch(0, reference.counts.copy(), reference.sums.copy())
+    accepted = {(one["column"], one["role"]): accepted_id(one["reference"]) for one in rows}
     first, slash, last = row["reference"].partition("/")
-    accepted = accepted_id(row["reference"])
-    if accepted is not None:
-        past = load_accepted(known.connection, accepted).batch
-    elif slash:
+    if slash and not any(accepted.values()):
         past = known.sum(series, Span(from_iso(first), from_iso(last)), row["seen"])
     if test is None or past is None:
         return None
+    parts = series.schema.split(past.counts)
+    for (column, role), number in accepted.items():
+        if number is not None:
+            position, period = series.schema.index(column, role), load_accepted(known.connection, number)
+            parts[position][:], past.sums[position] = period.counts, period.sum
     sample = Sample(past.counts, past.sums, reference.deviations)
     window = Sample(test.counts, test.sums)
-    return evaluate(question, layout, sample, window, span, row["reference"], series.subject), reference.identity
+    return evaluate(question, layout, sample, window, span, (), series.subject), reference.identity
 
 
 def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:

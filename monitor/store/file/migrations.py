@@ -168,14 +168,16 @@ CREATE INDEX drift_by_time ON drift (at);
 
 CREATE TABLE reference_changes (
     id INTEGER PRIMARY KEY,
-    at TEXT NOT NULL,
+    at TEXT NOT NULL,                    -- when it was asked for
+    since TEXT NOT NULL,                 -- from which moment of the history it holds: at, unless that was replayed
     series_id INTEGER NOT NULL REFERENCES series,
-    action TEXT NOT NULL,                -- accept: compare with this stretch from now on; reset: with training
-    "start" TEXT,                        -- of the stretch; NULL for a reset
+    column_id INTEGER NOT NULL REFERENCES columns,
+    action TEXT NOT NULL,                -- accept: compare the column with this period; reset: with training
+    "start" TEXT,                        -- of the period; NULL for a reset
     "end" TEXT,
     n INTEGER,                           -- predictions in it
-    counts TEXT,                         -- JSON array of arrays, one for each column of the model
-    sums TEXT,                           -- JSON array, a number for each column
+    counts TEXT,                         -- JSON array, a number for each bin
+    sum REAL,                            -- of the finite values; NULL for a category
     author TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT;

@@ -93,10 +93,12 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     elif kind == "accept":
         span = Span(float(request["start"]), float(request["end"]))
         author, reason = str(request["author"]), str(request["reason"])
-        row = references.accept(connection, span, author, reason, now, int(request["least"]))
-        log.info("reference #%d accepted by %s: %s", row, author, reason)
+        columns = [int(position) for position in request["columns"]]
+        references.accept(connection, span, author, reason, now, int(request["least"]), columns)
+        log.info("%s to %s accepted as reference by %s: %s", *span.to_json().values(), author, reason)
     elif kind == "reset":
-        references.reset(connection, str(request["author"]), str(request["reason"]), now)
+        columns = [int(position) for position in request["columns"]]
+        references.reset(connection, str(request["author"]), str(request["reason"]), now, columns)
         log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
     else:
         raise ValueError(f"unknown kind {kind!r}")

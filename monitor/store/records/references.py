@@ -1,36 +1,50 @@
-"""Accepted references: a stretch of production that somebody has made the new normal of a model.
+"""Accepted references: periods of production that somebody has made the new normal of columns of a model.
 
-Rows are only ever added, so who accepted what, when and why stays on record. The newest row of a model holds: an
-accepted stretch, or, after a reset, the training data. The counts are kept in the row, since the windows that they were
-summed up from are rolled up and pruned one day. Functions of a connection; the caller owns the transaction.
+A row is about one column and is never changed, so who accepted what, when and why stays on record. The newest row of a
+column holds: an accepted period, or, after a reset, the training data. The counts are kept in the row, since the
+windows that they were summed up from are rolled up and pruned one day. Functions of a connection; the caller owns the
+transaction.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
+from monitor.columns.column import Counts
 from monitor.drift.result import Span
 from monitor.series import Series
-from monitor.store.windows.rows import load_series, sum_range
+from monitor.store.records.history import newest
+from monitor.store.windows.rows import load_series, read_meta, sum_range
 
 ACCEPT, RESET = "accept", "reset"
+
+#: Until when the history was replayed at its own times, in seconds since 1970 UTC: a key of `meta`.
+REPLAYED = "replayed"
+
+#: Which row each column is compared with, by the column's position; columns that are not in it with training.
+Standing = Mapping[int, int]
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A stretch that stands for a model's reference. `batch`: what was served in it."""
+    """A period that stands for one column's reference. `counts`: shape (bins of the column,)."""
 
     id: int
     start: str
     end: str
-    batch: Batch
+    n: int
+    counts: Counts
+    sum: float
 
     @property
     def name(self) -> str:
@@ -70,65 +84,119 @@ def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int
     return batch
 
 
-def accept(connection: sqlite3.Connection, span: Span, author: str, reason: str, now: float, least: int = 1) -> int:
-    """Make a stretch the reference of the model that is served; the id of its row. Raises ValueError."""
+def accept(
+    connection: sqlite3.Connection,
+    span: Span,
+    author: str,
+    reason: str,
+    now: float,
+    least: int = 1,
+    columns: Sequence[int] = (),
+) -> None:
+    """Make a period the reference of some columns of the model that is served, of all without `columns`.
+
+    `columns`: positions in the schema. In a history that was replayed at its own times it holds from the end of the
+    period, as if it had been accepted then. Raises ValueError if the period holds fewer than `least` predictions.
+    """
     series = served_model(connection)
     batch = weigh(connection, series, span, least)
-    bounds = span.to_json()
-    counts = json.dumps([part.tolist() for part in series.schema.split(batch.counts)], separators=(",", ":"))
-    sums = json.dumps(batch.sums.tolist())
-    cursor = connection.execute(
-        'INSERT INTO reference_changes (at, series_id, action, "start", "end", n, counts, sums, author, reason) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (iso(now), series.id, ACCEPT, bounds["start"], bounds["end"], batch.n, counts, sums, author, reason),
-    )
-    return int(cursor.lastrowid or 0)
+    since = min(span.end, newest(connection)) if _replayed(connection) else now
+    parts = series.schema.split(batch.counts)
+    for position in columns or range(len(parts)):
+        column, (start, end) = series.schema.columns[position], span.to_json().values()
+        total = float(batch.sums[position]) if column.numeric else None
+        kept = (start, end, batch.n, json.dumps(parts[position].tolist(), separators=(",", ":")), total)
+        _enter(connection, series, position, ACCEPT, (iso(now), iso(since)), kept, (author, reason))
 
 
-def reset(connection: sqlite3.Connection, author: str, reason: str, now: float) -> None:
-    """Go back to the training data. Raises ValueError where that is the reference already."""
+def reset(connection: sqlite3.Connection, author: str, reason: str, now: float, columns: Sequence[int] = ()) -> None:
+    """Compare columns with the training data again, all without `columns`. Raises ValueError if they are already."""
     series = served_model(connection)
-    if current(connection, series.id) is None:
+    standing = current(connection, series)
+    chosen = [position for position in columns or standing if position in standing]
+    if not chosen:
         raise ValueError(f"model {series.version} is compared with its training data already")
+    replayed = _replayed(connection)
+    for position in chosen:
+        found = connection.execute("SELECT since FROM reference_changes WHERE id = ?", (standing[position],))
+        (since,) = found.fetchone()
+        times = iso(now), since if replayed else iso(now)
+        _enter(connection, series, position, RESET, times, (None,) * 5, (author, reason))
+
+
+def _enter(
+    connection: sqlite3.Connection,
+    series: Series,
+    position: int,
+    action: str,
+    times: tuple[str, str],
+    kept: tuple[object, ...],
+    by: tuple[str, str],
+) -> None:
+    """Add a row. `times`: at, since. `kept`: start, end, n, counts, sum. `by`: author, reason."""
     connection.execute(
-        "INSERT INTO reference_changes (at, series_id, action, author, reason) VALUES (?, ?, ?, ?, ?)",
-        (iso(now), series.id, RESET, author, reason),
+        'INSERT INTO reference_changes (at, since, series_id, column_id, action, "start", "end", n, counts, sum, '
+        "author, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*times, series.id, series.column_ids[position], action, *kept, *by),
     )
 
 
-def current(connection: sqlite3.Connection, series_id: int) -> int | None:
-    """Id of the accepted stretch that a model is compared with now; None for its training data."""
-    row = connection.execute(
-        "SELECT id, action FROM reference_changes WHERE series_id = ? ORDER BY id DESC LIMIT 1", (series_id,)
-    ).fetchone()
-    return None if row is None or row[1] != ACCEPT else int(row[0])
+def _replayed(connection: sqlite3.Connection) -> bool:
+    """Whether all that is recorded was replayed at its own times, so that the clock of today says nothing about it."""
+    return newest(connection) <= float(read_meta(connection, REPLAYED, "-1"))
 
 
-def in_force(connection: sqlite3.Connection, series_id: int) -> list[tuple[float, int | None]]:
-    """Since when a model has been compared with what, the oldest first: ids of accepted stretches, None for a reset."""
+def current(connection: sqlite3.Connection, series: Series) -> Standing:
+    """Which rows the columns of a model are compared with now."""
+    return standing_at(history(connection, series), math.inf)
+
+
+def history(connection: sqlite3.Connection, series: Series) -> list[tuple[float, int, int | None]]:
+    """All changes of a model in their order: since when, which column, and the row; None for a reset."""
+    place = {column_id: position for position, column_id in enumerate(series.column_ids)}
     rows = connection.execute(
-        "SELECT at, id, action FROM reference_changes WHERE series_id = ? ORDER BY id", (series_id,)
+        "SELECT since, column_id, id, action FROM reference_changes WHERE series_id = ? ORDER BY id", (series.id,)
     )
-    return [(from_iso(row[0]), int(row[1]) if row[2] == ACCEPT else None) for row in rows]
+    return [(from_iso(row[0]), place[row[1]], int(row[2]) if row[3] == ACCEPT else None) for row in rows]
+
+
+def standing_at(changes: Sequence[tuple[float, int, int | None]], moment: float) -> Standing:
+    """What held before a moment: of each column the last change that holds since before it.
+
+    >>> changes = [(10.0, 0, 1), (10.0, 1, 2), (20.0, 0, None)]
+    >>> standing_at(changes, 10.0), standing_at(changes, 15.0), standing_at(changes, 25.0)
+    ({}, {0: 1, 1: 2}, {1: 2})
+    """
+    latest = {position: row for since, position, row in changes if since < moment}
+    return {position: row for position, row in latest.items() if row is not None}
 
 
 def load_accepted(connection: sqlite3.Connection, row_id: int) -> Accepted:
-    """Read an accepted stretch. Raises KeyError for an id that names none."""
+    """Read an accepted period. Raises KeyError for an id that names none."""
     row = connection.execute(
-        'SELECT "start", "end", n, counts, sums FROM reference_changes WHERE id = ? AND action = ?', (row_id, ACCEPT)
+        'SELECT "start", "end", n, counts, sum FROM reference_changes WHERE id = ? AND action = ?', (row_id, ACCEPT)
     ).fetchone()
     if row is None:
         raise KeyError(row_id)
-    counts = np.concatenate([np.array(part, dtype=np.int64) for part in json.loads(row[3])])
-    return Accepted(row_id, row[0], row[1], Batch(row[2], counts, np.array(json.loads(row[4]))))
+    start, end, n, counts, total = row
+    return Accepted(row_id, start, end, n, np.array(json.loads(counts), np.int64), math.nan if total is None else total)
 
 
 def changes(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """All that was accepted and reset, the newest first; `in_force` marks what a model is compared with now."""
+    """All that was accepted and reset, the newest first, columns of one change together.
+
+    `in_force`: those of its `columns` that are compared with the period now.
+    """
     rows = connection.execute(
-        'SELECT c.id, c.at, m.version AS model_version, c.action, c."start", c."end", c.n, c.author, c.reason, '
-        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes AS d WHERE d.series_id = c.series_id) "
-        "AS in_force FROM reference_changes AS c JOIN series AS m ON m.id = c.series_id ORDER BY c.id DESC"
+        'SELECT c.at, m.version, c.action, c."start", c."end", c.n, c.author, c.reason, k.name, c.id, '
+        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes AS d WHERE d.column_id = c.column_id) "
+        "FROM reference_changes AS c JOIN series AS m ON m.id = c.series_id JOIN columns AS k ON k.id = c.column_id "
+        "ORDER BY c.id"
     )
-    names = ("id", "at", "model_version", "action", "start", "end", "n", "author", "reason", "in_force")
-    return [{**dict(zip(names, tuple(row), strict=True)), "in_force": bool(row[9])} for row in rows]
+    names = ("at", "model_version", "action", "start", "end", "n", "author", "reason")
+    found = []
+    for key, group in groupby(map(tuple, rows), key=lambda row: row[:8]):
+        of = list(group)
+        columns = {"columns": [row[8] for row in of], "in_force": [row[8] for row in of if row[10]]}
+        found.append({"id": of[0][9], **dict(zip(names, key, strict=True)), **columns})
+    return found[::-1]
