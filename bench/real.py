@@ -322,14 +322,14 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
     for name in data.watched:
         column = data.binned[name]
         cells, counts = cells_of(column), count(column, data.columns[name], data.hour - data.first, data.hours)
-        grid = make_grid(counts)
+        grid = make_grid(counts, first=data.first)
         clean[name], last[name] = {}, []
         mine = sorted((one.at, i) for i, one in enumerate(changes) if one.column == name)
         for length in data.lengths:
-            watch, done, parts = Watch(cells, length, weeks, data.first), 0, []
+            watch, done, parts = Watch(cells, length), 0, []
             for at, i in mine:
                 if at > done:
-                    parts.append(watch.run(grid, done, at))
+                    parts.append(watch.run(grid, done, at, weeks))
                     done = at
                 for which, values in enumerate((changes[i].day, changes[i].good)):
                     other = counts.copy()
@@ -339,9 +339,9 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
                     stop = int(hour[-1]) + 1 if len(hour) else at
                     other[at:stop] = count(column, values, hour - at, stop - at)
                     until = min(at + (DAY + length if which == 0 else 28 * DAY), data.hours)
-                    found = watch.copy().run(make_grid(other), at, until)
+                    found = watch.copy().run(make_grid(other, first=data.first), at, until, weeks)
                     injected[i][which][length] = (found.ends, found.excess)
-            parts.append(watch.run(grid, done, data.hours))
+            parts.append(watch.run(grid, done, data.hours, weeks))
             ends, excess = (np.concatenate([getattr(part, field) for part in parts]) for field in ("ends", "excess"))
             clean[name][length] = (ends, excess)
             last[name].append(watch)

@@ -36,12 +36,14 @@ class Grid:
 
     `shift`: shape (hours + 1,), the local time's offset from UTC in hours at each edge of the grid.
     `known`: shape (hours + 1,), running number of hours that count (quiet days do not). `rows`: the same of rows.
+    `first`: hours since 1970 at which it begins.
     """
 
     prefix: Counts
     shift: Ints
     known: Ints
     rows: Ints
+    first: int = 0
 
     @property
     def hours(self) -> int:
@@ -67,7 +69,7 @@ class Grid:
         return out
 
 
-def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = None) -> Grid:
+def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = None, first: int = 0) -> Grid:
     """Make a grid of counts of consecutive hours, shape (hours, bins). `quiet` hours are neither judged nor learnt."""
     zero = np.zeros((1, counts.shape[1]), dtype=np.int64)
     shift = np.zeros(len(counts) + 1, dtype=np.int64) if shift is None else shift
@@ -78,6 +80,7 @@ def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = No
         shift,
         np.concatenate(([0], np.cumsum(~quiet, dtype=np.int64))),
         np.concatenate(([0], np.cumsum(kept.sum(axis=1), dtype=np.int64))),
+        first,
     )
 
 

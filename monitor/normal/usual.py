@@ -25,6 +25,8 @@ FEWEST_WINDOWS = 10
 CHI2_MEDIAN = 0.455
 #: Another predictor must be better than the level by this much: the level has the least noise of its own.
 LEVEL_HEAD_START = 0.96
+#: Short and long windows in hours, and the median rows that the short one needs: few hours differ more than few days.
+LADDER = ((1, 6, 500), (6, 24, 200), (24, 168, 40), (72, 168, 40))
 #: Hours between two windows that are learnt from: more of them overlap, and their medians are the same.
 LEARN_STEP = 3
 
@@ -108,59 +110,79 @@ def excess(cells: Cells, distances: Distances, limits: Floats) -> Floats:
 class Watch:
     """One column at one window length, day after day.
 
-    `step`: hours between the ends of windows. `weeks`: what the limits are for, see `limit.horizon`. `maxima`: the
-    largest bulk and tail distance of each week, by the week's number; the limits come from finished weeks.
+    `maxima`: the largest distances of each week, shape (limits,), by the week's number since 1970; -1 for what was not
+    judged. `day`: the day, in hours since 1970, for which `learned` was learnt.
     """
 
-    def __init__(self, cells: Cells, length: int, weeks: float, first: int = 0) -> None:
-        self.cells, self.length, self.weeks, self.first = cells, length, weeks, first
-        self.step = min(max(length // 4, 1), MOST_STEP)
+    def __init__(self, cells: Cells, length: int) -> None:
+        self.cells, self.length, self.step = cells, length, step_of(length)
         self.maxima: dict[int, Floats] = {}
         self.learned: Learned | None = None
-        self.limits: Floats = limits_of([], cells, weeks)
-        self._week: int | None = None  # the limits are of the weeks before this one
+        self.day = 0
 
     def copy(self) -> Watch:
         """Return a watch that goes on from here by itself."""
-        other = Watch(self.cells, self.length, self.weeks, self.first)
-        other.maxima, other.learned, other.limits = dict(self.maxima), self.learned, self.limits
-        other._week = self._week
+        other = Watch(self.cells, self.length)
+        other.maxima, other.learned, other.day = dict(self.maxima), self.learned, self.day
         return other
 
-    def run(self, grid: Grid, start: int, end: int) -> Replayed:
-        """Judge the windows that end within [start, end), learning at the beginning of each day."""
-        before = max(start - LEARNT, 0)
-        ends = np.arange(before - (before + self.first) % self.step, end, self.step, dtype=np.int64)
-        ends = ends[ends >= 0]
+    def limits(self, weeks: float, at: int) -> Floats:
+        """Limits that hold at an hour since 1970, shape (limits,), from the weeks finished by then; see `horizon`."""
+        finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK]
+        table = np.array(finished, dtype=np.float64).reshape(-1, self.cells.limits)
+        return np.array([limit(column[column >= 0], weeks) for column in table.T])
+
+    def finished(self, at: int) -> int:
+        """Weeks that were judged and finished by an hour since 1970."""
+        return sum(week < at // WEEK for week in self.maxima)
+
+    def judge(self, grid: Grid, end: int) -> tuple[Windows, Distances] | None:
+        """Judge the window that ends at a position of the grid; None if too little has been learnt.
+
+        Learns first if the day is a new one, and counts the distances towards the week's largest.
+        """
+        day = (end + grid.first) // DAY * DAY
+        if day > self.day or self.learned is None:
+            first = max(day - grid.first - LEARNT, 0)
+            ends = np.arange(first, day - grid.first + 1, dtype=np.int64)
+            ends = ends[((ends + grid.first) % self.step == 0) & ((ends + grid.first) % LEARN_STEP == 0)]
+            self._relearn(windows_of(self.cells, grid, ends, self.length), np.arange(len(ends)), day)
+        if self.learned is None:
+            return None
+        windows = windows_of(self.cells, grid, np.array([end]), self.length)
+        found = judge(self.cells, windows, np.array([0]), self.learned)
+        self._note((end + grid.first) // WEEK, found.worst)
+        return windows, found
+
+    def run(self, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
+        """Judge the windows that end within [start, end), as `judge` does one after the other."""
+        before = max(start - LEARNT - DAY, 0)
+        ends = np.arange(before, end, dtype=np.int64)
+        ends = ends[(ends + grid.first) % self.step == 0]
         windows = windows_of(self.cells, grid, ends, self.length)
         count = int((ends >= start).sum())
-        size = (count, len(self.limits))
+        size = (count, self.cells.limits)
         out = Replayed(ends[len(ends) - count :], np.zeros(count), np.full(size, np.nan), np.full(size, np.nan))
-        done = 0
-        for day in range(start - (start + self.first) % DAY, end, DAY):
+        done, limits, week = 0, np.zeros(0), -1
+        for day in range(start - (start + grid.first) % DAY, end, DAY):
             begin, stop = np.searchsorted(ends, (max(day, start), min(day + DAY, end)))
+            learnt = np.arange(*np.searchsorted(ends, (day - LEARNT, day + 1)))
+            self._relearn(windows, learnt[(ends[learnt] + grid.first) % LEARN_STEP == 0], day + grid.first)
             rows = np.arange(begin, stop)
-            self._relearn(windows, ends, day)
             if self.learned is not None and len(rows):
                 found = judge(self.cells, windows, rows, self.learned)
+                if (day + grid.first) // WEEK != week:
+                    week = (day + grid.first) // WEEK
+                    limits = self.limits(weeks, day + grid.first)
                 place = slice(done, done + len(rows))
-                out.distances[place], out.limits[place] = found.worst, self.limits
-                out.excess[place] = excess(self.cells, found, self.limits)
-                self._note((day + self.first) // WEEK, found.worst)
+                out.distances[place], out.limits[place] = found.worst, limits
+                out.excess[place] = excess(self.cells, found, limits)
+                self._note(week, found.worst)
             done += len(rows)
         return out
 
-    def _relearn(self, windows: Windows, ends: Ints, day: int) -> None:
-        first, last = np.searchsorted(ends, (day - LEARNT, day), side="right")
-        rows = np.arange(first, last)
-        rows = rows[(ends[first:last] + self.first) % LEARN_STEP == 0]
-        self.learned = learn(self.cells, windows, rows) or self.learned
-        week = (day + self.first) // WEEK
-        if week != self._week:
-            self._week = week
-            self.limits = limits_of(
-                [self.maxima[one] for one in sorted(self.maxima) if one < week], self.cells, self.weeks
-            )
+    def _relearn(self, windows: Windows, rows: npt.NDArray[np.intp], day: int) -> None:
+        self.learned, self.day = learn(self.cells, windows, rows) or self.learned, day
 
     def _note(self, week: int, worst: Floats) -> None:
         largest = np.where(np.isfinite(worst), worst, -1.0).max(axis=0)
@@ -168,10 +190,28 @@ class Watch:
             self.maxima[week] = np.maximum(self.maxima.get(week, largest), largest)
 
 
-def limits_of(maxima: list[Floats], cells: Cells, weeks: float) -> Floats:
-    """Limits from the finished weeks, shape (limits,). `maxima`: of each week, -1 where nothing was judged."""
-    table = np.array(maxima, dtype=np.float64).reshape(-1, cells.limits)
-    return np.array([limit(column[column >= 0], weeks) for column in table.T])
+def step_of(length: int) -> int:
+    """Hours between the ends of two windows that are judged.
+
+    >>> [step_of(length) for length in (1, 6, 24, 168)]
+    [1, 1, 6, 6]
+    """
+    return min(max(length // 4, 1), MOST_STEP)
+
+
+def propose_lengths(hourly: Ints) -> tuple[int, ...]:
+    """Propose a short and a long window, in hours, by the traffic. `hourly`: rows of consecutive hours.
+
+    The short one is the shortest that usually has rows enough to see a shift by half a standard deviation.
+
+    >>> propose_lengths(np.full(336, 2)), propose_lengths(np.full(336, 40)), propose_lengths(np.full(336, 10_000))
+    ((24, 168), (6, 24), (1, 6))
+    """
+    for short, long, enough in LADDER:
+        sums = hourly[: len(hourly) // short * short].reshape(-1, short).sum(axis=1)
+        if len(sums) and np.median(sums) >= enough and np.quantile(sums, 0.2) >= FEWEST_ROWS:
+            return (short, long)
+    return (168,)
 
 
 @dataclass

@@ -43,24 +43,26 @@ def told(replayed: Replayed, since: int = 0) -> list[int]:
     return [at for before, at in zip([-YEAR, *on], on, strict=False) if at - before > WEEK]
 
 
-def watch(length: int = 24, alerts: float = 1.0) -> Watch:
-    cells = cells_of(NUMERIC)
-    return Watch(cells, length, horizon(2 * cells.limits, alerts))
+WEEKS = horizon(2 * cells_of(NUMERIC).limits, 1.0)
+
+
+def watch(length: int = 24) -> Watch:
+    return Watch(cells_of(NUMERIC), length)
 
 
 @pytest.mark.parametrize("level", [flat, daily], ids=["independent", "daily"])
 @pytest.mark.parametrize("length", [6, 24])
 def test_a_quiet_year_keeps_to_the_budget(level: Callable[[np.ndarray], np.ndarray], length: int) -> None:
     counts = stream(YEAR, level)
-    found = watch(length).run(make_grid(counts), 0, YEAR)
+    found = watch(length).run(make_grid(counts), 0, YEAR, WEEKS)
     assert len(told(found)) <= 2
     assert np.isfinite(found.distances[-1]).all()
 
 
 def test_the_hour_of_the_week_is_learnt_where_there_is_a_rhythm() -> None:
     rhythm, none = watch(6), watch(6)
-    rhythm.run(make_grid(stream(12 * WEEK, daily)), 0, 12 * WEEK)
-    none.run(make_grid(stream(12 * WEEK, flat)), 0, 12 * WEEK)
+    rhythm.run(make_grid(stream(12 * WEEK, daily)), 0, 12 * WEEK, WEEKS)
+    none.run(make_grid(stream(12 * WEEK, flat)), 0, 12 * WEEK, WEEKS)
     assert rhythm.learned
     assert none.learned
     assert (rhythm.learned.predictor, none.learned.predictor) == (1, 0)
@@ -69,7 +71,7 @@ def test_the_hour_of_the_week_is_learnt_where_there_is_a_rhythm() -> None:
 def test_a_lasting_shift_is_told_once_and_becomes_usual() -> None:
     change = 20 * WEEK + 5
     counts = stream(32 * WEEK, lambda hour: daily(hour) + 0.5 * (hour >= change))
-    found = watch().run(make_grid(counts), 0, 32 * WEEK)
+    found = watch().run(make_grid(counts), 0, 32 * WEEK, WEEKS)
     events = told(found, change - WEEK)
     assert len(events) == 1
     assert change < events[0] <= change + 24
@@ -79,7 +81,7 @@ def test_a_lasting_shift_is_told_once_and_becomes_usual() -> None:
 def test_an_incident_neither_blinds_nor_alarms_later() -> None:
     incident, change = 20 * WEEK, 23 * WEEK
     counts = stream(24 * WEEK, lambda h: 4.0 * ((h >= incident) & (h < incident + 24)) + 0.7 * (h >= change))
-    events = told(watch().run(make_grid(counts), 0, 24 * WEEK))
+    events = told(watch().run(make_grid(counts), 0, 24 * WEEK, WEEKS))
     assert len(events) == 2
     assert incident < events[0] <= incident + 24
     assert change < events[1] <= change + 30
@@ -93,7 +95,7 @@ def test_missing_rows_and_frozen_values_have_cells_of_their_own() -> None:
         moved = np.random.default_rng(2).binomial(counts[change:], part)
         counts[change:] -= moved
         counts[change:, where] += moved.sum(axis=1)
-        found = watch().run(make_grid(counts), 0, 17 * WEEK)
+        found = watch().run(make_grid(counts), 0, 17 * WEEK, WEEKS)
         assert len(told(found)) == 1
         assert change < told(found)[0] <= change + 24
 
@@ -101,17 +103,17 @@ def test_missing_rows_and_frozen_values_have_cells_of_their_own() -> None:
 def test_a_column_that_was_constant_for_months_and_moves() -> None:
     counts = np.zeros((20 * WEEK, NUMERIC.size), dtype=np.int64)
     counts[: 19 * WEEK, 10], counts[19 * WEEK :, 11] = 50, 50
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK)) == [19 * WEEK + 6]
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [19 * WEEK + 6]
 
 
 def test_a_column_whose_rows_are_all_missing() -> None:
     counts = stream(20 * WEEK, flat)
     counts[17 * WEEK :, NUMERIC.missing_bin] = counts[17 * WEEK :].sum(axis=1)
     counts[17 * WEEK :, : NUMERIC.missing_bin] = 0
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK)) == [17 * WEEK + 6]
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [17 * WEEK + 6]
     never = np.zeros((20 * WEEK, NUMERIC.size), dtype=np.int64)
     never[:, NUMERIC.missing_bin] = 60
-    assert told(watch().run(make_grid(never), 0, 20 * WEEK)) == []
+    assert told(watch().run(make_grid(never), 0, 20 * WEEK, WEEKS)) == []
 
 
 @pytest.mark.parametrize(
@@ -126,20 +128,20 @@ def test_a_column_whose_rows_are_all_missing() -> None:
 def test_traffic_alone_makes_no_message(rows: Callable[[np.ndarray], np.ndarray], note: str) -> None:
     hours = np.arange(20 * WEEK)
     counts = stream(20 * WEEK, daily, rows(hours))
-    assert told(watch().run(make_grid(counts), 0, 20 * WEEK)) == [], note
+    assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [], note
 
 
 def test_a_partial_window_is_not_judged() -> None:
     counts = stream(16 * WEEK, daily)
     counts[-12:] = 0
-    found = watch().run(make_grid(counts), 0, len(counts) + 1)
+    found = watch().run(make_grid(counts), 0, len(counts) + 1, WEEKS)
     assert np.isnan(found.distances[-1]).all()
     assert np.isfinite(found.distances[-5]).all()
 
 
 def test_no_history_gives_no_verdict_and_the_first_limit_is_high() -> None:
     counts = stream(2 * WEEK, flat)
-    found = watch().run(make_grid(counts), 0, len(counts))
+    found = watch().run(make_grid(counts), 0, len(counts), WEEKS)
     assert np.isnan(found.distances[found.ends < 72]).all()
     assert set(found.limits[np.isfinite(found.limits)]) == {8.0}
 
@@ -148,8 +150,8 @@ def test_the_hour_of_the_week_is_local_time() -> None:
     change = 15 * WEEK  # clocks go forward: the same local hour is an hour earlier in UTC from here on
     shift = np.where(np.arange(18 * WEEK + 1) >= change, 1, 0)
     counts = stream(18 * WEEK, lambda hour: 3 * daily(hour + shift[:-1]), 200.0)
-    utc = watch(1).run(make_grid(counts), 0, 18 * WEEK)
-    local = watch(1).run(make_grid(counts, shift), 0, 18 * WEEK)
+    utc = watch(1).run(make_grid(counts), 0, 18 * WEEK, WEEKS)
+    local = watch(1).run(make_grid(counts, shift), 0, 18 * WEEK, WEEKS)
     assert told(utc, change)
     assert not told(local, change - WEEK)
 
@@ -159,8 +161,8 @@ def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
     counts = stream(18 * WEEK, lambda hour: 3.0 * ((hour >= day.start) & (hour < day.stop)))
     quiet = np.zeros(len(counts), dtype=np.bool_)
     quiet[day] = True
-    assert len(told(watch().run(make_grid(counts), 0, len(counts)))) == 1
-    found = watch().run(make_grid(counts, quiet=quiet), 0, len(counts))
+    assert len(told(watch().run(make_grid(counts), 0, len(counts), WEEKS))) == 1
+    found = watch().run(make_grid(counts, quiet=quiet), 0, len(counts), WEEKS)
     assert told(found) == []
     inside = (found.ends > day.start) & (found.ends < day.stop + 24)
     assert np.isnan(found.distances[inside]).all()
@@ -169,15 +171,26 @@ def test_quiet_hours_are_neither_judged_nor_learnt() -> None:
 def test_watching_day_by_day_is_the_same_as_all_at_once() -> None:
     grid = make_grid(stream(10 * WEEK, daily))
     whole, parts = watch(6), watch(6)
-    at_once = whole.run(grid, 0, 10 * WEEK)
-    pieces = [parts.run(grid, begin, begin + 28) for begin in range(0, 10 * WEEK, 28)]
+    at_once = whole.run(grid, 0, 10 * WEEK, WEEKS)
+    pieces = [parts.run(grid, begin, begin + 28, WEEKS) for begin in range(0, 10 * WEEK, 28)]
     for name in ("ends", "excess", "distances", "limits"):
         np.testing.assert_array_equal(getattr(at_once, name), np.concatenate([getattr(one, name) for one in pieces]))
+
+
+def test_window_by_window_is_the_same_as_all_at_once() -> None:
+    grid = make_grid(stream(6 * WEEK, daily), first=5)
+    whole, single = watch(6), watch(6)
+    at_once = whole.run(grid, 0, 6 * WEEK, WEEKS)
+    for end, worst in zip(at_once.ends.tolist(), at_once.distances, strict=True):
+        found = single.judge(grid, end)
+        np.testing.assert_array_equal(np.full(6, np.nan) if found is None else found[1].worst[0], worst)
+    assert single.maxima.keys() == whole.maxima.keys()
+    np.testing.assert_array_equal(single.limits(WEEKS, 10 * WEEK), whole.limits(WEEKS, 10 * WEEK))
 
 
 def test_a_year_of_ten_columns_takes_seconds() -> None:
     grid = make_grid(stream(YEAR, daily))
     begun = time.process_time()
     for length in (6, 24):
-        watch(length).run(grid, 0, YEAR)
+        watch(length).run(grid, 0, YEAR, WEEKS)
     assert 10 * (time.process_time() - begun) < 20
