@@ -27,7 +27,14 @@ TITLES = {
 }
 
 #: What a rule takes over from [drift] where it does not say.
-INHERITED = {"window": '"30m"', "alpha": "0.00015", "min_samples": "50"}
+INHERITED = {
+    "window": '"30m"',
+    "alpha": "0.00015",
+    "min_samples": "50",
+    "keep_firing_for": '"5m"',
+    "reopen": '"7d"',
+    "alerts": "1.0",
+}
 
 CONFIG_HEAD = """\
 # Telltale's settings: every one with its default. A start without this file uses the same values.
@@ -36,7 +43,7 @@ CONFIG_HEAD = """\
 """
 
 RULES_HEAD = """
-# Rules: each [[rule]] makes an alert for every column that it covers. Without any there is this one, which covers all
+# Rules: each [[rule]] makes an alert for every column that it covers. Without any there are these two, which cover all
 # columns. To write your own, take the signs away; keys that you leave out have the values shown.
 #
 # [[rule]]"""
@@ -93,9 +100,13 @@ def config_toml() -> str:
             out += [*comment(row), f"{row.key} = {literal(row.default)}"]
         out.append("")
     out[-1] = RULES_HEAD.lstrip("\n")
-    for row in RULE_SETTINGS:
+    usual = [row for row in RULE_SETTINGS if row.key == "alerts"]
+    for row in (row for row in RULE_SETTINGS if row not in usual):
         example = {"name": '"drift"', "floor": "0.1", **INHERITED}.get(row.key) or literal(row.default)
         out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {example}"]
+    out += ["#", "# [[rule]]", '# name = "unusual"', '# reference = "usual"']
+    for row in usual:
+        out += [*(f"# {line}" for line in comment(row)), f"# {row.key} = {INHERITED[row.key]}"]
     out.append(RECEIVERS_HEAD)
     for row in RECEIVER_SETTINGS:
         example = {"kind": '"slack"'}.get(row.key) or literal(row.default)

@@ -22,7 +22,7 @@ from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
-from monitor.rules.reference import reference_span
+from monitor.rules.reference import USUAL, reference_span
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
@@ -32,6 +32,7 @@ from monitor.store.windows.arrays import list_sizes
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
 from monitor.store.windows.window_cover import find_tiles
+from monitor.usual import Judged, Usual
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +44,6 @@ WINDOW_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One rule's evaluation, with what it looked at: enough to draw it.
-
-    `test` and `reference` hold counts, shape (schema.size,), and sums; each result names its column's reference.
-    """
-
-    rule: Rule
-    window: Span
-    test: Batch
-    reference: Sample
-    results: tuple[DriftResult, ...]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All rules at one moment; published whole, never changed."""
 
@@ -65,6 +52,7 @@ class Evaluation:
     alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
     #: Predictions in windows that had not ended, so that they were not judged.
     waiting: int = 0
+    learning: str = ""
 
     @property
     def results(self) -> tuple[DriftResult, ...]:
@@ -94,6 +82,7 @@ class Evaluator:
         self.failing: dict[str, float] = {}
         self._references = References(series)
         self._closed = ClosedWindows(series, config.window.base)
+        self._usual = Usual(series, config.drift, self._covers)
         self.latest = Evaluation(0.0)
         #: What `run` found, until it is committed; and which alerts changed state.
         self.found: tuple[Evaluation, Sequence[Transition]] = (self.latest, ())
@@ -116,8 +105,9 @@ class Evaluator:
         """
         self._closed.begin()
         end = now if early else self.window_end(now)
+        self._usual.begin()
         ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
-        judged = tuple(one for rule in self._config.rules if (one := self._judged(connection, rule, end)) is not None)
+        judged = tuple(one for rule in self._config.rules for one in self._judged(connection, rule, end))
         results = tuple(result for one in judged for result in one.results)
         alerts, transitions = advance(
             self.latest.alerts,
@@ -131,16 +121,20 @@ class Evaluator:
         old, left = self._replaced
         why = f"model {old} was replaced by {self.series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
+        self._usual.save(connection)
+        learning = self._usual.state() if any(rule.reference == USUAL for rule in self._config.rules) else ""
+        fresh = tuple(result for one in judged if one.fresh for result in one.results)
         asked = verdict_store.enter_questions(connection, self.series.id, [self._question(one.rule) for one in judged])
-        verdict_store.save_results(connection, now, results, asked)
+        verdict_store.save_results(connection, now, fresh, asked)
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
         waiting = sum(n for _, n in list_sizes(connection, self.series.id, end, now + AHEAD))
-        self.found = Evaluation(now, judged, alerts, waiting), transitions
+        self.found = Evaluation(now, judged, alerts, waiting, learning), transitions
 
     def publish(self) -> None:
         """Make the evaluation that was committed the one that everybody sees."""
         self._closed.keep()
+        self._usual.keep()
         self._replaced = ("", {})
         self.latest, _ = self.found
 
@@ -153,23 +147,26 @@ class Evaluator:
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
 
-    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Judged | None:
+    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Sequence[Judged]:
         """Judge by one rule; a rule that fails takes no other with it. What the store raises ends the evaluation."""
         try:
-            judged = self._judge(connection, rule, end, self._closed.sum_range)
+            if rule.reference == USUAL:
+                judged = self._usual.judge(connection, rule, end)
+            else:
+                judged = [self._judge(connection, rule, end, self._closed.sum_range)]
         except sqlite3.Error:
             raise
         except Exception:
             self.failing.setdefault(rule.name, self._clock.time())
             log.exception("rule %s cannot be evaluated; its alerts stay as they are", rule.name)
-            return None
+            return []
         self.failing.pop(rule.name, None)
         return judged
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
         span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
-        sample, names = self._references.find(connection, rule, span)
+        sample, names = self._references.find(connection, rule)
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
         results = evaluate(self._question(rule), self._layout, sample, live, span, names, self._subject, unseen)
@@ -179,7 +176,11 @@ class Evaluator:
         """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
         base = self._config.window.base
         start, end = math.floor(start / base) * base, math.ceil(end / base) * base
-        rules = (dataclasses.replace(rule, window=end - start, max_age=0.0) for rule in self._config.rules)
+        rules = (
+            dataclasses.replace(rule, window=end - start, max_age=0.0)
+            for rule in self._config.rules
+            if rule.reference != USUAL
+        )
 
         def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
             return sum_range(connection, self.series, start, end)
@@ -187,7 +188,10 @@ class Evaluator:
         return tuple(result for rule in rules for result in self._judge(connection, rule, end, total).results)
 
     def _question(self, rule: Rule) -> Question:
-        return question_of(rule, self._covers[rule.name])
+        question = question_of(rule, self._covers[rule.name])
+        if rule.reference != USUAL:
+            return question
+        return dataclasses.replace(question, usual=self._usual.terms(rule))
 
 
 class ClosedWindows:
@@ -238,13 +242,13 @@ class References:
         self._training = Sample(reference.counts, reference.sums, reference.deviations)
         self._known: tuple[Standing, Sample, tuple[str, ...]] | None = None
 
-    def find(self, connection: sqlite3.Connection, rule: Rule, span: Span) -> tuple[Sample, tuple[str, ...]]:
+    def find(self, connection: sqlite3.Connection, rule: Rule) -> tuple[Sample, tuple[str, ...]]:
         """What a rule compares a window with, and how verdicts name that, by column.
 
         "training 0123456789ab" is the training data's identity, "FROM/TO" a period of production that the rule names,
         "accepted FROM/TO #3" one that was accepted instead of the training data (row 3 of `reference_changes`).
         """
-        past = reference_span(rule.reference, span)
+        past = reference_span(rule.reference)
         if past is None:
             return self.standing(connection, current(connection, self._series))
         batch = sum_range(connection, self._series, past.start, past.end)

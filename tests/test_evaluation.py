@@ -22,7 +22,7 @@ from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records import references
-from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored
+from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 
 @pytest.fixture
@@ -103,23 +103,6 @@ def test_rules_over_several_windows_at_once(make: Any) -> None:
     assert ends == {MIDNIGHT + 68 * MINUTE}
     assert of_rule(latest, "short").state == "drift"
     assert of_rule(latest, "long").state != "drift"
-
-
-@pytest.mark.parametrize(("name", "before"), [("previous day", DAY), ("previous week", 7 * DAY)])
-def test_the_same_stretch_a_day_or_a_week_ago(make: Any, name: str, before: int) -> None:
-    """A rhythm that training does not know is no drift against the day or week before."""
-    world = make(f'[[rule]]\nname = "rhythm"\nreference = "{name}"\n[[rule]]\nname = "training"')
-    world.minutes(31, rows=10, shift=1.0)
-    world.clock.advance(before - 31 * MINUTE)
-    world.minutes(31, rows=10, shift=1.0)
-    latest = world.runtime.only.latest
-    found = of_rule(latest, "rhythm")
-    assert (found.state, found.n, found.m) == ("ok", 300, 300)
-    start = MIDNIGHT + MINUTE
-    assert found.reference == f"{iso(start)}/{iso(start + 30 * MINUTE)}"
-    assert of_rule(latest, "training").state == "drift"
-    world.minutes(31, rows=10, shift=0.0)
-    assert of_rule(world.runtime.only.latest, "rhythm").state == "no reference"
 
 
 # Rules that fail.

@@ -43,7 +43,18 @@ ALLOWED = {
 
 #: Parts that join the stages: they may import anything of `monitor`, and no stage may import them.
 JOINING = {
-    *("runtime", "watched", "evaluation", "announcer", "sender", "instruments", "health", "schedule", "backtest"),
+    *(
+        "runtime",
+        "watched",
+        "evaluation",
+        "usual",
+        "announcer",
+        "sender",
+        "instruments",
+        "health",
+        "schedule",
+        "backtest",
+    ),
     *("cli", "report", "__main__"),
     *("library", "scrape", "boxkite"),
 }

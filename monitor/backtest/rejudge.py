@@ -22,7 +22,7 @@ from monitor.drift.result import DriftResult, Span
 from monitor.drift.series import Answers
 from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
-from monitor.rules.reference import PREVIOUS, TRAINING, reference_span
+from monitor.rules.reference import TRAINING, USUAL
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records.references import history, standing_at
@@ -109,16 +109,17 @@ class _Judging:
         self._connection, self._series, self._config = connection, series, config
         self._layout = Layout(series.schema)
         covers = cover(config.rules, series.schema)
-        self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in config.rules]
+        rules = [rule for rule in config.rules if rule.reference != USUAL]
+        self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in rules]
         self._references = References(series)
         self._changes = history(connection, series)
         self._longest = max(lengths(connection, series.id), default=0)
-        self._reach = max((max(rule.window, rule.max_age) for rule in config.rules), default=0.0)
+        self._reach = max((max(rule.window, rule.max_age) for rule in rules), default=0.0)
 
     def block(self, times: Floats) -> Iterator[Moment]:
         """Judge some evaluations in order."""
         base = self._config.window.base
-        sums = self._read(times[0], times[-1], 0.0)
+        sums = self._read(times[0], times[-1])
         ends = np.floor(times / base) * base
         times, ends = times[sums.closed(ends)], ends[sums.closed(ends)]
         if not len(times):
@@ -138,9 +139,9 @@ class _Judging:
         (answer,) = (one for one in answers if one.question.name == result.rule)
         return answer.describe(k, result)
 
-    def _read(self, first: float, last: float, shift: float) -> Sums:
+    def _read(self, first: float, last: float) -> Sums:
         begin = first - self._reach - self._longest - self._config.window.base
-        return Sums.of(read_timeline(self._connection, self._series, begin - shift, last - shift))
+        return Sums.of(read_timeline(self._connection, self._series, begin, last))
 
     def _answers(self, rule: Rule, sums: Sums, times: Floats, ends: Floats) -> Answers:
         base = self._config.window.base
@@ -153,7 +154,7 @@ class _Judging:
             moved = first
         begins = np.where(moved < last, np.minimum(begins, _at(sums.starts, moved, begins)), begins)
         spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        counts, totals, names = self._reference(rule, spans, times, begins, ends)
+        counts, totals, names = self._reference(rule, times)
         question = next(question for known, question in self._questions if known is rule)
         return Answers(
             question,
@@ -168,21 +169,12 @@ class _Judging:
             self._series.subject,
         )
 
-    def _reference(
-        self, rule: Rule, spans: Sequence[Span], times: Floats, begins: Floats, ends: Floats
-    ) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
+    def _reference(self, rule: Rule, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
         """Counts and sums of what a rule compares each window with, and its names by column."""
-        shift = PREVIOUS.get(rule.reference)
         if rule.reference == TRAINING:
             return self._normal(times)
-        if shift is None:
-            sample, columns = self._references.find(self._connection, rule, spans[0])
-            return sample.counts, sample.sums, [columns] * len(spans)
-        sums = self._read(float(ends[0]), float(ends[-1]), shift)
-        first, last = sums.between(begins - shift, ends - shift)
-        pasts = [past for span in spans if (past := reference_span(rule.reference, span))]
-        names = [("/".join(past.to_json().values()),) * len(self._series.column_ids) for past in pasts]
-        return sums.counts[last] - sums.counts[first], sums.sums[last] - sums.sums[first], names
+        sample, columns = self._references.find(self._connection, rule)
+        return sample.counts, sample.sums, [columns] * len(times)
 
     def _normal(self, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
         """What a rule with `reference = "training"` was compared with at each evaluation."""

@@ -18,6 +18,7 @@ from monitor.store.audit.verify import verify as verify_record
 from monitor.store.file.folder import DATABASE
 from monitor.store.file.snapshot import write_snapshot
 from monitor.store.windows.ranges import newest_series, read_range
+from monitor.usual import Past
 
 
 def add(commands: Commands) -> None:
@@ -88,7 +89,7 @@ def verify(options: argparse.Namespace) -> int:
         again = None
         if options.recompute and report.ok:
             with tqdm(desc="Recomputing", unit=" verdicts", leave=False, disable=None) as bar:
-                again = recompute(connection, lambda done: bar.update(done - bar.n))
+                again = recompute(connection, lambda done: bar.update(done - bar.n), Past(connection))
     good = report.ok and (again is None or again.ok)
     if options.json:
         print_json({**report.to_json(), "recomputed": None if again is None else again.to_json()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import tomllib
@@ -12,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting, duration_text
-from monitor.drift.result import Span
+from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting
 from monitor.errors import ConfigError
 from monitor.rules.presets import PRESETS
-from monitor.rules.reference import PREVIOUS, reference_span
+from monitor.rules.reference import USUAL, reference_span
 from monitor.rules.rule import Rule
 
 
@@ -79,6 +77,10 @@ class DriftConfig:
     window: float
     alpha: float
     min_samples: int
+    alerts: float = 1.0
+    windows: tuple[int, ...] = ()
+    timezone: str = "UTC"
+    quiet: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,12 @@ class Config:
         return _Reader(source, text).config(data)
 
 
-#: The rules of someone who configures nothing. Test windows overlap from one evaluation to the next, so waiting adds
-#: delay, not evidence: the false-alarm rate is held by alpha and the floor, and `for` is zero.
-DEFAULT_RULE = "drift"
+#: The rules of someone who configures nothing: what differs from training, and what is unusual. Test windows overlap
+#: from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
+DEFAULT_RULES = ({"name": "drift", "reopen": "7d"}, {"name": "unusual", "reference": USUAL})
+
+#: Settings of a rule that say how it compares with training data, and mean nothing for what is usual.
+NOT_USUAL = ("alpha", "floor", "min_samples", "max_age")
 
 
 class _Reader:
@@ -225,7 +230,7 @@ class _Reader:
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             raise self.error("rule", "rules are written as [[rule]] tables")
         rules: list[Rule] = []
-        for item in given or [{"name": DEFAULT_RULE}]:
+        for item in given or DEFAULT_RULES:
             values = self.section("rule", RULE_SETTINGS, item)
             preset = values.pop("preset")
             if preset:
@@ -238,22 +243,36 @@ class _Reader:
             if values["name"] in [rule.name for rule in rules]:
                 raise self.error("name", f"rule.name: two rules are called {values['name']!r}")
             values["hold"], values["keep_firing"] = values.pop("for"), values.pop("keep_firing_for")
-            for key in ("window", "alpha", "min_samples"):
-                if values[key] is None:
-                    values[key] = getattr(drift, key)
             try:
-                reference_span(values["reference"], Span(0.0, 0.0))
+                reference_span(values["reference"])
             except ConfigError as error:
                 raise self.error("reference", f"rule.reference: {error}") from None
-            apart, longest = PREVIOUS.get(values["reference"], math.inf), max(values["window"], values["max_age"])
-            if longest > apart:
-                raise self.error(
-                    "reference",
-                    f"rule.reference: a window of {duration_text(longest)} and the {values['reference']} have rows in "
-                    f"common: take a window of at most {duration_text(apart)}, or another reference",
-                )
-            rules.append(Rule(**values))
+            rules.append(Rule(**self.filled(values, item, drift)))
         return tuple(rules)
+
+    def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
+        """Values of a rule with the defaults that depend on what it compares with."""
+        usual = values["reference"] == USUAL
+        if not usual and "alerts" in item:
+            raise self.error("alerts", f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
+        lengths = self.lengths(item, values["window"], drift) if usual else ()
+        patient = {"keep_firing": 86400.0, "reopen": 7 * 86400.0} if usual else {"keep_firing": 300.0, "reopen": 900.0}
+        defaults = {**patient, **{key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}}
+        given = {key: defaults[key] if value is None and key in defaults else value for key, value in values.items()}
+        return {**given, "lengths": lengths}
+
+    def lengths(self, item: dict[str, Any], window: float | None, drift: DriftConfig) -> tuple[int, ...]:
+        """Window lengths of a rule that compares with what is usual, in hours."""
+        for key in NOT_USUAL:
+            if key in item:
+                raise self.error(key, f'rule.{key}: means nothing with reference = "{USUAL}"; its budget is `alerts`')
+        if item.get("statistic", "auto") != "auto":
+            raise self.error("statistic", f'rule.statistic: reference = "{USUAL}" has its own; leave it out')
+        if window is None:
+            return drift.windows
+        if window % 3600 or window > 7 * 86400:
+            raise self.error("window", f'rule.window: with reference = "{USUAL}" expected whole hours, at most 7d')
+        return (round(window / 3600),)
 
     def receivers(self, given: dict[str, Any]) -> tuple[ReceiverConfig, ...]:
         receivers = []

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from monitor.clock import from_iso
 from monitor.rules.rule import SEVERITIES
 
 STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other")
@@ -145,6 +147,52 @@ WINDOW_BASE = _parsed(
 SIZE = _parsed(size, 'a size of at least "10MB"', lambda n: n >= 10_000_000)
 
 
+def _spans(value: Any) -> tuple[tuple[float, float], ...]:
+    """Days, or moments, from and to; a day at the end is meant whole."""
+    if not isinstance(value, list):
+        raise ValueError(f"expected {QUIET_EXPECTED}, got {value!r}")
+    out = []
+    for item in value:
+        first, _, last = item.partition("/") if isinstance(item, str) else ("", "", "")
+        try:
+            start, end = from_iso(first), from_iso(last or first) + (86400.0 if len(last or first) == 10 else 0.0)
+        except ValueError:
+            raise ValueError(f"expected {QUIET_EXPECTED}, got {item!r}") from None
+        if end <= start:
+            raise ValueError(f"{item!r} ends before it begins")
+        out.append((start, end))
+    return tuple(out)
+
+
+def _hours(value: Any) -> tuple[int, ...]:
+    lengths = [duration(item) for item in value] if isinstance(value, list) and all(map(_is_text, value)) else [0.5]
+    if any(length < 3600 or length % 3600 or length > 7 * 86400 for length in lengths):
+        raise ValueError(f"expected {HOURS_EXPECTED}, got {value!r}")
+    return tuple(sorted({round(length / 3600) for length in lengths}))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _timezone(value: Any) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, TypeError, OSError, ZoneInfoNotFoundError):
+        near = difflib.get_close_matches(str(value), available_timezones(), 1, 0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"there is no time zone {value!r}{hint}") from None
+    return str(value)
+
+
+QUIET_EXPECTED = 'a list of days such as "2026-12-24/2026-12-26"'
+HOURS_EXPECTED = 'a list of whole hours up to 7d, such as ["6h", "1d"]'
+QUIET = (_spans, QUIET_EXPECTED)
+HOURS = (_hours, HOURS_EXPECTED)
+TIMEZONE = (_timezone, "a time zone")
+ALERTS = _typed(float, "a number above 0", lambda x: 0 < x < math.inf)
+
+
 def _row(key: str, default: Any, kind: tuple[Callable[[Any], Any], str], text: str) -> Setting:
     return Setting(key, default, text, *kind)
 
@@ -175,7 +223,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     "data": (
         _row("path", "data", TEXT, "Folder of the database, the journal and the lock; made if there is none."),
         _row("keep_minutes", "7d", POSITIVE_DURATION, "Age at which base windows have been rolled up into hours and are dropped."),
-        _row("keep_hours", "90d", POSITIVE_DURATION, "Age at which hour windows have been rolled up into days and are dropped."),
+        _row("keep_hours", "120d", POSITIVE_DURATION, "Age at which hour windows have been rolled up into days and are dropped."),
         _row("keep", "3y", POSITIVE_DURATION, "Age at which everything is dropped: days, verdicts, alert events, notifications."),
         _row("keep_unseen", 100, _typed(int, "a whole number of 0 to 1000", lambda n: 0 <= n <= 1000), "Values of a categorical column that the reference does not have and that are kept by name, at most; 0 keeps none. All of them are counted. A column that is not watched by category keeps none."),
         _row("max_size", "2GB", SIZE, "Most bytes that the data folder takes; the oldest data go first. A hard cap."),
@@ -190,6 +238,10 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         _row("every", "1m", POSITIVE_DURATION, "How often drift is worked out."),
         _row("window", "30m", POSITIVE_DURATION, "Length of the test window that a rule compares with the reference."),
         _row("alpha", 0.00015, PROBABILITY, "Probability that one evaluation of a rule names any column although nothing has drifted; shared out over its columns."),
+        _row("alerts", 1.0, ALERTS, "How many messages a month about unusual windows you accept for the model; shared out over its columns and the two windows."),
+        _row("windows", [], HOURS, "Lengths of the windows in which something may be unusual, whole hours; empty takes a short and a long one that suit the traffic."),
+        _row("timezone", "UTC", TIMEZONE, "Time zone of the hour of the week in which something is usual, with its daylight saving, such as \"Europe/Berlin\"."),
+        _row("quiet", [], QUIET, "Days that are known to be unusual, such as \"2026-12-24/2026-12-26\", both included: no alert, and nothing is learnt from them."),
         _row("min_samples", 50, POSITIVE, "Fewer predictions than this in the test window give no verdict: the state is `insufficient data`."),
     ),
     "metrics": (
@@ -197,7 +249,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         _row("max_series", 200_000, POSITIVE, "Most series on /metrics; whole columns beyond it are left out and counted."),
     ),
     "alerts": (
-        _row("repeat", "4h", POSITIVE_DURATION, "A group that still fires is sent again after this long."),
+        _row("repeat", "0s", DURATION, "A group that still fires is sent again after this long; 0s: never."),
         _row("group_wait", "0s", DURATION, "Wait this long after a first alert for others to join its message."),
         _row("receivers", [], _texts("a list of receiver names"), "Receivers of rules that name none; empty takes all that are configured."),
     ),
@@ -208,14 +260,16 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     _row("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key."),
     _row("columns", [], _texts("a list of column names, globs or role:feature, role:prediction"), "Columns it covers: names, globs such as `s*`, `role:feature` or `role:prediction`; empty covers all."),
     _row("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both."),
-    _row("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window."),
-    _row("reference", "training", TEXT, 'What it compares with: "training", "previous day", "previous week" or "FROM/TO" in ISO 8601.'),
+    _row("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, or with reference = \"usual\" [drift] windows."),
+    _row("reference", "training", TEXT, 'What it compares with: "usual" (what the last weeks let expect at this hour), "training" or "FROM/TO" in ISO 8601.'),
+    _row("alerts", None, ALERTS, 'With reference = "usual": the messages a month that you accept; the default is [drift] alerts.'),
     _row("alpha", None, PROBABILITY, "Its false-alarm probability; the default is [drift] alpha."),
     _row("floor", None, FLOOR, "Smallest value of the statistic that matters; the default is the statistic's own. With `auto`, `wasserstein` takes 2.5 times as much."),
     _row("min_samples", None, POSITIVE, "Its least number of predictions; the default is [drift] min_samples."),
     _row("max_age", "0s", DURATION, "On low traffic the window may reach back this far until it has min_samples; 0s means not at all."),
     _row("for", "0s", DURATION, "How long its condition must hold, seen at each evaluation, before the alert fires."),
-    _row("keep_firing_for", "5m", DURATION, "How long the condition must be gone before the alert resolves."),
+    _row("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, and a day with reference = "usual".'),
+    _row("reopen", None, DURATION, 'An alert that comes back within this long goes on silently; 15m, and 7d with reference = "usual" and for the default rules.'),
     _row("severity", "warning", _one_of(*SEVERITIES), "Severity of its alerts."),
     _row("labels", {}, (_labels, "a table of texts"), "Labels added to its alerts, for routing."),
     _row("receivers", [], _texts("a list of receiver names"), "Who is told; empty takes [alerts] receivers."),

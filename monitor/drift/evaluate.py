@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,13 +26,23 @@ from monitor.drift.statistics import AUTO, STATISTICS, Measured
 WARNING_PART = 0.5
 
 
+class Terms(NamedTuple):
+    """On what terms a window is unusual: messages a month, window lengths in hours, time zone, quiet spans."""
+
+    alerts: float
+    lengths: tuple[int, ...]
+    timezone: str = "UTC"
+    quiet: tuple[tuple[float, float], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What one rule asks of an evaluation.
 
     `columns`: indices into the schema. `statistic`: a name from `STATISTICS`, "auto", or "all". A statistic that does
     not fit a column's kind is left out for it. `floor`: None means each statistic's own. `auto`: what "auto" stands
-    for, for numeric and for categorical columns.
+    for, for numeric and for categorical columns. `usual`: of a rule that compares with what is usual; it asks nothing
+    else then.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Question:
     floor: float | None = None
     min_samples: int = 50
     auto: tuple[tuple[str, ...], tuple[str, ...]] = (AUTO["numeric"], AUTO["categorical"])
+    usual: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +277,14 @@ def _blank(
             found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
             out[i] = "insufficient data", f"{found} in this window, {min_samples} needed"
     return out
+
+
+def explained_by(
+    layout: Layout, reference: Sample, test: Sample, unseen: Callable[[Column], Sequence[str]] = lambda _: ()
+) -> Explanation:
+    """What says which way columns moved from a reference with deviations to a test window."""
+    deviations = reference.deviations if reference.deviations is not None else np.full(len(reference.sums), np.nan)
+    return _Explanation(layout, reference, test, deviations, unseen)
 
 
 class _Explanation(Explanation):

@@ -42,6 +42,23 @@ def limit(maxima: Floats, weeks: float) -> float:
     recent = maxima[np.isfinite(maxima)][-WEEKS:]
     if len(recent) < FEWEST_WEEKS:
         return FIRST_LIMIT
+    place, scale = _fit(recent)
+    return max(LOWEST, math.exp(place + scale * math.log(max(weeks, 1.0))))
+
+
+def weeks_between(maxima: Floats, distance: float) -> float:
+    """After how many weeks a distance is reached once, by the same fit.
+
+    >>> maxima = np.array([3.0, 3.2, 3.5, 4.0, 4.4, 3.1, 3.3, 9.0])
+    >>> round(weeks_between(maxima, limit(maxima, 100.0)), 6)
+    100.0
+    """
+    place, scale = _fit(maxima[np.isfinite(maxima)][-WEEKS:])
+    return math.exp(min((math.log(max(distance, 1.0)) - place) / scale, 700.0))
+
+
+def _fit(recent: Floats) -> tuple[float, float]:
+    """Location and scale of the logarithms of maxima."""
     lower, middle, upper = np.quantile(np.log(np.maximum(recent, 1.0)), (0.25, 0.5, 0.75)).tolist()
     scale = ((upper - lower) / 1.5725 + PRIOR_SCALE) / 2
-    return max(LOWEST, math.exp(middle - 0.3665 * scale + scale * math.log(max(weeks, 1.0))))
+    return middle - 0.3665 * scale, scale

@@ -119,6 +119,8 @@ class Watch:
         self.maxima: dict[int, Floats] = {}
         self.learned: Learned | None = None
         self.day = 0
+        #: Weeks whose largest distances have grown since somebody cleared this.
+        self.grown: set[int] = set()
 
     def copy(self) -> Watch:
         """Return a watch that goes on from here by itself."""
@@ -186,8 +188,9 @@ class Watch:
 
     def _note(self, week: int, worst: Floats) -> None:
         largest = np.where(np.isfinite(worst), worst, -1.0).max(axis=0)
-        if largest.max() >= 0:
+        if largest.max() >= 0 and (week not in self.maxima or (largest > self.maxima[week]).any()):
             self.maxima[week] = np.maximum(self.maxima.get(week, largest), largest)
+            self.grown.add(week)
 
 
 def step_of(length: int) -> int:

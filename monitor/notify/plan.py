@@ -13,7 +13,7 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.notify.message import Entry, Message, MessageKind, Status, drawing, entry, shown_of
 from monitor.notify.receiver import Receiver
 from monitor.notify.sketch import Histograms
-from monitor.rules.alert import Alert, Transition, new_alert
+from monitor.rules.alert import REOPEN, Alert, Transition, new_alert
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 
@@ -107,6 +107,9 @@ def plan(
     """Plan the messages that are due; `states` is by (receiver, group)."""
     notifications: list[Notification] = []
     groups: list[GroupState] = []
+    patient = {rule.name for rule in rules if rule.reopen > REOPEN}
+    back = {alert.key for alert in situation.alerts if alert.reopened and alert.rule in patient}
+    situation = replace(situation, muted=situation.muted | back)  # it was told when it began
     changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
     for receiver in receivers:
         mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
@@ -173,7 +176,7 @@ def _due(
         return None, state
     if not new and not over:
         still = any(key in audible for key in state.told)
-        if not still or now - state.last < policy.repeat:
+        if not still or not policy.repeat or now - state.last < policy.repeat:
             return None, state
         kind: MessageKind = "repeat"
     elif state.sequence and 0 <= now - state.last < policy.spacing:

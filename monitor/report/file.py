@@ -16,16 +16,18 @@ from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.errors import StoreError
-from monitor.evaluation import Evaluation, Judged, References, question_of
+from monitor.evaluation import Evaluation, References, question_of
 from monitor.report import column as column_page
 from monitor.report import overview
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
+from monitor.rules.reference import USUAL
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.history import HeatMap, Record
 from monitor.store.windows.rows import load_served, sum_range, unseen_since
+from monitor.usual import Judged
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -84,7 +86,9 @@ def _judge(connection: sqlite3.Connection, series: Series, config: Config, span:
     layout, covers, references = Layout(series.schema), cover(config.rules, series.schema), References(series)
     test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
     for rule in config.rules:
-        sample, names = references.find(connection, rule, span)
+        if rule.reference == USUAL:
+            continue
+        sample, names = references.find(connection, rule)
         question = question_of(rule, covers[rule.name])
         live = Sample(test.counts, test.sums)
         results = evaluate(question, layout, sample, live, span, names, series.subject, unseen)

@@ -13,13 +13,14 @@ from monitor import words
 from monitor.clock import iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role, column_path
 from monitor.drift.result import STATES, DriftResult
-from monitor.evaluation import Evaluation, Judged
+from monitor.evaluation import Evaluation
 from monitor.notify.message import against
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
 from monitor.rules.alert import Alert
 from monitor.store.records.history import LEVELS, Cell
+from monitor.usual import Judged
 
 #: A column that no rule covers, or that was not judged yet, is in neither of an evaluation's states.
 NOT_WATCHED = "not watched"
@@ -241,7 +242,7 @@ def against_what(row: Row) -> str:
         return "the training data"
     if row.result.reference.startswith("accepted "):
         return against(row.result.reference)
-    known = {"training": "the training data", "previous day": "the day before", "previous week": "the week before"}
+    known = {"training": "the training data", "usual": "what is usual"}
     return known.get(row.judged.rule.reference, row.judged.rule.reference)
 
 

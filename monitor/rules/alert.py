@@ -22,9 +22,9 @@ from monitor.rules.rule import Rule
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 
-#: Seconds after a resolve within which a firing continues the event instead of beginning another one. An event that
-#: has come back once must be gone for this long before it resolves again, so that flapping makes three transitions
-#: and not one at each evaluation.
+#: Seconds after a resolve within which a firing continues the event instead of beginning another one, by default
+#: (`Rule.reopen`). An event that has come back once must be gone for this long before it resolves again, so
+#: that flapping makes three transitions and not one at each evaluation.
 REOPEN = 900.0
 
 
@@ -128,16 +128,16 @@ def reason(before: Alert, after: Alert, rule: Rule) -> str:
         return f"must hold for {duration_text(rule.hold)}"
     if after.state == "firing":
         if before.event_id:
-            return f"came back within {duration_text(REOPEN)} of its end"
+            return f"came back within {duration_text(rule.reopen)} of its end"
         return f"held for {duration_text(rule.hold)}" if rule.hold else "the condition holds"
     if after.state == "resolved":
         return f"gone for {duration_text(clear_needed(before, rule))}"
-    return "gone before it fired" if before.state == "pending" else f"quiet for {duration_text(REOPEN)}"
+    return "gone before it fired" if before.state == "pending" else f"quiet for {duration_text(rule.reopen)}"
 
 
 def clear_needed(alert: Alert, rule: Rule) -> float:
     """Watched seconds that a firing alert's condition must be gone before it resolves."""
-    return max(rule.keep_firing, REOPEN) if alert.reopened else rule.keep_firing
+    return max(rule.keep_firing, rule.reopen) if alert.reopened else rule.keep_firing
 
 
 def _holds(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:
@@ -169,15 +169,15 @@ def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:
         if alert.held >= clear_needed(alert, rule):
             return replace(alert, state="resolved", since=now, held=0.0)
         return alert
-    return quiet(alert, now, watched)
+    return quiet(alert, now, watched, rule.reopen)
 
 
-def quiet(alert: Alert, now: float, watched: float) -> Alert:
+def quiet(alert: Alert, now: float, watched: float, reopen: float = REOPEN) -> Alert:
     """Let watched time pass over an alert whose event is over, until the event is forgotten."""
     if not alert.event_id:
         return alert
     alert = replace(alert, held=_sum(alert.held, watched))
-    if alert.held < REOPEN:
+    if alert.held < reopen:
         return alert
     since = now if alert.state == "resolved" else alert.since
     return replace(

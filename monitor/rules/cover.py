@@ -16,6 +16,7 @@ from monitor.columns.column import Column, Role, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
+from monitor.rules.reference import USUAL
 from monitor.rules.rule import Rule
 
 #: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
@@ -83,6 +84,7 @@ def overrides(rule: Rule, other: Rule, column: Column) -> bool:
     return (
         rule.window == other.window
         and rule.reference == other.reference
+        and rule.lengths == other.lengths
         and _asks(rule, column) >= _asks(other, column)
     )
 
@@ -94,6 +96,8 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
     """
     mine = cover(rules or [rule], schema)[rule.name]
     lost = [index for index in claimed(rule, schema) if index not in mine]
+    if rule.reference == USUAL:
+        return "\n".join([_explain_usual(rule), *_covered(schema, mine, lost)])
     hold = f"once that has held for {duration_text(rule.hold)}" if rule.hold else "as soon as that is seen"
     lines = [
         f"{rule.name}: fires ({rule.severity}) {hold}: {_what(rule, schema, mine)} over the last "
@@ -101,13 +105,24 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
         f"all its columns together) and by more than {_floors(rule, schema, mine)}, given at least {rule.min_samples} "
         f"predictions{_reach(rule)}; {_resolves(rule)}."
     ]
+    return "\n".join([*lines, *_covered(schema, mine, lost)])
+
+
+def _explain_usual(rule: Rule) -> str:
+    lengths = " or ".join(duration_text(length * 3600) for length in rule.lengths) or "a short or a long window"
+    return (
+        f"{rule.name}: fires ({rule.severity}) if {lengths} is unusual for a column at this hour, by the weeks before; "
+        f"its limits are such that about {rule.alerts:g} messages a month come by themselves; {_resolves(rule)}."
+    )
+
+
+def _covered(schema: Schema, mine: Sequence[int], lost: Sequence[int]) -> list[str]:
+    lines = [f"  covers none of this model's {len(schema.columns)} columns"]
     if mine:
-        lines.append(f"  covers {len(mine)} of {len(schema.columns)} columns: {_names(schema, mine)}")
-    else:
-        lines.append(f"  covers none of this model's {len(schema.columns)} columns")
+        lines = [f"  covers {len(mine)} of {len(schema.columns)} columns: {_names(schema, mine)}"]
     if lost:
         lines.append(f"  leaves to a more specific rule: {_names(schema, lost)}")
-    return "\n".join(lines)
+    return lines
 
 
 def named(patterns: Sequence[str], schema: Schema) -> list[int]:
@@ -156,8 +171,6 @@ def _either(names: Sequence[str]) -> str:
 def _reference(rule: Rule) -> str:
     if rule.reference == "training":
         return "the training data"
-    if rule.reference.startswith("previous "):
-        return f"the same stretch one {rule.reference.removeprefix('previous ')} before"
     first, _, last = rule.reference.partition("/")
     return f"what was served from {first} to {last}"
 

@@ -15,7 +15,10 @@ class Rule:
 
     `columns`: names, globs (`s*`) or `role:feature`, `role:prediction`; the empty tuple means all columns.
     `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`).
-    `reference`: `training`, `previous day`, `previous week`, or `{from}/{to}` in ISO 8601.
+    `reference`: `usual` (what the last weeks let expect), `training`, or `{from}/{to}` in ISO 8601.
+    `alerts`, `lengths`: of a rule that compares with `usual`: the alerts a month that a person accepts, and the lengths
+    of its windows in hours, () for those that the traffic suggests. `window` and `alpha` are for the others.
+    `reopen`: how long after its end an event goes on silently if it comes back.
     `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
     `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.
     `max_age`: how far a window may reach back on low traffic until it has `min_samples`; 0 means not at all.
@@ -32,6 +35,9 @@ class Rule:
     max_age: float = 0.0
     hold: float = 0.0
     keep_firing: float = 300.0
+    reopen: float = 900.0
+    alerts: float = 1.0
+    lengths: tuple[int, ...] = ()
     severity: Severity = "warning"
     labels: dict[str, str] = field(default_factory=dict)
     receivers: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.columns.column import Role
-from monitor.evaluation import Evaluation, Judged
+from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.report import column as column_page
 from monitor.report import figure, overview
@@ -29,6 +29,7 @@ from monitor.store.file.database import one_moment
 from monitor.store.records import history
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.history import RANGES, HeatMap
+from monitor.usual import Judged
 
 #: Where a view's choices come from: the query of its address.
 Query = Mapping[str, str]

@@ -37,10 +37,6 @@ window = "30m"
 name = "low"
 window = "4m"
 max_age = "20m"
-[[rule]]
-name = "yesterday"
-window = "10m"
-reference = "previous day"
 """
 
 

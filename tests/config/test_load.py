@@ -25,7 +25,10 @@ def refused(text: str) -> str:
     [
         ('[drfit]\nevery = "1m"', ["config.toml:1", "[drfit]", "did you mean 'drift'"]),
         ('[drift]\nevry = "1m"', ["config.toml:2", "drift", "'evry'", "did you mean 'every'"]),
-        ('[drift]\nzzz = "1m"', ["'zzz'", "known are: every, window, alpha, min_samples"]),
+        (
+            '[drift]\nzzz = "1m"',
+            ["'zzz'", "known are: every, window, alpha, alerts, windows, timezone, quiet, min_samples"],
+        ),
         (
             '[window]\nbase = "1m"\n\n[drift]\nwindow = "30 minutes"',
             ["config.toml:5", "drift.window", "30 minutes", "5m"],
@@ -43,15 +46,16 @@ def refused(text: str) -> str:
         ('[[rule]]\nstatistic = "ks"', ["rule.name", "each [[rule]] needs a name"]),
         ('[[rule]]\nname = "a"\n[[rule]]\nname = "a"', ["two rules are called 'a'"]),
         ('[[rule]]\nname = "a"\nstatistic = "kss"', ["config.toml:3", "did you mean 'ks'"]),
-        ('[[rule]]\nname = "a"\nreference = "yesterday"', ["config.toml:3", '"previous day"', "yesterday"]),
-        (
-            '[[rule]]\nname = "a"\nwindow = "30d"\nreference = "previous day"',
-            ["config.toml:4", "a window of 30d and the previous day have rows in common", "at most 1d"],
-        ),
-        (
-            '[[rule]]\nname = "a"\nmax_age = "8d"\nreference = "previous week"',
-            ["a window of 8d and the previous week", "at most 7d"],
-        ),
+        ('[[rule]]\nname = "a"\nreference = "yesterday"', ["config.toml:3", '"usual"', "yesterday"]),
+        ('[[rule]]\nname = "a"\nreference = "usual"\nalpha = 0.01', ["config.toml:4", "rule.alpha", "`alerts`"]),
+        ('[[rule]]\nname = "a"\nreference = "usual"\nstatistic = "ks"', ["rule.statistic", "leave it out"]),
+        ('[[rule]]\nname = "a"\nreference = "usual"\nwindow = "90m"', ["rule.window", "whole hours"]),
+        ('[[rule]]\nname = "a"\nalerts = 2', ["rule.alerts", "alpha"]),
+        ("[drift]\nalerts = 0", ["drift.alerts", "above 0"]),
+        ('[drift]\nwindows = ["30m"]', ["drift.windows", "whole hours"]),
+        ('[drift]\ntimezone = "Europe/Berln"', ["drift.timezone", "did you mean 'Europe/Berlin'"]),
+        ('[drift]\nquiet = ["2026-12-26/2026-12-24"]', ["drift.quiet", "ends before"]),
+        ('[drift]\nquiet = ["Christmas"]', ["drift.quiet", "2026-12-24/2026-12-26"]),
         ('[[rule]]\nname = "a"\nlabels = { "a b" = "c" }', ["rule.labels", "'a b'"]),
         ('[[rule]]\nname = "a"\nreceivers = ["team"]', ["there is no receiver 'team'"]),
         ('[rule]\nname = "a"', ["[[rule]]"]),
@@ -83,7 +87,7 @@ def test_a_start_without_a_file_uses_the_defaults(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     config = Config.load()
     assert config.source == "defaults"
-    assert [rule.name for rule in config.rules] == ["drift"]
+    assert [rule.name for rule in config.rules] == ["drift", "unusual"]
     with pytest.raises(ConfigError, match="other"):
         Config.load("other.toml")
 

@@ -113,8 +113,8 @@ def test_headline_counts_what_is_still_needed() -> None:
 
 
 def test_headline_names_another_reference() -> None:
-    given = evaluation({"a": ("drift", 0.9)}, rule=Rule("weekly", reference="previous week"))
-    assert said(given) == "1 of 1 column has drifted from the week before: a"
+    given = evaluation({"a": ("drift", 0.9)}, rule=Rule("weekly", reference="usual"))
+    assert said(given) == "1 of 1 column has drifted from what is usual: a"
 
 
 def test_rows_come_worst_first_and_none_is_left_out() -> None:

@@ -84,7 +84,7 @@ def test_the_closest_of_a_rules_patterns_counts() -> None:
     ("words", "other"),
     [
         ("another window is another question", Rule("bmi", ("bmi",), window=86_400)),
-        ("another reference is another question", Rule("bmi", ("bmi",), reference="previous week")),
+        ("another reference is another question", Rule("bmi", ("bmi",), reference="2026-01-01/2026-01-08")),
         ("another statistic is another question", Rule("bmi", ("bmi",), statistic="psi")),
         (
             "`ks` does not answer `auto`, which asks for `missing` too",
@@ -146,13 +146,21 @@ def test_explain_the_default_rule() -> None:
 
 def test_explain_names_what_a_more_specific_rule_has() -> None:
     rules = [
-        Rule("week", reference="previous week", statistic="psi", hold=300, keep_firing=0, floor=0.25, max_age=7200),
-        Rule("s", ("s*",), reference="previous week", statistic="psi"),
+        Rule(
+            "week",
+            reference="2026-01-01/2026-01-08",
+            statistic="psi",
+            hold=300,
+            keep_firing=0,
+            floor=0.25,
+            max_age=7200,
+        ),
+        Rule("s", ("s*",), reference="2026-01-01/2026-01-08", statistic="psi"),
     ]
     assert explain(rules[0], SCHEMA, rules).splitlines() == [
-        "week: fires (warning) once that has held for 5m: `psi` over the last 30m differs from the same stretch one "
-        "week before by more than chance (alpha 0.00015 for all its columns together) and by more than 0.25, given at "
-        "least 50 predictions, reaching back up to 2h for them; resolves as soon as it is gone.",
+        "week: fires (warning) once that has held for 5m: `psi` over the last 30m differs from what was served "
+        "from 2026-01-01 to 2026-01-08 by more than chance (alpha 0.00015 for all its columns together) and by more "
+        "than 0.25, given at least 50 predictions, reaching back up to 2h for them; resolves as soon as it is gone.",
         "  covers 4 of 8 columns: age, bmi (feature), f[0], bmi (prediction)",
         "  leaves to a more specific rule: s1, s12, s5, sex",
     ]

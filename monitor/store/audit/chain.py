@@ -63,6 +63,7 @@ STREAMS = {
     "questions": Stream("questions", "id, series_id, rule, asked"),
     "series": Stream("series", "id, model, version, name, model_sha256, reference_sha256, reference, first_served"),
     "columns": Stream("columns", "id, series_id, position, name, role, kind, bins"),
+    "usual_learned": Stream("usual_learned", "id, series_id, position, hours, day, predictor, scatter"),
     "reference_changes": Stream(
         "reference_changes",
         'id, at, since, series_id, column_id, action, "start", "end", n, counts, sum, author, reason',
@@ -70,7 +71,7 @@ STREAMS = {
 }
 
 #: Streams whose rows get rising ids and are covered in that order; drift apart, which has a batch for each evaluation.
-_BY_ID = ("alert_events", "messages", "gaps", "questions", "series", "columns", "reference_changes")
+_BY_ID = ("alert_events", "messages", "gaps", "questions", "series", "columns", "usual_learned", "reference_changes")
 
 MARK_BYTES = 4
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from monitor.clock import from_iso
 from monitor.columns.batch import Batch, empty_batch
-from monitor.drift.evaluate import Sample, evaluate
+from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.series import Series
@@ -51,13 +51,28 @@ class Recomputed:
         return {"ok": self.ok, "verdicts": self.verdicts, "skipped": self.skipped, "problems": problems}
 
 
-def recompute(connection: sqlite3.Connection, progress: Callable[[int], object] = bool) -> Recomputed:
-    """Work out again every verdict whose windows still exist. `progress` is told how many verdicts are done."""
+#: Judges a past window by what was usual then: series, question, statistic, its end, and when it was judged.
+Past = Callable[[Series, Question, str, float, float], Sequence[DriftResult]]
+
+#: Seconds before a window whose hours say what is usual.
+USUAL_REACH = 9 * 7 * DAY
+
+
+def recompute(
+    connection: sqlite3.Connection, progress: Callable[[int], object] = bool, past: Past | None = None
+) -> Recomputed:
+    """Work out again every verdict whose windows still exist. `progress` is told how many verdicts are done.
+
+    `past` judges what was called unusual; without it those verdicts are skipped.
+    """
     connection.row_factory = sqlite3.Row
     done, known = Recomputed(), _AllSeries(connection)
     rows = connection.execute("SELECT * FROM drift ORDER BY id")
     for key, group in groupby(rows, key=lambda row: (row["at"], row["question_id"], row["rule"])):
         verdicts = list(group)
+        if verdicts[0]["statistic"].startswith("usual "):
+            _usual_again(known, verdicts, past, done)
+            continue
         again = None if key[1] is None else _again(known, verdicts)
         if again is None:
             done.skipped += len(verdicts)
@@ -84,7 +99,7 @@ class _AllSeries:
 
     def sum(self, series: Series, span: Span, seen: int) -> Batch | None:
         """Sum of the windows that were there when `seen` was the highest id; None where they were pruned."""
-        if self._pruned(series.id, span):
+        if self.pruned(series.id, span):
             return None
         total = empty_batch(series.schema)
         for seconds in lengths(self.connection, series.id):
@@ -103,9 +118,18 @@ class _AllSeries:
                 self._windows.popitem(last=False)
         return self._windows[window_id]
 
-    def _pruned(self, series_id: int, span: Span) -> bool:
+    def late(self, series_id: int, span: Span, seen: int) -> bool:
+        """Whether predictions of that time came after `seen` was the highest id."""
+        found = self.connection.execute(
+            "SELECT 1 FROM windows WHERE series_id = ? AND id > ? AND NOT children "
+            "AND start >= ? AND start < ? LIMIT 1",
+            (series_id, seen, math.ceil(span.start), math.ceil(span.end)),
+        )
+        return found.fetchone() is not None
+
+    def pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""
-        for seconds in (HOUR, DAY):
+        for seconds in tiers:
             found = self.connection.execute(
                 "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start > ? AND start < ? "
                 "AND finest AND children LIMIT 1",
@@ -119,6 +143,24 @@ class _AllSeries:
             "SELECT min(start) FROM windows WHERE series_id = ?", (series_id,)
         ).fetchone()
         return oldest is None or span.start < oldest
+
+
+def _usual_again(known: _AllSeries, rows: Sequence[Row], past: Past | None, done: Recomputed) -> None:
+    """Work out again what was called unusual, or not, at one evaluation."""
+    windows: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        windows.setdefault((row["statistic"], row["window_end"]), []).append(row)
+    for (statistic, text), verdicts in windows.items():
+        end, first = from_iso(text), verdicts[0]
+        series_id, question = read_question(known.connection, first["question_id"])
+        series, _ = known.series(series_id)
+        span = Span(from_iso(first["window_start"]) - USUAL_REACH, end)
+        if past is None or known.pruned(series_id, span, (DAY,)) or known.late(series_id, span, first["seen"]):
+            done.skipped += len(verdicts)
+            continue
+        done.verdicts += len(verdicts)
+        results = past(series, question, statistic, end, from_iso(first["at"]))
+        done.problems.extend(_differences(verdicts, results, ""))
 
 
 def _again(known: _AllSeries, rows: Sequence[Row]) -> tuple[tuple[DriftResult, ...], str] | None:
@@ -153,7 +195,7 @@ def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: 
     """What is stored otherwise than it comes out."""
     known = {(result.column, result.role, result.statistic): result for result in results}
     for row in rows:
-        if "/" not in row["reference"] and identity[:12] not in row["reference"]:
+        if identity and "/" not in row["reference"] and identity[:12] not in row["reference"]:
             yield Problem(f"drift {row['id']}", f"was made against {row['reference']}, which the store does not have")
             continue
         result = known.get((row["column"], row["role"], row["statistic"]))

@@ -28,6 +28,7 @@ GUARDED = (
     "chain_roots",
     "_sqlite_migrations",
     "unseen_values",
+    "usual_weeks",
 )
 
 #: One bin's count out of a stored text.
@@ -165,6 +166,27 @@ CREATE TABLE drift (
     seen INTEGER                         -- highest windows.id there was: a late prediction is in a window beyond it
 ) STRICT;
 CREATE INDEX drift_by_time ON drift (at);
+
+CREATE TABLE usual_learned (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL REFERENCES series,
+    position INTEGER NOT NULL,           -- columns.position
+    hours INTEGER NOT NULL,              -- length of the windows
+    day TEXT NOT NULL,                   -- in force from then on
+    predictor INTEGER NOT NULL,          -- what is expected: 0 the level of 8 weeks, 1 the same hour of 6, 2 their mean
+    scatter TEXT NOT NULL                -- JSON array: for each cell the variance of its share between windows
+) STRICT;
+CREATE INDEX usual_learned_by_column ON usual_learned (series_id, position, hours, day);
+
+CREATE TABLE usual_weeks (
+    series_id INTEGER NOT NULL REFERENCES series,
+    position INTEGER NOT NULL,
+    hours INTEGER NOT NULL,
+    week INTEGER NOT NULL,               -- since 1970
+    worst TEXT NOT NULL,                 -- JSON array: largest distance in units of the scatter, of the shape and of
+                                         -- each tail cell; -1: not judged
+    PRIMARY KEY (series_id, position, hours, week)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reference_changes (
     id INTEGER PRIMARY KEY,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Role
-from monitor.drift.evaluate import Question
+from monitor.drift.evaluate import Question, Terms
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
 
 
@@ -41,6 +41,7 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
                 "min_samples": question.min_samples,
                 "columns": list(question.columns),
                 "auto": question.auto,
+                **({"usual": question.usual._asdict()} if question.usual else {}),
             },
             separators=(",", ":"),
         )
@@ -58,6 +59,7 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
         raise KeyError(question_id)
     asked = json.loads(row[2])
     numeric, categorical = asked["auto"]
+    terms = asked.get("usual")
     return row[0], Question(
         row[1],
         tuple(asked["columns"]),
@@ -66,6 +68,7 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
         asked["floor"],
         asked["min_samples"],
         (tuple(numeric), tuple(categorical)),
+        terms and Terms(terms["alerts"], tuple(terms["lengths"]), terms["timezone"], tuple(map(tuple, terms["quiet"]))),
     )
 
 

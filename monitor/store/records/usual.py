@@ -1,0 +1,78 @@
+"""What was learnt of the usual windows of a series: scatter by day, and the largest distance of each week.
+
+`usual_learned` is only ever added to, one row for a column, window length and day, so a verdict of that day can be
+worked out again. `usual_weeks` has one row a week, which is renewed until the week is over. Functions of a connection;
+the caller owns the transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.clock import from_iso, iso
+from monitor.columns.column import Floats
+
+#: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
+KEPT_WEEKS = 52
+
+
+class LearnedRow(NamedTuple):
+    """One column and window length on one day, from midnight UTC. `scatter`: variance of each cell's share."""
+
+    position: int
+    hours: int
+    day: float
+    predictor: int
+    scatter: Floats
+
+
+class WeekRow(NamedTuple):
+    """The largest distances of one week, in units of the scatter, of bulk and of each tail cell; -1: not judged."""
+
+    position: int
+    hours: int
+    week: int
+    worst: Floats
+
+
+def save(
+    connection: sqlite3.Connection, series_id: int, learned: Iterable[LearnedRow], weeks: Sequence[WeekRow]
+) -> None:
+    """Store what was learnt, and renew weeks."""
+    connection.executemany(
+        "INSERT INTO usual_learned (series_id, position, hours, day, predictor, scatter) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (series_id, row.position, row.hours, iso(row.day), row.predictor, json.dumps(row.scatter.tolist()))
+            for row in learned
+        ],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO usual_weeks (series_id, position, hours, week, worst) VALUES (?, ?, ?, ?, ?)",
+        [(series_id, row.position, row.hours, row.week, json.dumps(row.worst.tolist())) for row in weeks],
+    )
+    if weeks:
+        oldest = max(row.week for row in weeks) - KEPT_WEEKS
+        connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))
+
+
+def load_learned(connection: sqlite3.Connection, series_id: int, upto: float | None = None) -> list[LearnedRow]:
+    """Read the newest row of each column and window length; `upto`: those in force at that moment."""
+    rows = connection.execute(
+        "SELECT position, hours, max(day) AS day, predictor, scatter FROM usual_learned "
+        "WHERE series_id = ? AND (? IS NULL OR day <= ?) GROUP BY position, hours",
+        (series_id, upto, None if upto is None else iso(upto)),
+    )
+    return [LearnedRow(row[0], row[1], from_iso(row[2]), row[3], np.array(json.loads(row[4]))) for row in rows]
+
+
+def load_weeks(connection: sqlite3.Connection, series_id: int) -> list[WeekRow]:
+    """Read all weeks of a series, in order."""
+    rows = connection.execute(
+        "SELECT position, hours, week, worst FROM usual_weeks WHERE series_id = ? ORDER BY week", (series_id,)
+    )
+    return [WeekRow(row[0], row[1], row[2], np.array(json.loads(row[3]))) for row in rows]

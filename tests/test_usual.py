@@ -1,0 +1,140 @@
+"""What is usual, live, over the real store: weeks of hours pass under a hand-moved clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.clock import iso
+from monitor.drift.result import DriftResult
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+from monitor.usual import Past
+from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
+
+RULE = """
+[drift]
+every = "1h"
+windows = ["6h", "1d"]
+{more}
+[window]
+base = "1h"
+[[rule]]
+name = "unusual"
+reference = "usual"
+"""
+
+
+class Weeks(Monitored):
+    """Hours with a daily rhythm; evaluated at each of the last ones."""
+
+    def pass_hours(self, hours: int, rows: int = 40, shift: float = 0.0, judge: bool = True, every: int = 1) -> None:
+        for _ in range(hours):
+            now = self.clock.time()
+            rhythm = np.sin((now % DAY) / DAY * 2 * np.pi)
+            self.record(rows, shift + rhythm)
+            self.clock.advance(HOUR)
+            hour = round(self.clock.time() // HOUR)
+            if judge and hour % every == 0:
+                self.runtime.evaluate()
+            elif hour % 24 == 0:
+                self.runtime.fold()
+
+    def results(self, column: str = "x0") -> list[DriftResult]:
+        return [r for r in self.runtime.only.latest.results if r.rule == "unusual" and r.column == column]
+
+    def messages(self) -> list[dict[str, Any]]:
+        with self.read() as connection:
+            rows = connection.execute("SELECT message FROM notifications WHERE receiver = 'log' ORDER BY id")
+            return [json.loads(row[0]) for row in rows]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    worlds: list[Weeks] = []
+
+    def make(more: str = "", **options: Any) -> Weeks:
+        worlds.append(Weeks(options.pop("folder", tmp_path / "data"), RULE.format(more=more), **options))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
+    world = make()
+    world.pass_hours(6 * 7 * 24, judge=False)
+    world.pass_hours(12, every=6)
+    assert not world.messages()
+    assert world.runtime.only.latest.learning == ""  # the hours that were stored before count
+    world.pass_hours(7 * 24, shift=1.0, every=6)
+    (message,) = world.messages()
+    assert message["kind"] == "firing"
+    assert {entry["column"] for entry in message["entries"]} <= {"x0", "x1", "colour", "prediction"}
+    assert "x0" in {entry["column"] for entry in message["entries"]}
+    results = world.results()
+    assert [r.statistic for r in results] == ["usual 6h", "usual 1d"]
+    assert any("from its usual shape at this hour" in r.reason for r in results)
+    with world.read() as connection:
+        report = verify(connection)
+        assert not report.problems
+        stored = connection.execute("SELECT count(*) FROM drift WHERE rule = 'unusual'").fetchone()[0]
+        assert stored
+        assert connection.execute("SELECT count(*) FROM usual_learned").fetchone()[0] >= 8
+        done = recompute(connection, past=Past(connection))
+        assert (done.problems, done.skipped, done.verdicts) == ([], 0, stored)
+        connection.execute("UPDATE usual_weeks SET worst = replace(worst, '[', '[9')")
+        assert recompute(connection, past=Past(connection)).problems
+
+
+def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path) -> None:
+    world = make()
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(30, every=6)
+    before = {(r.column, r.statistic): (r.value, r.critical) for r in world.runtime.only.latest.results}
+    assert before
+    now = world.clock.time()
+    world.close()
+    again = make(folder=tmp_path / "data", start=now)
+    again.runtime.evaluate()
+    after = {(r.column, r.statistic): (r.value, r.critical) for r in again.runtime.only.latest.results}
+    assert after.keys() == before.keys()
+    for key, pair in before.items():
+        assert after[key] == pytest.approx(pair)
+    assert not again.messages()
+
+
+def test_no_history_is_learning_and_says_nothing(make: Any) -> None:
+    world = make()
+    world.pass_hours(24, shift=3.0)
+    assert world.runtime.only.latest.learning == "learning what is usual, day 2 of 28"
+    assert not world.runtime.only.latest.results
+    assert not world.messages()
+
+
+def test_clocks_that_are_set_back_or_far_ahead(make: Any) -> None:
+    world = make()
+    world.pass_hours(4 * 7 * 24, judge=False)
+    world.pass_hours(6)
+    world.clock.advance(-48 * HOUR)
+    world.runtime.evaluate()
+    assert all(r.state in ("ok", "warning", "insufficient data") for r in world.results())
+    world.clock.advance(40 * DAY)
+    world.runtime.evaluate()
+    assert {r.state for r in world.results()} <= {"no traffic"}
+    assert not world.messages()
+
+
+def test_quiet_days_are_not_judged(make: Any) -> None:
+    begin = MIDNIGHT + 5 * 7 * DAY
+    world = make(f'quiet = ["{iso(begin)[:10]}/{iso(begin)[:10]}"]')
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(24, shift=3.0, every=6)
+    world.pass_hours(30, every=6)
+    assert not world.messages()
