@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from monitor.store.audit.chain import STREAMS
+from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import verify
-from monitor.store.windows.counts import SLOTS
 
 Outcome = Literal["no row", "found", "missed"]
 
@@ -41,16 +40,13 @@ def rows(path: Path) -> Rows | None:
 
 
 def bad_row(clean: Rows, changed: Rows | None) -> str:
-    """How verify is to name the one row of the record that was changed; empty where it is not one such row."""
+    """The sealed table of which one row was changed, as verify is to name it; empty if it is not one such row."""
     if changed is None or clean.keys() != changed.keys():
         return ""
     differ = [(name, set(clean[name]) - set(changed[name])) for name in clean if clean[name] != changed[name]]
     if len(differ) != 1 or len(differ[0][1]) != 1:
         return ""
-    (name, (row,)) = differ[0][0], differ[0][1]
-    if name == "sealed_counts":
-        return f"windows {row[0] // SLOTS}:"
-    return f"{name} {row[0]}:" if name in {stream.table for stream in STREAMS.values()} else ""
+    return differ[0][0] if differ[0][0] in SEALED else ""
 
 
 def flip(path: Path, bit: int) -> None:

@@ -21,7 +21,6 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import Subject
 from monitor.reference.file import Reference
-from monitor.store.audit.chain import cover
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect
@@ -50,7 +49,6 @@ class Filler:
         reference = Reference(self.schema, self.schema.zeros() + 100, zeros, zeros + 1)
         self.connection.execute("BEGIN")
         self.model: Series = register_series(self.connection, Subject(version="v1"), reference, iso(MIDNIGHT))
-        cover(self.connection)
         self.connection.execute("COMMIT")
         self.windows = Windows(self.model, MINUTE)
         self.random = np.random.default_rng(0)
@@ -82,7 +80,6 @@ class Filler:
             for minute in range(60):
                 self._fold(int(start) + HOUR * hour + MINUTE * minute, seal=True)
             roll_up(self.connection, start + HOUR * (hour + 1))
-            cover(self.connection)
             self.connection.execute("COMMIT")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -92,7 +89,6 @@ class Filler:
         self.windows.add(self.connection, {begin: batch}, self.totals)
         if seal:
             self.windows.seal(self.connection, begin + MINUTE)
-        cover(self.connection)
 
 
 def timed(function: Callable[[], object], repeat: int = 15) -> tuple[float, float]:
@@ -168,13 +164,13 @@ def sums_of(path: Path, columns: int, days: int) -> Iterator[str]:
 
 
 def commits(folder: Path) -> Iterator[str]:
-    """One commit a second, with and without the chain."""
+    """One commit a second, with and without a window that is sealed."""
     for columns in (11, 1000):
         filler = Filler(folder / f"commit-{columns}.db", columns, 60)
         batch = filler.batch()
         for name, seal in (("fold", 0), ("fold that seals a window", 1)):
             begin = int(MIDNIGHT) + 120 * columns * (1 + seal)
-            took, covering = [], []
+            took = []
             for index in range(30):
                 connection = filler.connection
                 at = begin + MINUTE * index * seal
@@ -184,15 +180,9 @@ def commits(folder: Path) -> Iterator[str]:
                 filler.windows.add(connection, {at: batch}, filler.totals)
                 if seal:
                     filler.windows.seal(connection, at + MINUTE)
-                middle = time.perf_counter()
-                cover(connection)
-                covering.append((time.perf_counter() - middle) * 1000)
                 connection.execute("COMMIT")
                 took.append((time.perf_counter() - began) * 1000)
-            yield (
-                f"| {name}, {columns} columns, one transaction, ms | {statistics.median(took):.2f}, "
-                f"of it the chain {statistics.median(covering):.2f} |"
-            )
+            yield (f"| {name}, {columns} columns, one transaction, ms | {statistics.median(took):.2f} |")
         filler.connection.close()
 
 

@@ -286,7 +286,7 @@ def test_verdicts_against_an_accepted_stretch_are_in_the_audit(make: Any) -> Non
         done = recompute(connection)
         assert (done.problems, done.skipped) == ([], 0)
         connection.execute("UPDATE reference_changes SET reason = 'nothing'")
-        assert [problem.where for problem in verify(connection).problems] == ["reference_changes 1"]
+        assert [problem.where for problem in verify(connection).problems] == ["reference_changes 0 to 63 (2023-11-15)"]
         connection.execute("UPDATE reference_changes SET counts = replace(counts, '[', '[9')")
         assert recompute(connection).problems
 

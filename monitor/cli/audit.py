@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=windows)
 
-    parser = add_command(commands, "verify", "Check the hash chain; name the first row that is not as it was written.")
+    parser = add_command(commands, "verify", "Check every row against its seal; name what is not as it was written.")
     parser.add_argument("file", nargs="?", metavar="FILE", help="a snapshot, instead of the data folder's database")
     parser.add_argument("--recompute", action="store_true", help="also work every stored verdict out again")
     parser.add_argument("--anchor", default="", help="what an earlier run printed, kept outside of the database")
@@ -95,8 +95,8 @@ def verify(options: argparse.Namespace) -> int:
         print_json({**report.to_json(), "recomputed": None if again is None else again.to_json()})
         return 0 if good else 1
     print_table(
-        ("stream", "rows", "pruned", "newest link"),
-        ((head.stream, head.rows, head.pruned, head.link[:16]) for head in report.heads),
+        ("table", "rows", "pruned"),
+        report.heads,
         right=(1, 2),
     )
     problems = [*report.problems, *(again.problems if again else [])]

@@ -16,7 +16,6 @@ from monitor.config.load import Config
 from monitor.config.settings import duration
 from monitor.errors import InputError, LockedError, StoreError, TelltaleError
 from monitor.rules.silence import Silence, new_silence
-from monitor.store.audit.outside_writes import note_foreign
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
@@ -127,7 +126,6 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
         connection, _ = open_database(folder, clock)
         writer = Writer(connection, lambda: None, interval=1.0)
         try:
-            writer.transaction(note_foreign)
             maintenance = Maintenance(config.data, folder)
             inbox.carry_out(writer, what, clock.time(), maintenance)
         finally:

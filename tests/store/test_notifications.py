@@ -13,6 +13,7 @@ from monitor.notify.backlog_digest import Collapse
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.store.records import notifications as store
+from monitor.store.windows.prune import drop_rows
 from tests.notify.world import World, Writer, drawing, firing, verdict
 from tests.rules.series import key
 
@@ -163,7 +164,7 @@ def test_how_a_receiver_does(writer: Writer) -> None:
 def test_totals_outlive_pruning(writer: Writer) -> None:
     queue(writer, note(1), note(2, at=AT + 60))
     writer.call(lambda connection: store.settle(connection, 1, "sent", "ok", AT))
-    assert writer.call(lambda connection: store.prune(connection, AT + 1000)) == 1
+    assert writer.call(lambda connection: drop_rows(connection, "notifications", AT + 1000, AT + 1e9)) == 1
     assert store.deliveries(writer.connection, ["x"])[0].totals["sent"] == 1
     assert store.head(writer.connection, "x") is not None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config.load import Config
-from monitor.store.audit.chain import read_root
+from monitor.store.audit import seals
 from monitor.store.audit.verify import verify
 from monitor.store.windows.prune import thin
 from monitor.store.windows.retention import (
@@ -35,12 +35,9 @@ def let_pass(filled: Filled, start: float, end: float, step: float = HOUR) -> No
     now = start
     while now <= end:
         filled.windows.seal(filled.connection, now)
-        filled.cover()
         while roll_up(filled.connection, now):
             pass
-        filled.cover()
         drop_by_age(filled.connection, AGES, now, now)
-        filled.cover()
         now += step
 
 
@@ -64,7 +61,7 @@ def test_each_age_drops_what_a_longer_window_has():
     assert not verify(filled.connection).problems
     whole = sum_range(filled.connection, filled.model, MIDNIGHT, end)
     assert whole.n == 96 * 5
-    assert read_root(filled.connection, "days").totals["predictions of model 1"] == 96 * 3
+    assert filled.rows("SELECT pruned FROM series") == [(96 * 3,)]
 
 
 def test_ages_never_drop_a_shorter_window_after_a_longer_one():
@@ -93,12 +90,9 @@ def test_windows_of_a_wrong_clock_do_not_stay_for_ten_years():
     filled.add(MIDNIGHT, 3)
     filled.add(MIDNIGHT + 3650 * DAY, 5)
     filled.add(MIDNIGHT + 900, 7)
-    filled.cover()
 
     roll_up_future(filled.connection, MIDNIGHT + HOUR)
-    filled.cover()
     drop_by_age(filled.connection, AGES, MIDNIGHT + HOUR, MIDNIGHT + HOUR)
-    filled.cover()
     assert tiers(filled) == {900: 10, DAY: 5}
     assert not verify(filled.connection).problems
 
@@ -114,7 +108,7 @@ def test_verdicts_are_thinned_to_the_strongest_and_what_alerts_rest_on(tmp_path)
         messages = connection.execute('SELECT at, "group" AS rule FROM notifications').fetchall()
     assert events
     assert messages
-    assert monitored.runtime.writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:10:00Z"))
+    assert monitored.runtime.writer.transaction(lambda c: thin(c, HOUR))
     with closing(monitored.read()) as connection:
         assert not verify(connection).problems
         after = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z' ORDER BY id").fetchall()
@@ -141,10 +135,10 @@ def test_a_tampered_verdict_stops_no_thinning(tmp_path):
     writer = monitored.runtime.writer
     writer.transaction(lambda c: c.execute("DELETE FROM drift WHERE id = 1"))
     for _ in range(3):
-        writer.transaction(lambda c: thin(c, "drift", "2023-11-15T01:04:00Z"))
+        writer.transaction(lambda c: thin(c, HOUR))
     with closing(monitored.read()) as connection:
         assert connection.execute("SELECT count(*) FROM drift WHERE at < '2023-11-15T01:00:00Z'").fetchone()[0] < 20
-        assert "had been changed when they were pruned" in verify(connection).problems[0].what
+        assert [problem.where.split()[0] for problem in verify(connection).problems] == ["drift"]
     monitored.close()
 
 
@@ -160,18 +154,14 @@ def test_events_messages_and_gaps_go_at_the_last_age():
             "VALUES (?, 'team', 'drift', ?, 'firing', 'warning', 'e', 'v1', '{}', ?, 1, ?)",
             (at, day, "sent" if day else "dead", at),
         )
+        seals.add(connection, "notifications", "sequence = ?", day)
         filled.add(MIDNIGHT + day * DAY, 1)
-        filled.cover()
-    drop_by_age(connection, AGES, MIDNIGHT + 8 * DAY, MIDNIGHT + 8 * DAY)
-    filled.cover()
+        drop_by_age(connection, AGES, MIDNIGHT + 8 * DAY, MIDNIGHT + 8 * DAY)
     assert filled.rows("SELECT lost FROM gaps") == [(3,), (4,), (5,), (6,)]
     assert filled.rows("SELECT sequence FROM notifications") == [(3,), (4,), (5,), (6,)]
     assert not verify(connection).problems
     drop_by_age(connection, AGES, MIDNIGHT + 99 * DAY, MIDNIGHT + 99 * DAY)
-    filled.cover()
-    # The newest row of each stays: the chain goes on from it, and ids are not given out twice.
-    assert filled.rows("SELECT lost FROM gaps") == [(6,)]
-    assert filled.rows("SELECT sequence FROM notifications") == [(6,)]
+    assert filled.rows("SELECT lost FROM gaps") == filled.rows("SELECT sequence FROM notifications") == []
     assert not verify(connection).problems
 
 
@@ -232,18 +222,13 @@ def test_ninety_days_under_a_hard_cap(tmp_path):
         rows = dict(connection.execute("SELECT seconds, count(*) FROM windows GROUP BY seconds").fetchall())
         assert set(rows) == {600, HOUR, DAY}
         (counted,) = connection.execute("SELECT sum(n) FROM windows WHERE finest").fetchone()
-        assert counted + sum(pruned(connection).values()) == lives.recorded
+        (pruned,) = connection.execute("SELECT sum(pruned) FROM series").fetchone()
+        assert counted + pruned == lives.recorded
         (oldest,) = connection.execute("SELECT min(start) FROM windows WHERE seconds = 600").fetchone()
         assert oldest > MIDNIGHT + 31 * DAY  # the cap was nearer than the age
         first, last = connection.execute("SELECT min(at), max(at) FROM drift").fetchone()
         assert first < "2024-01-01"
         assert last > "2024-02-12"
-
-
-def pruned(connection: sqlite3.Connection) -> dict[str, int]:
-    """Predictions of each model that were dropped for good."""
-    totals = read_root(connection, "days").totals
-    return {name: count for name, count in totals.items() if name.startswith("predictions of")}
 
 
 def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.clock import iso
 from monitor.errors import StoreError
+from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import verify
 from monitor.store.file import writer as module
 from monitor.store.file.database import connect
@@ -212,11 +213,11 @@ def test_only_one_connection_writes_and_others_see_whole_transactions(start, pat
 @pytest.mark.parametrize(
     ("sql", "named"),
     [
-        ("INSERT INTO gaps VALUES (77, 'dropped', '2023', '2023', 5, 'a lie')", "gaps 77"),
+        ("INSERT INTO gaps VALUES (77, 'dropped', '2023', '2023', 5, 'a lie')", "gaps 64 to 127 (2023)"),
         ("UPDATE meta SET value = '0' WHERE key = 'mine'", "meta"),
     ],
 )
-def test_what_somebody_else_wrote_is_not_taken_for_ones_own(start, path, caplog, sql, named):
+def test_what_another_program_wrote_is_not_taken_for_ones_own(start, path, caplog, sql, named):
     writer = start(run=False)
     writer.transaction(lambda c: write_meta(c, "mine", "1"))
     writer.transaction(lambda c: add_gap(c, "dropped", "2023", "2023", 1, "true"))
@@ -225,20 +226,8 @@ def test_what_somebody_else_wrote_is_not_taken_for_ones_own(start, path, caplog,
         assert not verify(other).ok
         for _ in range(3):
             writer.transaction(lambda c: write_meta(c, "mine", "2"))
-        (problem,) = verify(other).problems
-    assert f"not written by Telltale: {named}" in problem.what
-    assert sum("changed by somebody else" in record.message for record in caplog.records) == 1
-
-
-def test_what_somebody_else_wrote_between_two_runs_is_noticed(start, path):
-    writer = start(run=False)
-    writer.transaction(lambda c: add_gap(c, "dropped", "2023", "2023", 1, "true"))
-    writer.stop()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("INSERT INTO gaps VALUES (77, 'dropped', '2023', '2023', 5, 'a lie')")
-    again = start(run=False)
-    again.transaction(lambda c: write_meta(c, "mine", "1"))
-    assert [problem.where for problem in verify(again._connection).problems] == ["gaps 78"]
+        assert [problem.where for problem in verify(other).problems] == [named]
+    assert sum("another program has written" in record.message for record in caplog.records) == 1
 
 
 TAMPERED = [
@@ -250,14 +239,13 @@ TAMPERED = [
     ("UPDATE totals SET counts = 'junk'", "totals of column x0"),
     ("UPDATE totals SET counts = CAST(x'5bff' AS TEXT)", "totals of column x0"),
     ("DELETE FROM totals WHERE column_id = 1", "totals of column x0"),
-    ("UPDATE series SET predictions = 1", "series 1"),
+    ("UPDATE series SET predictions = 1", "the predictions"),
     ("DELETE FROM unseen_values", "unseen_values"),
     ("UPDATE unseen_values SET value = CAST(x'ff' AS TEXT)", "unseen_values"),
-    ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023', x'00')", "unseen_values"),
+    ("INSERT INTO unseen_values VALUES (3, 'pink', 1, '2023', '2023')", "unseen_values"),
     ("INSERT INTO silences VALUES ('x', '{}', 'never', 'ever', 'me', 'why', '2023')", "silences"),
     ("DELETE FROM notification_groups", "notification_groups"),
-    ("UPDATE guards SET digest = x'00' WHERE name = 'meta'", "meta"),
-    ("INSERT INTO gaps VALUES (50, 'dropped', '2023', '2023', 1, 'a lie')", "gaps 50"),
+    ("INSERT INTO gaps VALUES (50, 'dropped', '2023', '2023', 1, 'a lie')", "gaps 0 to 63"),
 ]
 
 
@@ -287,7 +275,8 @@ def test_what_somebody_else_wrote_stops_nothing_and_stays_on_record(tmp_path, se
         with closing(monitored.read()) as connection:
             problems = [f"{where}: {what}" for where, what in verify(connection).problems]
             (newest,) = connection.execute("SELECT max(at) FROM drift").fetchone()
-        assert any("noticed at" in line and named in line for line in problems), problems
+        if named.split()[0] in SEALED:  # what is only added up is right again, or said to be damaged in the log
+            assert any(line.startswith(named) for line in problems), problems
         assert newest == iso(monitored.clock.time())
         if not served:
             monitored.close()

@@ -14,7 +14,6 @@ from monitor.config.load import Config
 from monitor.drift.result import Subject
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.store.audit.chain import cover
 from monitor.store.file.migrations import migrate
 from monitor.store.windows.rows import Series, Windows, register_series
 
@@ -127,9 +126,6 @@ class Filled:
         if sealed:
             self.windows.seal(self.connection, start + self.windows.seconds)
         return new
-
-    def cover(self) -> None:
-        cover(self.connection)
 
     def rows(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         return [tuple(row) for row in self.connection.execute(sql, values)]

@@ -16,7 +16,6 @@ from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.series import Series
-from monitor.store.audit.chain import read_root
 from monitor.store.audit.verify import Problem
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.verdicts import read_question
@@ -137,7 +136,7 @@ class _AllSeries:
             )
             if found.fetchone() is not None:
                 return True
-        if not read_root(self.connection, "days").rows:
+        if not self.connection.execute("SELECT pruned FROM series WHERE id = ?", (series_id,)).fetchone()[0]:
             return False
         (oldest,) = self.connection.execute(
             "SELECT min(start) FROM windows WHERE series_id = ?", (series_id,)

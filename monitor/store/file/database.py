@@ -16,7 +16,6 @@ from pathlib import Path
 
 from monitor.clock import Clock, iso
 from monitor.errors import StoreError
-from monitor.store.audit.chain import cover
 from monitor.store.file.folder import ASIDE, DataFolder
 from monitor.store.file.migrations import applied, migrate, names
 
@@ -50,10 +49,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA secure_delete = 0")  # some builds overwrite what is deleted, at twice the writing
-        if migrate(connection):
-            connection.execute("BEGIN IMMEDIATE")
-            cover(connection)  # an update touches rows and guards, and is nobody else's work
-            connection.execute("COMMIT")
+        migrate(connection)
     except BaseException:
         connection.close()
         raise

@@ -17,20 +17,6 @@ from monitor.errors import StoreError
 
 MIGRATIONS = Migrations("telltale")
 
-#: Small tables that change all the time: a digest of each is renewed with the transaction that changes it.
-GUARDED = (
-    "meta",
-    "sources",
-    "alerts",
-    "silences",
-    "notification_groups",
-    "notification_totals",
-    "chain_roots",
-    "_sqlite_migrations",
-    "unseen_values",
-    "usual_weeks",
-)
-
 #: One bin's count out of a stored text.
 _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
                        WHEN '1' THEN unicode(substr(h.counts, bin.key + 2, 1)) - 1
@@ -47,7 +33,7 @@ CREATE TABLE sources (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE series (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     model TEXT NOT NULL,                 -- the model's name
     version TEXT NOT NULL,               -- and version
     name TEXT NOT NULL,                  -- which of the model's rows are counted; all: all of them
@@ -56,11 +42,12 @@ CREATE TABLE series (
     reference TEXT NOT NULL,             -- the reference file's text
     first_served TEXT NOT NULL,
     predictions INTEGER NOT NULL DEFAULT 0,
+    pruned INTEGER NOT NULL DEFAULT 0,   -- of these, in windows that were dropped for good
     UNIQUE (model, version, name, reference_sha256)
 ) STRICT;
 
 CREATE TABLE columns (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series,
     position INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -71,7 +58,7 @@ CREATE TABLE columns (
 ) STRICT;
 
 CREATE TABLE windows (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series,
     seconds INTEGER NOT NULL,            -- length of the window
     start INTEGER NOT NULL,              -- seconds since 1970 UTC; the window is [start, start + seconds)
@@ -80,14 +67,12 @@ CREATE TABLE windows (
     sealed INTEGER NOT NULL DEFAULT 0,   -- 1: never changed again; a late record opens another window
     finest INTEGER NOT NULL DEFAULT 1,   -- 1: no shorter window has these predictions: sum over these rows only
     parent_id INTEGER REFERENCES windows, -- the longer window that has these predictions too, once there is one
-    children INTEGER NOT NULL DEFAULT 0, -- shorter windows that were summed up in this one; 0: filled from predictions
-    chain_id INTEGER
+    children INTEGER NOT NULL DEFAULT 0  -- shorter windows that were summed up in this one; 0: filled from predictions
 ) STRICT;
 CREATE INDEX windows_by_start ON windows (series_id, seconds, start);
 CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS NULL;
 CREATE INDEX windows_by_parent ON windows (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX windows_with_parts ON windows (seconds, start) WHERE NOT finest;
-CREATE INDEX windows_not_chained ON windows (id) WHERE sealed AND chain_id IS NULL;
 
 -- Counts of windows that still change, and of those that do not; both under window * 100000 + columns.position.
 CREATE TABLE open_counts (
@@ -118,12 +103,11 @@ CREATE TABLE unseen_values (
     count INTEGER NOT NULL,
     first_seen TEXT NOT NULL,
     last_seen TEXT NOT NULL,
-    mark BLOB NOT NULL,                  -- of this row's digest
     PRIMARY KEY (column_id, value)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE gaps (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,                  -- dropped, damaged
     "start" TEXT NOT NULL,
     "end" TEXT NOT NULL,
@@ -132,7 +116,7 @@ CREATE TABLE gaps (
 ) STRICT;
 
 CREATE TABLE questions (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series,
     rule TEXT NOT NULL,
     asked TEXT NOT NULL,                 -- JSON object: statistic, alpha, floor, min_samples, columns
@@ -140,7 +124,7 @@ CREATE TABLE questions (
 ) STRICT;
 
 CREATE TABLE drift (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,                    -- of the evaluation
     rule TEXT NOT NULL,
     model TEXT NOT NULL,                 -- its name
@@ -168,7 +152,7 @@ CREATE TABLE drift (
 CREATE INDEX drift_by_time ON drift (at);
 
 CREATE TABLE usual_learned (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series,
     position INTEGER NOT NULL,           -- columns.position
     hours INTEGER NOT NULL,              -- length of the windows
@@ -189,7 +173,7 @@ CREATE TABLE usual_weeks (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reference_changes (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,                    -- when it was asked for
     since TEXT NOT NULL,                 -- from which moment of the history it holds: at, unless that was replayed
     series_id INTEGER NOT NULL REFERENCES series,
@@ -226,7 +210,7 @@ CREATE TABLE alerts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE alert_events (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,
     rule TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -257,7 +241,7 @@ CREATE TABLE silences (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notifications (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,                    -- of the evaluation that wrote it
     receiver TEXT NOT NULL,
     "group" TEXT NOT NULL,               -- the rule; empty for a digest and for Alertmanager
@@ -275,13 +259,10 @@ CREATE TABLE notifications (
     doubt INTEGER NOT NULL DEFAULT 0,    -- 1: an attempt may have arrived without an answer
     settled TEXT,
     answer TEXT,                         -- what the provider said last
-    chain_id INTEGER,
     UNIQUE (receiver, "group", sequence)
 ) STRICT;
 CREATE INDEX notifications_open ON notifications (receiver, id) WHERE state IN ('pending', 'sending');
 CREATE INDEX notifications_by_state ON notifications (receiver, state);
-CREATE INDEX notifications_not_chained ON notifications (id)
-WHERE chain_id IS NULL AND kind <> 'resend' AND state NOT IN ('pending', 'sending');
 CREATE INDEX notifications_by_time ON notifications (at);
 
 CREATE TABLE notification_groups (
@@ -304,34 +285,14 @@ CREATE TABLE notification_totals (
     PRIMARY KEY (receiver, outcome)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE chain (
-    id INTEGER PRIMARY KEY,
-    stream TEXT NOT NULL,                -- each stream is a chain of its own: minutes, hours, days, drift, ...
-    first INTEGER NOT NULL,              -- id of the first row that the entry covers
-    last INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    marks BLOB NOT NULL,                 -- first 4 bytes of each row's SHA-256, where there are several
-    digest BLOB,                         -- SHA-256 of the rows, kept in their place once they were pruned
-    link BLOB NOT NULL                   -- SHA-256 of the previous link in the stream, these facts and the rows
-) STRICT;
-CREATE INDEX chain_by_stream ON chain (stream, id);
-
-CREATE TABLE chain_roots (
-    stream TEXT PRIMARY KEY,             -- what was pruned from the beginning of a stream, signed off
-    entries INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    first INTEGER NOT NULL,              -- id of the first row that was pruned
-    last INTEGER NOT NULL,
-    changed INTEGER NOT NULL,            -- entries that did not fit their link when they were pruned
-    totals TEXT NOT NULL,                -- JSON object: what the rows added up to
-    pruned TEXT NOT NULL,
-    link BLOB NOT NULL                   -- link of the last pruned entry, on which the next one builds
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE guards (
-    name TEXT PRIMARY KEY,               -- of the table
-    changed INTEGER NOT NULL,            -- 1: by somebody who did not renew the digest
-    digest BLOB NOT NULL
+CREATE TABLE seals (
+    "table" TEXT NOT NULL,
+    block INTEGER NOT NULL,              -- of the table's rows, by their numbers; 0 for a table whose rows change
+    rows INTEGER NOT NULL,               -- that must be there
+    sum BLOB NOT NULL,                   -- of their SHA-256
+    added_rows INTEGER NOT NULL,         -- that were ever written; the difference was pruned
+    added BLOB NOT NULL,                 -- sum of the SHA-256 of these
+    PRIMARY KEY ("table", block)
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW window_counts AS             -- as they are stored
@@ -391,7 +352,7 @@ LEFT JOIN series m ON m.id = q.series_id;
 @MIGRATIONS()
 def schema(db: Database) -> None:
     """All tables and views of the first version."""
-    _run(db, _TABLES.replace("BIN_COUNT", _BIN_COUNT) + "".join(map(_guard, GUARDED)))
+    _run(db, _TABLES.replace("BIN_COUNT", _BIN_COUNT))
 
 
 @cache
@@ -423,17 +384,6 @@ def migrate(connection: sqlite3.Connection) -> bool:
     pending = bool(MIGRATIONS.pending(db))
     MIGRATIONS.apply(db)
     return pending
-
-
-def _guard(table: str) -> str:
-    """Triggers that note a change of a guarded table."""
-    script = "INSERT INTO guards VALUES ('TABLE', 1, x'');\n"
-    for event in ("INSERT", "UPDATE", "DELETE"):
-        script += """CREATE TRIGGER TABLE_EVENT AFTER EVENT ON TABLE BEGIN
-            UPDATE guards SET changed = 1 WHERE name = 'TABLE' AND NOT changed;
-        END;
-        """.replace("EVENT", event)
-    return script.replace("TABLE", table)
 
 
 def _run(db: Database, script: str) -> None:

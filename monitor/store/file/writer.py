@@ -18,8 +18,6 @@ from typing import TypeVar
 
 from monitor import failpoint
 from monitor.errors import StoreError
-from monitor.store.audit.chain import cover
-from monitor.store.audit.outside_writes import note_foreign
 from monitor.store.file.database import explained
 
 log = logging.getLogger(__name__)
@@ -138,19 +136,15 @@ class Writer:
             raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
 
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run in one transaction, for code that is on the writer's thread already.
-
-        What it wrote is entered into the hash chain before the commit.
-        """
+        """Run in one transaction, for code that is on the writer's thread already."""
         connection = self._connection
         # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._version and (found := note_foreign(connection)):
-                log.error("the database was changed by somebody else: %s", found)
+            if version != self._version and self._version >= 0:
+                log.error("another program has written to the database: run `python -m monitor verify`")
             result = function(connection)
-            cover(connection)
             failpoint.reach("store.commit")
             connection.execute("COMMIT")
             self._commits += 1

@@ -15,6 +15,7 @@ from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.silence import Silence
+from monitor.store.audit import seals
 
 
 def save_alerts(connection: sqlite3.Connection, model: str, alerts: Iterable[Alert]) -> None:
@@ -23,16 +24,17 @@ def save_alerts(connection: sqlite3.Connection, model: str, alerts: Iterable[Ale
     stored = connection.execute(
         'SELECT rule, model, series, role, "column" FROM alerts WHERE model = ?', (model,)
     ).fetchall()
-    connection.executemany(
-        'DELETE FROM alerts WHERE (rule, model, series, role, "column") = (?, ?, ?, ?, ?)',
-        [tuple(row) for row in stored if tuple(row) not in rows],
-    )
-    connection.executemany(
-        'INSERT OR REPLACE INTO alerts (rule, model, series, role, "column", state, since, active_since, held, '
-        "clear_since, evaluated, event_id, severity, value, labels, statistic, reopened) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows.values(),
-    )
+    with seals.changing(connection, "alerts"):
+        connection.executemany(
+            'DELETE FROM alerts WHERE (rule, model, series, role, "column") = (?, ?, ?, ?, ?)',
+            [tuple(row) for row in stored if tuple(row) not in rows],
+        )
+        connection.executemany(
+            'INSERT OR REPLACE INTO alerts (rule, model, series, role, "column", state, since, active_since, held, '
+            "clear_since, evaluated, event_id, severity, value, labels, statistic, reopened) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.values(),
+        )
 
 
 def load_alerts(connection: sqlite3.Connection, model: str | None = None) -> dict[AlertKey, Alert]:
@@ -119,10 +121,11 @@ def event_of(transition: Transition) -> AlertEvent:
 def append_events(connection: sqlite3.Connection, transitions: Iterable[Transition]) -> None:
     """Record what changed."""
     rows = (astuple(event_of(transition)) for transition in transitions)
-    connection.executemany(
-        f"INSERT INTO alert_events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - names of columns
-        ((iso(at), *rest) for at, *rest in rows),
-    )
+    with seals.appended(connection, "alert_events"):
+        connection.executemany(
+            f"INSERT INTO alert_events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - names of columns
+            ((iso(at), *rest) for at, *rest in rows),
+        )
 
 
 def list_events(
@@ -158,19 +161,20 @@ def list_events(
 
 def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -> None:
     """Store a silence; one with the same id is replaced."""
-    connection.execute(
-        'INSERT OR REPLACE INTO silences (id, matchers, "start", "end", author, reason, created) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            silence.id,
-            json.dumps(silence.matchers, ensure_ascii=False, sort_keys=True),
-            iso(silence.start),
-            iso(silence.end),
-            silence.author,
-            silence.reason,
-            iso(now),
-        ),
-    )
+    with seals.changing(connection, "silences"):
+        connection.execute(
+            'INSERT OR REPLACE INTO silences (id, matchers, "start", "end", author, reason, created) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                silence.id,
+                json.dumps(silence.matchers, ensure_ascii=False, sort_keys=True),
+                iso(silence.start),
+                iso(silence.end),
+                silence.author,
+                silence.reason,
+                iso(now),
+            ),
+        )
 
 
 def list_silences(connection: sqlite3.Connection, now: float | None = None) -> list[Silence]:
@@ -195,10 +199,11 @@ def expire_silence(connection: sqlite3.Connection, silence_id: str, now: float) 
     """End a silence now, or call off one that has not begun. False if there is none, or it has ended already."""
     for silence in list_silences(connection, now):
         if silence.id == silence_id:
-            connection.execute(
-                'UPDATE silences SET "start" = ?, "end" = ? WHERE id = ?',
-                (iso(min(silence.start, now)), iso(now), silence_id),
-            )
+            with seals.changing(connection, "silences", "id = ?", silence_id):
+                connection.execute(
+                    'UPDATE silences SET "start" = ?, "end" = ? WHERE id = ?',
+                    (iso(min(silence.start, now)), iso(now), silence_id),
+                )
             return True
     return False
 

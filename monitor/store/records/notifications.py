@@ -17,6 +17,8 @@ from monitor.drift.result import AlertKey
 from monitor.notify.backlog_digest import Collapse, Item, Outcome
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
+from monitor.store.audit import seals
+from monitor.store.windows.rows import write_meta
 
 T = TypeVar("T")
 
@@ -47,21 +49,22 @@ def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupSt
 
 def enqueue(connection: sqlite3.Connection, due: Plan) -> int:
     """Queue the messages of a plan and store what the receivers then know; return the number of messages."""
-    for state in due.groups:
-        connection.execute(
-            'INSERT OR REPLACE INTO notification_groups (receiver, "group", sequence, event_id, opened, last, changes,'
-            " told) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                state.receiver,
-                state.group,
-                state.sequence,
-                state.event_id,
-                state.opened,
-                state.last,
-                state.changes,
-                _told(state),
-            ),
-        )
+    with seals.changing(connection, "notification_groups"):
+        for state in due.groups:
+            connection.execute(
+                'INSERT OR REPLACE INTO notification_groups (receiver, "group", sequence, event_id, opened, last, '
+                "changes, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    state.receiver,
+                    state.group,
+                    state.sequence,
+                    state.event_id,
+                    state.opened,
+                    state.last,
+                    state.changes,
+                    _told(state),
+                ),
+            )
     for notification in due.notifications:
         _insert(connection, notification)
     return len(due.notifications)
@@ -77,16 +80,15 @@ def _insert(connection: sqlite3.Connection, new: Notification) -> None:
             (new.receiver,),
         ).fetchone()
         attempts, next_try = waiting[0] or 0, waiting[1]
-        connection.execute(
-            "UPDATE notifications SET state = 'collapsed', settled = ?, answer = 'replaced by a later state'"
-            " WHERE receiver = ? AND state = 'pending' AND kind IN ('state', 'resend')",
-            (iso(message.at), new.receiver),
-        )
-        connection.execute(
-            "DELETE FROM notifications WHERE receiver = ? AND kind = 'resend' AND state IN ('sent', 'collapsed')",
-            (new.receiver,),
-        )
-    connection.execute(
+        with seals.changing(connection, "notifications", "receiver = ? AND kind IN ('state', 'resend')", new.receiver):
+            connection.execute(
+                "UPDATE notifications SET state = 'collapsed', settled = ?, answer = 'replaced by a later state'"
+                " WHERE receiver = ? AND state = 'pending' AND kind IN ('state', 'resend')",
+                (iso(message.at), new.receiver),
+            )
+        done = "receiver = ? AND kind = 'resend' AND state IN ('sent', 'collapsed')"
+        seals.delete(connection, "notifications", done, new.receiver)
+    cursor = connection.execute(
         'INSERT INTO notifications (at, receiver, "group", sequence, kind, severity, event_id, model_version, message,'
         " state, attempts, next_try) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
         (
@@ -103,6 +105,7 @@ def _insert(connection: sqlite3.Connection, new: Notification) -> None:
             next_try,
         ),
     )
+    seals.add(connection, "notifications", "id = ?", cursor.lastrowid)
 
 
 def head(connection: sqlite3.Connection, receiver: str) -> Item | None:
@@ -146,27 +149,30 @@ def recent(connection: sqlite3.Connection, receiver: str, since: float) -> list[
 
 def claim(connection: sqlite3.Connection, item: int, now: float) -> None:
     """Write down that an attempt begins."""
-    connection.execute(
-        "UPDATE notifications SET state = 'sending', attempts = attempts + 1, attempted = ? WHERE id = ?",
-        (iso(now), item),
-    )
+    with seals.changing(connection, "notifications", "id = ?", item):
+        connection.execute(
+            "UPDATE notifications SET state = 'sending', attempts = attempts + 1, attempted = ? WHERE id = ?",
+            (iso(now), item),
+        )
 
 
 def settle(connection: sqlite3.Connection, item: int, outcome: Outcome, answer: str, now: float) -> None:
     """Write down how a message ended, and count it."""
-    connection.execute(
-        "UPDATE notifications SET state = ?, answer = ?, settled = ?, next_try = NULL WHERE id = ?",
-        (outcome, answer, iso(now), item),
-    )
+    with seals.changing(connection, "notifications", "id = ?", item):
+        connection.execute(
+            "UPDATE notifications SET state = ?, answer = ?, settled = ?, next_try = NULL WHERE id = ?",
+            (outcome, answer, iso(now), item),
+        )
     _count(connection, item, outcome)
 
 
 def retry(connection: sqlite3.Connection, item: int, answer: str, next_try: float, *, plain: bool, doubt: bool) -> None:
     """Write down that a message will be tried again."""
-    connection.execute(
-        "UPDATE notifications SET state = 'pending', answer = ?, next_try = ?, plain = ?, doubt = ? WHERE id = ?",
-        (answer, next_try, plain, doubt, item),
-    )
+    with seals.changing(connection, "notifications", "id = ?", item):
+        connection.execute(
+            "UPDATE notifications SET state = 'pending', answer = ?, next_try = ?, plain = ?, doubt = ? WHERE id = ?",
+            (answer, next_try, plain, doubt, item),
+        )
     _count(connection, item, "retried")
 
 
@@ -188,7 +194,7 @@ def retire(connection: sqlite3.Connection, receivers: Collection[str], now: floa
         settle(connection, item, "dead", "the receiver is not configured any more", now)
     for row in connection.execute("SELECT DISTINCT receiver FROM notification_groups").fetchall():
         if row[0] not in receivers:
-            connection.execute("DELETE FROM notification_groups WHERE receiver = ?", (row[0],))
+            seals.delete(connection, "notification_groups", "receiver = ?", row[0])
     return len(gone)
 
 
@@ -255,14 +261,6 @@ def listing(connection: sqlite3.Connection, limit: int = 50) -> list[dict[str, A
     return [dict(row) for row in rows]
 
 
-def prune(connection: sqlite3.Connection, before: float) -> int:
-    """Drop settled messages written before a moment; return how many."""
-    return connection.execute(
-        f"DELETE FROM notifications WHERE at < ? AND NOT ({_OPEN})",  # noqa: S608 - a constant
-        (iso(before),),
-    ).rowcount
-
-
 class StoreOutbox:
     """The outbox as the senders use it: each call is one transaction of the writer."""
 
@@ -303,8 +301,7 @@ class StoreOutbox:
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact over restarts."""
-        sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-        self._writer.call(lambda connection: connection.execute(sql, (key, value)).rowcount)
+        self._writer.call(lambda connection: write_meta(connection, key, value))
 
     def recall(self, key: str) -> str | None:
         """Read such a fact."""
@@ -313,12 +310,13 @@ class StoreOutbox:
 
 
 def _count(connection: sqlite3.Connection, item: int, outcome: str) -> None:
-    connection.execute(
-        "INSERT INTO notification_totals (receiver, outcome, count)"
-        " SELECT receiver, ?, 1 FROM notifications WHERE id = ?"
-        " ON CONFLICT (receiver, outcome) DO UPDATE SET count = count + 1",
-        (outcome, item),
-    )
+    with seals.changing(connection, "notification_totals"):
+        connection.execute(
+            "INSERT INTO notification_totals (receiver, outcome, count)"
+            " SELECT receiver, ?, 1 FROM notifications WHERE id = ?"
+            " ON CONFLICT (receiver, outcome) DO UPDATE SET count = count + 1",
+            (outcome, item),
+        )
 
 
 def _item(row: sqlite3.Row) -> Item:

@@ -23,6 +23,7 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Counts
 from monitor.drift.result import Span
 from monitor.series import Series
+from monitor.store.audit import seals
 from monitor.store.records.history import newest
 from monitor.store.windows.rows import load_series, read_meta, sum_range
 
@@ -134,11 +135,12 @@ def _enter(
     by: tuple[str, str],
 ) -> None:
     """Add a row. `times`: at, since. `kept`: start, end, n, counts, sum. `by`: author, reason."""
-    connection.execute(
-        'INSERT INTO reference_changes (at, since, series_id, column_id, action, "start", "end", n, counts, sum, '
-        "author, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*times, series.id, series.column_ids[position], action, *kept, *by),
-    )
+    with seals.appended(connection, "reference_changes"):
+        connection.execute(
+            'INSERT INTO reference_changes (at, since, series_id, column_id, action, "start", "end", n, counts, sum, '
+            "author, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*times, series.id, series.column_ids[position], action, *kept, *by),
+        )
 
 
 def _replayed(connection: sqlite3.Connection) -> bool:

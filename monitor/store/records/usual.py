@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Floats
+from monitor.store.audit import seals
 
 #: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
 KEPT_WEEKS = 52
@@ -44,20 +45,22 @@ def save(
     connection: sqlite3.Connection, series_id: int, learned: Iterable[LearnedRow], weeks: Sequence[WeekRow]
 ) -> None:
     """Store what was learnt, and renew weeks."""
-    connection.executemany(
-        "INSERT INTO usual_learned (series_id, position, hours, day, predictor, scatter) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (series_id, row.position, row.hours, iso(row.day), row.predictor, json.dumps(row.scatter.tolist()))
-            for row in learned
-        ],
-    )
-    connection.executemany(
-        "INSERT OR REPLACE INTO usual_weeks (series_id, position, hours, week, worst) VALUES (?, ?, ?, ?, ?)",
-        [(series_id, row.position, row.hours, row.week, json.dumps(row.worst.tolist())) for row in weeks],
-    )
-    if weeks:
-        oldest = max(row.week for row in weeks) - KEPT_WEEKS
-        connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))
+    with seals.appended(connection, "usual_learned"):
+        connection.executemany(
+            "INSERT INTO usual_learned (series_id, position, hours, day, predictor, scatter) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (series_id, row.position, row.hours, iso(row.day), row.predictor, json.dumps(row.scatter.tolist()))
+                for row in learned
+            ],
+        )
+    with seals.changing(connection, "usual_weeks", "series_id = ?", series_id):
+        connection.executemany(
+            "INSERT OR REPLACE INTO usual_weeks (series_id, position, hours, week, worst) VALUES (?, ?, ?, ?, ?)",
+            [(series_id, row.position, row.hours, row.week, json.dumps(row.worst.tolist())) for row in weeks],
+        )
+        if weeks:
+            oldest = max(row.week for row in weeks) - KEPT_WEEKS
+            connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))
 
 
 def load_learned(connection: sqlite3.Connection, series_id: int, upto: float | None = None) -> list[LearnedRow]:

@@ -16,6 +16,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import Role
 from monitor.drift.evaluate import Question, Terms
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
+from monitor.store.audit import seals
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
             separators=(",", ":"),
         )
         row = (series_id, question.name, asked)
-        connection.execute("INSERT OR IGNORE INTO questions (series_id, rule, asked) VALUES (?, ?, ?)", row)
+        with seals.appended(connection, "questions"):
+            connection.execute("INSERT OR IGNORE INTO questions (series_id, rule, asked) VALUES (?, ?, ?)", row)
         found = connection.execute("SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)", row)
         ids[question.name] = found.fetchone()[0]
     return ids
@@ -86,38 +88,40 @@ def save_results(
     moment = iso(at)
     bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
     seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
-    connection.executemany(
-        'INSERT INTO drift (at, rule, model, series, "column", role, kind, statistic, value, critical, floor, p_value, '
-        "n, m, state, direction, window_start, window_end, reference, model_version, reason, question_id, seen) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
+    with seals.appended(connection, "drift"):
+        connection.executemany(
+            'INSERT INTO drift (at, rule, model, series, "column", role, kind, statistic, value, critical, floor, '
+            "p_value, n, m, state, direction, window_start, window_end, reference, model_version, reason, question_id, "
+            "seen) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                moment,
-                r.rule,
-                r.model,
-                r.series,
-                r.column,
-                r.role,
-                r.kind,
-                r.statistic,
-                r.value,
-                r.critical,
-                r.floor,
-                r.p_value,
-                r.n,
-                r.m,
-                r.state,
-                moved.text if (moved := r.direction) else None,
-                *bounds[r.window],
-                r.reference,
-                r.model_version,
-                r.reason,
-                questions.get(r.rule),
-                seen,
-            )
-            for r in results
-        ),
-    )
+                (
+                    moment,
+                    r.rule,
+                    r.model,
+                    r.series,
+                    r.column,
+                    r.role,
+                    r.kind,
+                    r.statistic,
+                    r.value,
+                    r.critical,
+                    r.floor,
+                    r.p_value,
+                    r.n,
+                    r.m,
+                    r.state,
+                    moved.text if (moved := r.direction) else None,
+                    *bounds[r.window],
+                    r.reference,
+                    r.model_version,
+                    r.reason,
+                    questions.get(r.rule),
+                    seen,
+                )
+                for r in results
+            ),
+        )
 
 
 def judged_version(connection: sqlite3.Connection, model: str) -> str:

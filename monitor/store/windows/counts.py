@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.columns.column import Counts, Floats
 from monitor.errors import StoreError
+from monitor.store.audit import seals
 from monitor.store.file.bulk import write_rows
 from monitor.store.windows.packing import pack, unpack
 
@@ -106,6 +107,7 @@ def write_sealed(
     """Enter the counts of a window that is made whole."""
     rows = _rows_of(window_id, counts, sizes, sums)
     connection.executemany("INSERT INTO sealed_counts (id, counts, sum) VALUES (?, ?, ?)", rows)
+    seals.add(connection, "sealed_counts", "id >= ? AND id < ?", *_bounds(window_id))
 
 
 def _rows_of(
@@ -118,16 +120,20 @@ def _rows_of(
 def move_sealed(connection: sqlite3.Connection, window_ids: Iterable[int]) -> None:
     """Move the counts of windows that have just been sealed to where they stay."""
     for window_id in window_ids:
-        bounds = (window_id * SLOTS, (window_id + 1) * SLOTS)
+        bounds = _bounds(window_id)
         connection.execute(
             "INSERT INTO sealed_counts SELECT * FROM open_counts WHERE id >= ? AND id < ? ORDER BY id", bounds
         )
         connection.execute("DELETE FROM open_counts WHERE id >= ? AND id < ?", bounds)
+        seals.add(connection, "sealed_counts", "id >= ? AND id < ?", *bounds)
 
 
 def drop(connection: sqlite3.Connection, window_ids: Iterable[int]) -> None:
     """Drop the counts of sealed windows."""
-    connection.executemany(
-        "DELETE FROM sealed_counts WHERE id >= ? AND id < ?",
-        ((window_id * SLOTS, (window_id + 1) * SLOTS) for window_id in window_ids),
-    )
+    for window_id in window_ids:
+        seals.delete(connection, "sealed_counts", "id >= ? AND id < ?", *_bounds(window_id))
+
+
+def _bounds(window_id: int) -> tuple[int, int]:
+    """First number of a window's counts, and that of the next window's."""
+    return window_id * SLOTS, (window_id + 1) * SLOTS

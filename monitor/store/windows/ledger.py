@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from monitor.columns.batch import Batch
 from monitor.series import Series
 from monitor.source.protocol import Handover
+from monitor.store.audit import seals
 from monitor.store.windows.rows import Windows, add_gap, add_unseen, load_totals
 
 
@@ -57,7 +58,8 @@ class Ledger:
             add_unseen(connection, seen, now)
         for gap in handover.gaps:
             add_gap(connection, gap.kind, gap.start, gap.end, gap.lost, gap.detail)
-        connection.execute("INSERT OR REPLACE INTO sources (name, cursor) VALUES (?, ?)", (source, handover.cursor))
+        with seals.changing(connection, "sources", "name = ?", source):
+            connection.execute("INSERT OR REPLACE INTO sources (name, cursor) VALUES (?, ?)", (source, handover.cursor))
 
     def commit(self) -> None:
         """What was kept is committed."""

@@ -32,8 +32,6 @@ ONE_MOST: Final = 0x7FF - 1
 TWO_MOST: Final = (0xD7FF - 1) * BASE + BASE - 1
 
 _ZERO = "\1"
-_CHARACTERS = {str(count): chr(count + 1) for count in range(ONE_MOST + 1)}
-_COUNTS = {chr(count + 1): count for count in range(ONE_MOST + 1)}
 
 
 def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
@@ -95,56 +93,6 @@ def json_text(counts: Counts) -> str:
     """
     used = np.flatnonzero(counts)
     return orjson.dumps(counts[: used[-1] + 1 if len(used) else 1].tolist()).decode()
-
-
-def from_json(text: str) -> str:
-    r"""The one spelling of a JSON array of counts, number by number: zeros at the end stay.
-
-    Raises ValueError for all that `json_text` would write differently.
-
-    >>> from_json("[1,20,0]"), from_json("[5000]"), from_json("[9000000]")
-    ('1\x02\x15\x01', '2(0', '[9000000]')
-    """
-    if text[:1] != "[" or text[-1:] != "]":
-        raise ValueError("no JSON array")
-    numbers = text[1:-1].split(",")
-    try:
-        return "1" + "".join(map(_CHARACTERS.__getitem__, numbers))
-    except KeyError:
-        counts = [int(number) for number in numbers]
-    if not 0 <= min(counts) <= max(counts) < 1 << 63 or _array(counts) != text:
-        raise ValueError("a JSON array in another spelling than that of counts")
-    if max(counts) > TWO_MOST:
-        return text
-    return "2" + "".join([chr(count // BASE + 1) + chr(count % BASE + 1) for count in counts])
-
-
-def to_json(text: str) -> str:
-    r"""The counts in a text as a JSON array: the other way round. Two texts never give the same array.
-
-    Raises ValueError for all that `from_json` and `pack` do not write.
-
-    >>> to_json("1\x02\x15\x01"), to_json("2(0"), to_json("[9000000]")
-    ('[1,20,0]', '[5000]', '[9000000]')
-    """
-    form, digits = text[:1], text[1:]
-    try:
-        if form == "1" and digits:
-            return _array([*map(_COUNTS.__getitem__, digits)])
-        if form == "2" and "\0" not in digits:
-            pairs = zip(map(ord, digits[::2]), map(_COUNTS.__getitem__, digits[1::2]), strict=True)
-            counts = [BASE * (point - 1) + lower for point, lower in pairs]
-            if ONE_MOST < max(counts) <= TWO_MOST and max(digits[1::2]) <= chr(BASE):
-                return _array(counts)
-        if form == "[" and from_json(text) == text:
-            return text
-    except KeyError:
-        pass
-    raise ValueError("no counts, or in another spelling than theirs")
-
-
-def _array(counts: Sequence[int]) -> str:
-    return orjson.dumps(counts).decode()
 
 
 def _characters(digits: Counts) -> str:

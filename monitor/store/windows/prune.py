@@ -1,6 +1,6 @@
 """Drops old rows: windows of which a longer one has the sum, verdicts that a stronger one stands for, old events.
 
-Every function signs off what it drops in the chain (`monitor.store.audit.chain`), works on one block, the oldest, and
+Every function takes what it drops out of the seals (`monitor.store.audit.seals`), works on one block, the oldest, and
 returns whether there was one. What to drop when is the business of `monitor.store.windows.retention`.
 """
 
@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from monitor.clock import from_iso, iso
-from monitor.store.audit.chain import STREAMS, Entry, append, collapse, predictions_of, sign_off, tier
+from monitor.store.audit import seals
 from monitor.store.windows import counts
+from monitor.store.windows.rows import read_meta, write_meta
 from monitor.store.windows.window_cover import DAY, HOUR
 
-#: Verdicts as they get older: into which stream those of an hour, then of a day, are thinned out.
-THINNED = {"drift": ("drift hours", HOUR), "drift hours": ("drift days", DAY)}
+#: Verdicts as they get older are thinned out to the strongest of an hour, then of a day.
+THINNED = (HOUR, DAY)
 
 #: The moment that a row of each table belongs to.
 _MOMENT = {"drift": "at", "alert_events": "at", "notifications": "at", "gaps": '"end"'}
+
+#: Rows that one call drops at most.
+ROWS = 2000
 
 #: Hours with minutes, or days with hours that have no minutes any more.
 _WITH_PARTS = """windows AS whole WHERE NOT finest AND seconds = :seconds AND NOT EXISTS (
@@ -40,7 +43,7 @@ def oldest_parts(connection: sqlite3.Connection, seconds: int, before: float, af
     return None if row[0] is None else int(row[0]) + seconds
 
 
-def drop_parts(connection: sqlite3.Connection, seconds: int, start: int, now: str) -> bool:
+def drop_parts(connection: sqlite3.Connection, seconds: int, start: int) -> bool:
     """Drop the minutes of the hours (or the hours of the days) that begin at `start`; their sums stay."""
     wholes = [
         row[0]
@@ -50,74 +53,62 @@ def drop_parts(connection: sqlite3.Connection, seconds: int, start: int, now: st
         ).fetchall()
     ]
     for whole in wholes:
-        parts = connection.execute("SELECT id, seconds, chain_id, n FROM windows WHERE parent_id = ?", (whole,))
-        _drop_windows(connection, parts.fetchall(), now)
+        parts = connection.execute("SELECT id FROM windows WHERE parent_id = ?", (whole,)).fetchall()
+        _drop_windows(connection, [part[0] for part in parts])
         connection.execute("UPDATE windows SET finest = 1 WHERE id = ?", (whole,))
     return bool(wholes)
 
 
-def drop_windows_before(connection: sqlite3.Connection, before: float, now: str) -> bool:
+def drop_windows_before(connection: sqlite3.Connection, before: float) -> bool:
     """Drop the windows that ended by a moment for good, with all that is in them; at most a hundred at a time."""
     rows = connection.execute(
-        "SELECT id, seconds, chain_id, n, series_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
+        "SELECT id, n, series_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
         "AND seconds <= 86400 AND start + seconds <= ? AND id < (SELECT max(id) FROM windows) ORDER BY start LIMIT 100",
         (before,),
     ).fetchall()
-    totals: Counter[str] = Counter()
-    for row in rows:
-        totals[predictions_of(row[4])] += row[3]
-    _drop_windows(connection, rows, now)
-    if rows:
-        sign_off(connection, "days", [], totals, now)
+    for _, n, series in rows:
+        connection.execute("UPDATE series SET pruned = pruned + ? WHERE id = ?", (n, series))
+    _drop_windows(connection, [row[0] for row in rows])
     return bool(rows)
 
 
-def _drop_windows(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row], now: str) -> None:
-    """Drop windows, given as id, seconds, chain_id and n."""
-    streams: dict[str, list[sqlite3.Row]] = {}
-    for row in rows:
-        streams.setdefault(tier(row[1]), []).append(row)
-    for stream, chosen in streams.items():
-        sign_off(connection, stream, [row[2] for row in chosen], {"predictions": sum(row[3] for row in chosen)}, now)
-    counts.drop(connection, [row[0] for row in rows])
-    connection.executemany("DELETE FROM windows WHERE id = ?", [(row[0],) for row in rows])
-    for stream in streams:
-        collapse(connection, stream)
+def _drop_windows(connection: sqlite3.Connection, ids: list[int]) -> None:
+    counts.drop(connection, ids)
+    for window in ids:
+        seals.delete(connection, "windows", "id = ?", window)
 
 
-def oldest_entry(connection: sqlite3.Connection, stream: str) -> tuple[Entry, float] | None:
-    """The first entry of a stream whose rows are there, with its moment; never the newest: the chain goes on there."""
-    row = connection.execute(
-        "SELECT id, stream, first, last, rows, marks, digest, link FROM chain WHERE stream = :stream "
-        "AND digest IS NULL AND id < (SELECT max(id) FROM chain WHERE stream = :stream) ORDER BY id LIMIT 1",
-        {"stream": stream},
-    ).fetchone()
-    if row is None:
-        return None
-    entry, table = Entry(*row), STREAMS[stream].table
-    sql = f"SELECT {_MOMENT[table]} FROM {table} WHERE id BETWEEN ? AND ? LIMIT 1"  # noqa: S608 - constants
-    found = connection.execute(sql, (entry.first, entry.last)).fetchone()
-    return entry, from_iso(found[0]) if found is not None else 0.0
+def oldest(connection: sqlite3.Connection, table: str, thinned: int = 0) -> float | None:
+    """Moment of the oldest row of a table; of verdicts, of those that are not thinned out to `thinned` seconds yet."""
+    moment, after = _MOMENT[table], _thinned_until(connection, thinned) if thinned else ""
+    open_ = "AND state NOT IN ('pending', 'sending')" if table == "notifications" else ""
+    sql = f"SELECT min({moment}) FROM {table} WHERE {moment} >= ? {open_}"  # noqa: S608 - constants
+    found = connection.execute(sql, (after,)).fetchone()[0]
+    return None if found is None else from_iso(found)
 
 
-def drop_entry(connection: sqlite3.Connection, entry: Entry, now: str) -> None:
-    """Drop all rows of an entry of events, gaps, messages or verdicts for good."""
-    table, _, where = STREAMS[entry.stream]
-    rows = f"{table} WHERE id BETWEEN {entry.first:d} AND {entry.last:d} AND {where}"
-    sign_off(connection, entry.stream, [entry.id], {}, now)
-    if entry.stream == "messages":
-        ends = connection.execute(f"SELECT chain_id FROM {rows} AND chain_id IS NOT NULL")  # noqa: S608 - numbers
-        sign_off(connection, "notifications", [row[0] for row in ends.fetchall()], {}, now)
-    connection.execute(f"DELETE FROM {rows}")  # noqa: S608 - numbers
-    for stream in {entry.stream, "notifications"}:
-        collapse(connection, stream)
+def drop_rows(connection: sqlite3.Connection, table: str, before: float, after: float) -> int:
+    """Drop some rows of events, gaps, messages or verdicts that are older than one moment or newer than another."""
+    moment = _MOMENT[table]
+    settled = "AND state NOT IN ('pending', 'sending')" if table == "notifications" else ""
+    which = f"({moment} < ? OR {moment} > ?) {settled}"
+    sql = f"SELECT max(id) FROM (SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT {ROWS})"  # noqa: S608
+    (last,) = connection.execute(sql, (iso(before), iso(after))).fetchone()
+    return 0 if last is None else seals.delete(connection, table, f"{which} AND id <= ?", iso(before), iso(after), last)
+
+
+def _thinned_until(connection: sqlite3.Connection, seconds: int) -> str:
+    return read_meta(connection, f"thinned_{seconds}", "")
 
 
 #: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
-_OF_MODEL = {"reference_changes": "series_id", "questions": "series_id", "columns": "series_id", "series": "id"}
+_OF_MODEL = {
+    **dict.fromkeys(("usual_learned", "usual_weeks", "reference_changes", "questions", "columns"), "series_id"),
+    "series": "id",
+}
 
 
-def drop_models(connection: sqlite3.Connection, served: Collection[int], before: float, now: str) -> int:
+def drop_models(connection: sqlite3.Connection, served: Collection[int], before: float) -> int:
     """Drop the model versions that nothing in the record is of any more; how many that were.
 
     What is `served`, or was entered last or after `before`, stays.
@@ -132,81 +123,35 @@ def drop_models(connection: sqlite3.Connection, served: Collection[int], before:
     if ids:  # a walk through all verdicts, so only where there is something to drop
         judged = "SELECT DISTINCT series_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
         ids -= {row[0] for row in connection.execute(judged).fetchall()}
-    return sum(_drop_model(connection, one, now) for one in sorted(ids))
+    for one in sorted(ids):
+        _drop_series(connection, one)
+    return len(ids)
 
 
-def _drop_model(connection: sqlite3.Connection, series_id: int, now: str) -> bool:
-    """Drop one model version; False where an entry of the chain covers rows of it and of another one.
-
-    Neither is the newest row of a table dropped: its number would be given out again.
-    """
-    entries: dict[str, list[int]] = {}
+def _drop_series(connection: sqlite3.Connection, series_id: int) -> None:
+    of_it = "column_id IN (SELECT id FROM columns WHERE series_id = ?)"
+    seals.delete(connection, "unseen_values", of_it, series_id)
+    connection.execute(f"DELETE FROM totals WHERE {of_it}", (series_id,))  # noqa: S608 - a constant
     for table, key in _OF_MODEL.items():
-        count, last, newest = connection.execute(
-            f"SELECT count(*), max(id), (SELECT max(id) FROM {table}) FROM {table} WHERE {key} = ?",  # noqa: S608
-            (series_id,),
-        ).fetchone()
-        sql = (
-            "SELECT id, rows FROM chain AS c WHERE stream = ? AND digest IS NULL AND EXISTS "  # noqa: S608 - constants
-            f"(SELECT 1 FROM {table} WHERE {key} = ? AND id BETWEEN c.first AND c.last) ORDER BY id"
-        )
-        found = connection.execute(sql, (table, series_id)).fetchall()
-        if (count and last == newest) or sum(row[1] for row in found) != count:
-            return False
-        entries[table] = [row[0] for row in found]
-    for table in ("unseen_values", "totals"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE column_id IN (SELECT id FROM columns WHERE series_id = ?)",  # noqa: S608
-            (series_id,),
-        )
-    for table, key in _OF_MODEL.items():
-        sign_off(connection, table, entries[table], {}, now)
-        connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (series_id,))  # noqa: S608 - constants
-        collapse(connection, table)
-    return True
+        seals.delete(connection, table, f"{key} = ?", series_id)
 
 
-def thin(connection: sqlite3.Connection, stream: str, now: str) -> bool:
-    """Thin the oldest hour (or day) of a stream of verdicts out: see `_KEPT`. False where there is none."""
-    found = oldest_entry(connection, stream)
-    if found is None:
+def thin(connection: sqlite3.Connection, seconds: int) -> bool:
+    """Thin the oldest hour (or day) of verdicts out: see `_KEPT`. False if there is none."""
+    moment = oldest(connection, "drift", seconds)
+    if moment is None:
         return False
-    target, seconds = THINNED[stream]
-    first, moment = found
-    block = _block(connection, first, math.floor(moment / seconds) * seconds, seconds)
-    begin, end = first.first, block[-1].last
-    kept = [row[0] for row in connection.execute(_KEPT, {"first": begin, "last": end}).fetchall()]
-    states = connection.execute(
-        "SELECT state, count(*) FROM drift WHERE id BETWEEN ? AND ? GROUP BY state", (begin, end)
-    ).fetchall()
-    sign_off(connection, stream, [entry.id for entry in block], {row[0]: row[1] for row in states}, now)
-    connection.execute(
-        "DELETE FROM drift WHERE id BETWEEN ? AND ? AND id NOT IN (SELECT value FROM json_each(?))",
-        (begin, end, json.dumps(kept)),
-    )
-    if kept:
-        append(connection, target, kept)
-    collapse(connection, stream)
+    begin = math.floor(moment / seconds) * seconds
+    first, last = connection.execute(
+        "SELECT min(id), max(id) FROM drift WHERE at >= ? AND at < ?", (iso(begin - 1), iso(begin + seconds))
+    ).fetchone()
+    bounds = {"first": first, "last": last, "begin": iso(begin - 1), "end": iso(begin + seconds)}
+    kept = {row[0] for row in connection.execute(_KEPT, bounds).fetchall()}
+    of_it = "SELECT id FROM drift WHERE id BETWEEN :first AND :last AND at >= :begin AND at < :end"
+    gone = [row[0] for row in connection.execute(of_it, bounds).fetchall() if row[0] not in kept]
+    seals.delete(connection, "drift", "id IN (SELECT value FROM json_each(?))", json.dumps(gone))
+    write_meta(connection, f"thinned_{seconds}", iso(begin + seconds))
     return True
-
-
-def _block(connection: sqlite3.Connection, first: Entry, start: float, seconds: int) -> list[Entry]:
-    """Entries of verdicts from the first one on, as long as they are of [start, start + seconds)."""
-    found = connection.execute(
-        "SELECT c.id, c.stream, c.first, c.last, c.rows, c.marks, c.digest, c.link, d.at "
-        "FROM chain c LEFT JOIN drift d ON d.id = c.first WHERE c.stream = :stream "
-        "AND c.id >= :id AND c.id < (SELECT max(id) FROM chain WHERE stream = :stream) ORDER BY c.id",
-        {"stream": first.stream, "id": first.id},
-    )
-    block = [first]
-    for *facts, at in found:
-        entry = Entry(*facts)
-        if entry.id == first.id:
-            continue
-        if entry.digest is not None or at is None or not start <= from_iso(at) < start + seconds:
-            break
-        block.append(entry)
-    return block
 
 
 #: What stays of a block of verdicts: of each column, statistic and rule the strongest, and what an alert event or a
@@ -215,7 +160,7 @@ _KEPT = """
     SELECT id FROM (
         SELECT d.id, d.at, d.rule, d.model, d.series, d.role, d."column", d.state, row_number() OVER (
             PARTITION BY rule, model, series, role, "column", statistic ORDER BY state = 'drift' DESC, value DESC, id
-        ) AS place FROM drift d WHERE id BETWEEN :first AND :last
+        ) AS place FROM drift d WHERE id BETWEEN :first AND :last AND at >= :begin AND at < :end
     ) AS v
     WHERE place = 1
     OR EXISTS (SELECT 1 FROM alert_events e WHERE e.at = v.at

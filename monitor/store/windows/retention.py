@@ -17,17 +17,17 @@ from dataclasses import dataclass
 
 from monitor.clock import iso
 from monitor.config.load import DataConfig
-from monitor.store.audit.chain import cover
+from monitor.store.audit import seals
 from monitor.store.file import damaged_files as evidence
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import WAL_ROOM, Writer
 from monitor.store.windows.prune import (
     THINNED,
-    drop_entry,
     drop_models,
     drop_parts,
+    drop_rows,
     drop_windows_before,
-    oldest_entry,
+    oldest,
     oldest_parts,
     thin,
 )
@@ -57,6 +57,9 @@ FULL, ROOMY = 0.9, 0.8
 WAL_PART = 1 / 8
 
 TRUSTED = "retention_clock"
+
+#: Tables of which rows stay until days are dropped.
+OF_DAYS = ("drift", "alert_events", "notifications", "gaps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,10 @@ class Maintenance:
         seal_others(connection, now, self._served)
         made = roll_up(connection, now, WORK, self._damaged)
         roll_up_future(connection, now)
-        cover(connection)  # what is to be signed off must have been entered
         drop_by_age(connection, self._ages, trusted, now, self._freed)
         if abs(trusted - self._looked) >= HOUR:
             self._looked = trusted
-            drop_models(connection, self._served, trusted - DAY, iso(trusted))
+            drop_models(connection, self._served, trusted - DAY)
         evidence.drop(evidence.excess(evidence.find(self._folder), self._max_size, trusted))
         room = self.room()
         if database_bytes(connection) > FULL * room:
@@ -171,7 +173,6 @@ def roll_up_future(connection: sqlite3.Connection, now: float) -> None:
 
 def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:
     """Drop what has become too old, and what is from days to come: about `freed` bytes of it."""
-    text = iso(trusted)
 
     def due(moment: float, age: float) -> bool:
         return moment <= trusted - age or moment > now + 2 * DAY
@@ -182,22 +183,20 @@ def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now:
             end = oldest_parts(connection, seconds, trusted - age, now + 2 * DAY)
             if end is None or live_bytes(connection) < least:
                 break
-            drop_parts(connection, seconds, end - seconds, text)
-    for stream, age in (("drift", ages.minutes), ("drift hours", ages.hours)):
+            drop_parts(connection, seconds, end - seconds)
+    for seconds, age in zip(THINNED, (ages.minutes, ages.hours), strict=True):
         for _ in range(BLOCKS):
-            found = oldest_entry(connection, stream)
-            if found is None or not due(found[1] + THINNED[stream][1], age) or live_bytes(connection) < least:
+            found = oldest(connection, "drift", seconds)
+            if found is None or not due(found + seconds, age) or live_bytes(connection) < least:
                 break
-            thin(connection, stream, text)
-    drop_windows_before(connection, trusted - ages.keep, text)
-    for stream in ("drift days", "alert_events", "messages", "gaps"):
+            thin(connection, seconds)
+    drop_windows_before(connection, trusted - ages.keep)
+    for table in OF_DAYS:
         for _ in range(BLOCKS):
-            found = oldest_entry(connection, stream)
-            if found is None or not due(found[1], ages.keep):
+            if not drop_rows(connection, table, trusted - ages.keep, now + 2 * DAY):
                 break
-            drop_entry(connection, found[0], text)
-    connection.execute("DELETE FROM unseen_values WHERE last_seen < ?", (iso(trusted - ages.keep),))
-    connection.execute('DELETE FROM silences WHERE "end" < ?', (iso(trusted - ages.keep),))
+    seals.delete(connection, "unseen_values", "last_seen < ?", iso(trusted - ages.keep))
+    seals.delete(connection, "silences", '"end" < ?', iso(trusted - ages.keep))
 
 
 def shed_one(connection: sqlite3.Connection, now: float) -> bool:
@@ -206,28 +205,21 @@ def shed_one(connection: sqlite3.Connection, now: float) -> bool:
     First minutes and verdicts, then hours and the strongest verdicts of each hour, then the days, with what happened
     in them.
     """
-    text = iso(now)
-    for seconds, stream, leave in ((HOUR, "drift", SHED_VERDICTS), (DAY, "drift hours", DAY)):
+    for seconds, leave in zip(THINNED, (SHED_VERDICTS, DAY), strict=True):
         windows = oldest_parts(connection, seconds, now - (SHED_MINUTES if seconds == HOUR else DAY))
-        verdicts = oldest_entry(connection, stream)
-        at = None if verdicts is None or verdicts[1] > now - leave else verdicts[1]
-        if at is not None and (windows is None or at < windows):
-            return thin(connection, stream, text)
+        at = oldest(connection, "drift", seconds)
+        if at is not None and at <= now - leave and (windows is None or at < windows):
+            return thin(connection, seconds)
         if windows is not None:
-            return drop_parts(connection, seconds, windows - seconds, text)
-    candidates = []
-    for stream in ("drift days", "alert_events", "messages", "gaps"):
-        found = oldest_entry(connection, stream)
-        if found is not None and found[1] < now - DAY:
-            candidates.append((found[1], found[0]))
-    oldest = min(candidates, default=None, key=lambda candidate: candidate[0])
+            return drop_parts(connection, seconds, windows - seconds)
+    moments = [(moment, table) for table in OF_DAYS if (moment := oldest(connection, table)) and moment < now - DAY]
+    moment, table = min(moments, default=(math.inf, ""))
     day = connection.execute(
         "SELECT min(start) + seconds FROM windows WHERE parent_id IS NULL AND seconds = 86400 AND finest"
     ).fetchone()[0]
-    if oldest is not None and (day is None or oldest[0] < day):
-        drop_entry(connection, oldest[1], text)
-        return True
-    return day is not None and drop_windows_before(connection, day, text)
+    if moment < (math.inf if day is None else day):
+        return bool(drop_rows(connection, table, math.floor(moment / DAY) * DAY + DAY, now + 2 * DAY))
+    return day is not None and drop_windows_before(connection, day)
 
 
 def database_bytes(connection: sqlite3.Connection) -> int:

@@ -18,7 +18,7 @@ from monitor.drift.result import Subject
 from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
 from monitor.series import Series
-from monitor.store.audit.digest import row_digest
+from monitor.store.audit import seals
 from monitor.store.file.bulk import write_rows
 from monitor.store.windows.counts import SLOTS, add_up, move_sealed, write_open, write_sealed
 from monitor.store.windows.packing import json_text, unpack
@@ -48,6 +48,7 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
             (*subject, reference.info.model_sha256, identity, reference.to_text(), now),
         )
         series_id = cursor.lastrowid
+        seals.add(connection, "series", "id = ?", series_id)
         connection.executemany(
             "INSERT INTO columns (series_id, position, name, role, kind, bins) VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -55,13 +56,14 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
                 for position, c in enumerate(reference.schema.columns)
             ],
         )
+        seals.add(connection, "columns", "series_id = ?", series_id)
         connection.execute(
             "INSERT INTO totals (column_id, counts, sum) SELECT id, '[]', NULL FROM columns WHERE series_id = ?",
             (series_id,),
         )
     else:
         series_id = found["id"]
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('served_series', ?)", (str(series_id),))
+    write_meta(connection, "served_series", str(series_id))
     return load_series(connection, int(series_id or 0))
 
 
@@ -186,7 +188,9 @@ def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
     """Close open windows for good. `which`: a condition in SQL, with its values."""
     found = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
     ids = [row[0] for row in found.fetchall()]
-    connection.executemany("UPDATE windows SET sealed = 1 WHERE id = ?", [(one,) for one in ids])
+    for one in ids:
+        connection.execute("UPDATE windows SET sealed = 1 WHERE id = ?", (one,))
+        seals.add(connection, "windows", "id = ?", one)
     move_sealed(connection, ids)
 
 
@@ -242,18 +246,13 @@ def sum_up(connection: sqlite3.Connection, window_id: int, parts: Sequence[int])
 
 def add_unseen(connection: sqlite3.Connection, seen: Mapping[tuple[int, str], int], now: str) -> None:
     """Count unseen values by (column id, value)."""
-    rows = []
     for (column_id, value), count in seen.items():
-        old = connection.execute(
-            "SELECT count, first_seen FROM unseen_values WHERE column_id = ? AND value = ?", (column_id, value)
-        ).fetchone()
-        row = (column_id, value, count + (old[0] if old else 0), old[1] if old else now, now)
-        rows.append((*row, row_digest(row)[:8]))
-    connection.executemany(
-        "INSERT OR REPLACE INTO unseen_values (column_id, value, count, first_seen, last_seen, mark) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        rows,
-    )
+        with seals.changing(connection, "unseen_values", "column_id = ? AND value = ?", column_id, value):
+            connection.execute(
+                "INSERT INTO unseen_values (column_id, value, count, first_seen, last_seen) "
+                "VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO UPDATE SET count = count + ?3, last_seen = ?4",
+                (column_id, value, count, now),
+            )
 
 
 def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -> Callable[[Column], tuple[str, ...]]:
@@ -261,11 +260,13 @@ def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -
     columns = dict(zip(series.column_ids, series.schema.columns, strict=True))
     found: dict[Column, tuple[str, ...]] = {}
     for row in connection.execute(
-        "SELECT column_id, value FROM unseen_values WHERE last_seen >= ? ORDER BY count DESC, value", (iso(start),)
+        "SELECT column_id, CAST(value AS BLOB) AS value FROM unseen_values WHERE last_seen >= ? "
+        "ORDER BY count DESC, value",
+        (iso(start),),
     ):
         column = columns.get(row["column_id"])
         if column is not None and len(found.get(column, ())) < NAMED:
-            found[column] = (*found.get(column, ()), row["value"])
+            found[column] = (*found.get(column, ()), str(row["value"], "utf-8", "replace"))
     return lambda column: found.get(column, ())
 
 
@@ -274,7 +275,8 @@ def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, los
     row = (kind, start, end, lost, detail)
     found = connection.execute('SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?, ?, ?, ?, ?)', row)
     if found.fetchone() is None:
-        connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
+        with seals.appended(connection, "gaps"):
+            connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
 
 
 def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -305,4 +307,5 @@ def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
 
 def write_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     """Set one value that the store keeps about itself."""
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+    with seals.changing(connection, "meta", "key = ?", key):
+        connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

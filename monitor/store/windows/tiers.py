@@ -13,6 +13,7 @@ import sqlite3
 from typing import NamedTuple
 
 from monitor.errors import StoreError
+from monitor.store.audit import seals
 from monitor.store.windows.rows import sum_up
 from monitor.store.windows.window_cover import DAY, HOUR
 
@@ -103,6 +104,7 @@ def merge(connection: sqlite3.Connection, group: Group) -> int:
         (group.series_id, group.seconds, group.start, sum(row[1] for row in children), len(children)),
     )
     parent = int(cursor.lastrowid or 0)
+    seals.add(connection, "windows", "id = ?", parent)
     columns = sum_up(connection, parent, [row[0] for row in children])
     connection.executemany("UPDATE windows SET parent_id = ? WHERE id = ?", [(parent, row[0]) for row in children])
     return columns * len(children)

@@ -1,0 +1,165 @@
+"""Seals: what the rows of each table must add up to, so that no row can be changed, added or deleted unnoticed.
+
+A seal belongs to a block of a table's rows, by their numbers, and has their count and the sum of their SHA-256. Code
+that writes rows adds their digests; code that changes or deletes rows first takes away the digests that they then have.
+So a row that anything but Telltale has changed leaves a difference that no later change, roll-up or pruning removes.
+
+A table is covered by one line in `SEALED`, and by `add`, `appended`, `changing` or `delete` around what writes to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+SUM_BYTES = 16
+MODULUS = 1 << 8 * SUM_BYTES
+
+#: Made once: `json.dumps` would make one for each row.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+
+
+class Sealed(NamedTuple):
+    """How a table is covered. `size`: numbers in a block; 0: the table is one block, and its rows may change.
+
+    `columns`: those that never change; `where`: which rows are final; `day`: SQL for the day that a row is of.
+    """
+
+    size: int = 0
+    columns: str = "*"
+    where: str = "1"
+    day: str = "''"
+
+
+SEALED = {
+    "series": Sealed(64, "id, model, version, name, model_sha256, reference_sha256, reference, first_served"),
+    "columns": Sealed(1024),
+    "windows": Sealed(1024, "id, series_id, seconds, start, n, children", "sealed", "date(start, 'unixepoch')"),
+    "sealed_counts": Sealed(25_600_000),  # those of 256 windows
+    "questions": Sealed(64),
+    "drift": Sealed(4096, day="substr(at, 1, 10)"),
+    "alert_events": Sealed(1024, day="substr(at, 1, 10)"),
+    "gaps": Sealed(64, day='substr("start", 1, 10)'),
+    "reference_changes": Sealed(64, day="substr(at, 1, 10)"),
+    "notifications": Sealed(day="substr(at, 1, 10)"),
+    "notification_groups": Sealed(),
+    "notification_totals": Sealed(),
+    "alerts": Sealed(),
+    "silences": Sealed(),
+    "unseen_values": Sealed(),
+    "usual_learned": Sealed(1024, day="substr(day, 1, 10)"),
+    "usual_weeks": Sealed(),
+    "meta": Sealed(),
+    "sources": Sealed(),
+}
+
+#: Number of rows and sum of digests by block.
+Sums = dict[int, tuple[int, int]]
+
+
+@contextmanager
+def reading_damage(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let a connection read texts in which a flipped bit has left what is no UTF-8."""
+    factory = connection.text_factory
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        connection.text_factory = factory
+
+
+def row_digest(values: Sequence[object]) -> int:
+    """SHA-256 of one row, cut. Numbers are written so that each has one spelling: 1 is not 1.0, and 0.1 is exact."""
+    text = _ENCODE(list(values))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:SUM_BYTES])
+
+
+def sums(connection: sqlite3.Connection, table: str, where: str, *values: object) -> Sums:
+    """Add up some rows of a table as they are now."""
+    sealed, found = SEALED[table], Sums()
+    block = f"id / {sealed.size}" if sealed.size else "0"
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    with reading_damage(connection):
+        rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
+        for number, *row in rows:
+            count, total = found.get(number, (0, 0))
+            found[number] = count + 1, (total + row_digest(row)) % MODULUS
+    return found
+
+
+def add(connection: sqlite3.Connection, table: str, where: str = "1", *values: object) -> None:
+    """Seal rows that have just been written, or have become final."""
+    _write(connection, table, {}, sums(connection, table, where, *values))
+
+
+def delete(connection: sqlite3.Connection, table: str, where: str, *values: object) -> int:
+    """Delete sealed rows; how many that were."""
+    _write(connection, table, sums(connection, table, where, *values), {})
+    return connection.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608 - the caller's own SQL
+
+
+@contextmanager
+def appended(connection: sqlite3.Connection, table: str) -> Iterator[None]:
+    """Seal the rows that are appended within."""
+    (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()  # noqa: S608 - a constant
+    yield
+    add(connection, table, "id > ?", last)
+
+
+@contextmanager
+def changing(connection: sqlite3.Connection, table: str, where: str = "1", *values: object) -> Iterator[None]:
+    """Seal anew the rows that are changed within; `where` must find them before and after."""
+    before = sums(connection, table, where, *values)
+    yield
+    _write(connection, table, before, sums(connection, table, where, *values))
+
+
+def _write(connection: sqlite3.Connection, table: str, before: Sums, after: Sums) -> None:
+    grows = bool(SEALED[table].size)
+    for block in before.keys() | after.keys():
+        less, more = before.get(block, (0, 0)), after.get(block, (0, 0))
+        seal = read_seals(connection, table, block).get(block, Seal(0, 0, 0, 0))
+        connection.execute(
+            'INSERT OR REPLACE INTO seals ("table", block, rows, sum, added_rows, added) VALUES (?, ?, ?, ?, ?, ?)',
+            (
+                table,
+                block,
+                seal.rows + more[0] - less[0],
+                _packed(seal.sum + more[1] - less[1]),
+                seal.added_rows + more[0] * grows,
+                _packed(seal.added + more[1] * grows),
+            ),
+        )
+
+
+class Seal(NamedTuple):
+    """What a block must add up to, and what has been added to it in all: the difference was pruned."""
+
+    rows: int
+    sum: int
+    added_rows: int
+    added: int
+
+
+def read_seals(connection: sqlite3.Connection, table: str, block: int | None = None) -> dict[int, Seal]:
+    """Seals of a table, or one of them, by block."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    rows = cursor.execute(
+        'SELECT block, rows, sum, added_rows, added FROM seals WHERE "table" = ?1 AND (?2 IS NULL OR block = ?2) '
+        "ORDER BY block",
+        (table, block),
+    )
+    return {
+        number: Seal(count, int.from_bytes(total), added_rows, int.from_bytes(added))
+        for number, count, total, added_rows, added in rows
+    }
+
+
+def _packed(number: int) -> bytes:
+    return (number % MODULUS).to_bytes(SUM_BYTES)
