@@ -1,6 +1,6 @@
 """The figures: histograms, cumulative curves, heat map rows and time lines, as SVG.
 
-No colours in here: every one is a class of page.css, so that dark, print and a strict content policy just work.
+Colours are classes of page.css, for dark mode, print and a strict content policy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitor.words import number, percent
 #: Size of the histogram in a row of the overview, in units of its view box.
 SMALL = (240, 56)
 
-#: Signs under the bars that stand apart; the legend beside a figure says what they mean.
+#: Signs under the bars that are set apart; the legend beside a figure explains them.
 SIGNS = {"below": "‹", "low": "«", "high": "»", "above": "›", "missing": "∅", "infinite": "∞", "other": "?"}
 
 
@@ -35,7 +35,7 @@ def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
 
 
 def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
-    """One side's bars as the `d` of a path: neighbours share their border, what stands apart is drawn apart.
+    """One side's bars as the `d` of a path: neighbours share their border, bars that are set apart do not.
 
     >>> bars = (Bar("inside", "", 0, 0.5, 0, 0, 0.5, 0.0), Bar("inside", "", 0.5, 1, 0, 0, 1.0, 0.0))
     >>> outline(bars, "reference", 100, 40)
@@ -46,7 +46,7 @@ def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
     for bar in bars:
         left, right = round(bar.left * width), round(bar.right * width)
         tall = bar.reference_height if side == "reference" else bar.test_height
-        # A share that is there must be seen: never less than one unit.
+        # A share above zero is at least one unit high.
         top = height - (max(round(tall * height), 1) if tall > 0 else 0)
         if end is None or bar.where != "inside" or abs(bar.left - end) > 1e-9:
             parts.append(f"{f'V{height}' if end is not None else ''}M{left} {height}")
@@ -56,7 +56,7 @@ def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
 
 
 def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
-    """A row of a heat map: one cell for each level, a class name; the empty text is a cell without any verdict."""
+    """A row of a heat map: one cell for each level, a class name; the empty text is a cell without a verdict."""
     cells: dict[str, list[str]] = {}
     at = 0
     for level, run in groupby(levels):
@@ -81,7 +81,7 @@ def pair(reference: float, test: float, top: float, live: bool) -> Markup:
 
 
 def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -> Markup:
-    """The histogram of a column's own page. `mark`: the value where the cumulative curves lie furthest apart."""
+    """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart."""
     chart = Chart(label)
     if mark is not None:
         chart.upright(plane.at(mark), "gap")
@@ -153,9 +153,9 @@ def time_line(
 ) -> Markup:
     """Values over time.
 
-    `lines`: a class and its (moment, value) points; None breaks the line, and so does a pause of more than `longest`.
-    `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across. `zero`: begin
-    at 0. `since`: a moment to mark.
+    `lines`: a class and its (moment, value) points; a value of None breaks the line, as does a pause of more than
+    `longest` seconds. `band`: moments, lower and upper values. `levels`: class, value and text of lines across.
+    `zero`: begin at 0. `since`: a moment to mark.
     """
     values = [value for _, points in lines for _, value in points if value is not None]
     values += [value for _, value, _ in levels]
@@ -176,11 +176,11 @@ def time_line(
         chart.note(0, height, number(tick))
     for i, (moment, text) in enumerate(time_ticks(start, end)):
         chart.tick((moment - start) / span, text, "tick odd" if i % 2 else "tick")
-    if band is not None and band[0]:
+    if band is not None:
         for run in _runs(band[0], longest):
-            there = [place(band[0][i], band[2][i]) for i in run]
-            back = [place(band[0][i], band[1][i]) for i in reversed(run)]
-            chart.shape("band", line([*there, *back]) + "z")
+            moments, low_edge, high_edge = (side[run] for side in band)
+            back = list(map(place, moments, low_edge))[::-1]
+            chart.shape("band", line([*map(place, moments, high_edge), *back]) + "z")
     for class_, level, text in levels:
         chart.level((level - low) / (high - low), class_)
         chart.note(1, (level - low) / (high - low), text)
@@ -189,20 +189,19 @@ def time_line(
         chart.note((since - start) / span, 1.0, "alert", "note gap-text")
     for class_, points in lines:
         drawn: list[tuple[float, float] | None] = []
-        for i, (moment, value) in enumerate(points):
-            if i and moment - points[i - 1][0] > longest:
-                drawn.append(None)
-            drawn.append(None if value is None else place(moment, value))
+        for run in _runs([moment for moment, _ in points], longest):
+            drawn += [None, *(None if value is None else place(moment, value) for moment, value in points[run])]
         chart.shape(class_, line(drawn))
         if alone := dots(drawn):
             chart.shape(f"{class_} dots", alone)
     return chart.markup("chart time")
 
 
-def _runs(moments: Sequence[float], longest: float) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for i, moment in enumerate(moments):
-        if not runs or moment - moments[i - 1] > longest:
-            runs.append([])
-        runs[-1].append(i)
-    return runs
+def _runs(moments: Sequence[float], longest: float) -> list[slice]:
+    """Stretches of moments without a pause of more than `longest`.
+
+    >>> _runs([0.0, 1.0, 5.0], 2.0)
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    starts = [i for i in range(len(moments)) if not i or moments[i] - moments[i - 1] > longest]
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(moments)], strict=True)]
