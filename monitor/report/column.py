@@ -1,19 +1,23 @@
-"""A column's own page: what moved, by how much, since when, how sure. Pure functions, but for the figures' SVG."""
+"""A column's own page and its section in a report: what moved, by how much, since when, how sure."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from monitor.backtest.locate import Onset, locate
 from monitor.columns.column import Column, Counts, Floats
+from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import Bar, lay_out, shares
-from monitor.report.overview import Row, counts, figure_label
+from monitor.report.overview import Row, counts, figure_label, reference_mean
+from monitor.store.records import history
 from monitor.store.records.history import Point, Series
 from monitor.words import number, statistic
 
@@ -33,7 +37,7 @@ SPECIAL_MEANING = {
 
 @dataclass(frozen=True)
 class BinRow:
-    """One line of the table behind a histogram. `drawn`: both shares as bars, of a category only."""
+    """One row of a histogram's table. `drawn`: both shares as bars, for a category only."""
 
     label: str
     reference: float
@@ -64,19 +68,17 @@ def histograms(row: Row, reference: Reference) -> Histograms:
     before, after = counts(row, reference)
     column, live = row.column, bool(after.sum())
     plane = lay_out(column, before, after, slot=0.04, gap=0.02, finest=0.008)
-    label = figure_label(row, live)
     mark, curves = None, None
     judged = row.result is not None and row.result.value is not None
     if column.numeric and judged and live and len(column.edges) > 1:
         below, under = (_cumulative(column, side) for side in (before, after))
-        mark = column.edges[int(np.argmax(np.abs(below - under)))]
-        gap = float(np.abs(below - under).max())
-        text = f"Cumulative shares; the largest gap is {gap:.3f}, at {number(mark, 4)}"
+        gaps = np.abs(below - under)
+        mark = column.edges[int(np.argmax(gaps))]
+        text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
-    drawn = figure.histogram(plane, label, live, mark)
-    bins = _bins(column, before, after)
+    drawn = figure.histogram(plane, figure_label(row, live), live, mark)
     apart = tuple(bar for bar in plane.bars if bar.where in SPECIAL_MEANING)
-    return Histograms(drawn, curves, apart, bins, live)
+    return Histograms(drawn, curves, apart, _bins(column, before, after), live)
 
 
 def _bins(column: Column, before: Counts, after: Counts) -> tuple[BinRow, ...]:
@@ -84,8 +86,7 @@ def _bins(column: Column, before: Counts, after: Counts) -> tuple[BinRow, ...]:
     was, now = shares(before), shares(after)
     top, live = max([*was, *now], default=0.0) or 1.0, bool(after.any())
     drawn = [Markup("") if column.numeric else figure.pair(*pair, top, live) for pair in zip(was, now, strict=True)]
-    parts = zip(column.labels, was, now, before.tolist(), after.tolist(), drawn, strict=True)
-    return tuple(BinRow(*one) for one in parts)
+    return tuple(map(BinRow, column.labels, was, now, before.tolist(), after.tolist(), drawn))
 
 
 def _cumulative(column: Column, counts: Counts) -> Floats:
@@ -102,14 +103,10 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
     >>> quantile(column, np.array([[0.0, 1.0, 3.0, 0.0, 0.0, 0.0]]), 0.5).tolist()
     [1.3333333333333333]
     """
-    edges = np.array(column.edges)
-    values = counts[:, : column.value_bins]
-    total = np.maximum(values.sum(axis=1), 1.0)
-    below = np.cumsum(values, axis=1)
-    wanted = q * total
-    at = (below < wanted[:, None]).sum(axis=1)
-    at = np.minimum(at, column.value_bins - 1)
-    every = np.arange(len(values))
+    edges, values = np.array(column.edges), counts[:, : column.value_bins]
+    below, every = np.cumsum(values, axis=1), np.arange(len(values))
+    wanted = q * np.maximum(below[:, -1], 1.0)
+    at = np.minimum((below < wanted[:, None]).sum(axis=1), column.value_bins - 1)
     inside = np.clip(at, 1, len(edges) - 1)
     low, high = edges[inside - 1], edges[inside]
     held = np.maximum(values[every, inside], 1e-300)
@@ -118,10 +115,44 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
     return out
 
 
-def statistic_over_time(
+def over_time(
+    connection: sqlite3.Connection,
+    row: Row,
+    reference: Reference,
+    config: Config,
+    start: float,
+    end: float,
+    since: float | None = None,
+) -> dict[str, Any]:
+    """Read what is stored of a column from `start` to `end`, and draw it: verdicts, values, changes, unseen values.
+
+    `since`: a moment to mark in the charts.
+    """
+    column, position, identity, base = row.column, row.position, reference.identity, config.window.base
+    width = max(base, int(end - start) // 120 // base * base)
+    series = history.windows(connection, identity, position, column, start, end, width)
+    points: list[Point] = []
+    if row.result:
+        names = column.role, column.name, row.result.rule, row.result.statistic
+        points = history.verdicts(connection, *names, start, end)
+    longest = max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every)
+    found: tuple[Onset, ...] = ()
+    if len(series.starts) > 1:
+        deviation = float(reference.deviations[position])
+        found = locate(column, series.counts, series.starts, series.width, series.sums, deviation)[::-1]
+    return {
+        "points": points,
+        "onsets": found,
+        "statistic_chart": _statistic_chart(points, start, end, longest, since),
+        "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), since),
+        "unseen": [] if column.numeric else history.unseen_values(connection, identity, position),
+    }
+
+
+def _statistic_chart(
     points: Sequence[Point], start: float, end: float, longest: float, since: float | None
 ) -> Markup | None:
-    """Draw the statistic with its critical value and floor; None where no verdict is stored."""
+    """Draw the statistic with its critical value and floor. Returns None if no verdict is stored."""
     if not any(point.value is not None for point in points):
         return None
     floor = next((point.floor for point in reversed(points) if point.floor is not None), None)
@@ -134,11 +165,11 @@ def statistic_over_time(
     return figure.time_line(label, start, end, lines, levels=levels, zero=True, since=since, longest=longest)
 
 
-def values_over_time(
+def _values_chart(
     column: Column, series: Series, start: float, end: float, mean: float | None, since: float | None
 ) -> Markup | None:
-    """Draw mean, median and the band from the 5th to the 95th percentile; None where there is nothing to draw."""
-    if not column.numeric or len(column.edges) < 2 or not len(series.starts):
+    """Draw mean, median and the band from the 5th to the 95th percentile. Returns None if there is nothing to draw."""
+    if not column.numeric or len(column.edges) < 2:
         return None
     rows = series.counts[:, : column.value_bins].sum(axis=1)
     some = rows > 0
@@ -151,15 +182,13 @@ def values_over_time(
         ("line-median", list(zip(moments, middle, strict=True))),
         ("line-live", list(zip(moments, means, strict=True))),
     ]
-    levels = [] if mean is None else [("line-ref-level", mean, "reference mean")]
-    label = f"Mean, median and the middle 90 % of {column.name} over time"
     return figure.time_line(
-        label, start, end, lines, band=(moments, low, high), levels=levels, since=since, longest=series.width * 1.5
+        f"Mean, median and the middle 90 % of {column.name} over time",
+        start,
+        end,
+        lines,
+        band=(moments, low, high),
+        levels=[] if mean is None else [("line-ref-level", mean, "reference mean")],
+        since=since,
+        longest=series.width * 1.5,
     )
-
-
-def onsets(column: Column, series: Series, deviation: float) -> tuple[Onset, ...]:
-    """When a column changed, judged by its windows alone, the latest first."""
-    if len(series.starts) < 2:
-        return ()
-    return locate(column, series.counts, series.starts, series.width, series.sums, deviation)[::-1]

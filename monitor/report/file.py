@@ -116,35 +116,17 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
             (row, overview.draw(row, reference) if place < overview.MOST_FIGURES else "", overview.strip(row, cells))
             for place, row in enumerate(report.rows)
         ],
-        sections=[_section(connection, report, row, config) for row in report.rows[:MOST_SECTIONS]],
+        sections=[
+            {
+                "row": row,
+                "shown": column_page.histograms(row, reference),
+                **column_page.over_time(connection, row, reference, config, span.start, span.end),
+            }
+            for row in report.rows[:MOST_SECTIONS]
+        ],
         left_out=max(0, len(report.rows) - MOST_SECTIONS),
         cell=length,
         rules=config.rules,
         events=report.events,
         meanings=column_page.SPECIAL_MEANING,
     )
-
-
-def _section(connection: sqlite3.Connection, report: Report, row: Row, config: Config) -> dict[str, Any]:
-    """One column's part."""
-    span, reference, column = report.span, report.series.reference, row.column
-    base = config.window.base
-    width = max(base, (span.end - span.start) // 120 // base * base)
-    series = history.windows(connection, reference.identity, row.position, column, span.start, span.end, width)
-    points = (
-        history.verdicts(
-            connection, column.role, column.name, row.result.rule, row.result.statistic, span.start, span.end
-        )
-        if row.result
-        else []
-    )
-    longest = max(2.5 * (span.end - span.start) / history.POINTS, 2.5 * config.drift.every)
-    mean = overview.reference_mean(row, reference)
-    return {
-        "row": row,
-        "shown": column_page.histograms(row, reference),
-        "onsets": column_page.onsets(column, series, float(reference.deviations[row.position])),
-        "statistic_chart": column_page.statistic_over_time(points, span.start, span.end, longest, None),
-        "values_chart": column_page.values_over_time(column, series, span.start, span.end, mean, None),
-        "unseen": [] if column.numeric else history.unseen_values(connection, reference.identity, row.position),
-    }

@@ -106,22 +106,11 @@ def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
     now, evaluation, reference = runtime.clock.time(), runtime.only.latest, runtime.only.reference
     position = reference.schema.index(name, role)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
-    base, identity = runtime.config.window.base, reference.identity
     with one_moment(runtime.folder.database) as connection:
         chosen = _range(connection, query, now)
-        start, end = now - RANGES[chosen], now
-        width = max(base, RANGES[chosen] // 120 // base * base)
-        points = (
-            history.verdicts(connection, role, name, row.result.rule, row.result.statistic, start, end)
-            if row.result
-            else []
-        )
-        series = history.windows(connection, identity, position, row.column, start, end, width)
-        unseen = [] if row.column.numeric else history.unseen_values(connection, identity, position)
+        facts = column_page.over_time(connection, row, reference, runtime.config, now - RANGES[chosen], now, row.since)
         events = history.events(connection, runtime.only.version, role, name, 30)
-    longest = max(2.5 * RANGES[chosen] / history.POINTS, 2.5 * runtime.config.drift.every)
     shown = column_page.histograms(row, reference)
-    mean = overview.reference_mean(row, reference)
     results = (row.result, *row.others) if row.result else ()
     context = {
         "title": name,
@@ -131,11 +120,7 @@ def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
         "shown": shown,
         "signs": figure.SIGNS,
         "meanings": column_page.SPECIAL_MEANING,
-        "onsets": column_page.onsets(row.column, series, float(reference.deviations[position])),
-        "points": points,
-        "statistic_chart": column_page.statistic_over_time(points, start, end, longest, row.since),
-        "values_chart": column_page.values_over_time(row.column, series, start, end, mean, row.since),
-        "unseen": unseen,
+        **facts,
         "results": results,
         "rules": [rule for rule in runtime.config.rules if rule.name in {result.rule for result in results}],
         "events": events,
