@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-#: What each statistic is called where there is room for its name.
+#: Name of each statistic for people.
 STATISTIC_NAMES = {
     "ks": "K-S",
     "kl": "KL",
@@ -17,6 +17,11 @@ STATISTIC_NAMES = {
     "missing": "missing share",
     "other": "unseen or out of range",
 }
+
+
+def statistic_name(name: str) -> str:
+    """Name a statistic for people."""
+    return STATISTIC_NAMES.get(name, name)
 
 
 def count(value: int) -> str:
@@ -69,7 +74,7 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def apart(before: float, after: float, write: Callable[[float, int], str] = number, digits: int = 3) -> str:
-    """Write two numbers so that they can be told apart: with more digits where they would look the same.
+    """Write two numbers with enough digits to tell them apart.
 
     >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1_700_000_000.0, 1_700_000_060.0)
     ('42 to 379', '4.92 % to 4.87 %', '1.7e+09 to 1.7000001e+09')
@@ -87,15 +92,13 @@ def statistic(value: float | None) -> str:
     >>> [statistic(x) for x in (0.4312, 0.05, 0.0002, 27.125, None)]
     ['0.431', '0.050', '0.0002', '27.1', '–']
     """
-    return (
-        f"{value:.3f}"
-        if value == 0 or (value is not None and 0.001 <= value < 10)
-        else number(value, 1 if value and value < 0.001 else 3)
-    )
+    if value is not None and (value == 0 or 0.001 <= value < 10):
+        return f"{value:.3f}"
+    return number(value, 1 if value and value < 0.001 else 3)
 
 
 def p_value(value: float | None) -> str:
-    """Write a probability, or below which it lies.
+    """Write a probability, or the bound that it is below.
 
     >>> p_value(0.031), p_value(1e-30), p_value(None)
     ('0.031', '< 1e-12', '–')
@@ -104,7 +107,7 @@ def p_value(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a stretch of time in its largest unit, or two where one would be coarse.
+    """Write a length of time in its largest unit, or in two if one would be coarse.
 
     >>> [duration(s) for s in (0.2, 45, 60, 1800, 5400, 90000, 86400 * 40)]
     ['less than a second', '45 seconds', '1 minute', '30 minutes', '1 h 30 min', '1 day 1 h', '40 days']
@@ -138,7 +141,7 @@ def size(bytes_: float) -> str:
 
 
 def date_time(epoch: float) -> str:
-    """Write a moment with its date, for what is read on another day.
+    """Write a moment with its full date.
 
     >>> date_time(7800.0)
     '1 Jan 1970, 02:10 UTC'
@@ -148,7 +151,7 @@ def date_time(epoch: float) -> str:
 
 
 def clock_time(epoch: float, now: float) -> str:
-    """Write a moment, with its date where that is not today's.
+    """Write a moment, with its date if that is not the date of `now`.
 
     >>> clock_time(7800.0, 9000.0), clock_time(7800.0, 180000.0), clock_time(7800.0, 86400.0 * 400)
     ('02:10 UTC', '1 Jan 02:10 UTC', '1 Jan 1970 02:10 UTC')

@@ -13,7 +13,7 @@ from typing import Literal
 
 from monitor.columns.column import clean_text
 from monitor.notify.message import NAMED, Entry, Message, against, label, lasted, shown_of, silence_command
-from monitor.words import STATISTIC_NAMES, clock_time, date_time, duration, statistic
+from monitor.words import clock_time, date_time, duration, statistic, statistic_name
 
 Style = Literal["plain", "bold", "code", "link"]
 
@@ -169,8 +169,7 @@ def _column(item: Entry, message: Message) -> Block:
     if item.value is not None and item.statistic not in ("", "missing", "other"):
         # The sentence above has both numbers of a share.
         threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
-        name = STATISTIC_NAMES.get(item.statistic, item.statistic)
-        lines.append((Piece(f"{name} {statistic(item.value)}{threshold}"),))
+        lines.append((Piece(f"{statistic_name(item.statistic)} {statistic(item.value)}{threshold}"),))
     most = _most(message)
     if most and item.n and (item.n, item.m) != (most.n, most.m):
         # The foot has the numbers of the column with most rows; others have missing values.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from monitor import words
 from monitor.clock import iso
-from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role, column_path
+from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify.message import against
@@ -22,13 +22,13 @@ from monitor.rules.alert import Alert
 from monitor.store.records.history import LEVELS, Cell
 from monitor.usual import Judged
 
-#: A column that no rule covers, or that was not judged yet, is in neither of an evaluation's states.
+#: States of a column that no rule covers or that was not judged yet, beside those of an evaluation.
 NOT_WATCHED = "not watched"
 NOT_JUDGED = "not judged yet"
 
 ORDER: tuple[str, ...] = (*STATES[:-1], NOT_JUDGED, NOT_WATCHED, "ok")
 
-#: Beyond so many columns, rows come without a histogram: the page stays below 300 KB, and the worst come first.
+#: Most rows with a histogram, the worst first: the page stays below 300 KB.
 MOST_FIGURES = 220
 
 Tone = Literal["drift", "warning", "ok", "unknown"]
@@ -36,7 +36,7 @@ Tone = Literal["drift", "warning", "ok", "unknown"]
 
 @dataclass(frozen=True)
 class Row:
-    """One column as the overview lists it. `result`: its worst; `others`: all that was measured beside it."""
+    """One column as the overview lists it. `result`: its worst; `others`: its other results."""
 
     column: Column
     state: str
@@ -47,21 +47,9 @@ class Row:
     alert: Alert | None = None
 
     @property
-    def path(self) -> str:
-        """Address of the column's own page."""
-        return column_path(self.column.role, self.column.name)
-
-    @property
     def since(self) -> float | None:
-        """When the state began that made it an alert; None where there is none."""
-        if self.alert is None or self.state not in ("drift", "warning"):
-            return None
-        return self.alert.active_since if self.alert.active_since is not None else self.alert.since
-
-    @property
-    def threshold(self) -> float | None:
-        """What the value has to exceed: critical value or effect floor, the larger one."""
-        return self.result.threshold if self.result else None
+        """When the alert's condition began to hold. Returns None if the row is neither drift nor warning."""
+        return self.alert.began if self.alert and self.state in ("drift", "warning") else None
 
     @property
     def moved(self) -> str:
@@ -70,9 +58,7 @@ class Row:
             return "no rule covers this column" if self.state == NOT_WATCHED else ""
         if self.result.direction is None:
             return self.result.reason
-        if self.state == "ok":
-            return ""
-        return self.result.direction.text
+        return "" if self.state == "ok" else self.result.direction.text
 
     @property
     def also(self) -> tuple[str, ...]:
@@ -88,43 +74,31 @@ def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
     for judged in evaluation.judged:
         for result in judged.results:
             found.setdefault((result.role, result.column), []).append((result, judged))
-    alerts = alerts_by_column(evaluation.alerts.values())
+    alerts: dict[tuple[Role, str], list[Alert]] = {}
+    for alert in evaluation.alerts.values():
+        if alert.state in ("pending", "firing"):
+            alerts.setdefault((alert.role, alert.column), []).append(alert)
     out = []
     for position, column in enumerate(reference.schema.columns):
         key = (column.role, column.name)
-        results = sorted(found.get(key, ()), key=lambda pair: rank(pair[0]))
+        results = sorted(found.get(key, ()), key=lambda pair: (ORDER.index(pair[0].state), -pair[0].strength))
         if results:
             (result, judged), others = results[0], tuple(pair[0] for pair in results[1:])
-            alert = _alert_for(result, alerts.get(key, ()))
-            out.append(Row(column, result.state, position, result, judged, others, alert))
+            out.append(Row(column, result.state, position, result, judged, others, _alert(result, alerts.get(key, ()))))
         else:
             out.append(Row(column, NOT_WATCHED if evaluation.judged else NOT_JUDGED, position))
     out.sort(key=lambda row: (ORDER.index(row.state), -(row.result.strength if row.result else 0.0), row.position))
     return out
 
 
-def rank(result: DriftResult) -> tuple[int, float]:
-    """Sort key that puts the worst result first."""
-    return ORDER.index(result.state), -result.strength
-
-
-def alerts_by_column(alerts: Iterable[Alert]) -> dict[tuple[Role, str], list[Alert]]:
-    """Alerts that are pending or firing, by role and column."""
-    out: dict[tuple[Role, str], list[Alert]] = {}
-    for alert in alerts:
-        if alert.state in ("pending", "firing"):
-            out.setdefault((alert.role, alert.column), []).append(alert)
-    return out
-
-
-def _alert_for(result: DriftResult, alerts: Sequence[Alert]) -> Alert | None:
+def _alert(result: DriftResult, alerts: Sequence[Alert]) -> Alert | None:
     """The alert of the result's own rule, else the oldest one of the column."""
     own = [alert for alert in alerts if alert.rule == result.rule]
-    return min(own or alerts, key=lambda alert: alert.active_since or alert.since, default=None)
+    return min(own or alerts, key=lambda alert: alert.began, default=None)
 
 
 def counts(row: Row, reference: Reference) -> tuple[Counts, Counts]:
-    """Reference and test counts of a row's column; the test's are zero where nothing was judged."""
+    """Reference and test counts of a row's column; the test counts are zero if nothing was judged."""
     low, high = reference.schema.offsets[row.position : row.position + 2]
     if row.judged is None:
         before = reference.counts[low:high]
@@ -141,7 +115,7 @@ def draw(row: Row, reference: Reference) -> Markup:
 
 
 def figure_label(row: Row, live: bool) -> str:
-    """What a screen reader says of a row's histogram."""
+    """Text of a row's histogram for a screen reader."""
     if not live:
         return f"{row.column.name}: reference only, no live data"
     moved = row.result.direction.text if row.result and row.result.direction else row.state
@@ -153,26 +127,25 @@ def strip(row: Row, cells: Sequence[Cell]) -> Markup:
     key = (row.column.role, row.column.name)
     levels = [LEVELS[cell.get(key, 0)] for cell in cells]
     bad = sum(level in ("h-drift", "h-strong") for level in levels)
-    return figure.strip(levels, f"drift in {bad} of {len(levels)} stretches" if any(levels) else "no verdicts")
+    return figure.strip(levels, f"drift in {bad} of {len(levels)} cells" if any(levels) else "no verdicts")
 
 
 def record(row: Row) -> dict[str, Any]:
     """A row for programs: the leading verdict, with its since."""
-    since = None if row.since is None else iso(row.since)
     if row.result is None:
         return {"column": row.column.name, "role": row.column.role, "kind": row.column.kind, "state": row.state}
+    since = None if row.since is None else iso(row.since)
     return {**row.result.to_json(), "since": since, "alert": row.alert.state if row.alert else None}
 
 
 def tone(state: str) -> Tone:
-    """In which tone a state is said."""
+    """The tone of a state."""
     tones: dict[str, Tone] = {"drift": "drift", "warning": "warning", "error": "warning", "ok": "ok"}
     return tones.get(state, "unknown")
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The line on top: what is the matter, and in which tone it is said. `since`: the moment that it names."""
+class Headline(NamedTuple):
+    """The line on top, its tone, and the moment that it names, if it names one."""
 
     tone: Tone
     text: str
@@ -180,24 +153,21 @@ class Headline:
 
 
 def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "") -> Headline:
-    """Say in one line how things stand. `when`: the stretch that was judged, if it is not the last one."""
+    """Say in one line the worst that is true. `when`: the period that was judged, if it is not the last one."""
     if not evaluation.judged:
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
     watched = sum(row.result is not None for row in listed)
     if by_state["drift"]:
         return _drifted(by_state["drift"], watched)
-    if by_state["error"]:
-        failed = by_state["error"]
-        return Headline("warning", f"{_columns(len(failed), watched)} could not be judged: {_names(failed)}")
+    if failed := by_state["error"]:
+        return Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
     span = evaluation.judged[0].window
     when = when or f"in the last {words.duration(span.end - span.start)}"
     if all(judged.test.n == 0 for judged in evaluation.judged):
         return Headline("unknown", f"No traffic: no predictions {when}")
-    if by_state["warning"]:
-        moved = by_state["warning"]
-        verb = "has" if len(moved) == 1 else "have"
-        text = f"No drift; {_columns(len(moved), watched)} {verb} moved a little: {_names(moved)}"
+    if moved := by_state["warning"]:
+        text = f"No drift; {_columns(moved, watched)} {_have(moved)} moved a little: {_names(moved)}"
         return Headline("warning", text)
     short = by_state["insufficient data"]
     if short and len(short) == watched:
@@ -209,27 +179,25 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: 
         return Headline("unknown", f"Not enough data yet: {n} of {needed} predictions {when}")
     quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions {when}"
     rest = [row for state in ("no reference", "insufficient data", "no traffic") for row in by_state[state]]
-    but = f"; no verdict on {_columns(len(rest), watched)}: {_names(rest)}" if rest else ""
+    but = f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""
     return Headline("ok", f"{quiet}{but}")
 
 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
-    verb = "has" if len(moved) == 1 else "have"
     whats = {against_what(row) for row in moved}
     what = whats.pop() if len(whats) == 1 else "their references"
-    text = f"{_columns(len(moved), watched)} {verb} drifted from {what}"
-    known = [row for row in moved if row.since is not None]
+    text = f"{_columns(moved, watched)} {_have(moved)} drifted from {what}"
+    # The alert that began first, and of several a feature's, since a prediction follows its features.
+    known = sorted((row for row in moved if row.since is not None), key=lambda row: (row.since or 0.0, row.column.role))
     if len(moved) == 1:
-        return Headline("drift", f"{text}: {short(moved[0].column.name)}", moved[0].since)
+        return Headline("drift", f"{text}: {_names(moved)}", moved[0].since)
     if not known:
-        return Headline("drift", f"{text}; {short(moved[0].column.name)} most of all")
-    # Of those that began together a feature is named, since a prediction follows its features.
-    first = min(known, key=lambda row: (row.since or 0.0, row.column.role))
-    return Headline("drift", f"{text}; {short(first.column.name)} first", first.since)
+        return Headline("drift", f"{text}; {_names(moved[:1])} most of all")
+    return Headline("drift", f"{text}; {_names(known[:1])} first", known[0].since)
 
 
 def alert_line(alerts: Iterable[Alert]) -> str:
-    """Count the alerts that are firing or pending; empty where there are none."""
+    """Count the alerts that are firing or pending; empty if there are none."""
     states = [alert.state for alert in alerts]
     parts = [f"{words.count(states.count(state))} {state}" for state in ("firing", "pending") if state in states]
     total = states.count("firing") + states.count("pending")
@@ -247,7 +215,7 @@ def against_what(row: Row) -> str:
 
 
 def reference_mean(row: Row, reference: Reference) -> float | None:
-    """Mean of what a row's column was compared with; None for a categorical one, or one without values."""
+    """Mean of what a row's column was compared with; None if it is categorical or has no values."""
     if not row.column.numeric:
         return None
     before, _ = counts(row, reference)
@@ -256,19 +224,23 @@ def reference_mean(row: Row, reference: Reference) -> float | None:
     return float(sums[row.position]) / values if values else None
 
 
-def _columns(some: int, watched: int) -> str:
-    return f"{words.count(some)} of {words.count(watched)} column{'' if watched == 1 else 's'}"
+def _columns(some: Sequence[Row], watched: int) -> str:
+    return f"{words.count(len(some))} of {words.counted(watched, 'column')}"
+
+
+def _have(some: Sequence[Row]) -> str:
+    return "has" if len(some) == 1 else "have"
 
 
 def _names(listed: Sequence[Row]) -> str:
-    named = ", ".join(short(row.column.name) for row in listed[:3])
-    return named + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(_short(row.column.name) for row in listed[:3]) + more
 
 
-def short(name: str, most: int = 40) -> str:
+def _short(name: str, most: int = 40) -> str:
     """Cut a name for running text.
 
-    >>> short("a" * 50, 5), short("")
+    >>> _short("a" * 50, 5), _short("")
     ('aaaa…', '(no name)')
     """
     name = name if name.strip() else "(no name)"

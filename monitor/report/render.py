@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import glob
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ STATIC = HERE / "static"
 
 @cache
 def environment() -> Environment:
-    """Everything is escaped, and a name that does not exist is an error.
+    """Build the environment: everything is escaped, and an unknown name is an error.
 
-    All templates are read at once and never again: an update of the files must not change half of a running server.
+    All templates are read now, because an update of the files must not change half of a running server.
     """
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -44,12 +44,12 @@ def environment() -> Environment:
         duration=words.duration,
         size=words.size,
         column_path=column_path,
-        statistic_name=lambda name: words.STATISTIC_NAMES.get(name, name),
+        statistic_name=words.statistic_name,
         css=lambda state: state.replace(" ", "-"),
         moment=moment,
         stamp=stamp,
         breakable=breakable,
-        glob=glob,
+        glob=glob.escape,
     )
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)
@@ -66,7 +66,7 @@ def moment(epoch: float, now: float | None) -> Markup:
 
 
 def stamp(text: str | None, now: float | None) -> Markup:
-    """Write a moment that the store keeps as text; nothing where there is none."""
+    """Write a moment that the store has as text; None becomes the empty text."""
     return Markup("") if text is None else moment(from_iso(text), now)
 
 
@@ -87,15 +87,6 @@ def breakable(name: str) -> Markup:
     Markup('a_<wbr>b&lt;')
     """
     return Markup("_<wbr>").join(name.split("_"))
-
-
-def glob(name: str) -> str:
-    """Write a name as a glob that matches it and nothing else.
-
-    >>> glob("a[b]*")
-    'a[[]b][*]'
-    """
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def render(template: str, **context: Any) -> str:
