@@ -86,6 +86,7 @@ class Announcer:
             histograms=lambda key: histograms(evaluators, key),
             model=", ".join(evaluator.series.version for evaluator in evaluators),
             link=self.link,
+            learning=next((evaluation.learning for evaluation, _ in found if evaluation.learning), ""),
         )
         planned = planning.plan(
             seen,

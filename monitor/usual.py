@@ -33,7 +33,9 @@ from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
+from monitor.store.records.usual import LEARNING
 from monitor.store.windows.arrays import read_timeline
+from monitor.store.windows.rows import write_meta
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -163,6 +165,7 @@ class Usual:
         self._since: dict[int, int] = {}
         self._saved: dict[tuple[int, int], int] = {}
         self._restored = self._open = False
+        self._said: str | None = None
         self.lengths: tuple[int, ...] = drift.windows
 
     def begin(self) -> None:
@@ -171,7 +174,7 @@ class Usual:
             self._watches.clear()
             self._judged.clear()
             self._saved.clear()
-            self._restored = False
+            self._restored, self._said = False, None
         self._open = True
 
     def keep(self) -> None:
@@ -369,6 +372,9 @@ class Usual:
                 ]
                 watch.grown.clear()
         usual_store.save(connection, self._series.id, learned, weeks)
+        if (state := self.state()) != self._said:
+            write_meta(connection, LEARNING, state)
+            self._said = state
 
 
 class Past:

@@ -105,6 +105,7 @@ class Watched:
             "columns": len(self.reference.schema.columns),
             "drifted": list(dict.fromkeys(result.column for result in latest.results if result.state == "drift")),
             "evaluated": iso(latest.at) if latest.at else None,
+            "learning": latest.learning or None,
             "alerts": {
                 state: sum(alert.state == state for alert in latest.alerts.values())
                 for state in ("pending", "firing", "resolved")

@@ -23,8 +23,9 @@ from monitor.rules.silence import mutes
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
+from monitor.store.records.usual import LEARNING
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
-from monitor.store.windows.rows import find_version, lost_predictions
+from monitor.store.windows.rows import find_version, lost_predictions, read_meta
 
 
 def add(commands: Commands) -> None:
@@ -86,6 +87,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "model_version": served or None,
         "predictions": predictions,
         "evaluated": iso(judged) if judged else None,
+        "learning": read_meta(connection, LEARNING, "") or "no",
         "columns": len(columns),
         "drifted": [v.result.column for v in columns if v.result.state == "drift"],
         "states": states,

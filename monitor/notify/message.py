@@ -41,6 +41,7 @@ class Entry:
 
     `direction`: what changed, in words; `names` are the values from the data that it names, in their order; `change`,
     `before`, `after` as in `drift.result.Direction`. `reason`: why it resolved, if no verdict ended it.
+    `explained`: how unusual it is, in a sentence.
     `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
     `histogram`: for a picture only, `edges` or `categories`, and the shares `reference` and `test` of the value bins.
     """
@@ -58,6 +59,7 @@ class Entry:
     threshold: float | None = None
     n: int = 0
     m: int = 0
+    explained: str = ""
     direction: str = ""
     change: str = ""
     names: tuple[str, ...] = ()
@@ -155,6 +157,7 @@ def entry(
     said: dict[str, Any] = {}
     if result is not None:
         said = {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
+        said["explained"] = result.reason if result.state == "drift" else ""
         said["window"] = (result.window.start, result.window.end)
         if direction := result.direction:
             said |= {name: getattr(direction, name) for name in ("change", "before", "after")}
@@ -215,7 +218,10 @@ def _headline(message: Message) -> str:
     level = message.severity.upper()
     match message.kind:
         case "firing":
-            return f"{level}: {names(firing)} {'has' if len(firing) == 1 else 'have'} drifted"
+            one = len(firing) == 1
+            if is_usual(firing[0]):
+                return f"{level}: {names(firing)} {'is' if one else 'are'} unusual"
+            return f"{level}: {names(firing)} {'has' if one else 'have'} drifted"
         case "update":
             new = sum(e.status == "new" for e in firing)
             parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
@@ -224,13 +230,21 @@ def _headline(message: Message) -> str:
             return f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
         case "resolved":
             after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            return f"RESOLVED: {names(resolved)}{after}"
+            again = ""
+            if is_usual(resolved[0]):
+                again = " is usual again" if len(resolved) == 1 else " are usual again"
+            return f"RESOLVED: {names(resolved)}{again}{after}"
         case "digest":
             return "CATCHING UP: messages could not be delivered"
         case "test":
             return "TEST: Telltale can reach you"
         case "state" | "resend" | "picture":
             return f"{counted(len(firing), 'column')} drifting"
+
+
+def is_usual(item: Entry) -> bool:
+    """Whether an entry is about what is usual, not about what the model was trained on."""
+    return item.statistic.startswith("usual ")
 
 
 def lasted(item: Entry, message: Message) -> float:
@@ -247,6 +261,8 @@ def against(reference: str) -> str:
     kind, _, rest = reference.partition(" ")
     if kind == "training":
         return "the training data"
+    if kind == "usual":
+        return f"what is {reference}"
     period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
     try:
         start, end = map(date_time, map(from_iso, period))

@@ -86,6 +86,7 @@ class Situation:
     histograms: Callable[[AlertKey], Histograms | None] = lambda key: None  # noqa: ARG005
     model: str = ""
     link: str = ""
+    learning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,8 @@ def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, si
         ended = alert and alert.event_id == told.event_id and alert.state != "firing"
         until, reason = alert.since if alert and ended else situation.at, told.reason
     known = replace(alert or new_alert(key), event_id=told.event_id, severity=told.severity, labels=told.labels)
-    return entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
+    item = entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
+    return item if item.explained or status == "resolved" else replace(item, explained=situation.learning)
 
 
 def _levels(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitor.columns.column import clean_text
-from monitor.notify.message import NAMED, Entry, Message, against, label, lasted, shown_of, silence_command
+from monitor.notify.message import NAMED, Entry, Message, against, is_usual, label, lasted, shown_of, silence_command
 from monitor.words import clock_time, date_time, duration, statistic, statistic_name
 
 Style = Literal["plain", "bold", "code", "link"]
@@ -166,7 +166,9 @@ def _column(item: Entry, message: Message) -> Block:
         return tuple(lines)
     if item.direction:
         lines.append(_sentence(item.direction, item.names))
-    if item.value is not None and item.statistic not in ("", "missing", "other"):
+    if item.explained:
+        lines.append((Piece(cut(item.explained, 300)),))
+    if item.value is not None and item.statistic not in ("", "missing", "other") and not is_usual(item):
         # The sentence above has both numbers of a share.
         threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
         lines.append((Piece(f"{statistic_name(item.statistic)} {statistic(item.value)}{threshold}"),))

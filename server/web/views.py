@@ -78,6 +78,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
     judged = evaluation.judged[0] if evaluation.judged else None
     context = {
         "title": "Columns",
+        "learning": evaluation.learning,
         "headline": overview.headline(every, evaluation, runtime.config.drift.every),
         "some": bool(listed),
         # Drawn while the template asks for them, and not for JSON and CSV.

@@ -18,6 +18,9 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import Floats
 from monitor.store.audit import seals
 
+#: How far learning is, in words; empty once it is done: a key of `meta`.
+LEARNING = "learning"
+
 #: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
 KEPT_WEEKS = 52
 

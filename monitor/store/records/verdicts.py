@@ -131,7 +131,7 @@ def judged_version(connection: sqlite3.Connection, model: str) -> str:
     return str(row["model_version"]) if row else ""
 
 
-def latest_results(connection: sqlite3.Connection, version: str, within: float = 3600.0) -> list[Verdict]:
+def latest_results(connection: sqlite3.Connection, version: str, within: float = 6.5 * 3600.0) -> list[Verdict]:
     """The latest verdict of each statistic and alert key of a model version, in the order in which they were stored.
 
     `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
