@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaincc, gammaln, logsumexp
 
 from monitor.columns.column import Column, Floats
 from monitor.drift.direction import direction, shifts
@@ -29,6 +29,9 @@ EXPECTED_ROWS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 SURE = 0.995
 
 SURE_ODDS = float(np.log(SURE / (1 - SURE)))
+
+#: A window between two states is a mixture of them unless its rows are less probable than this.
+MIXED = 0.001
 
 #: After this many changes, the surest ones, only the newest stretch is looked at: a column with more of them wanders.
 MOST = 8
@@ -86,13 +89,13 @@ def locate(
     counts, starts = counts[busy], starts[busy]
     totals = np.full(len(starts), np.nan) if sums is None else np.asarray(sums, dtype=np.float64)[busy]
     cuts, more = _segment(counts)
-    cuts = _refine(counts, cuts)
+    cuts = _refine(counts, _joined(counts, cuts))
     bounds = [0, *cuts, len(counts)]
     found = []
-    for low, cut, high in zip(bounds, cuts, bounds[2:], strict=False):
+    for first, cut, last, (low, high) in zip(bounds, cuts, bounds[2:], _stretches(cuts, len(counts)), strict=False):
         posterior, probability = split_posterior(counts[low:high])
         chosen = credible(posterior, level)
-        before, after = counts[low:cut].sum(axis=0), counts[cut:high].sum(axis=0)
+        before, after = counts[first:cut].sum(axis=0), counts[cut:last].sum(axis=0)
         found.append(
             Onset(
                 start=float(starts[cut]),
@@ -107,8 +110,8 @@ def locate(
                     column,
                     before.tolist(),
                     after.tolist(),
-                    float(totals[low:cut].sum()),
-                    float(totals[cut:high].sum()),
+                    float(totals[first:cut].sum()),
+                    float(totals[cut:last].sum()),
                     deviation,
                 ),
                 contributions=shifts(column.labels, before.tolist(), after.tolist()),
@@ -224,12 +227,46 @@ def _segment(counts: Floats) -> tuple[list[int], bool]:
     return sorted(cuts), bool(waiting)
 
 
+def _joined(counts: Floats, cuts: list[int]) -> list[int]:
+    """Leave out the second of two cuts around one window that holds the moment of change.
+
+    Such a window has rows of both states. With many rows it differs from both neighbours, so there is a cut on either
+    side of it. It is no state of its own if some mixture of its neighbours explains its rows.
+    """
+    bounds, kept = [0, *cuts, len(counts)], list[int]()
+    for cut, after in zip(cuts, bounds[2:], strict=False):
+        if kept and cut == kept[-1] + 1:
+            before = kept[-2] if len(kept) > 1 else 0
+            if _is_mixture(counts[cut - 1], counts[before : cut - 1], counts[cut:after]):
+                continue
+        kept.append(cut)
+    return kept
+
+
+def _is_mixture(window: Floats, before: Floats, after: Floats) -> bool:
+    """Whether rows of one window, shape (K,), may be part as in some windows before, part as in some after, (T, K).
+
+    Pearson's chi-square against the mixture that fits best, in which the shares of both sides are known only as well
+    as their own rows tell, and rows count less by the dispersion within the sides.
+    """
+    sides = np.stack([before.sum(axis=0), after.sum(axis=0)])
+    seen = (sides.sum(axis=0) + window) > 0
+    n, rows = window.sum(), sides.sum(axis=1, keepdims=True)
+    first, second = ((sides + 0.5) / (rows + 0.5 * seen.sum()))[:, seen]
+    part = np.linspace(0.0, 1.0, 201)[:, None]
+    mixed = (1 - part) * first + part * second
+    error = mixed / n + (1 - part) ** 2 * first / rows[0] + part**2 * second / rows[1]
+    squares = ((window[seen] / n - mixed) ** 2 / error).sum(axis=1).min()
+    freedom = max(int(seen.sum()) - 2, 1)
+    dispersion = _dispersion(np.concatenate([before, after])[:, seen], len(before))
+    return bool(gammaincc(freedom / 2, squares / dispersion / 2) > MIXED)
+
+
 def _refine(counts: Floats, cuts: list[int]) -> list[int]:
     """Place each cut anew between its neighbours, and drop those that are not sure any more."""
     for _ in range(MOST):
-        bounds = [0, *cuts, len(counts)]
         again = []
-        for low, high in zip(bounds, bounds[2:], strict=False):
+        for low, high in _stretches(cuts, len(counts)):
             posterior, probability = split_posterior(counts[low:high])
             if probability >= SURE:
                 again.append(low + int(posterior.argmax()))
@@ -238,3 +275,15 @@ def _refine(counts: Floats, cuts: list[int]) -> list[int]:
             break
         cuts = again
     return cuts
+
+
+def _stretches(cuts: list[int], length: int) -> list[tuple[int, int]]:
+    """The windows that each cut is judged by: up to its neighbours, but not the window beside a neighbouring cut.
+
+    That one may hold the moment of the other change; with many rows a cut behind it would seem sure.
+    """
+    bounds = [0, *cuts, length]
+    return [
+        (low + (low > 0 and cut - low > 1), high - (high < length and high - cut > 1))
+        for low, cut, high in zip(bounds, cuts, bounds[2:], strict=False)
+    ]
