@@ -50,13 +50,19 @@ NORMAL = Source(lambda rng, size: rng.normal(size=size), ndtr)
 LOG_NORMAL = Source(lambda rng, size: rng.lognormal(size=size), _log_normal_cdf)
 DISCRETE = Source(lambda rng, size: rng.poisson(3.0, size).astype(float), _poisson_cdf)
 CATEGORICAL = Source(shares=CATEGORIES)
+#: Categories whose place among the rare or the unseen ones is the reference's luck.
+EVEN = Source(shares=np.full(30, 1 / 30))
+NEAR = Source(shares=np.array([0.85, *[0.01] * 15]))
 GAPS = Source(NORMAL.draw, NORMAL.cdf, missing=0.03)
 
 KINDS: dict[str, tuple[Source, ...]] = {
     "normal": (NORMAL,),
     "log-normal": (LOG_NORMAL,),
     "discrete": (DISCRETE,),
-    "mixed": (NORMAL, CATEGORICAL, LOG_NORMAL, GAPS, DISCRETE),
+    "categorical": (CATEGORICAL,),
+    "even": (EVEN,),
+    "near 1 %": (NEAR,),
+    "mixed": (NORMAL, CATEGORICAL, LOG_NORMAL, GAPS, DISCRETE, EVEN, NEAR),
 }
 
 

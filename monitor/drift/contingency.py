@@ -37,24 +37,37 @@ def chi2(reference: Floats, test: Floats) -> Floats:
     return out
 
 
-def overlooked(reference: Floats, known: Mask, other: Mask) -> Floats:
-    """How many reference rows may well be missing from `__other__` because categories were chosen from these rows.
+def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float = 0.0) -> Floats:
+    """How many reference rows may well be missing from a set of categories that was chosen for being rare in them.
 
-    Known categories are those that the reference happened to hold, or its most frequent ones; so other rows of the same
-    source fall into `__other__` more often than the reference's own. Leaving one row out at a time shows how much more:
-    rows that are alone in their category would be unseen (Good 1953), and so would, where a cap on categories was
-    reached, those of the rarest known category. To that count come four standard errors. Zero for a numeric column, and
-    where every category is well filled and none was left over; `other` is the bin of those, as missing rows are none.
+    The set holds what falls into `__other__` and the known categories with fewer than `rare` rows. Categories that are
+    in it by the reference's luck have fewer rows there than in other rows of the same source. Leaving one row out at a
+    time shows how many more rows the set has without that luck (Good 1953): those of the categories with exactly
+    `edge` rows, the smallest number that keeps a category out of it. That is 1 for `__other__` alone, or, if there are
+    left-over rows because a cap on categories was reached, the number of rows of the rarest known category.
+
+    With N[x] categories of x rows these are edge N[edge] rows. Their variance, for counts that are Poisson variables,
+    is edge N[edge] + edge (edge + 1) N[edge + 1]. N[edge + 1] may be 0 by luck, so it is also expected from the rows of
+    all categories, and the larger of both is taken. Four standard errors are added. Zero for a numeric column; `other`
+    is the bin of what is left over, as missing rows are none.
 
     >>> known, other = np.array([True, True, False, False]), np.array([False, False, True, False])
-    >>> [float(overlooked(np.array(rows), known, other)) for rows in ([90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0])]
-    [5.0, 0.0]
+    >>> rows = [[90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0]]
+    >>> [round(float(overlooked(np.array(one), known, other)), 1) for one in rows]
+    [5.7, 0.3]
     """
-    rarest = np.where(known & (reference > 0), reference, math.inf).min(axis=-1, initial=math.inf)
+    if not known.any():
+        return np.zeros(reference.shape[:-1])
+    held = known & (reference > 0)
+    rarest = np.where(held, reference, math.inf).min(axis=-1, initial=math.inf)
     left_over = np.where(other, reference, 0.0).sum(axis=-1) > 0
-    unit = np.where(np.isfinite(rarest) & ((rarest == 1) | left_over), rarest, 0.0)
-    rows = (known & (reference == unit[..., None]) & (unit[..., None] > 0)).sum(axis=-1) * unit
-    out: Floats = np.minimum(rows + 4 * np.sqrt(unit * rows), reference.sum(axis=-1))
+    edge = np.maximum(np.where(left_over & np.isfinite(rarest), rarest, 1.0), np.ceil(rare))[..., None]
+    at_edge = (edge * (held & (reference == edge))).sum(axis=-1)
+    rows = np.maximum(reference, 1.0)
+    chance = np.exp((edge + 1) * np.log(rows) - rows - gammaln(edge + 2))
+    beyond = np.maximum((held & (reference == edge + 1)).sum(axis=-1), (held * chance).sum(axis=-1))
+    spread = np.sqrt(at_edge + (edge * (edge + 1))[..., 0] * beyond)
+    out: Floats = np.where(held.any(axis=-1), np.minimum(at_edge + 4 * spread, reference.sum(axis=-1)), 0.0)
     return out
 
 

@@ -93,7 +93,7 @@ def statistics_for(question: Question, kind: str) -> tuple[str, ...]:
     """Names of the statistics that a question measures for a column of this kind.
 
     >>> statistics_for(Question("r", (0,)), "categorical"), statistics_for(Question("r", (0,), "ks"), "categorical")
-    (('kl', 'missing'), ())
+    (('kl', 'missing', 'other'), ())
     """
     if question.statistic == "auto":
         return question.auto[kind != "numeric"]

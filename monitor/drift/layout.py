@@ -127,8 +127,14 @@ class Pair:
 
     @cached_property
     def overlooked(self) -> Floats:
-        """Rows that may be missing from the reference's `__other__`, (R,): see `table.overlooked`."""
+        """Rows that may be missing from the reference's `__other__`, (R,): see `contingency.overlooked`."""
         return overlooked(self.reference, self.known, self.outside)
+
+    @cached_property
+    def overlooked_rare(self) -> Floats:
+        """Rows that may be missing from the reference's rare and unseen categories together, (R,)."""
+        limit = np.where(self.rare.any(axis=-1), RARE * self.sizes[1], 0.0)
+        return overlooked(self.reference, self.known, self.outside, limit)
 
     @cached_property
     def compared(self) -> Compared:

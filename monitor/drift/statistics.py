@@ -156,7 +156,7 @@ def measure_other(pair: Pair) -> Measured:
     reference's own were there too: that row is spared (negative hypergeometric distribution).
     """
     numeric = pair.outside[..., 0] & pair.values[..., 0]
-    return _measure_share(pair, pair.outside | pair.rare, pair.overlooked + numeric, TIMES)
+    return _measure_share(pair, pair.outside | pair.rare, pair.overlooked_rare + numeric, TIMES)
 
 
 #: The floor of `other`: this difference, and this many times the reference's share more than that.

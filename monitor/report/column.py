@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from monitor.backtest.locate import Onset, locate
+from monitor.backtest.locate import locate
 from monitor.columns.column import Column, Counts, Floats
 from monitor.config.load import Config
 from monitor.reference.file import Reference
@@ -136,13 +136,10 @@ def over_time(
         names = column.role, column.name, row.result.rule, row.result.statistic
         points = history.verdicts(connection, *names, start, end)
     longest = max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every)
-    found: tuple[Onset, ...] = ()
-    if len(series.starts) > 1:
-        deviation = float(reference.deviations[position])
-        found = locate(column, series.counts, series.starts, series.width, series.sums, deviation)[::-1]
+    deviation = float(reference.deviations[position])
     return {
         "points": points,
-        "onsets": found,
+        "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": _statistic_chart(points, start, end, longest, since),
         "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), since),
         "unseen": [] if column.numeric else history.unseen_values(connection, identity, position),

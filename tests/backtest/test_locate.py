@@ -131,3 +131,27 @@ def test_of_many_changes_the_surest_are_kept_and_the_newest_stretch_is_finished(
     assert abs(found[-1].start / 60 - 260) <= 1  # the last change began the present state
     few = locate(column, windows[:60], np.arange(60) * 60.0, 60.0)
     assert (len(few), few.more) == (2, False)
+
+
+@pytest.mark.parametrize("rows", [20, 200, 1_000, 20_000])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.8])
+def test_a_change_in_the_midst_of_a_window_is_one_change(rows, part):
+    # Two changes; the windows in which they come hold rows of both states, and are no states of their own.
+    rng = np.random.default_rng([rows, int(10 * part)])
+    up = probabilities(X, shifted(1.0))
+    share_up = np.zeros(60)
+    share_up[20:40] = 1.0
+    share_up[[19, 40]] = part
+    new = rng.binomial(rows, share_up)
+    counts = rng.multinomial(new, up) + rng.multinomial(rows - new, QUIET)
+    begin, end = locate(X, counts, np.arange(60) * MINUTE, MINUTE)
+    assert begin.earliest <= (20 - part) * MINUTE <= begin.latest
+    assert end.earliest <= (40 + part) * MINUTE <= end.latest
+    assert begin.n_before + begin.n_after + end.n_after == counts.sum()
+
+
+def test_one_window_that_no_mixture_of_its_neighbours_explains_is_a_state_of_its_own():
+    rng = np.random.default_rng(7)
+    down, up = probabilities(X, shifted(-1.5)), probabilities(X, shifted(1.0))
+    counts, starts = stream(rng, (30, 500, QUIET), (1, 500, down), (30, 500, up))
+    assert [found.start for found in locate(X, counts, starts, MINUTE)] == [30 * MINUTE, 31 * MINUTE]

@@ -62,7 +62,7 @@ def ask(columns, reference, test, statistic="auto", **settings) -> dict[tuple[st
     layout = Layout(Schema(tuple(columns)))
     question = Question("rule", tuple(range(len(columns))), statistic, **settings)
     results = evaluate(
-        question, layout, sample(columns, reference), sample(columns, test), WINDOW, "training", Subject(version="v1")
+        question, layout, sample(columns, reference), sample(columns, test), WINDOW, subject=Subject(version="v1")
     )
     return {(result.column, result.statistic): result for result in results}
 

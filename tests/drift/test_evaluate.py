@@ -186,7 +186,7 @@ def test_tests_that_cannot_fail_take_no_part_of_alpha():
     assert beside["k", "ks"].state == "ok"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["normal", "log-normal", "discrete", "mixed", "even"])
 def test_the_fast_path_of_the_benchmarks_says_what_evaluate_says(kind):
     generator = np.random.default_rng(3)
     sources = [source for source in KINDS[kind] for _ in range(2)]

@@ -42,6 +42,18 @@ def test_quiet_windows_raise_no_more_alarms_than_alpha(kind, m, n):
         assert alarms <= binom.isf(1e-4, done, 0.02), (columns, alarms)
 
 
+@pytest.mark.parametrize("kind", ["even", "near 1 %"])
+def test_categories_that_are_rare_in_the_reference_by_luck_raise_no_alarms(kind):
+    # A small reference and larger windows: what has few rows, or none, in the reference was chosen by its luck.
+    rng = np.random.default_rng(8)
+    question = Question("r", (0,), "auto", 0.001, min_samples=1)
+    alarms = 0
+    for _ in range(1_000):
+        scene = world(rng, list(KINDS[kind]), 331)
+        alarms += int(measure(question, scene, scene.windows(rng, 1_000, 4)).drifts().sum())
+    assert alarms <= binom.isf(1e-3, 4_000, 0.001)
+
+
 @pytest.mark.parametrize("name", ["ks", "kl", "psi", "js", "wasserstein"])
 def test_critical_values_hold_by_simulation(name):
     for kind, m, n in itertools.product(("normal", "log-normal"), (331, 5_000), (30, 300)):
