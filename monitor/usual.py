@@ -85,7 +85,7 @@ class Hours:
             self._clear()
         if end == self.end:
             return
-        found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR)
+        found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
         if len(found.starts) and len(self._rows) == 1:  # hours before the first row say nothing
             self.first = self.end = max(self.end, int(found.starts[0]) // HOUR)
         elif len(self._rows) == 1:

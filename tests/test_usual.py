@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.backtest.suggest import describe, suggest
 from monitor.clock import iso
-from monitor.drift.result import DriftResult
+from monitor.drift.result import DriftResult, Span
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
+from monitor.store.records.references import served_model
 from monitor.usual import Past
 from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
 
@@ -138,3 +140,24 @@ def test_quiet_days_are_not_judged(make: Any) -> None:
     world.pass_hours(24, shift=3.0, every=6)
     world.pass_hours(30, every=6)
     assert not world.messages()
+
+
+def test_a_suggestion_says_what_would_be_told_and_what_is_not_missed(make: Any) -> None:
+    world = make()
+    world.pass_hours(9 * 7 * 24, judge=False)
+    world.pass_hours(48, shift=2.0, judge=False)
+    world.runtime.fold()
+    with world.read() as connection:
+        series = served_model(connection)
+        span = Span(MIDNIGHT, world.clock.time())
+        done = suggest(connection, series, world.config.drift, 1.0, span)
+        strict = suggest(connection, series, world.config.drift, 0.01, span)
+    assert done
+    assert strict
+    assert done.lengths == (6, 24)
+    x0 = next(one for one in done.found if one.column == "x0")
+    assert x0.told[-1] - (MIDNIGHT + 9 * 7 * DAY) <= 12 * HOUR
+    assert x0.smallest is not None
+    assert 0.1 < x0.smallest < 1.5
+    assert sum(strict.found[0].limits.values()) > sum(done.found[0].limits.values())
+    assert "a budget of 1 a month" in describe(done)

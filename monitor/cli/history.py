@@ -14,6 +14,7 @@ from tqdm import tqdm
 from monitor.backtest.events import play
 from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
+from monitor.backtest.suggest import describe, suggest
 from monitor.cli.context import Commands, add_command, load_config, moment, print_json, reading
 from monitor.clock import SystemClock, iso
 from monitor.columns.column import Column
@@ -41,6 +42,8 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=find)
     parser = add_command(commands, "backtest", "Which alerts would these rules have made over the stored windows?")
     parser.add_argument("--rules", metavar="FILE", help="a config.toml with the rules to try (default: those in force)")
+    parser.add_argument("--suggest", action="store_true", help="what would be told as unusual")
+    parser.add_argument("--alerts", type=float, metavar="N", help="with --suggest: messages a month")
     _stretch(parser)
     parser.set_defaults(run=try_rules)
 
@@ -199,6 +202,8 @@ def to_json(onset: Onset) -> dict[str, Any]:
 def try_rules(options: argparse.Namespace) -> int:
     """`python -m monitor backtest`. Raises TelltaleError."""
     config = load_config(options)
+    if options.suggest:
+        return propose(options, config)
     if options.rules is not None:
         tried = Config.load(options.rules)
         config = dataclasses.replace(config, rules=tried.rules, drift=tried.drift)
@@ -215,4 +220,21 @@ def try_rules(options: argparse.Namespace) -> int:
         print(done.table())
     else:
         print(f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}")
+    return 0
+
+
+def propose(options: argparse.Namespace, config: Config) -> int:
+    """`python -m monitor backtest --suggest`. Raises TelltaleError."""
+    alerts = config.drift.alerts if options.alerts is None else options.alerts
+    if not 0 < alerts < math.inf:
+        raise ConfigError(f"--alerts: expected a number above 0, got {alerts:g}")
+    with reading(config) as connection:
+        series, span = open_stretch(connection, options)
+        done = suggest(connection, series, config.drift, alerts, span)
+    if done is None:
+        print("less than a week of predictions is stored: too little to say what is usual")
+    elif options.json:
+        print_json({"model_version": series.version, **done.to_json()})
+    else:
+        print(describe(done))
     return 0

@@ -50,15 +50,22 @@ def list_sizes(connection: sqlite3.Connection, series_id: int, start: float, end
 
 
 def read_timeline(
-    connection: sqlite3.Connection, series: Series, start: float, end: float, columns: Sequence[int] = ()
+    connection: sqlite3.Connection,
+    series: Series,
+    start: float,
+    end: float,
+    columns: Sequence[int] = (),
+    longest: float = math.inf,
 ) -> Timeline:
     """Read the windows that begin in [start, end). `columns`: positions in the schema, all where there are none.
+
+    Windows of more than `longest` seconds are left out.
 
     Raises StoreError for a window that does not have the model's columns and bins.
     """
     chosen = list(columns) or list(range(len(series.column_ids)))
     sizes = [series.sizes[position] for position in chosen]
-    windows = list_windows(connection, series.id, start, end)
+    windows = [window for window in list_windows(connection, series.id, start, end) if window[2] <= longest]
     counts, sums = np.zeros((len(windows), sum(sizes)), dtype=np.int64), np.zeros((len(windows), len(sizes)))
     done = 0
     for some_counts, some_sums in read(connection, [window[1] for window in windows], chosen, sizes):

@@ -1,0 +1,190 @@
+"""What the rule about usual windows would have told over the stored hours, and what it would not have missed.
+
+Replays the rule for each column and window length, and says how far a column must shift to be told: a stored histogram
+is moved, so no rows are needed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from monitor.clock import iso
+from monitor.columns.column import Column, Floats
+from monitor.config.load import DriftConfig
+from monitor.config.settings import duration_text
+from monitor.drift.result import Span
+from monitor.normal.cells import Cells, cells_of
+from monitor.normal.expected import WEEK
+from monitor.normal.limit import WEEKS_A_MONTH, horizon
+from monitor.normal.usual import DAY, Replayed, Watch, propose_lengths
+from monitor.series import Series
+from monitor.usual import HOUR, PROPOSED, Hours
+from monitor.words import counted, number
+
+#: A column that moved is told again if it was usual for this long, in hours.
+AGAIN = WEEK
+#: Largest shift that is looked for, in standard deviations.
+FARTHEST = 8.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """One column.
+
+    `told`: when it would have been told. `limits`: of each window length in hours, the K-S distance, or change of a
+    category's share, that is told now. `smallest`: the shift in reference standard deviations that is told by the
+    better window; None for a categorical column, or if none is.
+    """
+
+    column: str
+    role: str
+    told: tuple[float, ...]
+    limits: dict[int, float]
+    smallest: float | None
+    proposal: str
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a budget of `alerts` a month comes to. `messages`: columns that are told within a short window are one."""
+
+    span: Span
+    alerts: float
+    lengths: tuple[int, ...]
+    messages: tuple[float, ...]
+    found: tuple[Found, ...]
+
+    @property
+    def a_month(self) -> float:
+        """Messages a month."""
+        return len(self.messages) / max((self.span.end - self.span.start) / HOUR / WEEK / WEEKS_A_MONTH, 1e-9)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary, times in ISO 8601."""
+        columns = [{**asdict(one), "told": [iso(at) for at in one.told]} for one in self.found]
+        return {
+            **self.span.to_json(),
+            "alerts": self.alerts,
+            "windows": [duration_text(length * HOUR) for length in self.lengths],
+            "a_month": self.a_month,
+            "messages": [iso(at) for at in self.messages],
+            "columns": columns,
+        }
+
+
+def suggest(
+    connection: sqlite3.Connection, series: Series, drift: DriftConfig, alerts: float, span: Span
+) -> Suggestion | None:
+    """Replay the rule over the stored hours of a period; None if they are fewer than a week."""
+    hours = Hours(series, drift)
+    hours.kept = max(round((span.end - span.start) // HOUR), 1)
+    hours.read(connection, round(span.end // HOUR))
+    if len(hours.hourly) < PROPOSED * DAY:
+        return None
+    lengths = drift.windows or propose_lengths(hours.hourly)
+    cells = [cells_of(column) for column in series.schema.columns]
+    weeks = horizon(sum(one.limits for one in cells) * len(lengths), alerts)
+    offsets = series.schema.offsets
+    found = []
+    for position, column in enumerate(series.schema.columns):
+        grid = hours.grid(slice(int(offsets[position]), int(offsets[position + 1])), 0)
+        told: list[int] = []
+        limits, still = {}, []
+        for length in lengths:
+            watch = Watch(cells[position], length)
+            replayed = watch.run(grid, 0, grid.hours + 1, weeks)
+            told += replayed.ends[replayed.excess > 1].tolist()
+            still.append(_still(replayed))
+            latest = watch.judge(grid, grid.hours)
+            if latest is not None:
+                scale = float(latest[1].scale[0, 0]) if cells[position].bulk else 0.0
+                limit = float(watch.limits(weeks, grid.first + grid.hours)[0]) * scale
+                limits[length] = max(limit, float(cells[position].floors[0]))
+        starts = tuple(float((grid.first + at) * HOUR) for at in _starts(sorted(told)))
+        smallest = None
+        if column.numeric and limits:
+            level, _ = cells[position].shares(grid.prefix[-1] - grid.prefix[0])
+            smallest = smallest_shift(
+                column, cells[position], level, float(series.reference.deviations[position]), limits
+            )
+        found.append((column, starts, limits, smallest, min(still, default=0.0)))
+    messages = _together(sorted(at for _, starts, *_ in found for at in starts), lengths[0] * HOUR)
+    most = max(len(messages) / 2, 2)
+    rows = [
+        Found(column.name, column.role, starts, limits, smallest, _proposal(len(starts), most, still))
+        for column, starts, limits, smallest, still in found
+    ]
+    period = Span(float(hours.first * HOUR), float(hours.end * HOUR))
+    return Suggestion(period, alerts, lengths, messages, tuple(rows))
+
+
+def smallest_shift(
+    column: Column, cells: Cells, level: Floats, deviation: float, limits: dict[int, float]
+) -> float | None:
+    """The least shift up, in standard deviations, whose K-S distance passes the lowest limit; None if none does.
+
+    `level`: shares of the cells. Between edges the histogram is taken for even.
+
+    >>> from monitor.normal.cells import cells_of
+    >>> column = Column("x", "feature", "numeric", edges=tuple(np.linspace(0, 10, 11).tolist()))
+    >>> cells = cells_of(column)
+    >>> level, _ = cells.shares(np.array([0] + [10] * 10 + [0, 0, 0]))
+    >>> smallest_shift(column, cells, level, 1.0, {24: 0.25})
+    2.5
+    """
+    if not deviation > 0 or cells.bulk < 2:
+        return None
+    edges, shares = np.array(column.edges), level[: cells.bulk]
+    lowest = min(limits.values())
+    for shift in np.arange(0.05, FARTHEST + 0.01, 0.05):
+        moved = np.interp(edges - shift * deviation, edges, shares, left=0.0, right=1.0)
+        if float(np.abs(moved - shares).max()) >= lowest:
+            return round(float(shift), 2)
+    return None
+
+
+def describe(done: Suggestion) -> str:
+    """Write it for people, a line a column."""
+    windows = " and ".join(duration_text(length * HOUR) for length in done.lengths)
+    lines = [
+        f"{iso(done.span.start)} to {iso(done.span.end)}, windows of {windows}, a budget of {done.alerts:g} a month:",
+        f"{counted(len(done.messages), 'message')}, {number(done.a_month, 2)} a month",
+    ]
+    for one in sorted(done.found, key=lambda one: -len(one.told)):
+        limits = ", ".join(f"{duration_text(n * HOUR)} {number(x, 2)}" for n, x in one.limits.items()) or "not learnt"
+        told = ", ".join(iso(at)[:10] for at in one.told) or "never"
+        shift = "" if one.smallest is None else f"; a shift of {one.smallest:g} sd is told"
+        lines.append(f"  {one.column} ({one.role}): told {told}; limit {limits}{shift}")
+        if one.proposal:
+            lines.append(f"    {one.proposal}")
+    return "\n".join(lines)
+
+
+def _proposal(told: int, most: float, still: float) -> str:
+    if told < most:
+        return ""
+    if still > 0.8:
+        return "uses up the budget; it is constant for weeks, as a calendar is: leave it to the rule about training"
+    return "uses up the budget: give it a rule of its own with a longer window"
+
+
+def _still(replayed: Replayed) -> float:
+    """Share of the judged windows that are just what was expected."""
+    judged = replayed.distances[:, 0][np.isfinite(replayed.distances[:, 0])]
+    return float((judged < 1e-9).mean()) if len(judged) else 0.0
+
+
+def _starts(ends: list[int]) -> list[int]:
+    return [at for before, at in zip([-AGAIN - 1, *ends], ends, strict=False) if at - before > AGAIN]
+
+
+def _together(moments: list[float], apart: float) -> tuple[float, ...]:
+    out: list[float] = []
+    for at in moments:
+        if not out or at - out[-1] > apart:
+            out.append(at)
+    return tuple(out)
