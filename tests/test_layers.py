@@ -18,7 +18,6 @@ VALUES = {
     "monitor.drift.result",
     "monitor.rules.rule",
     "monitor.rules.reference",
-    "monitor.rules.presets",
 }
 
 BASE = {"errors", "clock", "config", "failpoint", "words"}

@@ -13,9 +13,8 @@ from typing import Any
 
 from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting
 from monitor.errors import ConfigError
-from monitor.rules.presets import PRESETS
 from monitor.rules.reference import USUAL, reference_span
-from monitor.rules.rule import Rule
+from monitor.rules.rule import PRESETS, Rule
 
 
 @dataclass(frozen=True, slots=True)

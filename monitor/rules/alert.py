@@ -30,7 +30,7 @@ REOPEN = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Where one rule stands on one column. Times are seconds since 1970 UTC, whole milliseconds.
+    """The state of one rule on one column. Times are seconds since 1970 UTC, whole milliseconds.
 
     `since`: when it entered its state. `active_since`: when its condition began to hold without a break.
     `clear_since`: when the condition went, while it fires on or has resolved.
@@ -71,16 +71,16 @@ class Alert:
 
 
 def new_alert(key: AlertKey, since: float = 0.0, severity: str = "warning") -> Alert:
-    """An alert that nothing was found for yet."""
+    """An alert before its first verdict."""
     rule, model, series, role, column = key
     return Alert(rule, column, role, since=since, severity=severity, model=model, series=series)
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alert that changed state at one evaluation: what `alert_events` records and messages tell.
+    """An alert that changed state at one evaluation, for `alert_events` and for messages.
 
-    `result`: the verdict that caused it; None where the rule or the column is gone. `reason`: why, in words.
+    `result`: the verdict that caused it; None if the rule or the column is gone. `reason`: why, in words.
     """
 
     alert: Alert
@@ -92,7 +92,7 @@ class Transition:
 
 
 def condition(result: DriftResult) -> bool | None:
-    """Whether a rule's condition holds; None where there is no verdict. A `warning` does not hold: it is no drift."""
+    """Whether a rule's condition holds; a `warning` is no drift. Returns None if there is no verdict."""
     if result.state == "drift":
         return True
     return False if result.state in ("ok", "warning") else None
@@ -162,10 +162,10 @@ def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:
     if alert.state == "pending":
         return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
     if alert.state == "firing":
-        begun = alert.clear_since is None
-        alert = replace(
-            alert, clear_since=now if begun else alert.clear_since, held=0.0 if begun else _sum(alert.held, watched)
-        )
+        if alert.clear_since is None:
+            alert = replace(alert, clear_since=now, held=0.0)
+        else:
+            alert = replace(alert, held=_sum(alert.held, watched))
         if alert.held >= clear_needed(alert, rule):
             return replace(alert, state="resolved", since=now, held=0.0)
         return alert
@@ -173,24 +173,15 @@ def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:
 
 
 def quiet(alert: Alert, now: float, watched: float, reopen: float = REOPEN) -> Alert:
-    """Let watched time pass over an alert whose event is over, until the event is forgotten."""
+    """Count watched time for an alert whose event has resolved, until the event is forgotten."""
     if not alert.event_id:
         return alert
     alert = replace(alert, held=_sum(alert.held, watched))
     if alert.held < reopen:
         return alert
     since = now if alert.state == "resolved" else alert.since
-    return replace(
-        alert,
-        state="inactive",
-        since=since,
-        active_since=None,
-        clear_since=None,
-        held=0.0,
-        event_id="",
-        reopened=0,
-        statistic="",
-    )
+    alert = replace(alert, state="inactive", since=since, active_since=None, clear_since=None, held=0.0)
+    return replace(alert, event_id="", reopened=0, statistic="")
 
 
 def _sum(held: float, watched: float) -> float:

@@ -1,7 +1,7 @@
 """Which columns a rule covers, and what a rule means in one sentence.
 
-A rule names columns exactly, by glob, by role, or not at all (all columns). Where two rules ask the same of a column,
-the more specific one owns it: exact name, then the glob with more letters, then role, then all.
+A rule names columns exactly, by glob, by role, or not at all (all columns). If two rules ask the same of a column, the
+more specific one owns it: exact name, then the glob with more letters, then role, then all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import get_args
 
-from monitor.columns.column import Column, Role, Schema
+from monitor.columns.column import Column, Kind, Role, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
@@ -29,22 +29,24 @@ _NOT_FIXED = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 
 def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
-    """Indices into `schema.columns` that each rule is to be evaluated for, by the rule's name.
+    """Indices into `schema.columns` that each rule is evaluated for, by the rule's name.
 
-    A rule gives a column up where a more specific rule asks it at least the same statistics over the same window
-    against the same reference; so an override never leaves a statistic unwatched. Rules that are equally specific both
-    keep the column: a warning and a critical level, say. Columns of whose kind the statistic knows nothing are left
-    out. Raises ConfigError for a column that the model does not have.
+    A rule gives up a column if a more specific rule asks for at least the same statistics over the same window against
+    the same reference, so an override leaves no statistic unwatched. Equally specific rules both keep the column, such
+    as a warning and a critical level. Columns of a kind that the statistic cannot measure are left out. Raises
+    ConfigError for a column that the model does not have.
     """
     claims = {rule.name: claimed(rule, schema) for rule in rules}
+
+    def owned_by_another(rule: Rule, index: int, close: Closeness) -> bool:
+        return any(
+            claims[other.name].get(index, close) > close and overrides(other, rule, schema.columns[index].kind)
+            for other in rules
+        )
+
     return {
         rule.name: tuple(
-            index
-            for index, close in claims[rule.name].items()
-            if not any(
-                claims[other.name].get(index, close) > close and overrides(other, rule, schema.columns[index])
-                for other in rules
-            )
+            index for index, close in claims[rule.name].items() if not owned_by_another(rule, index, close)
         )
         for rule in rules
     }
@@ -58,13 +60,13 @@ def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     for index, column in enumerate(schema.columns):
         found = [closeness(pattern, column) for pattern in rule.columns] if rule.columns else [(ALL, 0)]
         best = max((one for one in found if one is not None), default=None)
-        if best is not None and _asks(rule, column):
+        if best is not None and _asks(rule, column.kind):
             out[index] = best
     return out
 
 
 def closeness(pattern: str, column: Column) -> Closeness | None:
-    """How closely one pattern names a column; None where it does not.
+    """How closely one pattern names a column. Returns None if it does not.
 
     >>> column = Column("s5", "feature", "numeric")
     >>> [closeness(pattern, column) for pattern in ("s5", "s*", "*", "role:feature", "bmi")]
@@ -79,33 +81,44 @@ def closeness(pattern: str, column: Column) -> Closeness | None:
     return None
 
 
-def overrides(rule: Rule, other: Rule, column: Column) -> bool:
-    """Whether `rule`, being closer, answers all that `other` asks of a column."""
-    return (
-        rule.window == other.window
-        and rule.reference == other.reference
-        and rule.lengths == other.lengths
-        and _asks(rule, column) >= _asks(other, column)
-    )
+def overrides(rule: Rule, other: Rule, kind: Kind) -> bool:
+    """Whether `rule`, being closer, answers all that `other` asks of a column of this kind."""
+    same = all(getattr(rule, name) == getattr(other, name) for name in ("window", "reference", "lengths"))
+    return same and set(_asks(rule, kind)) >= set(_asks(other, kind))
 
 
 def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
-    """Say in a sentence what a rule does, then list the columns that it covers, as `python -m monitor check` prints it.
+    """Say in a sentence what a rule does, then list the columns that it covers, for `python -m monitor check`.
 
     `rules`: all rules, so that columns which another one owns are told apart. Raises ConfigError.
     """
     mine = cover(rules or [rule], schema)[rule.name]
     lost = [index for index in claimed(rule, schema) if index not in mine]
-    if rule.reference == USUAL:
-        return "\n".join([_explain_usual(rule), *_covered(schema, mine, lost)])
+    sentence = _explain_usual(rule) if rule.reference == USUAL else _explain(rule, schema, mine)
+    return "\n".join([sentence, *_covered(schema, mine, lost)])
+
+
+def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
     hold = f"once that has held for {duration_text(rule.hold)}" if rule.hold else "as soon as that is seen"
-    lines = [
-        f"{rule.name}: fires ({rule.severity}) {hold}: {_what(rule, schema, mine)} over the last "
-        f"{duration_text(rule.window)} differs from {_reference(rule)} by more than chance (alpha {rule.alpha:g} for "
-        f"all its columns together) and by more than {_floors(rule, schema, mine)}, given at least {rule.min_samples} "
-        f"predictions{_reach(rule)}; {_resolves(rule)}."
-    ]
-    return "\n".join([*lines, *_covered(schema, mine, lost)])
+    first, _, last = rule.reference.partition("/")
+    against = f"what was served from {first} to {last}" if last else "the training data"
+    reach = f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
+    asked = {kind: _asks(rule, kind) for kind in dict.fromkeys(schema.columns[index].kind for index in mine)}
+    if len(set(asked.values())) <= 1:
+        what = _either(next(iter(asked.values()), (rule.statistic,)))
+    else:
+        what = ", ".join(f"{_either(names)} ({kind} columns)" for kind, names in asked.items())
+    names = dict.fromkeys(name for asked_of_kind in asked.values() for name in asked_of_kind)
+    floors = {name: f"{floor_of(name, rule.floor, rule.statistic):g}" for name in names}
+    if rule.floor is not None and len(set(floors.values())) <= 1:
+        floor = f"{rule.floor:g}"
+    else:
+        floor = ", ".join(f"{floor} ({name})" for name, floor in floors.items()) or "the statistic's own floor"
+    return (
+        f"{rule.name}: fires ({rule.severity}) {hold}: {what} over the last {duration_text(rule.window)} differs from "
+        f"{against} by more than chance (alpha {rule.alpha:g} for all its columns together) and by more than {floor}, "
+        f"given at least {rule.min_samples} predictions{reach}; {_resolves(rule)}."
+    )
 
 
 def _explain_usual(rule: Rule) -> str:
@@ -133,8 +146,8 @@ def named(patterns: Sequence[str], schema: Schema) -> list[int]:
     return [position for position, column in columns if any(closeness(pattern, column) for pattern in patterns)]
 
 
-def _asks(rule: Rule, column: Column) -> frozenset[str]:
-    return frozenset(statistics_for(Question(rule.name, (), rule.statistic), column.kind))
+def _asks(rule: Rule, kind: Kind) -> tuple[str, ...]:
+    return statistics_for(Question(rule.name, (), rule.statistic), kind)
 
 
 def _check(where: str, pattern: str, schema: Schema) -> None:
@@ -154,49 +167,15 @@ def _check(where: str, pattern: str, schema: Schema) -> None:
     raise ConfigError(f"{where}: the model has no column {pattern!r}{hint}")
 
 
-def _what(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
-    """Name what is compared; by kind where that differs between the columns."""
-    kinds = dict.fromkeys(schema.columns[index].kind for index in indices)
-    asked = {kind: statistics_for(Question(rule.name, (), rule.statistic), kind) for kind in kinds}
-    if len(set(asked.values())) <= 1:
-        return _either(next(iter(asked.values()), (rule.statistic,)))
-    return ", ".join(f"{_either(names)} ({kind} columns)" for kind, names in asked.items())
-
-
 def _either(names: Sequence[str]) -> str:
     named = [f"`{name}`" for name in names]
     return " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
-def _reference(rule: Rule) -> str:
-    if rule.reference == "training":
-        return "the training data"
-    first, _, last = rule.reference.partition("/")
-    return f"what was served from {first} to {last}"
-
-
-def _floors(rule: Rule, schema: Schema, indices: Sequence[int]) -> str:
-    names = dict.fromkeys(
-        name
-        for index in indices
-        for name in statistics_for(Question(rule.name, (), rule.statistic), schema.columns[index].kind)
-    )
-    floors = {name: f"{floor_of(name, rule.floor, rule.statistic):g}" for name in names}
-    if rule.floor is not None and len(set(floors.values())) <= 1:
-        return f"{rule.floor:g}"
-    return ", ".join(f"{floor} ({name})" for name, floor in floors.items()) or "the statistic's own floor"
-
-
-def _reach(rule: Rule) -> str:
-    return f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
-
-
 def _resolves(rule: Rule) -> str:
-    return (
-        f"resolves once it has been gone for {duration_text(rule.keep_firing)}"
-        if rule.keep_firing
-        else ("resolves as soon as it is gone")
-    )
+    if not rule.keep_firing:
+        return "resolves as soon as it is gone"
+    return f"resolves once it has been gone for {duration_text(rule.keep_firing)}"
 
 
 def _names(schema: Schema, indices: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,3 +42,24 @@ class Rule:
     severity: Severity = "warning"
     labels: dict[str, str] = field(default_factory=dict)
     receivers: tuple[str, ...] = ()
+
+
+def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
+    """Rules of Boxkite's dashboard: on the predictions, over 30 minutes, `for` 5 minutes, resolved at once.
+
+    The thresholds are its tutorial's: K-S above 0.5, its symmetric KL (here `psi`, in nats) above 1. They are meant to
+    be evaluated every minute. Unlike there, an empty or small window is no alert, and both sides are counted over the
+    same bins. `ks` applies to a numeric prediction, `psi` to any.
+    """
+
+    def rule(statistic: str, floor: float, name: str) -> Rule:
+        columns = ("role:prediction",)
+        return Rule(
+            name, columns, statistic, 1800.0, "training", alpha, floor, min_samples, hold=300.0, keep_firing=0.0
+        )
+
+    return rule("ks", 0.5, "boxkite-ks"), rule("psi", 1.0, "boxkite-kl")
+
+
+#: Ready-made sets of rules, by the name that `[[rule]] preset = "..."` gives them.
+PRESETS: dict[str, Callable[..., tuple[Rule, ...]]] = {"boxkite": boxkite}

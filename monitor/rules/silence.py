@@ -1,6 +1,6 @@
-"""What keeps an alert quiet: a silence that an operator set, or a more severe alert on the same column.
+"""What mutes an alert: a silence that an operator set, or a more severe alert on the same column.
 
-A muted alert moves from state to state as ever; only nobody is told.
+A muted alert still moves from state to state; it sends no messages.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SilenceState = Literal["pending", "active", "expired"]
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """An operator's mute from `start` to `end` (seconds since 1970 UTC; `end` is past it).
+    """A silence from `start` until before `end`, in seconds since 1970 UTC.
 
-    `matchers`: a label's name and a glob that its value must match; all of them must. A label that an alert does not
+    `matchers`: for each label's name a glob that its whole value must match; all must. A label that an alert does not
     have is the empty text.
     """
 
@@ -38,14 +38,14 @@ class Silence:
     reason: str
 
     def state(self, now: float) -> SilenceState:
-        """Whether it is yet to come, on, or over."""
+        """Whether it is yet to begin, active, or expired."""
         if now < self.start:
             return "pending"
         return "active" if now < self.end else "expired"
 
     @property
     def text(self) -> str:
-        """Its matchers as the command takes them.
+        """Its matchers as `python -m monitor silence` takes them.
 
         >>> Silence("1", {"column": "a b", "rule": "drift"}, 0.0, 1.0, "ann", "why").text
         "'column=a b' rule=drift"
@@ -53,7 +53,7 @@ class Silence:
         return " ".join(shlex.quote(f"{name}={glob}") for name, glob in self.matchers.items())
 
     def matches(self, alert: Alert) -> bool:
-        """Whether it is meant for an alert, whatever the time."""
+        """Whether all matchers match an alert, at any time."""
         labels = labels_of(alert)
         return all(fnmatchcase(labels.get(name, ""), glob) for name, glob in self.matchers.items())
 
@@ -117,44 +117,32 @@ def labels_of(alert: Alert) -> dict[str, str]:
 
 
 def silenced_by(alert: Alert, silences: Iterable[Silence], now: float) -> Silence | None:
-    """The first active silence that is meant for an alert."""
+    """The first active silence that matches an alert."""
     return next((one for one in silences if one.state(now) == "active" and one.matches(alert)), None)
 
 
-def is_silenced(alert: Alert, silences: Iterable[Silence], now: float) -> bool:
-    """Whether an active silence is meant for an alert."""
-    return silenced_by(alert, silences, now) is not None
-
-
 def inhibited(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
-    """The alert's twin that mutes it: one of another rule that fires on the same column with a higher severity."""
-    rank = _rank(alert.severity)
+    """The alert that mutes this one: of another rule, firing on the same column, with a higher severity."""
+    rank = SEVERITIES.index
     twins = [
         other
         for other in alerts
-        if other.state == "firing" and other.key[1:] == alert.key[1:] and _rank(other.severity) < rank
+        if other.state == "firing" and other.key[1:] == alert.key[1:] and rank(other.severity) < rank(alert.severity)
     ]
-    return min(twins, key=lambda other: (_rank(other.severity), other.rule), default=None)
+    return min(twins, key=lambda other: (rank(other.severity), other.rule), default=None)
 
 
 def mutes(alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> dict[AlertKey, str]:
-    """Which firing alerts nobody is told of, each with the reason."""
-    firing = [alert for alert in alerts if alert.state == "firing"]
+    """The firing alerts that send no messages, each with the reason."""
     on_column: dict[tuple[str, ...], list[Alert]] = {}
-    for alert in firing:
+    for alert in alerts:
         on_column.setdefault(alert.key[1:], []).append(alert)
-    active = [silence for silence in silences if silence.state(now) == "active"]
     out: dict[AlertKey, str] = {}
-    for alert in firing:
-        silence = silenced_by(alert, active, now)
-        twin = None if silence else inhibited(alert, on_column[alert.key[1:]])
-        if silence:
+    for alert in alerts:
+        if alert.state != "firing":
+            continue
+        if silence := silenced_by(alert, silences, now):
             out[alert.key] = f"silence {silence.id} by {silence.author} until {iso(silence.end)}: {silence.reason}"
-        elif twin:
+        elif twin := inhibited(alert, on_column[alert.key[1:]]):
             out[alert.key] = f"{twin.rule} ({twin.severity}) fires on the same column"
     return out
-
-
-def _rank(severity: str) -> int:
-    """0 for the most severe; what is no severity of ours comes last."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)

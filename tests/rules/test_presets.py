@@ -9,7 +9,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance
-from monitor.rules.presets import PRESETS, boxkite
+from monitor.rules.rule import PRESETS, boxkite
 from tests.rules.series import EVERY, ticks
 
 SCHEMA = Schema(

@@ -8,7 +8,7 @@ from monitor.clock import iso
 from monitor.errors import InputError
 from monitor.rules.alert import Alert
 from monitor.rules.rule import Rule, Severity
-from monitor.rules.silence import Silence, inhibited, is_silenced, mutes, new_silence, silenced_by
+from monitor.rules.silence import Silence, inhibited, mutes, new_silence, silenced_by
 from tests.rules.series import START, key
 
 HOUR = 3600.0
@@ -42,13 +42,13 @@ def silence(matchers: Mapping[str, str], start: float = START, end: float = STAR
     ],
 )
 def test_matchers(words: str, matchers: dict[str, str], muted: bool) -> None:
-    assert is_silenced(firing(team="credit"), [silence(matchers)], START) is muted, words
+    assert (silenced_by(firing(team="credit"), [silence(matchers)], START) is not None) is muted, words
 
 
 def test_a_rules_label_does_not_pass_for_its_name() -> None:
-    assert not is_silenced(firing(rule="drift"), [silence({"rule": "other"})], START)
+    assert silenced_by(firing(rule="drift"), [silence({"rule": "other"})], START) is None
     disguised = Alert("drift", "bmi", "feature", labels={"rule": "other"})
-    assert not is_silenced(disguised, [silence({"rule": "other"})], START)
+    assert silenced_by(disguised, [silence({"rule": "other"})], START) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_rules_label_does_not_pass_for_its_name() -> None:
 def test_a_silence_holds_from_its_start_until_before_its_end(after: float, state: str) -> None:
     one = silence({"rule": "*", "column": "bmi"})
     assert one.state(START + after) == state
-    assert is_silenced(firing(), [one], START + after) is (state == "active")
+    assert (silenced_by(firing(), [one], START + after) is not None) is (state == "active")
 
 
 def test_the_first_silence_that_matches_is_named() -> None:

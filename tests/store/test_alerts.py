@@ -14,7 +14,7 @@ from monitor.drift.result import MODEL, AlertKey, DriftResult
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
-from monitor.rules.silence import Silence, is_silenced, new_silence
+from monitor.rules.silence import Silence, new_silence, silenced_by
 from monitor.store.file.database import connect
 from monitor.store.records.alerts import (
     append_events,
@@ -217,7 +217,7 @@ def test_a_silence_is_ended_now_and_stays_on_record(connection: sqlite3.Connecti
     assert expire_silence(connection, silence().id, START + 60)
     (ended,) = list_silences(connection)
     assert (ended.start, ended.end, ended.state(START + 60)) == (START, START + 60, "expired")
-    assert not is_silenced(Alert("drift", "bmi", "feature"), [ended], START + 60)
+    assert silenced_by(Alert("drift", "bmi", "feature"), [ended], START + 60) is None
     assert list_silences(connection, START + 60) == []
 
 
