@@ -1,8 +1,8 @@
-"""Alertmanager: all alerts to `POST /api/v2/alerts`, again and again, as it expects of its clients.
+"""Alertmanager: all alerts to `POST /api/v2/alerts`, repeatedly, as it expects of its clients.
 
-It is level-triggered: a firing alert is sent with an end in the near future and sent again before that; a resolved one
-with its end in the past. Its labels are its identity, so replicas of one model send the same labels and become one
-alert there. Grouping, repeating and silencing are its own business.
+It is level-triggered: a firing alert has an end in the near future and is sent again before that; a resolved one has
+its end in the past. The labels are the identity of an alert, so replicas of one model become one alert. Alertmanager
+itself groups, repeats and silences.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Alertmanager:
 
 
 def render(message: Message) -> list[dict[str, Any]]:
-    """The list of alerts, in the API's form."""
+    """List the alerts in the form of the API."""
     if message.kind == "test":
         labels = {"alertname": "TelltaleTest", "severity": "info"}
         said = {"summary": "A test from Telltale: nothing has drifted."}
@@ -48,18 +48,16 @@ def render(message: Message) -> list[dict[str, Any]]:
 
 def _alert(item: Entry, message: Message) -> dict[str, Any]:
     own = {"column": item.column, "role": item.role, "severity": item.severity}
-    labels = {**item.labels, **own, **({"model_version": message.model} if message.model else {})}
-    labels.setdefault("alertname", "drift")
+    labels = {"alertname": "drift", **item.labels, **own, "model_version": message.model}
     ends = item.until if item.until is not None else message.ends
     out = {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": _annotations(item),
         "startsAt": iso(item.since),
-        **({"endsAt": iso(ends)} if ends is not None else {}),
+        "endsAt": ends and iso(ends),
+        "generatorURL": column_address(message.link, item.role, item.column),
     }
-    if message.link:
-        out["generatorURL"] = column_address(message.link, item.role, item.column)
-    return out
+    return {name: value for name, value in out.items() if value}
 
 
 def _annotations(item: Entry) -> dict[str, str]:

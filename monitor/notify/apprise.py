@@ -1,6 +1,6 @@
-"""Apprise: its hundred other services, where the package `apprise` is installed.
+"""Apprise: a hundred other services, if the package `apprise` is installed.
 
-It answers yes or no and tells nothing of why, so a no is tried again with our own back-off; its time-outs are its own.
+It answers yes or no without a reason, so after a no Telltale tries again with its own backoff.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ class Apprise:
         headline = cut(title(message), 150)
         try:
             sent = self._apprise.notify(body=plain_text(message, "", 3500).strip(), title=headline, body_format="text")
-        except Exception as error:  # noqa: BLE001 - a hundred services raise what they like, and may quote the address
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the address
             return Decision("retry", f"Apprise failed ({type(error).__name__})", doubt=True)
         return Decision("sent", "Apprise says sent") if sent else Decision("retry", "Apprise says not sent")

@@ -1,7 +1,7 @@
 """One POST by `requests`, bounded in time and size, without redirects, and without secrets in its errors.
 
-The call runs in the sender's own thread. The time that the system's resolver takes comes on top of the deadline
-(`timeout` and `attempts` in resolv.conf); only that one receiver waits for it.
+The call runs in the sender's own thread. The time of the system's resolver comes on top of the deadline (`timeout` and
+`attempts` in resolv.conf); only that one receiver waits for it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Reply:
     body: bytes = b""
 
     def header(self, name: str) -> str | None:
-        """Return a header by its name in any case."""
-        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+        """Return a header by its name in lower case."""
+        return next((value for key, value in self.headers.items() if key.lower() == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer. `doubt`: the request may have been received all the same."""
+    """No answer. `doubt`: the request may have been received."""
 
     reason: str
     doubt: bool = False
@@ -75,13 +75,13 @@ def check_url(url: str, what: str) -> str:
 
 
 class Http:
-    """Posts, each within `deadline` seconds after its name was resolved; from many threads."""
+    """Posts from many threads, each within `deadline` seconds after its name was resolved."""
 
     def __init__(self, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
         self.deadline, self.most_bytes = deadline, most_bytes
 
     def post(self, url: Secret, body: bytes, headers: dict[str, str]) -> Reply | Failure:
-        """Send; nothing is raised, and nothing of the address is in what is returned."""
+        """Post, without raising; nothing of the address is in what is returned."""
         lines: list[socket.socket] = []
         late = threading.Event()
 
@@ -96,7 +96,7 @@ class Http:
         timer.start()
         try:
             result: Reply | Failure = self._post(url.reveal(), body, headers, lines)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the address
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may have the address
             result = Failure(*_explain(error, bool(lines)))
         finally:
             timer.cancel()
@@ -156,7 +156,7 @@ class _Watched(HTTPAdapter):
         return pool
 
 
-#: What can go wrong in a call, the most telling first: the kinds of error, and how it is said.
+#: Kinds of error and their texts, the most specific first.
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "the server's certificate is not trusted"),
     ((requests.exceptions.SSLError, ssl.SSLError), "no secure connection (TLS)"),
@@ -170,7 +170,7 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 
 
 def _explain(error: Exception, connected: bool) -> tuple[str, bool]:
-    """Say what went wrong in words of our own, and whether the request may have arrived."""
+    """Say what went wrong, and whether the request may have arrived."""
     causes: list[BaseException] = [error]
     for cause in causes:
         inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)

@@ -1,4 +1,4 @@
-"""The log: messages as plain text in the terminal, where someone without any receiver sees them too."""
+"""The log: messages as plain text in the terminal, also without any configured receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A webhook: the whole message as JSON, signed. The schema is in docs/alerts.md; `version` counts its changes."""
+"""A webhook: the whole message as signed JSON. The schema is in docs/alerts.md; VERSION counts its changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGNATURE, TIMESTAMP = "X-Telltale-Signature", "X-Telltale-Timestamp"
 
 
 class Webhook:
-    """Posts to one address; with a key, signed."""
+    """Posts to one address, signed if there is a key."""
 
     kind = "webhook"
 
@@ -40,7 +40,7 @@ class Webhook:
 
 
 def sign(key: Secret, timestamp: str, body: bytes) -> str:
-    """Signature of a body: HMAC-SHA256 with the key over `TIMESTAMP.BODY`, in hex, behind its name.
+    """Sign a body: `sha256=` and the hex HMAC-SHA256 of `TIMESTAMP.BODY`.
 
     >>> sign(Secret("a-shared-key"), "0", b"{}")[:20]
     'sha256=89b948452f659'
@@ -50,7 +50,7 @@ def sign(key: Secret, timestamp: str, body: bytes) -> str:
 
 
 def render(message: Message) -> dict[str, Any]:
-    """The JSON document."""
+    """Write a message as a JSON document."""
     return {
         "version": VERSION,
         "kind": message.kind,
@@ -72,27 +72,15 @@ def render(message: Message) -> dict[str, Any]:
 
 
 def _alert(item: Entry) -> dict[str, Any]:
+    same = ("column", "role", "severity", "event_id", "labels", "value", "threshold", "n", "m", "before", "after")
+    texts = ("statistic", "direction", "change", "reason", "reference")
     return {
-        "column": item.column,
-        "role": item.role,
+        **{name: getattr(item, name) for name in same},
+        **{name: getattr(item, name) or None for name in texts},
         "state": "resolved" if item.status == "resolved" else "firing",
         "new": item.status == "new",
-        "severity": item.severity,
-        "event_id": item.event_id,
         "since": iso(item.since),
         "until": iso(item.until) if item.until is not None else None,
-        "labels": item.labels,
-        "statistic": item.statistic or None,
-        "value": item.value,
-        "threshold": item.threshold,
-        "n": item.n,
-        "m": item.m,
-        "direction": item.direction or None,
-        "change": item.change or None,
         "names": list(item.names),
-        "before": item.before,
-        "after": item.after,
-        "reason": item.reason or None,
-        "reference": item.reference or None,
         "window": {"start": iso(item.window[0]), "end": iso(item.window[1])} if item.window else None,
     }

@@ -12,8 +12,8 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.rules.alert import REOPEN, Alert, Transition, condition, new_alert, quiet, reason, step
 from monitor.rules.rule import Rule
 
-#: An evaluation that is late by up to this many intervals was watching all the time; after a longer gap one interval
-#: counts, since nobody knows for how much of it Telltale ran. So the error of a duration is at most one interval.
+#: If an evaluation is at most this many intervals after the last, all of the time was watched. After a longer gap one
+#: interval counts, since it is not known for how long Telltale ran. The error of a duration is one interval at most.
 LATE = 2.0
 
 
@@ -31,8 +31,8 @@ def watched_seconds(last: float | None, now: float, every: float) -> float:
 def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult:
     """The one of a column's results that speaks for all of them, under one rule.
 
-    A drift, the strongest; else, while an alert is up because of `statistic`, that one if it has no verdict, since the
-    alert cannot be over before it has; else the strongest verdict; else the first.
+    The strongest drift; else, while an alert is up because of `statistic`, that result if it has no verdict, since the
+    alert cannot resolve before it has one; else the strongest verdict; else the first.
     """
     drifting = [result for result in results if result.state == "drift"]
     if drifting:
@@ -101,7 +101,7 @@ def advance(
 
 
 def end_all(alerts: Mapping[AlertKey, Alert], now: float, why: str, model_version: str) -> list[Transition]:
-    """End every alert, as when another model version takes over; the caller then forgets them."""
+    """End every alert, because another model version takes over; the caller then forgets them."""
     ended = [(before, _retire(before, round(now, 3), REOPEN)) for before in alerts.values()]
     return [
         Transition(after, before.state, after.since, None, why, model_version)
@@ -111,7 +111,7 @@ def end_all(alerts: Mapping[AlertKey, Alert], now: float, why: str, model_versio
 
 
 def _retire(alert: Alert, now: float, watched: float) -> Alert | None:
-    """End an alert that nothing will speak of again; None once it can be forgotten."""
+    """End an alert that gets no more results. Returns None once it can be forgotten."""
     alert = replace(alert, evaluated=now)
     if alert.state == "firing":
         return replace(alert, state="resolved", since=now, clear_since=now, held=0.0)
