@@ -12,7 +12,6 @@ from typing import Any
 
 from monitor import words
 from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
-from monitor.cli.silence import print_silences
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey, DriftResult
@@ -183,6 +182,8 @@ def what_changed(result: DriftResult) -> str:
 
 def alerts(options: argparse.Namespace) -> int:
     """`python -m monitor alerts`."""
+    from monitor.cli.silence import print_silences  # it loads what writes, which the other commands need not wait for
+
     config = load_config(options)
     now = SystemClock().time()
     with reading(config) as connection:

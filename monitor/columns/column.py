@@ -24,7 +24,6 @@ from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client.utils import floatToGoString
 
 Role = Literal["feature", "prediction"]
 Kind = Literal["numeric", "categorical"]
@@ -86,6 +85,8 @@ def go_number(value: float) -> str:
     >>> go_number(0.5), go_number(3226414.69), go_number(math.inf)
     ('0.5', '3.22641469e+06', '+Inf')
     """
+    from prometheus_client.utils import floatToGoString  # it loads an HTTP server, which few commands need
+
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
     return text
 

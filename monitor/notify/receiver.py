@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from monitor.notify.message import Message
-from monitor.notify.retry import Decision
+
+if TYPE_CHECKING:
+    from monitor.notify.retry import Decision  # it loads requests, for which commands that only read need not wait
 
 
 class Notifier(Protocol):

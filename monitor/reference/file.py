@@ -14,12 +14,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from monitor.columns.canonical import canonical
 from monitor.columns.column import (
@@ -37,6 +34,10 @@ from monitor.columns.column import (
 from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
 from monitor.reference.bin_edges import discrete_edges
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+    from prometheus_client.samples import Sample
 
 VALUE = "telltale_value_reference"
 CATEGORY = "telltale_category_reference"
@@ -148,6 +149,9 @@ class Reference:
     @classmethod
     def from_text(cls, text: str) -> Reference:
         """Read the Prometheus text format, ours or Boxkite's. Raises ReferenceFileError."""
+        # It loads an HTTP server, and few commands read a reference.
+        from prometheus_client.parser import text_string_to_metric_families
+
         try:
             families = {family.name: family for family in text_string_to_metric_families(text)}
         except (ValueError, KeyError, IndexError) as error:

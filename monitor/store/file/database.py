@@ -17,7 +17,7 @@ from pathlib import Path
 from monitor.clock import Clock, iso
 from monitor.errors import StoreError
 from monitor.store.file.folder import ASIDE, DataFolder
-from monitor.store.file.migrations import applied, migrate, names
+from monitor.store.file.migrations import CHANGES, applied, migrate
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
         return FOREIGN
     if not found:
         return "the file is empty; start the server to fill it"
-    unknown = [name for name in found if name not in names()]
+    unknown = [name for name in found if name not in CHANGES]
     if unknown:
         return "" if any_version else f"written by a later Telltale (it has {', '.join(unknown)}); update this one"
     return ""

@@ -8,14 +8,11 @@ are many, packed (`packing.py`), and JSON elsewhere.
 from __future__ import annotations
 
 import sqlite3
-from functools import cache
-
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
 
 from monitor.errors import StoreError
 
-MIGRATIONS = Migrations("telltale")
+#: Under which the database lists the changes that it has.
+SET = "telltale"
 
 #: One bin's count out of a stored text.
 _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
@@ -349,18 +346,6 @@ LEFT JOIN series m ON m.id = q.series_id;
 """
 
 
-@MIGRATIONS()
-def schema(db: Database) -> None:
-    """All tables and views of the first version."""
-    _run(db, _TABLES.replace("BIN_COUNT", _BIN_COUNT))
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """Names of all changes, in order."""
-    return tuple(migration.name for migration in MIGRATIONS.pending(Database(memory=True)))
-
-
 def applied(connection: sqlite3.Connection) -> list[str] | None:
     """Names of the changes that a database has, in order; None for a database of another program."""
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -368,7 +353,7 @@ def applied(connection: sqlite3.Connection) -> list[str] | None:
     if "_sqlite_migrations" not in tables:
         return None if own else []
     sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
-    found = [row[0] for row in connection.execute(sql, (MIGRATIONS.name,))]
+    found = [row[0] for row in connection.execute(sql, (SET,))]
     return found if found or not own else None
 
 
@@ -377,20 +362,29 @@ def migrate(connection: sqlite3.Connection) -> bool:
 
     Raises StoreError for a database that a later Telltale has changed.
     """
-    db = Database(connection, execute_plugins=False)
-    unknown = [name for name in applied(connection) or () if name not in names()]
+    from sqlite_utils import Database  # slow to import, and commands that only read never need it
+    from sqlite_utils.migrations import Migrations
+
+    known = applied(connection) or ()
+    unknown = [name for name in known if name not in CHANGES]
     if unknown:
         raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
-    pending = bool(MIGRATIONS.pending(db))
-    MIGRATIONS.apply(db)
-    return pending
+    migrations = Migrations(SET)
+    for name, script in CHANGES.items():
+        migrations(name=name)(lambda db, script=script: _run(db.conn, script))
+    migrations.apply(Database(connection, execute_plugins=False))
+    return len(known) < len(CHANGES)
 
 
-def _run(db: Database, script: str) -> None:
+#: All changes in order: their scripts by name.
+CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT)}
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run several statements within the migration's own transaction: `executescript` would commit it."""
     statement = ""
     for line in script.splitlines():
         statement += line + "\n"
         if sqlite3.complete_statement(statement):
-            db.conn.execute(statement)
+            connection.execute(statement)
             statement = ""

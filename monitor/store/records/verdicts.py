@@ -11,12 +11,15 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Role
-from monitor.drift.evaluate import Question, Terms
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
 from monitor.store.audit import seals
+
+if TYPE_CHECKING:
+    from monitor.drift.evaluate import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
 
 def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int, Question]:
     """The id of the model and what it was asked. Raises KeyError for an unknown id."""
+    from monitor.drift.evaluate import Question, Terms  # it loads scipy; commands that only read need not wait
+
     row = connection.execute("SELECT series_id, rule, asked FROM questions WHERE id = ?", (question_id,)).fetchone()
     if row is None:
         raise KeyError(question_id)
