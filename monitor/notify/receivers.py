@@ -52,7 +52,7 @@ def policy(config: Config) -> Policy:
 def test_alert(receiver: Receiver, link: str = "", clock: Clock | None = None) -> Decision:  # noqa: PT028 - no test
     """Send a test message past the outbox, which belongs to the process that serves; return the provider's answer."""
     now = (clock or SystemClock()).time()
-    lines = (("", "Someone ran python -m monitor test-alert. Nothing has drifted."),)
+    lines = (("", "A test by python -m monitor test-alert. Nothing has drifted."),)
     message = Message("test", "", "info", "", now, lines=lines, link=link)
     decision = receiver.notifier.send(message, now=now)
     if decision.action == "plain":

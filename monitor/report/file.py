@@ -1,4 +1,4 @@
-"""The report: one stretch of the record, judged as a whole, in one file that needs no server and no network."""
+"""The report: one period of the history, judged as a whole, in one file that needs no server and no network."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Report:
 
 
 def gather(connection: sqlite3.Connection, config: Config, span: Span, now: float) -> Report:
-    """Judge a stretch of the record by every rule, against what the rule compares with. Raises StoreError.
+    """Judge a period of the history by every rule, against what the rule compares with. Raises StoreError.
 
     The model is the one that was served last.
     """

@@ -1,4 +1,4 @@
-"""What a rule compares with: the training data, or a stretch of past production."""
+"""What a rule compares with: the training data, what is usual, or a period of past production."""
 
 from __future__ import annotations
 

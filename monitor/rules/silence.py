@@ -98,7 +98,7 @@ def new_silence(
         raise InputError("empty_silence", f"the end ({iso(end)}) must be later than the start ({iso(start)})", "end")
     for where, text in (("author", author), ("reason", reason)):
         if not text.strip():
-            raise InputError("missing", f"a silence needs its {where}: someone will ask", where)
+            raise InputError("missing", f"a silence needs its {where}, for those who find it later", where)
     identity = "\0".join([*(f"{name}={glob}" for name, glob in sorted(matchers.items())), iso(start), author, reason])
     return Silence(hashlib.sha256(identity.encode()).hexdigest()[:8], dict(matchers), start, end, author, reason)
 
