@@ -73,7 +73,7 @@ DRIFT_CRITICAL = Family("telltale_drift_critical", "gauge", _RULE, "Value that t
 DRIFT_FLOOR = Family("telltale_drift_floor", "gauge", _RULE, "Smallest value of the statistic that matters.")
 DRIFT_SAMPLES = Family("telltale_drift_samples", "gauge", _RULE, "Rows of the test window that the statistic rests on.")
 DRIFT_STATE = Family("telltale_drift_state", "gauge", (*_RULE, "state"), "1 for the state that the verdict is in, 0 for all others.")
-ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others.")
+ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others. A silence holds back messages and changes no state.")
 
 DRIFT_SCALE = Family("telltale_drift_scale", "gauge", (*_COLUMN, "statistic"), "Multiply by sqrt(h) (ks, missing) or h (kl, psi), h = 1/n + 1/m, for the critical value; alpha is shared out over all columns.")
 DRIFT_UNSEEN = Family("telltale_drift_unseen_share", "gauge", _COLUMN, "Share of rows that may be of categories the reference happened not to hold, without any drift; 0 for a numeric column.")

@@ -133,7 +133,7 @@ def over_time(
     series = history.windows(connection, identity, position, column, start, end, width)
     points: list[Point] = []
     if row.result:
-        names = column.role, column.name, row.result.rule, row.result.statistic
+        names = row.result.model_version, column.role, column.name, row.result.rule, row.result.statistic
         points = history.verdicts(connection, *names, start, end)
     longest = max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every)
     deviation = float(reference.deviations[position])

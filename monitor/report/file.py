@@ -100,7 +100,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     span, reference = report.span, report.series.reference
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
-    cells = HeatMap().read(connection, span.end, seconds, length)
+    cells = HeatMap().read(connection, report.series.version, span.end, seconds, length)
     when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
     return render(
         "report.html",

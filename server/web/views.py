@@ -70,7 +70,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
     with one_moment(runtime.folder.database) as connection:
         chosen = _range(connection, query, now)
         length = history.cell_length(RANGES[chosen], runtime.config.drift.every)
-        cells = memory.heat_map.read(connection, now, RANGES[chosen], length)
+        cells = memory.heat_map.read(connection, runtime.only.version, now, RANGES[chosen], length)
         silences = list_silences(connection, now)
     alerts = tuple(evaluation.alerts.values())
     muted = mutes(alerts, silences, now)

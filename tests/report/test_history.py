@@ -17,6 +17,9 @@ from monitor.store.records.verdicts import save_results
 
 START = 1_700_000_000.0 - 1_700_000_000.0 % 86400
 
+#: The model version of the verdicts.
+VERSION = "v"
+
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
@@ -32,7 +35,7 @@ def result(state: State, value: float | None, column: str = "x", statistic: str 
     critical = None if value is None else 0.1
     span = Span(START, START + 1800)
     return DriftResult(
-        "r", column, "feature", "numeric", statistic, state, span, "training", "v", 10, 20, value, critical, 0.05
+        "r", column, "feature", "numeric", statistic, state, span, "training", VERSION, 10, 20, value, critical, 0.05
     )
 
 
@@ -40,8 +43,9 @@ def test_a_cell_is_the_worst_of_its_last_evaluation(connection: sqlite3.Connecti
     save_results(connection, START + 10, [result("drift", 0.9)])
     save_results(connection, START + 50, [result("ok", 0.01), result("drift", 0.15, statistic="psi")])
     save_results(connection, START + 70, [result("drift", 0.35)])
+    save_results(connection, START + 75, [result("ok", 0.01)._replace(model_version="another")])
     save_results(connection, START + 130, [result("no traffic", None)])
-    cells = HeatMap().read(connection, START + 239, 240, 60)
+    cells = HeatMap().read(connection, VERSION, START + 239, 240, 60)
     assert cells == [
         {("feature", "x"): 4},
         {("feature", "x"): 5},
@@ -54,11 +58,11 @@ def test_cells_that_are_over_are_read_once_and_the_others_again(connection: sqli
     heat_map, asked = HeatMap(), []
     save_results(connection, START + 10, [result("ok", 0.01)])
     now = START + 3599
-    heat_map.read(connection, now, 3600, 60)
+    heat_map.read(connection, VERSION, now, 3600, 60)
     connection.set_trace_callback(asked.append)
     save_results(connection, now, [result("drift", 0.15)])
     asked.clear()
-    cells = heat_map.read(connection, now, 3600, 60)
+    cells = heat_map.read(connection, VERSION, now, 3600, 60)
     assert len(asked) < 12, "only the last two minutes may still change"
     assert cells[0] == {("feature", "x"): 2}
     assert cells[-1] == {("feature", "x"): 4}
@@ -69,11 +73,11 @@ def test_time_line_is_thinned_but_keeps_its_ends(connection: sqlite3.Connection)
     for i in range(1000):
         save_results(connection, START + i, [result("ok", i / 1000)])
     connection.execute("COMMIT")
-    points = verdicts(connection, "feature", "x", "r", "ks", START, START + 999)
+    points = verdicts(connection, VERSION, "feature", "x", "r", "ks", START, START + 999)
     assert len(points) == 120
     assert points[-1].at == START + 999
     assert [point.at for point in points] == sorted(point.at for point in points)
-    assert verdicts(connection, "feature", "x'; --", "r", "ks", START, START + 999) == []
+    assert verdicts(connection, VERSION, "feature", "x'; --", "r", "ks", START, START + 999) == []
 
 
 @pytest.mark.parametrize(("age", "shown"), [(10, "1h"), (3601, "6h"), (30_000, "24h"), (10_000_000, "24h")])

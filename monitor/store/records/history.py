@@ -37,7 +37,7 @@ _LEVELS = """
     SELECT role, "column", max(CASE state
         WHEN 'drift' THEN CASE WHEN value > 2 * max(critical, floor) THEN 5 ELSE 4 END
         WHEN 'warning' THEN 3 WHEN 'ok' THEN 2 ELSE 1 END) AS level
-    FROM drift WHERE at = ? GROUP BY role, "column"
+    FROM drift WHERE at = ? AND model_version = ? GROUP BY role, "column"
 """
 
 Cell = dict[tuple[str, str], int]
@@ -74,15 +74,18 @@ class HeatMap:
         self._keep = keep
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
-    def read(self, connection: sqlite3.Connection, now: float, seconds: int, length: int) -> list[Cell]:
-        """Levels in each cell of `length` seconds up to now, oldest first: an index into `LEVELS` by (role, column)."""
+    def read(self, connection: sqlite3.Connection, version: str, now: float, seconds: int, length: int) -> list[Cell]:
+        """Levels of a model version in each cell of `length` seconds up to now, oldest first.
+
+        Each is an index into `LEVELS` by (role, column). One map is for one version.
+        """
         last = math.floor(now / length)
         out = []
         for index in range(last - seconds // length + 1, last + 1):
             key = (length, index)
             cell = self._cells.get(key)
             if cell is None:
-                cell = _cell(connection, index * length, (index + 1) * length)
+                cell = _cell(connection, version, index * length, (index + 1) * length)
                 # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
                 if (index + 1) * length < now - 120:
                     self._cells[key] = cell
@@ -92,12 +95,11 @@ class HeatMap:
         return out
 
 
-def _cell(connection: sqlite3.Connection, start: float, end: float) -> Cell:
-    row = connection.execute("SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ?", (iso(start), iso(end)))
-    at = row.fetchone()["at"]
+def _cell(connection: sqlite3.Connection, version: str, start: float, end: float) -> Cell:
+    at = _last(connection, version, iso(start), iso(end))
     if at is None:
         return {}
-    return {(row["role"], row["column"]): row["level"] for row in connection.execute(_LEVELS, (at,))}
+    return {(row["role"], row["column"]): row["level"] for row in connection.execute(_LEVELS, (at, version))}
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,22 @@ class Point:
 
 
 def verdicts(
-    connection: sqlite3.Connection, role: Role, column: str, rule: str, statistic: str, start: float, end: float
+    connection: sqlite3.Connection,
+    version: str,
+    role: Role,
+    column: str,
+    rule: str,
+    statistic: str,
+    start: float,
+    end: float,
 ) -> list[Point]:
-    """Verdicts on a column by one statistic of a rule, oldest first, thinned to a few hundred."""
+    """Verdicts on a column of a model version by one statistic of a rule, oldest first, thinned to a few hundred."""
     out = []
-    for at in _moments(connection, start, end, POINTS):
+    for at in _moments(connection, version, start, end, POINTS):
         found = connection.execute(
             'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
-            "AND rule = ? AND statistic = ?",
-            (at, column, role, rule, statistic),
+            "AND rule = ? AND statistic = ? AND model_version = ?",
+            (at, column, role, rule, statistic, version),
         ).fetchone()
         if found is not None:
             out.append(
@@ -130,15 +139,21 @@ def verdicts(
     return out
 
 
-def _moments(connection: sqlite3.Connection, start: float, end: float, cells: int) -> list[str]:
+def _last(connection: sqlite3.Connection, version: str, start: str, end: str) -> str | None:
+    """The last evaluation of a model version in [start, end)."""
+    sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND model_version = ?"
+    at: str | None = connection.execute(sql, (start, end, version)).fetchone()["at"]
+    return at
+
+
+def _moments(connection: sqlite3.Connection, version: str, start: float, end: float, cells: int) -> list[str]:
     """The last evaluation in each of `cells` even cells of a range, oldest first."""
     step = (end - start) / cells
     bounds = [iso(start + i * step) for i in range(cells + 1)]
     bounds[-1] = iso(end + 1)
     out = []
     for low, high in pairwise(bounds):
-        query = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ?"
-        at = connection.execute(query, (low, high)).fetchone()["at"]
+        at = _last(connection, version, low, high)
         if at is not None:
             out.append(at)
     return out
