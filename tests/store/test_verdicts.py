@@ -69,9 +69,9 @@ def test_the_latest_is_what_was_stored_last_though_the_clock_went_back(connectio
 
 def test_what_is_not_judged_any_more_is_not_the_latest(connection: sqlite3.Connection) -> None:
     save_results(connection, START, [verdict("D", rule="gone"), verdict(".")])
-    save_results(connection, START + 7200, [verdict(".")])
+    save_results(connection, START + 7 * 3600, [verdict(".")])
     assert [one.result.rule for one in latest_results(connection, "1")] == ["drift"]
-    assert len(latest_results(connection, "1", within=7200)) == 2
+    assert len(latest_results(connection, "1", within=7 * 3600)) == 2
 
 
 def test_there_is_no_latest_in_an_empty_store(connection: sqlite3.Connection) -> None:
