@@ -24,16 +24,6 @@ from monitor.words import number, statistic
 #: Quantiles drawn over time: the middle, and the band around it.
 QUANTILES = (0.05, 0.5, 0.95)
 
-SPECIAL_MEANING = {
-    "below": "below what the reference saw",
-    "above": "above what the reference saw",
-    "missing": "missing",
-    "infinite": "infinite",
-    "low": "beyond the plot",
-    "high": "beyond the plot",
-    "other": "unseen values",
-}
-
 
 @dataclass(frozen=True)
 class BinRow:
@@ -77,7 +67,7 @@ def histograms(row: Row, reference: Reference) -> Histograms:
         text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
     drawn = figure.histogram(plane, figure_label(row, live), live, mark)
-    apart = tuple(bar for bar in plane.bars if bar.where in SPECIAL_MEANING)
+    apart = tuple(bar for bar in plane.bars if bar.where in figure.SIGNS)
     return Histograms(drawn, curves, apart, _bins(column, before, after), live)
 
 

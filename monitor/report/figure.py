@@ -19,8 +19,16 @@ from monitor.words import number, percent
 #: Size of the histogram in a row of the overview, in units of its view box.
 SMALL = (240, 56)
 
-#: Signs under the bars that are set apart; the legend beside a figure explains them.
-SIGNS = {"below": "‹", "low": "«", "high": "»", "above": "›", "missing": "∅", "infinite": "∞", "other": "?"}
+#: The bars that are set apart: the sign under each, and its meaning for the legend.
+SIGNS = {
+    "below": ("‹", "below what the reference saw"),
+    "low": ("«", "beyond the plot"),
+    "high": ("»", "beyond the plot"),
+    "above": ("›", "above what the reference saw"),
+    "missing": ("∅", "missing"),
+    "infinite": ("∞", "infinite"),
+    "other": ("?", "unseen values"),
+}
 
 
 def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
@@ -93,7 +101,7 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -
     for bar in plane.bars:
         middle = (bar.left + bar.right) / 2
         if bar.where in SIGNS:
-            chart.tick(middle, SIGNS[bar.where], "tick sign")
+            chart.tick(middle, SIGNS[bar.where][0], "tick sign")
         if bar.cut:
             chart.note(middle, 1.0, f"↑ {percent(max(bar.reference, bar.test if live else 0.0))}", "note cut")
     return chart.markup()

@@ -128,5 +128,4 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         cell=length,
         rules=config.rules,
         events=report.events,
-        meanings=column_page.SPECIAL_MEANING,
     )

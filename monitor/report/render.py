@@ -35,6 +35,7 @@ def environment() -> Environment:
     )
     env.filters.update(
         count=words.count,
+        counted=words.counted,
         number=words.number,
         percent=words.percent,
         plain=plain,
@@ -47,7 +48,6 @@ def environment() -> Environment:
         statistic_name=words.statistic_name,
         css=lambda state: state.replace(" ", "-"),
         moment=moment,
-        stamp=stamp,
         breakable=breakable,
         glob=glob.escape,
     )
@@ -56,18 +56,16 @@ def environment() -> Environment:
     return env
 
 
-def moment(epoch: float, now: float | None) -> Markup:
-    """Write a moment for people and for programs, with its full date if `now` is None.
+def moment(when: float | str | None, now: float | None) -> Markup:
+    """Write a moment for people and for programs, with its full date if `now` is None; page.js adds the local time.
 
-    page.js adds the reader's own time.
+    `when`: seconds since 1970, or the text that the store has; None becomes the empty text.
     """
+    if when is None:
+        return Markup("")
+    epoch = from_iso(when) if isinstance(when, str) else when
     said = words.date_time(epoch) if now is None else words.clock_time(epoch, now)
     return Markup('<time datetime="{}">{}</time>').format(iso(epoch), said)
-
-
-def stamp(text: str | None, now: float | None) -> Markup:
-    """Write a moment that the store has as text; None becomes the empty text."""
-    return Markup("") if text is None else moment(from_iso(text), now)
 
 
 def points(change: float) -> str:

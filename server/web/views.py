@@ -120,7 +120,6 @@ def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
         "against": overview.against_what(row),
         "shown": shown,
         "signs": figure.SIGNS,
-        "meanings": column_page.SPECIAL_MEANING,
         **facts,
         "results": results,
         "rules": [rule for rule in runtime.config.rules if rule.name in {result.rule for result in results}],
