@@ -1,7 +1,6 @@
-"""The telling half of the data path: what an evaluation changed becomes messages, and messages reach people.
+"""The second half of the data path: the changes of an evaluation become messages that reach people.
 
-`announce` runs inside the evaluation's transaction and queues what is due; the senders, a thread for each receiver,
-deliver it afterwards.
+`announce` queues the messages in the evaluation's transaction; the senders, a thread for each receiver, deliver them.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ PAGE = "page"
 
 
 def page_address(server: ServerConfig, port: int | None = None) -> str:
-    """Address of the page for links in messages; `port`: the one that is served, if it is known."""
+    """Address of the page for links in messages. `port`: the port that is listened on, if it is known."""
     if server.url:
         return server.url
     host = server.host.strip("[]")
     with suppress(ValueError):
-        if ipaddress.ip_address(host or "::").is_unspecified:  # that listens everywhere, and leads nowhere
+        if ipaddress.ip_address(host or "::").is_unspecified:  # such an address can be listened on, but not opened
             host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port or server.port}"
 
 
 def works_here_only(link: str) -> bool:
-    """Whether a link leads to the machine on which it is opened.
+    """Whether a link works only on the machine that serves it.
 
     >>> [works_here_only(link) for link in ("http://127.0.0.1:5000", "http://[::1]:5000/", "https://box.example")]
     [True, True, False]
@@ -100,7 +99,7 @@ class Announcer:
 
 
 def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | None:
-    """Reference and test window of an alert's column, as its rule judged them."""
+    """Reference and test window of an alert's column, as its rule compared them."""
     for evaluator in evaluators:
         schema = evaluator.series.schema
         for judged in evaluator.found[0].judged:
@@ -112,7 +111,7 @@ def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | N
 
 
 def spoken(evaluation: Evaluation) -> dict[AlertKey, DriftResult]:
-    """The result that speaks for each alert, by its key: the one that the alert itself went by."""
+    """The result that each alert reports, by the alert's key."""
     groups = by_alert(evaluation.results)
     return {
         key: reported(group, evaluation.alerts[key].statistic if key in evaluation.alerts else "")
