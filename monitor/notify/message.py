@@ -215,24 +215,20 @@ def title(message: Message) -> str:
 
 def _headline(message: Message) -> str:
     firing, resolved = message.firing, message.resolved
-    level = message.severity.upper()
+    level, usual = message.severity.upper(), any(map(is_usual, message.entries))
+    be, have = ("is", "has") if len(firing or resolved) == 1 else ("are", "have")
     match message.kind:
         case "firing":
-            one = len(firing) == 1
-            if is_usual(firing[0]):
-                return f"{level}: {names(firing)} {'is' if one else 'are'} unusual"
-            return f"{level}: {names(firing)} {'has' if one else 'have'} drifted"
+            return f"{level}: {names(firing)} {f'{be} unusual' if usual else f'{have} drifted'}"
         case "update":
             new = sum(e.status == "new" for e in firing)
             parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
-            return f"{level}: {names(firing)} {'is' if len(firing) == 1 else 'are'} drifting ({', '.join(parts)})"
+            return f"{level}: {names(firing)} {be} drifting ({', '.join(parts)})"
         case "repeat":
             return f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
         case "resolved":
+            again = f" {be} usual again" if usual else ""
             after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            again = ""
-            if is_usual(resolved[0]):
-                again = " is usual again" if len(resolved) == 1 else " are usual again"
             return f"RESOLVED: {names(resolved)}{again}{after}"
         case "digest":
             return "CATCHING UP: messages could not be delivered"
