@@ -52,7 +52,45 @@ def python(crash_at: str = "") -> list[str]:
     return [sys.executable, *(["-X", f"failpoint={crash_at}"] if crash_at else [])]
 
 
-class Server:
+class Client:
+    """Asks the server on a port of this machine."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+            given = {"Content-Type": "application/json"} if data is not None else {}
+            connection.request(method, path, data, {**given, **headers})
+            reply = connection.getresponse()
+            return reply.status, dict(reply.getheaders()), reply.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """GET."""
+        return self.request("GET", path, **headers)
+
+    def json(self, path: str) -> Any:
+        """GET, as JSON."""
+        return json.loads(self.get(path)[2])
+
+    def post(self, body: Any, path: str = "/") -> tuple[int, Any]:
+        """POST JSON; status and JSON."""
+        status, _, reply = self.request("POST", path, body)
+        return status, json.loads(reply)
+
+    def predictions(self) -> int:
+        """Predictions in the store, once all that was recorded is folded."""
+        lag = rb"telltale_fold_lag_seconds{[^}]*} 0.0\n"
+        wait_for(lambda: re.search(lag, self.get("/metrics")[2]), "the fold")
+        return int(self.json("/api/status")["predictions"])
+
+
+class Server(Client):
     """`python -m server` in `folder`, on a free port."""
 
     def __init__(
@@ -66,13 +104,13 @@ class Server:
         **env: str,
     ) -> None:
         """Start `program`, or this Python with `module`; `crash_at` is a failpoint of `monitor.failpoint`."""
+        super().__init__()
         self.folder = folder
         self._program = [*program] or [*python(crash_at), "-m", module]
         (folder / "config.toml").write_text(config)
         self._lines: list[str] = []
         self._arguments, self._env = arguments, env
         self.process = self._spawn()
-        self.port = 0
 
     def _spawn(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -110,37 +148,6 @@ class Server:
         self.port = wait_for(port, "the server's port")
         wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
         return self
-
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-            given = {"Content-Type": "application/json"} if data is not None else {}
-            connection.request(method, path, data, {**given, **headers})
-            reply = connection.getresponse()
-            return reply.status, dict(reply.getheaders()), reply.read()
-        finally:
-            connection.close()
-
-    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """GET."""
-        return self.request("GET", path, **headers)
-
-    def json(self, path: str) -> Any:
-        """GET, as JSON."""
-        return json.loads(self.get(path)[2])
-
-    def post(self, body: Any, path: str = "/") -> tuple[int, Any]:
-        """POST JSON; status and JSON."""
-        status, _, reply = self.request("POST", path, body)
-        return status, json.loads(reply)
-
-    def predictions(self) -> int:
-        """Predictions in the store, once all that was recorded is folded."""
-        lag = rb"telltale_fold_lag_seconds{[^}]*} 0.0\n"
-        wait_for(lambda: re.search(lag, self.get("/metrics")[2]), "the fold")
-        return int(self.json("/api/status")["predictions"])
 
     def kill(self) -> None:
         """SIGKILL."""

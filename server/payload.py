@@ -61,8 +61,8 @@ class Payload:
         data = load(body)
         if isinstance(data, dict):
             row = self.names.arrange(data)
-            found = self._short(row) if self._all_numeric else None
-            return ([self._row(row, "")] if found is None else found), False
+            numbers = self._short(row) if self._all_numeric else None
+            return ([self._row(row, "")] if numbers is None else numbers), False
         if not isinstance(data, list):
             raise InputError("not_a_list", f"expected a JSON list of {self._width} values, got {_kind(data)}")
         if not data:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -19,14 +21,21 @@ from server.multi_output import create_predictor
 from server.observe import Observer
 from server.predict import Predictor, hot_first
 from server.protocols.routes import create_protocols
-from server.serve import create_server, serve
+from server.serve import Server, create_server, serve
 from server.web.app import create_app
 
 log = logging.getLogger("server")
 
 
 def run(config: Config) -> None:
-    """Open everything, serve, and close it in reverse order. Raises TelltaleError where it cannot start."""
+    """Open everything, serve until told to stop, and close it. Raises TelltaleError if it cannot start."""
+    with opened(config) as server:
+        serve(server)
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Server]:
+    """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError."""
     guard = Guard.of(config.server)
     reference = Reference.load(config.model.reference)
     model = open_model(config.model, reference) if config.model.path else None
@@ -43,7 +52,7 @@ def run(config: Config) -> None:
         runtime.listens_on(int(server.effective_port))
         runtime.start()
         say_hello(config, runtime, server.effective_port)
-        serve(server)
+        yield server
     finally:
         runtime.close()
     if trouble := runtime.folder.trouble:

@@ -9,6 +9,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+# The threads of OpenMP spin while they wait for one another: on a busy machine a fit of milliseconds takes a minute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A busy machine is no failure: how long an example takes is measured in bench/.
 settings.register_profile("telltale", deadline=None)
 settings.load_profile("telltale")

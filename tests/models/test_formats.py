@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from bench.running import Server
+from bench.running import Client
 from monitor.config.load import Config
 from monitor.errors import InputError, ModelError
 from monitor.models.examples import example_rows
@@ -45,7 +45,7 @@ from monitor.models.model import Model, check_proba, join, open_model
 from monitor.models.onnx import OnnxModel
 from monitor.reference.file import Reference
 from server.payload import Payload
-from tests.server.conftest import FAST, Start
+from tests.server.conftest import FAST, Host
 from tests.support.models import with_arrays
 
 with warnings.catch_warnings():
@@ -250,10 +250,10 @@ def test_a_model_answers_as_it_did_where_it_was_fitted(tmp_path: Path, name: str
     )
 
 
-def test_a_pipeline_of_frames_is_served(start: Start, tmp_path: Path) -> None:
+def test_a_pipeline_of_frames_is_served(host: Host, tmp_path: Path) -> None:
     model = mixed(HistGradientBoostingRegressor(max_iter=5)).fit(PEOPLE, WORTH)
     reference = Reference.from_data(PEOPLE, model.predict(PEOPLE))
-    server = serve(start, tmp_path, model, reference, '[model]\nmissing = "allow"\n')
+    server = serve(host, tmp_path, model, reference, '[model]\nmissing = "allow"\n')
     expected = model.predict(PEOPLE.iloc[:3])
     records = json.loads(PEOPLE.iloc[:3].to_json(orient="records", double_precision=15))
     assert server.post(records[0])[1]["result"] == pytest.approx(expected[0])
@@ -275,7 +275,7 @@ def test_a_pipeline_of_frames_is_served(start: Start, tmp_path: Path) -> None:
     assert server.predictions() == 1 + 3 + 3 + 1
 
 
-def test_onnx(start: Start, tmp_path: Path) -> None:
+def test_onnx(host: Host, tmp_path: Path) -> None:
     numbers = X.astype(np.float32)
     labels = np.where(X[:, 0] > 0, "up", "down")
     model = LogisticRegression().fit(numbers, labels)
@@ -283,7 +283,7 @@ def test_onnx(start: Start, tmp_path: Path) -> None:
     answers = {"prediction": labels, "proba_down": shares[:, 0], "proba_up": shares[:, 1]}
     Reference.from_data(X, answers, names=["a", "b"]).save(tmp_path / "histogram.prom")
     (tmp_path / "model.onnx").write_bytes(to_onnx(model, numbers[:1]).SerializeToString())
-    server = start('[model]\npath = "model.onnx"\nproba = true\n' + FAST, "regression", tmp_path)
+    server = host('[model]\npath = "model.onnx"\nproba = true\n' + FAST, "regression", tmp_path)
     status, answer = server.post([[2.0, 0.0], [-2.0, 0.0]])
     assert (status, answer["results"]) == (200, ["up", "down"])
     expected = model.predict_proba(np.array([[2.0, 0.0]], np.float32))[0]
@@ -379,17 +379,17 @@ def test_rows_by_name() -> None:
         assert (caught.value.code, caught.value.where) == (code, where), body
 
 
-def serve(start: Start, folder: Path, model: Any, reference: Reference, text: str = "") -> Server:
+def serve(host: Host, folder: Path, model: Any, reference: Reference, text: str = "") -> Client:
     write(folder, model, reference)
-    return start(text + FAST, "regression", folder)
+    return host(text + FAST, "regression", folder)
 
 
-def test_probabilities_are_columns(start: Start, tmp_path: Path) -> None:
+def test_probabilities_are_columns(host: Host, tmp_path: Path) -> None:
     labels = np.where(X[:, 0] > 0, "up", "down")
     model = LogisticRegression().fit(X, labels)
     shares = model.predict_proba(X)
     answers = {"prediction": model.predict(X).tolist(), "proba_down": shares[:, 0], "proba_up": shares[:, 1]}
-    server = serve(start, tmp_path, model, Reference.from_data(X, answers, names=["a", "b"]), "[model]\nproba = true\n")
+    server = serve(host, tmp_path, model, Reference.from_data(X, answers, names=["a", "b"]), "[model]\nproba = true\n")
     status, answer = server.post({"a": 2.0, "b": 0.0})
     assert (status, answer["result"]) == (200, "up")
     assert sum(answer["proba"].values()) == pytest.approx(1)
@@ -413,9 +413,9 @@ def test_probabilities_that_the_reference_does_not_have(tmp_path: Path) -> None:
         check_proba(LinearRegression().fit(X, X), "--proba")
 
 
-def test_a_vector_is_a_column_each(start: Start, tmp_path: Path) -> None:
+def test_a_vector_is_a_column_each(host: Host, tmp_path: Path) -> None:
     model = LinearRegression().fit(X, X * [2, 3])
-    server = serve(start, tmp_path, model, Reference.from_data(X, model.predict(X)))
+    server = serve(host, tmp_path, model, Reference.from_data(X, model.predict(X)))
     status, answer = server.post([1.0, 1.0])
     assert (status, answer["result"]) == (200, pytest.approx([2.0, 3.0]))
     status, answer = server.post([[1.0, 1.0], [0.0, 0.0]])

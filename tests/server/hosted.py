@@ -1,13 +1,17 @@
-"""An application behind the real server, in the process of the test."""
+"""The real server, around an application or with everything that `python -m server` opens, in the test's process."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from wsgiref.types import WSGIApplication
 
-from monitor.config.load import ServerConfig
+from bench.running import Client
+from monitor.config.load import Config, ServerConfig
+from server.run import opened
 from server.serve import Server, create_server
 
 
@@ -25,11 +29,33 @@ def hosted(
     """
     config = config or ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=max_body)
     server = create_server(application, config, refused)
+    with running(server) as thread:
+        yield server, thread
+
+
+@contextmanager
+def running(server: Server) -> Iterator[threading.Thread]:
+    """Run a server on a thread, which must end within seconds of the stop."""
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield server, thread
+        yield thread
     finally:
         server.stop()
         thread.join(10)
         assert not thread.is_alive()
+
+
+@contextmanager
+def served(folder: Path, text: str) -> Iterator[Client]:
+    """Serve what a folder holds with the settings of `text`, whose paths are relative to it."""
+    config = Config.from_text(text)
+    model, data = config.model, config.data
+    config = replace(
+        config,
+        model=replace(model, path=model.path and str(folder / model.path), reference=str(folder / model.reference)),
+        data=replace(data, path=str(folder / data.path)),
+        server=replace(config.server, port=0),
+    )
+    with opened(config) as server, running(server):
+        yield Client(int(server.effective_port))

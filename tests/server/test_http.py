@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench.running import ROW, Server, wait_for
-from tests.server.conftest import FAST, Start
+from bench.running import ROW, Client, wait_for
+from tests.server.conftest import FAST, Host
 from tests.server.wire import JSON, connect, exchange, post, read_to_end
 
 
-def scrape(server: Server) -> dict[str, float]:
+def scrape(server: Client) -> dict[str, float]:
     """`/metrics` as series and values; fails where the text is not in the format."""
     status, headers, body = server.get("/metrics")
     assert status == 200
@@ -32,7 +32,7 @@ def text(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def test_one_row(server: Server) -> None:
+def test_one_row(server: Client) -> None:
     status, answer = server.post(ROW)
     assert status == 200
     assert set(answer) == {"result", "prediction_id"}
@@ -40,7 +40,7 @@ def test_one_row(server: Server) -> None:
     assert answer["prediction_id"]
 
 
-def test_a_batch_answers_as_its_rows_do(server: Server) -> None:
+def test_a_batch_answers_as_its_rows_do(server: Client) -> None:
     rows = [[value + step / 100 for value in ROW] for step in range(7)]
     status, answer = server.post(rows, "/predict")
     assert status == 200
@@ -51,7 +51,7 @@ def test_a_batch_answers_as_its_rows_do(server: Server) -> None:
     assert (len(one["results"]), len(one["prediction_ids"])) == (1, 1)
 
 
-def test_packed_bodies(server: Server) -> None:
+def test_packed_bodies(server: Client) -> None:
     expected = server.post(ROW)[1]["result"]
     for encoding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
         status, _, body = server.request("POST", "/predict", pack(text(ROW)), **{"Content-Encoding": encoding})
@@ -115,7 +115,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("body", "status", "code", "named"), [row[1:] for row in REFUSED], ids=[r[0] for r in REFUSED])
-def test_refused_with_what_and_where(server: Server, body: bytes, status: int, code: str, named: str) -> None:
+def test_refused_with_what_and_where(server: Client, body: bytes, status: int, code: str, named: str) -> None:
     (answer,) = exchange(server, post(body, JSON))
     assert (answer.status, answer.error["code"]) == (status, code)
     assert named in json.dumps(answer.error, ensure_ascii=False)
@@ -123,14 +123,14 @@ def test_refused_with_what_and_where(server: Server, body: bytes, status: int, c
     assert scrape(server)
 
 
-def test_a_huge_chunked_body_is_refused(server: Server) -> None:
+def test_a_huge_chunked_body_is_refused(server: Client) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     request = post(b"", JSON, "Transfer-Encoding: chunked", length=False) + chunk * 40 + b"0\r\n\r\n"
     (answer,) = exchange(server, request)
     assert (answer.status, answer.error["code"]) == (413, "too_large")
 
 
-def test_a_chunked_body_is_answered(server: Server) -> None:
+def test_a_chunked_body_is_answered(server: Client) -> None:
     body = text(ROW)
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:]))
     (answer,) = exchange(server, post(b"", JSON, "Transfer-Encoding: chunked", length=False) + chunks + b"0\r\n\r\n")
@@ -138,13 +138,13 @@ def test_a_chunked_body_is_answered(server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "\xff"])
-def test_another_content_type_is_refused(server: Server, kind: str) -> None:
+def test_another_content_type_is_refused(server: Client, kind: str) -> None:
     (answer,) = exchange(server, post(text(ROW), *([f"Content-Type: {kind}"] if kind else [])))
     assert (answer.status, answer.error["code"], answer.error["where"]) == (415, "wrong_type", "header Content-Type")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
-def test_json_under_its_names_is_accepted(server: Server, kind: str) -> None:
+def test_json_under_its_names_is_accepted(server: Client, kind: str) -> None:
     (answer,) = exchange(server, post(text(ROW), f"Content-Type: {kind}"))
     assert answer.status == 200
 
@@ -153,7 +153,7 @@ def test_json_under_its_names_is_accepted(server: Server, kind: str) -> None:
     ("method", "path", "status"),
     [("GET", "/nowhere", 404), ("DELETE", "/", 405), ("GET", "/predict", 405), ("POST", "/metrics", 405)],
 )
-def test_unknown_routes_are_json_too(server: Server, method: str, path: str, status: int) -> None:
+def test_unknown_routes_are_json_too(server: Client, method: str, path: str, status: int) -> None:
     got, headers, body = server.request(method, path)
     assert got == status
     assert headers["Content-Type"] == "application/json"
@@ -161,7 +161,7 @@ def test_unknown_routes_are_json_too(server: Server, method: str, path: str, sta
     assert ("Allow" in headers) == (status == 405)
 
 
-def test_every_answer_of_flask_carries_the_protecting_headers(server: Server) -> None:
+def test_every_answer_of_flask_carries_the_protecting_headers(server: Client) -> None:
     for path in ("/", "/healthz", "/readyz", "/api/status", "/api/drift", "/api/alerts", "/nowhere"):
         headers = server.get(path)[1]
         assert headers["X-Content-Type-Options"] == "nosniff", path
@@ -170,8 +170,8 @@ def test_every_answer_of_flask_carries_the_protecting_headers(server: Server) ->
         assert headers["Referrer-Policy"] == "no-referrer", path
 
 
-def test_counts_add_up_exactly(start: Start) -> None:
-    server = start(FAST)
+def test_counts_add_up_exactly(host: Host) -> None:
+    server = host(FAST)
     for _, body, _, _, _ in REFUSED:
         exchange(server, post(body, JSON))
     for _ in range(5):
@@ -188,14 +188,14 @@ def test_counts_add_up_exactly(start: Start) -> None:
     assert [value for name, value in scrape(server).items() if name.startswith("telltale_predictions_total")] == [25]
 
 
-def test_labels_that_are_texts(start: Start) -> None:
-    server = start(FAST, "classification")
+def test_labels_that_are_texts(host: Host) -> None:
+    server = host(FAST, "classification")
     assert server.post([5.1, 3.5, 1.4, 0.2])[1]["result"] == "setosa"
     status, answer = server.post([[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]])
     assert (status, answer["results"]) == (200, ["setosa", "virginica"])
 
 
-def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_are_answered_in_order(server: Client) -> None:
     def keep(value: float) -> bytes:
         return post(text([value, *ROW[1:]]), JSON).replace(b"Connection: close\r\n", b"")
 
@@ -207,7 +207,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     )
 
 
-def test_a_kept_connection_serves_many_requests(server: Server) -> None:
+def test_a_kept_connection_serves_many_requests(server: Client) -> None:
     with connect(server) as connection:
         for _ in range(3):
             connection.sendall(post(text(ROW), JSON).replace(b"Connection: close\r\n", b""))
@@ -244,7 +244,7 @@ RAW = [
 
 
 @pytest.mark.parametrize("request_bytes", [raw for _, raw in RAW], ids=[name for name, _ in RAW])
-def test_ambiguous_or_malformed_requests_are_refused_and_nothing_follows(server: Server, request_bytes: bytes) -> None:
+def test_ambiguous_or_malformed_requests_are_refused_and_nothing_follows(server: Client, request_bytes: bytes) -> None:
     before = server.predictions()
     # What follows on the same connection must not be taken for a request of its own.
     replies = exchange(server, request_bytes + post(text(ROW), JSON))
@@ -253,7 +253,7 @@ def test_ambiguous_or_malformed_requests_are_refused_and_nothing_follows(server:
     assert server.predictions() == before
 
 
-def test_half_a_request_is_not_answered(server: Server) -> None:
+def test_half_a_request_is_not_answered(server: Client) -> None:
     before = server.predictions()
     whole = post(text(ROW), JSON)
     for cut in (1, 10, len(whole) // 2, len(whole) - 1):
@@ -261,16 +261,16 @@ def test_half_a_request_is_not_answered(server: Server) -> None:
     assert server.predictions() == before
 
 
-def test_a_client_that_is_gone_does_no_harm(server: Server) -> None:
+def test_a_client_that_is_gone_does_no_harm(server: Client, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(20):
         with connect(server) as connection:
             connection.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER 0: closing resets the connection
             connection.sendall(post(text(ROW), JSON))
     assert server.post(ROW)[0] == 200
-    assert "Traceback" not in server.log
+    assert "Traceback" not in caplog.text
 
 
-def test_expect_continue_is_not_given_to_a_request_that_is_refused(server: Server) -> None:
+def test_expect_continue_is_not_given_to_a_request_that_is_refused(server: Client) -> None:
     with connect(server) as connection:
         head = f"POST / HTTP/1.1\r\nHost: x\r\n{JSON}\r\nExpect: 100-continue\r\nContent-Length: 3000000\r\n\r\n"
         connection.sendall(head.encode())

@@ -10,6 +10,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pandas
 import pytest
 
-from bench.running import Server, wait_for
+from bench.running import Client, Server, wait_for
 from monitor.capture.encode import Encoder, UnseenNames
 from monitor.clock import ManualClock
 from monitor.columns.binning import Binner
@@ -27,6 +28,7 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.observe import BLOCK, Observer, Reader, blocks
 from server.recent_ids import Numbers, Seen, digests
+from tests.server.hosted import served
 from tests.server.wire import connect, exchange, post
 
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[server]\nmax_body = "64KiB"\nmax_bulk = "8MB"\n'
@@ -41,13 +43,26 @@ def reference(mixed: bool) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Client]]:
+    """Serve in this process: `host(mixed)`."""
+    with ExitStack() as stack:
+
+        def begin(mixed: bool = False) -> Client:
+            home = tmp_path_factory.mktemp("observe")
+            reference(mixed).save(home / "histogram.prom")
+            return stack.enter_context(served(home, CONFIG))
+
+        yield begin
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a process that the test may kill, in a folder that the next one finds again."""
     running: list[Server] = []
 
-    def start(mixed: bool = False, folder: Path | None = None) -> Server:
-        home = folder or tmp_path_factory.mktemp("observe")
-        reference(mixed).save(home / "histogram.prom")
-        running.append(Server(home, CONFIG))
+    def start(crash_at: str = "") -> Server:
+        reference(mixed=False).save(tmp_path / "histogram.prom")
+        running.append(Server(tmp_path, CONFIG, crash_at=crash_at))
         return running[-1].ready()
 
     yield start
@@ -56,22 +71,22 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
 
 
 @pytest.fixture(scope="module")
-def plain(begin: Callable[..., Server]) -> Server:
-    return begin()
+def plain(host: Callable[..., Client]) -> Client:
+    return host()
 
 
 @pytest.fixture(scope="module")
-def mixed(begin: Callable[..., Server]) -> Server:
-    return begin(mixed=True)
+def mixed(host: Callable[..., Client]) -> Client:
+    return host(mixed=True)
 
 
-def send(server: Server, rows: list[Any] | bytes) -> tuple[int, Any]:
+def send(server: Client, rows: list[Any] | bytes) -> tuple[int, Any]:
     body = rows if isinstance(rows, bytes) else b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     status, _, reply = server.request("POST", "/observe", body, **{"Content-Type": LINES})
     return status, json.loads(reply)
 
 
-def test_one_and_many(plain: Server) -> None:
+def test_one_and_many(plain: Client) -> None:
     before = plain.predictions()
     status, answer = plain.post({"features": [41, 0.5], "prediction": 3.5}, "/observe")
     assert status == 200
@@ -126,7 +141,7 @@ REFUSED: list[tuple[str, Any, int, str, str]] = [
 ]
 
 
-def test_refused(plain: Server) -> None:
+def test_refused(plain: Client) -> None:
     before = plain.predictions()
     for name, row, status, code, words in REFUSED:
         got, answer = plain.post([ROW, row], "/observe")
@@ -140,7 +155,7 @@ def test_refused(plain: Server) -> None:
     assert plain.predictions() == before, "JSON is taken whole or not at all"
 
 
-def test_bodies_that_are_nothing(plain: Server) -> None:
+def test_bodies_that_are_nothing(plain: Client) -> None:
     for body, content_type, status, code in [
         (b"", "application/json", 400, "empty"),
         (b"[]", "application/json", 400, "empty"),
@@ -160,7 +175,7 @@ def test_bodies_that_are_nothing(plain: Server) -> None:
     assert send(plain, b"\n \r\n\n") == (200, {"observed": 0, "repeated": 0})
 
 
-def test_other_methods_and_no_model(plain: Server) -> None:
+def test_other_methods_and_no_model(plain: Client) -> None:
     status, headers, body = plain.get("/observe")
     assert (status, headers["Allow"], json.loads(body)["error"]["code"]) == (405, "POST", "method_not_allowed")
     status, answer = plain.post([1, 2], "/predict")
@@ -169,7 +184,7 @@ def test_other_methods_and_no_model(plain: Server) -> None:
     assert plain.get("/readyz")[0] == 200
 
 
-def test_lines_up_to_the_wrong_one(plain: Server) -> None:
+def test_lines_up_to_the_wrong_one(plain: Client) -> None:
     before = plain.predictions()
     status, answer = send(plain, [ROW] * 60_000 + [{**ROW, "features": [1]}] + [ROW] * 10)
     assert (status, answer["error"]["where"]) == (422, "line 60001")
@@ -180,12 +195,12 @@ def test_lines_up_to_the_wrong_one(plain: Server) -> None:
     assert (status, answer["error"]["where"]) == (400, "line 1")
 
 
-def test_empty_lines_and_odd_ends(plain: Server) -> None:
+def test_empty_lines_and_odd_ends(plain: Client) -> None:
     line = json.dumps(ROW).encode()
     assert send(plain, line + b"\r\n\n" + line + b"\n\n" + line) == (200, {"observed": 3, "repeated": 0})
 
 
-def test_an_id_counts_once(plain: Server) -> None:
+def test_an_id_counts_once(plain: Client) -> None:
     before = plain.predictions()
     rows = [{**ROW, "id": f"once-{number}"} for number in range(50)]
     assert plain.post(rows, "/observe")[1]["repeated"] == 0
@@ -197,12 +212,12 @@ def test_an_id_counts_once(plain: Server) -> None:
     assert plain.predictions() == before + 52
 
 
-def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> None:
-    first = begin(folder=tmp_path)
+def test_ids_survive_a_kill(begin: Callable[..., Server]) -> None:
+    first = begin()
     rows = [{**ROW, "id": number} for number in range(3000)]
     assert send(first, rows) == (200, {"observed": 3000, "repeated": 0})
     first.kill()
-    again = begin(folder=tmp_path)
+    again = begin()
     assert send(again, [*rows, {**ROW, "id": "new"}]) == (200, {"observed": 1, "repeated": 3000})
     assert again.predictions() == 3001
 
@@ -210,17 +225,16 @@ def test_ids_survive_a_kill(begin: Callable[..., Server], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "step", ["batch.claimed:3", "batch.body:3", "batch.checksums:4", "fold.begin:2", "fold.committed:1"]
 )
-def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Server], tmp_path: Path, step: str) -> None:
+def test_what_is_sent_again_after_a_crash_counts_once(begin: Callable[..., Server], step: str) -> None:
     rows = [{**ROW, "id": f"row-{number}"} for number in range(60_000)]
-    reference(mixed=False).save(tmp_path / "histogram.prom")
-    dying = Server(tmp_path, CONFIG, crash_at=step).ready()
+    dying = begin(crash_at=step)
     try:
         send(dying, rows)
     except (OSError, http.client.HTTPException):
         pass
     wait_for(lambda: dying.process.poll() == 9, "the crash")
     dying.kill()
-    again = begin(folder=tmp_path)
+    again = begin()
     answer = send(again, rows)[1]
     assert answer["observed"] + answer["repeated"] == 60_000
     assert again.predictions() == 60_000
@@ -255,7 +269,7 @@ def observe(observer: Observer, rows: list[Any]) -> Any:
     return json.loads(answer.body)
 
 
-def test_a_chunked_stream(plain: Server) -> None:
+def test_a_chunked_stream(plain: Client) -> None:
     before = plain.predictions()
     line = json.dumps(ROW).encode() + b"\n"
     with connect(plain) as connection:
@@ -270,13 +284,13 @@ def test_a_chunked_stream(plain: Server) -> None:
     assert plain.predictions() == before + 2000
 
 
-def packed(server: Server, body: bytes, encoding: str, content_type: str = LINES) -> tuple[int, Any]:
+def packed(server: Client, body: bytes, encoding: str, content_type: str = LINES) -> tuple[int, Any]:
     headers = {"Content-Type": content_type, "Content-Encoding": encoding}
     status, _, reply = server.request("POST", "/observe", body, **headers)
     return status, json.loads(reply)
 
 
-def test_compressed_lines(plain: Server) -> None:
+def test_compressed_lines(plain: Client) -> None:
     line = json.dumps(ROW).encode() + b"\n"
     for encoding, body in [
         ("gzip", gzip.compress(line * 1000)),
@@ -288,7 +302,7 @@ def test_compressed_lines(plain: Server) -> None:
     assert packed(plain, gzip.compress(json.dumps([ROW]).encode()), "gzip", "application/json")[1]["observed"] == 1
 
 
-def test_compressed_bodies_that_are_not(plain: Server) -> None:
+def test_compressed_bodies_that_are_not(plain: Client) -> None:
     whole = gzip.compress(json.dumps(ROW).encode() + b"\n")
     bomb = gzip.compress(b"\n" * 9_000_000)
     assert len(bomb) < 10_000
@@ -324,7 +338,7 @@ def list_of(features: Any) -> list[Any]:
     return [features[name] for name in ("age", "dose", "sex")] if isinstance(features, dict) else features
 
 
-def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Server]) -> None:
+def test_short_and_long_way_count_alike(mixed: Client, host: Callable[..., Client]) -> None:
     rng = random.Random(5)
     rows = [mixed_row(rng) for _ in range(400)]
     listed = [{**row, "features": list_of(row["features"])} for row in rows]
@@ -333,13 +347,13 @@ def test_short_and_long_way_count_alike(mixed: Server, begin: Callable[..., Serv
         for row in listed
         for age, dose, sex in [row["features"]]
     ]
-    other = begin(mixed=True)
+    other = host(mixed=True)
     for some in (rows, listed, named):
         assert send(mixed, some)[1]["observed"] == 400
         for row in some:
             assert other.post(row, "/observe")[0] == 200
 
-    def series(server: Server) -> list[str]:
+    def series(server: Client) -> list[str]:
         server.predictions()
         lines = server.get("/metrics")[2].decode().splitlines()
         return [

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.running import Server, wait_for
+from bench.running import Client, wait_for
 from monitor import __version__
 from monitor.columns.column import Column
 from monitor.models.values import values_of
 from monitor.tables.rows import Names
 from server.protocols.mlflow import read_csv
 from server.protocols.tensors import read_request, write_response
-from tests.server.conftest import FAST, Start
+from tests.server.conftest import FAST, Host
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its dependencies say while they are loaded is not ours
@@ -39,18 +39,18 @@ FRAME = pd.DataFrame(ROWS, columns=NAMES)
 
 
 @pytest.fixture(scope="module")
-def iris(start: Start) -> Server:
-    return start(FAST, "classification")
+def iris(host: Host) -> Client:
+    return host(FAST, "classification")
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if name.startswith("mlflow")])
-def test_mlflow(iris: Server, name: str) -> None:
+def test_mlflow(iris: Client, name: str) -> None:
     status, answer = iris.post(RECORDED[name].encode(), "/invocations")
     assert (status, answer) == (200, {"predictions": ["setosa", "virginica"]})
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if name.startswith("tritonclient")])
-def test_open_inference(iris: Server, name: str) -> None:
+def test_open_inference(iris: Client, name: str) -> None:
     # The client declares no Content-Type.
     status, headers, body = iris.request(
         "POST", "/v2/models/model/infer", RECORDED[name].encode(), **{"Content-Type": ""}
@@ -71,7 +71,7 @@ def test_open_inference(iris: Server, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def client(iris: Server) -> Iterator[Any]:
+def client(iris: Client) -> Iterator[Any]:
     with tritonclient.InferenceServerClient(f"127.0.0.1:{iris.port}") as client:
         yield client
 
@@ -97,7 +97,7 @@ def test_binary_tensors_of_a_real_client(client: Any, kind: str, dtype: Any) -> 
     assert labels(client.infer("model", [tensor_of(np.array(ROWS).astype(dtype), kind)])) == ["setosa", "virginica"]
 
 
-def test_a_real_client(client: Any, iris: Server) -> None:
+def test_a_real_client(client: Any, iris: Client) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     (version,) = client.get_model_metadata("model")["versions"]
@@ -126,7 +126,7 @@ def test_a_real_client(client: Any, iris: Server) -> None:
     assert iris.predictions() == before + 6 * 2 + 2 + 6000
 
 
-def test_what_a_real_client_is_refused(client: Any, iris: Server) -> None:
+def test_what_a_real_client_is_refused(client: Any, iris: Client) -> None:
     before = iris.predictions()
     rows = np.array(ROWS)
     whole = [tensor_of(rows, "FP64")]
@@ -178,7 +178,7 @@ def binary(data: bytes, size: Any = None, shape: Any = (1, 4), kind: str = "FP32
     ],
 )
 def test_binary_requests_that_are_wrong(
-    iris: Server, request_of: tuple[bytes, bytes], length: str | None, words: str
+    iris: Client, request_of: tuple[bytes, bytes], length: str | None, words: str
 ) -> None:
     head, data = request_of
     headers = {"Inference-Header-Content-Length": length or str(len(head))}
@@ -213,11 +213,11 @@ def test_texts_in_binary_form() -> None:
     ],
     ids=["columns", "columns of one", "no names", "another order", "objects"],
 )
-def test_other_forms_of_mlflow(iris: Server, body: Any) -> None:
+def test_other_forms_of_mlflow(iris: Client, body: Any) -> None:
     assert iris.post(body, "/invocations") == (200, {"predictions": ["setosa", "virginica"]})
 
 
-def test_ping_health_and_metadata(iris: Server) -> None:
+def test_ping_health_and_metadata(iris: Client) -> None:
     for path in ("/ping", "/health", "/v2/health/live", "/v2/health/ready", "/v2/models/model/ready"):
         assert iris.get(path)[0] == 200
     assert iris.get("/version")[2].decode() == __version__
@@ -230,8 +230,8 @@ def test_ping_health_and_metadata(iris: Server) -> None:
     assert iris.json(f"/v2/models/model/versions/{found['versions'][0]}") == found
 
 
-def test_what_was_asked_is_recorded(start: Start) -> None:
-    server = start(FAST, "classification")
+def test_what_was_asked_is_recorded(host: Host) -> None:
+    server = host(FAST, "classification")
     for name, body in RECORDED.items():
         path = "/invocations" if name.startswith("mlflow") else "/v2/models/model/infer"
         assert server.request("POST", path, body.encode())[0] == 200
@@ -265,14 +265,14 @@ def tensor(**more: Any) -> dict[str, Any]:
         ("/v2/nothing", tensor(), 404, "/v2/nothing"),
     ],
 )
-def test_refused(iris: Server, path: str, body: Any, status: int, words: str) -> None:
+def test_refused(iris: Client, path: str, body: Any, status: int, words: str) -> None:
     got, answer = iris.post(body, path)
     said = answer["error"] if path.startswith("/v2") else json.dumps(answer["error"])
     assert isinstance(said, str)
     assert (got, words in said) == (status, True), answer
 
 
-def csv(server: Server, body: str | bytes, content_type: str = "text/csv") -> tuple[int, Any]:
+def csv(server: Client, body: str | bytes, content_type: str = "text/csv") -> tuple[int, Any]:
     data = body.encode() if isinstance(body, str) else body
     status, _, reply = server.request("POST", "/invocations", data, **{"Content-Type": content_type})
     return status, json.loads(reply)
@@ -292,7 +292,7 @@ HEAD = ",".join(NAMES)
     ],
     ids=["plain", "with an index", "another order", "quoted", "byte order mark and empty lines"],
 )
-def test_csv(iris: Server, body: str) -> None:
+def test_csv(iris: Client, body: str) -> None:
     for content_type in ("text/csv", "text/csv; charset=UTF-8"):
         assert csv(iris, body, content_type) == (200, {"predictions": ["setosa", "virginica"]})
 
@@ -312,24 +312,24 @@ def test_csv(iris: Server, body: str) -> None:
         (f"{HEAD}\n1,2,3,4\xff\n".encode("latin-1"), 400, "not_utf8", "byte"),
     ],
 )
-def test_csv_that_is_wrong(iris: Server, body: str | bytes, status: int, code: str, words: str) -> None:
+def test_csv_that_is_wrong(iris: Client, body: str | bytes, status: int, code: str, words: str) -> None:
     got, answer = csv(iris, body)
     assert (got, answer["error"]["code"]) == (status, code)
     assert words in answer["message"]
     assert answer["error_code"] == "BAD_REQUEST"
 
 
-def test_other_content_types(iris: Server) -> None:
+def test_other_content_types(iris: Client) -> None:
     for content_type in ("application/vnd.apache.parquet", "text/csv; charset=latin-1", ""):
         status, answer = csv(iris, HEAD, content_type)
         assert (status, answer["error"]["code"]) == (415, "wrong_type")
 
 
-def test_params_are_ignored_as_mlflow_ignores_them(start: Start) -> None:
-    server = start(FAST, "classification")
+def test_params_are_ignored_as_mlflow_ignores_them(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    server = host(FAST, "classification")
     for _ in range(2):
         assert server.post({"inputs": ROWS, "params": {"a": 1}}, "/invocations")[0] == 200
-    wait_for(lambda: server.log.count("params are ignored") == 1, "one warning")
+    assert caplog.text.count("params are ignored") == 1
 
 
 def test_cells_become_what_the_model_knows() -> None:

@@ -8,7 +8,7 @@ import socket
 import time
 from typing import Any, NamedTuple
 
-from bench.running import Server
+from bench.running import Client
 
 
 class Answer(NamedTuple):
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
         return error
 
 
-def connect(server: Server, seconds: float = 20.0) -> socket.socket:
+def connect(server: Client, seconds: float = 20.0) -> socket.socket:
     """Open a connection."""
     return socket.create_connection(("127.0.0.1", server.port), timeout=seconds)
 
@@ -54,7 +54,7 @@ def answers(data: bytes) -> list[Answer]:
     return found
 
 
-def exchange(server: Server, data: bytes) -> list[Answer]:
+def exchange(server: Client, data: bytes) -> list[Answer]:
     """Send bytes, say that no more will come, and return all answers."""
     with connect(server) as connection:
         try:
