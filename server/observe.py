@@ -180,7 +180,7 @@ class Reader:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder, schema = encoder, encoder.schema
-        self._columns = schema.columns
+        self._columns = schema.captured
         self._features, self._predictions = Names(schema.features), Names(schema.predictions)
         self._width, self._outputs = len(schema.features), len(schema.predictions)
         self._required = frozenset({"features", "prediction"})

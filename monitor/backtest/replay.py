@@ -174,13 +174,13 @@ def read_recording(reader: Reader, plan: Plan, encoder: Encoder, scratch: IO[byt
     if not len(found):
         raise DataError(f"{reader.path}: holds no row that could be replayed")
     order = np.argsort(found, kind="stable")
-    rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.columns)))
+    rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.captured)))
     return Recording(found[order], order, rows)
 
 
 def _encode(blocks: Chunk, plan: Plan, encoder: Encoder, good: npt.NDArray[np.bool_]) -> Floats:
-    """Floats of the good rows of a chunk, shape (good rows, columns), as the journal takes them."""
-    columns = encoder.schema.columns
+    """Floats of the good rows of a chunk, shape (good rows, captured columns), as the journal takes them."""
+    columns = encoder.schema.captured
     kept = [_pick(block, good) for block in blocks]
     values = np.empty((int(good.sum()), len(columns)))
     for position, block in enumerate(kept):

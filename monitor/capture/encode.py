@@ -33,7 +33,7 @@ class UnseenNames:
     def __init__(self, path: Path, schema: Schema, most: int) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._most = [most if column.categories else 0 for column in schema.columns]
+        self._most = [most if column.categories else 0 for column in schema.captured]
         self.load()
 
     def load(self) -> None:
@@ -106,9 +106,10 @@ class Encoder:
     def __init__(self, schema: Schema, names: UnseenNames) -> None:
         self.schema = schema
         self._names = names
-        self._codes = [Codes(column.categories) for column in schema.columns]
-        self.all_numeric = all(column.numeric for column in schema.columns)
-        self._categorical = [(i, self._codes[i].exact) for i, column in enumerate(schema.columns) if not column.numeric]
+        columns = schema.captured
+        self._codes = [Codes(column.categories) for column in columns]
+        self.all_numeric = all(column.numeric for column in columns)
+        self._categorical = [(i, self._codes[i].exact) for i, column in enumerate(columns) if not column.numeric]
 
     def row(self, features: Sequence[object], predictions: Sequence[object]) -> list[float]:
         """Encode one row: a value for each column. Never raises for a value, whatever it is."""

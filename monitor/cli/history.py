@@ -17,7 +17,7 @@ from monitor.backtest.rejudge import judge
 from monitor.backtest.suggest import describe, suggest
 from monitor.cli.context import Commands, add_command, load_config, moment, print_json, reading
 from monitor.clock import SystemClock, iso
-from monitor.columns.column import Column
+from monitor.columns.column import ROLES, Column
 from monitor.config.load import Config
 from monitor.config.settings import duration_text
 from monitor.drift.result import Span
@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     parser = add_command(commands, "locate", "When did a column change, and what changed?")
     parser.add_argument("column", metavar="COLUMN")
-    parser.add_argument("--role", choices=("feature", "prediction"), help="where both have a column of that name")
+    parser.add_argument("--role", choices=ROLES, help="where both have a column of that name")
     _stretch(parser)
     parser.set_defaults(run=find)
     parser = add_command(commands, "backtest", "Which alerts would these rules have made over the stored windows?")

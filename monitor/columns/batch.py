@@ -34,7 +34,8 @@ def empty_batch(schema: Schema) -> Batch:
 def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], seconds: int) -> dict[int, Batch]:
     """Fill records into base windows of `seconds`, aligned to UTC.
 
-    `values`: shape (n, columns); `times_ns`: shape (n,). Returns a batch for each window start, seconds since 1970.
+    `values`: shape (n, captured columns); `times_ns`: shape (n,). Returns a batch for each window start, seconds since
+    1970.
     """
     if not len(values):
         return {}
@@ -54,7 +55,7 @@ def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> di
     `names`: for each column, the names behind the codes that lie beyond `__other__`; empty if erased.
     """
     found: dict[tuple[int, str], int] = {}
-    for position, column in enumerate(schema.columns):
+    for position, column in enumerate(schema.captured):
         if column.numeric:
             continue
         codes: npt.NDArray[Any] = values[:, position]

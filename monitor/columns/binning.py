@@ -110,11 +110,12 @@ class Binner:
         self.schema = schema
         self._bins = [NumericBins(c) if c.numeric else CategoryBins(c) for c in schema.columns]
         self._numeric = [column.numeric for column in schema.columns]
+        self._derivations = [column.derivation for column in schema.columns if column.derivation]
 
     def fill(
         self, values: Floats, groups: npt.NDArray[np.intp] | None = None, group_count: int = 1
     ) -> tuple[Counts, Floats]:
-        """Count values, shape (n, columns), into bins.
+        """Count records' values, shape (n, captured columns), and what is derived from them, into bins.
 
         `groups`: shape (n,), to which of `group_count` windows each row belongs. Returns counts, shape (group_count,
         schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns.
@@ -124,6 +125,9 @@ class Binner:
         sums = np.zeros((group_count, width))
         for begin in range(0, len(values), CHUNK):
             block = np.ascontiguousarray(values[begin : begin + CHUNK].T, dtype=np.float64)
+            if self._derivations:
+                with np.errstate(all="ignore"):
+                    block = np.vstack((block, *(derivation.values(block) for derivation in self._derivations)))
             group = None if groups is None or group_count == 1 else groups[begin : begin + CHUNK]
             self._fill_block(block, group, counts, sums)
         return counts.reshape(group_count, size), sums

@@ -1,7 +1,8 @@
 """What is watched: the columns of one model and the bins of each, frozen from the reference.
 
-A column is a feature or a prediction. All counts of all columns lie in one flat vector, column after column, so that
-adding windows up is one addition and drift is worked out for all columns at once. Within a column the bins are:
+A column is a feature, a prediction, or derived from those. All counts of all columns lie in one flat vector, column
+after column, so that adding windows up is one addition and drift is worked out for all columns at once. Within a column
+the bins are:
 
     numeric       (-inf, e0]  (e0, e1]  ...  (e_last, +inf)   missing   nonfinite
     categorical   known categories in order   other   missing
@@ -15,21 +16,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-Role = Literal["feature", "prediction"]
+from monitor.columns.derived import Derivation
+
+Role = Literal["feature", "prediction", "derived"]
 Kind = Literal["numeric", "categorical"]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+#: In the order of a schema.
+ROLES: tuple[Role, ...] = get_args(Role)
 
 OTHER = "__other__"
 MISSING = "__missing__"
@@ -102,12 +107,13 @@ def number_text(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One feature or prediction, with its frozen bins.
+    """One feature, prediction or derived column, with its frozen bins.
 
     `edges` (numeric): strictly increasing finite upper bounds; a value lies in the first bin whose edge is >= it.
     `means`, `spreads` (numeric): mean and standard deviation of the reference's own rows in each value bin; both empty
     if unknown. A bin with a spread of 0 holds one value.
     `categories` (categorical): canonical texts, without the reserved `__other__` and `__missing__`.
+    `derivation`: of a derived column, how it is worked out.
     """
 
     name: str
@@ -117,6 +123,7 @@ class Column:
     categories: tuple[str, ...] = ()
     means: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
+    derivation: Derivation | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "numeric":
@@ -195,21 +202,6 @@ class Column:
         shown = [*self.categories[:3], *["..."] * (len(self.categories) > 3)]
         return f"{self.name} (categorical: {', '.join(shown) or 'no categories'})"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary; `from_json` reads it back."""
-        if self.numeric:
-            bins: dict[str, Any] = {"edges": list(self.edges), "means": list(self.means), "spreads": list(self.spreads)}
-        else:
-            bins = {"categories": list(self.categories)}
-        return {"name": self.name, "role": self.role, "kind": self.kind, **bins}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Column:
-        """Read what `to_json` wrote."""
-        numbers = (tuple(map(float, data.get(name, ()))) for name in ("edges", "means", "spreads"))
-        edges, means, spreads = numbers
-        return cls(data["name"], data["role"], data["kind"], edges, tuple(data.get("categories", ())), means, spreads)
-
     @property
     def bin_means(self) -> tuple[float, ...]:
         """Where each value bin of a numeric column stands: `means`, else its middle, an outer one at its edge.
@@ -233,7 +225,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """All columns of one model: features in the order of the model's input, then predictions.
+    """The counted columns of one model: features in the order of the model's input, predictions, derived columns.
+
+    Features and predictions are captured: a record has a value for each.
 
     >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0,)),
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
@@ -247,14 +241,24 @@ class Schema:
         return f"<Schema: {', '.join(column.summary for column in self.columns)}>"
 
     def __post_init__(self) -> None:
-        roles = [column.role for column in self.columns]
+        roles = [ROLES.index(column.role) for column in self.columns]
         if roles != sorted(roles):
-            raise ValueError("a schema lists its features first, then its predictions")
-        for role in ("feature", "prediction"):
+            raise ValueError("a schema lists its features first, then its predictions, then its derived columns")
+        for column in self.columns:
+            if (column.derivation is not None) != (column.role == "derived"):
+                raise ValueError(f"column {column.name!r} of role {column.role!r}: only a derived one has a derivation")
+            if column.derivation and not set(column.derivation.of) <= set(range(len(self.captured))):
+                raise ValueError(f"column {column.name!r} is derived from a column that is not captured")
+        for role in ROLES:
             names = [column.name for column in self.columns if column.role == role]
             if len(set(names)) != len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise ValueError(f"two {role}s are called {twice!r}")
+                raise ValueError(f"two {role} columns are called {twice!r}")
+
+    @cached_property
+    def captured(self) -> tuple[Column, ...]:
+        """The columns that a record has: features and predictions."""
+        return tuple(column for column in self.columns if column.role != "derived")
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
@@ -288,8 +292,8 @@ class Schema:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, roles, kinds and bins: two schemas with one fingerprint have the same bins."""
-        text = json.dumps([column.to_json() for column in self.columns], sort_keys=True, ensure_ascii=True)
+        """SHA-256 over all that the columns are: two schemas with one fingerprint have the same bins."""
+        text = json.dumps([asdict(column) for column in self.columns])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def index(self, name: str, role: Role | None = None) -> int:
@@ -298,12 +302,3 @@ class Schema:
             if column.name == name and role in (None, column.role):
                 return position
         raise KeyError(name)
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return a list of plain dictionaries; `from_json` reads it back."""
-        return [column.to_json() for column in self.columns]
-
-    @classmethod
-    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Schema:
-        """Read what `to_json` wrote."""
-        return cls(tuple(Column.from_json(item) for item in data))

@@ -258,7 +258,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
 RULE_SETTINGS: tuple[Setting, ...] = (
     _row("name", None, TEXT, "Name of the rule, unique; required."),
     _row("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key."),
-    _row("columns", [], _texts("a list of column names, globs or role:feature, role:prediction"), "Columns it covers: names, globs such as `s*`, `role:feature` or `role:prediction`; empty covers all."),
+    _row("columns", [], _texts("a list of column names, globs or roles such as role:feature"), "Columns it covers: names, globs such as `s*`, or a role: `role:feature`, `role:prediction`, `role:derived`; empty covers all."),
     _row("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both."),
     _row("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, or with reference = \"usual\" [drift] windows."),
     _row("reference", "training", TEXT, 'What it compares with: "usual" (what the last weeks let expect at this hour), "training" or "FROM/TO" in ISO 8601.'),

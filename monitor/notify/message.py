@@ -279,8 +279,8 @@ def names(entries: Sequence[Entry]) -> str:
 
 
 def label(item: Entry) -> str:
-    """A column's name, with its role if it is a prediction."""
-    return f"{item.column} (prediction)" if item.role == "prediction" != item.column else item.column
+    """A column's name, with its role if it is no feature."""
+    return item.column if item.role in ("feature", item.column) else f"{item.column} ({item.role})"
 
 
 def silence_command(message: Message) -> str:

@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from monitor.columns.canonical import canonical
 from monitor.columns.column import (
     MISSING,
     OTHER,
+    ROLES,
     Column,
     Counts,
     Floats,
@@ -31,6 +32,7 @@ from monitor.columns.column import (
     clean_text,
     go_number,
 )
+from monitor.columns.derived import Derivation
 from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
 from monitor.reference.bin_edges import discrete_edges
@@ -209,7 +211,8 @@ def _lines(reference: Reference) -> Iterator[str]:
     yield from head(COLUMN_INFO, "gauge")
     for position, (column, _) in enumerate(columns):
         labels = {"column": column.name, "role": column.role, "kind": column.kind, "position": str(position)}
-        yield f"{COLUMN_INFO}{label_text(labels)} 1.0"
+        derived = {"derivation": json.dumps(asdict(column.derivation))} if column.derivation else {}
+        yield f"{COLUMN_INFO}{label_text({**labels, **derived})} 1.0"
     yield from head(VALUE, "histogram")
     for position, (column, counts) in enumerate(columns):
         if column.numeric:
@@ -258,8 +261,8 @@ def _each_bin(name: str, numbers: Iterable[tuple[Column, tuple[float, ...]]]) ->
 class _Parts:
     """What the samples of a file say of one column, gathered before the column is built."""
 
-    def __init__(self, name: str, role: Role, kind: Kind) -> None:
-        self.name, self.role, self.kind = name, role, kind
+    def __init__(self, name: str, role: Role, kind: Kind, derivation: Derivation | None = None) -> None:
+        self.name, self.role, self.kind, self.derivation = name, role, kind, derivation
         self.buckets: list[tuple[float, float]] = []
         self.means: dict[float, float] = {}
         self.spreads: dict[float, float] = {}
@@ -270,7 +273,8 @@ class _Parts:
     def build(self) -> tuple[Column, Counts, float, float]:
         if self.kind == "categorical":
             other = self.categories.pop(OTHER, 0.0)
-            column = Column(self.name, self.role, "categorical", categories=tuple(self.categories))
+            categories = tuple(self.categories)
+            column = Column(self.name, self.role, "categorical", categories=categories, derivation=self.derivation)
             rows = [*self.categories.values(), other, self.missing]
             return column, _whole(rows, self.name), math.nan, math.nan
         self.buckets.sort()
@@ -280,7 +284,7 @@ class _Parts:
             tuple(facts[edge] for edge, _ in self.buckets if edge in facts) for facts in (self.means, self.spreads)
         )
         edges = tuple(edge for edge, _ in self.buckets[:-1])
-        column = Column(self.name, self.role, "numeric", edges=edges, means=means, spreads=spreads)
+        column = Column(self.name, self.role, "numeric", edges, (), means, spreads, self.derivation)
         rows = [*np.diff([0.0, *(rows for _, rows in self.buckets)]).tolist(), self.missing, self.nonfinite]
         counts = _whole(rows, self.name)
         deviation = self.deviation
@@ -310,9 +314,13 @@ _ONE_A_BIN = {BIN_MEAN: "means", BIN_SPREAD: "spreads"}
 
 def _listed_column(labels: dict[str, str]) -> _Parts:
     name, role, kind = labels["column"], labels["role"], labels["kind"]
-    if role not in ("feature", "prediction") or kind not in ("numeric", "categorical"):
+    if role not in ROLES or kind not in ("numeric", "categorical"):
         raise ValueError(f"column {name!r} has role {role!r} and kind {kind!r}")
-    return _Parts(name, role, kind)  # type: ignore[arg-type]  # just checked
+    derivation = None
+    if role == "derived":
+        spec = json.loads(labels["derivation"])
+        derivation = Derivation(spec["function"], tuple(map(int, spec["of"])), tuple(map(float, spec["parameters"])))
+    return _Parts(name, role, kind, derivation)  # type: ignore[arg-type]  # just checked
 
 
 def _from_telltale(families: dict[str, Metric]) -> Reference:

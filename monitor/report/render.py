@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.clock import from_iso, iso
-from monitor.columns.column import column_path
+from monitor.columns.column import ROLES, column_path
 from monitor.report.overview import plain
 
 HERE = Path(__file__).parent
@@ -51,6 +51,7 @@ def environment() -> Environment:
         breakable=breakable,
         glob=glob.escape,
     )
+    env.globals["roles"] = ROLES
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)
     return env

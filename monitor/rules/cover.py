@@ -10,9 +10,8 @@ import difflib
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import get_args
 
-from monitor.columns.column import Column, Kind, Role, Schema
+from monitor.columns.column import ROLES, Column, Kind, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
@@ -155,7 +154,7 @@ def _check(where: str, pattern: str, schema: Schema) -> None:
     if any(column.name == pattern for column in schema.columns):
         return
     if pattern.startswith(ROLE_PREFIX):
-        known = [ROLE_PREFIX + role for role in get_args(Role)]
+        known = [ROLE_PREFIX + role for role in ROLES]
         if pattern in known:
             return
     elif any(sign in pattern for sign in WILD):

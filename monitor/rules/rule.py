@@ -14,7 +14,7 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 class Rule:
     """One `[[rule]]` of config.toml, durations in seconds.
 
-    `columns`: names, globs (`s*`) or `role:feature`, `role:prediction`; the empty tuple means all columns.
+    `columns`: names, globs (`s*`) or roles (`role:feature`, `role:prediction`, `role:derived`); empty means all.
     `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`).
     `reference`: `usual` (what the last weeks let expect), `training`, or `{from}/{to}` in ISO 8601.
     `alerts`, `lengths`: of a rule that compares with `usual`: the alerts a month that a person accepts, and the lengths

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from monitor.clock import iso
+from monitor.columns.column import ROLES
 from monitor.drift.result import AlertKey
 from monitor.errors import InputError
 from monitor.rules.alert import Alert
@@ -77,7 +78,7 @@ def new_silence(
         "model": [],
         "series": [],
         "column": list(columns),
-        "role": ["feature", "prediction"] if rules else [],
+        "role": list(ROLES) if rules else [],
         "severity": list(SEVERITIES) if rules else [],
     }
     for rule in rules:

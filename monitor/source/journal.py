@@ -100,7 +100,7 @@ class JournalSource:
         self.journal = Journal(
             folder,
             bytes.fromhex(schema.fingerprint),
-            len(schema.columns),
+            len(schema.captured),
             start=next_number(self._left, self.applied),
             segment_bytes=config.data.segment,
             sync_always=config.data.sync == 0,
@@ -174,7 +174,7 @@ class JournalSource:
         return self.record_encoded(values, times_ns)
 
     def record_encoded(self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None) -> list[str]:
-        """Record a batch that is encoded already, shape (n, columns)."""
+        """Record a batch that is encoded already, shape (n, captured columns)."""
         return self.ids(self.journal.append_many(values, times_ns).first, len(values)) if len(values) else []
 
     def ids(self, first: int, rows: int) -> list[str]:

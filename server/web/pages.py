@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, current_app, g, request
 
-from monitor.columns.column import Role
+from monitor.columns.column import ROLES, Role
 from monitor.report.render import STATIC, environment, render
 from monitor.runtime import Runtime
 from server.web import views
@@ -63,7 +63,7 @@ def columns() -> Response:
     return answer(views.columns(runtime(), memory, request.args))
 
 
-@pages.get("/column/<any(feature, prediction):role>")
+@pages.get(f"/column/<any({', '.join(ROLES)}):role>")
 def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     name = request.args.get("name", "")

@@ -56,7 +56,7 @@ def test_writes_what_from_data_builds(folder: Path, capsys: pytest.CaptureFixtur
     assert main(ARGUMENTS) == 0
     written = Reference.load("histogram.prom")
     built = Reference.from_data(NUMBERS, ANSWERS, names=["a", "b"])
-    assert written.schema.to_json()[:2] == built.schema.to_json()[:2]
+    assert written.schema.columns[:2] == built.schema.columns[:2]
     assert written.counts[: written.schema.offsets[2]].tolist() == built.counts[: built.schema.offsets[2]].tolist()
     assert written.sums == pytest.approx(built.sums)
     assert written.info.rows == 300
@@ -80,7 +80,7 @@ def test_chunks_do_not_change_the_answer(folder: Path, block: int, monkeypatch: 
     whole = make_reference(request, ManualClock(0)).reference
     monkeypatch.setattr(read_module, "BLOCK", block)
     parts = make_reference(request, ManualClock(0)).reference
-    assert parts.schema.to_json()[:2] == whole.schema.to_json()[:2]
+    assert parts.schema.columns[:2] == whole.schema.columns[:2]
     assert parts.identity == whole.identity
 
 
