@@ -172,7 +172,7 @@ def test_probabilities_are_a_column_for_each_class_as_the_server_wants_them(fold
     shares = model.predict_proba(NUMBERS)
     assert reference.sums[-2:] == pytest.approx(shares.sum(axis=0))
     assert [column.kind for column in reference.schema.predictions] == ["categorical", "numeric", "numeric"]
-    served = open_model(ModelConfig("classifier.pkl", "histogram.prom", "refuse", "", proba=True), reference)
+    served = open_model(ModelConfig("model", "classifier.pkl", "histogram.prom", "refuse", "", proba=True), reference)
     assert served.classes == tuple(column.name.removeprefix("proba_") for column in reference.schema.predictions[1:])
 
 
