@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from monitor.clock import Clock
 from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
-from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.evaluate import Question, Sample, evaluate, set_aside
 from monitor.drift.layout import Layout
-from monitor.drift.result import AlertKey, DriftResult, Span
+from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
@@ -28,16 +28,20 @@ from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Standing, current, load_accepted
-from monitor.store.windows.arrays import list_sizes
+from monitor.store.windows.arrays import first_start, list_sizes
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
 from monitor.store.windows.window_cover import find_tiles
 from monitor.usual import Judged, Usual
+from monitor.words import duration
 
 log = logging.getLogger(__name__)
 
 #: Seconds after an evaluation in which predictions that wait are looked for: clocks of clients are ahead now and then.
 AHEAD = 86_400.0
+
+#: Shortest window of which a part must be there before it is judged, and which part of it.
+DAY, LEAST_HELD = 86_400.0, 0.5
 
 #: Cells of counts of closed windows that are kept in memory: 8 MB, a day of minutes of the example model.
 WINDOW_CELLS = 1_000_000
@@ -170,6 +174,8 @@ class Evaluator:
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
         results = evaluate(self._question(rule), self._layout, sample, live, span, names, self._subject, unseen)
+        if partial := partial_window(rule.window, first_start(connection, self.series.id), end):
+            results = set_aside(results, partial)
         return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
@@ -271,6 +277,21 @@ class References:
 def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:
     """What a rule asks of the columns that it covers."""
     return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+
+
+def partial_window(window: float, first: float, end: float) -> str:
+    """Say why a window that ends at `end` is not judged, if the history fills less than half of it; "" if it is judged.
+
+    `window`: its length in seconds; `first`: when the history begins. The hours of a day differ, and so do its days:
+    what a window of a day or more holds at first is not like the whole. A shorter one is judged at once.
+
+    >>> partial_window(365 * 86400.0, 0.0, 3 * 86400.0), partial_window(86400.0, 0.0, 43200.0)
+    ('partial window: it holds 3 days of 365 days', '')
+    """
+    held = max(end - first, 0.0)
+    if window < DAY or held >= LEAST_HELD * window:
+        return ""
+    return f"{PARTIAL}: it holds {duration(held)} of {duration(window)}"
 
 
 def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end: float, base: float) -> float:

@@ -23,7 +23,7 @@ from monitor.config.load import DriftConfig
 from monitor.config.settings import duration, duration_text
 from monitor.drift.evaluate import Question, Sample, Terms, explained_by, verdicts
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Explanation, Span, State
+from monitor.drift.result import PARTIAL, DriftResult, Explanation, Span, State
 from monitor.normal.cells import Cells, cells_of
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, PREDICTORS, SAME_HOURS, WEEK, Grid, Ints, Windows
 from monitor.normal.limit import FEWEST_WEEKS, WEEKS, horizon, weeks_between
@@ -414,7 +414,7 @@ def verdict_of(
         if windows.judged[0]:
             return "insufficient data", "learning what is usual since the accepted stretch", None, None, None, rows
         least = f"{rows:,} rows, {max(usual, FEWEST_ROWS):,} are usual at this hour"
-        return "insufficient data", f"partial window: {least}", None, None, None, rows
+        return "insufficient data", f"{PARTIAL}: {least}", None, None, None, rows
     size, critical = np.abs(distances.change[0]), distances.scale[0] * limits[cells.limit_of]
     with np.errstate(invalid="ignore"):
         ratio = np.where(known, np.minimum(size / critical, size / cells.floors), -1.0)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import evaluation as evaluation_module
+from monitor.backtest.rejudge import judge
 from monitor.clock import from_iso, iso
 from monitor.drift.evaluate import Question
 from monitor.drift.evaluate import evaluate as drift_evaluate
@@ -22,6 +23,7 @@ from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records import references
+from monitor.store.windows.rows import load_series
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 
@@ -91,6 +93,28 @@ window = "30m"
 name = "long"
 window = "24h"
 """
+
+
+def test_a_window_that_is_still_filling_is_partial_live_in_a_backtest_and_in_the_audit(make: Any) -> None:
+    world = make('[[rule]]\nname = "wide"\nwindow = "1d"\n[[rule]]\nname = "short"\nwindow = "30m"')
+    world.minutes(3, rows=100, shift=1.0)
+    wide, short = (of_rule(world.runtime.only.latest, rule) for rule in ("wide", "short"))
+    assert (wide.state, wide.n, wide.value, short.state) == ("insufficient data", 300, None, "drift")
+    assert wide.reason == "partial window: it holds 3 minutes of 1 day"
+    world.clock.advance(12 * HOUR)
+    world.minutes(1, rows=100, shift=1.0)
+    assert of_rule(world.runtime.only.latest, "wide").state == "drift"
+    with world.read() as connection:
+        model = load_series(connection, 1)
+        moments = list(judge(connection, model, world.config, MIDNIGHT, world.clock.time()))
+        again = [
+            next(one for one in moment.results() if (one.rule, one.column, one.statistic) == ("wide", "x0", "ks"))
+            for moment in (moments[2], moments[-1])
+        ]
+        assert [(one.state, one.reason) for one in again] == [("insufficient data", wide.reason), ("drift", "")]
+        assert moments[2].judged < moments[-1].judged
+        done = recompute(connection)
+        assert (done.problems, done.skipped) == ([], 0)
 
 
 def test_rules_over_several_windows_at_once(make: Any) -> None:

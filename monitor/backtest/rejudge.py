@@ -20,13 +20,13 @@ from monitor.config.load import Config
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.drift.series import Answers
-from monitor.evaluation import References, question_of
+from monitor.evaluation import References, partial_window, question_of
 from monitor.rules.cover import cover
 from monitor.rules.reference import TRAINING, USUAL
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records.references import history, standing_at
-from monitor.store.windows.arrays import Timeline, read_timeline
+from monitor.store.windows.arrays import Timeline, first_start, read_timeline
 from monitor.store.windows.window_cover import lengths
 
 Ints = npt.NDArray[np.intp]
@@ -113,6 +113,7 @@ class _Judging:
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in rules]
         self._references = References(series)
         self._changes = history(connection, series)
+        self._first = first_start(connection, series.id)
         self._longest = max(lengths(connection, series.id), default=0)
         self._reach = max((max(rule.window, rule.max_age) for rule in rules), default=0.0)
 
@@ -167,6 +168,7 @@ class _Judging:
             spans,
             names,
             self._series.subject,
+            [partial_window(rule.window, self._first, end) for end in ends.tolist()],
         )
 
     def _reference(self, rule: Rule, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:

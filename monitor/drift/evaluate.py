@@ -279,6 +279,16 @@ def _blank(
     return out
 
 
+def set_aside(results: Iterable[DriftResult], reason: str) -> tuple[DriftResult, ...]:
+    """Take the verdicts back, as there is not enough of the window to judge it by; `reason` says so."""
+    return tuple(
+        result
+        if result.value is None
+        else result._replace(state="insufficient data", reason=reason, value=None, critical=None, p_value=None)
+        for result in results
+    )
+
+
 def explained_by(
     layout: Layout, reference: Sample, test: Sample, unseen: Callable[[Column], Sequence[str]] = lambda _: ()
 ) -> Explanation:

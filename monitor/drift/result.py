@@ -13,6 +13,8 @@ from monitor.columns.column import Kind, Role
 State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
 
+#: Begins the reason of a window that is `insufficient data` because a part of it is not there.
+PARTIAL = "partial window"
 
 #: Name of a model that the configuration gives none.
 MODEL = "model"

@@ -44,8 +44,8 @@ class Answers:
 
     `tests`: counts, shape (T, schema.size); `sums`: (T, columns). `references`: counts of one reference, shape
     (schema.size,), or of one for each window, (T, schema.size); `reference_sums` likewise. `spans`: of each window;
-    `names`: of each, what its columns are compared with, by position. Directions and contributions are left out of
-    results: see `describe`.
+    `names`: of each, what its columns are compared with, by position; `partial`: why it is not judged, "" if it is.
+    Directions and contributions are left out of results: see `describe`.
     """
 
     def __init__(
@@ -60,11 +60,14 @@ class Answers:
         spans: list[Span],
         names: Sequence[Sequence[str]],
         subject: Subject,
+        partial: Sequence[str] = (),
     ) -> None:
         self.question, self._layout, self._deviations = question, layout, deviations
         self._references = references, reference_sums
         self._tests, self._sums, self._spans, self._names = tests, sums, spans, names
         self._subject = subject
+        self._partial = list(partial) or [""] * len(tests)
+        self._whole = np.array([not reason for reason in self._partial], dtype=np.bool_)
         self._made: dict[int, tuple[DriftResult, ...]] = {}
         #: Number of results of each window, and how many of them have a verdict, shape (T,).
         self.size = sum(len(statistics_for(question, layout.schema.columns[row].kind)) for row in question.columns)
@@ -115,7 +118,7 @@ class Answers:
                 one = STATISTICS[name].measure(pair)
                 shape = one.value.shape
                 value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
-                known = (n >= max(question.min_samples, 1)) & (m >= 1) & np.isfinite(value)
+                known = (n >= max(question.min_samples, 1)) & (m >= 1) & np.isfinite(value) & self._whole[chosen, None]
                 floors = floors_of(question, name, one)
                 parts.append(_Part(name, rows, one, value, n, m, pair.sizes[0], floors, known))
         return parts
@@ -150,7 +153,7 @@ class Answers:
         for at in np.flatnonzero(~known).tolist():
             rows = part.rows_in_window[at, i]
             states[at] = "no reference" if part.m[at, i] < 1 else "insufficient data" if rows else "no traffic"
-            reasons[at] = ""
+            reasons[at] = self._partial[first + at] if states[at] == "insufficient data" else ""
             values[at] = criticals[at] = p_values[at] = None
         return DriftResult.rows(
             repeat(self.question.name),

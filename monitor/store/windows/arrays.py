@@ -49,6 +49,17 @@ def list_sizes(connection: sqlite3.Connection, series_id: int, start: float, end
     return [(row[0], row[3]) for row in list_windows(connection, series_id, start, end)]
 
 
+def first_start(connection: sqlite3.Connection, series_id: int) -> float:
+    """Start of the oldest window; infinite if there is none."""
+    starts = [
+        connection.execute(
+            "SELECT min(start) FROM windows WHERE series_id = ? AND seconds = ?", (series_id, seconds)
+        ).fetchone()[0]
+        for seconds in lengths(connection, series_id)
+    ]
+    return min((float(start) for start in starts if start is not None), default=math.inf)
+
+
 def read_timeline(
     connection: sqlite3.Connection,
     series: Series,
