@@ -10,7 +10,7 @@ import pytest
 
 from monitor.backtest.events import backtest, play
 from monitor.backtest.rejudge import judge
-from monitor.clock import from_iso, iso
+from monitor.clock import from_iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.drift.result import Span, Subject
@@ -106,7 +106,7 @@ def test_where_minutes_are_gone_there_is_a_verdict_an_hour(tmp_path: Path) -> No
     world.minutes(61, rows=5)
     now = MIDNIGHT + 2 * HOUR
     world.runtime.writer.transaction(lambda connection: roll_up(connection, now))
-    assert world.runtime.writer.transaction(lambda connection: drop_parts(connection, HOUR, int(MIDNIGHT), iso(now)))
+    assert world.runtime.writer.transaction(lambda connection: drop_parts(connection, HOUR, int(MIDNIGHT)))
     try:
         with world.read() as connection:
             model = load_series(connection, 1)
