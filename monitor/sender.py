@@ -133,7 +133,7 @@ class Sender:
             told = self._outbox.told(name)
             collapsed = collapse(self._outbox.backlog(name), told, now)
             if collapsed is not None:
-                self._outbox.fold(name, collapsed, now)
+                self._outbox.collapse(name, collapsed, now)
                 return True
             if item.message.kind == "picture":
                 self._outbox.settle(item.id, "skipped", "too late for a picture", now)

@@ -40,9 +40,9 @@ LAST_STATES = 10
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """What becomes of a backlog: `folded` are ids of messages that the digest replaces; the others are sent."""
+    """What becomes of a backlog: `replaced` are ids of messages that the digest replaces; the others are sent."""
 
-    folded: tuple[int, ...]
+    replaced: tuple[int, ...]
     digest: Message
 
 

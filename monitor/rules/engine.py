@@ -65,7 +65,7 @@ def advance(
 
     An alert whose rule is gone, or whose column its rule no longer covers, resolves and is then forgotten. A rule that
     gave no result at all (it failed) keeps its alerts as they are. `covered`: keys of all alerts that there can be;
-    without it a column is taken for gone where its rule had results for other columns only.
+    without it a column counts as removed if its rule had results for other columns only.
     """
     now = round(now, 3)  # as the store keeps it, so that a restart changes nothing
     known = {rule.name: rule for rule in rules}

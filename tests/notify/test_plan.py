@@ -241,12 +241,12 @@ def waiting(number: int, group: str, created: float, kind: str = "firing", event
     return Item(number, group, created, attempts, Message(kind, group, "warning", event, created))  # type: ignore[arg-type]
 
 
-def test_nothing_is_folded_that_did_not_pile_up() -> None:
+def test_nothing_is_collapsed_that_did_not_pile_up() -> None:
     backlog = [waiting(1, "a", 0.0), waiting(2, "b", 0.0)]
     assert collapse(backlog, frozenset(), OUTAGE * 2) is None
 
 
-def test_nothing_is_folded_that_has_just_been_written() -> None:
+def test_nothing_is_collapsed_that_has_just_been_written() -> None:
     assert collapse([waiting(1, "a", 0.0), waiting(2, "a", 1.0)], frozenset(), OUTAGE - 1) is None
 
 
@@ -260,7 +260,7 @@ def test_the_last_state_of_each_group_is_kept() -> None:
     collapsed = collapse(backlog, frozenset(), OUTAGE * 2)
     assert collapsed is not None
     # b began and ended unheard: it is in the digest only.
-    assert collapsed.folded == (1, 2, 4)
+    assert collapsed.replaced == (1, 2, 4)
     assert [name for name, _ in collapsed.digest.lines] == ["", "", "a", "b"]
 
 
@@ -268,11 +268,11 @@ def test_an_end_is_kept_where_the_beginning_was_heard() -> None:
     backlog = [waiting(1, "a", 0.0, "update"), waiting(2, "a", 2.0, "resolved")]
     collapsed = collapse(backlog, frozenset({"e"}), OUTAGE * 2)
     assert collapsed is not None
-    assert collapsed.folded == (1,)
+    assert collapsed.replaced == (1,)
 
 
 @pytest.mark.parametrize("groups", [11, 100, 500])
 def test_many_groups_become_few_messages(groups: int) -> None:
     collapsed = collapse([waiting(n, f"r{n}", 0.0) for n in range(groups)], frozenset(), 1e6)
     assert collapsed is not None
-    assert groups - len(collapsed.folded) == LAST_STATES
+    assert groups - len(collapsed.replaced) == LAST_STATES

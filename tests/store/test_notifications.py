@@ -107,9 +107,9 @@ def test_order_of_delivery(writer: Writer) -> None:
 
 def test_folding_settles_and_queues_in_one(writer: Writer) -> None:
     queue(writer, note(1), note(2))
-    folded = Collapse((1,), Message("digest", "", "warning", "e2", AT + 9, lines=(("", "much"),)))
-    writer.call(lambda connection: store.fold(connection, "x", folded, AT + 9))
-    writer.call(lambda connection: store.fold(connection, "x", Collapse((2,), folded.digest), AT + 10))
+    collapsed = Collapse((1,), Message("digest", "", "warning", "e2", AT + 9, lines=(("", "much"),)))
+    writer.call(lambda connection: store.collapse(connection, "x", collapsed, AT + 9))
+    writer.call(lambda connection: store.collapse(connection, "x", Collapse((2,), collapsed.digest), AT + 10))
     rows = writer.connection.execute("SELECT state, kind, sequence FROM notifications ORDER BY id").fetchall()
     assert [tuple(row) for row in rows] == [
         ("collapsed", "firing", 1), ("collapsed", "firing", 2), ("pending", "digest", 1), ("pending", "digest", 2),
@@ -185,10 +185,10 @@ def test_small_facts_are_kept(writer: Writer) -> None:
 
 
 def test_what_a_digest_told_counts_as_told(writer: Writer) -> None:
-    """A beginning that was folded into a digest was heard once that digest, and no other message, has arrived."""
+    """A beginning that was collapsed into a digest was heard once that digest, and no other message, has arrived."""
     queue(writer, note(1), note(2), note(3, kind="resolved"), note(4))
-    folded = Collapse((1, 3), Message("digest", "", "warning", "e0", AT + 9))
-    writer.call(lambda connection: store.fold(connection, "x", folded, AT + 9))
+    collapsed = Collapse((1, 3), Message("digest", "", "warning", "e0", AT + 9))
+    writer.call(lambda connection: store.collapse(connection, "x", collapsed, AT + 9))
     writer.call(lambda connection: store.settle(connection, 4, "sent", "ok", AT + 10))
     assert store.told(writer.connection, "x") == {"e4"}
     digest = store.head(writer.connection, "x")

@@ -128,7 +128,7 @@ def backlog(connection: sqlite3.Connection, receiver: str) -> list[Item]:
 
 
 def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
-    """Event ids that a receiver has heard of: by a message that was delivered, or by the digest it was folded into."""
+    """Event ids that a receiver has heard of: by a message that was delivered, or by the digest that replaced it."""
     rows = connection.execute(
         "SELECT DISTINCT event_id FROM notifications WHERE receiver = ?1 AND (state = 'sent' OR"
         " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND id <"
@@ -176,10 +176,10 @@ def retry(connection: sqlite3.Connection, item: int, answer: str, next_try: floa
     _count(connection, item, "retried")
 
 
-def fold(connection: sqlite3.Connection, receiver: str, collapsed: Collapse, now: float) -> None:
-    """Settle the folded messages and queue their digest."""
-    for item in collapsed.folded:
-        settle(connection, item, "collapsed", "folded into a digest", now)
+def collapse(connection: sqlite3.Connection, receiver: str, collapsed: Collapse, now: float) -> None:
+    """Settle the replaced messages and queue their digest."""
+    for item in collapsed.replaced:
+        settle(connection, item, "collapsed", "replaced by a digest", now)
     last = connection.execute(
         "SELECT coalesce(max(sequence), 0) FROM notifications WHERE receiver = ? AND \"group\" = ''", (receiver,)
     ).fetchone()[0]
@@ -295,9 +295,9 @@ class StoreOutbox:
         """Write down that it goes on."""
         self._writer.call(lambda connection: retry(connection, item, answer, next_try, plain=plain, doubt=doubt))
 
-    def fold(self, receiver: str, collapsed: Collapse, now: float) -> None:
-        """Settle the folded messages and queue their digest."""
-        self._writer.call(lambda connection: fold(connection, receiver, collapsed, now))
+    def collapse(self, receiver: str, collapsed: Collapse, now: float) -> None:
+        """Settle the replaced messages and queue their digest."""
+        self._writer.call(lambda connection: collapse(connection, receiver, collapsed, now))
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact over restarts."""
