@@ -140,7 +140,7 @@ class Payload:
         if isinstance(value, (list, dict)):
             raise InputError("nested", f"expected one value, got {_kind(value)}", where, 422)
         if column.numeric:
-            return _number(value, where)
+            return float(value) if isinstance(value, bool) and column.flag else _number(value, where)
         try:
             return self._values[position].read(value)
         except WrongTypeError as error:

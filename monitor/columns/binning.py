@@ -20,6 +20,9 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 MAX_CELLS = 4096
 MAX_EDGES_IN_CELL = 3
 
+#: Larger numbers count as this in a sum, so that no sum of windows, however many, can overflow.
+LARGEST = 1e290
+
 #: Rows that are binned at a time, so that all that is computed on the way stays in the cache.
 CHUNK = 8192
 
@@ -118,7 +121,7 @@ class Binner:
         """Count records' values, shape (n, captured columns), and what is derived from them, into bins.
 
         `groups`: shape (n,), to which of `group_count` windows each row belongs. Returns counts, shape (group_count,
-        schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns.
+        schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns; see LARGEST.
         """
         size, width = self.schema.size, len(self.schema.columns)
         counts = np.zeros(group_count * size, dtype=np.int64)
@@ -149,14 +152,8 @@ class Binner:
 
     @staticmethod
     def _add_sums(x: Floats, finite: bool, total: float, group: Any, sums: Floats) -> None:
-        if group is None and finite:
+        if group is None and abs(total) <= LARGEST:
             sums[0] += total
             return
-        x = x if finite else np.where(np.isfinite(x), x, 0.0)
-        if group is None:
-            total = float(x.sum())
-            # Finite values can still add up to more than a float holds; no sum is better than an infinite one.
-            sums[0] += total if np.isfinite(total) else 0.0
-        else:
-            added = np.bincount(group, weights=x, minlength=len(sums))
-            sums += np.where(np.isfinite(added), added, 0.0)
+        x = np.clip(x if finite else np.where(np.isfinite(x), x, 0.0), -LARGEST, LARGEST)
+        sums += x.sum() if group is None else np.bincount(group, weights=x, minlength=len(sums))

@@ -128,17 +128,18 @@ def _number_text(value: float) -> str:
 
 
 def _bounded(text: str) -> str:
-    if len(text) <= MAX_TEXT:
-        return clean_text(text)
+    shown = clean_text(text)
+    if len(shown) < MAX_TEXT or shown == text:
+        return shown
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{clean_text(text[: MAX_TEXT - 13])}…{digest}"
+    return f"{shown[: MAX_TEXT - 13]}…{digest}"
 
 
 def column_name(name: Any) -> str:
     r"""Return the one name of a column, however the data spells it: as a text, a number, or a tuple of several levels.
 
     >>> column_name("Total\nSales"), column_name(np.int64(3)), column_name(("size", np.int64(1)))
-    ('Total Sales', '3', "('size', 1)")
+    ('Total␊Sales', '3', "('size', 1)")
     """
     if type(name) is str and len(name) <= MAX_TEXT and name.isascii() and name.isprintable():
         return name

@@ -44,17 +44,25 @@ NONFINITE = "__nonfinite__"
 MAX_TEXT = 200
 
 
+#: What is shown in place of characters that would break a line, a terminal or the direction of writing.
+_SIGNS = {
+    **{code: f"<U+{code:04X}>" for code in range(0x7F, 0xA0)},
+    **{code: f"<U+{code:04X}>" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))},
+    **{code: chr(0x2400 + code) for code in range(0x20)},  # Unicode's pictures of control characters: ␊ for a newline
+}
+
+
 def clean_text(value: str) -> str:
-    r"""Make a text safe for every output, once, at the border, so that nothing behind it can break.
+    """Make a text safe for every output, once, at the border, so that nothing behind it can break.
 
-    NUL and lone surrogates become U+FFFD; control characters and those that turn the direction of writing become
-    spaces; what is longer than `MAX_TEXT` is cut.
+    Control characters, lone surrogates, and characters that end a line or turn the direction of writing are replaced by
+    signs that can be seen, a different one for each: two texts that differ still do. Longer ones are cut to `MAX_TEXT`.
 
-    >>> clean_text("a" + chr(0xD800) + chr(10) + "b" + chr(0x202E))
-    'a\ufffd b '
+    >>> clean_text("a" + chr(10) + "b" + chr(0x202E) + chr(0xD800))
+    'a␊b<U+202E><U+D800>'
     """
     if not (value.isascii() and value.isprintable()):
-        value = "".join(map(_clean_character, value))
+        value = value.translate(_SIGNS)
     return value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
 
 
@@ -67,21 +75,6 @@ def column_path(role: str, name: str) -> str:
     ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
     """
     return f"/column/{role}?name={quote(name, safe='', errors='replace')}"
-
-
-def _clean_character(character: str) -> str:
-    code = ord(character)
-    if code == 0 or 0xD800 <= code <= 0xDFFF:
-        return "\ufffd"
-    if (
-        code < 32
-        or 127 <= code < 160
-        or 0x202A <= code <= 0x202E
-        or 0x2066 <= code <= 0x2069
-        or code in (0x2028, 0x2029)
-    ):
-        return " "
-    return character
 
 
 def go_number(value: float) -> str:
@@ -150,6 +143,11 @@ class Column:
     def numeric(self) -> bool:
         """Whether the column holds numbers."""
         return self.kind == "numeric"
+
+    @property
+    def flag(self) -> bool:
+        """Whether the reference holds no other numbers than 0 and 1, each in a bin of its own."""
+        return self.numeric and bool(self.means) and {*self.means[1:-1]} <= {0.0, 1.0} and not any(self.spreads)
 
     @property
     def value_bins(self) -> int:

@@ -53,7 +53,13 @@ class Values:
         return self.numeric and not self.category and not self.whole
 
     def read(self, value: Any) -> Any:
-        """Return a value from a request as the model knows it. Raises WrongTypeError."""
+        """Return a value from a request as the model knows it; true and false as 1 and 0 of a flag.
+
+        Raises WrongTypeError.
+        """
+        said = BOOLEANS.get(value) if isinstance(value, str) else value
+        if isinstance(said, bool) and self.known and self.known.keys() <= {"0", "1"}:
+            return self.known.get(canonical(int(said)), int(said))
         if isinstance(value, str):
             found = self._text(value)
             if found is not None:
@@ -62,8 +68,8 @@ class Values:
             return self.known.get(canonical(value), value)
         elif self.kind == "boolean" and value in (0, 1):
             return bool(value)
-        elif self.kind == "number" and (not isinstance(value, bool) or self.known.keys() <= {"0", "1"}):
-            return self.known.get(canonical(value + 0), value + 0)  # true + 0 is 1
+        elif self.kind == "number" and not isinstance(value, bool):
+            return self.known.get(canonical(value), value)
         raise WrongTypeError(f"expected {_EXPECTED[self.kind]}")
 
     def _text(self, text: str) -> Any:

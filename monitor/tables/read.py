@@ -160,11 +160,27 @@ class CsvReader(Reader):
                     text = text.split("\n", skip)[-1] if text.count("\n") >= skip else ""
                 if not text or text.isspace():
                     continue
-                chunk = self._with_arrow(text, first + skip, wanted, kinds)
-                if chunk is None:
-                    chunk = self._with_csv(text, first + skip, wanted, kinds)
+                for read in (self._with_arrow, self._with_numpy, self._with_csv):
+                    if (chunk := read(text, first + skip, wanted, kinds)) is not None:
+                        break
                 if chunk and len(chunk[0]):
                     yield chunk
+
+    def _with_numpy(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
+        """One block of numbers alone, by numpy; None if only the csv module can read the block."""
+        if '"' in text or self.comma or self._texts or _codes(text.encode(), self.delimiter, self.names):
+            return None
+        try:
+            rows = np.loadtxt(io.StringIO(text), delimiter=self.delimiter, comments=None, ndmin=2)
+        except ValueError:
+            return None
+        if rows.shape != (text.count("\n") + (not text.endswith("\n")), len(self.names)):  # blank lines are no rows
+            return None
+        self.lines = range(first, first + len(rows))
+        for name in wanted:
+            self.tallies[name].numbers += len(rows)
+            self.tallies[name].forms.add("numbers")
+        return [np.ascontiguousarray(rows[:, self.names.index(name)]) for name in wanted]
 
     def _with_arrow(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
         """One block by pyarrow; None if it is not installed, or if only the csv module can read the block."""
@@ -225,7 +241,7 @@ class CsvReader(Reader):
         lines: Sequence[int] = range(first, first + len(rows))
         if reader.line_num != len(rows):  # a quoted cell runs over several lines
             lines = list(accumulate(map(_height, rows), initial=first))[:-1]
-        if rows and rows[-1] and "\n" in rows[-1][-1] and not text.rstrip("\n").endswith('"'):
+        if rows and rows[-1] and "\n" in rows[-1][-1] and not text.rstrip("\r\n").endswith('"'):
             self.bad.add(lines[-1], "a quote opens here and never closes", _height(rows[-1]))
             lines, rows = lines[:-1], rows[:-1]
         positions = [self.names.index(name) for name in wanted]
@@ -454,7 +470,9 @@ def _text_blocks(file: Bytes, path: Path, progress: Progress, size: int) -> Iter
                 "for a file from an older Windows: iconv -f WINDOWS-1252 -t UTF-8"
             ) from None
         lines = block.count(b"\n")
-        yield line, text.replace("\r\n", "\n") if "\r" in text else text
+        if "\r" in text and not any(part.count('"') % 2 for part in text.split("\r\n")):  # none within quotes
+            text = text.replace("\r\n", "\n")
+        yield line, text
         line += lines
 
 

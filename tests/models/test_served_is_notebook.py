@@ -370,7 +370,7 @@ def application_of(folder: Path, name: str) -> Iterator[WSGIApplication]:
     """Open a case as a start of the server does."""
     case, answers = fitted(name)
     frame = as_frame(case.data)
-    kinds: dict[str, Any] = {"prediction": "categorical"} if case.proba else {}
+    kinds = {**case.kinds, **({"prediction": "categorical"} if case.proba else {})}
     reference = Reference.from_data(frame, answers_of(case, answers), kinds=kinds or None)
     path = folder / f"model{case.suffix}"
     path.write_bytes(case.dump(case.model))
@@ -535,3 +535,33 @@ def test_a_reference_and_a_replay_count_what_the_notebook_answers(
         if count
     }
     assert counted == expected, "the replay counts the rows of the reference as the reference does"
+
+
+FLAG = pd.DataFrame({"flag": MEMBER.astype(int), "x": X})
+FLAGS = {
+    "a flag": Case(LinearRegression(), FLAG, WORTH),
+    "a flag declared numeric": Case(LinearRegression(), FLAG, WORTH, kinds={"flag": "numeric"}),
+    "a flag that is always 0": Case(LinearRegression(), FLAG.assign(flag=0), WORTH),
+    "a flag in an encoder": Case(encoded(Ridge(), "flag"), FLAG, WORTH),
+    "a flag of texts": Case(encoded(Ridge(), "flag"), FLAG.assign(flag=FLAG["flag"].astype(str)), WORTH),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_true_and_false_are_the_1_and_0_of_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(CASES, name, FLAGS[name])
+    rows, records = [[True, 0.5], [False, 0.5]], [{"flag": True, "x": 0.5}, {"x": 0.5, "flag": False}]
+    as_model = FLAGS[name].data["flag"].dtype.type
+    with serving(tmp_path, name) as post:
+        model = FLAGS[name].model
+        expected = model.predict(pd.DataFrame({"flag": [as_model(1), as_model(0)], "x": [0.5, 0.5]}))
+        same(post("/predict", rows)["results"], expected)
+        same(post("/predict", records)["results"], expected)
+        same([post("/predict", one)["result"] for one in (*rows, *records)], [*expected, *expected])
+        for body in ({"instances": rows}, {"dataframe_split": {"columns": ["flag", "x"], "data": rows}}):
+            same(post("/invocations", body)["predictions"], expected)
+        same(post("/invocations", {"dataframe_records": records})["predictions"], expected)
+        same(post("/invocations", {"inputs": {"flag": [True, False], "x": [0.5, 0.5]}})["predictions"], expected)
+        same(post("/invocations", "flag,x\ntrue,0.5\nFalse,0.5\n", "text/csv")["predictions"], expected)
+        for form in (*rows, *records):
+            assert post("/observe", {"features": form, "prediction": 1.0})["observed"] == 1

@@ -88,6 +88,7 @@ TYPES: dict[str, Any] = {
     "other letters": ["Zürich", "Ō", "日本"],
     "quotes and commas": ['a"b', "a,b", "a;b"],
     "two lines": ["a\nb", "c\td", "e"],
+    "alike but for control characters": ["a\nb", "a b", "a\tb", "a\r\nb", "a\x1fb", "a\u2028b", "a\u202eb", "a\x85b"],
     "long texts": [LONG + "1", LONG + "2", "short"],
     "bytes": [b"x", b"y", None],
     "an enumeration": [Colour.RED, Colour.BLUE, Colour.RED],
@@ -265,6 +266,9 @@ def test_a_reference_from_a_file_knows_what_the_frame_holds(kind: str, name: str
 NAMES = {
     "a line's end": ["Total\nSales", "b"],
     "a tab": ["a\tb", "b"],
+    "a line's end and a space": ["a\nb", "a b"],
+    "line ends of three kinds": ["a\nb", "a\r\nb"],
+    "signs of direction": ["a\u202eb", "a\u202db"],
     "long ones that begin alike": ["x" * 224 + "1", "x" * 224 + "2"],
     "whole numbers": [0, 1],
     "numbers of numpy": np.array([3, 7]),

@@ -77,9 +77,9 @@ def write(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
         ("a,b\nNA,1\nnull,2\nNaN,3\n", {"a": [None] * 3, "b": [1, 2, 3]}),
         ("a,b\n inf,1e400\n-Infinity, 2\n", {"a": [math.inf, -math.inf], "b": [math.inf, 2]}),
         ('a,b\n"1","x, y"\n2,"said ""hi"""\n', {"a": [1, 2], "b": ["x, y", 'said "hi"']}),
-        ('a,b\n1,"two\nlines"\n2,x\n', {"a": [1, 2], "b": ["two lines", "x"]}),
+        ('a,b\n1,"two\nlines"\n2,x\n', {"a": [1, 2], "b": ["two␊lines", "x"]}),
         ('a,b\n1,5" pipe\n2,x\n', {"a": [1, 2], "b": ['5" pipe', "x"]}),
-        ("a,b\n1,p\u2028q\n2,r\x0bs\n", {"a": [1, 2], "b": ["p q", "r s"]}),
+        ("a,b\n1,p\u2028q\n2,r\x0bs\n", {"a": [1, 2], "b": ["p<U+2028>q", "r␋s"]}),
         ("a,b\nTrue,1_000\nfalse,2_0\n", {"a": ["true", "false"], "b": ["1_000", "2_0"]}),
         ('"a b","c"\n1,2\n', {"a b": [1], "c": [2]}),
         (",x\n0,5\n1,6\n", {"unnamed: 0": [0, 1], "x": [5, 6]}),
@@ -130,7 +130,7 @@ def test_whatever_the_csv_module_wrote_is_read_back(rows: list[tuple[str, str]],
 
 
 def texts_as_declared(column: list[str]) -> list[str | None]:
-    table = str.maketrans({"\n": " ", "\u2028": " "})
+    table = str.maketrans({"\n": "␊", "\u2028": "<U+2028>"})
     return [cell.translate(table) or None for cell in column]
 
 
