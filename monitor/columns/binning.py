@@ -121,7 +121,7 @@ class Binner:
         """Count records' values, shape (n, captured columns), and what is derived from them, into bins.
 
         `groups`: shape (n,), to which of `group_count` windows each row belongs. Returns counts, shape (group_count,
-        schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns; see LARGEST.
+        schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns.
         """
         size, width = self.schema.size, len(self.schema.columns)
         counts = np.zeros(group_count * size, dtype=np.int64)

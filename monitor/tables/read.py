@@ -160,13 +160,15 @@ class CsvReader(Reader):
                     text = text.split("\n", skip)[-1] if text.count("\n") >= skip else ""
                 if not text or text.isspace():
                     continue
-                for read in (self._with_arrow, self._with_numpy, self._with_csv):
-                    if (chunk := read(text, first + skip, wanted, kinds)) is not None:
-                        break
+                chunk = self._with_arrow(text, first + skip, wanted, kinds)
+                if chunk is None:
+                    chunk = self._with_numpy(text, first + skip, wanted)
+                if chunk is None:
+                    chunk = self._with_csv(text, first + skip, wanted, kinds)
                 if chunk and len(chunk[0]):
                     yield chunk
 
-    def _with_numpy(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
+    def _with_numpy(self, text: str, first: int, wanted: Sequence[str]) -> Chunk | None:
         """One block of numbers alone, by numpy; None if only the csv module can read the block."""
         if '"' in text or self.comma or self._texts or _codes(text.encode(), self.delimiter, self.names):
             return None

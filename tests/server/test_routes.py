@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +19,9 @@ from server.predict import HOT_PATHS
 from server.protocols.inference import OpenInference
 from server.run import create_application, program_routes
 from server.web.app import create_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -65,8 +70,8 @@ def test_every_documented_route_answers(parts: tuple[Runtime, Model]) -> None:
         assert status == 200 or method == "POST", (route, body)
 
 
-def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Runtime, Model]) -> None:
-    application = create_application(*parts, Guard(clock=parts[0].clock))
+def walked(application: WSGIApplication) -> set[str]:
+    """Follow the links of all pages from the first one: their addresses."""
     seen, waiting = set(), ["/"]
     while waiting:
         address = waiting.pop()
@@ -80,4 +85,27 @@ def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Runtime, Model]
         for link in re.findall(r'(?:href|src)="(/[^"#]*)', body.decode()):
             if link not in seen and link not in waiting:
                 waiting.append(link)
+    return seen
+
+
+def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Runtime, Model]) -> None:
+    seen = walked(create_application(*parts, Guard(clock=parts[0].clock)))
     assert {"/alerts", "/monitor", "/column/feature?name=age"} <= seen
+
+
+def test_numbers_near_the_largest_float_break_no_fold_and_no_page(tmp_path: Path) -> None:
+    with opened(tmp_path) as (runtime, model):
+        application = create_application(runtime, model, Guard(clock=runtime.clock))
+        features = [column.name for column in runtime.only.reference.schema.features]
+        now = runtime.clock.time()
+        for number in (1.5e308, -1.7e308, 5e-324, 1.5e308):
+            for ago in (0, 30, 90, 600, 7200, 90_000):
+                row = {"features": dict.fromkeys(features, number), "prediction": number, "time": now - ago}
+                body = json.dumps([row] * 60).encode()
+                status, answer = send(
+                    application, Request("POST", "/observe", "", {"CONTENT_TYPE": "application/json"}, body)
+                )
+                assert status == 200, answer
+        runtime.fold()
+        runtime.evaluate(early=True)
+        assert len(walked(application)) > 5
