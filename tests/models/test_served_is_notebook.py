@@ -10,7 +10,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ class Case:
     suffix: str = ".pkl"
     dump: Callable[[Any], bytes] = pickle.dumps
     proba: bool = False
+    kinds: dict[str, Any] = field(default_factory=dict)
     #: How far a number that is calculated in single precision may be from the notebook's.
     tolerance: float = 1e-6
 
@@ -370,7 +371,7 @@ def application_of(folder: Path, name: str) -> Iterator[WSGIApplication]:
     """Open a case as a start of the server does."""
     case, answers = fitted(name)
     frame = as_frame(case.data)
-    kinds = {**case.kinds, **({"prediction": "categorical"} if case.proba else {})}
+    kinds: dict[str, Any] = {**case.kinds, **({"prediction": "categorical"} if case.proba else {})}
     reference = Reference.from_data(frame, answers_of(case, answers), kinds=kinds or None)
     path = folder / f"model{case.suffix}"
     path.write_bytes(case.dump(case.model))
@@ -537,6 +538,10 @@ def test_a_reference_and_a_replay_count_what_the_notebook_answers(
     assert counted == expected, "the replay counts the rows of the reference as the reference does"
 
 
+def agree(found: Any, expected: Any) -> None:
+    assert found == pytest.approx(list(expected), rel=1e-9)
+
+
 FLAG = pd.DataFrame({"flag": MEMBER.astype(int), "x": X})
 FLAGS = {
     "a flag": Case(LinearRegression(), FLAG, WORTH),
@@ -555,13 +560,13 @@ def test_true_and_false_are_the_1_and_0_of_a_flag(tmp_path: Path, monkeypatch: p
     with serving(tmp_path, name) as post:
         model = FLAGS[name].model
         expected = model.predict(pd.DataFrame({"flag": [as_model(1), as_model(0)], "x": [0.5, 0.5]}))
-        same(post("/predict", rows)["results"], expected)
-        same(post("/predict", records)["results"], expected)
-        same([post("/predict", one)["result"] for one in (*rows, *records)], [*expected, *expected])
+        agree(post("/predict", rows)["results"], expected)
+        agree(post("/predict", records)["results"], expected)
+        agree([post("/predict", one)["result"] for one in (*rows, *records)], [*expected, *expected])
         for body in ({"instances": rows}, {"dataframe_split": {"columns": ["flag", "x"], "data": rows}}):
-            same(post("/invocations", body)["predictions"], expected)
-        same(post("/invocations", {"dataframe_records": records})["predictions"], expected)
-        same(post("/invocations", {"inputs": {"flag": [True, False], "x": [0.5, 0.5]}})["predictions"], expected)
-        same(post("/invocations", "flag,x\ntrue,0.5\nFalse,0.5\n", "text/csv")["predictions"], expected)
+            agree(post("/invocations", body)["predictions"], expected)
+        agree(post("/invocations", {"dataframe_records": records})["predictions"], expected)
+        agree(post("/invocations", {"inputs": {"flag": [True, False], "x": [0.5, 0.5]}})["predictions"], expected)
+        agree(post("/invocations", "flag,x\ntrue,0.5\nFalse,0.5\n", "text/csv")["predictions"], expected)
         for form in (*rows, *records):
             assert post("/observe", {"features": form, "prediction": 1.0})["observed"] == 1
