@@ -35,7 +35,6 @@ from monitor.normal.expected import make_grid
 from monitor.normal.limit import horizon
 from monitor.normal.usual import Watch
 from monitor.reference.build import build_reference
-from monitor.reference.file import binned_deviation
 
 HOUR, DAY, MONTH = 3600, 24, 30.44 * 24
 AGAIN = 7 * DAY  # a column that was told within this long is told again silently
@@ -387,7 +386,7 @@ def independent(
     windows = prefix[ends] - prefix[ends - length]
     training = count(column, data.columns[name][: data.train_rows], np.zeros(data.train_rows, dtype=np.int64), 1)[0]
     layout = Layout(Schema((column,)))
-    deviation = np.array([binned_deviation(column, training) if column.numeric else np.nan])
+    deviation = np.array([np.nanstd(data.columns[name][: data.train_rows]) if column.numeric else np.nan])
     pair = layout.pair(training, windows, deviation, layout.rows((0,), numeric=column.numeric))
     out = np.zeros(len(ends))
     for statistic in AUTO[column.kind]:

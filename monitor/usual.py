@@ -6,6 +6,7 @@ Windows end at whole hours, so that each is judged once and can be worked out ag
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -33,9 +34,9 @@ from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
-from monitor.store.records.usual import LEARNING
+from monitor.store.records.usual import LEARNING, WINDOWS
 from monitor.store.windows.arrays import read_timeline
-from monitor.store.windows.rows import write_meta
+from monitor.store.windows.rows import read_meta, write_meta
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -206,7 +207,9 @@ class Usual:
         if rule.lengths:
             return rule.lengths
         if not self.lengths and len(self.hours.hourly) >= PROPOSED * DAY:
-            self.lengths = propose_lengths(self.hours.hourly[-4 * WEEK :])
+            hourly = self.hours.hourly
+            days = hourly[len(hourly) % DAY :].reshape(-1, DAY)
+            self.lengths = propose_lengths(days[days.any(axis=1)].ravel()[-4 * WEEK :])  # gaps say nothing
         return self.lengths
 
     def terms(self, rule: Rule) -> Terms:
@@ -240,6 +243,7 @@ class Usual:
         if self._restored:
             return
         self._restored = True
+        self.lengths = self._drift.windows or tuple(json.loads(read_meta(connection, WINDOWS, "[]")))
         for row in usual_store.load_learned(connection, self._series.id):
             watch = self._watch(row.position, row.hours)
             watch.learned, watch.day = Learned(row.predictor, row.scatter), int(row.day) // HOUR
@@ -374,6 +378,7 @@ class Usual:
         usual_store.save(connection, self._series.id, learned, weeks)
         if (state := self.state()) != self._said:
             write_meta(connection, LEARNING, state)
+            write_meta(connection, WINDOWS, json.dumps(self.lengths))
             self._said = state
 
 
@@ -412,8 +417,10 @@ def verdict_of(
         if not rows:
             return "no traffic", "no rows in this window", None, None, None, 0
         if windows.judged[0]:
-            return "insufficient data", "learning what is usual since the accepted stretch", None, None, None, rows
+            return "insufficient data", "learning what is usual: too few hours are known", None, None, None, rows
         least = f"{rows:,} rows, {max(usual, FEWEST_ROWS):,} are usual at this hour"
+        if rows >= max(usual, FEWEST_ROWS):
+            least = "its rows are in other hours than usual, or in quiet days"
         return "insufficient data", f"{PARTIAL}: {least}", None, None, None, rows
     size, critical = np.abs(distances.change[0]), distances.scale[0] * limits[cells.limit_of]
     with np.errstate(invalid="ignore"):

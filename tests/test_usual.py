@@ -82,7 +82,7 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
     assert "x0" in {entry["column"] for entry in message["entries"]}
     results = world.results()
     assert [r.statistic for r in results] == ["usual 6h", "usual 1d"]
-    assert any("from its usual shape at this hour" in r.reason for r in results)
+    assert all("from its usual " in r.reason and "; its worst of 6 weeks was" in r.reason for r in results)
     with world.read() as connection:
         report = verify(connection)
         assert not report.problems

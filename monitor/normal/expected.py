@@ -24,6 +24,8 @@ LEARNT = 8 * WEEK
 SAME_HOURS, FEWEST_HOURS = 6, 3
 #: Fewest rows of a window that is judged or learnt from, and the least part of its usual rows.
 FEWEST_ROWS, WHOLE = 20, 0.85
+#: Fewest rows of a level, in rows of the window that is compared with it.
+FEWEST_LEVEL = 2.0
 #: A window is looked at in this many parts, and is partial if so large a share of its rows lies in another one.
 PARTS, MOVED_ROWS = 4, 0.1
 #: Names of the predictors, in the order of the first axis of `Windows.expected`.
@@ -105,7 +107,8 @@ class Windows:
 def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
     """Work out the windows of `length` hours that end at `ends`, with the expectations for each."""
     shares, n = cells.shares(grid.between(ends - length, ends))
-    level, _ = cells.shares(grid.between(ends - length - LEARNT, ends - length))
+    level, level_n = cells.shares(grid.between(ends - length - LEARNT, ends - length))
+    level[level_n[:, 1] < FEWEST_LEVEL * n[:, 1]] = np.nan  # a few rows, as after a long gap, are no level
     past = np.full((SAME_HOURS, *shares.shape), np.nan)
     rows = np.full((SAME_HOURS, len(ends)), np.nan)
     parts, usual_parts = grid.parts(ends, length), np.zeros((len(ends), PARTS))

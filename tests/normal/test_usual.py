@@ -131,6 +131,16 @@ def test_traffic_alone_makes_no_message(rows: Callable[[np.ndarray], np.ndarray]
     assert told(watch().run(make_grid(counts), 0, 20 * WEEK, WEEKS)) == [], note
 
 
+def test_after_a_gap_longer_than_what_is_learnt_from_it_learns_anew() -> None:
+    rows = np.full(32 * WEEK, 60.0)
+    rows[12 * WEEK : 24 * WEEK] = 0
+    found = watch(168).run(make_grid(stream(32 * WEEK, daily, rows)), 0, 32 * WEEK, WEEKS)
+    assert told(found) == []
+    back = (found.ends > 25 * WEEK) & (found.ends < 25 * WEEK + 100)
+    assert np.isnan(found.distances[back]).all()
+    assert np.isfinite(found.distances[-1]).all()
+
+
 def test_a_partial_window_is_not_judged() -> None:
     counts = stream(16 * WEEK, daily)
     counts[-12:] = 0

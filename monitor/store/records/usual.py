@@ -21,6 +21,9 @@ from monitor.store.audit import seals
 #: How far learning is, in words; empty once it is done: a key of `meta`.
 LEARNING = "learning"
 
+#: Lengths of the windows that were proposed, in hours, as JSON: a key of `meta`. They are kept over restarts.
+WINDOWS = "usual_windows"
+
 #: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
 KEPT_WEEKS = 52
 
