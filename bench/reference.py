@@ -89,7 +89,7 @@ def files(folder: Path) -> Times:
         if not path.exists():
             _write(path, mixed=name == "mixed")
         out[f"csv module, {name}: rows read, nothing else"] = seconds(lambda path=path: read_with_csv(path))
-        request = Request(path, predictions=("y",), output=folder / "histogram.prom")
+        request = Request(path, predictions=("y",), output=folder / "histogram.prom", force=True)
         out[f"python -m train reference, {name}: read, chosen, counted, written"] = seconds(
             lambda request=request: make_reference(request)
         )
