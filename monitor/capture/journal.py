@@ -31,7 +31,7 @@ from monitor.capture.segment import (
     Notes,
     Segment,
     SegmentHead,
-    checksums,
+    body_checksums,
     free_name,
     note_in,
     record_dtype,
@@ -197,12 +197,11 @@ class Journal:
         if not rows:
             raise ValueError("a batch needs at least one row")
         numbers = list(itertools.islice(self._numbers, rows))
-        records = np.zeros(rows, self._dtype)
-        records["seq"] = numbers
-        records["mark"] = MARK
-        records["time"] = self._clock.time_ns() if times_ns is None else times_ns
-        records["values"] = values
-        records["crc"] = checksums(records, records["seq"])
+        bodies = np.empty((rows, 1 + values.shape[1]), "<f8")
+        times = bodies.view("<i8")[:, 0]
+        times[:] = self._clock.time_ns() if times_ns is None else times_ns
+        bodies[:, 1:] = values
+        checked = body_checksums(bodies, numbers)
         number, last = numbers[0], numbers[-1]
         if claimed is not None:
             claimed(number)
@@ -215,14 +214,14 @@ class Journal:
                     self._drop(number, last)
                     break
             until = min(last + 1, segment.end)
-            chunk = records[number - numbers[0] : until - numbers[0]]
+            chunk = slice(number - numbers[0], until - numbers[0])
             slots = segment.records[number - segment.first : until - segment.first]
             # Heads last, as in a single append; numpy may let go of the interpreter's lock within a copy.
-            slots["time"], slots["values"] = chunk["time"], chunk["values"]
+            slots["time"], slots["values"] = times[chunk], bodies[chunk, 1:]
             failpoint.reach("batch.body")
-            slots["crc"], slots["mark"] = chunk["crc"], chunk["mark"]
+            slots["crc"], slots["mark"] = checked[chunk], MARK
             failpoint.reach("batch.checksums")
-            slots["seq"] = chunk["seq"]
+            slots["seq"] = numbers[chunk]
             self._newest[0] = until - 1
             self._sync_each(segment)
             number = until

@@ -18,6 +18,7 @@ import mmap
 import os
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -232,9 +233,11 @@ def _touch(memory: mmap.mmap) -> None:
 
 def checksums(records: npt.NDArray[Any], numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
     """CRC-32 of each record's body, seeded with the sequence number that it has or should have, shape (n,)."""
-    size = records.dtype.itemsize
-    raw = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), size)
-    packed = np.ascontiguousarray(raw[:, HEAD.size :]).view(np.dtype((np.void, size - HEAD.size)))
-    bodies = cast(list[bytes], packed.ravel().tolist())
-    seeds: list[int] = (numbers & np.uint64(0xFFFFFFFF)).tolist()
-    return np.fromiter(map(crc32, bodies, seeds), np.uint32, len(records))
+    whole = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), records.dtype.itemsize)
+    return body_checksums(np.ascontiguousarray(whole[:, HEAD.size :]), numbers.tolist())
+
+
+def body_checksums(bodies: npt.NDArray[Any], numbers: Sequence[int]) -> npt.NDArray[np.uint32]:
+    """CRC-32 of bodies, one a row, seeded with their sequence numbers (the lower 32 bits), shape (n,)."""
+    packed = bodies.view(np.dtype((np.void, bodies.shape[1] * bodies.itemsize))).ravel()
+    return np.fromiter(map(crc32, cast(list[bytes], packed.tolist()), numbers), np.uint32, len(bodies))

@@ -179,7 +179,8 @@ class JournalSource:
 
     def ids(self, first: int, rows: int) -> list[str]:
         """Ids of consecutive predictions, from the sequence number of the first."""
-        return [self.prefix + number for number in map(str, range(first, first + rows))]
+        prefix = self.prefix
+        return [f"{prefix}{number}" for number in range(first, first + rows)]
 
     def holds(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which sequence numbers of earlier processes have a record, shape (n,): folded, or left in the journal."""
