@@ -113,3 +113,14 @@ def binned_spread(column: Column, counts: Sequence[float], mean: float | None = 
     known = known and parts[0] + parts[-1] <= total / 3 and outside <= rows / 2
     out = math.sqrt(total) * unit
     return out if known and math.isfinite(out) else None
+
+
+def fraction(value: float, low: float, high: float) -> float:
+    """Where a value is between two others, 0 to 1, even if their difference is beyond the largest number.
+
+    >>> fraction(2.0, 1.0, 5.0), fraction(0.0, -1.5e308, 1.5e308), fraction(1.0, 1.0, 1.0)
+    (0.25, 0.5, 0.0)
+    """
+    if not math.isfinite(high - low):
+        value, low, high = value / 2, low / 2, high / 2
+    return (value - low) / (high - low) if high > low else 0.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.columns.column import Column, Counts, Floats
+from monitor.columns.moments import fraction
 from monitor.words import number
 
 #: An empty bin is a dot, not a blank: blanks at the ends are lost on the way.
@@ -35,7 +36,7 @@ def sketch(histograms: Histograms) -> tuple[tuple[str, str], tuple[str, str]]:
     column = histograms.column
     both = [counts[: column.value_bins].astype(np.float64) for counts in (histograms.reference, histograms.test)]
     if column.numeric and len(column.edges) >= 2:
-        steps = [_equal_steps(np.array(column.edges), counts) for counts in both]
+        steps = [_equal_steps(column.edges, counts) for counts in both]
         ends = (number(column.edges[0]), number(column.edges[-1]))
     else:
         steps = [counts[:WIDTH] for counts in both]
@@ -56,8 +57,9 @@ def bars(heights: Sequence[float], top: float) -> str:
     return "".join(BARS[max(1, round(min(height / top, 1.0) * 8))] if height > 0 else BARS[0] for height in heights)
 
 
-def _equal_steps(edges: Floats, counts: Floats) -> Floats:
+def _equal_steps(edges: Sequence[float], counts: Floats) -> Floats:
     """Spread counts of uneven bins evenly over WIDTH steps; the first and last step are underflow and overflow."""
-    grid = np.linspace(edges[0], edges[-1], WIDTH - 1)
+    places = [fraction(edge, edges[0], edges[-1]) for edge in edges]
+    grid = np.linspace(0.0, 1.0, WIDTH - 1)
     cumulative = np.concatenate(([0.0], np.cumsum(counts[1:-1])))
-    return np.concatenate(([counts[0]], np.diff(np.interp(grid, edges, cumulative)), [counts[-1]]))
+    return np.concatenate(([counts[0]], np.diff(np.interp(grid, places, cumulative)), [counts[-1]]))

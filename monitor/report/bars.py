@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
+from monitor.columns.moments import fraction
 from monitor.words import number
 
 #: `below` and `above` are beyond all that the reference saw; `low` and `high` are tails that the drawing leaves out.
@@ -21,6 +22,9 @@ Where = Literal["inside", "below", "low", "high", "above", "category", "other", 
 
 #: A bar higher than this many times the height of the middle row of the reference is cut off.
 HIGHEST = 3.0
+
+#: A bar is taken to be at least this wide, so that its height is a number.
+NARROWEST = 1e-9
 
 #: No more categories than this get bars of their own; the rest share one.
 MOST_CATEGORIES = 24
@@ -51,19 +55,19 @@ class Bar:
 class Plane:
     """All bars of a column, left to right. `low`, `high`: the values at the ends of the inner bars, None without any.
 
-    `origin`, `scale`: a value v is at origin + (v - low) * scale; `scale` is 0 if there is no axis.
+    `origin`, `width`: where the axis begins and how long it is; 0 if there is none.
     """
 
     bars: tuple[Bar, ...]
     low: float | None = None
     high: float | None = None
     origin: float = 0.0
-    scale: float = 0.0
+    width: float = 0.0
 
     def at(self, value: float) -> float:
         """Place of a value, cut to the axis."""
         low, high = self.low or 0.0, self.high or 0.0
-        return self.origin + (min(max(value, low), high) - low) * self.scale
+        return self.origin + fraction(min(max(value, low), high), low, high) * self.width
 
 
 def shares(counts: npt.NDArray[Any]) -> list[float]:
@@ -123,14 +127,13 @@ def _numeric(
     ]
     left, right = ([bar for bar in side if bar.reference or bar.test] for side in (left, right))
     origin, end = len(left) * (slot + gap), 1.0 - len(right) * (slot + gap)
-    scale = (end - origin) / (edges[last] - edges[first])
     bars = [_moved(bar, place * (slot + gap)) for place, bar in enumerate(left)]
-    for one, other in _merged(edges, first, last, finest / scale if scale else 0.0):
+    for one, other in _merged(edges, first, last, finest / (end - origin)):
         # Bin i is between edges i - 1 and i.
-        x0, x1 = (origin + (edges[i] - edges[first]) * scale for i in (one, other))
+        x0, x1 = (origin + fraction(edges[i], edges[first], edges[last]) * (end - origin) for i in (one, other))
         bars.append(replace(part("inside", "", one + 1, other + 1), left=x0, right=x1))
     bars += [_moved(bar, end + gap + place * (slot + gap)) for place, bar in enumerate(right)]
-    return Plane(tuple(bars), edges[first], edges[last], origin, scale)
+    return Plane(tuple(bars), edges[first], edges[last], origin, end - origin)
 
 
 def _moved(bar: Bar, left: float) -> Bar:
@@ -138,15 +141,15 @@ def _moved(bar: Bar, left: float) -> Bar:
 
 
 def _merged(edges: Sequence[float], first: int, last: int, narrowest: float) -> list[tuple[int, int]]:
-    """Pairs of edges to draw bars between, each at least `narrowest` apart.
+    """Pairs of edges to draw bars between, each at least `narrowest` apart, as a part of them all.
 
-    >>> _merged((0.0, 1.0, 1.1, 1.2, 2.0, 2.1), 0, 5, 0.5)
+    >>> _merged((0.0, 1.0, 1.1, 1.2, 2.0, 2.1), 0, 5, 0.25)
     [(0, 1), (1, 4), (4, 5)]
     """
     out: list[tuple[int, int]] = []
-    low = first
+    low, places = first, [fraction(edge, edges[first], edges[last]) for edge in edges]
     for high in range(first + 1, last + 1):
-        if edges[high] - edges[low] >= narrowest or high == last:
+        if places[high] - places[low] >= narrowest or high == last:
             out.append((low, high))
             low = high
     return out
@@ -160,11 +163,11 @@ def _visible(edges: Sequence[float], before: Sequence[float], after: Sequence[fl
     """
     first, last = 0, len(edges) - 1
     while last - first > 4:
-        span = edges[last] - edges[first]
-        low, high = edges[first + 1] - edges[first], edges[last] - edges[last - 1]
+        low = fraction(edges[first + 1], edges[first], edges[last])
+        high = 1.0 - fraction(edges[last - 1], edges[first], edges[last])
         at_low = low > high
         thin = max(before[first + 1], after[first + 1]) if at_low else max(before[last], after[last])
-        if max(low, high) < span / 2 or thin > 0.25:
+        if max(low, high) < 0.5 or thin > 0.25:
             break
         first, last = (first + 1, last) if at_low else (first, last - 1)
     return first, last
@@ -194,8 +197,8 @@ def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap:
 
 def _raise(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Give bars their heights: share over width, in units of the highest that is drawn in full."""
-    before = [bar.reference / (bar.right - bar.left) for bar in bars]
-    after = [bar.test / (bar.right - bar.left) for bar in bars]
+    before = [bar.reference / max(bar.right - bar.left, NARROWEST) for bar in bars]
+    after = [bar.test / max(bar.right - bar.left, NARROWEST) for bar in bars]
     top = max([*before, *after], default=0.0)
     if top <= 0:
         return tuple(bars)

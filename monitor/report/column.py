@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
 
     >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
     >>> quantile(column, np.array([[0.0, 1.0, 3.0, 0.0, 0.0, 0.0]]), 0.5).tolist()
-    [1.3333333333333333]
+    [1.3333333333333335]
     """
     edges, values = np.array(column.edges), counts[:, : column.value_bins]
     below, every = np.cumsum(values, axis=1), np.arange(len(values))
@@ -101,7 +102,7 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
     low, high = edges[inside - 1], edges[inside]
     held = np.maximum(values[every, inside], 1e-300)
     part = np.clip((wanted - below[every, inside - 1]) / held, 0.0, 1.0)
-    out: Floats = np.where(at == 0, edges[0], np.where(at >= len(edges), edges[-1], low + part * (high - low)))
+    out: Floats = np.where(at == 0, edges[0], np.where(at >= len(edges), edges[-1], low * (1 - part) + high * part))
     return out
 
 
@@ -164,7 +165,7 @@ def _values_chart(
         return None
     moments = (series.starts[some] + series.width / 2).tolist()
     low, middle, high = (quantile(column, series.counts[some], q).tolist() for q in QUANTILES)
-    means = (series.sums[some] / rows[some]).tolist()
+    means = [mean if math.isfinite(mean) else None for mean in (series.sums[some] / rows[some]).tolist()]
     lines = [
         ("line-median", list(zip(moments, middle, strict=True))),
         ("line-live", list(zip(moments, means, strict=True))),
@@ -175,7 +176,7 @@ def _values_chart(
         end,
         lines,
         band=(moments, low, high),
-        levels=[] if mean is None else [("line-ref-level", mean, "reference mean")],
+        levels=[] if mean is None or not math.isfinite(mean) else [("line-ref-level", mean, "reference mean")],
         since=since,
         longest=series.width * 1.5,
     )

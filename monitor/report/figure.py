@@ -5,6 +5,7 @@ Colours are classes of page.css, for dark mode, print and a strict content polic
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -12,9 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from monitor.columns.moments import fraction
 from monitor.report.bars import Bar, Plane
 from monitor.report.svg import Chart, dots, element, line, path, ticks, time_ticks
 from monitor.words import number, percent
+
+#: The largest number: no axis goes beyond it.
+LARGEST = sys.float_info.max
 
 #: Size of the histogram in a row of the overview, in units of its view box.
 SMALL = (240, 56)
@@ -170,16 +175,16 @@ def time_line(
     values += [*band[1], *band[2]] if band else []
     low, high = min(values, default=0.0), max(values, default=1.0)
     low = min(low, 0.0) if zero else low
-    margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    low, high = (low if zero else low - margin), high + margin
+    margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
+    low, high = (low if zero else max(low - margin, -LARGEST)), min(high + margin, LARGEST)
     span = max(end - start, 1.0)
 
     def place(moment: float, value: float) -> tuple[float, float]:
-        return (moment - start) / span, (value - low) / (high - low)
+        return (moment - start) / span, fraction(value, low, high)
 
     chart = Chart(label, plot=150)
     for tick in ticks(low, high, 4):
-        height = (tick - low) / (high - low)
+        height = fraction(tick, low, high)
         chart.level(height, "grid")
         chart.note(0, height, number(tick))
     for i, (moment, text) in enumerate(time_ticks(start, end)):
@@ -190,8 +195,8 @@ def time_line(
             back = list(map(place, moments, low_edge))[::-1]
             chart.shape("band", line([*map(place, moments, high_edge), *back]) + "z")
     for class_, level, text in levels:
-        chart.level((level - low) / (high - low), class_)
-        chart.note(1, (level - low) / (high - low), text)
+        chart.level(fraction(level, low, high), class_)
+        chart.note(1, fraction(level, low, high), text)
     if since is not None and start <= since <= end:
         chart.upright((since - start) / span, "since-line")
         chart.note((since - start) / span, 1.0, "alert", "note gap-text")

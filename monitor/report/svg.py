@@ -36,7 +36,9 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     ([0.0, 0.25, 0.5, 0.75, 1.0], [-0.1, 0.0, 0.1], [3.0])
     """
     span = high - low
-    if not span > 0 or not math.isfinite(span):
+    if not math.isfinite(span):
+        return [2.0 * tick for tick in ticks(low / 2, high / 2, most)]
+    if not span > 0 or not math.isfinite(1 / span):
         return [low]
     power = 10.0 ** math.floor(math.log10(span / most))
     for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):

@@ -124,5 +124,5 @@ def test_many_categories_are_drawn_with_the_rest_together() -> None:
 
 
 def test_values_lie_where_the_axis_says() -> None:
-    plane = Plane((), low=10.0, high=20.0, origin=0.1, scale=0.08)
+    plane = Plane((), low=10.0, high=20.0, origin=0.1, width=0.8)
     assert [plane.at(value) for value in (10.0, 15.0, 20.0, 99.0)] == pytest.approx([0.1, 0.5, 0.9, 0.9])
