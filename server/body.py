@@ -27,7 +27,7 @@ def read_json(environ: WSGIEnvironment, max_body: int) -> bytes:
 
 
 def read_body(environ: WSGIEnvironment, max_body: int) -> bytes:
-    """The body of a request, whatever it is. Raises InputError where it is too large, before or after unpacking."""
+    """The body of a request, whatever it is. Raises InputError if it is too large, before or after unpacking."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length > max_body:
         raise InputError("too_large", f"the body has {length} bytes; the limit is {max_body}", status=413)
@@ -43,7 +43,7 @@ def read_body(environ: WSGIEnvironment, max_body: int) -> bytes:
 
 
 def open_body(environ: WSGIEnvironment, limit: int) -> Any:
-    """The body as a stream with `read(size)`. Raises InputError where it is packed in a way that is not supported."""
+    """The body as a stream with `read(size)`. Raises InputError if it is packed in a way that is not supported."""
     given = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if given in ("", "identity"):
         return environ["wsgi.input"]

@@ -80,7 +80,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 
 def access_of(method: str, rule: str | None) -> Access:
-    """The class of a route. `rule`: its pattern; None where no route fits, so that all there is to see is that.
+    """The class of a route. `rule`: its pattern; None if no route fits, so that all there is to see is that.
 
     >>> access_of("HEAD", "/metrics"), access_of("POST", "/silence"), access_of("PUT", "/new"), access_of("PUT", None)
     ('service', 'change', 'change', 'read')
@@ -161,7 +161,7 @@ class Guard:
     def of(cls, config: ServerConfig, clock: Clock | None = None) -> Guard:
         """Set up a guard as `[server]` says.
 
-        Raises ConfigError where the token cannot be read, or is needed and not given.
+        Raises ConfigError if the token cannot be read, or is needed and not given.
         """
         guard_logs()
         token = read_secret("[server] token", env=config.token_env, file=config.token_file)
@@ -298,7 +298,7 @@ class Guard:
             raise InputError("no_token", "this needs the token: Authorization: Bearer TOKEN", None, 401)
 
     def service(self, application: WSGIApplication) -> WSGIApplication:
-        """Put the guard in front of a route that Flask does not see: of class `service`, and of the hottest."""
+        """Wrap a WSGI route that bypasses Flask. Access class: `service`."""
 
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if self._all or "HTTP_ORIGIN" in environ:

@@ -186,7 +186,7 @@ class Reader:
         self._required = frozenset({"features", "prediction"})
 
     def lines(self, lines: Sequence[bytes], before: int, now: int) -> Batch | None:
-        """Read lines, the first of which is number `before` + 1; None where all are empty. Raises InputError."""
+        """Read lines, the first of which is number `before` + 1; None if all are empty. Raises InputError."""
         full = [line for line in map(bytes.strip, lines) if line]
         if not full:
             return None
@@ -221,7 +221,7 @@ class Reader:
         return _together([self.row(row, f"{what}{n}" if what else "", now) for n, row in enumerate(rows, first)])
 
     def _fast(self, rows: list[Any], now: int) -> Batch | None:
-        """The short way, column by column; None where anything is unusual, and the long way must say what."""
+        """The short way, column by column; None if anything is unusual, and the long way must say what."""
         if set(map(type, rows)) != {dict}:
             return None
         shapes = set(map(tuple, rows))
@@ -340,7 +340,7 @@ def check(value: Any, column: Column, where: str) -> Any:
 
 
 def _numbers(given: Sequence[Any]) -> Floats | None:
-    """Numbers and nulls, shape (n,); None where one of them is something else, or too large to be taken unseen."""
+    """Numbers and nulls, shape (n,); None if one of them is something else, or too large to be taken unseen."""
     if not set(map(type, given)) <= {float, int, type(None)}:
         return None
     try:
@@ -356,7 +356,7 @@ def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
 
 
 def _digested(names: Sequence[str]) -> Numbers | None:
-    """Digests of ids, 0 for an empty one; None where all are."""
+    """Digests of ids, 0 for an empty one; None if all are."""
     if not any(names):
         return None
     ids = digests(names)

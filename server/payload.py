@@ -1,7 +1,7 @@
 """What clients send: JSON bodies, checked value by value against the reference's columns.
 
-Whatever is wrong with a body becomes an `InputError` that says what and where; nothing behind this module has to doubt
-the values. Bodies that hold nothing but numbers, as nearly all do, take a short way.
+Whatever is wrong with a body becomes an `InputError` that says what and where; callers may rely on the values
+being valid. Bodies that hold nothing but numbers, as nearly all do, take a short way.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Payload:
         return [self._row(data, "")], False
 
     def _numbers(self, body: bytes) -> tuple[Floats, bool] | None:
-        """The short way: None where anything is not as it should be, and the long way must say what."""
+        """The short way: None if anything is not as it should be, and the long way must say what."""
         try:
             data = orjson.loads(body)
             if type(data) is not list or not data:

@@ -7,10 +7,6 @@ that a prediction of a linear model needs. All other requests are Flask's.
 from __future__ import annotations
 
 import json
-import logging
-import math
-import secrets
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,57 +15,35 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import numpy as np
 import orjson
 
-from monitor.clock import Clock
-from monitor.errors import InputError
-from monitor.instruments import Instruments
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from server.body import read_json
-from server.payload import Payload, error_body
-
-log = logging.getLogger(__name__)
+from server.endpoint import Answer, Endpoint
+from server.payload import Payload
 
 HOT_PATHS = frozenset({"/", "/predict"})
-REASONS = {
-    200: "200 OK",
-    400: "400 Bad Request",
-    413: "413 Content Too Large",
-    415: "415 Unsupported Media Type",
-    422: "422 Unprocessable Content",
-    500: "500 Internal Server Error",
-}
 
 
-class Predictor:
+class Predictor(Endpoint):
     """Answers prediction requests and has them recorded."""
 
     def __init__(self, model: Model, runtime: Runtime, max_body: int) -> None:
+        super().__init__(lambda environ: Answer(self.predict(environ)), runtime)
         self._model, self._runtime, self._max_body = model, runtime, max_body
-        schema = runtime.only.reference.schema
-        self._payload = Payload(schema, runtime.config.model.missing == "allow", model)
-        self._instruments: Instruments = runtime.instruments
+        self.payload = Payload(runtime.only.reference.schema, runtime.config.model.missing == "allow", model)
         self._record, self._prefix = runtime.only.record, runtime.only.source.prefix
-        self._failures = Failures(runtime.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one POST."""
+        """Answer one POST, and measure how long that takes."""
         began = time.perf_counter()
         try:
-            body = self.predict(environ)
-            status = 200
-        except InputError as error:
-            self._instruments.rejected(error.code)
-            status, body = error.status, error_body(error.code, str(error), error.where)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
-            status, body = 500, self._failed(error)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        start_response(REASONS[status], headers)
-        self._instruments.took(time.perf_counter() - began)
-        return [body]
+            return super().__call__(environ, start_response)
+        finally:
+            self._instruments.took(time.perf_counter() - began)
 
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
-        rows, batch = self._payload.parse(read_json(environ, self._max_body))
+        rows, batch = self.payload.parse(read_json(environ, self._max_body))
         try:
             results = self._model.predict(rows)
         except (Exception, SystemExit) as error:
@@ -101,36 +75,33 @@ class Predictor:
         values[:, width] = recorder.encoder.column(width, answers)
         return recorder.record_encoded(values)
 
-    def _failed(self, error: BaseException) -> bytes:
-        self._instruments.model_failed()
-        error_id = self._failures.note(error)
-        message = f"the model could not answer; the log has more under error id {error_id}"
-        return error_body("model_failed", message, None, error_id)
+
+class WidePredictor(Predictor):
+    """Answers with several outputs: a vector, or a label with the probability of each class."""
+
+    def predict(self, environ: WSGIEnvironment) -> bytes:
+        """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
+        rows, batch = self.payload.parse(read_json(environ, self._max_body))
+        columns = self.ask(rows)
+        features = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
+        ids = self._runtime.only.source.record_many(features, columns)
+        vectors = list(zip(*columns, strict=True))
+        answer: dict[str, Any] = {}
+        if classes := self._model.classes:
+            answer["results"] = list(columns[0])
+            answer["probas"] = [dict(zip(classes, vector[1:], strict=True)) for vector in vectors]
+        else:
+            answer["results"] = [list(vector) for vector in vectors]
+        answer["prediction_ids"] = ids
+        if not batch:
+            answer = {key.removesuffix("s"): values[0] for key, values in answer.items()}
+        return json.dumps(answer).encode() + b"\n"
 
 
-class Failures:
-    """Logs failures without a flood: one traceback a second for each kind; those in between share its id."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, str]] = {}
-        self._unlogged = 0
-
-    def note(self, error: BaseException) -> str:
-        """Take note of an error that is being handled; the id under which the log has it, or one just like it."""
-        kind, now = type(error).__qualname__, self._clock.monotonic()
-        with self._lock:
-            at, error_id = self._last.get(kind, (-math.inf, ""))
-            if now - at < 1.0:
-                self._unlogged += 1
-                return error_id
-            error_id = secrets.token_hex(6)
-            self._last[kind] = now, error_id
-            unlogged, self._unlogged = self._unlogged, 0
-        more = f" ({unlogged} more since the last such line)" if unlogged else ""
-        log.error("prediction failed, error id %s%s", error_id, more, exc_info=error)
-        return error_id
+def create_predictor(model: Model, runtime: Runtime, max_body: int) -> Predictor:
+    """Create the predictor that fits the number of prediction columns."""
+    wide = runtime.config.model.proba or len(runtime.only.reference.schema.predictions) != 1
+    return (WidePredictor if wide else Predictor)(model, runtime, max_body)
 
 
 def hot_first(predictor: WSGIApplication, rest: WSGIApplication) -> WSGIApplication:

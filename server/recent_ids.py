@@ -68,7 +68,7 @@ class Seen:
     def fresh(self, ids: Numbers) -> npt.NDArray[np.bool_] | None:
         """Which of these have not been seen, neither before nor earlier among them, shape (n,); 0 is always fresh.
 
-        None where all are fresh.
+        None if all are fresh.
         """
         known, listed = self._known, ids.tolist()
         if known.isdisjoint(listed) and len(set(listed)) == len(listed):

@@ -17,9 +17,8 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint, routes
 from server.guard import Guard, is_loopback
-from server.multi_output import create_predictor
 from server.observe import Observer
-from server.predict import Predictor, hot_first
+from server.predict import Predictor, create_predictor, hot_first
 from server.protocols.routes import create_protocols
 from server.serve import Server, create_server, serve
 from server.web.app import create_app

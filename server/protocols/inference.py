@@ -72,7 +72,7 @@ class OpenInference:
         return self._infer(environ) if infer else Answer(json.dumps(about).encode())
 
     def _of_model(self, parts: tuple[str, ...]) -> tuple[str, ...]:
-        """What is asked of the model, without its name and version. Raises InputError where either is another's."""
+        """What is asked of the model, without its name and version. Raises InputError if either is another's."""
         scoring = self._scoring
         if parts[0] != scoring.name:
             raise InputError("unknown_model", f"the model that is served here is called {scoring.name!r}", None, 404)

@@ -13,7 +13,6 @@ from monitor.errors import InputError
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint
-from server.payload import Payload
 from server.predict import Predictor
 from server.protocols import inference, mlflow
 
@@ -29,8 +28,7 @@ class Scoring:
         self.name = Path(runtime.config.model.path).stem
         self.version = runtime.only.version
         self._predictor, self._runtime = predictor, runtime
-        self._payload = Payload(schema, runtime.config.model.missing == "allow", model)
-        self.names = self._payload.names
+        self._payload, self.names = predictor.payload, predictor.payload.names
 
     def ask(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
         """Predict rows, lists or objects by name or an array of numbers; a sequence for each prediction column.

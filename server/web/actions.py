@@ -19,7 +19,8 @@ from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
 from server.guard import NOBODY_CHANGES, SESSION, Guard, Viewer, access_of, challenge, local_path
 from server.payload import error_body
-from server.web.pages import answer, runtime
+from server.web.api import runtime
+from server.web.pages import answer
 from server.web.views import View
 
 actions = Blueprint("actions", __name__)

@@ -14,8 +14,8 @@ from flask import Blueprint, Response, abort, current_app, g, request
 
 from monitor.columns.column import ROLES, Role
 from monitor.report.render import STATIC, environment, render
-from monitor.runtime import Runtime
 from server.web import views
+from server.web.api import runtime
 from server.web.views import Memory, View
 
 pages = Blueprint("pages", __name__)
@@ -135,11 +135,6 @@ def _same_with(format_: str) -> str:
     """This view's address in another format."""
     kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
     return f"{request.path}?{urlencode({**kept, 'format': format_})}"
-
-
-def runtime() -> Runtime:
-    """The runtime that this application shows."""
-    return cast(Runtime, current_app.config["PIPELINE"])
 
 
 def _viewer() -> dict[str, Any]:

@@ -103,7 +103,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
 
 
 def column(runtime: Runtime, role: Role, name: str, query: Query) -> View:
-    """A column's own page. Raises KeyError where there is no such column."""
+    """A column's own page. Raises KeyError if there is no such column."""
     now, evaluation, reference = runtime.clock.time(), runtime.only.latest, runtime.only.reference
     position = reference.schema.index(name, role)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)

@@ -17,7 +17,8 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from server.predict import Failures, Predictor, hot_first
+from server.endpoint import Failures
+from server.predict import Predictor, hot_first
 from tests.server import models
 from tests.server.models import Moody, Steady
 from tests.support.models import with_arrays

@@ -14,8 +14,7 @@ from bench.fuzz import Request, opened, send
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.multi_output import create_predictor
-from server.predict import HOT_PATHS
+from server.predict import HOT_PATHS, create_predictor
 from server.protocols.inference import OpenInference
 from server.run import create_application, program_routes
 from server.web.app import create_app
