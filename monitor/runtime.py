@@ -198,11 +198,7 @@ class Runtime:
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
-        journals = [model.source for model in self.models.values()]
-        goals, before = [journal.journal.written for journal in journals], [-1] * len(journals)
-        while any(was < one.applied < goal or was < 0 for one, goal, was in zip(journals, goals, before, strict=True)):
-            before = [journal.applied for journal in journals]
-            self.writer.run(self._fold)
+        self.writer.run(self._fold)
 
     def _fold(self) -> int:
         """Enter what all sources have; how many records that were.
@@ -306,12 +302,12 @@ class Runtime:
     @property
     def unfolded(self) -> bool:
         """Whether a journal has what the store has not."""
-        return any(model.source.waiting for model in self.models.values())
+        return any(source.waiting for source in self.sources)
 
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self._dropped_before + sum(model.source.journal.dropped_total for model in self.models.values())
+        return self._dropped_before + sum(source.dropped for source in self.sources)
 
     def facts(self) -> Health:
         """How the process is doing, as `/metrics` shows it."""
@@ -323,7 +319,7 @@ class Runtime:
             dropped=self.dropped,
             gaps=self._gaps,
             fold_lag=self.lag,
-            journal_bytes=sum(model.source.journal.bytes for model in self.models.values()),
+            journal_bytes=sum(source.bytes for source in self.sources),
             database_bytes=self._database_bytes,
             evaluations=self._evaluations,
             evaluated=self._evaluated or None,
@@ -350,15 +346,14 @@ class Runtime:
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        found = (model.source.journal.dropping for model in self.models.values())
-        dropping = next((drops for drops in found if drops is not None), None)
+        since, why = next((found for source in self.sources if (found := source.dropping)), (None, ""))
         failing = {rule: since for model in self.models.values() for rule, since in model.evaluator.failing.items()}
         waiting = [delivery for delivery in self._deliveries if delivery.oldest]
         oldest = min((from_iso(delivery.oldest) for delivery in waiting if delivery.oldest), default=None)
         return [
             capture_check(
-                None if dropping is None else dropping.began / 1e9,
-                "" if dropping is None else dropping.reason,
+                since,
+                why,
                 self.dropped,
                 self.folder.trouble,
                 *self._fresh_damage(),

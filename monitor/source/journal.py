@@ -150,6 +150,22 @@ class JournalSource:
         """Seconds since the last `read` that left nothing behind; 0 if nothing waits."""
         return max(0.0, self._clock.time() - self._caught_up) if self._left or self.waiting else 0.0
 
+    @property
+    def bytes(self) -> int:
+        """Size of the journal on disk."""
+        return self.journal.bytes
+
+    @property
+    def dropped(self) -> int:
+        """Predictions that this process could not record for want of room."""
+        return self.journal.dropped_total
+
+    @property
+    def dropping(self) -> tuple[float, str] | None:
+        """Since when nothing is recorded, seconds since 1970, and why; None if all is."""
+        drops = self.journal.dropping
+        return None if drops is None else (drops.began / 1e9, drops.reason)
+
     def _make_record(self) -> Record:
         append, encode = self.journal.append, self.encoder.row
         if self.encoder.all_numeric:

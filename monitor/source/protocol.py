@@ -41,7 +41,7 @@ class Handover:
 
 
 class Source(Protocol):
-    """Something that counts come from. All but `lag` is called on the writer's thread."""
+    """Something that counts come from. The properties are read by any thread, the rest is called on the writer's."""
 
     name: str
 
@@ -53,12 +53,28 @@ class Source(Protocol):
         """
 
     @property
+    def waiting(self) -> bool:
+        """Whether it has what the store has not."""
+
+    @property
     def behind(self) -> bool:
         """Whether more waits than one `read` takes."""
 
     @property
     def lag(self) -> float:
         """Seconds since nothing waited; 0 if nothing waits."""
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on this machine's disk until it is handed over."""
+
+    @property
+    def dropped(self) -> int:
+        """Predictions that this process could not take for want of room."""
+
+    @property
+    def dropping(self) -> tuple[float, str] | None:
+        """Since when it takes none, seconds since 1970, and why; None if it does."""
 
     def sync(self) -> None:
         """Bring to the disk what the source itself keeps. Raises OSError."""
