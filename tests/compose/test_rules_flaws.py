@@ -237,8 +237,8 @@ def test_the_text_of_an_alert(tmp_path: Path) -> None:
     expected = {
         "exp_labels": {**labels, "statistic": "kl", "severity": "warning"},
         "exp_annotations": {
-            "summary": 'feature a "b" &c has drifted (kl, 34.8 times its threshold)',
-            "description": 'Over the last 30 minutes kl of feature a "b" &c was 2.268, which is beyond 0.065 '
+            "summary": 'feature a "b" &c has drifted (kl, 33.5 times its threshold)',
+            "description": 'Over the last 30 minutes kl of feature a "b" &c was 2.268, which is beyond 0.068 '
             "on 200 rows of model version v1, compared with its training data.",
             "dashboard": "/d/telltale-model-metrics?var-column=a%20%22b%22%20%26c&var-version=v1",
         },
