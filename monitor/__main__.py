@@ -23,6 +23,7 @@ MODULES = {
     "verify": "audit",
     "snapshot": "audit",
     "prune": "audit",
+    "erase": "erase",
     "report": "report",
     "reference": "reference",
     "replay": "replay",

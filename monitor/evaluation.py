@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from monitor.clock import Clock
 from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
+from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate, set_aside
 from monitor.drift.layout import Layout
-from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span
+from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
@@ -142,6 +143,13 @@ class Evaluator:
         self._replaced = ("", {})
         self.latest, _ = self.found
 
+    def forget_names(self) -> None:
+        """Take the names of unseen values out of the verdicts that are shown until the next evaluation."""
+        judged = [
+            dataclasses.replace(one, results=tuple(map(_without_names, one.results))) for one in self.latest.judged
+        ]
+        self.latest = dataclasses.replace(self.latest, judged=tuple(judged))
+
     def window_end(self, now: float) -> float:
         """End of the test windows of an evaluation at `now`.
 
@@ -198,6 +206,15 @@ class Evaluator:
         if rule.reference != USUAL:
             return question
         return dataclasses.replace(question, usual=self._usual.terms(rule))
+
+
+def _without_names(result: DriftResult) -> DriftResult:
+    """Say the same without naming an unseen value."""
+    said = result.direction
+    if said is None or (text := without_names(said.text)) == said.text:
+        return result
+    said = dataclasses.replace(said, text=text, names=())
+    return result._replace(explanation=StoredExplanation(said, result.contributions))
 
 
 class ClosedWindows:

@@ -181,7 +181,7 @@ class Runtime:
         now = self.clock.monotonic()
         try:
             self._fold()
-            inbox.apply_all(self.folder.path, self.writer, self.clock, self.maintenance)
+            inbox.apply_all(self.folder, self.writer, self.clock, self.maintenance, self._forget_names)
             if now - self._looked >= SLOW_FACTS:
                 self._looked = now
                 self.writer.transaction(self._look)
@@ -195,6 +195,12 @@ class Runtime:
             for source in self.sources:
                 source.sync()
         return any(source.behind for source in self.sources)
+
+    def _forget_names(self) -> None:
+        """Let go of names of unseen values that were erased."""
+        for model in self.models.values():
+            model.source.reread_names()
+            model.evaluator.forget_names()
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,17 @@ class UnseenNames:
         with self._lock:
             codes: list[dict[str, int]] = [{} for _ in self._most]
             names: list[list[str]] = [[] for _ in self._most]
-            text = self._path.read_text("utf-8", "replace") if self._path.exists() else ""
-            for line in text.splitlines():
-                try:
-                    position, name = json.loads(line)
+            for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+                entry = _read_entry(line)
+                if entry is not None and 0 <= entry[0] < len(names):
+                    position, name = entry
                     if name:
                         codes[position].setdefault(name, len(names[position]))
                     names[position].append(name)
-                except (ValueError, TypeError, IndexError):
-                    log.warning(
-                        "%s: a line is damaged; the value that it named is counted without its name", self._path
-                    )
-                    for some in names:
-                        some.append("")
+                    continue
+                log.warning("%s: a line is damaged; the value that it named is counted without its name", self._path)
+                for some in names:
+                    some.append("")
             self._codes, self.names = codes, names
 
     def code(self, position: int, name: str) -> int | None:
@@ -87,17 +85,40 @@ def names_file(folder: Path, schema: Schema) -> Path:
     return folder / f"unseen-{schema.fingerprint[:16]}.jsonl"
 
 
-def erase_names(folder: Path) -> None:
-    """Overwrite the names of unseen values in their place: each keeps its number, and nothing else. Raises OSError."""
-    for path in folder.glob("unseen-*.jsonl"):
-        with path.open("r+b") as file:
-            while line := file.readline():
-                position, comma, name = line.rstrip(b"\n").partition(b",")
-                if comma and len(name) >= 3:
-                    file.seek(-len(line), os.SEEK_CUR)
-                    file.write(position + b', ""' + b" " * (len(name) - 3) + line[len(line.rstrip(b"\n")) :])
-            file.flush()
-            os.fsync(file.fileno())
+def kept_names(path: Path) -> list[tuple[int, str]]:
+    """Names of unseen values in a file of names, each with the position of its column. Raises OSError."""
+    return [entry for line in path.read_bytes().splitlines() if (entry := _read_entry(line)) is not None and entry[1]]
+
+
+def erase_names(path: Path, wanted: Callable[[int, str], bool]) -> None:
+    """Overwrite names in their place, and damaged lines; each keeps its number, and nothing else. Raises OSError.
+
+    `wanted`: which ones, by position of the column and name. Safe beside a process that appends to the file, which must
+    call `UnseenNames.load` afterwards.
+    """
+    with path.open("r+b") as file:
+        while line := file.readline():
+            text, entry = line.rstrip(b"\n"), _read_entry(line)
+            if entry is None:
+                blank = b"-" * len(text)  # counted as damaged still, so that those behind it keep their numbers
+            elif entry[1] and wanted(*entry):
+                blank = f'[{entry[0]}, ""'.encode()
+                blank += b" " * (len(text) - len(blank) - 1) + b"]"
+            else:
+                continue
+            file.seek(-len(line), os.SEEK_CUR)
+            file.write(blank + line[len(text) :])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_entry(line: bytes) -> tuple[int, str] | None:
+    """Read a line of a file of names: position of the column, and name; empty if it was erased. None if damaged."""
+    try:
+        position, name = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (position, name) if type(position) is int and isinstance(name, str) else None
 
 
 class Encoder:

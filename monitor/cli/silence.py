@@ -114,37 +114,40 @@ def until(options: argparse.Namespace, clock: Clock) -> float:
         raise InputError("time", str(error)) from None
 
 
-def request(config: Config, what: Mapping[str, Any], clock: Clock) -> None:
-    """Have a change made: by the server that runs on the data folder, or here if none does. Raises TelltaleError."""
+def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: float = PATIENCE) -> None:
+    """Have a change made: by the server that runs on the data folder, or here if none does. Raises TelltaleError.
+
+    `patience`: how long to wait for the server, in seconds.
+    """
     folder = DataFolder(Path(config.data.path))
     try:
         folder.open()
     except LockedError:
-        ask(folder.path, what, clock)
+        ask(folder.path, what, clock, patience)
         return
     try:
         connection, _ = open_database(folder, clock)
         writer = Writer(connection, lambda: None, interval=1.0)
         try:
             maintenance = Maintenance(config.data, folder)
-            inbox.carry_out(writer, what, clock.time(), maintenance)
+            inbox.carry_out(writer, folder, what, clock.time(), maintenance)
         finally:
             writer.stop()
     finally:
         folder.close()
 
 
-def ask(data: Path, what: Mapping[str, Any], clock: Clock) -> None:
+def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> None:
     """Leave a note for the server, and wait until it is taken."""
     try:
         note = inbox.put(data, what)
     except OSError as error:
         raise TelltaleError(f"{data / inbox.INBOX}: cannot be written to: {error.strerror or error}") from error
-    deadline = clock.monotonic() + PATIENCE
+    deadline = clock.monotonic() + patience
     never = threading.Event()
     while note.exists():
         if clock.monotonic() > deadline:
-            raise TelltaleError(f"the server has not taken the request within {PATIENCE:g} seconds; it lies in {note}")
+            raise TelltaleError(f"the server has not taken the request within {patience:g} seconds; it lies in {note}")
         clock.wait(never, 0.05)
     if note.with_suffix(".rejected").exists():
         raise TelltaleError("the server has refused the request; its log says why")

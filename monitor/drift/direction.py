@@ -8,6 +8,7 @@ writes a change as two equal numbers.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -19,6 +20,9 @@ from monitor.words import apart, number, percent
 #: How many bins a verdict lists, and how many categories its words name.
 LISTED = 6
 NAMED = 3
+
+#: What stands before the names of unseen values in a sentence.
+_UNSEEN = "unseen value"
 
 #: Moves of a mean, a median or a spread by less than this many reference standard deviations are not worth words.
 STILL = 0.05
@@ -263,9 +267,26 @@ def _unseen_name(unseen: Sequence[str]) -> str:
     ('unseen values', 'unseen value chat', 'unseen values a, b, c and others')
     """
     if len(unseen) == 1:
-        return f"unseen value {unseen[0]}"
+        return f"{_UNSEEN} {unseen[0]}"
     more = " and others" if len(unseen) > NAMED else ""
-    return " ".join(("unseen values", *([", ".join(unseen[:NAMED])] if unseen else []))) + more
+    return " ".join((f"{_UNSEEN}s", *([", ".join(unseen[:NAMED])] if unseen else []))) + more
+
+
+def without_names(text: str, value: str | None = None) -> str:
+    """Take the names of unseen values out of a sentence, or leave one as it is that does not name `value`.
+
+    What cannot be told from a name, such as what stands behind it in a list, goes as well.
+
+    >>> without_names("unseen values a, 5 % to 6 % 0 % to 3.1 %"), without_names("unseen value a 0 % to 3 %", "b")
+    ('unseen values 0 % to 3.1 %', 'unseen value a 0 % to 3 %')
+    >>> without_names("grew: red (4 % to 9 %), unseen value a (0 % to 3 %); shrank: blue (50 % to 42 %)")
+    'grew: red (4 % to 9 %), unseen values (names erased)'
+    """
+    before, found, rest = text.partition(_UNSEEN)
+    if not found or (value is not None and value not in rest):
+        return text
+    numbers = re.search(r"(as before: |[\d.]+ % to )[\d.]+ %$", rest)
+    return f"{before}{_UNSEEN}s {numbers[0] if numbers and not before else '(names erased)'}"
 
 
 def _bin_name(column: Column, at: int) -> str:

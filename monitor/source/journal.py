@@ -284,6 +284,10 @@ class JournalSource:
         series = self._find(fingerprint)
         return None if series is None else self._counter_of(series)
 
+    def reread_names(self) -> None:
+        """Take up that names of unseen values were erased from their file."""
+        self._counter.names.load()
+
     def sync(self) -> None:
         """Bring the journal to the disk. Raises OSError."""
         self.journal.sync()

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.clock import from_iso
 from monitor.store.file.snapshot import write_snapshot
+from monitor.store.records.erase import erase
 from monitor.store.records.notifications import StoreOutbox
 from monitor.store.windows.rows import add_gap
 from monitor.store.windows.tiers import roll_up
@@ -30,6 +31,8 @@ def march(tmp_path_factory):
     monitored.minutes(20)
     monitored.minutes(30, shift=1.5, colour="mauve")
     writer = monitored.runtime.writer
+    request = {"columns": [["feature", "colour"]], "value": "sepia", "author": "ada", "reason": "asked to"}
+    erase(writer, monitored.runtime.folder, request, monitored.clock.time())
     writer.transaction(lambda c: roll_up(c, monitored.clock.time()))
     writer.transaction(lambda c: add_gap(c, "dropped", "2026-03-14T01:00:30Z", "2026-03-14T01:00:40Z", 17, "disk full"))
     outbox = StoreOutbox(writer)
@@ -91,6 +94,11 @@ def test_who_was_told(march):
 def test_unseen_values(march):
     (row,) = answer(march, "unseen values")
     assert (row["column"], row["value"], row["count"]) == ("colour", "mauve", 600)
+
+
+def test_what_was_erased(march):
+    (row,) = answer(march, "what was erased")
+    assert tuple(row)[1:6] == ("ada", "asked to", "feature", "colour", 0)
 
 
 def test_behind_a_verdict(march):

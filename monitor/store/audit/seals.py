@@ -45,6 +45,7 @@ SEALED = {
     "alert_events": Sealed(1024, day="substr(at, 1, 10)"),
     "gaps": Sealed(64, day='substr("start", 1, 10)'),
     "reference_changes": Sealed(64, day="substr(at, 1, 10)"),
+    "erasures": Sealed(64, day="substr(at, 1, 10)"),
     "notifications": Sealed(day="substr(at, 1, 10)"),
     "notification_groups": Sealed(),
     "notification_totals": Sealed(),

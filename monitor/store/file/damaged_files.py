@@ -76,14 +76,13 @@ def excess(found: Sequence[Evidence], max_size: int, now: float) -> list[Evidenc
     return out
 
 
-def drop(found: Iterable[Evidence]) -> None:
-    """Remove them, and say so."""
+#: Why a file that was moved aside is dropped, if not because somebody asked for it.
+FULL = "to make room: all such files may take a quarter of data.max_size, and the newest database is spared for 30 days"
+
+
+def drop(found: Iterable[Evidence], why: str = FULL) -> None:
+    """Remove them, and log why."""
     for one in found:
-        log.warning(
-            "%s, moved aside as damaged, is dropped to make room (%.1f MB): all such files may take a quarter of "
-            "data.max_size, and the newest database is spared for 30 days",
-            one.paths[0],
-            one.bytes / 1e6,
-        )
+        log.warning("%s (%.1f MB), moved aside as damaged, is dropped %s", one.paths[0], one.bytes / 1e6, why)
         for path in one.paths:
             path.unlink(missing_ok=True)

@@ -185,6 +185,17 @@ CREATE TABLE reference_changes (
     reason TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE erasures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    columns TEXT NOT NULL,               -- JSON array: [role, name] of each column whose unseen values were erased
+    erased INTEGER NOT NULL,             -- unseen values that were kept by name
+    verdicts INTEGER NOT NULL,           -- rows of drift whose sentence named one
+    messages INTEGER NOT NULL,           -- rows of notifications that named one
+    author TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE alerts (
     rule TEXT NOT NULL,
     model TEXT NOT NULL,                 -- its name

@@ -169,6 +169,21 @@ class Writer:
             self.checkpoint()
             self._connection.execute("PRAGMA synchronous = FULL")
 
+    def rewrite(self) -> None:
+        """Write the whole database anew and empty the WAL, so that nothing is left of what was deleted.
+
+        On the writer's thread, outside of a transaction. Needs as much room on the disk as the database takes, twice.
+        Raises StoreError where there is none, or where a reader keeps the WAL from being emptied.
+        """
+        try:
+            self._connection.execute("VACUUM")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"the database cannot be written anew: {explained(error)}") from error
+        if busy:
+            raise StoreError("the WAL cannot be emptied: another program reads the database; end it and try again")
+        self.wal_pages = 0
+
     def _run(self) -> None:
         due = time.monotonic()
         while True:

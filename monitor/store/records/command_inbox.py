@@ -12,16 +12,18 @@ import math
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from monitor.clock import Clock
 from monitor.drift.result import Span
 from monitor.rules.silence import Silence
+from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import references
 from monitor.store.records.alerts import expire_silence, save_silence
+from monitor.store.records.erase import erase
 from monitor.store.windows.retention import Maintenance
 
 log = logging.getLogger(__name__)
@@ -43,30 +45,43 @@ def put(data: Path, request: Mapping[str, Any]) -> Path:
     return Path(temporary).replace(path)
 
 
-def apply_all(data: Path, writer: Writer, clock: Clock, maintenance: Maintenance) -> int:
-    """Apply what lies in the inbox, in the order of its names; how many requests that were."""
-    folder = data / INBOX
+def apply_all(
+    folder: DataFolder, writer: Writer, clock: Clock, maintenance: Maintenance, erased: Callable[[], object]
+) -> None:
+    """Apply the requests in the inbox, in the order of their names. `erased` is called after one that erased names."""
+    inbox = folder.path / INBOX
     try:
-        waiting = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+        waiting = sorted(path for path in inbox.iterdir() if path.suffix == ".json")
     except OSError:
-        return 0
+        return
     for path in waiting:
+        kind = ""
         try:
             request = json.loads(path.read_text("utf-8"))
-            carry_out(writer, request, clock.time(), maintenance)
+            kind = request["kind"]
+            carry_out(writer, folder, request, clock.time(), maintenance)
         except sqlite3.OperationalError:
             raise  # the store's fault: the request is good for later
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not keep the store from folding
-            log.error("%s: not a request: %s", path, error)
+            log.error("%s: refused: %s", path, error)
+            if kind == "erase":
+                path.write_text("")  # it may name the value
             path.replace(path.with_suffix(".rejected"))
             continue
+        finally:
+            if kind == "erase":
+                erased()
         path.unlink(missing_ok=True)
-    return len(waiting)
 
 
-def carry_out(writer: Writer, request: Mapping[str, Any], now: float, maintenance: Maintenance) -> None:
+def carry_out(
+    writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float, maintenance: Maintenance
+) -> None:
     """Do what a request asks, on the writer's thread. Raises ValueError, KeyError or TypeError for one that is none."""
-    if request["kind"] == "prune":
+    if request["kind"] == "erase":
+        erase(writer, folder, request, now)
+        log.info("unseen values erased by %s: %s", request["author"], request["reason"])
+    elif request["kind"] == "prune":
         # Somebody asks for it now, so the clock is taken at its word.
         maintenance.work_off(writer, now, PRUNE_ROUNDS, math.inf)
     else:

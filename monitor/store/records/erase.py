@@ -1,0 +1,191 @@
+"""Erases unseen values that are kept by name: in the table, in verdicts and messages, and in the journal.
+
+`find` only reads, for a preview; `erase` is for the writer's thread. What is erased is neither in free pages nor in the
+WAL afterwards. The numbers stay, and a row of `erasures` says who erased what and when; the values are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monitor.capture.encode import erase_names, kept_names, names_file
+from monitor.clock import iso
+from monitor.drift.direction import without_names
+from monitor.store.audit import seals
+from monitor.store.file import damaged_files
+from monitor.store.file.folder import DataFolder
+from monitor.store.file.writer import Writer
+from monitor.store.windows.rows import load_series
+
+#: Role and name of a column.
+Name = tuple[str, str]
+
+#: Stands for the columns of a model version that was dropped: its names go whichever columns are asked for.
+UNKNOWN: Name = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be erased: the unseen values of some columns, or of all; with `value` only that one."""
+
+    columns: frozenset[Name] | None = None
+    value: str | None = None
+
+    def __contains__(self, found: tuple[Name, str]) -> bool:
+        """Whether a value of a column is to be erased."""
+        return self.of(found[0]) and self.value in (None, found[1])
+
+    def of(self, column: Name) -> bool:
+        """Whether values of a column are to be erased."""
+        return self.columns is None or column in self.columns or column == UNKNOWN
+
+    def without(self, column: Name, text: str) -> str:
+        """Take the names of values of a column out of a sentence."""
+        return without_names(text, self.value) if self.of(column) else text
+
+
+@dataclass(slots=True)
+class Found:
+    """What is to be erased. `kept`: values by column. `verdicts`, `messages`: new texts by id."""
+
+    kept: dict[Name, set[str]] = field(default_factory=dict)
+    verdicts: dict[int, str] = field(default_factory=dict)
+    messages: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+
+    @property
+    def values(self) -> int:
+        """How many values are kept."""
+        return sum(map(len, self.kept.values()))
+
+
+def columns_of_category(connection: sqlite3.Connection) -> list[Name]:
+    """The columns of all model versions that can have unseen values."""
+    rows = connection.execute("SELECT DISTINCT role, name FROM columns WHERE kind = 'categorical' ORDER BY 1, 2")
+    return [tuple(row) for row in rows]
+
+
+def find(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> Found:
+    """Find what is to be erased in the database and in the journal's folder. Raises OSError."""
+    found = Found()
+
+    def keep(column: Name, value: str) -> None:
+        if (column, value) in wanted:
+            found.kept.setdefault(column, set()).add(value)
+
+    with seals.reading_damage(connection):
+        for role, name, value in connection.execute(
+            "SELECT c.role, c.name, u.value FROM unseen_values u JOIN columns c ON c.id = u.column_id"
+        ):
+            keep((role, name), value)
+        for number, role, name, text in connection.execute(
+            "SELECT id, role, \"column\", direction FROM drift WHERE direction LIKE '%unseen value%'"
+        ):
+            if (after := wanted.without((role, name), text)) != text:
+                found.verdicts[number] = after
+        for number, text, answer in connection.execute(
+            "SELECT id, message, answer FROM notifications WHERE message LIKE '%unseen value%'"
+        ):
+            if (changed := _without(text, answer, wanted)) is not None:
+                found.messages[number] = changed
+    columns = _columns_by_file(connection)
+    for path in journal.rglob("unseen-*.jsonl"):
+        for position, value in kept_names(path):
+            keep(_column(columns, path, position), value)
+    return found
+
+
+def moved_aside(folder: DataFolder) -> list[damaged_files.Evidence]:
+    """Databases that were moved aside as damaged: names in them cannot be erased, so they are deleted."""
+    return [one for one in damaged_files.find(folder) if one.database]
+
+
+def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float) -> None:
+    """Do what a request asks, on the writer's thread.
+
+    Raises KeyError or TypeError for one that is none, and StoreError where something keeps the file from being
+    written anew: then the values are erased, and may still be in its free pages or in the WAL.
+    """
+    columns = request["columns"]
+    chosen = None if columns is None else frozenset((str(role), str(name)) for role, name in columns)
+    wanted = Wanted(chosen, None if request["value"] is None else str(request["value"]))
+    author, reason = str(request["author"]), str(request["reason"])
+
+    def run(connection: sqlite3.Connection) -> None:
+        found = find(connection, folder.journal, wanted)
+        _erase_from_journal(connection, folder.journal, wanted)
+        _erase_from_database(connection, wanted, found)
+        named = sorted(found.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)
+        with seals.appended(connection, "erasures"):
+            connection.execute(
+                "INSERT INTO erasures (at, columns, erased, verdicts, messages, author, reason) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (iso(now), json.dumps(named), found.values, len(found.verdicts), len(found.messages), author, reason),
+            )
+
+    writer.transaction(run)
+    damaged_files.drop(moved_aside(folder), "since nothing can be erased in it")
+    writer.rewrite()
+
+
+def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, found: Found) -> None:
+    rows = connection.execute(
+        "SELECT c.id, c.role, c.name FROM columns c WHERE EXISTS (SELECT 1 FROM unseen_values WHERE column_id = c.id)"
+    ).fetchall()
+    for column_id, role, name in rows:
+        if wanted.of((role, name)):
+            which = "column_id = ? AND (? IS NULL OR value = ?)"
+            seals.delete(connection, "unseen_values", which, column_id, wanted.value, wanted.value)
+    _rewrite(connection, "drift", "direction = ?", {number: (text,) for number, text in found.verdicts.items()})
+    _rewrite(connection, "notifications", "message = ?, answer = ?", found.messages)
+
+
+def _rewrite(
+    connection: sqlite3.Connection, table: str, setting: str, rows: Mapping[int, tuple[str | None, ...]]
+) -> None:
+    with seals.changing(connection, table, "id IN (SELECT value FROM json_each(?))", json.dumps(list(rows))):
+        connection.executemany(
+            f"UPDATE {table} SET {setting} WHERE id = ?",  # noqa: S608 - constants
+            [(*texts, number) for number, texts in rows.items()],
+        )
+
+
+def _erase_from_journal(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> None:
+    columns = _columns_by_file(connection)
+    for path in journal.rglob("unseen-*.jsonl"):
+        erase_names(path, lambda at, value, path=path: (_column(columns, path, at), value) in wanted)  # type: ignore[misc]
+
+
+def _column(columns: Mapping[str, Sequence[Name]], path: Path, position: int) -> Name:
+    """Which column a name in a file of names is of."""
+    known = columns.get(path.name, ())
+    return known[position] if 0 <= position < len(known) else UNKNOWN
+
+
+def _columns_by_file(connection: sqlite3.Connection) -> dict[str, list[Name]]:
+    """Columns of the schema that a file of names belongs to, by the file's name."""
+    found: dict[str, list[Name]] = {}
+    for (number,) in connection.execute("SELECT id FROM series").fetchall():
+        schema = load_series(connection, number).schema
+        found[names_file(Path(), schema).name] = [(column.role, column.name) for column in schema.columns]
+    return found
+
+
+def _without(text: str, answer: str | None, wanted: Wanted) -> tuple[str, str | None] | None:
+    """Write a stored message and the provider's answer without the names. Returns None if the message has none."""
+    message = json.loads(text)
+    changed: list[str] = []
+    for entry in message["entries"]:
+        after = wanted.without((entry["role"], entry["column"]), entry["direction"])
+        if after != entry["direction"]:
+            changed += [entry["direction"], *entry["names"]]
+            entry["direction"], entry["names"] = after, []
+    if not changed:
+        return None
+    if answer and any(echoed in answer for echoed in changed):
+        answer = "(erased: it repeated an unseen value)"
+    return json.dumps(message, allow_nan=False, separators=(",", ":")), answer
