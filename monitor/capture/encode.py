@@ -80,9 +80,13 @@ class UnseenNames:
             os.close(handle)
 
 
+#: What the files of names are called.
+NAMES_FILES = "unseen-*.jsonl"
+
+
 def names_file(folder: Path, schema: Schema) -> Path:
     """File of a journal's folder that has the names of a schema's unseen values."""
-    return folder / f"unseen-{schema.fingerprint[:16]}.jsonl"
+    return folder / NAMES_FILES.replace("*", schema.fingerprint[:16])
 
 
 def kept_names(path: Path) -> list[tuple[int, str]]:

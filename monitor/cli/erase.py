@@ -12,8 +12,9 @@ from monitor.clock import SystemClock
 from monitor.columns.column import Column
 from monitor.errors import ConfigError
 from monitor.rules.cover import closeness
+from monitor.source.names import Name
 from monitor.store.file.folder import DataFolder
-from monitor.store.records.erase import Name, Wanted, columns_of_category, find, moved_aside
+from monitor.store.records.erase import Wanted, columns_of_category, find, moved_aside
 from monitor.words import counted
 
 #: How long the command waits for the server, in seconds: the whole database is written anew.

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.capture.encode import erase_names, kept_names, names_file
 from monitor.clock import iso
+from monitor.columns.column import Schema
 from monitor.drift.direction import without_names
+from monitor.source.names import UNKNOWN, Name, erase_names, kept_names
 from monitor.store.audit import seals
 from monitor.store.file import damaged_files
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.windows.rows import load_series
-
-#: Role and name of a column.
-Name = tuple[str, str]
-
-#: Stands for the columns of a model version that was dropped: its names go whichever columns are asked for.
-UNKNOWN: Name = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +87,8 @@ def find(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> Found
         ):
             if (changed := _without(text, answer, wanted)) is not None:
                 found.messages[number] = changed
-    columns = _columns_by_file(connection)
-    for path in journal.rglob("unseen-*.jsonl"):
-        for position, value in kept_names(path):
-            keep(_column(columns, path, position), value)
+    for column, value in kept_names(journal, _schemas(connection)):
+        keep(column, value)
     return found
 
 
@@ -117,7 +110,7 @@ def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: f
 
     def run(connection: sqlite3.Connection) -> None:
         found = find(connection, folder.journal, wanted)
-        _erase_from_journal(connection, folder.journal, wanted)
+        erase_names(folder.journal, _schemas(connection), lambda column, value: (column, value) in wanted)
         _erase_from_database(connection, wanted, found)
         named = sorted(found.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)
         with seals.appended(connection, "erasures"):
@@ -154,25 +147,10 @@ def _rewrite(
         )
 
 
-def _erase_from_journal(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> None:
-    columns = _columns_by_file(connection)
-    for path in journal.rglob("unseen-*.jsonl"):
-        erase_names(path, lambda at, value, path=path: (_column(columns, path, at), value) in wanted)  # type: ignore[misc]
-
-
-def _column(columns: Mapping[str, Sequence[Name]], path: Path, position: int) -> Name:
-    """Which column a name in a file of names is of."""
-    known = columns.get(path.name, ())
-    return known[position] if 0 <= position < len(known) else UNKNOWN
-
-
-def _columns_by_file(connection: sqlite3.Connection) -> dict[str, list[Name]]:
-    """Columns of the schema that a file of names belongs to, by the file's name."""
-    found: dict[str, list[Name]] = {}
-    for (number,) in connection.execute("SELECT id FROM series").fetchall():
-        schema = load_series(connection, number).schema
-        found[names_file(Path(), schema).name] = [(column.role, column.name) for column in schema.columns]
-    return found
+def _schemas(connection: sqlite3.Connection) -> list[Schema]:
+    """The columns of all model versions."""
+    rows = connection.execute("SELECT id FROM series ORDER BY id").fetchall()
+    return [load_series(connection, number).schema for (number,) in rows]
 
 
 def _without(text: str, answer: str | None, wanted: Wanted) -> tuple[str, str | None] | None:
