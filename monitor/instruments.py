@@ -10,7 +10,6 @@ import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 #: Upper bounds of the prediction time histogram, in seconds.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -29,38 +28,15 @@ class Readings:
     rejected: Mapping[str, int] = field(default_factory=dict)
     model_errors: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary; `from_json` reads it back."""
-        return {
-            "seconds": list(self.seconds),
-            "seconds_sum": self.seconds_sum,
-            "rejected": dict(self.rejected),
-            "model_errors": self.model_errors,
-        }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Readings:
-        """Read what `to_json` wrote; histograms with other bounds begin again."""
-        seconds = tuple(data.get("seconds", ()))
-        same = len(seconds) == len(SECONDS) + 1
-        return cls(
-            seconds if same else (0,) * (len(SECONDS) + 1),
-            float(data.get("seconds_sum", 0.0)) if same else 0.0,
-            dict(data.get("rejected", {})),
-            int(data.get("model_errors", 0)),
-        )
-
-
+@dataclass(slots=True)
 class _Cell:
     """Counts of one thread; written by it alone."""
 
-    __slots__ = ("model_errors", "rejected", "seconds", "seconds_sum")
-
-    def __init__(self) -> None:
-        self.seconds = [0] * (len(SECONDS) + 1)
-        self.seconds_sum = 0.0
-        self.rejected: dict[str, int] = {}
-        self.model_errors = 0
+    seconds: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    seconds_sum: float = 0.0
+    rejected: dict[str, int] = field(default_factory=dict)
+    model_errors: int = 0
 
 
 class Instruments:

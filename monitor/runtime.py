@@ -19,6 +19,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -124,7 +125,7 @@ class Runtime:
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
         self.announcer.retire(connection, clock.time())
         _, self._dropped_before = lost_predictions(connection)
-        self.instruments = Instruments(Readings.from_json(json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
+        self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
         self._readings = self.instruments.read()
         self._evaluations, self._evaluated = int(read_meta(connection, EVALUATIONS, "0")), 0.0
@@ -230,7 +231,7 @@ class Runtime:
             if handover is not None:
                 self.ledger.keep(connection, source, handover, iso(self.clock.time()))
             if readings != self._readings:
-                write_meta(connection, INSTRUMENTS, json.dumps(readings.to_json()))
+                write_meta(connection, INSTRUMENTS, json.dumps(asdict(readings)))
 
         failpoint.reach("fold.begin")
         try:
