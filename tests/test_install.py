@@ -66,3 +66,14 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert main(["train"]) == 2
     assert "pip install 'telltale[server]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_program_tells_making_a_reference_from_looking_at_the_accepted_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], order: int
+) -> None:
+    given = [("--prediction", "y"), ("--data", str(tmp_path / "none.csv"))][::order]
+    assert main(["reference", *(text for pair in given for text in pair)]) == 2
+    assert "none.csv: there is no such file" in capsys.readouterr().err
+    assert main(["reference", "--data", str(tmp_path)]) == 3
+    assert "python -m monitor reference: " in capsys.readouterr().err

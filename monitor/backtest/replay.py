@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from monitor import words
 from monitor.capture.encode import Encoder
 from monitor.clock import ManualClock, SystemClock, iso
 from monitor.columns.canonical import Block, canonical, cell_number
@@ -349,6 +350,7 @@ def describe(outcome: Outcome) -> str:
     if not outcome.verdicts:
         drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
     return (
-        f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: {outcome.evaluations:,} evaluations"
-        f"{skipped}, {len(outcome.events)} alert events\ncolumns that drifted at any time: {drifted}"
+        f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: "
+        f"{words.counted(outcome.evaluations, 'evaluation')}"
+        f"{skipped}, {words.counted(len(outcome.events), 'alert event')}\ncolumns that drifted at any time: {drifted}"
     )

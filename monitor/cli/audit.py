@@ -125,5 +125,5 @@ def prune(options: argparse.Namespace) -> int:
     """`python -m monitor prune`."""
     config = load_config(options)
     request(config, {"kind": "prune"}, SystemClock())
-    print("rolled up and dropped what [data] says")
+    print("rolled up and deleted old data as [data] says")
     return 0

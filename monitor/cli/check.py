@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monitor import words
 from monitor.announcer import PAGE, page_address, works_here_only
 from monitor.cli.context import Commands, add_command, load_config, reading
+from monitor.cli.traffic import starving
 from monitor.config.load import Config
 from monitor.errors import LockedError, TelltaleError
 from monitor.models.load import way_out
@@ -15,7 +17,7 @@ from monitor.models.refused import refused
 from monitor.notify.receivers import build_receivers, test_alert
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
-from monitor.store.file.folder import refuse_second
+from monitor.store.file.folder import DATABASE, refuse_second
 from monitor.store.windows.rows import read_meta
 
 
@@ -34,7 +36,8 @@ def check(options: argparse.Namespace) -> int:
     print(f"settings      {config.source}: good")
     reference = Reference.load(config.model.reference)
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
-    what = f"{features} features, {predictions} predictions, {reference.info.rows} rows"
+    sizes = ((features, "feature"), (predictions, "prediction"), (reference.info.rows, "row"))
+    what = ", ".join(words.counted(*size) for size in sizes)
     print(f"reference     {config.model.reference}: {what}")
     if config.model.path:
         print(f"model         {check_model(config, reference)}")
@@ -45,7 +48,17 @@ def check(options: argparse.Namespace) -> int:
     for rule in config.rules:
         print()
         print(explain(rule, reference.schema, config.rules))
+    for sentence in stored_starving(config):
+        print(f"\n{sentence}")
     return 0
+
+
+def stored_starving(config: Config) -> list[str]:
+    """What the traffic of the data folder says of the rules; nothing if there is no folder yet."""
+    if not (Path(config.data.path) / DATABASE).exists():
+        return []
+    with reading(config) as connection:
+        return starving(connection, config.rules)
 
 
 def check_model(config: Config, reference: Reference) -> str:

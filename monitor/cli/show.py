@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor import words
 from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
+from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey, DriftResult
@@ -55,8 +56,10 @@ def status(options: argparse.Namespace) -> int:
     print(headline(facts))
     print()
     for name, value in facts.items():
-        if name not in ("drifted", "states"):
+        if name not in ("drifted", "states", "advice"):
             print(f"{name.replace('_', ' '):<18}{value}")
+    for sentence in facts["advice"]:
+        print(f"\n{sentence}")
     return 0
 
 
@@ -94,6 +97,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "silenced_alerts": len(muted),
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
+        "advice": starving(connection, config.rules) if not version else [],
     }
 
 

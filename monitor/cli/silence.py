@@ -46,6 +46,7 @@ def silence(options: argparse.Namespace) -> int:
     """`python -m monitor silence`."""
     config, clock = load_config(options), SystemClock()
     if options.expire:
+        refuse_unknown(config, options.expire, clock)
         request(config, {"kind": "expire", "id": options.expire}, clock)
         print(f"silence {options.expire} has ended")
         return 0
@@ -64,6 +65,14 @@ def silence(options: argparse.Namespace) -> int:
     print(f"silence {made.id} for {made.text} until {iso(made.end)}")
     print(f"end it with: python -m monitor silence --expire {made.id}")
     return 0
+
+
+def refuse_unknown(config: Config, silence_id: str, clock: Clock) -> None:
+    """Refuse to end a silence that is not in force. Raises InputError."""
+    with reading(config) as connection:
+        known = [one.id for one in list_silences(connection, clock.time())]
+    if silence_id not in known:
+        raise InputError("silence", f"no silence {silence_id!r} is in force; in force: {', '.join(known) or 'none'}")
 
 
 def show(config: Config, clock: Clock) -> int:

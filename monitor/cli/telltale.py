@@ -1,8 +1,8 @@
 """`telltale COMMAND`: every command of Telltale under one name.
 
 `telltale serve` is `python -m server`, `telltale train` is `python -m train`, `telltale load` is
-`python -m train.load`, and `telltale reference --data FILE` is `python -m train reference --data FILE`. Every other
-command is `python -m monitor COMMAND`.
+`python -m train.load`, and `telltale reference` with `--model` or `--prediction` is `python -m train reference`, which
+makes one. Every other command is `python -m monitor COMMAND`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telltale {__version__}")
         return 0
     name, rest = (given[0], given[1:]) if given else ("", [])
-    if name == "reference" and rest[:1] and rest[0].startswith("--data"):
+    if name == "reference" and any(text.startswith(("--model", "--prediction")) for text in rest):
         module, first = "train.__main__", ["reference"]
     elif name in ELSEWHERE:
         module, first = ELSEWHERE[name]

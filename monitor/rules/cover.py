@@ -124,8 +124,12 @@ def _explain_usual(rule: Rule) -> str:
     lengths = " or ".join(duration_text(length * 3600) for length in rule.lengths) or "a short or a long window"
     return (
         f"{rule.name}: fires ({rule.severity}) if {lengths} is unusual for a column at this hour, by the weeks before; "
-        f"its limits are such that about {rule.alerts:g} messages a month come by themselves; {_resolves(rule)}."
+        f"its limits are such that about {rule.alerts:g} {_messages(rule)} by chance; {_resolves(rule)}."
     )
+
+
+def _messages(rule: Rule) -> str:
+    return "message a month comes" if rule.alerts == 1 else "messages a month come"
 
 
 def _covered(schema: Schema, mine: Sequence[int], lost: Sequence[int]) -> list[str]:

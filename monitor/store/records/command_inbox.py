@@ -104,7 +104,8 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
         save_silence(connection, silence, now)
         log.info("silenced until %s by %s: %s", fields["end"], silence.author, dict(silence.matchers))
     elif kind == "expire":
-        expire_silence(connection, str(request["id"]), now)
+        if not expire_silence(connection, str(request["id"]), now):
+            raise ValueError(f"no silence {request['id']!r} is in force")
     elif kind == "accept":
         span = Span(float(request["start"]), float(request["end"]))
         author, reason = str(request["author"]), str(request["reason"])

@@ -1,0 +1,60 @@
+"""Requests to a running server: what a command says of one that is taken, refused, or of no use."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from monitor.__main__ import main
+from monitor.cli.silence import request
+from monitor.clock import ManualClock
+from monitor.errors import TelltaleError
+from tests.store.world import Monitored
+
+GOOD = {"id": "s1", "matchers": {"column": "x0"}, "start": 1.0, "end": 1e10, "author": "", "reason": ""}
+
+
+class Serving(ManualClock):
+    """While a command waits, the server that holds the folder works through its inbox."""
+
+    def __init__(self, world: Monitored) -> None:
+        super().__init__(world.clock.time())
+        self.world = world
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.world.runtime._tick()
+        return False
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Monitored:
+    """A folder that this process holds."""
+    made = Monitored(tmp_path / "data")
+    made.minutes(1)
+    return made
+
+
+def test_a_request_that_the_server_refuses_is_not_reported_as_done(world: Monitored) -> None:
+    clock = Serving(world)
+    request(world.config, {"kind": "silence", "silence": GOOD}, clock)
+    with world.read() as connection:
+        assert [row["id"] for row in connection.execute("SELECT id FROM silences")] == ["s1"]
+    for refused in ({"kind": "expire", "id": "nonesuch"}, {"kind": "nothing"}, {"kind": "silence", "silence": {}}):
+        with pytest.raises(TelltaleError, match="refused the request"):
+            request(world.config, refused, clock)
+    request(world.config, {"kind": "expire", "id": "s1"}, clock)
+    world.close()
+
+
+def test_a_silence_that_is_not_in_force_is_not_ended(world: Monitored, capsys: pytest.CaptureFixture[str]) -> None:
+    world.close()
+    common = ["--data", str(world.folder)]
+    assert main(["silence", "column=x0", *common]) == 0
+    made = capsys.readouterr().out.split()[1]
+    assert main(["silence", "--expire", "nonesuch", *common]) != 0
+    assert f"no silence 'nonesuch' is in force; in force: {made}" in capsys.readouterr().err
+    assert main(["silence", "--expire", made, *common]) == 0
+    assert main(["silence", "--expire", made, *common]) != 0
+    assert "in force: none" in capsys.readouterr().err
