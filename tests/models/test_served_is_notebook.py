@@ -114,7 +114,9 @@ def onnx(model: Any, data: Any, target: Any, zipped: bool = True, named: bool = 
         return bytes(convert_sklearn(fitted, initial_types=types, **options).SerializeToString())
 
     exact = not proba and target.dtype.kind != "f"
-    return Case(model, data if named else data.to_numpy(), target, (), ".onnx", dump, proba, 1e-6 if exact else 1e-4)
+    tolerance = 1e-6 if exact else 1e-4
+    data = data if named else data.to_numpy()
+    return Case(model, data, target, suffix=".onnx", dump=dump, proba=proba, tolerance=tolerance)
 
 
 def hashed(frame: Any) -> Any:
