@@ -19,12 +19,14 @@ from monitor.exposition.families import MODEL_VERSION, REPLICA
 from monitor.exposition.health import health_form
 from monitor.exposition.snapshot import Snapshot
 from monitor.exposition.template import Form
-from monitor.exposition.verdicts import SERIES_PER_RULE, choose, constants_form, verdict_form
+from monitor.exposition.verdicts import IN_PROMQL, choose, constants_form, verdict_form, verdict_series
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
 
 #: Series kept free for the process's own families, which are never left out.
 RESERVED = 200
+#: Series of the whole model among those of its columns: default floors, quantile, fewest rows, facts of the reference.
+GENERAL = len(IN_PROMQL) + 3
 
 _Alerts = Mapping[AlertKey, Alert]
 _Marks = npt.NDArray[np.bool_]
@@ -55,7 +57,7 @@ class Renderer:
             raise ValueError("the reference has other columns or bins than the schema")
         self._always = {MODEL_VERSION: model_version, **({REPLICA: replica} if replica else {})}
         self._reference, self._boxkite = reference, boxkite
-        self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED, boxkite)
+        self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED - GENERAL, boxkite)
         self._kept_names = frozenset((schema.columns[i].name, schema.columns[i].role) for i in self._kept)
         self._values = LiveValues(schema)
         self._static: dict[bool, bytes] = {}
@@ -136,15 +138,15 @@ def series_of(column: Column, boxkite: bool) -> int:
 def choose_columns(schema: Schema, budget: int, boxkite: bool) -> tuple[list[int], int]:
     """Positions of the columns that fit, and the number of series of those that do not.
 
-    Predictions come first: what the model answers is what people look at. Room is kept for one rule's verdicts.
+    Predictions come first: what the model answers is what people look at. Room is kept for their verdicts.
     """
     order = sorted(range(len(schema.columns)), key=lambda i: (schema.columns[i].role != "prediction", i))
     kept, dropped = [], 0
     for i in order:
-        cost = series_of(schema.columns[i], boxkite)
-        if dropped == 0 and cost + SERIES_PER_RULE <= budget:
+        cost, verdicts = series_of(schema.columns[i], boxkite), verdict_series(schema.columns[i])
+        if dropped == 0 and cost + verdicts <= budget:
             kept.append(i)
-            budget -= cost + SERIES_PER_RULE
+            budget -= cost + verdicts
         else:
             dropped += cost
     return sorted(kept), dropped

@@ -23,8 +23,17 @@ ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 IN_PROMQL = ("ks", "kl", "psi", "missing")
 
 SERIES_PER_RESULT = 4 + len(STATES)
-#: Series of one column under one rule of the default kind: two results and an alert.
-SERIES_PER_RULE = 2 * SERIES_PER_RESULT + len(ALERT_STATES)
+#: Window lengths that the rule on what is unusual judges by default.
+LENGTHS = 2
+
+
+def verdict_series(column: Column) -> int:
+    """Series of one column under the two default rules, `drift` and `unusual`: their results, and an alert of each.
+
+    >>> verdict_series(Column("c", "feature", "categorical", categories=("a",)))
+    63
+    """
+    return (len(AUTO[column.kind]) + LENGTHS) * SERIES_PER_RESULT + 2 * len(ALERT_STATES)
 
 
 def choose(

@@ -18,10 +18,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from monitor.columns.column import Column, Schema, go_number
+from monitor.drift.result import DriftResult, Span
+from monitor.drift.statistics import AUTO
 from monitor.exposition.families import FAMILIES
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Snapshot
 from monitor.reference.file import Reference
+from monitor.rules.alert import Alert
 from tests.exposition.conftest import HOSTILE
 
 
@@ -185,7 +188,7 @@ def test_new_verdicts_replace_the_kept_ones(renderer: Renderer, snapshot: Snapsh
 
 def test_the_cap_holds_and_says_so(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
     for boxkite in (False, True):
-        for cap in (200, 260, 330, 400, 1000):
+        for cap in (200, 300, 400, 500, 1000):
             body = Renderer(schema, reference, "v1", boxkite=boxkite, max_series=cap).render(
                 snapshot, openmetrics=False
             )
@@ -196,9 +199,38 @@ def test_the_cap_holds_and_says_so(schema: Schema, reference: Reference, snapsho
             assert dropped is not None
             assert (dropped == 0) == full
     # What the model answers is the last to go.
-    body = Renderer(schema, reference, "v1", max_series=260).render(snapshot, openmetrics=False)
+    body = Renderer(schema, reference, "v1", max_series=300).render(snapshot, openmetrics=False)
     assert value(body, "telltale_missing_total", column="bmi", role="prediction") is not None
     assert value(body, "telltale_missing_total", column="bmi", role="feature") is None
+
+
+def test_a_column_within_the_cap_has_its_verdicts_under_both_default_rules(
+    schema: Schema, reference: Reference, snapshot: Snapshot
+) -> None:
+    results, alerts = [], []
+    for column in schema.columns:
+        asked = {"drift": AUTO[column.kind], "unusual": ("usual 1h", "usual 6h")}
+        for rule, statistics in asked.items():
+            alerts.append(Alert(rule, column.name, column.role))
+            results += [
+                DriftResult(rule, column.name, column.role, column.kind, name, "ok", Span(0, 1), "training", "v1", 9, 9)
+                for name in statistics
+            ]
+    full = Snapshot(snapshot.totals, snapshot.sums, results=tuple(results), alerts={a.key: a for a in alerts})
+    shown = set()
+    for cap in range(200, 1000, 20):
+        body = Renderer(schema, reference, "v1", max_series=cap).render(full, openmetrics=False)
+        samples = [sample for family in parse(body, False) for sample in family.samples]
+        names = [(s.name, s.labels.get("column"), s.labels.get("role")) for s in samples]
+        columns = 0
+        for column in schema.columns:
+            kept = ("telltale_missing_total", column.name, column.role) in names
+            columns += kept
+            verdicts = names.count(("telltale_drift_samples", column.name, column.role))
+            assert verdicts == kept * (len(AUTO[column.kind]) + 2)
+            assert names.count(("telltale_alert_state", column.name, column.role)) == kept * 2 * 4
+        shown.add(columns)
+    assert shown == set(range(len(schema.columns) + 1))
 
 
 def test_boxkite_names(renderer: Renderer, snapshot: Snapshot, schema: Schema, reference: Reference) -> None:
