@@ -77,3 +77,12 @@ def test_the_program_tells_making_a_reference_from_looking_at_the_accepted_ones(
     assert "none.csv: there is no such file" in capsys.readouterr().err
     assert main(["reference", "--data", str(tmp_path)]) == 3
     assert "python -m monitor reference: " in capsys.readouterr().err
+
+
+def test_a_reference_never_replaces_its_own_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_text("a,y\n1,2\n3,4\n")
+    given = ["--data", str(data), "--prediction", "y", "--output", str(data), "--force"]
+    assert main(["reference", *given]) == 2
+    assert "is the file of --data" in capsys.readouterr().err
+    assert data.read_text() == "a,y\n1,2\n3,4\n"

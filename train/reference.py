@@ -48,6 +48,9 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     Raises TelltaleError where the file cannot be written.
     """
     _check_output(request.output, request.force)
+    for name, given in (("--data", request.data), ("--model", request.model)):
+        if given and given.exists() and request.output.exists() and request.output.samefile(given):
+            raise DataError(f"{request.output}: is the file of {name}; --output FILE writes another")
     model = load(request.model) if request.model else None
     if model and request.proba:
         check_proba(model.estimator, "--proba")

@@ -142,7 +142,8 @@ class Backtest:
         """Write it for a terminal: one line per event, then the rates."""
         share = f"{self.judged / self.results:.0%}" if self.results else "none"
         head = [
-            f"{iso(self.start)} to {iso(self.end)}: {self.evaluations} evaluations, {len(self.events)} events "
+            f"{iso(self.start)} to {iso(self.end)}: "
+            f"{words.counted(self.evaluations, 'evaluation')}, {words.counted(len(self.events), 'event')} "
             f"({share} of {self.results} results had a verdict)"
         ]
         rows = [

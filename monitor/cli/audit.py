@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from monitor import words
 from monitor.cli.context import Commands, add_command, load_config, moment, print_json, print_table, reading
 from monitor.cli.output import output_path
 from monitor.cli.silence import request
@@ -73,7 +74,7 @@ def windows(options: argparse.Namespace) -> int:
         rows = [(one["start"], one["end"], one["n"], *one["counts"][position]) for one in found["steps"] if one["n"]]
         print_table(("from", "to", "n", *column["bins"]), rows, right=range(2, 3 + len(column["bins"])))
         print()
-    print(f"{found['windows']} windows read; steps without predictions are left out")
+    print(f"{words.counted(found['windows'], 'window')} read; steps without predictions are left out")
     for gap in found["gaps"]:
         lost = "an unknown number of" if gap["lost"] is None else gap["lost"]
         print(f"gap: {lost} predictions missing, {gap['start']} to {gap['end']}: {gap['detail']}")

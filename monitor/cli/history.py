@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from monitor import words
 from monitor.backtest.events import play
 from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
@@ -22,6 +23,7 @@ from monitor.config.load import Config
 from monitor.config.settings import duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
+from monitor.rules.reference import USUAL
 from monitor.series import Series
 from monitor.store.records import references
 from monitor.store.windows import arrays
@@ -156,16 +158,16 @@ def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: 
     """What was found, in words; the change that began the present state first."""
     rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
-    looked = f"{rows:,} predictions in {busy:,} windows"
+    looked = f"{words.counted(rows, 'prediction')} in {words.counted(busy, 'window')}"
     if busy < LEAST_WINDOWS:
-        return f"{where}: {looked} are too few to tell a beginning from chance; take a longer stretch."
+        return f"{where}: {looked}: too few to tell a beginning from chance; take a longer stretch."
     if busy:
         lengths = sorted({int(x) for x in cells.seconds})
         looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
     if not onsets:
         return f"{where}: no change was found in {looked}."
     more = " These are the surest and the newest; there are more." if onsets.more else ""
-    lines = [f"{where}: {len(onsets)} change{'s' if len(onsets) > 1 else ''} in {looked}.{more}"]
+    lines = [f"{where}: {words.counted(len(onsets), 'change')} in {looked}.{more}"]
     for onset in reversed(onsets):
         lines += ["", *_tell_one(onset)]
     return "\n".join(lines)
@@ -213,7 +215,8 @@ def try_rules(options: argparse.Namespace) -> int:
         total = math.floor(span.end / every) - math.floor(span.start / every)
         with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
             moments = judge(connection, model, config, span.start, span.end, progress.update)
-            done = play(moments, config.rules, every)
+            played = [rule for rule in config.rules if rule.reference != USUAL]
+            done = play(moments, played, every)
     if options.json:
         print_json({"model_version": model.version, **done.to_json()})
     elif done.evaluations:

@@ -24,6 +24,8 @@ def output_path(text: str, config: Config, force: bool) -> Path:
         raise ConfigError(f"{path} is in the data folder {config.data.path}; write to a file elsewhere")
     if target.is_dir():
         raise ConfigError(f"{path} is a folder; name a file")
+    if any(Path(used).exists() and target.exists() and target.samefile(used) for used in _in_use(config)):
+        raise ConfigError(f"{path} is a file that Telltale reads: the settings, the model or the reference")
     try:
         own = not target.exists() or (target.is_file() and (is_snapshot(target) or is_report(target)))
     except OSError as error:
@@ -33,6 +35,10 @@ def output_path(text: str, config: Config, force: bool) -> Path:
     if (live := target.with_name(f"{target.name}-wal")).exists():
         raise ConfigError(f"{path} is a database in use: {live.name} lies beside it; write to another file")
     return path
+
+
+def _in_use(config: Config) -> list[str]:
+    return [name for name in (config.source, config.model.path, config.model.reference) if name]
 
 
 def _is_linked(target: Path, data: Path) -> bool:

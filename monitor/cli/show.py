@@ -57,7 +57,7 @@ def status(options: argparse.Namespace) -> int:
     print()
     for name, value in facts.items():
         if name not in ("drifted", "states", "advice"):
-            print(f"{name.replace('_', ' '):<18}{value}")
+            print(f"{name.replace('_', ' '):<18}{'never' if value is None else value}")
     for sentence in facts["advice"]:
         print(f"\n{sentence}")
     return 0

@@ -63,7 +63,7 @@ def test_locate_says_plainly_that_there_is_nothing(data: Path, capsys: pytest.Ca
 
 def test_locate_says_that_there_is_too_little(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, "locate", "x0", "--to", iso(MIDNIGHT + 2 * MINUTE)) == 0
-    assert "24 predictions in 2 windows are too few" in capsys.readouterr().out
+    assert "24 predictions in 2 windows: too few" in capsys.readouterr().out
 
 
 @given(

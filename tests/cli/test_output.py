@@ -70,3 +70,18 @@ def test_a_database_of_another_server_is_not_replaced(folder: Path, tmp_path: Pa
     finally:
         other.close()
     assert main(arguments("snapshot", folder, str(other.path))) == 2
+
+
+@pytest.mark.parametrize("command", ["snapshot", "report"])
+@pytest.mark.parametrize("name", ["config.toml", "model.joblib", "histogram.prom"])
+def test_what_telltale_reads_is_not_replaced_even_by_force(
+    folder: Path, command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = folder / "config.toml"
+    config.write_text(f'[model]\npath = "{folder / "model.joblib"}"\nreference = "{folder / "histogram.prom"}"\n')
+    for other in ("model.joblib", "histogram.prom"):
+        (folder / other).write_text("mine")
+    before = (folder / name).read_text()
+    assert main([*arguments(command, folder, name, "--force"), "--config", str(config)]) == 2
+    assert "is a file that Telltale reads" in capsys.readouterr().err
+    assert (folder / name).read_text() == before

@@ -54,6 +54,16 @@ def test_a_window_that_never_fills_is_told_with_one_that_would(
         assert proposed in said
 
 
+def test_before_the_first_evaluation_it_says_never(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = Monitored(tmp_path / "data")
+    world.record(1)
+    world.close()
+    assert main(["status", "--config", str(settings(tmp_path))]) == 0
+    said = capsys.readouterr().out
+    assert "evaluated         never" in said
+    assert "None" not in said
+
+
 def test_a_number_that_no_week_holds_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path, 30, 1)
     assert main(["status", "--json", "--config", str(settings(tmp_path, least=5000))]) == 0

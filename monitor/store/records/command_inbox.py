@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from monitor.clock import Clock
+from monitor.clock import Clock, iso
 from monitor.drift.result import Span
 from monitor.rules.silence import Silence
 from monitor.store.file.folder import DataFolder
@@ -102,7 +102,7 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
             str(fields["reason"]),
         )
         save_silence(connection, silence, now)
-        log.info("silenced until %s by %s: %s", fields["end"], silence.author, dict(silence.matchers))
+        log.info("silenced until %s by %s: %s", iso(silence.end), silence.author, silence.text)
     elif kind == "expire":
         if not expire_silence(connection, str(request["id"]), now):
             raise ValueError(f"no silence {request['id']!r} is in force")

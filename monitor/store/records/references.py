@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts
@@ -79,7 +80,8 @@ def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int
     batch = sum_range(connection, series, span.start, span.end)
     if batch.n < max(least, 1):
         raise ValueError(
-            f"{iso(span.start)} to {iso(span.end)} holds {batch.n} predictions of model {series.version}; "
+            f"{iso(span.start)} to {iso(span.end)} holds {words.counted(batch.n, 'prediction')} of "
+            f"model {series.version}; "
             f"a reference needs {max(least, 1)} (the largest min_samples of the rules)"
         )
     return batch
