@@ -68,6 +68,24 @@ def test_every_command_is_documented() -> None:
     assert not missing
 
 
+def test_every_option_of_a_command_is_in_its_section() -> None:
+    sections = dict(
+        re.findall(r"^## ([a-z-]+)\n(.*?)(?=^## |\Z)", (ROOT / "docs/commands.md").read_text(), re.M | re.S)
+    )
+    missing = []
+    for name, text in sections.items():
+        parsers = [build_parser(name)]
+        for parser in parsers:
+            for action in parser._actions:
+                if isinstance(action, argparse._SubParsersAction):
+                    parsers += [one for key, one in action.choices.items() if parser.prog.endswith(name) or key == name]
+                else:
+                    options = [option for option in action.option_strings if option.startswith("--")]
+                    missing += [f"{name} {option}" for option in options if option not in text]
+    common = {"--help", "--config", "--data"}
+    assert [one for one in missing if one.split()[1] not in common] == []
+
+
 def test_every_table_and_view_is_documented() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
