@@ -74,7 +74,7 @@ def cut(text: str, limit: int = LONGEST) -> str:
     """Clean a text from outside, put it on one line, and cut it between characters as people see them.
 
     >>> cut("a" * 10, 4), cut("  "), cut("x" + chr(0x202E) + "y")
-    ('aaa…', '(blank)', 'x y')
+    ('aaa…', '(blank)', 'x<U+202E>y')
     """
     text = clean_text(text)
     text = "".join(c for c in text if c == "\u200d" or unicodedata.category(c) not in ("Cf", "Cs", "Co", "Cn")).strip()
