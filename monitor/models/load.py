@@ -38,10 +38,11 @@ class Loaded:
     sha256: str
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, expected: str = "", source: str = "") -> Loaded:
     """Load a model file. A pickle runs code that it holds: load only what you trust.
 
-    Raises ModelError with a way out.
+    `expected`: the SHA-256 of the model that the reference file `source` was made for; a file of any other is refused
+    before anything of it runs. Raises ModelError with a way out.
     """
     try:
         mode = path.stat().st_mode
@@ -52,7 +53,13 @@ def load(path: Path) -> Loaded:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     if mode & stat.S_IWOTH:
         raise ModelError(f"{path}: everybody may write to it, and loading a model can run its code: chmod o-w {path}")
-    return Loaded(path, load_estimator(path, data), hashlib.sha256(data).hexdigest())
+    found = hashlib.sha256(data).hexdigest()
+    if expected and expected != found:
+        raise ModelError(
+            f"{path}: its SHA-256 is {found[:12]}…, but {source} was made for {expected[:12]}…; "
+            "train again, or put the matching pair here"
+        )
+    return Loaded(path, load_estimator(path, data), found)
 
 
 def way_out(path: Path) -> str:

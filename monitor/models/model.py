@@ -197,13 +197,7 @@ def open_model(config: ModelConfig, reference: Reference) -> Model:
     which it answers, other outputs.
     """
     path = Path(config.path)
-    loaded = load(path)
-    expected = reference.info.model_sha256
-    if expected and expected != loaded.sha256:
-        raise ModelError(
-            f"{path}: its SHA-256 is {loaded.sha256[:12]}…, but {config.reference} was made for {expected[:12]}…; "
-            "train again, or put the matching pair here"
-        )
+    loaded = load(path, reference.info.model_sha256, config.reference)
     schema = reference.schema
     fit = match_inputs(loaded, schema.features, config.reference)
     certain = all(column.edges or column.categories for column in schema.features)

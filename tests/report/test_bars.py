@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.columns.column import Column
-from monitor.report.bars import HIGHEST, MOST_CATEGORIES, Plane, lay_out
+from monitor.report.bars import HIGHEST, MOST_CATEGORIES, NARROWEST, Plane, lay_out
 
 numbers = st.floats(-1e12, 1e12, allow_nan=False).map(lambda x: round(x, 3))
+
+#: Counts of four bins, missing and infinite values: none, and some in a bin narrower than any bar is drawn.
+NONE, ENDS = np.zeros(6, dtype=np.int64), np.array([0, 1, 0, 0, 0, 1])
 
 
 @st.composite
@@ -44,18 +47,19 @@ def test_bars_hold_every_row_and_stay_on_the_plane(
 
 
 @given(histograms())
+@example((Column("x", "feature", "numeric", edges=(0.0, 1.0, 934_250_000.0)), NONE, ENDS))
 def test_area_is_proportional_to_share_wherever_a_bar_is_not_cut(
     given_: tuple[Column, np.ndarray, np.ndarray],  # type: ignore[type-arg]
 ) -> None:
     plane = lay_out(*given_)
     areas = [
-        (bar.right - bar.left) * height / share
+        max(bar.right - bar.left, NARROWEST) * height / share
         for bar in plane.bars
         if not bar.cut
         for share, height in ((bar.reference, bar.reference_height), (bar.test, bar.test_height))
         if share > 0
     ]
-    assert not areas or max(areas) == pytest.approx(min(areas), rel=1e-2)
+    assert not areas or max(areas) == pytest.approx(min(areas), rel=2e-3)
 
 
 def test_quantile_bins_show_the_shape_and_not_a_flat_line() -> None:

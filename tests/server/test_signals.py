@@ -155,7 +155,7 @@ def put(folder: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (no_model, "there is no such file"),
+        (no_model, "model.pkl: there is no such model file; `python -m train`"),
         (world_writable, "chmod o-w"),
         (truncated, "cannot be loaded"),
         (another_model, "was made for"),
