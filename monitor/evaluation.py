@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from monitor.clock import Clock
 from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
+from monitor.correlated import learn
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate, set_aside
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
+from monitor.errors import StoreError
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
 from monitor.rules.engine import advance, end_all
@@ -28,6 +30,7 @@ from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
+from monitor.store.records.correlation import in_force
 from monitor.store.records.references import Standing, current, load_accepted
 from monitor.store.windows.arrays import first_start, list_sizes
 from monitor.store.windows.ledger import Ledger
@@ -112,7 +115,8 @@ class Evaluator:
         end = now if early else self.window_end(now)
         self._usual.begin()
         ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
-        judged = tuple(one for rule in self._config.rules for one in self._judged(connection, rule, end))
+        self._learn(connection, now)
+        judged = tuple(one for rule in self._config.rules for one in self._judged(connection, rule, end, now))
         results = tuple(result for one in judged for result in one.results)
         alerts, transitions = advance(
             self.latest.alerts,
@@ -159,13 +163,20 @@ class Evaluator:
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
 
-    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float) -> Sequence[Judged]:
+    def _learn(self, connection: sqlite3.Connection, now: float) -> None:
+        """Learn how alike rows are; if a damaged window prevents it, what is known stays in force."""
+        try:
+            learn(connection, self.series, self._config.drift, self._config.rules, now)
+        except StoreError:
+            log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
+
+    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
         """Judge by one rule; a rule that fails takes no other with it. What the store raises ends the evaluation."""
         try:
             if rule.reference == USUAL:
                 judged = self._usual.judge(connection, rule, end)
             else:
-                judged = [self._judge(connection, rule, end, self._closed.sum_range)]
+                judged = [self._judge(connection, rule, end, now, self._closed.sum_range)]
         except sqlite3.Error:
             raise
         except Exception:
@@ -175,20 +186,22 @@ class Evaluator:
         self.failing.pop(rule.name, None)
         return judged
 
-    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, total: Total) -> Judged:
+    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float, total: Total) -> Judged:
         span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
         test = total(connection, span.start, span.end)
         sample, names = self._references.find(connection, rule)
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
-        results = evaluate(self._question(rule), self._layout, sample, live, span, names, self._subject, unseen)
+        rho = in_force(connection, self.series.id, span.end - span.start, now)
+        question = self._question(rule)
+        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho)
         if partial := partial_window(rule.window, first_start(connection, self.series.id), end):
             results = set_aside(results, partial)
         return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
         """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
-        base = self._config.window.base
+        base, now = self._config.window.base, self._clock.time()
         start, end = math.floor(start / base) * base, math.ceil(end / base) * base
         rules = (
             dataclasses.replace(rule, window=end - start, max_age=0.0)
@@ -199,7 +212,7 @@ class Evaluator:
         def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
             return sum_range(connection, self.series, start, end)
 
-        return tuple(result for rule in rules for result in self._judge(connection, rule, end, total).results)
+        return tuple(result for rule in rules for result in self._judge(connection, rule, end, now, total).results)
 
     def _question(self, rule: Rule) -> Question:
         question = question_of(rule, self._covers[rule.name])
@@ -293,7 +306,9 @@ class References:
 
 def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:
     """What a rule asks of the columns that it covers."""
-    return Question(rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples)
+    return Question(
+        rule.name, columns, rule.statistic, rule.alpha, rule.floor, rule.min_samples, independent=rule.independent
+    )
 
 
 def partial_window(window: float, first: float, end: float) -> str:

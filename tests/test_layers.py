@@ -34,7 +34,18 @@ STAGES = {
 
 #: What joins the stages. Each may import every stage, and what comes before it here; `__main__` loads commands by name.
 JOINING = (
-    *("instruments", "health", "schedule", "sender", "usual", "evaluation", "announcer", "watched", "runtime"),
+    *(
+        "instruments",
+        "health",
+        "schedule",
+        "sender",
+        "usual",
+        "correlated",
+        "evaluation",
+        "announcer",
+        "watched",
+        "runtime",
+    ),
     *("scrape", "library", "boxkite", "backtest", "report", "__main__", "cli"),
 )
 

@@ -16,6 +16,7 @@ from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
 from monitor.rules.reference import TRAINING
 from monitor.series import Series
+from monitor.store.records.correlation import in_force
 from monitor.store.records.references import current
 from monitor.store.records.verdicts import latest_results
 from monitor.store.windows.rows import sum_range
@@ -57,7 +58,8 @@ def preview(
             test = sum_range(connection, series, span.start, span.end)
             asked = question_of(rule, covers[rule.name]), layout
             live = Sample(test.counts, test.sums)
-            sides = [_worst(evaluate(*asked, reference, live, span)) for reference in (before, after)]
+            rho = in_force(connection, series.id, span.end - span.start, span.end)
+            sides = [_worst(evaluate(*asked, reference, live, span, rho=rho)) for reference in (before, after)]
         for position in covered:
             column = schema.columns[position]
             was = _rows_and_mean(column, old[position], float(before.sums[position]))

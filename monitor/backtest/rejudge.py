@@ -17,6 +17,7 @@ import numpy.typing as npt
 from monitor.backtest.events import Moment
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
+from monitor.correlated import in_the_past
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.drift.series import Answers
@@ -169,6 +170,7 @@ class _Judging:
             names,
             self._series.subject,
             [partial_window(rule.window, self._first, end) for end in ends.tolist()],
+            in_the_past(self._connection, self._series, self._config.drift, rule, times, spans),
         )
 
     def _reference(self, rule: Rule, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:

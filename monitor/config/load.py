@@ -164,7 +164,7 @@ class Config:
 DEFAULT_RULES = ({"name": "drift", "reopen": "7d"}, {"name": "unusual", "reference": USUAL})
 
 #: Settings of a rule that say how it compares with training data, and mean nothing for what is usual.
-NOT_USUAL = ("alpha", "floor", "min_samples", "max_age")
+NOT_USUAL = ("alpha", "floor", "min_samples", "max_age", "independent")
 
 
 class _Reader:

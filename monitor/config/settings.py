@@ -267,6 +267,7 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     _row("floor", None, FLOOR, "Smallest value of the statistic that matters; the default is the statistic's own. With `auto`, `wasserstein` takes 2.5 times as much."),
     _row("min_samples", None, POSITIVE, "Its least number of predictions; the default is [drift] min_samples."),
     _row("max_age", "0s", DURATION, "On low traffic the window may reach back this far until it has min_samples; 0s means not at all."),
+    _row("independent", False, YES_NO, "Count the rows of a window as independent draws, even if windows of the first weeks scatter by more than that."),
     _row("for", "0s", DURATION, "How long its condition must hold, seen at each evaluation, before the alert fires."),
     _row("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, and a day with reference = "usual".'),
     _row("reopen", None, DURATION, 'An alert that comes back within this long goes on silently; 15m, and 7d with reference = "usual" and for the default rules.'),

@@ -20,7 +20,7 @@ from monitor.drift.direction import direction, shifts
 from monitor.drift.layout import Layout
 from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
 from monitor.drift.share_alpha import holm_level
-from monitor.drift.statistics import AUTO, STATISTICS, Measured
+from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS, Measured
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5
@@ -42,7 +42,7 @@ class Question:
     `columns`: indices into the schema. `statistic`: a name from `STATISTICS`, "auto", or "all". A statistic that does
     not fit a column's kind is left out for it. `floor`: None means each statistic's own. `auto`: what "auto" stands
     for, for numeric and for categorical columns. `usual`: of a rule that compares with what is usual; it asks nothing
-    else then.
+    else then. `independent`: the rows of a window count as independent draws, whatever is known of them.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Question:
     min_samples: int = 50
     auto: tuple[tuple[str, ...], tuple[str, ...]] = (AUTO["numeric"], AUTO["categorical"])
     usual: Terms | None = None
+    independent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,13 @@ def evaluate(
     references: Sequence[str] = (),
     subject: Subject = Subject(),  # noqa: B008 - a constant
     unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
+    rho: Floats | None = None,
 ) -> tuple[DriftResult, ...]:
     """Answer one question: a result per column and statistic, in the order of the question's columns.
 
     `references` names what each column of the schema is compared with; without it that is "training". `unseen` names
-    the unseen values of a column in the test window; it is asked only when a result's words are read. Raises
+    the unseen values of a column in the test window; it is asked only when a result's words are read. `rho`: how alike
+    the rows of a window are, shape (columns, 3), see `CORRELATION`; without it they are independent draws. Raises
     KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size. Bad
     numbers in one column make that column an `error` and touch no other.
     """
@@ -124,7 +127,7 @@ def evaluate(
     if reference.counts.shape != (size,) or test.counts.shape != (size,):
         raise ValueError(f"counts have shapes {reference.counts.shape} and {test.counts.shape}, not ({size},)")
     deviations = reference.deviations if reference.deviations is not None else np.full(width, np.nan)
-    tests = _measure(question, layout, reference, test, deviations)
+    tests = _measure(question, layout, reference, test, deviations, None if question.independent else rho)
     open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
     level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
     explanation = _Explanation(layout, reference, test, deviations, unseen)
@@ -231,7 +234,9 @@ def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[Sta
     return list(map(_STATES.__getitem__, which)), list(map(_REASONS.__getitem__, which))
 
 
-def _measure(question: Question, layout: Layout, reference: Sample, test: Sample, deviations: Floats) -> list[_Test]:
+def _measure(
+    question: Question, layout: Layout, reference: Sample, test: Sample, deviations: Floats, rho: Floats | None
+) -> list[_Test]:
     broken = _broken(layout, reference.counts) | _broken(layout, test.counts)
     tests = []
     for numeric in (True, False):
@@ -244,7 +249,8 @@ def _measure(question: Question, layout: Layout, reference: Sample, test: Sample
             pair.reference[:] = np.where(sound, pair.reference, 0.0)
             pair.test[:] = np.where(sound, pair.test, 0.0)
         for name in statistics_for(question, "numeric" if numeric else "categorical"):
-            measured = STATISTICS[name].measure(pair)
+            counted = pair if rho is None else pair.thin(rho[rows, CORRELATION[name]])
+            measured = STATISTICS[name].measure(counted)
             blank = _blank(measured, *pair.sizes, question.min_samples, broken[rows])
             tests.append(_Test(name, measured, numeric, blank))
     return tests

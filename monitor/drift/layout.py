@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,7 +36,8 @@ class Pair:
     `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`:
     where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there. `scale`:
     (R,), reference standard deviation as a part of that span; 1 where it is zero or unknown. `means`: of the finite
-    values of the reference and of the test window, on that span too; NaN if unknown.
+    values of the reference and of the test window, on that span too; NaN if unknown. `weights`: how much a row of the
+    test window counts in the distribution without drift, (R,); None: each is one independent draw.
     """
 
     reference: Floats
@@ -50,6 +51,7 @@ class Pair:
     bounds: Floats
     scale: Floats
     means: tuple[Floats, Floats]
+    weights: Floats | None = None
 
     # What several statistics work with is worked out once.
 
@@ -57,6 +59,20 @@ class Pair:
     def sizes(self) -> tuple[Floats, Floats]:
         """Return n and m: all rows of the test window and of the reference, (R,)."""
         return self.test.sum(axis=-1), self.reference.sum(axis=-1)
+
+    def thin(self, rho: Floats) -> Pair:
+        """Count the n rows of the test window as n / (1 + (n - 1) rho) independent ones, rounded down. `rho`: (R,)."""
+        if not rho.any():
+            return self
+        n = np.maximum(self.sizes[0], 1.0)
+        return replace(self, weights=np.maximum(np.floor(n / (1 + (n - 1) * rho) + 1e-9), 1.0) / n)
+
+    @cached_property
+    def counted(self) -> Pair:
+        """Both sides with as many rows in the test window as count: what its chance is worked out from."""
+        if self.weights is None:
+            return self
+        return replace(self, test=self.test * self.weights[..., None], weights=None)
 
     @cached_property
     def finite(self) -> tuple[Floats, Floats]:

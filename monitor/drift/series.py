@@ -17,7 +17,7 @@ from monitor.columns.column import Counts, Floats, Mask
 from monitor.drift.evaluate import Question, Sample, evaluate, floors_of, nullable, statistics_for, verdicts
 from monitor.drift.layout import Layout, Rows
 from monitor.drift.result import NOTHING, DriftResult, Span, Subject
-from monitor.drift.statistics import STATISTICS, Measured
+from monitor.drift.statistics import CORRELATION, STATISTICS, Measured
 
 #: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
 CHUNK = 512
@@ -45,6 +45,7 @@ class Answers:
     `tests`: counts, shape (T, schema.size); `sums`: (T, columns). `references`: counts of one reference, shape
     (schema.size,), or of one for each window, (T, schema.size); `reference_sums` likewise. `spans`: of each window;
     `names`: of each, what its columns are compared with, by position; `partial`: why it is not judged, "" if it is.
+    `rho`: how alike the rows of each are, (T, columns, 3).
     Directions and contributions are left out of results: see `describe`.
     """
 
@@ -61,11 +62,13 @@ class Answers:
         names: Sequence[Sequence[str]],
         subject: Subject,
         partial: Sequence[str] = (),
+        rho: Floats | None = None,
     ) -> None:
         self.question, self._layout, self._deviations = question, layout, deviations
         self._references = references, reference_sums
         self._tests, self._sums, self._spans, self._names = tests, sums, spans, names
         self._subject = subject
+        self._rho = None if question.independent else rho
         self._partial = list(partial) or [""] * len(tests)
         self._whole = np.array([not reason for reason in self._partial], dtype=np.bool_)
         self._made: dict[int, tuple[DriftResult, ...]] = {}
@@ -115,7 +118,10 @@ class Answers:
                 continue
             pair = layout.pair(references, self._tests[chosen], self._deviations, rows, (sums, self._sums[chosen]))
             for name in statistics_for(question, "numeric" if numeric else "categorical"):
-                one = STATISTICS[name].measure(pair)
+                counted = pair
+                if self._rho is not None:
+                    counted = pair.thin(self._rho[chosen][:, rows, CORRELATION[name]])
+                one = STATISTICS[name].measure(counted)
                 shape = one.value.shape
                 value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
                 known = (n >= max(question.min_samples, 1)) & (m >= 1) & np.isfinite(value) & self._whole[chosen, None]

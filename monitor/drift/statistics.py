@@ -23,7 +23,7 @@ from monitor.drift.layout import Pair
 class Measured:
     """One statistic of R columns; all arrays have shape (R,) behind any leading axes.
 
-    `n`, `m`: sample sizes that count for it. `critical`: the value not to be exceeded at a given alpha, such that
+    `n`, `m`: its sample sizes, in rows. `critical`: the value not to be exceeded at a given alpha, such that
     `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `testable`: False where both sides together fill
     only one bin, so that the test could not come out significant whatever the split; it then takes no part of alpha.
     `floor_unit`: what a floor is multiplied with to be in the units of `value`; 1 for all but `chi2`.
@@ -55,7 +55,7 @@ class Statistic:
 def measure_ks(pair: Pair) -> Measured:
     """`cumulative.ks` over the finite values."""
     n, m = pair.finite_sizes
-    value, most_n, most_m = cumulative.largest(pair.gaps), np.maximum(n, 1.0), np.maximum(m, 1.0)
+    value, (most_n, most_m) = cumulative.largest(pair.gaps), (np.maximum(one, 1.0) for one in pair.counted.finite_sizes)
     return Measured(
         value,
         cumulative.ks_p_value(value, most_n, most_m),
@@ -80,7 +80,7 @@ def measure_wasserstein(pair: Pair) -> Measured:
         rows = np.maximum(counts[0] + counts[1], 1.0)
         places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
     value = value / pair.scale
-    null = cumulative.WassersteinNull(*pair.finite, places, pair.scale)
+    null = cumulative.WassersteinNull(*pair.counted.finite, places, pair.scale)
     testable = pair.finite_testable & (pair.places[..., -1] > 0)
     return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 
@@ -91,7 +91,7 @@ def _measure_divergence(
     scale: float,
     from_nats: Callable[[Floats], Floats] = lambda nats: nats,
 ) -> Measured:
-    null = divergence.DivergenceNull.of(total, scale, pair.compared)
+    null = divergence.DivergenceNull.of(total, scale, pair.counted.compared)
     nats = total(pair.compared.shares)
     return Measured(
         from_nats(nats),
@@ -119,11 +119,13 @@ def measure_js(pair: Pair) -> Measured:
 
 def measure_chi2(pair: Pair) -> Measured:
     """`table.chi2` over all bins. Its floor is on X^2 * h, so that it does not grow with n."""
-    null = table.Chi2Null.of(pair.reference, pair.test, pair.overlooked)
+    null = table.Chi2Null.of(pair.reference, pair.counted.test, pair.overlooked)
     value = table.chi2(pair.reference, pair.test)
     n, m = pair.sizes
-    h = 1 / np.maximum(n, 1.0) + 1 / np.maximum(m, 1.0)
-    return Measured(value, null.p_value(value), n, m, null.critical, pair.testable, floor_unit=1 / h)
+    h, counted = (1 / np.maximum(rows, 1.0) + 1 / np.maximum(m, 1.0) for rows in (n, pair.counted.sizes[0]))
+    grown = counted / h  # X^2 grows with n: that of the rows that count is smaller by this
+    p_value = null.p_value(value / grown)
+    return Measured(value, p_value, n, m, lambda alpha: null.critical(alpha) * grown, pair.testable, floor_unit=1 / h)
 
 
 def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 0.0) -> Measured:
@@ -132,12 +134,18 @@ def _measure_share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: 
     n, m = pair.sizes
     gap = table.share_gap(hits_reference, hits_test, n, m)
     hits = hits_reference + hits_test
+    rows, counted = n, hits_test
+    if pair.weights is not None:
+        # Whole hits beyond the critical number, as `share_critical` counts them.
+        rows = np.rint(pair.counted.sizes[0])
+        part = hits_test / np.maximum(n, 1.0) * rows
+        counted = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
     return Measured(
         gap,
-        table.share_p_value(hits_reference, hits_test, n, m, spare),
+        table.share_p_value(hits_reference, counted, rows, m, spare),
         n,
         m,
-        lambda alpha: table.share_critical(hits_reference, gap >= 0, n, m, alpha, spare),
+        lambda alpha: table.share_critical(hits_reference, gap >= 0, rows, m, alpha, spare),
         (hits > 0) & (hits < n + m),
         floor_unit=np.maximum(times * hits_reference / np.maximum(m, 1.0) / OTHER_FLOOR, 1.0),
     )
@@ -176,6 +184,9 @@ _LINES = (
     Statistic("missing", BOTH, 0.03, measure_missing, "three rows in a hundred: an outage of one source among many"),
     Statistic("other", BOTH, OTHER_FLOOR, measure_other, "one row in a hundred, and four times as many as before"),
 )
+
+#: Which correlation of a window's rows counts for a statistic: of shape (0), of `missing` (1), of `other` (2).
+CORRELATION = {name: {"missing": 1, "other": 2}.get(name, 0) for name in (line.name for line in _LINES)}
 
 #: All statistics by name.
 STATISTICS: dict[str, Statistic] = {line.name: line for line in _LINES}

@@ -22,6 +22,7 @@ class Rule:
     `reopen`: how long after its end an event goes on silently if it comes back.
     `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
     `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.
+    `independent`: rows of a window count as independent draws, even if the first weeks showed that they are alike.
     `max_age`: how far a window may reach back on low traffic until it has `min_samples`; 0 means not at all.
     """
 
@@ -34,6 +35,7 @@ class Rule:
     floor: float | None = None
     min_samples: int = 50
     max_age: float = 0.0
+    independent: bool = False
     hold: float = 0.0
     keep_firing: float = 300.0
     reopen: float = 900.0
@@ -55,7 +57,17 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     def rule(statistic: str, floor: float, name: str) -> Rule:
         columns = ("role:prediction",)
         return Rule(
-            name, columns, statistic, 1800.0, "training", alpha, floor, min_samples, hold=300.0, keep_firing=0.0
+            name,
+            columns,
+            statistic,
+            1800.0,
+            "training",
+            alpha,
+            floor,
+            min_samples,
+            independent=True,
+            hold=300.0,
+            keep_firing=0.0,
         )
 
     return rule("ks", 0.5, "boxkite-ks"), rule("psi", 1.0, "boxkite-kl")

@@ -17,6 +17,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
+from monitor.store.records.correlation import in_force
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.verdicts import read_question
 from monitor.store.windows.rows import load_series, sum_windows
@@ -187,7 +188,8 @@ def _again(known: _AllSeries, rows: Sequence[Row]) -> tuple[tuple[DriftResult, .
             parts[position][:], past.sums[position] = period.counts, period.sum
     sample = Sample(past.counts, past.sums, reference.deviations)
     window = Sample(test.counts, test.sums)
-    return evaluate(question, layout, sample, window, span, (), series.subject), reference.identity
+    rho = in_force(known.connection, series_id, span.end - span.start, from_iso(row["at"]))
+    return evaluate(question, layout, sample, window, span, (), series.subject, rho=rho), reference.identity
 
 
 def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:

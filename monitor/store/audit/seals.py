@@ -54,6 +54,7 @@ SEALED = {
     "unseen_values": Sealed(),
     "usual_learned": Sealed(1024, day="substr(day, 1, 10)"),
     "usual_weeks": Sealed(),
+    "window_correlation": Sealed(1024, day="substr(at, 1, 10)"),
     "meta": Sealed(),
     "sources": Sealed(),
 }

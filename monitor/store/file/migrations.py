@@ -159,6 +159,17 @@ CREATE TABLE usual_learned (
 ) STRICT;
 CREATE INDEX usual_learned_by_column ON usual_learned (series_id, position, hours, day);
 
+CREATE TABLE window_correlation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    series_id INTEGER NOT NULL REFERENCES series,
+    hours INTEGER NOT NULL,              -- length of the windows
+    at TEXT NOT NULL,                    -- in force from then on
+    settled INTEGER NOT NULL,            -- 1: the first weeks are over, and this stays
+    rho TEXT NOT NULL                    -- JSON array: for each column how alike the rows of a window are, 0 to 1, in
+                                         -- their shape, in what is missing, in what is unseen or out of range
+) STRICT;
+CREATE INDEX window_correlation_by_length ON window_correlation (series_id, hours, at);
+
 CREATE TABLE usual_weeks (
     series_id INTEGER NOT NULL REFERENCES series,
     position INTEGER NOT NULL,

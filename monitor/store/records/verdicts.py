@@ -45,6 +45,7 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
                 "min_samples": question.min_samples,
                 "columns": list(question.columns),
                 "auto": question.auto,
+                **({"independent": True} if question.independent else {}),
                 **({"usual": question.usual._asdict()} if question.usual else {}),
             },
             separators=(",", ":"),
@@ -76,6 +77,7 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
         asked["min_samples"],
         (tuple(numeric), tuple(categorical)),
         terms and Terms(terms["alerts"], tuple(terms["lengths"]), terms["timezone"], tuple(map(tuple, terms["quiet"]))),
+        asked.get("independent", False),
     )
 
 

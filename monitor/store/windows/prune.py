@@ -103,7 +103,9 @@ def _thinned_until(connection: sqlite3.Connection, seconds: int) -> str:
 
 #: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
 _OF_MODEL = {
-    **dict.fromkeys(("usual_learned", "usual_weeks", "reference_changes", "questions", "columns"), "series_id"),
+    **dict.fromkeys(
+        ("usual_learned", "usual_weeks", "window_correlation", "reference_changes", "questions", "columns"), "series_id"
+    ),
     "series": "id",
 }
 

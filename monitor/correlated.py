@@ -1,0 +1,98 @@
+"""Learns once a day how alike the rows of a window are, from the first weeks of production, until these are over."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from monitor.columns.column import Floats
+from monitor.config.load import DriftConfig
+from monitor.drift.result import Span
+from monitor.normal.cells import cells_of
+from monitor.normal.correlation import correlations
+from monitor.normal.usual import FEWEST_WINDOWS
+from monitor.rules.reference import USUAL
+from monitor.rules.rule import Rule
+from monitor.series import Series
+from monitor.store.records import correlation as store
+from monitor.store.windows.arrays import first_start, read_timeline
+
+HOUR, DAY = 3600, 86_400
+#: Days of production that are learnt from; more where windows are so long that there are fewer than ten.
+DAYS = 28
+#: Most counts that are read at once: 160 MB. A wider model is learnt from fewer windows.
+MOST_COUNTS = 20_000_000
+
+
+def learn(
+    connection: sqlite3.Connection, series: Series, drift: DriftConfig, rules: Iterable[Rule], now: float
+) -> None:
+    """Learn for each window length that rules need it for, if that was not done today; nothing once it is settled."""
+    wanted = {hours_of(rule.window) for rule in rules if rule.reference != USUAL and not rule.independent}
+    for hours in sorted(wanted):
+        known = store.newest(connection, series.id, hours, now)
+        if known is None or not (known[1] or known[0] // DAY == now // DAY):
+            rho, settled = learnt(connection, series, drift, hours, now)
+            store.save(connection, series.id, hours, now, rho, settled=settled)
+
+
+def hours_of(seconds: float) -> int:
+    """Whole hours of a window, at least one: the store keeps hours.
+
+    >>> hours_of(1800.0), hours_of(3601.0)
+    (1, 2)
+    """
+    return max(math.ceil(seconds / HOUR), 1)
+
+
+def learnt(
+    connection: sqlite3.Connection, series: Series, drift: DriftConfig, hours: int, now: float
+) -> tuple[Floats, bool]:
+    """Correlations by column, shape (columns, 3), and whether they will stay: all hours of the first weeks are there.
+
+    Quiet days say nothing.
+    """
+    schema, seconds = series.schema, hours * HOUR
+    begin = math.floor(min(first_start(connection, series.id), now) / HOUR) * HOUR
+    windows = max(DAYS * DAY // seconds, FEWEST_WINDOWS)
+    count = min(windows, math.floor((now - begin) / seconds), max(MOST_COUNTS // schema.size, FEWEST_WINDOWS))
+    rho = np.zeros((len(schema.columns), 3))
+    if count >= FEWEST_WINDOWS:
+        found = read_timeline(connection, series, begin, begin + count * seconds, longest=HOUR)
+        loud = np.ones(len(found.starts), dtype=np.bool_)
+        for start, end in drift.quiet:
+            loud &= (found.starts < start) | (found.starts >= end)
+        counts = np.zeros((count, schema.size), dtype=np.int64)
+        np.add.at(counts, (found.starts[loud] - begin) // seconds, found.counts[loud])
+        for position, column in enumerate(schema.columns):
+            part = counts[:, schema.offsets[position] : schema.offsets[position + 1]]
+            rho[position] = correlations(cells_of(column), part)
+    return rho, now - begin >= windows * seconds
+
+
+def in_the_past(
+    connection: sqlite3.Connection, series: Series, drift: DriftConfig, rule: Rule, times: Floats, spans: Sequence[Span]
+) -> Floats | None:
+    """Correlations that were in force at each of some evaluations, shape (T, columns, 3); None if none is needed.
+
+    If nothing was ever learnt, as of a history that no server has judged, those of its first weeks stand for all.
+    """
+    if rule.independent or not len(times):
+        return None
+    known: dict[tuple[int, float], Floats] = {}
+    changes = store.changes(connection, series.id)
+    if not changes:
+        rho, _ = learnt(connection, series, drift, hours_of(rule.window), float(times[-1]))
+        return np.broadcast_to(rho, (len(times), *rho.shape))
+    out = np.zeros((len(times), len(series.schema.columns), 3))
+    since = np.searchsorted(changes, times, side="right").tolist()
+    for place, (at, span, before) in enumerate(zip(times.tolist(), spans, since, strict=True)):
+        key = (before, span.end - span.start)
+        if key not in known:
+            found = store.in_force(connection, series.id, key[1], at)
+            known[key] = out[place] if found is None else found
+        out[place] = known[key]
+    return out
