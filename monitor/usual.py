@@ -337,7 +337,7 @@ class Usual:
     ) -> DriftResult:
         column, (windows, distances) = self._series.schema.columns[position], found
         predictor = watch.learned.predictor if watch.learned else 0
-        state, reason, value, critical, floor, n = verdict_of(watch, windows, distances, limits, span)
+        state, reason, value, critical, floor, n, scatter = verdict_of(watch, windows, distances, limits, span)
         return DriftResult(
             rule.name,
             column.name,
@@ -358,6 +358,7 @@ class Usual:
             account if value is not None else Explanation(),
             self._series.model,
             self._series.subject.series,
+            scatter,
         )
 
     def save(self, connection: sqlite3.Connection) -> None:
@@ -405,23 +406,24 @@ class Past:
 
 def verdict_of(
     watch: Watch, windows: Windows, distances: Distances, limits: Floats, span: Span
-) -> tuple[State, str, float | None, float | None, float | None, int]:
-    """State, reason, value, critical value, floor and rows of one judged window: those of the cell that moved most.
+) -> tuple[State, str, float | None, float | None, float | None, int, float | None]:
+    """State, reason, value, critical value, floor, rows and scatter of one judged window.
 
-    Value and critical value are shares: of a numeric column's shape the K-S distance.
+    All are of the cell that moved most. Value and critical value are shares: of a numeric column's shape the K-S
+    distance.
     """
     cells = watch.cells
     rows, usual = int(windows.n[0, 1]), int(windows.usual[0])
     known = distances.known[0]
     if not known.any():
         if not rows:
-            return "no traffic", "no rows in this window", None, None, None, 0
+            return "no traffic", "no rows in this window", None, None, None, 0, None
         if windows.judged[0]:
-            return "insufficient data", "learning what is usual: too few hours are known", None, None, None, rows
+            return "insufficient data", "learning what is usual: too few hours are known", None, None, None, rows, None
         least = f"{rows:,} rows, {max(usual, FEWEST_ROWS):,} are usual at this hour"
         if rows >= max(usual, FEWEST_ROWS):
             least = "its rows are in other hours than usual, or in quiet days"
-        return "insufficient data", f"{PARTIAL}: {least}", None, None, None, rows
+        return "insufficient data", f"{PARTIAL}: {least}", None, None, None, rows, None
     size, critical = np.abs(distances.change[0]), distances.scale[0] * limits[cells.limit_of]
     with np.errstate(invalid="ignore"):
         ratio = np.where(known, np.minimum(size / critical, size / cells.floors), -1.0)
@@ -432,7 +434,7 @@ def verdict_of(
     reason = why[0]
     if state[0] == "drift":
         reason = explain(watch, worst, float(distances.change[0, worst]), scale, int(span.end) // HOUR)
-    return state[0], reason, float(size[worst]), float(critical[worst]), float(cells.floors[worst]), n
+    return state[0], reason, float(size[worst]), float(critical[worst]), float(cells.floors[worst]), n, scale
 
 
 def explain(watch: Watch, cell: int, change: float, scale: float, hour: int) -> str:

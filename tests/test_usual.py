@@ -82,6 +82,11 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
     assert "x0" in {entry["column"] for entry in message["entries"]}
     results = world.results()
     assert [r.statistic for r in results] == ["usual 6h", "usual 1d"]
+    for result in results:  # what /metrics exports: value and limit in units of the scatter
+        assert result.value is not None
+        assert result.critical is not None
+        assert result.scatter is not None
+        assert result.value > result.critical >= 3.5 * result.scatter > 0
     assert all("from its usual " in r.reason and "; its worst of 6 weeks was" in r.reason for r in results)
     with world.read() as connection:
         report = verify(connection)

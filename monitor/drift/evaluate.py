@@ -179,6 +179,7 @@ def _results(
         p_values,
         reasons,
         *map(repeat, known),
+        repeat(None),
     )
 
 

@@ -136,8 +136,9 @@ class DriftResult(NamedTuple):
     """The verdict on one column by one statistic under one rule.
 
     `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
-    `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. A tuple, because an
-    evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
+    `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. `scatter`: where a
+    window is compared with what is usual, the standard deviation of such windows, in the units of `value`. A tuple, because
+    an evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
     """
 
     rule: str
@@ -159,6 +160,7 @@ class DriftResult(NamedTuple):
     explanation: Explanation = NOTHING
     model: str = MODEL
     series: str = ALL
+    scatter: float | None = None
 
     def __repr__(self) -> str:
         """One line for people: what was asked, what came out, and in words why.

@@ -181,6 +181,7 @@ class Answers:
             repeat(NOTHING),
             repeat(self._subject.model),
             repeat(self._subject.series),
+            repeat(None),
         )
 
 

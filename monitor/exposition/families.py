@@ -71,6 +71,7 @@ REFERENCE_INFO = Family(reference.INFO, "info", ("reference", "model_sha256", "c
 DRIFT = Family("telltale_drift", "gauge", _RULE, "Drift statistic of the last evaluation; absent where there is no verdict.")
 DRIFT_CRITICAL = Family("telltale_drift_critical", "gauge", _RULE, "Value that the statistic exceeds by chance with the rule's error probability, for the sample sizes at hand.")
 DRIFT_FLOOR = Family("telltale_drift_floor", "gauge", _RULE, "Smallest value of the statistic that matters.")
+DRIFT_SCATTER = Family("telltale_drift_scatter", "gauge", _RULE, "Standard deviation of windows of this column about what is usual, in the units of the statistic; only of rules that compare with what is usual.")
 DRIFT_SAMPLES = Family("telltale_drift_samples", "gauge", _RULE, "Rows of the test window that the statistic rests on.")
 DRIFT_STATE = Family("telltale_drift_state", "gauge", (*_RULE, "state"), "1 for the state that the verdict is in, 0 for all others.")
 ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others. A silence holds back messages and changes no state.")
@@ -104,7 +105,7 @@ BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Tel
 #: The chapters of docs/metrics.md.
 CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Distributions": (VALUE, VALUE_REFERENCE, BIN_EDGES, CATEGORY, CATEGORY_REFERENCE, MISSING, MISSING_REFERENCE, NONFINITE, NONFINITE_REFERENCE, DEVIATION_REFERENCE, COLUMN_INFO, REFERENCE_INFO),
-    "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
+    "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SCATTER, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
     "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES, COUNTING_SINCE),
     "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
     "Telltale's own health": (CAPTURE_DROPPED, GAPS, FOLD_LAG, JOURNAL_BYTES, DATABASE_BYTES, EVALUATIONS, EVALUATION_LATE, EVALUATION_TIME, EVALUATION_EVERY, NOTIFICATIONS, WAITING, DEAD_LETTERS, SERIES_DROPPED, BUILD_INFO),

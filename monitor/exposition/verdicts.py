@@ -22,7 +22,7 @@ ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 #: Statistics that compose/prometheus/rules works out over all replicas.
 IN_PROMQL = ("ks", "kl", "psi", "missing")
 
-SERIES_PER_RESULT = 4 + len(STATES)
+SERIES_PER_RESULT = 5 + len(STATES)
 #: Window lengths that the rule on what is unusual judges by default.
 LENGTHS = 2
 
@@ -70,6 +70,7 @@ def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], always
         (f.DRIFT, lambda r: r.value),
         (f.DRIFT_CRITICAL, lambda r: r.critical),
         (f.DRIFT_FLOOR, lambda r: r.floor),
+        (f.DRIFT_SCATTER, lambda r: r.scatter),
         (f.DRIFT_SAMPLES, lambda r: r.n),
     )
     for family, number in numbers:

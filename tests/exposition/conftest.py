@@ -43,7 +43,7 @@ def snapshot(schema: Schema) -> Snapshot:
     results = tuple(
         DriftResult(
             rule, "bmi", "feature", "numeric", "ks", "drift", Span(0, 1800), "training", "v1", 900, 309, 0.4, 0.1, 0.1
-        )
+        )._replace(scatter=0.05)
         for rule in ("default", HOSTILE[0])
     )
     silent = DriftResult("default", "debt", "feature", "numeric", "ks", "no traffic", Span(0, 1), "training", "v1")

@@ -172,6 +172,9 @@ def test_no_verdict_is_a_state_and_no_number(renderer: Renderer, snapshot: Snaps
 def test_a_result_given_twice_appears_once(renderer: Renderer, snapshot: Snapshot) -> None:
     twice = Snapshot(snapshot.totals, snapshot.sums, results=snapshot.results * 2)
     assert value(renderer.render(twice, openmetrics=False), "telltale_drift", rule="default", column="bmi") == 0.4
+    assert (
+        value(renderer.render(twice, openmetrics=False), "telltale_drift_scatter", rule="default", column="bmi") == 0.05
+    )
 
 
 def test_every_sample_names_its_replica(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
