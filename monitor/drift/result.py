@@ -137,8 +137,8 @@ class DriftResult(NamedTuple):
 
     `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
     `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. `scatter`: where a
-    window is compared with what is usual, the standard deviation of such windows, in the units of `value`. A tuple, because
-    an evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
+    window is compared with what is usual, the standard deviation of such windows, in the units of `value`. A tuple,
+    because an evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
     """
 
     rule: str
