@@ -7,10 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monitor.clock import from_iso
 from monitor.store.file.snapshot import write_snapshot
+from monitor.store.records import usual
 from monitor.store.records.erase import erase
 from monitor.store.records.notifications import StoreOutbox
 from monitor.store.windows.rows import add_gap
@@ -19,6 +21,11 @@ from tests.store.world import Monitored
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
 RECIPES = dict(re.findall(r"```sql\n-- (.+?)\n(.+?)```", PAGE.read_text("utf-8"), re.DOTALL))
+
+
+#: What was learnt of x0: day and predictor; window length, week since 1970 and the largest distance in it.
+LEARNED = (("2026-03-13", 0), ("2026-03-14", 1))
+WEEKS = ((6, 2930, 2.5), (6, 2931, 7.25), (24, 2931, 3.0))
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,9 @@ def march(tmp_path_factory):
     erase(writer, monitored.runtime.folder, request, monitored.clock.time())
     writer.transaction(lambda c: roll_up(c, monitored.clock.time()))
     writer.transaction(lambda c: add_gap(c, "dropped", "2026-03-14T01:00:30Z", "2026-03-14T01:00:40Z", 17, "disk full"))
+    learned = [usual.LearnedRow(0, 6, from_iso(day), how, np.array([0.0, 0.0004, 0.0025])) for day, how in LEARNED]
+    weeks = [usual.WeekRow(0, hours, week, np.array([worst, -1.0])) for hours, week, worst in WEEKS]
+    writer.transaction(lambda c: usual.save(c, 1, learned, weeks))
     outbox = StoreOutbox(writer)
     while (item := outbox.head("log")) is not None:
         outbox.claim(item.id, monitored.clock.time())
@@ -122,3 +132,13 @@ def test_what_was_dropped(march):
     rows = {row["table"]: row for row in answer(march, "dropped by age or size")}
     assert rows["windows"]["written"] == rows["windows"]["there"] == 110 + 1
     assert {row["dropped"] for row in rows.values()} == {0}
+
+
+def test_what_is_usual(march):
+    rows = [tuple(row) for row in answer(march, "what is expected of each column, and since when")]
+    assert rows == [("x0", 6, "2026-03-14T00:00:00Z", "hour", 0.05)]
+
+
+def test_the_worst_weeks(march):
+    rows = [tuple(row) for row in answer(march, "the worst weeks of a column")]
+    assert rows == [("2026-03-05", 6, 7.25), ("2026-03-05", 24, 3.0), ("2026-02-26", 6, 2.5)]
