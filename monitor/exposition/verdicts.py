@@ -31,7 +31,7 @@ def verdict_series(column: Column) -> int:
     """Series of one column under the two default rules, `drift` and `unusual`: their results, and an alert of each.
 
     >>> verdict_series(Column("c", "feature", "categorical", categories=("a",)))
-    63
+    68
     """
     return (len(AUTO[column.kind]) + LENGTHS) * SERIES_PER_RESULT + 2 * len(ALERT_STATES)
 
