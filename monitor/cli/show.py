@@ -23,7 +23,7 @@ from monitor.rules.silence import mutes
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
-from monitor.store.records.usual import LEARNING
+from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
 from monitor.store.windows.rows import find_version, lost_predictions, read_meta
 
@@ -90,6 +90,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "predictions": predictions,
         "evaluated": iso(judged) if judged else None,
         "learning": read_meta(connection, LEARNING, "") or "no",
+        "unusual": spent(connection, served, now) or "not known yet",
         "columns": len(columns),
         "drifted": [v.result.column for v in columns if v.result.state == "drift"],
         "states": states,

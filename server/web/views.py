@@ -29,6 +29,7 @@ from monitor.store.file.database import one_moment
 from monitor.store.records import history
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.history import RANGES, HeatMap
+from monitor.store.records.usual import spent
 from monitor.usual import Judged
 
 #: Where a view's choices come from: the query of its address.
@@ -72,6 +73,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
         length = history.cell_length(RANGES[chosen], runtime.config.drift.every)
         cells = memory.heat_map.read(connection, runtime.only.version, now, RANGES[chosen], length)
         silences = list_silences(connection, now)
+        told = spent(connection, runtime.only.version, now)
     alerts = tuple(evaluation.alerts.values())
     muted = mutes(alerts, silences, now)
     listed = [row for row in every if _matches(row, query)]
@@ -79,6 +81,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
     context = {
         "title": "Columns",
         "learning": evaluation.learning,
+        "told": told,
         "headline": overview.headline(every, evaluation, runtime.config.drift.every),
         "some": bool(listed),
         # Drawn while the template asks for them, and not for JSON and CSV.

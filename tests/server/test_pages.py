@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from monitor.cli.show import gather
 from monitor.columns.column import column_path
 from monitor.runtime import Runtime
+from monitor.store.file.database import one_moment
+from monitor.store.records import usual
+from monitor.store.records.usual import LearnedRow
 from server.web.app import create_app
 from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened
@@ -82,6 +87,18 @@ def test_overview_lists_every_column_worst_first(scene: Opened) -> None:
     assert strengths[:4] == sorted(strengths[:4], reverse=True)
     assert all(record["since"] for record in records[:4])
     assert not any(record["since"] for record in records[4:])
+
+
+def test_overview_and_status_say_what_the_budget_has_been(scene: Opened) -> None:
+    client, runtime = scene("drifting")
+    now = runtime.clock.time()
+    assert "messages a month" not in client.get("/").get_data(as_text=True)
+    learned = LearnedRow(0, 6, now - 56 * 86_400, 0, np.zeros(3))
+    runtime.writer.transaction(lambda connection: usual.save(connection, runtime.only.series.id, [learned], []))
+    said = "0.0 messages a month over the last 8 weeks"
+    assert f"Unusual: {said}." in client.get("/").get_data(as_text=True)
+    with one_moment(runtime.folder.database) as connection:
+        assert gather(connection, runtime.config, now)["unusual"] == said
 
 
 @pytest.mark.parametrize(

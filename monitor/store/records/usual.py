@@ -27,6 +27,10 @@ WINDOWS = "usual_windows"
 #: Weeks that are kept: those that make the limits, and as many for verdicts that are worked out again.
 KEPT_WEEKS = 52
 
+WEEK = 7 * 86_400
+#: Weeks over which the messages are counted, and how many must have been judged.
+WEEKS_TOLD, FEWEST_TOLD = 26, 4
+
 
 class LearnedRow(NamedTuple):
     """One column and window length on one day, from midnight UTC. `scatter`: variance of each cell's share."""
@@ -85,3 +89,26 @@ def load_weeks(connection: sqlite3.Connection, series_id: int) -> list[WeekRow]:
         "SELECT position, hours, week, worst FROM usual_weeks WHERE series_id = ? ORDER BY week", (series_id,)
     )
     return [WeekRow(row[0], row[1], row[2], np.array(json.loads(row[3]))) for row in rows]
+
+
+def spent(connection: sqlite3.Connection, version: str, now: float) -> str:
+    """Say how many messages a month unusual windows made of a model, over what was judged of 26 weeks.
+
+    What began at one evaluation is one message. Empty until four weeks were judged.
+    """
+    row = connection.execute(
+        "SELECT s.model, min(u.day) FROM usual_learned u JOIN series s ON s.id = u.series_id WHERE s.version = ?",
+        (version,),
+    ).fetchone()
+    if row[1] is None:
+        return ""
+    since = max(from_iso(row[1]), now - WEEKS_TOLD * WEEK)
+    weeks = round((now - since) / WEEK)
+    if weeks < FEWEST_TOLD:
+        return ""
+    (told,) = connection.execute(
+        "SELECT count(DISTINCT began) FROM (SELECT min(at) AS began FROM alert_events WHERE model = ? "
+        "AND after = 'firing' AND statistic LIKE 'usual %' GROUP BY event_id) WHERE began >= ?",
+        (row[0], iso(since)),
+    ).fetchone()
+    return f"{told / weeks * 365.25 / 12 / 7:.1f} messages a month over the last {weeks} weeks"
