@@ -49,7 +49,7 @@ ACCESS: Mapping[str, Access] = {
     "POST /login": "open",
     "POST /logout": "change",
     "GET /": "read",
-    "GET /column/<any(feature, prediction):role>": "read",
+    "GET /column/<any(feature, prediction, derived):role>": "read",
     "GET /alerts": "read",
     "GET /monitor": "read",
     "GET /silence": "read",

@@ -70,7 +70,7 @@ def column(role: str) -> Response:
     try:
         return answer(views.column(runtime(), cast(Role, role), name, request.args))
     except KeyError:
-        what = f"This model has no {role} of that name."
+        what = f"This model has no column of that name with the role {role}."
         return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
 
 
