@@ -455,7 +455,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self.del_channel()
             self.socket.close()
         for channel in list(self.active_channels.values()):
-            if channel.idle and now - channel.idle_since > 0.2 and now - self._stop_until > 0.2 - GRACE:
+            # One that has just connected and is yet to ask gets a second, so that its first request is answered.
+            quiet = 0.2 if channel._heard else 1.0
+            if channel.idle and min(now - channel.idle_since, now - self._stop_until + GRACE) > quiet:
                 channel.handle_close()
         if not self.active_channels or now >= self._stop_until:
             self._done.set()
