@@ -90,7 +90,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "predictions": predictions,
         "evaluated": iso(judged) if judged else None,
         "learning": read_meta(connection, LEARNING, "") or "no",
-        "unusual": spent(connection, served, now) or "not known yet",
+        "unusual": spent(connection, served, judged or now) or "not known yet",
         "columns": len(columns),
         "drifted": [v.result.column for v in columns if v.result.state == "drift"],
         "states": states,

@@ -73,7 +73,7 @@ def columns(runtime: Runtime, memory: Memory, query: Query) -> View:
         length = history.cell_length(RANGES[chosen], runtime.config.drift.every)
         cells = memory.heat_map.read(connection, runtime.only.version, now, RANGES[chosen], length)
         silences = list_silences(connection, now)
-        told = spent(connection, runtime.only.version, now)
+        told = spent(connection, runtime.only.version, evaluation.at or now)
     alerts = tuple(evaluation.alerts.values())
     muted = mutes(alerts, silences, now)
     listed = [row for row in every if _matches(row, query)]

@@ -99,6 +99,8 @@ def test_overview_and_status_say_what_the_budget_has_been(scene: Opened) -> None
     assert f"Unusual: {said}." in client.get("/").get_data(as_text=True)
     with one_moment(runtime.folder.database) as connection:
         assert gather(connection, runtime.config, now)["unusual"] == said
+        # Asked long after the last evaluation, as of replayed data: the weeks that were not judged do not count.
+        assert gather(connection, runtime.config, now + 30 * 86_400)["unusual"] == said
 
 
 @pytest.mark.parametrize(
