@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("columns", nargs="*", metavar="COLUMN", help="a name, a glob, or role:prediction")
     parser.add_argument("--value", metavar="TEXT", help="only this value")
     parser.add_argument("--dry-run", action="store_true", help="show what would be erased, and erase nothing")
-    parser.add_argument("--reason", default="no reason given", help="why, for whoever wonders later")
+    parser.add_argument("--reason", default="no reason given", help="why; kept with who did it and when")
     parser.add_argument("--author", default="", help="who (default: the user's name)")
     parser.set_defaults(run=erase)
 

@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
             action.add_argument("--json", action="store_true", help="print JSON")
             continue
         action.add_argument("columns", nargs="*", metavar="COLUMN", help="a name, a glob, or role:prediction")
-        action.add_argument("--reason", default="no reason given", help="why, for whoever wonders later")
+        action.add_argument("--reason", default="no reason given", help="why; kept with who did it and when")
         action.add_argument("--author", default="", help="who (default: the user's name)")
         if name == "accept":
             action.add_argument("--from", dest="start", metavar="WHEN", help="ISO 8601, UTC, or how long ago, as 7d")

@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--for", dest="length", metavar="DURATION", default="4h", help='for how long (default "4h")')
     parser.add_argument("--until", metavar="WHEN", help="until when: ISO 8601, UTC, or in how long; wins over --for")
-    parser.add_argument("--reason", default="", help="why, for whoever wonders later")
+    parser.add_argument("--reason", default="", help="why; kept with who did it and when")
     parser.add_argument("--author", default="", help="who (default: the user's name)")
     parser.add_argument("--expire", metavar="ID", help="end a silence now")
     parser.set_defaults(run=silence)
@@ -156,7 +156,7 @@ def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> N
     never = threading.Event()
     while note.exists():
         if clock.monotonic() > deadline:
-            raise TelltaleError(f"the server has not taken the request within {patience:g} seconds; it lies in {note}")
+            raise TelltaleError(f"the server has not taken the request within {patience:g} seconds; its file is {note}")
         clock.wait(never, 0.05)
     if note.with_suffix(".rejected").exists():
         raise TelltaleError("the server has refused the request; its log says why")

@@ -89,7 +89,7 @@ def _numeric(
 ) -> Direction:
     means = exact_mean(column, reference, reference_sum), exact_mean(column, test, test_sum)
     sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
-    # Rounding leaves a constant with a deviation that is none.
+    # Rounding gives a constant a tiny deviation: it counts as zero.
     known = deviation if 1e-12 * abs(means[0] or 0.0) < deviation < math.inf else None
     widest = known if known is not None else math.inf
     medians = (

@@ -21,7 +21,7 @@ FAR = 7_258_118_400
 
 def runtime() -> Runtime:
     """The runtime that this application shows."""
-    return cast(Runtime, current_app.config["PIPELINE"])
+    return cast(Runtime, current_app.config["RUNTIME"])
 
 
 @api.get("/metrics")

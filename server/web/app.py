@@ -19,7 +19,7 @@ from server.web.pages import pages
 def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
     """Build the application around a runtime. Without a guard it is one that has no token."""
     app = Flask(__name__, static_folder=None)
-    app.config["PIPELINE"] = runtime
+    app.config["RUNTIME"] = runtime
     app.json.ensure_ascii = True  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
