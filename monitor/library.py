@@ -11,14 +11,15 @@ Journal, windows, rules, alerts and store work in the program's own process, as 
 from __future__ import annotations
 
 import atexit
-import dataclasses
 import logging
 import os
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
@@ -27,7 +28,6 @@ from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
-from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
@@ -35,16 +35,25 @@ from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-#: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC where it has no zone).
+#: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC if it has no zone).
 Time = float | str | datetime
 
-#: Rows of a batch that are encoded and appended at a time.
-CHUNK = 65_536
+#: Rows of a batch that are encoded and appended at a time, and after which the journal is folded, to keep it small.
+CHUNK, FOLD_EVERY = 65_536, 4 * 65_536
 
-#: Rows of a batch after which the journal is folded before more is appended, so that it stays small.
-FOLD_EVERY = 4 * CHUNK
+#: What each method returns if it fails and the monitor was opened with `on_error="log"`.
+NOTHING: dict[str, Any] = {
+    "observe": "",
+    "observe_many": [],
+    "flush": None,
+    "evaluate": (),
+    "judge": (),
+    "status": {"status": "failed"},
+    "drift": (),
+    "alerts": [],
+    "metrics": (b"", "text/plain; version=0.0.4; charset=utf-8"),
+    "close": None,
+}
 
 
 class Monitor:
@@ -58,6 +67,9 @@ class Monitor:
     """
 
     error: str | None = None
+    _open = False
+    _quiet = False
+    _scrape: ScrapeServer | None = None
 
     def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
         """Take over a runtime that is not started yet, and start it; `open` is the usual way."""
@@ -66,7 +78,8 @@ class Monitor:
         schema = runtime.only.reference.schema
         self._features, self._predictions = Names(schema.features), Names(schema.predictions)
         self._width, self._single = len(schema.features), len(schema.predictions) == 1
-        self._scrape = None if metrics_port is None else ScrapeServer(runtime, metrics_port)
+        if metrics_port is not None:
+            self._scrape = ScrapeServer(runtime, metrics_port)
         self._record: Callable[..., int] = runtime.only.record
         self._prefix = runtime.only.source.prefix
         self._open = True
@@ -86,55 +99,86 @@ class Monitor:
         metrics_port: int | None = None,
         on_error: Literal["raise", "log"] = "raise",
         clock: Clock | None = None,
-    ) -> Monitor:
+    ) -> Self:
         """Open the data folder and start watching.
 
-        `config`: a settings file, settings, or None for `config.toml` where there is one. `reference`, `data` and
+        `config`: a settings file, settings, or None for `config.toml` if there is one. `reference`, `data` and
         `version` win over what the settings say. `metrics_port` serves `/metrics` and `/healthz` on loopback (0 takes
         any free port: see `metrics_address`).
 
         Raises ConfigError, ReferenceFileError, StoreError, or LockedError if another process uses the folder. With
-        `on_error="log"` neither this nor any method raises: the service goes on, the log says once what is wrong and
-        what to do, and so does `error` if the monitor could not start, in which case it records nothing.
+        `on_error="log"` neither this nor any method raises: a method that fails logs the error when its kind is first
+        met and returns nothing of its kind (an empty id, no verdicts). If the monitor cannot start, it records nothing;
+        the log and `error` say why.
         """
         if on_error not in ("raise", "log"):
             raise ConfigError(f'on_error: expected "raise" or "log", got {on_error!r}')
-        kind = cls if on_error == "raise" else QuietMonitor
         try:
-            return kind._begin(config, reference, data, version, metrics_port, clock)
+            settings = config if isinstance(config, Config) else Config.load(config)
+            if data is not None:
+                settings = replace(settings, data=replace(settings.data, path=str(data)))
+            if not isinstance(reference, Reference):
+                reference = Reference.load(settings.model.reference if reference is None else reference)
+            runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
+            try:
+                monitor = cls(runtime, metrics_port)
+            except BaseException:
+                runtime.close()
+                raise
         except Exception as error:
             if on_error == "raise":
                 raise
-            return QuietMonitor.failed(error)
+            monitor = cls._failed(error)
+        if on_error == "log":
+            monitor._silence()
+        return monitor
 
     @classmethod
-    def _begin(
-        cls,
-        config: str | os.PathLike[str] | Config | None,
-        reference: Reference | str | os.PathLike[str] | None,
-        data: str | os.PathLike[str] | None,
-        version: str | None,
-        metrics_port: int | None,
-        clock: Clock | None,
-    ) -> Self:
-        settings = config if isinstance(config, Config) else Config.load(config)
-        if data is not None:
-            settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, path=str(data)))
-        if not isinstance(reference, Reference):
-            reference = Reference.load(settings.model.reference if reference is None else reference)
-        runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
-        try:
-            return cls(runtime, metrics_port)
-        except BaseException:
-            runtime.close()
-            raise
+    def _failed(cls, error: Exception) -> Self:
+        """Return a monitor that could not start, and log why."""
+        monitor = cls.__new__(cls)
+        monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
+        advice = (
+            "give each process a folder of its own (monitor.library.folder_for_worker), or use one process with threads"
+            if isinstance(error, LockedError)
+            else "mend that and start the service again"
+        )
+        log.error("the monitor did not start; predictions go on and are not recorded: %s; %s", monitor.error, advice)
+        return monitor
+
+    def _silence(self) -> None:
+        """Replace the methods of this monitor by ones that never raise."""
+        self._quiet = True
+        logged: set[tuple[str, str]] = set()
+
+        def quietly(name: str) -> Callable[..., Any]:
+            method, nothing = getattr(self, name), NOTHING[name]
+
+            def call(*given: Any, **named: Any) -> Any:
+                if self.error is None:
+                    try:
+                        return method(*given, **named)
+                    except Exception as error:
+                        kind = (type(error).__name__, getattr(error, "code", ""))
+                        if kind not in logged:
+                            logged.add(kind)
+                            log.exception("the monitor failed, and the service goes on; such errors are logged once")
+                return {**nothing, "error": self.error} if name == "status" else copy(nothing)
+
+            return call
+
+        for name in NOTHING:
+            setattr(self, name, quietly(name))
 
     def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<Monitor that records nothing: {self.error}>"
         state = "open" if self._open else "closed"
         return f"<Monitor of model {self.version} in {self._runtime.folder.path}, {state}>"
 
     def __enter__(self) -> Self:
-        self._check()
+        if not self._quiet:
+            self._usable()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -208,11 +252,10 @@ class Monitor:
         A batch of more than a quarter of a million rows waits for the store now and then, so that the journal stays
         small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
         """
-        self._check()
-        if rows is None or predictions is None:
-            raise InputError(
-                "wrong_length", f"{'rows' if rows is None else 'predictions'}: None is no table", None, 422
-            )
+        runtime = self._usable()
+        for name, given in (("rows", rows), ("predictions", predictions)):
+            if given is None:
+                raise InputError("wrong_length", f"{name}: None is no table", None, 422)
         if (rows.shape[0] if hasattr(rows, "shape") else len(rows) if hasattr(rows, "__len__") else 1) == 0:
             return []
         columns = [*table(rows, self._features), *table(predictions, self._predictions)]
@@ -222,14 +265,14 @@ class Monitor:
                 raise InputError("wrong_length", f"{len(column)} values for {count} rows", f"column {name}", 422)
         stamps = None if times is None else times_ns(times, count)
         ids: list[str] = []
-        encoder, recorder = self._runtime.only.source.encoder, self._runtime.only.source
+        recorder = runtime.only.source
         for start in range(0, count, CHUNK):
             if start and start % FOLD_EVERY == 0:
-                self._runtime.fold()
+                runtime.fold()
             part = slice(start, start + CHUNK)
             values = np.empty((min(CHUNK, count - start), len(columns)))
             for position, column in enumerate(columns):
-                values[:, position] = encoder.column(position, column[part])
+                values[:, position] = recorder.encoder.column(position, column[part])
             ids += recorder.record_encoded(values, None if stamps is None else stamps[part])
         return ids
 
@@ -237,8 +280,7 @@ class Monitor:
 
     def flush(self) -> None:
         """Bring what was observed into the store, now; otherwise that happens once a second."""
-        self._check()
-        self._runtime.fold()
+        self._usable().fold()
 
     def evaluate(self, *, now: bool = False) -> tuple[DriftResult, ...]:
         """Judge by every rule, with all that follows (verdicts kept, alerts moved on, messages sent).
@@ -246,41 +288,49 @@ class Monitor:
         The schedule does so each minute ([drift] every) by itself. Only windows that have ended are judged; `now` ends
         the open one first, so that all that was observed up to now counts.
         """
-        self._check()
-        self._runtime.evaluate(early=now)
-        return _explained(self._runtime.only.latest)
+        self._usable().evaluate(early=now)
+        return self.drift()
 
     def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
         """Judge what was observed from `start` to before `end` by every rule: the answer of a batch job.
 
         Nothing is stored and nobody is alerted. Both are taken to whole base windows, outwards.
         """
-        self._check()
+        runtime = self._usable()
         begin, until = time_ns(start) / 1e9, time_ns(end) / 1e9
         if begin >= until:
             raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
-        self._runtime.fold()
-        return self._runtime.judge(begin, until)
+        runtime.fold()
+        return runtime.judge(begin, until)
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
-        self._check()
-        return self._runtime.status()
+        return self._usable().status()
 
     def drift(self) -> tuple[DriftResult, ...]:
-        """The verdicts of the last evaluation, one for each rule, column and statistic."""
-        self._check()
-        return _explained(self._runtime.only.latest)
+        """The verdicts of the last evaluation, one for each rule, column and statistic.
+
+        Those without enough rows say if rows wait in a window that has not ended.
+        """
+        latest = self._usable().only.latest
+        if not latest.waiting:
+            return latest.results
+        rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
+        wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
+        return tuple(
+            result._replace(reason=f"{result.reason}; {wait}")
+            if result.state in ("no traffic", "insufficient data")
+            else result
+            for result in latest.results
+        )
 
     def alerts(self) -> list[dict[str, Any]]:
         """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
-        self._check()
-        return self._runtime.alerts()
+        return self._usable().alerts()
 
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """Body and content type of `/metrics`, for a route of your own; `accept` is the request's header."""
-        self._check()
-        body, headers = self._runtime.metrics(accept)
+        body, headers = self._usable().metrics(accept)
         return body, headers["Content-Type"]
 
     @property
@@ -290,138 +340,23 @@ class Monitor:
 
     @property
     def reference(self) -> Reference:
-        """What the model is compared with."""
-        return self._runtime.only.reference
-
-    @property
-    def version(self) -> str:
-        """Name of the model version."""
-        return self._runtime.only.version
-
-    def _check(self) -> None:
-        if os.getpid() != self._pid:
-            _refuse_forked()
-        if not self._open:
-            _refuse_closed()
-
-    def _forked(self) -> None:
-        """In the child of a fork: refuse from now on. Checked here once, so that `observe` need not ask each time."""
-        self._record = _refuse_forked
-        if self._scrape is not None:
-            self._scrape.abandon()
-
-
-class QuietMonitor(Monitor):
-    """What `Monitor.open(..., on_error="log")` returns: no method raises.
-
-    Each error is logged when it is first met, not again for each prediction. A method that failed returns nothing of
-    its kind: an empty id, no ids, no verdicts. If the monitor could not start, all of them do, and `error` says why.
-    """
-
-    def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
-        """Start; see `Monitor`."""
-        self._logged: set[tuple[str, str]] = set()
-        super().__init__(runtime, metrics_port)
-
-    @classmethod
-    def failed(cls, error: Exception) -> QuietMonitor:
-        """Return a monitor that could not start, and log why."""
-        monitor = cls.__new__(cls)
-        monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
-        monitor._open, monitor._pid, monitor._logged, monitor._scrape = False, os.getpid(), set(), None
-        advice = (
-            "give each process a folder of its own (monitor.library.folder_for_worker), or use one process with threads"
-            if isinstance(error, LockedError)
-            else "mend that and start the service again"
-        )
-        log.error("the monitor did not start; predictions go on and are not recorded: %s; %s", monitor.error, advice)
-        return monitor
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self.error is None else f"<Monitor that records nothing: {self.error}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def observe(self, row: Any, prediction: Any, time: Time | None = None) -> str:
-        """Record one prediction, and return its id; "" if it could not be recorded."""
-        return self._quietly("", lambda: super(QuietMonitor, self).observe(row, prediction, time))
-
-    def observe_many(self, rows: Any, predictions: Any, times: Any = None) -> list[str]:
-        """Record a batch, and return the ids of its predictions; none if it could not be recorded."""
-        return self._quietly([], lambda: super(QuietMonitor, self).observe_many(rows, predictions, times))
-
-    def flush(self) -> None:
-        """Bring what was observed into the store, now."""
-        self._quietly(None, super().flush)
-
-    def evaluate(self, *, now: bool = False) -> tuple[DriftResult, ...]:
-        """Judge by every rule; no verdicts if that failed."""
-        return self._quietly((), lambda: super(QuietMonitor, self).evaluate(now=now))
-
-    def judge(self, start: Time, end: Time) -> tuple[DriftResult, ...]:
-        """Judge a period by every rule; no verdicts if that failed."""
-        return self._quietly((), lambda: super(QuietMonitor, self).judge(start, end))
-
-    def status(self) -> dict[str, Any]:
-        """How things stand; `{"status": "failed", "error": ...}` if there is no monitor."""
-        return self._quietly({"status": "failed", "error": self.error}, super().status)
-
-    def drift(self) -> tuple[DriftResult, ...]:
-        """The verdicts of the last evaluation."""
-        return self._quietly((), super().drift)
-
-    def alerts(self) -> list[dict[str, Any]]:
-        """Alerts that are pending, firing or just resolved."""
-        return self._quietly([], super().alerts)
-
-    def metrics(self, accept: str = "") -> tuple[bytes, str]:
-        """Body and content type of `/metrics`; no metrics if there is no monitor."""
-        return self._quietly(
-            (b"", "text/plain; version=0.0.4; charset=utf-8"), lambda: super(QuietMonitor, self).metrics(accept)
-        )
-
-    def close(self) -> None:
-        """Fold what is left, and let go of the folder."""
-        self._quietly(None, super().close)
-
-    @property
-    def reference(self) -> Reference:
         """What the model is compared with; one without columns if the monitor could not start."""
         if self.error is None:
-            return super().reference
+            return self._runtime.only.reference
         return Reference(Schema(()), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
 
     @property
     def version(self) -> str:
         """Name of the model version; "" if the monitor could not start."""
-        return super().version if self.error is None else ""
+        return self._runtime.only.version if self.error is None else ""
 
-    def _quietly(self, nothing: T, call: Callable[[], T]) -> T:
-        if self.error is not None:
-            return nothing  # the log has said so
-        try:
-            return call()
-        except Exception as error:
-            kind = (type(error).__name__, getattr(error, "code", ""))
-            if kind not in self._logged:
-                self._logged.add(kind)
-                log.exception("the monitor failed, and the service goes on; further errors of this kind are not logged")
-            return nothing
-
-
-def _explained(evaluation: Evaluation) -> tuple[DriftResult, ...]:
-    """Results of an evaluation; those without enough rows say that rows wait in a window that has not ended."""
-    if not evaluation.waiting:
-        return evaluation.results
-    rows = "1 row is" if evaluation.waiting == 1 else f"{evaluation.waiting:,} rows are"
-    wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
-    return tuple(
-        result._replace(reason=f"{result.reason}; {wait}")
-        if result.state in ("no traffic", "insufficient data")
-        else result
-        for result in evaluation.results
-    )
+    def _usable(self) -> Runtime:
+        """The runtime. Raises StoreError after `close`, and in the child of a fork."""
+        if os.getpid() != self._pid:
+            _refuse_forked()
+        if not self._open:
+            _refuse_closed()
+        return self._runtime
 
 
 def version_of(config: Config, reference: Reference) -> str:
@@ -456,8 +391,11 @@ _opened: set[Monitor] = set()
 
 
 def _after_fork() -> None:
+    """In the child: refuse from now on. Done here once, so that `observe` need not ask each time."""
     for monitor in _opened:
-        monitor._forked()
+        monitor._record = _refuse_forked
+        if monitor._scrape is not None:
+            monitor._scrape.abandon()
 
 
 def _at_exit() -> None:
