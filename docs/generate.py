@@ -83,7 +83,7 @@ def literal(value: Any) -> str:
 
 def expects(row: Setting) -> str:
     """Say what a key takes, where that is more than a text."""
-    return "" if row.read is TEXT[0] else f"Expects {row.expected}."
+    return "" if row.expected is TEXT else f"Expects {row.expected.text}."
 
 
 def comment(row: Setting) -> list[str]:

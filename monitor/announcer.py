@@ -12,7 +12,8 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from monitor.clock import Clock
-from monitor.config.load import Config, ServerConfig
+from monitor.config.load import Config
+from monitor.config.settings import ServerConfig
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.notify import plan as planning

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from monitor.columns.column import Floats
-from monitor.config.load import DriftConfig
+from monitor.config.settings import DriftConfig
 from monitor.drift.result import Span
 from monitor.normal.cells import cells_of
 from monitor.normal.correlation import correlations

@@ -20,8 +20,7 @@ import numpy as np
 from monitor.clock import from_iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
-from monitor.config.load import DriftConfig
-from monitor.config.settings import duration, duration_text
+from monitor.config.settings import DriftConfig, duration, duration_text
 from monitor.drift.evaluate import Question, Sample, Terms, explained_by, verdicts
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Explanation, Span, State
@@ -396,7 +395,7 @@ class Past:
         """Results of one window, which ended at `end` and was judged at `at`."""
         terms = question.usual or Terms(1.0, ())
         if (series.id, question) not in self._known:
-            drift = DriftConfig(0.0, 0.0, 0.5, 1, terms.alerts, terms.lengths, terms.timezone, terms.quiet)
+            drift = DriftConfig(alerts=terms.alerts, windows=terms.lengths, timezone=terms.timezone, quiet=terms.quiet)
             self._known[series.id, question] = Usual(series, drift, {question.name: question.columns})
         rule = Rule(question.name, reference=USUAL, alerts=terms.alerts, lengths=terms.lengths)
         length = round(duration(statistic.removeprefix("usual ")) / HOUR)

@@ -27,7 +27,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.clock import Clock, SystemClock
 from monitor.columns.column import clean_text
-from monitor.config.load import ServerConfig
+from monitor.config.settings import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
 from server.payload import error_body

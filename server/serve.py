@@ -35,7 +35,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
-from monitor.config.load import ServerConfig
+from monitor.config.settings import ServerConfig
 from server.observe import is_lines
 from server.payload import error_body
 from server.predict import HOT_PATHS

@@ -14,8 +14,7 @@ import numpy as np
 
 from monitor.clock import iso
 from monitor.columns.column import Column, Floats
-from monitor.config.load import DriftConfig
-from monitor.config.settings import duration_text
+from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.result import Span
 from monitor.normal.cells import Cells, cells_of
 from monitor.normal.expected import WEEK

@@ -2,120 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, Setting
+from monitor.config.settings import (
+    RECEIVER_SETTINGS,
+    RULE_SETTINGS,
+    SECTIONS,
+    SETTINGS,
+    AlertsConfig,
+    DataConfig,
+    DriftConfig,
+    MetricsConfig,
+    ModelConfig,
+    ReceiverConfig,
+    ServerConfig,
+    Setting,
+    WindowConfig,
+    did_you_mean,
+)
 from monitor.errors import ConfigError
 from monitor.rules.reference import USUAL, reference_span
 from monitor.rules.rule import PRESETS, Rule
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """`[model]`."""
-
-    name: str
-    path: str
-    reference: str
-    missing: str
-    version: str
-    proba: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """`[server]`."""
-
-    host: str
-    port: int
-    threads: int
-    url: str
-    max_body: int
-    max_bulk: int = 1 << 26
-    token_env: str = ""
-    token_file: str = ""
-    protect: str = "pages"
-    hosts: tuple[str, ...] = ()
-    trust_network: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DataConfig:
-    """`[data]`: durations in seconds, sizes in bytes."""
-
-    path: str
-    keep_minutes: float
-    keep_hours: float
-    keep: float
-    keep_unseen: int
-    max_size: int
-    segment: int
-    sync: float
-
-
-@dataclass(frozen=True, slots=True)
-class WindowConfig:
-    """`[window]`: seconds."""
-
-    base: float
-    fold: float
-
-
-@dataclass(frozen=True, slots=True)
-class DriftConfig:
-    """`[drift]`: durations in seconds."""
-
-    every: float
-    window: float
-    alpha: float
-    min_samples: int
-    alerts: float = 1.0
-    windows: tuple[int, ...] = ()
-    timezone: str = "UTC"
-    quiet: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsConfig:
-    """`[metrics]`."""
-
-    boxkite: bool
-    max_series: int
-
-
-@dataclass(frozen=True, slots=True)
-class AlertsConfig:
-    """`[alerts]`: durations in seconds."""
-
-    repeat: float
-    group_wait: float
-    receivers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverConfig:
-    """`[receivers.NAME]`. Secrets are not in here: only where to find them."""
-
-    name: str
-    kind: str
-    url: str
-    url_env: str
-    url_file: str
-    token_env: str
-    token_file: str
-    chat_id: str
-    api_url: str
-    channel: str
-    severities: tuple[str, ...]
-    match: dict[str, str]
-    resolved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +44,7 @@ class Config:
     alerts: AlertsConfig
     rules: tuple[Rule, ...]
     receivers: tuple[ReceiverConfig, ...]
-    source: str = field(default="defaults")
+    source: str = "defaults"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -174,56 +87,50 @@ class _Reader:
         self.source, self.text = source, text
 
     def config(self, data: dict[str, Any]) -> Config:
-        known = [*SETTINGS, "rule", "receivers"]
-        for section in data:
-            if section not in known:
-                raise self.error(section, f"unknown section [{section}]", section, known)
-        sections = {
-            name: self.section(name, rows, self.table(name, data.get(name, {}))) for name, rows in SETTINGS.items()
+        known = [*SECTIONS, "rule", "receivers"]
+        for name in data:
+            if name not in known:
+                raise self.error(name, f"unknown section [{name}]", name, known)
+        sections: dict[str, Any] = {
+            name: section(**self.section(name, SETTINGS[name], data.get(name, {})))
+            for name, section in SECTIONS.items()
         }
-        drift = DriftConfig(**sections["drift"])
-        receivers = self.receivers(self.table("receivers", data.get("receivers", {})))
-        alerts = AlertsConfig(**sections["alerts"])
-        rules = self.rules(data.get("rule", []), drift)
+        receivers = self.receivers(data.get("receivers", {}))
+        rules = self.rules(data.get("rule", []), sections["drift"])
         names = [receiver.name for receiver in receivers]
-        for where, wanted in [("alerts", alerts.receivers), *((f"rule {rule.name}", rule.receivers) for rule in rules)]:
+        for where, wanted in [
+            ("alerts", sections["alerts"].receivers),
+            *((f"rule {rule.name}", rule.receivers) for rule in rules),
+        ]:
             for name in wanted:
                 if name not in names:
                     raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
-        return Config(
-            ModelConfig(**sections["model"]),
-            ServerConfig(**sections["server"]),
-            DataConfig(**sections["data"]),
-            WindowConfig(**sections["window"]),
-            drift,
-            MetricsConfig(**sections["metrics"]),
-            alerts,
-            rules,
-            receivers,
-            self.source,
-        )
+        return Config(**sections, rules=rules, receivers=receivers, source=self.source)
 
-    def table(self, name: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.error(name, f"{name}: expected a table, got {value!r}")
-        return value
-
-    def section(self, name: str, rows: tuple[Setting, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""
-        known = {row.key: row for row in rows}
+        if not isinstance(given, Mapping):
+            raise self.error(name, f"{name}: expected a table, got {given!r}")
+        known = [row.key for row in rows]
         for key in given:
             if key not in known:
-                raise self.error(key, f"{name}: unknown key {key!r}", key, list(known))
+                raise self.error(key, f"{name}: unknown key {key!r}", key, known)
         values = {}
         for row in rows:
             value = given.get(row.key, row.default)
-            if value is not None:
-                try:
-                    value = row.read(value)
-                except ValueError as error:
-                    raise self.error(row.key, f"{name}.{row.key}: {error}") from None
-            values[row.key] = value
+            try:
+                values[row.key] = None if value is None else row.expected.read(value)
+            except ValueError as error:
+                raise self.error(row.key, f"{name}.{row.key}: {error}") from None
+            if value is None and row.key == "kind":
+                raise self.error(name, f"{name}.kind: expected {row.expected.text}, got none")
         return values
+
+    def receivers(self, given: Any) -> tuple[ReceiverConfig, ...]:
+        if not isinstance(given, dict):
+            raise self.error("receivers", f"receivers: expected a table, got {given!r}")
+        sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
+        return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
 
     def rules(self, given: Any, drift: DriftConfig) -> tuple[Rule, ...]:
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
@@ -273,19 +180,9 @@ class _Reader:
             raise self.error("window", f'rule.window: with reference = "{USUAL}" expected whole hours, at most 7d')
         return (round(window / 3600),)
 
-    def receivers(self, given: dict[str, Any]) -> tuple[ReceiverConfig, ...]:
-        receivers = []
-        for name, item in given.items():
-            values = self.section(f"receivers.{name}", RECEIVER_SETTINGS, self.table(f"receivers.{name}", item))
-            if values["kind"] is None:
-                raise self.error(name, f"receivers.{name}.kind: expected one of {', '.join(RECEIVER_KINDS)}, got none")
-            receivers.append(ReceiverConfig(name=name, **values))
-        return tuple(receivers)
-
     def error(self, key: str, what: str, given: str = "", known: list[str] | None = None) -> ConfigError:
-        line = self.line_of(what.partition(":")[0].partition(".")[0].partition(" ")[0], key)
-        near = difflib.get_close_matches(given, known or [], 1, 0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known)}" if known else ""
+        line = self.line_of(re.split(r"[:. ]", what, maxsplit=1)[0], key)
+        hint = did_you_mean(given, known or []) or (f"; known are: {', '.join(known)}" if known else "")
         return ConfigError(f"{self.source}{f':{line}' if line else ''}: {what}{hint}")
 
     def line_of(self, section: str, key: str) -> int | None:

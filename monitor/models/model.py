@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from monitor.columns.canonical import canonical
 from monitor.columns.column import MAX_TEXT, MISSING, Column, Schema, clean_text
-from monitor.config.load import ModelConfig
+from monitor.config.settings import ModelConfig
 from monitor.errors import InputError, ModelError
 from monitor.models import facts
 from monitor.models.asking import Asked, Rows, find_form

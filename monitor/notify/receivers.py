@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from monitor.clock import Clock, SystemClock
-from monitor.config.load import Config, ReceiverConfig
+from monitor.config.load import Config
+from monitor.config.settings import ReceiverConfig
 from monitor.errors import ConfigError
 from monitor.notify.alertmanager import Alertmanager
 from monitor.notify.apprise import Apprise

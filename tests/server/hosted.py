@@ -10,7 +10,8 @@ from pathlib import Path
 from wsgiref.types import WSGIApplication
 
 from bench.running import Client
-from monitor.config.load import Config, ServerConfig
+from monitor.config.load import Config
+from monitor.config.settings import ServerConfig
 from server.run import opened
 from server.serve import Server, create_server
 

@@ -21,7 +21,7 @@ import pytest
 import server.serve
 from bench.fuzz import ROW, served
 from bench.running import wait_for
-from monitor.config.load import ServerConfig
+from monitor.config.settings import ServerConfig
 from server.serve import Server, connection_limit
 from tests.server.hosted import hosted
 from tests.server.wire import JSON, Answer, answers, post, read_to_end

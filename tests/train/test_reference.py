@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from monitor.clock import ManualClock
-from monitor.config.load import ModelConfig
+from monitor.config.settings import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.models.facts import title
 from monitor.models.model import open_model

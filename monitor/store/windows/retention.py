@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from monitor.clock import iso
-from monitor.config.load import DataConfig
+from monitor.config.settings import DataConfig
 from monitor.store.audit import seals
 from monitor.store.file import damaged_files as evidence
 from monitor.store.file.folder import DataFolder
