@@ -1,6 +1,6 @@
-"""Write `config.toml` and `docs/settings.md` from the tables in `monitor/config/settings.py`.
+"""Write `config.toml`, `docs/settings.md` and the tables of `docs/metrics.md` from the tables in the code.
 
-Run it after changing a setting: `python docs/generate.py`. A test fails while the files differ from what it writes.
+Run it after changing a setting or a metric: `python docs/generate.py`. A test fails while the files differ from it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
+from monitor.exposition.families import markdown  # noqa: E402
 
 TITLES = {
     "model": "The model that is served.",
@@ -147,6 +148,9 @@ def main() -> None:
     """Write both files."""
     (ROOT / "config.toml").write_text(config_toml(), "utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_md(), "utf-8")
+    metrics = ROOT / "docs" / "metrics.md"
+    words, _, _ = metrics.read_text("utf-8").partition("## Distributions")
+    metrics.write_text(words + markdown(), "utf-8")
 
 
 if __name__ == "__main__":

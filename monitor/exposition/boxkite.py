@@ -12,7 +12,7 @@ something falls into them: then they count, and until then its queries give the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -65,48 +65,38 @@ def late_bins(reference: Reference) -> npt.NDArray[np.bool_]:
     return late
 
 
-def boxkite_form(
+def boxkite_forms(
+    values: LiveValues,
     reference: Reference,
-    kept: Sequence[int],
+    kept: Collection[int],
     sums: Floats,
     shown: npt.NDArray[np.bool_],
     always: Labels,
     openmetrics: bool,
-) -> Form:
-    """Live counts left open, the baseline written out, and `baseline_metrics_info` over both.
+) -> list[Form]:
+    """Live counts left open; the baseline and `baseline_metrics_info`, which are fixed.
 
     `sums` are the live ones; they only decide whether sums are written. `shown`: which bins are.
     """
-    schema, form = reference.schema, Form()
-    values, chosen = LiveValues(schema), set(kept)
-    baseline = [*values.whole(reference.counts).tolist(), *reference.sums.tolist()]
+    live, baseline = Form(always, openmetrics), Form(always, openmetrics, known=values.of_reference(reference))
     facts: list[dict[str, str]] = []
-    for i, prefix in names(schema).items():
-        column = schema.columns[i]
-        if i not in chosen:
+    for i, prefix in names(reference.schema).items():
+        if i not in kept:
             continue
-        counted = discrete(reference, i)
-        for live in (True, False):
-            stem = f"{prefix}_value" if live else f"{prefix}_value_baseline"
-            title = f"{'Real time' if live else 'Baseline'} values for: {column.name}"
+        column, counted = reference.schema.columns[i], discrete(reference, i)
+        for form, stem, side, total in (
+            (live, f"{prefix}_value", "Real time", sums[i]),
+            (baseline, f"{prefix}_value_baseline", "Baseline", reference.sums[i]),
+        ):
+            title = f"{side} values for: {column.name}"
             if counted:
-                families = [_counter(values, i, stem, title, shown)]
+                _counter(form, values, i, stem, title, shown)
             else:
-                total = float((sums if live else reference.sums)[i])
-                families = _histogram(values, i, stem, title, has_sum(column, total, openmetrics))
-            for family, samples in families:
-                form.begin(family, openmetrics)
-                for suffix, labels, position in samples:
-                    if live:
-                        form.open(stem + suffix, {**always, **labels}, position, whole=suffix != "_sum")
-                    else:
-                        form.fixed(stem + suffix, {**always, **labels}, baseline[position])
+                _histogram(form, values, i, stem, title, has_sum(column, float(total), openmetrics))
         kind = "counter" if counted else "histogram"
         facts.append({"feature_name": column.name, "metric_name": f"{prefix}_value_baseline", "metric_type": kind})
-    form.begin(INFO, openmetrics)
-    for labels in facts:
-        form.fixed(INFO.name, {**always, **labels}, 1.0)
-    return form.freeze()
+    baseline.family(INFO, [(labels, 1.0) for labels in facts])
+    return [live.freeze(), baseline.freeze()]
 
 
 def names(schema: Schema) -> dict[int, str]:
@@ -116,12 +106,8 @@ def names(schema: Schema) -> dict[int, str]:
     return out | ({features: "inference"} if schema.predictions else {})
 
 
-#: A family and (suffix, labels, position) of each of its samples.
-_Family = tuple[Family, list[tuple[str, dict[str, str], int]]]
-
-
-def _counter(values: LiveValues, i: int, stem: str, title: str, shown: npt.NDArray[np.bool_]) -> _Family:
-    """A column counted value by value: those of its bins that are `shown`."""
+def _counter(form: Form, values: LiveValues, i: int, stem: str, title: str, shown: npt.NDArray[np.bool_]) -> None:
+    """Write a column value by value: those of its bins that are `shown`."""
     column, start = values.schema.columns[i], int(values.schema.offsets[i])
     if column.numeric:
         texts = list(column.labels)
@@ -130,22 +116,29 @@ def _counter(values: LiveValues, i: int, stem: str, title: str, shown: npt.NDArr
         if len(set(texts)) < len(texts):  # `2` and `2.0` are two categories here: leave them apart.
             texts = list(column.categories)
         texts += [OTHER, MISSING]
-    at = values.count_position if column.numeric else lambda i, place: start + place  # noqa: ARG005
-    bins = [("_total", {"bin": text}, at(i, place)) for place, text in enumerate(texts) if shown[start + place]]
-    return Family(f"{stem}_total", "counter", (), title), bins
+    form.family(Family(f"{stem}_total", "counter", (), title))
+    for place, text in enumerate(texts):
+        if shown[start + place]:
+            form.open({"bin": text}, values.count_position(i, place) if column.numeric else start + place)
 
 
-def _histogram(values: LiveValues, i: int, stem: str, title: str, summed: bool) -> list[_Family]:
-    """A column as a histogram.
+def _histogram(form: Form, values: LiveValues, i: int, stem: str, title: str, summed: bool) -> None:
+    """Write a column as a histogram.
 
     Where the format allows a histogram no sum (`summed` is false), its parts are families of their own, of no known
     type: Boxkite's panels divide the one by the other.
     """
     column, start, rows = values.schema.columns[i], int(values.schema.offsets[i]), values.rows_position(i)
-    buckets = [("_bucket", {"le": bound}, start + place) for place, bound in enumerate(bounds(column)[:-1])]
-    buckets.append(("_bucket", {"le": "+Inf"}, rows))
-    others: list[tuple[str, dict[str, str], int]] = [("_count", {}, rows), ("_sum", {}, values.sum_position(i))]
+    buckets = [({"le": bound}, start + place) for place, bound in enumerate(bounds(column)[:-1])]
+    parts: dict[str, list[tuple[dict[str, str], int]]] = {
+        "_bucket": [*buckets, ({"le": "+Inf"}, rows)],
+        "_count": [({}, rows)],
+        "_sum": [({}, values.sum_position(i))],
+    }
     if summed:
-        return [(Family(stem, "histogram", (), title), buckets + others)]
-    parts = [buckets, *([other] for other in others)]
-    return [(Family(stem + part[0][0], "unknown", (), title), part) for part in parts]
+        form.family(Family(stem, "histogram", (), title))
+    for suffix, samples in parts.items():
+        if not summed:
+            form.family(Family(stem + suffix, "unknown", (), title))
+        for labels, position in samples:
+            form.open(labels, position, suffix if summed else "", whole=suffix != "_sum")

@@ -1,7 +1,7 @@
 """Every metric family on `/metrics`: name, type, labels and help, in one table.
 
-`docs/metrics.md` is written from it (`python -m monitor.exposition`), and a test holds dashboards, rules and `/metrics`
-itself to it. Every family carries `model_version` and `replica` besides the labels listed here.
+`docs/metrics.md` is written from it (`python docs/generate.py`), and a test holds dashboards, rules and `/metrics` itself
+to it. Every family carries `model_version` and `replica` besides the labels listed here.
 """
 
 # ruff: noqa: E501 - a table reads best with one row a line

@@ -7,18 +7,20 @@ next one; a scrape only fills in counts. Nothing here takes a lock, so no predic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import Column, Schema
+from monitor import __version__
+from monitor.columns.column import Column, Schema, go_number
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.exposition.boxkite import boxkite_form, boxkite_series, late_bins
-from monitor.exposition.distributions import LiveValues, bin_edges, live_form, reference_form
-from monitor.exposition.families import MODEL_VERSION, REPLICA
-from monitor.exposition.health import health_form
+from monitor.exposition import families as f
+from monitor.exposition.boxkite import boxkite_forms, boxkite_series, late_bins
+from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, reference_form, write_counts
 from monitor.exposition.snapshot import Snapshot
-from monitor.exposition.template import Form
+from monitor.exposition.template import Form, Labels
 from monitor.exposition.verdicts import IN_PROMQL, choose, constants_form, verdict_form, verdict_series
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
@@ -28,8 +30,29 @@ RESERVED = 200
 #: Series of the whole model among those of its columns: default floors, quantile, fewest rows, facts of the reference.
 GENERAL = len(IN_PROMQL) + 3
 
-_Alerts = Mapping[AlertKey, Alert]
-_Marks = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Live:
+    """What the counts are filled into.
+
+    `unsummed`: columns without a sum (OpenMetrics only). `shown`: bins that have a name in Boxkite's families.
+    """
+
+    unsummed: Flags
+    shown: Flags
+    forms: list[Form]
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """What an evaluation said, as text, and the series left out."""
+
+    results: tuple[DriftResult, ...]
+    alerts: Mapping[AlertKey, Alert]
+    text: bytes
+    dropped: int
 
 
 class Renderer:
@@ -55,76 +78,104 @@ class Renderer:
     ) -> None:
         if reference.schema.fingerprint != schema.fingerprint:
             raise ValueError("the reference has other columns or bins than the schema")
-        self._always = {MODEL_VERSION: model_version, **({REPLICA: replica} if replica else {})}
+        self._always = {f.MODEL_VERSION: model_version, **({f.REPLICA: replica} if replica else {})}
         self._reference, self._boxkite = reference, boxkite
         self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED - GENERAL, boxkite)
         self._kept_names = frozenset((schema.columns[i].name, schema.columns[i].role) for i in self._kept)
         self._values = LiveValues(schema)
         self._static: dict[bool, bytes] = {}
+        self._live: dict[bool, _Live] = {}
+        self._verdicts: dict[bool, _Verdicts] = {}
         fixed = 0
-        unsummed = np.zeros(len(schema.columns), dtype=np.bool_)
-        self._late = late_bins(reference) if boxkite else np.zeros(schema.size, dtype=np.bool_)
-        self._live = {
-            openmetrics: (unsummed, ~self._late, self._live_forms(unsummed, ~self._late, openmetrics))
-            for openmetrics in (False, True)
-        }
+        late = late_bins(reference) if boxkite else np.zeros(schema.size, dtype=np.bool_)
         for openmetrics in (False, True):
+            self._live[openmetrics] = self._empty(np.zeros(len(schema.columns), dtype=np.bool_), ~late, openmetrics)
             static = [
-                reference_form(reference, self._kept, self._always, openmetrics),
+                reference_form(self._values, reference, self._kept, self._always, openmetrics),
                 constants_form(reference, self._kept, alpha, min_samples, self._always, openmetrics),
             ]
             self._static[openmetrics] = b"".join(form.fill() for form in static)
-            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics][2], *static)))
-        self._budget = max(0, max_series - RESERVED - fixed - 2 * int(self._late.sum()))
-        self._verdicts: dict[bool, tuple[tuple[DriftResult, ...], _Alerts, bytes, int]] = {}
+            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics].forms, *static)))
+        self._budget = max(0, max_series - RESERVED - fixed - 2 * int(late.sum()))
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
-        verdicts, dropped = self._rendered_verdicts(snapshot, openmetrics)
-        health = health_form(snapshot, self._static_dropped + dropped, self._always, openmetrics)
-        values = self._values.values(snapshot)
+        verdicts = self._rendered_verdicts(snapshot, openmetrics)
+        health = health_form(snapshot, self._static_dropped + verdicts.dropped, self._always, openmetrics)
+        values = self._values.live(snapshot.totals, snapshot.sums)
         live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
-        pieces = [health.fill(), verdicts, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
+        pieces = [health.fill(), verdicts.text, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
         return b"".join(pieces)
 
-    def _live_forms(self, unsummed: _Marks, shown: _Marks, openmetrics: bool) -> list[Form]:
-        """What the counts are filled into, without sums for the columns that `unsummed` marks (OpenMetrics only).
-
-        `shown`: which bins have a name in Boxkite's families.
-        """
+    def _empty(self, unsummed: Flags, shown: Flags, openmetrics: bool) -> _Live:
         sums = np.where(unsummed, -1.0, 0.0)
-        forms = [live_form(self._values, self._kept, sums, self._always, openmetrics)]
+        live = Form(self._always, openmetrics)
+        write_counts(live, LIVE, self._values, self._kept, sums)
+        forms = [live.freeze()]
         if self._boxkite:
-            forms.append(boxkite_form(self._reference, self._kept, sums, shown, self._always, openmetrics))
-        return forms
+            given = (self._values, self._reference, self._kept, sums, shown)
+            forms += boxkite_forms(*given, self._always, openmetrics)
+        return _Live(unsummed, shown, forms)
 
     def _current_forms(self, snapshot: Snapshot, openmetrics: bool) -> list[Form]:
         """The forms for this snapshot.
 
         A column whose sum was negative once is without one from then on; a bin that has counted something stays.
         """
-        unsummed, shown, forms = self._live[openmetrics]
-        negative = (snapshot.sums < 0) & ~unsummed & openmetrics
-        counted = (snapshot.totals > 0) & ~shown
-        if negative.any() or counted.any():
-            unsummed, shown = unsummed | negative, shown | counted
-            forms = self._live_forms(unsummed, shown, openmetrics)
-            self._live[openmetrics] = (unsummed, shown, forms)
-        return forms
+        held = self._live[openmetrics]
+        unsummed = held.unsummed | (snapshot.sums < 0) & openmetrics
+        shown = held.shown | (snapshot.totals > 0)
+        if (unsummed != held.unsummed).any() or (shown != held.shown).any():
+            held = self._live[openmetrics] = self._empty(unsummed, shown, openmetrics)
+        return held.forms
 
-    def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> tuple[bytes, int]:
+    def _rendered_verdicts(self, snapshot: Snapshot, openmetrics: bool) -> _Verdicts:
         """What the last evaluation said, written once.
 
         `results` and `alerts` are immutable, so the same objects say the same. Two threads may both write it; either
         result is right.
         """
         held = self._verdicts.get(openmetrics)
-        if held is not None and held[0] is snapshot.results and held[1] is snapshot.alerts:
-            return held[2], held[3]
-        results, alerts, dropped = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, self._budget)
-        text = verdict_form(results, alerts, self._always, openmetrics).fill()
-        self._verdicts[openmetrics] = (snapshot.results, snapshot.alerts, text, dropped)
-        return text, dropped
+        if held is None or held.results is not snapshot.results or held.alerts is not snapshot.alerts:
+            chosen = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, self._budget)
+            text = verdict_form(*chosen[:2], self._always, openmetrics).fill()
+            held = self._verdicts[openmetrics] = _Verdicts(snapshot.results, snapshot.alerts, text, chosen[2])
+        return held
+
+
+def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
+    """Write everything about the process: a few dozen series, written anew for every scrape."""
+    form, health = Form(always, openmetrics), snapshot.health
+    single: dict[f.Family, float | None] = {
+        f.PREDICTIONS: snapshot.predictions,
+        f.COUNTING_SINCE: snapshot.since,
+        f.MODEL_ERRORS: health.model_errors,
+        f.CAPTURE_DROPPED: health.dropped,
+        f.GAPS: health.gaps,
+        f.FOLD_LAG: health.fold_lag,
+        f.JOURNAL_BYTES: health.journal_bytes,
+        f.DATABASE_BYTES: health.database_bytes,
+        f.EVALUATIONS: health.evaluations,
+        f.EVALUATION_LATE: health.late,
+        f.EVALUATION_TIME: health.evaluated,
+        f.EVALUATION_EVERY: health.every,
+        f.WAITING: health.waiting,
+        f.DEAD_LETTERS: health.dead_letters,
+        f.SERIES_DROPPED: series_dropped,
+    }
+    for family, value in single.items():
+        form.family(family, [({}, value)])
+    form.family(f.PREDICTION_SECONDS)
+    below = list(accumulate(health.latency.counts))
+    for bound, count in zip((*map(go_number, health.latency.bounds), "+Inf"), below, strict=True):
+        form.fixed({"le": bound}, count, "_bucket")
+    form.fixed({}, below[-1], "_count")
+    form.fixed({}, health.latency.sum, "_sum")
+    form.family(f.REJECTED, [({"code": code}, count) for code, count in sorted(health.rejected.items())])
+    attempts = sorted(health.notifications.items())
+    form.family(f.NOTIFICATIONS, [({"receiver": to, "outcome": outcome}, n) for (to, outcome), n in attempts])
+    form.family(f.BUILD_INFO, [({"version": __version__}, 1.0)])
+    return form.freeze()
 
 
 def series_of(column: Column, boxkite: bool) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 
 from monitor.columns.column import go_number
 from monitor.exposition.families import Family
 
-#: Labels that every sample carries: the model version, and the replica where it has a name.
 Labels = Mapping[str, str]
 
 
@@ -21,61 +21,61 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def label_part(labels: Mapping[str, str]) -> str:
-    """Write labels in braces, sorted by name as prometheus-client does; nothing where there are none.
-
-    >>> label_part({"role": "feature", "column": "bmi"}), label_part({})
-    ('{column="bmi",role="feature"}', '')
-    """
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{escape(labels[name])}"' for name in sorted(labels)) + "}"
-
-
 class Form:
     """Lines of text, each ending in a number that is either fixed or left open.
 
-    An open one is a position in the list of values that `fill` is given later: whole numbers, and ready texts of all
-    others. Whole numbers are written with all their digits: a reader takes `12000000` for the same number as the
-    `1.2e+07` of prometheus-client, and it is written several times as fast.
+    `always`: labels of every sample (model version, replica). `known`: values by position, if they never change: then
+    nothing is left open. An open number is a position in the list of values that `fill` is given later: whole numbers,
+    and ready texts of all others. Whole numbers are written with all their digits: a reader takes `12000000` for the
+    same number as the `1.2e+07` of prometheus-client, and it is written several times as fast.
 
-    >>> form = Form()
-    >>> form.begin(Family("x", "gauge", (), "Things."), openmetrics=False)
-    >>> form.fixed("x", {"a": "1"}, 2.0)
-    >>> form.open("x", {"a": "2"}, 1)
-    >>> form.open("x", {"a": "3"}, 0, whole=False)
+    >>> form = Form({"m": "1"}, openmetrics=False)
+    >>> form.family(Family("x", "gauge", (), "Things."), [({"a": "1"}, 2.0), ({"a": "none"}, None)])
+    >>> form.open({"a": "2"}, 1)
+    >>> form.open({"a": "3"}, 0, whole=False)
     >>> print(form.freeze().fill([b"0.5", 12000000]).decode(), end="")
     # HELP x Things.
     # TYPE x gauge
-    x{a="1"} 2.0
-    x{a="2"} 12000000
-    x{a="3"} 0.5
+    x{a="1",m="1"} 2.0
+    x{a="2",m="1"} 12000000
+    x{a="3",m="1"} 0.5
     """
 
-    def __init__(self) -> None:
+    def __init__(self, always: Labels, openmetrics: bool, known: Sequence[float] | None = None) -> None:
+        self.openmetrics, self.series = openmetrics, 0
+        self._always, self._known = always, known
         self._text: list[str] = []
         self._holes: list[int] = []
         self._template = b""
         self._pick: Callable[[Sequence[int | bytes]], tuple[int | bytes, ...]] | None = None
-        self._head = ""
-        self.series = 0
+        self._head = self._name = ""
 
-    def begin(self, family: Family, openmetrics: bool) -> None:
-        """Begin a family; nothing is written of one that gets no samples."""
-        self._head = family.head(openmetrics)
+    def family(self, family: Family, samples: Iterable[tuple[Labels, float | None]] = ()) -> None:
+        """Begin a family, and write samples that never change; what has no number (None, NaN, infinite) is left out."""
+        self._head, self._name = family.head(self.openmetrics), family.name
+        for labels, value in samples:
+            if value is not None and math.isfinite(value):
+                self.fixed(labels, value)
 
-    def fixed(self, name: str, labels: Mapping[str, str], value: float) -> None:
+    def fixed(self, labels: Labels, value: float, suffix: str = "") -> None:
         """Add a sample whose value never changes."""
-        self._text.append(f"{self._name(name, labels)} {go_number(value)}\n")
+        self._add(labels, suffix, go_number(value))
 
-    def open(self, name: str, labels: Mapping[str, str], position: int, whole: bool = True) -> None:
+    def open(self, labels: Labels, position: int, suffix: str = "", whole: bool = True) -> None:
         """Add a sample that takes the value at `position`; `whole` for a whole number, else it is a text."""
-        self._text.append(f"{self._name(name, labels)} {'%d' if whole else '%b'}\n")
+        if self._known is not None:
+            self.fixed(labels, self._known[position], suffix)
+            return
         self._holes.append(position)
+        self._add(labels, suffix, "%d" if whole else "%b")
 
-    def fill(self, values: Sequence[int | bytes] = ()) -> bytes:
-        """Return all lines, with `values` in the open places."""
-        return self._template % self._pick(values) if self._pick else self._template
+    def _add(self, labels: Labels, suffix: str, number: str) -> None:
+        """Add a sample, after its family's head if it is the first one; labels are sorted as prometheus-client does."""
+        head, self._head = self._head, ""
+        self.series += 1
+        pairs = ",".join(f'{name}="{escape(text)}"' for name, text in sorted({**self._always, **labels}.items()))
+        name = f"{self._name}{suffix}{{{pairs}}}" if pairs else self._name + suffix
+        self._text.append(f"{head}{name} ".replace("%", "%%") + f"{number}\n")
 
     def freeze(self) -> Form:
         """Close the text: nothing is added from now on, and any number of threads may fill it."""
@@ -91,8 +91,6 @@ class Form:
             self._template = self._template.replace(b"%%", b"%")
         return self
 
-    def _name(self, name: str, labels: Mapping[str, str]) -> str:
-        """The name and labels of the next sample, behind its family's head where it is the first one."""
-        head, self._head = self._head, ""
-        self.series += 1
-        return (head + name + label_part(labels)).replace("%", "%%")
+    def fill(self, values: Sequence[int | bytes] = ()) -> bytes:
+        """Return all lines, with `values` in the open places."""
+        return self._template % self._pick(values) if self._pick else self._template

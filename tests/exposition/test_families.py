@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_document_is_current() -> None:
-    assert markdown().strip() in (ROOT / "docs/metrics.md").read_text(), "run `python -m monitor.exposition`"
+    assert markdown().strip() in (ROOT / "docs/metrics.md").read_text(), "run `python docs/generate.py`"
 
 
 def test_names_follow_the_conventions() -> None:
