@@ -20,6 +20,9 @@ EXPECTED = 5.0
 #: Terms of the hypergeometric tail that are added up one by one; the rest is bounded by a geometric series.
 TERMS = 12
 
+#: The first guesses of a critical number of hits are spread over this part of their distance from the expected one.
+FIRST_SPREAD = 0.3
+
 
 def chi2(reference: Floats, test: Floats) -> Floats:
     """Two-sample chi-square statistic X^2 with pooled expected counts; the last axis holds all bins of a column.
@@ -199,40 +202,54 @@ def share_critical(
     >>> float(c[0])  # Two hits of 200 are not enough, three are.
     0.01
     """
-    # Columns are alike more often than not: most have no missing value at all.
     asked = np.stack(np.broadcast_arrays(hits_reference, grew, n, m, spare), axis=-1)
-    # As one opaque value each: comparing field by field takes several times as long.
+    # Columns are alike more often than not: most have no missing value at all. As one opaque value each: comparing
+    # field by field takes several times as long.
     opaque = np.ascontiguousarray(asked).view(np.dtype((np.void, asked.itemsize * 5)))[..., 0]
     _, first, back = np.unique(opaque.ravel(), return_index=True, return_inverse=True)
-    rows = asked.reshape(-1, 5)[first]
-    asked_reference, asked_grew, asked_n, asked_m, asked_spare = (column[:, None] for column in rows.T)
-    quiet = _largest_quiet(asked_reference, asked_grew, asked_n, asked_m, asked_spare, alpha)
-    gap: Floats = np.abs(quiet / np.maximum(rows[:, 2], 1.0) - rows[:, 0] / np.maximum(rows[:, 3], 1.0))
+    before, up, rows, reference_rows, extra = asked.reshape(-1, 5)[first].T
+    counted = np.where(up > 0, np.minimum(before + extra, reference_rows), before)
+    quiet = _largest_quiet(counted, up > 0, rows, reference_rows, alpha)
+    gap: Floats = np.abs(quiet / np.maximum(rows, 1.0) - before / np.maximum(reference_rows, 1.0))
     return gap[back.reshape(-1)].reshape(asked.shape[:-1])
 
 
-def _largest_quiet(hits_reference: Floats, grew: Floats, n: Floats, m: Floats, spare: Floats, alpha: float) -> Floats:
-    """Number of hits in the test window farthest from the expected one that is not significant; shape (R,) of (R, 1).
+def _largest_quiet(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
+    """Number of hits in the test window farthest from the expected one that is not significant; all shapes (R,).
 
-    A search that cuts the range into several parts at a time: few rows are asked for at once, and a call costs more
-    than its numbers do.
+    The root of -ln(p) is nearly a straight line in the number of hits, so a line through the expected number and the
+    last one tried mostly meets the answer within one row. The middle of what is left is tried as well.
     """
-    sign = np.where(grew > 0, 1.0, -1.0)
-    before = np.where(grew > 0, np.minimum(hits_reference + spare, m), hits_reference)
-    quiet = np.floor(before * n / np.maximum(m, 1.0) * sign)  # Counted away from the expected number.
-    loud = np.where(grew > 0, n + 1.0, 1.0)  # Beyond what can be.
-    parts = max(4, min(64, 1024 // len(quiet)))
-    cuts = np.arange(1, parts) / parts
-    # The first cuts lie around where the normal approximation sees the answer, or at the first few numbers of rows.
-    share = (before + 1) / np.maximum(m, 1.0)
-    sigmas = np.sqrt(2 * math.log(2 / alpha) * n * share * (1 + n / np.maximum(m, 1.0)))
-    away = np.maximum(np.floor(sigmas * np.linspace(0.7, 1.3, parts - 1)), np.arange(1, parts))
-    tried = np.clip(quiet + away, quiet, np.maximum(loud - 1, quiet))
-    while (loud - quiet > 1).any():
-        p_value = share_p_value(hits_reference, np.clip(tried * sign, 0.0, n), n, m, spare)
-        significant = (p_value <= alpha) & (tried > quiet)
-        quiet_part = np.where(significant, quiet, tried).max(axis=-1, keepdims=True)
-        loud = np.minimum(np.where(significant, tried, loud).min(axis=-1, keepdims=True), loud)
-        quiet = np.maximum(quiet, quiet_part)
-        tried = np.floor(quiet + (loud - quiet) * cuts)
-    return (quiet * sign)[:, 0]
+    sign, reference_rows = np.where(grew, 1.0, -1.0), np.maximum(m, 1.0)
+    small, large = np.where(grew, n, m), np.where(grew, m, n)
+    expected = before * n / reference_rows * sign
+    # Hits are counted away from the expected number; `loud` is significant, or beyond what can be.
+    quiet, loud = np.floor(expected), np.where(grew, n + 1.0, 1.0)
+    sigmas = np.sqrt(2 * math.log(2 / alpha) * n * (before + 1) / reference_rows * (1 + n / reference_rows))
+    left = np.flatnonzero(loud - quiet > 1)
+    # The first ones lie about where the normal approximation sees the answer, or are the first few numbers of hits:
+    # more of them if there are few rows, as a call costs more than its numbers do.
+    points = max(1, min(48, 512 // len(quiet)))
+    around = 1 + FIRST_SPREAD * ((2 * np.arange(points) + 1) / points - 1)
+    away = np.maximum(sigmas[left, None] * around, np.arange(1, points + 1))
+    tried, wanted = expected[left, None] + away, math.sqrt(-math.log(alpha / 2))
+    while left.size:
+        low, high = quiet[left, None], loud[left, None]
+        tried = np.clip(np.floor(tried), low + 1, high - 1)
+        hits, known = tried * sign[left, None], before[left, None]
+        more = np.where(grew[left, None], hits, known)
+        tail = hypergeometric_tail(more, hits + known, small[left, None], large[left, None])
+        significant = 2 * tail <= alpha
+        quiet[left] = np.where(significant, low, tried).max(axis=-1)
+        loud[left] = np.where(significant, tried, high).min(axis=-1)
+        # The line goes through the number tried whose tail is closest to what is wanted.
+        root = np.sqrt(np.maximum(-np.log(np.maximum(tail, 1e-300)), 1e-3))
+        best = np.abs(root - wanted).argmin(axis=-1)[:, None]
+        root, tried = (np.take_along_axis(one, best, axis=-1) for one in (root, tried))
+        middle = expected[left, None]
+        met = np.floor(middle + (tried - middle) * wanted / root)
+        bracket = (quiet[left, None] + loud[left, None]) / 2
+        tried = np.concatenate((met - 1, met, met + 1, bracket), axis=-1)
+        open_still = loud[left] - quiet[left] > 1
+        left, tried = left[open_still], tried[open_still]
+    return quiet * sign
