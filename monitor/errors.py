@@ -1,14 +1,4 @@
-"""Every error that Telltale raises on purpose, and the exit code that a command ends with.
-
-TelltaleError                  exit 1
-├── ConfigError                exit 2   config.toml: the file, the key, what was expected
-├── ReferenceFileError         exit 2   histogram.prom cannot be read, or belongs to another model
-├── ModelError                 exit 2   the model file cannot be loaded or trusted
-├── DataError                  exit 2   a table of data (CSV and so on) cannot be read as asked
-├── StoreError                 exit 3   the data folder or its database cannot be used
-│   └── LockedError            exit 4   another process uses the data folder
-└── InputError                 HTTP 4xx one request is wrong: code, message, where
-"""
+"""Every error that Telltale raises on purpose, and the exit code that a command ends with."""
 
 from __future__ import annotations
 

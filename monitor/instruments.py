@@ -1,85 +1,74 @@
 """What the process counts about itself while it serves: how long predictions took, what was refused, what failed.
 
-Each thread counts into cells of its own, so that no request waits for another, nor for a scrape; adding up happens when
-somebody looks. The sums are kept in the store with each fold, and go on from there after a restart.
+Each thread counts for itself, so that no request waits for another, nor for a scrape. The sums are kept in the store
+with each fold, and go on from there after a restart.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 #: Upper bounds of the prediction time histogram, in seconds.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Readings:
-    """Sums over all threads.
+    """Counts of one thread, or sums over all.
 
     `seconds`: requests by time, one more than `SECONDS` (the last is beyond all bounds), and `seconds_sum` in seconds.
     `rejected`: refused requests by error code. `model_errors`: predictions that the model itself failed.
     """
-
-    seconds: tuple[int, ...] = (0,) * (len(SECONDS) + 1)
-    seconds_sum: float = 0.0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    model_errors: int = 0
-
-
-@dataclass(slots=True)
-class _Cell:
-    """Counts of one thread; written by it alone."""
 
     seconds: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
     seconds_sum: float = 0.0
     rejected: dict[str, int] = field(default_factory=dict)
     model_errors: int = 0
 
+    def add(self, other: Readings) -> None:
+        """Add what another thread has counted, which may go on counting meanwhile."""
+        self.seconds = [mine + theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)]
+        self.seconds_sum += other.seconds_sum
+        for code, count in list(other.rejected.items()):
+            self.rejected[code] = self.rejected.get(code, 0) + count
+        self.model_errors += other.model_errors
+
 
 class Instruments:
     """Counters of the serving process, from any thread."""
 
-    def __init__(self, begin: Readings | None = None) -> None:
-        self._begin = begin or Readings()
-        self._cells: list[_Cell] = []
+    def __init__(self, begin: Readings) -> None:
+        self._parts = [begin]
         self._local = threading.local()
 
-    def _cell(self) -> _Cell:
+    def _mine(self) -> Readings:
         try:
-            cell: _Cell = self._local.cell
+            mine: Readings = self._local.readings
         except AttributeError:
-            cell = self._local.cell = _Cell()
-            self._cells.append(cell)
-        return cell
+            mine = self._local.readings = Readings()
+            self._parts.append(mine)
+        return mine
 
     def took(self, seconds: float) -> None:
-        """A prediction request was answered after so many seconds."""
-        cell = self._cell()
-        cell.seconds[bisect_left(SECONDS, seconds)] += 1
-        cell.seconds_sum += seconds
+        """Count a prediction request that was answered after so many seconds."""
+        mine = self._mine()
+        mine.seconds[bisect_left(SECONDS, seconds)] += 1
+        mine.seconds_sum += seconds
 
     def rejected(self, code: str) -> None:
-        """A request was refused; `code` is the error's."""
-        rejected = self._cell().rejected
+        """Count a request that was refused; `code` is the error's."""
+        rejected = self._mine().rejected
         rejected[code] = rejected.get(code, 0) + 1
 
     def model_failed(self) -> None:
-        """The model raised, or answered what it must not."""
-        self._cell().model_errors += 1
+        """Count a prediction for which the model raised, or answered what it must not."""
+        self._mine().model_errors += 1
 
     def read(self) -> Readings:
         """Add all threads up."""
-        begin, cells = self._begin, list(self._cells)
-        rejected = dict(begin.rejected)
-        for cell in cells:
-            for code, count in list(cell.rejected.items()):
-                rejected[code] = rejected.get(code, 0) + count
-        return Readings(
-            tuple(begin.seconds[i] + sum(cell.seconds[i] for cell in cells) for i in range(len(SECONDS) + 1)),
-            begin.seconds_sum + sum(cell.seconds_sum for cell in cells),
-            rejected,
-            begin.model_errors + sum(cell.model_errors for cell in cells),
-        )
+        total = Readings()
+        for part in list(self._parts):
+            total.add(part)
+        return total

@@ -20,8 +20,9 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from monitor import failpoint
 from monitor.announcer import PAGE, Announcer, page_address
@@ -31,7 +32,6 @@ from monitor.drift.result import DriftResult
 from monitor.errors import StoreError
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
 from monitor.exposition.snapshot import Health, Latency
-from monitor.health import Check, capture_check, delivery_check, evaluation_check, fold_check, worst
 from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
@@ -63,6 +63,19 @@ MAINTAIN = 60.0
 DAMAGE_SHOWN = 86400.0
 
 
+#: How a part of the monitor is doing, best first. `degraded`: it does some of its work, or late; `failing`: none.
+CONDITIONS = ("ok", "degraded", "failing")
+
+
+class Check(NamedTuple):
+    """How one part of the monitor is doing, what that means, and since when, seconds since 1970 UTC."""
+
+    part: str
+    condition: Literal["ok", "degraded", "failing"]
+    detail: str
+    since: float | None = None
+
+
 class Runtime:
     """Everything that watches some models over one data folder. Open it, start it, record into it, close it."""
 
@@ -79,9 +92,7 @@ class Runtime:
         self.folder.open()
         self._lacking = self.folder.used_before and not self.folder.database.exists()
         try:
-            aside = self._open_store(None)
-            if aside is not None:
-                self._open_store(aside)
+            self._open_store()
         except BaseException:
             self.folder.close()
             raise
@@ -91,21 +102,22 @@ class Runtime:
         """Open with the one model that `[model]` configures."""
         return cls(config, [Watch(reference, version, config.model.name)], clock)
 
-    def _open_store(self, aside: Path | None) -> Path | None:
-        """Open the database and take up from it; where it has been moved aside once it was read, to which file."""
-        connection, found = open_database(self.folder, self.clock)
-        self.writer = Writer(connection, self._tick, self.config.window.fold, wal_room(self.config.data.max_size))
-        try:
-            self.writer.transaction(lambda connection: self._open(connection, aside or found))
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if aside is None and damaged(error):
-                return move_aside(self.folder, self.clock, str(error))
-            raise StoreError(f"{self.folder.database}: cannot be opened: {error}") from error
-        except BaseException:
-            connection.close()
-            raise
-        return None
+    def _open_store(self) -> None:
+        """Open the database and take up from it; if reading it shows damage, move it aside and begin a new one."""
+        aside = None
+        while True:
+            connection, found = open_database(self.folder, self.clock)
+            self.writer = Writer(connection, self._tick, self.config.window.fold, wal_room(self.config.data.max_size))
+            try:
+                self.writer.transaction(partial(self._open, aside=aside or found))
+                return
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, sqlite3.DatabaseError):
+                    raise
+                if aside is not None or not damaged(error):
+                    raise StoreError(f"{self.folder.database}: cannot be opened: {error}") from error
+                aside = move_aside(self.folder, self.clock, str(error))
 
     def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
         config, clock = self.config, self.clock
@@ -172,10 +184,7 @@ class Runtime:
     # Folding: the writer's thread.
 
     def _tick(self) -> bool:
-        """Fold, bring the journals to the disk now and then, and watch over the other threads.
-
-        True where more waits to be folded than one fold takes.
-        """
+        """Fold, sync the journals now and then, watch the other threads. Returns whether more waits to be folded."""
         if self._started:
             self.schedule.check()
             self.announcer.senders.restart_dead()
@@ -198,7 +207,7 @@ class Runtime:
         return any(source.behind for source in self.sources)
 
     def _forget_names(self) -> None:
-        """Let go of names of unseen values that were erased."""
+        """Take up that names of unseen values were erased."""
         for model in self.models.values():
             model.source.reread_names()
             model.evaluator.forget_names()
@@ -207,25 +216,20 @@ class Runtime:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
         self.writer.run(self._fold)
 
-    def _fold(self) -> int:
-        """Enter what all sources have; how many records that were.
-
-        Raises StoreError where what is open is not what lies in the folder: nobody would find it there.
-        """
+    def _fold(self) -> None:
+        """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
         if trouble := self.folder.database_trouble:
             raise StoreError(trouble)
-        readings, rows = self.instruments.read(), 0
+        readings = self.instruments.read()
         for source in self.sources:
             with closing(source.read()) as handovers:
                 for handover in handovers:
                     self._keep(source.name, handover, readings)
-                    rows += handover.rows
         if readings != self._readings:
             self._keep("", None, readings)
-        return rows
 
     def _keep(self, source: str, handover: Handover | None, readings: Readings) -> None:
-        """One commit for what was handed over and for what was counted meanwhile: each costs a write to the disk."""
+        """Commit what was handed over together with what was counted meanwhile: one write to the disk."""
 
         def keep(connection: sqlite3.Connection) -> None:
             if handover is not None:
@@ -320,7 +324,7 @@ class Runtime:
         """How the process is doing, as `/metrics` shows it."""
         readings = self._readings
         return Health(
-            latency=Latency(SECONDS, readings.seconds, readings.seconds_sum),
+            latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
             model_errors=readings.model_errors,
             rejected=readings.rejected,
             dropped=self.dropped,
@@ -332,13 +336,9 @@ class Runtime:
             evaluated=self._evaluated or None,
             late=self.schedule.late,
             every=self.config.drift.every,
-            notifications={
-                (delivery.receiver, outcome): count
-                for delivery in self._deliveries
-                for outcome, count in delivery.totals.items()
-            },
-            waiting=sum(delivery.pending for delivery in self._deliveries),
-            dead_letters=sum(delivery.dead for delivery in self._deliveries),
+            notifications={(one.receiver, key): n for one in self._deliveries for key, n in one.totals.items()},
+            waiting=sum(one.pending for one in self._deliveries),
+            dead_letters=sum(one.dead for one in self._deliveries),
         )
 
     def metrics(self, accept: str = "", accept_encoding: str = "") -> tuple[bytes, dict[str, str]]:
@@ -353,39 +353,66 @@ class Runtime:
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        since, why = next((found for source in self.sources if (found := source.dropping)), (None, ""))
-        failing = {rule: since for model in self.models.values() for rule, since in model.evaluator.failing.items()}
-        waiting = [delivery for delivery in self._deliveries if delivery.oldest]
-        oldest = min((from_iso(delivery.oldest) for delivery in waiting if delivery.oldest), default=None)
-        return [
-            capture_check(
-                since,
-                why,
-                self.dropped,
-                self.folder.trouble,
-                *self._fresh_damage(),
-            ),
-            fold_check(self.writer.alive, self._fold_failing_since, self._fold_fails_by, self.lag),
-            evaluation_check(self.schedule.failing_since, failing, self.schedule.overdue, self.config.drift.every),
-            delivery_check(
-                sum(delivery.pending for delivery in self._deliveries),
-                sum(delivery.dead for delivery in self._deliveries),
-                oldest,
-                self.clock.time(),
-            ),
-        ]
+        return [self._check_capture(), self._check_store(), self._check_evaluation(), self._check_delivery()]
 
-    def _fresh_damage(self) -> tuple[str, float | None]:
-        """What was lost of the record within the last day, and when; nothing where that is all longer ago."""
-        if self._damage is None or self.clock.time() - from_iso(self._damage[0]) > DAMAGE_SHOWN:
-            return "", None
-        at, lost, detail = self._damage
-        return f"{'an unknown number of' if lost is None else lost} predictions, {detail}", from_iso(at)
+    def _check_capture(self) -> Check:
+        """Whether predictions are recorded. Damage to the record is shown for a day."""
+        if self.folder.trouble:
+            return Check("capture", "failing", self.folder.trouble)
+        for source in self.sources:
+            if source.dropping:
+                since, why = source.dropping
+                detail = f"predictions are answered but not recorded: {why}; {self.dropped} dropped so far"
+                return Check("capture", "failing", detail, since)
+        if self._damage is not None and self.clock.time() - from_iso(self._damage[0]) <= DAMAGE_SHOWN:
+            at, lost, what = self._damage
+            lost_rows = f"{'an unknown number of' if lost is None else lost} predictions, {what}"
+            return Check("capture", "degraded", f"recording; part of the record is lost: {lost_rows}", from_iso(at))
+        more = f"; {self.dropped} dropped since the first start" if self.dropped else ""
+        return Check("capture", "ok", f"recording{more}")
+
+    def _check_store(self) -> Check:
+        """Whether what is recorded reaches the store."""
+        if not self.writer.alive:
+            return Check("store", "failing", "the writer's thread has ended; restart the server")
+        if self._fold_failing_since is not None:
+            detail = f"the database refuses writes, and the journal keeps what comes in: {self._fold_fails_by}"
+            return Check("store", "failing", detail, self._fold_failing_since)
+        if self.lag > 60:
+            return Check("store", "degraded", f"the last fold was {self.lag:.0f} seconds ago")
+        return Check("store", "ok", "predictions reach the database")
+
+    def _check_evaluation(self) -> Check:
+        """Whether drift is worked out on time."""
+        schedule = self.schedule
+        if schedule.failing_since is not None:
+            detail = "drift cannot be worked out; the log says why"
+            return Check("evaluation", "failing", detail, schedule.failing_since)
+        failing = {rule: since for model in self.models.values() for rule, since in model.evaluator.failing.items()}
+        if failing:
+            detail = f"cannot be evaluated: {', '.join(sorted(failing))}; the log says why"
+            return Check("evaluation", "degraded", detail, min(failing.values()))
+        if schedule.overdue > max(5.0, self.config.drift.every):
+            return Check("evaluation", "degraded", f"the next evaluation is {schedule.overdue:.0f} seconds late")
+        return Check("evaluation", "ok", "on time")
+
+    def _check_delivery(self) -> Check:
+        """Whether alerts reach people."""
+        waiting, dead = sum(one.pending for one in self._deliveries), sum(one.dead for one in self._deliveries)
+        oldest = min((from_iso(one.oldest) for one in self._deliveries if one.oldest), default=None)
+        if dead:
+            return Check("delivery", "degraded", f"{dead} notifications could not be delivered; see the alerts page")
+        if oldest is not None and self.clock.time() - oldest > 300:
+            return Check("delivery", "degraded", f"{waiting} notifications wait to be delivered", oldest)
+        return Check("delivery", "ok", f"{waiting} notifications on their way" if waiting else "nothing waits")
 
     def health(self) -> dict[str, Any]:
         """The body of `/healthz`: the worst condition, and every part's own."""
-        checks = self.checks()
-        return {"status": worst(checks), "checks": [check.to_json() for check in checks]}
+        checks = [check._asdict() for check in self.checks()]
+        for check in checks:
+            check["since"] = None if check["since"] is None else iso(check["since"])
+        worst = max((check["condition"] for check in checks), key=CONDITIONS.index)
+        return {"status": worst, "checks": checks}
 
     def status(self) -> dict[str, Any]:
         """How things stand, as `/api/status` tells it."""
@@ -417,8 +444,5 @@ class Runtime:
         self, start: float, end: float, step: float | None, columns: Sequence[str], version: str | None
     ) -> dict[str, Any]:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
-        connection = connect_read_only(self.folder.database)
-        try:
+        with closing(connect_read_only(self.folder.database)) as connection:
             return read_range(connection, newest_series(connection, version), start, end, step, columns)
-        finally:
-            connection.close()

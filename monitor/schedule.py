@@ -1,8 +1,8 @@
-"""The ticker: an APScheduler job that evaluates, and a watch that it does.
+"""Run the evaluation on time, with APScheduler.
 
 APScheduler reads the wall clock: set back, it would wait as long as the clock was turned; set forward ten years, an
-interval job would build every run that it missed. So each run is a job of its own that arms the next, and `check`,
-called on monotonic time by the writer, arms anew whatever has not run when it should have.
+interval job would build every run that it missed. So each run is a job of its own that arms the next, and the writer
+calls `check`, which arms again on monotonic time.
 """
 
 from __future__ import annotations
@@ -26,40 +26,31 @@ GRACE = 5.0
 
 
 class _Ticker(BackgroundScheduler):  # type: ignore[misc]
-    """APScheduler's thread, that ends quietly when it is told to."""
+    def __init__(self) -> None:
+        super().__init__(timezone=UTC, job_defaults={"misfire_grace_time": None, "max_instances": 1, "coalesce": True})
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)  # a line a minute would bury the alerts
 
     def _main_loop(self) -> None:
         try:
             super()._main_loop()
-        except JobLookupError:
-            # A stop empties the list of jobs while the thread may be crossing one off that it has just handed out.
+        except JobLookupError:  # a stop can empty the list of jobs before the thread has removed its own
             if self.running:
                 raise
 
 
 class Schedule:
-    """Calls `run` every `every` seconds, on the whole multiple of it where that divides a day."""
+    """Calls `run` every `every` seconds, on the whole multiples of it if it divides a day."""
 
     def __init__(self, run: Callable[[], object], every: float, clock: Clock) -> None:
         self._run, self._every, self._clock = run, every, clock
-        self._scheduler = self._fresh()
-        self._due = math.inf
-        self._armed = 0
+        self._scheduler = _Ticker()
+        self._due, self._armed, self._stopped = math.inf, 0, False
+        #: Seconds by which the last run began too late, and since when runs fail.
         self.late = 0.0
-        self.runs = 0
-        self.skipped = 0
         self.failing_since: float | None = None
-        self._stopped = False
         # Held while a run is armed. A shutdown waits for the run in progress under APScheduler's own lock, which arming
-        # takes too: both at once would wait for each other for ever.
+        # takes too: without this lock they could deadlock.
         self._arming = threading.Lock()
-
-    @staticmethod
-    def _fresh() -> _Ticker:
-        # Silent unless something is wrong: a line a minute would bury the alerts.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
-        defaults = {"misfire_grace_time": None, "max_instances": 1, "coalesce": True}
-        return _Ticker(timezone=UTC, job_defaults=defaults)
 
     def start(self) -> None:
         """Start the thread and arm the first run."""
@@ -71,8 +62,7 @@ class Schedule:
         with self._arming:
             self._stopped = True
         if self._scheduler.running:
-            # Paused first: a run that falls due while the workers are being shut down would end the thread in an error.
-            self._scheduler.pause()
+            self._scheduler.pause()  # a run that fell due during the shutdown would end the thread with an error
             self._scheduler.shutdown(wait=True)
 
     @property
@@ -83,54 +73,44 @@ class Schedule:
     def check(self) -> None:
         """Arm again if a run is overdue: the clock was set back, or the scheduler's thread has died."""
         with self._arming:
-            if not self._stopped and self.overdue >= GRACE:
-                self._revive()
-
-    def _revive(self) -> None:
-        thread = getattr(self._scheduler, "_thread", None)
-        if thread is None or not thread.is_alive():
-            log.error("the scheduler's thread has died; it is started anew")
-            self._scheduler = self._fresh()
-            self._scheduler.start()
-        self._arm(soon=True)
+            if self._stopped or self.overdue < GRACE:
+                return
+            thread = getattr(self._scheduler, "_thread", None)
+            if thread is None or not thread.is_alive():
+                log.error("the scheduler's thread has died; it is started anew")
+                self._scheduler = _Ticker()
+                self._scheduler.start()
+            self._arm(soon=True)
 
     def _arm(self, soon: bool = False) -> None:
         wait = 0.0 if soon else until_next(self._clock.time(), self._every)
         self._due = self._clock.monotonic() + wait
-        # By the machine's clock, which is what APScheduler compares with. Each run is a job of its own: after a run
-        # APScheduler removes the job by its name, and would take away a next one of the same name. A job that has been
-        # overtaken is left to come, and then does nothing, since removing it can race with the scheduler's own thread.
+        # A job that has been overtaken is left to come and then does nothing: to remove it could race with the
+        # scheduler's own thread.
         self._armed += 1
-        when = datetime.now(UTC) + timedelta(seconds=wait)
+        when = datetime.now(UTC) + timedelta(seconds=wait)  # APScheduler compares with the machine's clock
         self._scheduler.add_job(self._tick, "date", run_date=when, args=[self._armed])
 
     def _tick(self, number: int) -> None:
         if number != self._armed:
             return
-        began = self._clock.monotonic()
-        self.late = max(0.0, began - self._due)
+        self.late = self.overdue
         try:
             self._run()
             self.failing_since = None
-        except TelltaleError as error:
+        except Exception as error:
             self.failing_since = self.failing_since or self._clock.time()
-            log.error("the evaluation failed; the next one comes as planned: %s", error)
-        except Exception:
-            self.failing_since = self.failing_since or self._clock.time()
-            log.exception("the evaluation failed; the next one comes as planned")
-        self.runs += 1
-        self.skipped += int((self._clock.monotonic() - began) // self._every)
+            traceback = None if isinstance(error, TelltaleError) else error
+            log.error("the evaluation failed; the next one comes as planned: %s", error, exc_info=traceback)
         with self._arming:
             if not self._stopped:
                 self._arm()
 
 
 def until_next(now: float, every: float) -> float:
-    """Seconds from `now` to the next whole multiple of `every`, where that divides a day; else `every`.
+    """Seconds from `now` to the next whole multiple of `every` if that divides a day; else `every`.
 
     >>> until_next(125.0, 60.0), until_next(120.0, 60.0), until_next(125.0, 7.0)
     (55.0, 60.0, 7.0)
     """
-    if 86400 % every:
-        return every
-    return every - now % every
+    return every if 86400 % every else every - now % every

@@ -9,40 +9,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from monitor.errors import ConfigError
 from monitor.runtime import Runtime
 
-#: Seconds that a scraper may take to say what it wants.
-PATIENCE = 10.0
-
 
 class ScrapeServer:
     """Listens on loopback from the moment it is made; answers from `start` to `stop`."""
 
     def __init__(self, runtime: Runtime, port: int) -> None:
-        """Bind. Raises ConfigError where the port is taken."""
+        """Bind. Raises ConfigError if the port is taken."""
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = PATIENCE
-            server_version = "telltale"
-            sys_version = ""
+            timeout = 10.0  # seconds that a scraper may take to say what it wants
+            server_version, sys_version = "telltale", ""
 
             def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
+                status, path = 200, self.path.partition("?")[0]
+                headers = {"Content-Type": "application/json"}
                 if path == "/metrics":
-                    body, headers = runtime.metrics(
-                        self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", "")
-                    )
-                    self._answer(200, body, headers)
+                    accepted = (self.headers.get(name, "") for name in ("Accept", "Accept-Encoding"))
+                    body, headers = runtime.metrics(*accepted)
                 elif path == "/healthz":
                     health = runtime.health()
-                    status = 503 if health["status"] == "failing" else 200
-                    self._answer(status, json.dumps(health).encode(), {"Content-Type": "application/json"})
+                    status, body = 503 if health["status"] == "failing" else 200, json.dumps(health).encode()
                 else:
-                    self._answer(404, b"/metrics and /healthz are here\n", {"Content-Type": "text/plain"})
-
-            def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                    error = {"code": "not_found", "message": "only /metrics and /healthz are here", "where": None}
+                    status, body = 404, json.dumps({"error": error}).encode()
                 self.send_response(status)
-                for name, value in headers.items():
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -54,15 +46,11 @@ class ScrapeServer:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"metrics_port {port}: cannot listen on 127.0.0.1: {reason}") from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="telltale-metrics", kwargs={"poll_interval": 0.1}, daemon=True
+            target=self._server.serve_forever, name="telltale-metrics", args=[0.1], daemon=True
         )
-
-    @property
-    def address(self) -> str:
-        """Where `/metrics` is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
+        #: Where `/metrics` is.
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
 
     def start(self) -> None:
         """Answer, on a thread of its own."""

@@ -36,7 +36,6 @@ STAGES = {
 JOINING = (
     *(
         "instruments",
-        "health",
         "schedule",
         "sender",
         "usual",
