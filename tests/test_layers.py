@@ -24,11 +24,12 @@ STAGES = {
     "capture": BASE | {"columns"},
     "drift": BASE | {"columns"},
     "normal": BASE | {"columns"},
+    "outcomes": BASE | {"columns", "drift"},
     "rules": BASE | {"columns", "drift"},
     "notify": BASE | {"columns", "drift", "rules"},
     "series": BASE | {"columns", "reference", "drift"},
-    "source": BASE | {"columns", "capture", "series"},
-    "store": BASE | {"columns", "series", "source", "reference", "drift", "rules", "notify"},
+    "source": BASE | {"columns", "capture", "series", "outcomes"},
+    "store": BASE | {"columns", "series", "source", "outcomes", "reference", "drift", "rules", "notify"},
     "exposition": BASE | {"columns", "reference", "drift", "rules"},
 }
 

@@ -1,0 +1,461 @@
+"""Performance metrics of sums, each with its standard error and 95 % interval.
+
+A metric is a ratio of two linear sums (accuracy, recall, MAE, Brier score, ...), or works on ranks (ROC-AUC, average
+precision), or on moments (R2, RMSE, calibration error). Equal to scikit-learn on the same rows; metrics from bins of
+the score are within `Sums`' bins of it: ROC-AUC within half the chance that a positive and a negative share a bin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.column import Counts, Floats
+from monitor.outcomes.sums import Sums, Target
+
+#: Standard normal quantile of a two-sided 95 % interval.
+Z95 = 1.959963984540054
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric of some rows.
+
+    `error`: standard error, as of independent rows. `low`, `high`: 95 % interval. `n`: rows it rests on. `hits`,
+    `trials`: of a share, its two counts (of F1: those of J = TP / (TP + FP + FN), F1 = 2 J / (1 + J)).
+    """
+
+    metric: str
+    value: float
+    error: float
+    low: float
+    high: float
+    n: int
+    better: Better
+    hits: float | None = None
+    trials: float | None = None
+
+
+class Ratio(NamedTuple):
+    """A metric as a ratio of sums over rows: numerator and denominator weights of the cells of a confusion matrix.
+
+    `weights`: shape of the matrix (outcome class, predicted class). `share`: whether a numerator row is a hit of one
+    denominator row. `f1`: whether the ratio J stands for 2 J / (1 + J).
+    """
+
+    above: Floats
+    below: Floats
+    share: bool = True
+    f1: bool = False
+
+
+def f1_of(ratio: float) -> float:
+    """F1 from J = TP / (TP + FP + FN).
+
+    >>> f1_of(0.5)
+    0.6666666666666666
+    """
+    return 2 * ratio / (1 + ratio)
+
+
+def wilson(hits: float, trials: float) -> tuple[float, float]:
+    """95 % interval of a share by Wilson (1927).
+
+    >>> [round(one, 4) for one in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
+    share, z2 = hits / trials, Z95**2
+    middle = share + z2 / (2 * trials)
+    half = Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(0.0, (middle - half) / (1 + z2 / trials)), min(1.0, (middle + half) / (1 + z2 / trials))
+
+
+def ratios(target: Target) -> dict[str, Ratio]:
+    """Return the metrics of a classifier that follow from its confusion matrix, by name."""
+    if not target.classified:
+        return {}
+    width = len(target.classes)
+    shape = (width + 1, width)
+    everything, diagonal = np.ones(shape), np.eye(*shape)
+    out = {"accuracy": Ratio(diagonal, everything)}
+
+    def of_class(code: int, ending: str) -> None:
+        row, column = np.zeros(shape), np.zeros(shape)
+        row[code], column[:, code] = 1, 1
+        hit = row * column
+        out["precision" + ending] = Ratio(hit, column)
+        out["recall" + ending] = Ratio(hit, row)
+        out["f1" + ending] = Ratio(hit, np.maximum(row, column), f1=True)
+
+    if target.kind == "binary":
+        of_class(target.positive, "")
+        row = np.zeros(shape)
+        row[1 - target.positive] = 1
+        out["specificity"] = Ratio(row * diagonal, row)
+    else:
+        for code, name in enumerate(target.classes):
+            of_class(code, f"[{name}]")
+    if target.costs:
+        value = np.zeros(shape)
+        value[: len(target.costs)] = target.costs
+        out["value"] = Ratio(value, everything, share=False)
+    return out
+
+
+def _mean(metric: str, total: float, squares: float, n: int, better: Better, unit: float = 1.0) -> Measure | None:
+    """Mean of n rows from their sum and sum of squares, times a unit."""
+    if n <= 0:
+        return None
+    mean = total / n
+    error = unit * math.sqrt(max(squares / n - mean**2, 0.0) / max(n - 1, 1))
+    mean *= unit
+    return Measure(metric, mean, error, mean - Z95 * error, mean + Z95 * error, n, better)
+
+
+def _ratio(metric: str, ratio: Ratio, confusion: Counts) -> Measure | None:
+    cells = confusion.sum(axis=0).astype(float)
+    above, below = float((ratio.above * cells).sum()), float((ratio.below * cells).sum())
+    if below <= 0:
+        return None
+    if not ratio.share:
+        return _mean(metric, above, float((ratio.above**2 * cells).sum()), round(below), "higher")
+    low, high = wilson(above, below)
+    value = above / below
+    error = math.sqrt(value * (1 - value) / below)
+    if ratio.f1:
+        error *= 2 / (1 + value) ** 2
+        value, low, high = f1_of(value), f1_of(low), f1_of(high)
+    return Measure(metric, value, error, low, high, round(below), "higher", above, below)
+
+
+def _normal(metric: str, value: float, error: float, n: int, better: Better = "higher") -> Measure:
+    """Return a metric between 0 and 1 with a normal interval."""
+    return Measure(metric, value, error, max(value - Z95 * error, 0.0), min(value + Z95 * error, 1.0), n, better)
+
+
+def roc_auc(negatives: npt.NDArray[np.int64], positives: npt.NDArray[np.int64]) -> tuple[float, float] | None:
+    """Area under the ROC curve and its standard error, from counts by score bin in ascending order, shape (bins,).
+
+    Rows of one bin count as ties. The error is that of DeLong, DeLong and Clarke-Pearson (1988) on the bins.
+
+    >>> roc_auc(np.array([2, 2, 0]), np.array([0, 2, 2]))[0]
+    0.875
+    """
+    n0, n1 = float(negatives.sum()), float(positives.sum())
+    if not n0 or not n1:
+        return None
+    below = (np.cumsum(negatives) - negatives / 2) / n0
+    above = (n1 - np.cumsum(positives) + positives / 2) / n1
+    area = float((positives * below).sum() / n1)
+    variance = float((positives * (below - area) ** 2).sum()) / (n1 * max(n1 - 1, 1))
+    variance += float((negatives * (above - area) ** 2).sum()) / (n0 * max(n0 - 1, 1))
+    return area, math.sqrt(variance)
+
+
+def average_precision(negatives: Counts, positives: Counts) -> float | None:
+    """Average precision from counts by score bin, ascending: the precision at the middle of each bin's positives."""
+    n1 = float(positives.sum())
+    if not n1:
+        return None
+    ahead = positives[::-1].cumsum() - positives[::-1] / 2
+    behind = negatives[::-1].cumsum() - negatives[::-1] / 2
+    precision = ahead / np.maximum(ahead + behind, 1e-300)
+    return float((positives[::-1] * precision).sum() / n1)
+
+
+def _calibration(rows: Floats, expected: Floats, came: Floats, n: int) -> Measure | None:
+    """Expected calibration error: the mean distance of a bin's mean probability from the share that came true."""
+    if n <= 0:
+        return None
+    held = rows > 0
+    rows, gap = rows[held], (came[held] - expected[held])
+    value = float(np.abs(gap).sum() / n)
+    p = expected[held] / rows
+    variance = rows * p * (1 - p)
+    return _normal("ece", value, math.sqrt(float(variance.sum())) / n, n, "lower")
+
+
+def calibration_z(sums: Sums) -> tuple[float, float]:
+    """Two Z of the probabilities of a binary model, each standard normal if they are calibrated; 0 without any.
+
+    The first sees that all are too low or too high (calibration in the large), the second that they are too bold or too
+    timid (Spiegelhalter 1986), and each is nearly blind to the other.
+    """
+    target = sums.target
+    if target.kind != "binary" or not target.scores:
+        return 0.0, 0.0
+    known = sums.confusion[:-1, :2].sum(axis=2)
+    rows, expected = known.sum(axis=1), sums.binned("p")[:-1]
+    level = float((expected * (1 - expected / np.maximum(rows, 1))).sum())
+    tilt = sums.total("tilt2_var")
+    gap = float(known[:, target.positive].sum() - expected.sum())
+    return gap / math.sqrt(level) if level > 0 else 0.0, sums.total("gap_tilt") / math.sqrt(tilt) if tilt > 0 else 0.0
+
+
+def _regression(sums: Sums) -> Iterator[Measure | None]:
+    target, n = sums.target, sums.n
+    unit, total = target.scale, sums.total
+    yield _mean("bias", total("e"), total("e2"), n, "lower", unit)
+    yield _mean("mae", total("abs_e"), total("e2"), n, "lower", unit)
+    mse = _mean("mse", total("e2"), total("e4"), n, "lower", unit**2)
+    yield mse
+    if mse is not None:
+        root = math.sqrt(mse.value)
+        error = mse.error / (2 * root) if root else 0.0
+        low = math.sqrt(max(mse.low, 0.0))
+        yield Measure("rmse", root, error, low, math.sqrt(mse.high), n, "lower")
+    yield _r2(sums)
+    yield _mean("mape", total("ape"), total("ape2"), round(total("ape_rows")), "lower")
+    rows = total("interval_rows")
+    if target.interval is not None and rows:
+        inside = total("inside")
+        error = math.sqrt(inside / rows * (1 - inside / rows) / rows)
+        yield Measure("coverage", inside / rows, error, *wilson(inside, rows), round(rows), "higher", inside, rows)
+
+
+def pinball(sums: Sums, tau: float) -> Measure | None:
+    """Pinball loss of the prediction as the quantile `tau`, which lies between 0 and 1.
+
+    With e = prediction - outcome the loss of a row is abs(e) / 2 + (1/2 - tau) e.
+    """
+    tilt, total = 0.5 - tau, sums.total
+    squares = (0.25 + tilt**2) * total("e2") + tilt * total("abs_e_e")
+    return _mean("pinball", total("abs_e") / 2 + tilt * total("e"), squares, sums.n, "lower", sums.target.scale)
+
+
+def _r2(sums: Sums) -> Measure | None:
+    """R2 = 1 - mean(e^2) / var(y), with a standard error by the delta method over e^2, y and y^2."""
+    n = sums.n
+    if n < 3:
+        return None
+    e2, e4, y1, y2, y3, y4, ye2, y2e2 = (
+        sums.total(name) / n for name in ("e2", "e4", "y", "y2", "y3", "y4", "y_e2", "y2_e2")
+    )
+    variance = y2 - y1**2
+    if variance <= 0:
+        return None
+    slope = e2 / variance**2
+    gradient = np.array([-1 / variance, -2 * y1 * slope, slope])
+    covariance = np.array(
+        [
+            [e4 - e2**2, ye2 - y1 * e2, y2e2 - y2 * e2],
+            [ye2 - y1 * e2, variance, y3 - y1 * y2],
+            [y2e2 - y2 * e2, y3 - y1 * y2, y4 - y2**2],
+        ]
+    )
+    value = 1 - e2 / variance
+    error = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0) / n)
+    return Measure("r2", value, error, value - Z95 * error, min(value + Z95 * error, 1.0), n, "higher")
+
+
+def _scores(sums: Sums) -> Iterator[Measure | None]:
+    """Metrics of a classifier's probabilities."""
+    target = sums.target
+    if target.kind == "binary":
+        by_bin = sums.confusion[:-1].sum(axis=2)
+        negatives, positives = by_bin[:, 1 - target.positive], by_bin[:, target.positive]
+        n = int(negatives.sum() + positives.sum())
+        area = roc_auc(negatives, positives)
+        if area is not None:
+            yield _normal("roc_auc", *area, n)
+        precision = average_precision(negatives, positives)
+        if precision is not None and n > positives.sum():
+            yield _logit("average_precision", precision, int(positives.sum()))
+        rows = (negatives + positives).astype(float)
+        yield _calibration(rows, sums.binned("p")[:-1], positives.astype(float), n)
+    else:
+        rows = sums.binned("rows")
+        n = round(float(rows.sum()))
+        areas = [one for ranks in sums.ranks if (one := roc_auc(ranks[0], ranks[1])) is not None]
+        if areas and len(areas) == len(target.classes):
+            error = math.sqrt(sum(one**2 for _, one in areas)) / len(areas)
+            yield _normal("roc_auc", sum(area for area, _ in areas) / len(areas), error, n)
+        yield _calibration(rows, sums.binned("p"), sums.binned("right"), n)
+    yield _mean("brier", sums.total("brier"), sums.total("brier2"), n, "lower")
+    yield _mean("log_loss", sums.total("log"), sums.total("log2"), n, "lower")
+
+
+def _logit(metric: str, value: float, positives: int) -> Measure:
+    """Return a metric with the interval of Boyd, Eng and Page (2013): normal on the logit scale, n = positives."""
+    inside = min(max(value, 1e-9), 1 - 1e-9)
+    middle, spread = math.log(inside / (1 - inside)), 1 / math.sqrt(positives * inside * (1 - inside))
+    low, high = (1 / (1 + math.exp(-middle - sign * Z95 * spread)) for sign in (-1, 1))
+    error = math.sqrt(inside * (1 - inside) / positives)
+    return Measure(metric, value, error, low, high, positives, "higher")
+
+
+def _averages(sums: Sums, found: dict[str, Measure]) -> Iterator[Measure | None]:
+    """Yield means over classes: balanced accuracy, and macro precision, recall and F1 of a multiclass model."""
+    if sums.target.kind == "binary":
+        both = [found[name] for name in ("recall", "specificity") if name in found]
+        yield _average("balanced_accuracy", both, 2, sums.n)
+        return
+    for metric in ("precision", "recall", "f1"):
+        of_classes = [found[name] for one in sums.target.classes if (name := f"{metric}[{one}]") in found]
+        yield _average(f"macro_{metric}", of_classes, len(of_classes), sums.n)
+
+
+def _average(metric: str, parts: Sequence[Measure], needed: int, n: int) -> Measure | None:
+    if not parts or len(parts) < needed:
+        return None
+    error = math.sqrt(sum(one.error**2 for one in parts)) / len(parts)
+    return _normal(metric, sum(one.value for one in parts) / len(parts), error, n)
+
+
+def measure(sums: Sums) -> dict[str, Measure]:
+    """Return every metric that the rows allow, by name; a metric without the rows it needs is left out.
+
+    >>> target = Target("binary", ("no", "yes"))
+    >>> from monitor.outcomes.sums import contribute
+    >>> found = measure(contribute(target, np.array([[1.0], [1.0], [0.0]]), np.array([1.0, 0.0, 0.0])))
+    >>> round(found["accuracy"].value, 3), found["recall"].value, found["precision"].value
+    (0.667, 1.0, 0.5)
+    """
+    target = sums.target
+    found: dict[str, Measure] = {}
+
+    def take(measures: Iterable[Measure | None]) -> None:
+        found.update({one.metric: one for one in measures if one is not None})
+
+    if target.kind == "regression":
+        take(_regression(sums))
+    elif target.kind == "score":
+        mean = _mean("score", sums.total("y"), sums.total("y2"), sums.n, "higher", target.scale)
+        if mean is not None:
+            moved = (one + target.centre for one in (mean.value, mean.low, mean.high))
+            value, low, high = moved
+            take([replace(mean, value=value, low=low, high=high)])
+    else:
+        take(_ratio(name, ratio, sums.confusion) for name, ratio in ratios(target).items())
+        take(_averages(sums, found))
+        if target.scores:
+            take(_scores(sums))
+    return found
+
+
+def metric_names(target: Target) -> tuple[str, ...]:
+    """Return all metrics that rows of this target may have."""
+    if target.kind == "score":
+        return ("score",)
+    if target.kind == "regression":
+        return ("bias", "mae", "mse", "rmse", "r2", "mape", *(("coverage",) if target.interval else ()))
+    averages = ("balanced_accuracy",) if target.kind == "binary" else ("macro_precision", "macro_recall", "macro_f1")
+    precision = ("average_precision",) if target.kind == "binary" else ()
+    scored = ("roc_auc", *precision, "ece", "brier", "log_loss") if target.scores else ()
+    return (*ratios(target), *averages, *scored)
+
+
+#: The moment whose mean over rows a metric is, or follows from.
+_MEANS = {
+    "bias": "e",
+    "mae": "abs_e",
+    "mse": "e2",
+    "rmse": "e2",
+    "r2": "e2",
+    "brier": "brier",
+    "log_loss": "log",
+    "ece": "brier",
+    "score": "y",
+}
+
+
+def linear_parts(sums: Sums, metric: str) -> tuple[float, float]:
+    """Numerator and denominator of the ratio of sums that a metric is, or follows most closely."""
+    found = ratios(sums.target)
+    name = {"balanced_accuracy": "accuracy", "roc_auc": "accuracy", "average_precision": "accuracy"}.get(metric, metric)
+    if name.startswith("macro_"):
+        name = "accuracy"
+    if name in found:
+        cells = sums.confusion.sum(axis=0)
+        return float((found[name].above * cells).sum()), float((found[name].below * cells).sum())
+    if name == "coverage":
+        return sums.total("inside"), sums.total("interval_rows")
+    if name == "mape":
+        return sums.total("ape"), sums.total("ape_rows")
+    return sums.total(_MEANS[name]), float(sums.n)
+
+
+def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
+    """By how much the variance of a metric is larger than that of independent rows, judged from its hours; at least 1.
+
+    The hours are clusters of a ratio estimator, and neighbours are weighted as by Newey and West (1987) with
+    L = floor(4 (W / 100)^(2/9)) lags, W hours.
+    """
+    parts = np.array([linear_parts(one, metric) for one in hours]).reshape(-1, 2)
+    above, below = parts.sum(axis=0)
+    if len(parts) < 4 or below <= 0:
+        return 1.0
+    ratio = above / below
+    residuals = parts[:, 0] - ratio * parts[:, 1]
+    lags = int(4 * (len(parts) / 100) ** (2 / 9))
+    variance = float((residuals**2).sum())
+    for lag in range(1, min(lags, len(parts) - 1) + 1):
+        variance += 2 * (1 - lag / (lags + 1)) * float((residuals[lag:] * residuals[:-lag]).sum())
+    variance *= len(parts) / (len(parts) - 1) / below**2
+    alone = _independent(measured, metric, ratio)
+    return max(1.0, variance / alone) if alone > 0 else 1.0
+
+
+def _independent(measured: Measure, metric: str, ratio: float) -> float:
+    """Variance of the ratio that `linear_parts` gives, as of independent rows."""
+    if measured.trials:
+        return ratio * (1 - ratio) / measured.trials
+    if metric in ("roc_auc", "average_precision", "balanced_accuracy") or metric.startswith("macro_"):
+        return ratio * (1 - ratio) / measured.n
+    return math.inf if metric in ("ece", "r2", "rmse") else measured.error**2
+
+
+def weighted(sums: Sums, rows: Counts) -> tuple[dict[str, Measure], float]:
+    """Metrics of all predictions, weighted from those whose outcome is known, and the share that they speak for.
+
+    `rows`: all predictions of the same hours by bin, shape (bins,): by score (binary with probabilities), by predicted
+    class (other classifiers), or by predicted value (regression). Within a bin, whether an outcome is known must not
+    depend on the outcome. A bin without any outcome is left out; the share tells how much that is.
+    """
+    target = sums.target
+    if target.kind == "regression":
+        n = sums.binned("rows")
+        moments = {"bias": ("e", "e2"), "mae": ("abs_e", "e2"), "mse": ("e2", "e4")}
+        units = {"bias": target.scale, "mae": target.scale, "mse": target.scale**2}
+    else:
+        confusion = sums.confusion
+        if not (target.kind == "binary" and target.scores):
+            classes = np.arange(len(target.classes))
+            confusion = confusion.sum(axis=0) * (classes == classes[:, None])[:, None, :]
+        n = confusion.sum(axis=(1, 2)).astype(float)
+    spoken = float(rows[n > 0].sum())
+    weights = np.where(n > 0, rows, 0) / max(spoken, 1.0)
+    held = np.maximum(n, 1.0)
+    found = {}
+
+    def error_of(mean: Floats, squares: Floats) -> float:
+        return math.sqrt(float((weights**2 * np.maximum(squares - mean**2, 0.0) / held).sum()))
+
+    if target.kind == "regression":
+        for name, (first, second) in moments.items():
+            mean, squares = sums.binned(first) / held, sums.binned(second) / held
+            value, error = float((weights * mean).sum()) * units[name], error_of(mean, squares) * units[name]
+            found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "lower")
+        return found, spoken / max(float(rows.sum()), 1.0)
+    shares = confusion / held[:, None, None]
+    for name, ratio in ratios(target).items():
+        below = float((weights * (ratio.below * shares).sum(axis=(1, 2))).sum())
+        if below <= 0:
+            continue
+        value = float((weights * (ratio.above * shares).sum(axis=(1, 2))).sum()) / below
+        residual = ratio.above - value * ratio.below
+        error = error_of((residual * shares).sum(axis=(1, 2)), (residual**2 * shares).sum(axis=(1, 2))) / below
+        if ratio.f1:
+            value, error = f1_of(value), error * 2 / (1 + value) ** 2
+        if ratio.share:
+            found[name] = _normal(name, value, error, sums.n)
+        else:
+            found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "higher")
+    return found, spoken / max(float(rows.sum()), 1.0)

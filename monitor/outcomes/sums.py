@@ -1,0 +1,293 @@
+"""Sums of predictions and their outcomes, from which every performance metric is worked out.
+
+Sums add up exactly over hours, replicas and roll-ups, and a corrected outcome is one subtraction and one addition. They
+are integer counts of cells (what was predicted, and what came true) and float moments (errors, squared errors, ...).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.column import Counts, Floats, Schema
+
+#: `regression` and `score`: the outcome is a number. `score` outcomes are rewards, and are not compared with anything.
+TargetKind = Literal["regression", "binary", "multiclass", "score"]
+
+#: Bins of a probability beside the reference's own edges: even ones, and denser tails for average precision.
+PROBABILITY_EDGES = (*(0.001, 0.002, 0.005), *(k / 100 for k in range(1, 100)), *(0.995, 0.998, 0.999))
+
+#: Bins of a class's probability in a multiclass model, and the largest number of classes that get such bins.
+CLASS_EDGES, MAX_SCORED = tuple(k / 50 for k in range(1, 50)), 20
+
+#: A probability is kept this far from 0 and 1 in the log loss, as scikit-learn does for float64.
+CLIP = float(np.finfo(np.float64).eps)
+
+#: Moments of one row by kind. e = prediction - outcome; e and the outcome y are in units of the target's `scale`.
+_TOTALS: dict[TargetKind, tuple[str, ...]] = {
+    "regression": (
+        *("abs_e_e", "ape", "ape2", "ape_rows", "inside", "y", "y2", "y3", "y4", "y_e2", "y2_e2"),
+        *("outside_above", "interval_rows"),
+    ),
+    "binary": ("brier", "brier2", "log", "log2", "gap_tilt", "tilt2_var"),
+    "multiclass": ("brier", "brier2", "log", "log2"),
+    "score": ("y", "y2"),
+}
+#: Moments that are kept for each bin of the prediction (regression) or of the score.
+_BINNED: dict[TargetKind, tuple[str, ...]] = {
+    "regression": ("rows", "e", "abs_e", "e2", "e4"),
+    "binary": ("p",),
+    "multiclass": ("p", "right", "rows"),
+    "score": (),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the outcomes of a model are, and how they are compared with its predictions.
+
+    `classes`: canonical texts, in the order of the codes of the prediction column. `positive`: code of the class that
+    precision, recall and the score speak of. `value`: position of the predicted value or class among the prediction
+    columns; None if the class follows from the score and `threshold`. `scores`: positions of the probabilities: one of
+    the positive class, or one for each class of a multiclass model; () if there are none. `edges`: upper bounds of the
+    bins of the prediction (regression) or of the score. `centre`, `scale`: mean and standard deviation of the training
+    target, by which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction.
+    `costs`: business value of each outcome class (row) and predicted class (column).
+    """
+
+    kind: TargetKind
+    classes: tuple[str, ...] = ()
+    positive: int = 1
+    value: int | None = 0
+    scores: tuple[int, ...] = ()
+    threshold: float = 0.5
+    edges: tuple[float, ...] = ()
+    centre: float = 0.0
+    scale: float = 1.0
+    interval: tuple[int, int] | None = None
+    costs: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def classified(self) -> bool:
+        """Whether outcomes are classes."""
+        return self.kind in ("binary", "multiclass")
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of the prediction or score; the last one is for rows without a usable one."""
+        return len(self.edges) + 2
+
+    @cached_property
+    def confusion_shape(self) -> tuple[int, ...]:
+        """Score bin (binary only), outcome class (the last is any that the model does not know), predicted class."""
+        width = len(self.classes)
+        return {"binary": (self.bins, width + 1, width), "multiclass": (1, width + 1, width)}.get(self.kind, (1, 1, 1))
+
+    @property
+    def ranks_shape(self) -> tuple[int, int, int]:
+        """Class, whether it came true, bin of its probability: of multiclass models with probabilities."""
+        ranked = self.kind == "multiclass" and bool(self.scores) and len(self.classes) <= MAX_SCORED
+        return (len(self.classes) if ranked else 0, 2, len(CLASS_EDGES) + 1)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Number of counts, and of moments. The first count is of rows that could not be compared."""
+        counts = 1 + int(np.prod(self.confusion_shape)) + int(np.prod(self.ranks_shape))
+        bins = self.bins if self.scores or self.kind == "regression" else 0
+        return counts, len(_TOTALS[self.kind]) + len(_BINNED[self.kind]) * bins
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Sums of the rows of one target. `counts`: shape (target.size[0],); `moments`: shape (target.size[1],)."""
+
+    target: Target
+    counts: Counts
+    moments: Floats
+
+    @classmethod
+    def zero(cls, target: Target) -> Sums:
+        """Return the sums of no rows."""
+        counts, moments = target.size
+        return cls(target, np.zeros(counts, np.int64), np.zeros(moments))
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.target, self.counts + other.counts, self.moments + other.moments)
+
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(self.target, self.counts - other.counts, self.moments - other.moments)
+
+    @property
+    def n(self) -> int:
+        """Rows that were compared."""
+        return int(self.confusion.sum())
+
+    @property
+    def unusable(self) -> int:
+        """Rows whose prediction is missing or infinite, which nothing can be compared with."""
+        return int(self.counts[0])
+
+    @property
+    def confusion(self) -> Counts:
+        """Rows by score bin, outcome class and predicted class, shape `target.confusion_shape`."""
+        shape = self.target.confusion_shape
+        return self.counts[1 : 1 + int(np.prod(shape))].reshape(shape)
+
+    @property
+    def ranks(self) -> Counts:
+        """Rows by class, whether it came true, and bin of its probability, shape `target.ranks_shape`."""
+        return self.counts[1 + int(np.prod(self.target.confusion_shape)) :].reshape(self.target.ranks_shape)
+
+    def total(self, name: str) -> float:
+        """Sum of a moment over all rows."""
+        names = _TOTALS[self.target.kind]
+        return float(self.moments[names.index(name)]) if name in names else float(self.binned(name).sum())
+
+    def binned(self, name: str) -> Floats:
+        """Sum of a moment by bin of the prediction or score, shape (bins,)."""
+        first = len(_TOTALS[self.target.kind])
+        names = _BINNED[self.target.kind]
+        found: Floats = self.moments[first:].reshape(len(names), -1)[names.index(name)]
+        return found
+
+    def to_json(self) -> str:
+        """Return all sums that are not zero, by position, as JSON that plain SQL can read.
+
+        >>> Sums.zero(Target("score")).to_json()
+        '{"counts":{},"moments":{}}'
+        """
+        parts = {"counts": self.counts.tolist(), "moments": self.moments.tolist()}
+        sparse = {name: {str(at): one for at, one in enumerate(values) if one} for name, values in parts.items()}
+        return json.dumps(sparse, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, target: Target, text: str) -> Sums:
+        """Read what `to_json` wrote for the same target. Raises ValueError or IndexError if it does not fit."""
+        out, parts = cls.zero(target), json.loads(text)
+        for values, name in ((out.counts, "counts"), (out.moments, "moments")):
+            sparse: Mapping[str, float] = parts[name]
+            values[[int(at) for at in sparse]] = [*sparse.values()]
+        return out
+
+
+def target_of(schema: Schema, positive: str | None = None) -> Target:
+    """Derive the target from the prediction columns of a model: the first is the value, `proba_*` are probabilities.
+
+    `positive`: canonical text of the positive class; None for the last class.
+    """
+    columns = schema.predictions
+    first = columns[0]
+    probabilities = {one.name.removeprefix("proba_"): at for at, one in enumerate(columns) if one.name[:6] == "proba_"}
+    if first.numeric:
+        return Target("regression", edges=first.edges)
+    classes = first.categories
+    if len(classes) != 2:
+        scores = tuple(probabilities[name] for name in classes if name in probabilities)
+        whole = len(scores) == len(classes) > 0
+        return Target("multiclass", classes, scores=scores if whole else (), edges=CLASS_EDGES if whole else ())
+    code = classes.index(positive) if positive in classes else 1
+    at = probabilities.get(classes[code])
+    if at is None:
+        return Target("binary", classes, positive=code)
+    edges = tuple(sorted({*columns[at].edges, *PROBABILITY_EDGES}))
+    return Target("binary", classes, positive=code, scores=(at,), edges=edges)
+
+
+def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
+    """Return the sums of some rows.
+
+    `predictions`: shape (n, prediction columns), classes as codes. `outcomes`: shape (n,), numbers or codes; the code
+    `len(classes)` is of a class that the model does not know, which counts as wrong. A row whose prediction or outcome
+    is not finite is counted as unusable.
+    """
+    sums = Sums.zero(target)
+    usable = np.isfinite(outcomes)
+    if target.kind == "score":
+        sums.counts[:2] = (~usable).sum(), usable.sum()
+        sums.moments[:] = _powers((outcomes[usable] - target.centre) / target.scale, 2)
+        return sums
+    if target.value is not None:
+        usable &= np.isfinite(predictions[:, target.value])
+        if target.classified:
+            usable &= predictions[:, target.value] < len(target.classes)
+    else:
+        usable &= np.isfinite(predictions[:, target.scores[0]])
+    sums.counts[0] = (~usable).sum()
+    predictions, outcomes = predictions[usable], outcomes[usable]
+    if target.kind == "regression":
+        _regression(sums, predictions, outcomes)
+    else:
+        _classification(sums, predictions, outcomes.astype(np.intp))
+    return sums
+
+
+def _powers(values: Floats, upto: int) -> list[float]:
+    return [float((values**power).sum()) for power in range(1, upto + 1)]
+
+
+def _bin_sums(bins: npt.NDArray[np.intp], rows: Sequence[Floats], size: int) -> Floats:
+    return np.concatenate([np.bincount(bins, row, size) for row in rows])
+
+
+def _regression(sums: Sums, predictions: Floats, outcomes: Floats) -> None:
+    target = sums.target
+    predicted = predictions[:, target.value or 0]
+    e, y = (predicted - outcomes) / target.scale, (outcomes - target.centre) / target.scale
+    e2 = e * e
+    ape = np.abs(predicted - outcomes)[outcomes != 0] / np.abs(outcomes[outcomes != 0])
+    inside = above = whole = 0
+    if target.interval is not None:
+        low, high = predictions[:, target.interval[0]], predictions[:, target.interval[1]]
+        whole = int((np.isfinite(low) & np.isfinite(high)).sum())
+        inside, above = int(((low <= outcomes) & (outcomes <= high)).sum()), int((outcomes > high).sum())
+    y1, y2, y3, y4 = _powers(y, 4)
+    totals = [(np.abs(e) * e).sum(), *_powers(ape, 2), len(ape), inside, y1, y2, y3, y4]
+    totals += [(y * e2).sum(), (y * y * e2).sum(), above, whole]
+    bins = np.searchsorted(target.edges, predicted)
+    sums.moments[:] = [*totals, *_bin_sums(bins, (np.ones(len(e)), e, np.abs(e), e2, e2 * e2), target.bins)]
+    sums.counts[1] = len(e)
+
+
+def _classification(sums: Sums, predictions: Floats, actual: npt.NDArray[np.intp]) -> None:
+    target = sums.target
+    shape = target.confusion_shape
+    scores = predictions[:, list(target.scores)]
+    if target.value is not None:
+        predicted = predictions[:, target.value].astype(np.intp)
+    else:
+        predicted = np.where(scores[:, 0] > target.threshold, target.positive, 1 - target.positive).astype(np.intp)
+    scored = np.isfinite(scores).all(axis=1) & bool(target.scores)
+    known = scored & (actual < len(target.classes))
+    bins = np.zeros(len(actual), np.intp)
+    moments = np.zeros(0)
+    if target.kind == "binary" and target.scores:
+        bins = np.where(scored, np.searchsorted(target.edges, scores[:, 0]), target.bins - 1)
+        p, hit = scores[known, 0], (actual[known] == target.positive).astype(float)
+        brier, tilt = (p - hit) ** 2, 1 - 2 * p
+        log = -np.log(np.clip(np.where(hit > 0, p, 1 - p), CLIP, 1 - CLIP))
+        totals = [*_powers(brier, 2), *_powers(log, 2), ((hit - p) * tilt).sum(), (tilt**2 * p * (1 - p)).sum()]
+        moments = np.array([*totals, *_bin_sums(bins[known], (p,), target.bins)])
+    elif target.kind == "multiclass" and target.scores:
+        p, came, rows = scores[known], actual[known], np.arange(int(known.sum()))
+        hits = np.eye(len(target.classes))[came]
+        top = p.max(axis=1, initial=0.0)
+        log = -np.log(np.clip(p[rows, came], CLIP, 1 - CLIP))
+        totals = [*_powers(((p - hits) ** 2).sum(axis=1), 2), *_powers(log, 2)]
+        right = (predicted[known] == came).astype(float)
+        moments = np.array(
+            [*totals, *_bin_sums(np.searchsorted(target.edges, top), (top, right, right * 0 + 1), target.bins)]
+        )
+        if sums.ranks.size:
+            cell = (np.arange(p.shape[1]) * 2 + hits.astype(np.intp)) * target.ranks_shape[2]
+            cell += np.searchsorted(CLASS_EDGES, p)
+            sums.ranks[:] = np.bincount(cell.ravel(), minlength=sums.ranks.size).reshape(target.ranks_shape)
+    if len(moments):
+        sums.moments[:] = moments
+    cells = np.ravel_multi_index((bins, np.minimum(actual, len(target.classes)), predicted), shape)
+    sums.confusion[:] = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)

@@ -1,0 +1,1 @@
+"""Tests of monitor/outcomes, one file for each of its files."""
