@@ -1,4 +1,4 @@
-"""What people do on the pages: log in, log out, silence. And the guard, put in front of all that Flask answers."""
+"""What people do on the pages: log in, log out, silence."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, request
-from werkzeug.datastructures import MultiDict
+from flask import Blueprint, Response, current_app, g, redirect, request
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import clean_text
@@ -17,11 +16,9 @@ from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
-from server.guard import NOBODY_CHANGES, SESSION, Guard, Viewer, access_of, challenge, local_path
-from server.payload import error_body
+from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
 from server.web.api import runtime
 from server.web.pages import answer
-from server.web.views import View
 
 actions = Blueprint("actions", __name__)
 
@@ -35,38 +32,6 @@ MATCHERS = ("column", "rule", "role", "severity")
 MOST = 500
 
 
-def protect(app: Flask, guard: Guard) -> None:
-    """Have every request that reaches Flask checked before anything else is done with it."""
-    app.extensions["telltale_guard"] = guard
-
-    @app.before_request
-    def check() -> Response | None:
-        g.viewer = Viewer()
-        access = access_of(request.method, request.url_rule.rule if request.url_rule else None)
-        try:
-            if access in ("read", "change") or request.path == "/login":
-                guard.check_host(request.headers.get("Host", ""))
-            origin = request.headers.get("Origin")
-            # A form of our own says "null", since our pages tell browsers to send no referrer; it has a CSRF token.
-            if request.method not in ("GET", "HEAD", "OPTIONS") and (access == "service" or origin != "null"):
-                guard.check_origin(origin, request.headers.get("Host"))
-            if access != "open":
-                token, cookie = request.headers.get("Authorization"), request.cookies.get(guard.cookie)
-                g.viewer = guard.viewer(token, cookie, "" if access == "service" else request.remote_addr or "")
-                guard.admit(access, g.viewer, lambda: request.form.get("csrf", ""))
-        except InputError as error:
-            if error.status == 401 and _by_browser():
-                here = request.full_path.rstrip("?") if request.method == "GET" else "/alerts"
-                return login_page(here, "", 401)
-            body = error_body(error.code, str(error), error.where)
-            return Response(body, error.status, challenge(error), content_type="application/json")
-        return None
-
-
-def _by_browser() -> bool:
-    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
-
-
 def guard() -> Guard:
     """The guard of this application."""
     return cast(Guard, current_app.extensions["telltale_guard"])
@@ -74,8 +39,7 @@ def guard() -> Guard:
 
 def login_page(after: str, wrong: str, status: int = 200) -> Response:
     """The form that asks for the token."""
-    context = {"title": "Log in", "after": local_path(after), "wrong": wrong, "has_token": guard().has_token}
-    return answer(View("login.html", context, [], status))
+    return answer("login.html", status=status, after=local_path(after), wrong=wrong, has_token=guard().has_token)
 
 
 @actions.get("/login")
@@ -87,70 +51,55 @@ def login_form() -> Response:
 @actions.post("/login")
 def login() -> Response:
     """Give a session for the token."""
-    after, gate = local_path(request.form.get("next", "/")), guard()
+    after = request.form.get("next", "/")
     try:
-        right = gate.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
+        right = guard().log_in(request.form.get("token", "").strip(), request.remote_addr or "")
     except InputError as error:
         return login_page(after, f"{error}.".capitalize(), error.status)
     if not right:
         current_app.logger.warning("a login with a wrong token, from %s", request.remote_addr)
         return login_page(after, "That is not the token.", 401)
-    response = cast(Response, redirect(after, 303))
-    response.set_cookie(
-        gate.cookie,
-        gate.start_session(),
-        max_age=SESSION,
-        path="/",
-        secure=gate.secure,
-        httponly=True,
-        samesite="Strict",
-    )
-    return response
+    return _session(local_path(after), guard().start_session(), SESSION)
 
 
 @actions.post("/logout")
 def logout() -> Response:
     """Have the browser forget its session."""
-    response = cast(Response, redirect("/login", 303))
-    response.delete_cookie(guard().cookie, path="/", secure=guard().secure, httponly=True, samesite="Strict")
+    return _session("/login", "", 0)
+
+
+def _session(then: str, session: str, seconds: int) -> Response:
+    """Set the session's cookie for `seconds`; the browser deletes it if that is 0."""
+    response, gate = cast(Response, redirect(then, 303)), guard()
+    response.set_cookie(
+        gate.cookie, session, max_age=seconds, path="/", secure=gate.secure, httponly=True, samesite="Strict"
+    )
     return response
 
 
 @actions.get("/silence")
 def silence_form() -> Response:
-    """The form of a silence, filled in with what the address says; of a page of its own, since it is not renewed."""
+    """The form of a silence, filled in with what the address says."""
     return silence_page(request.args, "")
 
 
 def silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Response:
     """The form of a silence, and what is wrong with it."""
     fields = {name: given.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
-    context = {"title": "Silence", "given": fields, "lengths": LENGTHS, "wrong": wrong, "why_not": _why_not()}
-    return answer(View("silence.html", context, [], status))
-
-
-def _why_not() -> str:
-    """Why this viewer cannot change anything here; empty where nothing is in the way."""
+    why_not = "" if g.viewer.csrf else "log in to use this form"
     if not guard().has_token:
-        return NOBODY_CHANGES
-    return "" if g.viewer.csrf else "log in to use this form"
+        why_not = NOBODY_CHANGES
+    return answer("silence.html", status=status, given=fields, lengths=LENGTHS, wrong=wrong, why_not=why_not)
 
 
 @actions.post("/silence")
 def silence() -> Response:
     """Mute alerts for a while, as `python -m monitor silence` does."""
     run, given = runtime(), request.form
-    now = run.clock.time()
+    now, columns = run.clock.time(), [column.name for column in run.only.reference.schema.columns]
+    author, reason = (clean_text(given.get(name, "").strip()[:MOST]) for name in ("author", "reason"))
     try:
-        made = new_silence(
-            matchers(given),
-            now,
-            _end(given, now),
-            _text(given, "author"),
-            _text(given, "reason"),
-            run.config.rules,
-            [column.name for column in run.only.reference.schema.columns],
-        )
+        made = new_silence(matchers(given), now, _end(given, now), author, reason, run.config.rules, columns)
     except InputError as error:
         if g.viewer.by == "session":
             return silence_page(given, str(error), 400)
@@ -173,7 +122,7 @@ def expire() -> Response:
 
 
 def change(what: Mapping[str, Any]) -> None:
-    """Have a request applied by the writer, in a transaction; the same requests as commands leave in the inbox."""
+    """Have the writer apply a request in a transaction; the same requests as commands leave in the inbox."""
     run = runtime()
     now = run.clock.time()
     run.writer.call(lambda connection: inbox.apply(connection, what, now))
@@ -199,11 +148,7 @@ def matchers(given: Mapping[str, str]) -> dict[str, str]:
     return {name: text[:MOST] for name, text in named.items() if text}
 
 
-def _text(given: MultiDict[str, str], name: str) -> str:
-    return clean_text(given.get(name, "").strip()[:MOST])
-
-
-def _end(given: MultiDict[str, str], now: float) -> float:
+def _end(given: Mapping[str, str], now: float) -> float:
     try:
         return from_iso(given["until"]) if given.get("until") else now + duration(given.get("for") or "4h")
     except ValueError as error:

@@ -26,7 +26,7 @@ def runtime() -> Runtime:
 
 @api.get("/metrics")
 def metrics() -> Response:
-    """Prometheus text format, or OpenMetrics where the scraper asks for it."""
+    """Prometheus text format, or OpenMetrics if the scraper asks for it."""
     accept, encoding = request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", "")
     body, headers = runtime().metrics(accept, encoding)
     return Response(body, headers=headers)
@@ -34,7 +34,7 @@ def metrics() -> Response:
 
 @api.get("/healthz")
 def healthz() -> tuple[dict[str, Any], int]:
-    """How each part does; 503 where one of them does not do its work."""
+    """How each part does; 503 if one of them does not do its work."""
     health = runtime().health()
     return health, 200 if health["status"] != "failing" else 503
 
@@ -47,7 +47,7 @@ def readyz() -> dict[str, Any]:
 
 @api.get("/api/status")
 def status() -> dict[str, Any]:
-    """How things stand."""
+    """Model, predictions, drift, alerts, receivers and health."""
     return runtime().status()
 
 
@@ -65,13 +65,17 @@ def alerts() -> list[dict[str, Any]]:
 
 @api.get("/api/windows")
 def windows() -> dict[str, Any]:
-    """Counts over any stretch: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
+    """Counts over any period: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
     now, given = runtime().clock.time(), request.args
-    start, end = moment(given, "from", now - 86_400), moment(given, "to", now)
-    return runtime().windows(start, end, step(given), given.getlist("column"), given.get("model_version"))
+    start, end = _moment(given, "from", now - 86_400), _moment(given, "to", now)
+    try:
+        step = duration(given["step"]) if "step" in given else None
+    except ValueError as error:
+        raise InputError("duration", clean_text(str(error)), "step") from None
+    return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"))
 
 
-def moment(given: Mapping[str, str], name: str, default: float) -> float:
+def _moment(given: Mapping[str, str], name: str, default: float) -> float:
     """Read a time from the query. Raises InputError."""
     try:
         moment = from_iso(given[name]) if name in given else default
@@ -81,11 +85,3 @@ def moment(given: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= moment < FAR:
         raise InputError("time", "a time lies between 1970 and 2200", name)
     return moment
-
-
-def step(given: Mapping[str, str]) -> float | None:
-    """Read the length of a step from the query. Raises InputError."""
-    try:
-        return duration(given["step"]) if "step" in given else None
-    except ValueError as error:
-        raise InputError("duration", clean_text(str(error)), "step") from None

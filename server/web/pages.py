@@ -1,4 +1,8 @@
-"""The pages: each view as HTML, and with `?format=json` or `?format=csv` as its data."""
+"""The pages: what the runtime has published and the store holds, as HTML, and with `?format=json` or `csv` as data.
+
+Nothing in here touches a lock that a prediction could wait for: evaluations are published whole, and the store is read
+over a connection of the reader's own.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,39 @@ import io
 import json
 import mimetypes
 import re
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, current_app, g, request
+from markupsafe import Markup
 
+from monitor import words
 from monitor.columns.column import ROLES, Role
+from monitor.evaluation import Evaluation
+from monitor.report import column as column_page
+from monitor.report import figure, overview
+from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
-from server.web import views
+from monitor.rules.rule import SEVERITIES
+from monitor.rules.silence import mutes
+from monitor.runtime import Runtime
+from monitor.store.file.database import one_moment
+from monitor.store.records import history
+from monitor.store.records.alerts import list_silences
+from monitor.store.records.history import RANGES, HeatMap
+from monitor.store.records.usual import spent
+from monitor.usual import Judged
 from server.web.api import runtime
-from server.web.views import Memory, View
 
 pages = Blueprint("pages", __name__)
 
+Records = Sequence[Mapping[str, Any]]
+
 #: What the pages load, by name: in memory, so that a slow client holds no open file.
 ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()}
-
 
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)
@@ -30,17 +51,35 @@ REFRESH = (5.0, 60.0)
 #: Characters of a field of the query that the page's links repeat.
 LONGEST_FIELD = 200
 
-#: Templates that do not renew themselves.
+#: Templates that do not refresh themselves, because people fill them in.
 FORMS = ("login.html", "silence.html")
+
+#: Fields of the overview's filter.
+FILTER = ("q", "state", "role")
 
 #: Spreadsheets run a cell that begins with one of these as a formula; some skip spaces and quotes before it, and some
 #: read the wide forms of East Asian keyboards alike.
 FORMULA = re.compile(r"[\s'\"`\u2018-\u201f\ufeff\u200b]*[=+\-@|%\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
+class Memory:
+    """What is not worked out twice: past cells of the heat map, and the last evaluation's figures."""
+
+    def __init__(self) -> None:
+        self.heat_map = HeatMap()
+        self._figures: tuple[Evaluation | None, dict[int, Markup]] = (None, {})
+
+    def figures(self, evaluation: Evaluation) -> dict[int, Markup]:
+        """Figures of an evaluation that have been drawn, by position."""
+        held = self._figures
+        if held[0] is not evaluation:
+            held = self._figures = (evaluation, {})
+        return held[1]
+
+
 @pages.record_once
 def read_templates(_: object) -> None:
-    """Read the templates when the server starts, and not when somebody first looks."""
+    """Read the templates when the server starts, not at the first request."""
     environment()
 
 
@@ -59,59 +98,214 @@ def asset(filename: str) -> Response:
 @pages.get("/")
 def columns() -> Response:
     """Every column, the worst first."""
-    memory = current_app.extensions.setdefault("telltale_pages", Memory())
-    return answer(views.columns(runtime(), memory, request.args))
+    run = runtime()
+    memory: Memory = current_app.extensions.setdefault("telltale_pages", Memory())
+    now, evaluation, reference = run.clock.time(), run.only.latest, run.only.reference
+    every = overview.rows(evaluation, reference)
+    with one_moment(run.folder.database) as connection:
+        chosen = _range(connection, now)
+        length = history.cell_length(RANGES[chosen], run.config.drift.every)
+        cells = memory.heat_map.read(connection, run.only.version, now, RANGES[chosen], length)
+        silences = list_silences(connection, now)
+        told = spent(connection, run.only.version, evaluation.at or now)
+    alerts = tuple(evaluation.alerts.values())
+    muted = mutes(alerts, silences, now)
+    wanted = {key: request.args.get(key, "") for key in FILTER}
+    listed = [row for row in every if _matches(row, **wanted)]
+    drawn = memory.figures(evaluation)
+
+    def shown(place: int, row: Row) -> tuple[Row, str, str]:
+        if place >= overview.MOST_FIGURES:
+            return row, "", ""
+        if row.position not in drawn:
+            drawn[row.position] = overview.draw(row, reference)
+        return row, drawn[row.position], overview.strip(row, cells)
+
+    judged = evaluation.judged[0] if evaluation.judged else None
+    return answer(
+        "overview.html",
+        [overview.record(row) for row in listed],
+        learning=evaluation.learning,
+        told=told,
+        headline=overview.headline(every, evaluation, run.config.drift.every),
+        some=bool(listed),
+        # Drawn while the template asks for them, and not for JSON and CSV.
+        rows=(shown(place, row) for place, row in enumerate(listed)),
+        alerts=overview.alert_line(alert for alert in alerts if alert.key not in muted),
+        health=health_line(run),
+        window=judged and _window(judged, every),
+        filter=wanted,
+        states=sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
+        choices=_choices("/", wanted),
+        chosen=chosen,
+        chosen_text=words.duration(RANGES[chosen]).removeprefix("1 "),
+        cell=length,
+        rules=run.config.rules,
+    )
 
 
 @pages.get(f"/column/<any({', '.join(ROLES)}):role>")
 def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
-    name = request.args.get("name", "")
+    run, name = runtime(), request.args.get("name", "")
+    now, evaluation, reference = run.clock.time(), run.only.latest, run.only.reference
     try:
-        return answer(views.column(runtime(), cast(Role, role), name, request.args))
+        position = reference.schema.index(name, cast(Role, role))
     except KeyError:
-        what = f"This model has no column of that name with the role {role}."
-        return answer(View("missing.html", {"title": "Not found", "what": what}, [], 404))
+        return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
+    row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
+    with one_moment(run.folder.database) as connection:
+        chosen = _range(connection, now)
+        facts = column_page.over_time(connection, row, reference, run.config, now - RANGES[chosen], now, row.since)
+        events = history.events(connection, run.only.version, row.column.role, name, 30)
+    shown = column_page.histograms(row, reference)
+    results = (row.result, *row.others) if row.result else ()
+    return answer(
+        "column.html",
+        [
+            {"label": one.label, "reference": one.reference_rows, "live": one.test_rows, "change": one.change}
+            for one in shown.bins
+        ],
+        row=row,
+        tone=overview.tone(row.state),
+        against=overview.against_what(row),
+        shown=shown,
+        signs=figure.SIGNS,
+        **facts,
+        results=results,
+        rules=[rule for rule in run.config.rules if rule.name in {result.rule for result in results}],
+        events=events,
+        choices=_choices(f"/column/{role}", {"name": name}),
+        chosen=chosen,
+    )
 
 
 @pages.get("/alerts")
 def alerts() -> Response:
     """Alerts, their history, silences and notifications."""
-    return answer(views.alerts(runtime()))
+    run = runtime()
+    now = run.clock.time()
+    listed = [alert for alert in run.only.latest.alerts.values() if alert.state != "inactive"]
+    order = {"firing": 0, "pending": 1, "resolved": 2}
+    listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
+    with one_moment(run.folder.database) as connection:
+        silences = list_silences(connection, now)
+        events, notifications = history.events(connection, run.only.version), history.notifications(connection)
+    dead = sum(notification["state"] == "dead" for notification in notifications)
+    muted = mutes(listed, silences, now)
+    audible = [alert for alert in listed if alert.key not in muted]
+    line = overview.alert_line(audible)
+    firing = any(alert.state == "firing" for alert in audible)
+    return answer(
+        "alerts.html",
+        run.alerts(),
+        summary=line or "No alerts",
+        tone="drift" if firing or dead else "warning" if line else "ok",
+        alerts=listed,
+        muted=muted,
+        silences=silences,
+        events=events,
+        notifications=notifications,
+        dead=dead,
+    )
 
 
 @pages.get("/monitor")
 def health() -> Response:
     """How the monitor itself is doing."""
-    return answer(views.health(runtime()))
+    run = runtime()
+    status, snapshot = run.status(), run.only.snapshot(run.facts())
+    with one_moment(run.folder.database) as connection:
+        gaps = history.gaps(connection)
+    own, count = snapshot.health, words.count
+    evaluated = words.clock_time(own.evaluated, run.clock.time()) if own.evaluated else "not yet"
+    facts = {
+        "Predictions recorded": count(snapshot.predictions),
+        "Predictions that could not be recorded": count(own.dropped),
+        "Recorded but not folded yet, for": words.duration(own.fold_lag) if own.fold_lag else "nothing waits",
+        "Evaluations": f"{count(own.evaluations)}, the last one {evaluated}",
+        "Evaluated every": words.duration(own.every),
+        "Predictions that the model failed": count(own.model_errors),
+        "Requests refused": ", ".join(f"{n:,} {code}" for code, n in sorted(own.rejected.items())) or "none",
+        "Notifications waiting": count(own.waiting),
+        "Notifications not delivered": count(own.dead_letters),
+        "Database": words.size(own.database_bytes),
+        "Journal": words.size(own.journal_bytes),
+        "Model": f"{run.only.version}, {count(len(run.only.reference.schema.columns))} columns",
+        "Reference": f"{status['reference'][:12]}, {count(run.only.reference.info.rows)} rows",
+    }
+    return answer(
+        "health.html",
+        status["checks"],
+        summary=health_line(run)["text"].removesuffix("."),
+        tone={"ok": "ok", "degraded": "warning", "failing": "drift"}[status["status"]],
+        checks=run.checks(),
+        facts=facts,
+        gaps=gaps,
+    )
 
 
-def answer(view: View) -> Response:
-    """Send a view in the format that was asked for."""
+def health_line(run: Runtime) -> dict[str, str]:
+    """What is wrong with the monitor, or that nothing is."""
+    condition = run.health()["status"]
+    if wrong := [f"{check.part}: {check.detail}" for check in run.checks() if check.condition != "ok"]:
+        return {"status": condition, "text": f"Monitor {condition}: {'; '.join(wrong)}."}
+    evaluated = run.only.latest.at
+    ago = words.duration(max(0.0, run.clock.time() - evaluated))
+    return {"status": "ok", "text": f"Monitor healthy{f'; last evaluation {ago} ago' if evaluated else ''}."}
+
+
+def _window(judged: Judged, rows: Sequence[Row]) -> dict[str, Any]:
+    rows = [row for row in rows if row.judged is judged]
+    whats = {overview.against_what(row) for row in rows} or {"the training data"}
+    return {
+        "n": judged.test.n,
+        "start": judged.window.start,
+        "end": judged.window.end,
+        "against": "their references" if len(whats) > 1 else whats.pop(),
+        "rows": 0 if len(whats) > 1 else max((row.result.m for row in rows if row.result), default=0),
+    }
+
+
+def _matches(row: Row, q: str, state: str, role: str) -> bool:
+    return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
+
+
+def _range(connection: sqlite3.Connection, now: float) -> str:
+    chosen = request.args.get("range", "")
+    return chosen if chosen in RANGES else history.fitting_range(connection, now)
+
+
+def _choices(path: str, keep: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Addresses of the same view over every range."""
+    kept = {key: value for key, value in keep.items() if value}
+    return [(name, f"{path}?{urlencode({**kept, 'range': name})}") for name in RANGES]
+
+
+def answer(template: str, records: Records = (), status: int = 200, **context: Any) -> Response:
+    """Send a view in the format that was asked for: the template filled in, or its records as data."""
     wanted = request.args.get("format")
     if wanted == "json":
-        body = json.dumps(view.records, indent=1) + "\n"
-        return Response(body, view.status, content_type="application/json")
+        return Response(json.dumps(records, indent=1) + "\n", status, content_type="application/json")
     if wanted == "csv":
-        return Response(to_csv(view.records), view.status, content_type="text/csv; charset=utf-8")
-    run = runtime()
+        return Response(to_csv(records), status, content_type="text/csv; charset=utf-8")
+    run, guard = runtime(), current_app.extensions["telltale_guard"]
     low, high = REFRESH
+    kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
     body = render(
-        view.template,
+        template,
         here=request.path,
         version=run.only.version,
         now=run.clock.time(),
-        # A form is not taken away from under somebody who fills it in.
-        refresh=0 if view.template in FORMS else min(max(run.config.drift.every / 2, low), high),
-        viewer=_viewer(),
-        as_json=_same_with("json"),
-        as_csv=_same_with("csv"),
-        **view.context,
+        refresh=0 if template in FORMS else min(max(run.config.drift.every / 2, low), high),
+        viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "nobody"},
+        formats={name.upper(): f"{request.path}?{urlencode({**kept, 'format': name})}" for name in ("json", "csv")},
+        **context,
     )
-    return Response(body, view.status, content_type="text/html; charset=utf-8")
+    return Response(body, status, content_type="text/html; charset=utf-8")
 
 
-def to_csv(records: list[dict[str, Any]]) -> str:
+def to_csv(records: Records) -> str:
     """Write records as CSV; nothing in it is a formula.
 
     >>> to_csv([{"column": "=1+1", "n": -3}, {"column": " '=a", "n": None}]).splitlines()
@@ -119,9 +313,8 @@ def to_csv(records: list[dict[str, Any]]) -> str:
     """
     names = list(dict.fromkeys(name for record in records for name in record))
     out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(map(_cell, names))
-    writer.writerows([_cell(record.get(name)) for name in names] for record in records)
+    rows: list[list[Any]] = [names, *([record.get(name) for name in names] for record in records)]
+    csv.writer(out).writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -129,15 +322,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         value = "/".join(map(str, value.values()))
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
-
-
-def _same_with(format_: str) -> str:
-    """This view's address in another format."""
-    kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
-    return f"{request.path}?{urlencode({**kept, 'format': format_})}"
-
-
-def _viewer() -> dict[str, Any]:
-    """What the templates ask about who looks: whether they can log in, and what their forms carry."""
-    has_token = current_app.extensions["telltale_guard"].has_token
-    return {"csrf": g.viewer.csrf, "login": has_token and g.viewer.by == "nobody"}
