@@ -1,4 +1,7 @@
-"""`python -m monitor COMMAND`: look at what Telltale recorded, check its settings, try its alerts."""
+"""`telltale COMMAND`, and `python -m monitor COMMAND`: look at what Telltale recorded, check settings, try alerts.
+
+As `telltale`, it also runs the programs of the other packages: see `ELSEWHERE`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from monitor import __version__
+from monitor.cli.command import COMMANDS, load_config, show
 from monitor.errors import TelltaleError
 
 #: The module of each command. Only that of the command given is loaded, so that `status` does not wait for scipy.
@@ -18,47 +23,86 @@ MODULES = {
     "alerts": "show",
     "check": "check",
     "test-alert": "check",
-    "silence": "silence",
     "windows": "audit",
     "verify": "audit",
-    "snapshot": "audit",
-    "prune": "audit",
-    "erase": "erase",
-    "report": "report",
+    "snapshot": "export",
+    "report": "export",
+    "silence": "change",
+    "prune": "change",
+    "erase": "change",
     "reference": "reference",
     "replay": "replay",
     "locate": "history",
     "backtest": "history",
 }
 
+#: Commands of `telltale` outside this package, with the module to run. `telltale reference` with `--model` or
+#: `--prediction` makes a reference: it is `python -m train reference`.
+ELSEWHERE = {"serve": "server.__main__", "train": "train.__main__", "load": "train.load", "reference": "train.__main__"}
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+#: The packages of the extra `server`, which those commands need.
+EXTRA = {"flask", "waitress", "sklearn"}
+
+
+def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
     parser = argparse.ArgumentParser(
-        prog="python -m monitor", description="Look at what Telltale recorded, check its settings, try its alerts."
+        prog=program, description="Look at what Telltale recorded, check its settings, try its alerts."
     )
+    parser.set_defaults(program=program)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    names = [MODULES[command]] if command in MODULES else dict.fromkeys(MODULES.values())
-    for name in names:
-        importlib.import_module(f"monitor.cli.{name}").add(commands)
+    modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
+    for module in modules:
+        importlib.import_module(f"monitor.cli.{module}")
+    for name, module in MODULES.items():
+        if module not in modules:
+            continue
+        own = COMMANDS[name].add_to(commands, name, None)
+        actions = [key for key in COMMANDS if key.startswith(f"{name} ")]
+        if actions:
+            subparsers = own.add_subparsers(metavar="ACTION")
+            for action in actions:
+                COMMANDS[action].add_to(subparsers, action.removeprefix(f"{name} "), argparse.SUPPRESS)
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the process's exit code."""
+def main(arguments: Sequence[str] | None = None, program: str = "python -m monitor") -> int:
+    """Run a command; return the process's exit code. `program`: how it was called, for help and errors."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = build_parser(given[0] if given else None).parse_args(given)
+    options = build_parser(given[0] if given else None, program).parse_args(given)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        code: int = options.run(options)
+        code = show(options.run(options, load_config(options)), getattr(options, "json", False))
         sys.stdout.flush()
     except TelltaleError as error:
-        print(f"python -m monitor {options.command}: {error}", file=sys.stderr)
+        print(f"{program} {options.command}: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has closed it: not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return code
+
+
+def telltale(arguments: Sequence[str] | None = None) -> int:
+    """Run a command of any package, as the program `telltale`; return the process's exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else ""
+    if name == "--version":
+        print(f"telltale {__version__}")
+        return 0
+    makes = any(text.startswith(("--model", "--prediction")) for text in given)
+    if name not in ELSEWHERE or (name == "reference" and not makes):
+        return main(given, "telltale")
+    rest, program = (given, "telltale") if name == "reference" else (given[1:], f"telltale {name}")
+    try:
+        code: int = importlib.import_module(ELSEWHERE[name]).main(rest, program=program)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA:
+            raise
+        print(f"telltale {name} needs {package}: pip install 'telltale[server]'", file=sys.stderr)
+        return 2
     return code
 
 

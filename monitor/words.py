@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 #: Name of each statistic for people.
@@ -162,3 +162,16 @@ def clock_time(epoch: float, now: float) -> str:
         return text
     day = f"{moment.day} {moment:%b}"
     return f"{day} {text}" if moment.year == today.year else f"{day} {moment.year} {text}"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = (), widest: int | None = None) -> list[str]:
+    """Lines of a table whose columns are as wide as their widest cell, or `widest`; `right`: columns of numbers.
+
+    >>> aligned([("column", "n"), ("a", "42")], right=[1])
+    ['column   n', 'a       42']
+    """
+    widths = [min(max(map(len, column)), widest or 10_000) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+        for row in rows
+    ]

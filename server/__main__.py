@@ -14,9 +14,9 @@ from monitor.errors import TelltaleError
 from monitor.store.file.folder import refuse_second
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None, program: str) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m server", description="Serve a model's predictions and watch them.")
+    parser = argparse.ArgumentParser(prog=program, description="Serve a model's predictions and watch them.")
     parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
     parser.add_argument("--host", help="address to listen on; wins over the file")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any free one; wins over the file")
@@ -44,9 +44,9 @@ def configure(options: argparse.Namespace) -> Config:
     return dataclasses.replace(config, server=server, data=data)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the process's exit code."""
-    options = parse(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "python -m server") -> int:
+    """Run the command; return the process's exit code. `program`: how it was called, for help and errors."""
+    options = parse(arguments, program)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         run(config)
     except TelltaleError as error:
-        print(f"python -m server: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -14,7 +14,7 @@ import pytest
 
 import monitor
 from bench.running import ROOT, ROW, Server
-from monitor.cli.telltale import main
+from monitor.__main__ import telltale
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_installed_program_trains_and_serves_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
-    telltale = str(installed / "telltale")
-    said = subprocess.run([telltale, "--version"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    program = str(installed / "telltale")
+    said = subprocess.run([program, "--version"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert said == f"telltale {monitor.__version__}\n"
-    subprocess.run([telltale, "train"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    server = Server(tmp_path, program=[telltale, "serve"]).ready()
+    subprocess.run([program, "train"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    server = Server(tmp_path, program=[program, "serve"]).ready()
     try:
         status, answer = server.post(ROW)
         assert (status, set(answer)) == (200, {"result", "prediction_id"})
         assert server.get("/")[0] == 200
     finally:
         server.stop()
-    done = subprocess.run([telltale, "status"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    done = subprocess.run([program, "status"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert re.search(r"^predictions +1$", done.stdout, re.MULTILINE)
 
 
@@ -64,7 +64,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for name in [name for name in sys.modules if name.startswith(("train.", "sklearn"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    assert main(["train"]) == 2
+    assert telltale(["train"]) == 2
     assert "pip install 'telltale[server]'" in capsys.readouterr().err
 
 
@@ -73,16 +73,16 @@ def test_the_program_tells_making_a_reference_from_looking_at_the_accepted_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], order: int
 ) -> None:
     given = [("--prediction", "y"), ("--data", str(tmp_path / "none.csv"))][::order]
-    assert main(["reference", *(text for pair in given for text in pair)]) == 2
+    assert telltale(["reference", *(text for pair in given for text in pair)]) == 2
     assert "none.csv: there is no such file" in capsys.readouterr().err
-    assert main(["reference", "--data", str(tmp_path)]) == 3
-    assert "python -m monitor reference: " in capsys.readouterr().err
+    assert telltale(["reference", "--data", str(tmp_path)]) == 3
+    assert "telltale reference: " in capsys.readouterr().err
 
 
 def test_a_reference_never_replaces_its_own_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "rows.csv"
     data.write_text("a,y\n1,2\n3,4\n")
     given = ["--data", str(data), "--prediction", "y", "--output", str(data), "--force"]
-    assert main(["reference", *given]) == 2
+    assert telltale(["reference", *given]) == 2
     assert "is the file of --data" in capsys.readouterr().err
     assert data.read_text() == "a,y\n1,2\n3,4\n"

@@ -46,14 +46,14 @@ JOINING = (
         "watched",
         "runtime",
     ),
-    *("scrape", "library", "boxkite", "backtest", "report", "__main__", "cli"),
+    *("scrape", "library", "boxkite", "backtest", "report", "cli", "__main__"),
 )
 
 #: The exceptions: settings hold rules, so `config` knows what a rule is, and who says the version may read it.
 EXCEPTIONS = {
     "monitor.rules.rule": {"config"},
     "monitor.rules.reference": {"config"},
-    "monitor.__version__": {"exposition", "cli"},
+    "monitor.__version__": {"exposition", "__main__"},
 }
 
 

@@ -165,4 +165,4 @@ def test_a_suggestion_says_what_would_be_told_and_what_is_not_missed(make: Any) 
     assert x0.smallest is not None
     assert 0.1 < x0.smallest < 1.5
     assert sum(strict.found[0].limits.values()) > sum(done.found[0].limits.values())
-    assert "a budget of 1 a month" in describe(done)
+    assert "a budget of 1 a month" in describe(done)[0]

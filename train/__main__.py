@@ -27,10 +27,10 @@ or write the reference of a model of your own:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: str = "python -m train") -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
-        prog="python -m train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: regression)")
     force = argparse.ArgumentParser(add_help=False)
@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
     own = "write histogram.prom for a model and data of your own"
     _reference_options(commands.add_parser("reference", parents=[force], help=own))
-    top.set_defaults(force=False)
+    top.set_defaults(force=False, called=program)
+    for name, command in commands.choices.items():
+        command.set_defaults(called=f"{program} {name}")
     return top
 
 
@@ -71,16 +73,19 @@ def _reference_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C)."""
-    options = parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "python -m train") -> int:
+    """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C).
+
+    `program`: how it was called, for help and errors.
+    """
+    options = parser(program).parse_args(arguments)
     try:
         if options.command == "reference":
             reference(options)
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
-        print(f"train: {error}", file=sys.stderr)
+        print(f"{options.called}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -224,10 +224,10 @@ def _why(error: requests.RequestException) -> str:
     return "name not known" if "resolve" in text or "Name or service" in text else type(error).__name__
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: str) -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
-        prog="python -m train.load",
+        prog=program,
         description="Send rows of the example data to a running server: by default the tutorial's load, 60 rows at 10 "
         "a second with all but the first feature standing still. With --rate, --count, --shift or --batch: rows "
         "resampled from the whole data set, so that nothing drifts but what --shift moves. --data: rows of a file.",
@@ -308,9 +308,14 @@ def _described(load: Load, source: str, shifts: Mapping[str, float]) -> str:
     return f"{load.count} rows resampled from {source}, {pace}: {moved or 'nothing moved'}"
 
 
-def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 (a row failed or no server), 2 (wrong options), 130 (Ctrl-C)."""
-    options = parser().parse_args(arguments)
+def main(
+    arguments: Sequence[str] | None = None, clock: Clock | None = None, program: str = "python -m train.load"
+) -> int:
+    """Run the command; return its exit code: 0, 1 (a row failed or no server), 2 (wrong options), 130 (Ctrl-C).
+
+    `program`: how it was called, for help and errors.
+    """
+    options = parser(program).parse_args(arguments)
     outcome = Outcome()
     url = options.url if "://" in options.url else f"http://{options.url}"
     code = 0
@@ -324,7 +329,7 @@ def main(arguments: list[str] | None = None, clock: Clock | None = None) -> int:
             finally:
                 progress.leave = bool(outcome.sent)
     except TelltaleError as error:
-        print(f"train.load: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130

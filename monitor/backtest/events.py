@@ -6,9 +6,10 @@ have in service. Verdicts of the same windows under other thresholds need `drift
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from monitor import words
@@ -50,45 +51,9 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""
-        return {
-            "event_id": self.event_id,
-            "rule": self.rule,
-            "column": self.column,
-            "role": self.role,
-            "severity": self.severity,
-            "active": iso(self.active),
-            "fired": iso(self.fired),
-            "resolved": None if self.resolved is None else iso(self.resolved),
-            "statistic": self.statistic,
-            "value": self.value,
-            "strength": round(self.strength, 3),
-            "direction": self.direction,
-            "reopened": self.reopened,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How often events began: of one rule (`column` and `role` empty), or of one column under a rule.
-
-    `per_week`: None if the period is too short to say.
-    """
-
-    rule: str
-    column: str
-    role: str
-    events: int
-    per_week: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary; that of a rule names no column."""
-        where = {"column": self.column, "role": self.role} if self.column else {}
-        return {
-            "rule": self.rule,
-            **where,
-            "events": self.events,
-            "per_week": None if self.per_week is None else round(self.per_week, 3),
-        }
+        resolved = None if self.resolved is None else iso(self.resolved)
+        times = {"active": iso(self.active), "fired": iso(self.fired), "resolved": resolved}
+        return {**asdict(self), **times, "strength": round(self.strength, 3)}
 
 
 @dataclass(frozen=True)
@@ -108,77 +73,63 @@ class Backtest:
     events: tuple[Event, ...] = ()
     transitions: tuple[Transition, ...] = field(default=(), repr=False)
 
-    @property
-    def weeks(self) -> float:
-        """How long the recorded time is."""
-        return (self.end - self.start) / WEEK
+    def rates(self) -> list[dict[str, Any]]:
+        """How often events began: a row for each rule, and after it one for each of its columns, most frequent first.
 
-    @property
-    def per_rule(self) -> tuple[Rate, ...]:
-        """Events of each rule, in the order of the rules; a silent rule has a line too."""
-        count = Counter(event.rule for event in self.events)
-        return tuple(Rate(rule, "", "", count[rule], self._per_week(count[rule])) for rule in self.rules)
-
-    @property
-    def per_column(self) -> tuple[Rate, ...]:
-        """Events of each rule and column that had any, most frequent first."""
-        count = Counter((event.rule, event.column, event.role) for event in self.events)
-        return tuple(Rate(*key, events, self._per_week(events)) for key, events in count.most_common())
+        `per_week`: None if the period is too short to say. The row of a rule names no column.
+        """
+        weeks = (self.end - self.start) / WEEK if self.end - self.start >= SHORTEST else math.inf
+        found = []
+        for rule in self.rules:
+            columns = Counter((event.column, event.role) for event in self.events if event.rule == rule)
+            rows = [({}, columns.total()), *(({"column": c, "role": r}, n) for (c, r), n in columns.most_common())]
+            for where, n in rows:
+                per_week = None if weeks == math.inf else round(n / weeks, 3)
+                found.append({"rule": rule, **where, "events": n, "per_week": per_week})
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it but the transitions as a plain dictionary."""
+        rates = self.rates()
         return {
             "from": iso(self.start),
             "to": iso(self.end),
             "evaluations": self.evaluations,
             "results": self.results,
             "judged": self.judged,
-            "rules": [rate.to_json() for rate in self.per_rule],
-            "columns": [rate.to_json() for rate in self.per_column],
+            "rules": [rate for rate in rates if "column" not in rate],
+            "columns": sorted((rate for rate in rates if "column" in rate), key=lambda rate: -rate["events"]),
             "events": [event.to_json() for event in self.events],
         }
 
-    def table(self) -> str:
+    def lines(self) -> list[str]:
         """Write it for a terminal: one line per event, then the rates."""
         share = f"{self.judged / self.results:.0%}" if self.results else "none"
-        head = [
-            f"{iso(self.start)} to {iso(self.end)}: "
-            f"{words.counted(self.evaluations, 'evaluation')}, {words.counted(len(self.events), 'event')} "
-            f"({share} of {self.results} results had a verdict)"
-        ]
-        rows = [
+        events = [
             (
                 iso(event.fired),
                 "still firing" if event.resolved is None else duration_text(event.resolved - event.fired),
-                event.rule,
-                event.severity,
-                event.column,
+                *(event.rule, event.severity, event.column),
                 "" if event.value is None else f"{event.statistic} {event.value:.3g} ({event.strength:.1f}x)",
                 event.direction,
             )
             for event in self.events
         ]
-        if rows:
-            head += ["", *_aligned([("fired", "for", "rule", "severity", "column", "strongest", "direction"), *rows])]
+        head = ("fired", "for", "rule", "severity", "column", "strongest", "direction")
         rates = [
-            (
-                rate.rule,
-                rate.column or "all",
-                str(rate.events),
-                "-" if rate.per_week is None else f"{rate.per_week:.2f}",
-            )
-            for rate in self._rates()
+            (*(rate["rule"], rate.get("column", "all"), str(rate["events"])),)
+            + ("-" if rate["per_week"] is None else f"{rate['per_week']:.2f}",)
+            for rate in self.rates()
         ]
-        foot = []
-        if self.end - self.start < SHORTEST:
-            foot = [f"{words.duration(self.end - self.start)}: too short for a rate a week; take a day or more."]
-        return "\n".join([*head, "", *_aligned([("rule", "column", "events", "a week"), *rates]), *foot])
-
-    def _rates(self) -> list[Rate]:
-        return [line for rule in self.per_rule for line in (rule, *(c for c in self.per_column if c.rule == rule.rule))]
-
-    def _per_week(self, events: int) -> float | None:
-        return events / self.weeks if self.end - self.start >= SHORTEST else None
+        short = f"{words.duration(self.end - self.start)}: too short for a rate a week; take a day or more."
+        return [
+            f"{iso(self.start)} to {iso(self.end)}: "
+            f"{words.counted(self.evaluations, 'evaluation')}, {words.counted(len(self.events), 'event')} "
+            f"({share} of {self.results} results had a verdict)",
+            *(["", *words.aligned([head, *events])] if events else []),
+            *["", *words.aligned([("rule", "column", "events", "a week"), *rates])],
+            *([short] if self.end - self.start < SHORTEST else []),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,18 +146,6 @@ class Moment:
     judged: int
     results: Callable[[], Sequence[DriftResult]]
     describe: Callable[[DriftResult], str] = lambda result: result.direction.text if result.direction else ""
-
-
-def backtest(
-    evaluations: Iterable[tuple[float, Sequence[DriftResult]]], rules: Sequence[Rule], every: float
-) -> Backtest:
-    """Let the rules run over recorded evaluations, in order of time; each stands for the `every` seconds before it."""
-    return play((_recorded(at, results) for at, results in evaluations), rules, every)
-
-
-def _recorded(at: float, results: Sequence[DriftResult]) -> Moment:
-    quiet = all(result.state != "drift" for result in results)
-    return Moment(at, quiet, len(results), sum(result.value is not None for result in results), lambda: results)
 
 
 def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Backtest:
@@ -253,21 +192,8 @@ def _note(transition: Transition, open_events: dict[AlertKey, Event], closed: li
         if known is not None:
             closed.append(known)
         began = at if alert.active_since is None else alert.active_since
-        open_events[key] = Event(
-            alert.event_id,
-            alert.rule,
-            alert.column,
-            alert.role,
-            alert.severity,
-            began,
-            at,
-            None,
-            "",
-            None,
-            0.0,
-            "",
-            alert.reopened,
-        )
+        where = alert.rule, alert.column, alert.role, alert.severity
+        open_events[key] = Event(alert.event_id, *where, began, at, None, "", None, 0.0, "", alert.reopened)
     elif transition.before == "firing" and known is not None:
         open_events[key] = replace(known, resolved=at)
 
@@ -277,8 +203,3 @@ def _stronger(event: Event, result: DriftResult, moment: Moment) -> Event:
         return event
     direction = moment.describe(result)
     return replace(event, statistic=result.statistic, value=result.value, strength=result.strength, direction=direction)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -16,19 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaincc, gammaln, logsumexp
+from scipy.special import expit, gammaincc, gammaln, logit, logsumexp
 
 from monitor.columns.column import Column, Floats
 from monitor.drift.direction import direction, shifts
 from monitor.drift.result import Direction, Shift
 
+Ints = npt.NDArray[np.int64]
+
 #: Weights of the prior, in rows: from large changes to small ones.
 EXPECTED_ROWS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
 
-#: A change is told of when its probability is at least this; even odds before.
-SURE = 0.995
-
-SURE_ODDS = float(np.log(SURE / (1 - SURE)))
+#: A change is told of if its log odds are at least those of this probability; even odds before.
+SURE_ODDS = float(logit(0.995))
 
 #: A window between two states is a mixture of them unless its rows are less probable than this.
 MIXED = 0.001
@@ -66,9 +66,9 @@ class Onsets(tuple[Onset, ...]):
 
 def locate(
     column: Column,
-    windows: npt.NDArray[np.integer[npt.NBitBase]] | Floats,
-    starts: Floats,
-    width: float,
+    windows: Floats | Ints,
+    starts: Floats | Ints,
+    width: float | Ints,
     sums: Floats | None = None,
     deviation: float = float("nan"),
     level: float = 0.95,
@@ -76,16 +76,17 @@ def locate(
     """Find the changes of one column, the oldest first; the last one began the present state. Empty: there is none.
 
     `windows`: counts, shape (T, column.size), oldest first. `starts`: (T,), strictly increasing; windows without
-    traffic may be left out. `width`: seconds of one window. `sums`: (T,), over the finite values; without it nothing is
-    said of means. `deviation`: reference standard deviation, for the direction.
+    traffic may be left out. `width`: seconds of each window. `sums`: (T,), over the finite values; without it nothing
+    is said of means. `deviation`: reference standard deviation, for the direction.
 
     Raises ValueError where the shapes do not fit.
     """
     counts = np.asarray(windows, dtype=np.float64)
-    starts = np.asarray(starts, dtype=np.float64)
+    starts = starts.astype(np.float64)
     if counts.ndim != 2 or counts.shape[1] != column.size or starts.shape != counts.shape[:1]:
         raise ValueError(f"windows {counts.shape} and starts {starts.shape} do not fit {column.size} bins")
     busy = counts.sum(axis=1) > 0
+    ends = (starts + width)[busy]
     counts, starts = counts[busy], starts[busy]
     totals = np.full(len(starts), np.nan) if sums is None else np.asarray(sums, dtype=np.float64)[busy]
     cuts, more = _segment(counts)
@@ -93,7 +94,7 @@ def locate(
     bounds = [0, *cuts, len(counts)]
     found = []
     for first, cut, last, (low, high) in zip(bounds, cuts, bounds[2:], _stretches(cuts, len(counts)), strict=False):
-        posterior, probability = split_posterior(counts[low:high])
+        posterior, odds = split_posterior(counts[low:high])
         chosen = credible(posterior, level)
         before, after = counts[first:cut].sum(axis=0), counts[cut:last].sum(axis=0)
         found.append(
@@ -101,9 +102,9 @@ def locate(
                 start=float(starts[cut]),
                 # A change late in the window before, or early in this one, leaves the same cut as the best.
                 earliest=float(starts[low + chosen[0] - 1]),
-                latest=float(starts[low + chosen[-1]]) + width,
+                latest=float(ends[low + chosen[-1]]),
                 level=level,
-                probability=probability,
+                probability=float(expit(odds)),
                 n_before=int(before.sum()),
                 n_after=int(after.sum()),
                 direction=direction(
@@ -123,20 +124,14 @@ def locate(
 
 
 def split_posterior(counts: Floats) -> tuple[Floats, float]:
-    """Probability of each cut of a stretch of windows, given that there is one; and that there is one.
+    """Probability of each cut of a stretch of windows, given that there is one; and the log odds that there is one.
 
     `counts`: (T, K). Entry i of the answer, shape (T,), is the cut before window i; entry 0 is no cut and has 0.
 
-    >>> posterior, sure = split_posterior(np.array([[9.0, 1.0], [8.0, 2.0], [1.0, 9.0], [0.0, 10.0]]))
-    >>> int(posterior.argmax()), sure > 0.99
+    >>> posterior, odds = split_posterior(np.array([[9.0, 1.0], [8.0, 2.0], [1.0, 9.0], [0.0, 10.0]]))
+    >>> int(posterior.argmax()), odds > 4.6
     (2, True)
     """
-    posterior, odds = _posterior(counts)
-    return posterior, float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
-
-
-def _posterior(counts: Floats) -> tuple[Floats, float]:
-    """Probability of each cut, given that there is one, and the log odds that there is one."""
     if len(counts) < 2:
         return np.zeros(len(counts)), -np.inf
     seen = counts[:, counts.sum(axis=0) > 0]
@@ -146,12 +141,6 @@ def _posterior(counts: Floats) -> tuple[Floats, float]:
         gain = _gain(seen / dispersion)
     posterior = np.concatenate(([0.0], np.exp(gain - logsumexp(gain))))
     return posterior, float(logsumexp(gain) - np.log(len(gain)))
-
-
-def best_cut(counts: Floats) -> tuple[int, float]:
-    """Most probable cut of a stretch of windows, and the log odds that there is one, however large."""
-    posterior, odds = _posterior(counts)
-    return int(posterior.argmax()) if len(counts) else 0, odds
 
 
 def credible(posterior: Floats, level: float) -> npt.NDArray[np.intp]:
@@ -206,9 +195,9 @@ def _segment(counts: Floats) -> tuple[list[int], bool]:
     waiting: list[tuple[float, int, int, int]] = []  # log odds, from, cut, to
 
     def look(low: int, high: int) -> None:
-        found, odds = best_cut(counts[low:high])
+        posterior, odds = split_posterior(counts[low:high])
         if odds >= SURE_ODDS:
-            waiting.append((odds, low, low + found, high))
+            waiting.append((odds, low, low + int(posterior.argmax()), high))
 
     look(0, len(counts))
     while waiting:
@@ -267,8 +256,8 @@ def _refine(counts: Floats, cuts: list[int]) -> list[int]:
     for _ in range(MOST):
         again = []
         for low, high in _stretches(cuts, len(counts)):
-            posterior, probability = split_posterior(counts[low:high])
-            if probability >= SURE:
+            posterior, odds = split_posterior(counts[low:high])
+            if odds >= SURE_ODDS:
                 again.append(low + int(posterior.argmax()))
         again = sorted(set(again))
         if again == cuts:

@@ -343,14 +343,15 @@ def deliver(runtime: Runtime, patience: float) -> int:
     return left
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: Outcome) -> list[str]:
     """What a replay did, in two lines."""
     drifted = ", ".join(sorted(outcome.drifted)) or "none"
     skipped = f" ({outcome.skipped:,} without traffic were stepped over)" if outcome.skipped else ""
     if not outcome.verdicts:
         drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
-    return (
+    return [
         f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: "
         f"{words.counted(outcome.evaluations, 'evaluation')}"
-        f"{skipped}, {words.counted(len(outcome.events), 'alert event')}\ncolumns that drifted at any time: {drifted}"
-    )
+        f"{skipped}, {words.counted(len(outcome.events), 'alert event')}",
+        f"columns that drifted at any time: {drifted}",
+    ]

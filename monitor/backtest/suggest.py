@@ -146,7 +146,7 @@ def smallest_shift(
     return None
 
 
-def describe(done: Suggestion) -> str:
+def describe(done: Suggestion) -> list[str]:
     """Write it for people, a line a column."""
     windows = " and ".join(duration_text(length * HOUR) for length in done.lengths)
     lines = [
@@ -160,7 +160,7 @@ def describe(done: Suggestion) -> str:
         lines.append(f"  {one.column} ({one.role}): told {told}; limit {limits}{shift}")
         if one.proposal:
             lines.append(f"    {one.proposal}")
-    return "\n".join(lines)
+    return lines
 
 
 def _proposal(told: int, most: float, still: float) -> str:

@@ -16,7 +16,7 @@ from monitor.backtest.events import play
 from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
 from monitor.backtest.suggest import describe, suggest
-from monitor.cli.context import Commands, add_command, load_config, moment, print_json, reading
+from monitor.cli.command import JSON, Answer, command, moment, option, period, reading, span_of
 from monitor.clock import SystemClock, iso
 from monitor.columns.column import ROLES, Column
 from monitor.config.load import Config
@@ -35,27 +35,6 @@ MOST_WINDOWS = 3000
 LEAST_WINDOWS = 4
 
 
-def add(commands: Commands) -> None:
-    """Add the commands."""
-    parser = add_command(commands, "locate", "When did a column change, and what changed?")
-    parser.add_argument("column", metavar="COLUMN")
-    parser.add_argument("--role", choices=ROLES, help="where both have a column of that name")
-    _stretch(parser)
-    parser.set_defaults(run=find)
-    parser = add_command(commands, "backtest", "Which alerts would these rules have made over the stored windows?")
-    parser.add_argument("--rules", metavar="FILE", help="a config.toml with the rules to try (default: those in force)")
-    parser.add_argument("--suggest", action="store_true", help="what would be told as unusual")
-    parser.add_argument("--alerts", type=float, metavar="N", help="with --suggest: messages a month")
-    _stretch(parser)
-    parser.set_defaults(run=try_rules)
-
-
-def _stretch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="start", metavar="WHEN", help="ISO 8601, UTC, or how long ago (default: all)")
-    parser.add_argument("--to", dest="end", metavar="WHEN", help="the same (default: the last window)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
 def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) -> tuple[Series, Span]:
     """The model that predicted last, and the stretch that was asked for, within what is stored of it.
 
@@ -71,8 +50,8 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     now = SystemClock().time()
     start = stored[0] if options.start is None else moment(options.start, now, "--from")
     end = stored[1] if options.end is None else moment(options.end, now, "--to")
-    if options.start is not None and options.end is not None and end <= start:
-        raise ConfigError("--to must lie after --from")
+    if options.start is not None and options.end is not None:
+        span_of(options, now)
     span = Span(max(start, stored[0]), min(end, stored[1]))
     if span.end <= span.start:
         raise StoreError(f"nothing is stored of that stretch; there is {iso(stored[0])} to {iso(stored[1])}")
@@ -82,9 +61,16 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
 # locate
 
 
-def find(options: argparse.Namespace) -> int:
-    """`python -m monitor locate`. Raises TelltaleError."""
-    config = load_config(options)
+@command(
+    "locate",
+    "When did a column change, and what changed?",
+    option("column", metavar="COLUMN"),
+    option("--role", choices=ROLES, help="where both have a column of that name"),
+    *period(None),
+    JSON,
+)
+def find(options: argparse.Namespace, config: Config) -> Answer:
+    """`locate`. Raises TelltaleError."""
     with reading(config) as connection:
         model, span = open_stretch(connection, options)
         position = choose(model, options.column, options.role)
@@ -92,22 +78,18 @@ def find(options: argparse.Namespace) -> int:
     column = model.schema.columns[position]
     cells = coarsen(found, MOST_WINDOWS)
     busy = int((cells.counts.sum(axis=1) > 0).sum())
-    onsets = search(column, cells, float(model.reference.deviations[position]))
-    if options.json:
-        print_json(
-            {
-                "column": column.name,
-                "role": column.role,
-                "model_version": model.version,
-                **span.to_json(),
-                "windows": busy,
-                "predictions": int(found.n.sum()),
-                "changes": [to_json(onset) for onset in onsets],
-            }
-        )
-        return 0
-    print(tell(column, span, cells, busy, onsets))
-    return 0
+    deviation = float(model.reference.deviations[position])
+    onsets = locate(column, cells.counts, cells.starts, cells.seconds, cells.sums[:, 0], deviation)
+    data = {
+        "column": column.name,
+        "role": column.role,
+        "model_version": model.version,
+        **span.to_json(),
+        "windows": busy,
+        "predictions": int(found.n.sum()),
+        "changes": [to_json(onset) for onset in onsets],
+    }
+    return Answer(tell(column, span, cells, busy, onsets), data)
 
 
 def choose(model: Series, name: str, role: str | None) -> int:
@@ -144,33 +126,23 @@ def coarsen(found: arrays.Timeline, most: int) -> arrays.Timeline:
     return arrays.Timeline(starts, ends - starts, n, counts, sums)
 
 
-def search(column: Column, cells: arrays.Timeline, deviation: float) -> Onsets:
-    """Changes of a column over windows of whatever lengths; each interval ends with the window that it ends in."""
-    starts = cells.starts.astype(np.float64)
-    ends = dict(zip(starts.tolist(), (starts + cells.seconds).tolist(), strict=True))
-    onsets = locate(column, cells.counts.astype(np.float64), starts, 0.0, cells.sums[:, 0], deviation)
-    found = Onsets(dataclasses.replace(onset, latest=ends[onset.latest]) for onset in onsets)
-    found.more = onsets.more
-    return found
-
-
-def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: Onsets) -> str:
+def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: Onsets) -> list[str]:
     """What was found, in words; the change that began the present state first."""
     rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
     looked = f"{words.counted(rows, 'prediction')} in {words.counted(busy, 'window')}"
     if busy < LEAST_WINDOWS:
-        return f"{where}: {looked}: too few to tell a beginning from chance; take a longer stretch."
+        return [f"{where}: {looked}: too few to tell a beginning from chance; take a longer stretch."]
     if busy:
         lengths = sorted({int(x) for x in cells.seconds})
         looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")
     if not onsets:
-        return f"{where}: no change was found in {looked}."
+        return [f"{where}: no change was found in {looked}."]
     more = " These are the surest and the newest; there are more." if onsets.more else ""
     lines = [f"{where}: {words.counted(len(onsets), 'change')} in {looked}.{more}"]
     for onset in reversed(onsets):
         lines += ["", *_tell_one(onset)]
-    return "\n".join(lines)
+    return lines
 
 
 def _tell_one(onset: Onset) -> list[str]:
@@ -185,25 +157,26 @@ def _tell_one(onset: Onset) -> list[str]:
 
 def to_json(onset: Onset) -> dict[str, Any]:
     """Return a plain dictionary, times in ISO 8601."""
-    return {
-        "start": iso(onset.start),
-        "earliest": iso(onset.earliest),
-        "latest": iso(onset.latest),
-        "level": onset.level,
-        "probability": onset.probability,
-        "n_before": onset.n_before,
-        "n_after": onset.n_after,
-        "direction": onset.direction.text,
-        "bins": [dataclasses.asdict(shift) for shift in onset.contributions],
-    }
+    plain = dataclasses.asdict(onset)
+    bins = plain.pop("contributions")
+    times = {name: iso(plain[name]) for name in ("start", "earliest", "latest")}
+    return {**plain, **times, "direction": onset.direction.text, "bins": bins}
 
 
 # backtest
 
 
-def try_rules(options: argparse.Namespace) -> int:
-    """`python -m monitor backtest`. Raises TelltaleError."""
-    config = load_config(options)
+@command(
+    "backtest",
+    "Which alerts would these rules have made over the stored windows?",
+    option("--rules", metavar="FILE", help="a config.toml with the rules to try (default: those in force)"),
+    option("--suggest", action="store_true", help="what would be told as unusual"),
+    option("--alerts", type=float, metavar="N", help="with --suggest: messages a month"),
+    *period(None),
+    JSON,
+)
+def try_rules(options: argparse.Namespace, config: Config) -> Answer:
+    """`backtest`. Raises TelltaleError."""
     if options.suggest:
         return propose(options, config)
     if options.rules is not None:
@@ -215,19 +188,13 @@ def try_rules(options: argparse.Namespace) -> int:
         total = math.floor(span.end / every) - math.floor(span.start / every)
         with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
             moments = judge(connection, model, config, span.start, span.end, progress.update)
-            played = [rule for rule in config.rules if rule.reference != USUAL]
-            done = play(moments, played, every)
-    if options.json:
-        print_json({"model_version": model.version, **done.to_json()})
-    elif done.evaluations:
-        print(done.table())
-    else:
-        print(f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}")
-    return 0
+            done = play(moments, [rule for rule in config.rules if rule.reference != USUAL], every)
+    nothing = [f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}"]
+    return Answer(done.lines() if done.evaluations else nothing, {"model_version": model.version, **done.to_json()})
 
 
-def propose(options: argparse.Namespace, config: Config) -> int:
-    """`python -m monitor backtest --suggest`. Raises TelltaleError."""
+def propose(options: argparse.Namespace, config: Config) -> Answer:
+    """`backtest --suggest`. Raises TelltaleError."""
     alerts = config.drift.alerts if options.alerts is None else options.alerts
     if not 0 < alerts < math.inf:
         raise ConfigError(f"--alerts: expected a number above 0, got {alerts:g}")
@@ -235,9 +202,5 @@ def propose(options: argparse.Namespace, config: Config) -> int:
         series, span = open_stretch(connection, options)
         done = suggest(connection, series, config.drift, alerts, span)
     if done is None:
-        print("less than a week of predictions is stored: too little to say what is usual")
-    elif options.json:
-        print_json({"model_version": series.version, **done.to_json()})
-    else:
-        print(describe(done))
-    return 0
+        return Answer(["less than a week of predictions is stored: too little to say what is usual"])
+    return Answer(describe(done), {"model_version": series.version, **done.to_json()})

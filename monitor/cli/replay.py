@@ -24,7 +24,7 @@ from monitor.backtest.replay import (
     replay,
 )
 from monitor.capture.encode import Encoder, UnseenNames, names_file
-from monitor.cli.context import Commands, add_command, load_config, print_json
+from monitor.cli.command import JSON, Answer, command, option
 from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
@@ -43,34 +43,30 @@ from monitor.tables.read import open_reader
 PATIENCE = 60.0
 
 
-def add(commands: Commands) -> None:
-    """Add the command."""
-    parser = add_command(commands, "replay", "Feed recorded data through the monitor with its own timestamps.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV, JSON lines or Parquet, with column names")
-    parser.add_argument(
-        "--time", type=column_name, required=True, metavar="COLUMN", help="column with the time of each prediction"
-    )
-    parser.add_argument("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime")
-    parser.add_argument(
+@command(
+    "replay",
+    "Feed recorded data through the monitor with its own timestamps.",
+    option("file", type=Path, metavar="FILE", help="CSV, TSV, JSON lines or Parquet, with column names"),
+    option("--time", type=column_name, required=True, metavar="COLUMN", help="column with each prediction's time"),
+    option("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime"),
+    option(
         "--prediction",
         type=column_name,
         action="append",
         default=[],
         metavar="COLUMN",
         help="column with the predictions (default: named as in the reference); once for each of several",
-    )
-    parser.add_argument("--model", metavar="FILE", help="let this model work the predictions out instead")
-    parser.add_argument("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)")
-    parser.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
-    parser.add_argument("--notify", action="store_true", help="tell the receivers too, at the end (default: the log)")
-    parser.add_argument("--verbose", action="store_true", help="print each alert's message on the way")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """`python -m monitor replay`. Raises TelltaleError."""
-    config = settings(options)
+    ),
+    option("--model", metavar="FILE", help="let this model work the predictions out instead"),
+    option("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)"),
+    option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
+    option("--notify", action="store_true", help="tell the receivers too, at the end (default: the log)"),
+    option("--verbose", action="store_true", help="print each alert's message on the way"),
+    JSON,
+)
+def run(options: argparse.Namespace, config: Config) -> Answer:
+    """`replay`. Raises TelltaleError."""
+    config = settings(options, config)
     reference = Reference.load(config.model.reference)
     predict, version = predictor(config, reference) if options.model else (None, config.model.version)
     version = version or reference.info.model_sha256[:12] or reference.identity[:12]
@@ -90,9 +86,8 @@ def run(options: argparse.Namespace) -> int:
         return feed(options, config, reference, version, recording, bad)
 
 
-def settings(options: argparse.Namespace) -> Config:
+def settings(options: argparse.Namespace, config: Config) -> Config:
     """The settings with what the command line changes. Raises ConfigError."""
-    config = load_config(options)
     if options.model:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, path=options.model))
     if options.every:
@@ -154,7 +149,7 @@ def feed(
     version: str,
     recording: Recording,
     bad: BadRows,
-) -> int:
+) -> Answer:
     """Replay, and say what came of it."""
     alerts_log = logging.getLogger("telltale.alerts")
     level = alerts_log.level
@@ -171,16 +166,15 @@ def feed(
     finally:
         runtime.close()
         alerts_log.setLevel(level)
-    if options.json:
-        print_json({**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
-        return 0
-    print(describe(outcome))
+    lines = [*describe(outcome)]
     if bad.count:
-        print(f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}")
+        lines.append(
+            f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}"
+        )
     if left:
-        print(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
-    print(f"see: python -m monitor alerts --data {config.data.path}")
-    return 0
+        lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
+    lines.append(f"see: {options.program} alerts --data {config.data.path}")
+    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
 
 
 def size(path: Path) -> int:

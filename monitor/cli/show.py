@@ -7,60 +7,36 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.context import Commands, add_command, load_config, print_json, print_table, reading
+from monitor.cli.command import JSON, MODEL, Answer, command, option, reading, table
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, DriftResult
+from monitor.drift.result import AlertKey
 from monitor.errors import LockedError
 from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES
-from monitor.rules.silence import mutes
+from monitor.rules.silence import Silence, mutes
 from monitor.store.file.folder import owner, refuse_second
-from monitor.store.records.alerts import list_events, list_silences, load_alerts
+from monitor.store.records.alerts import AlertEvent, list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
 from monitor.store.windows.rows import find_version, lost_predictions, read_meta
 
 
-def add(commands: Commands) -> None:
-    """Add the commands."""
-    for name, text, run in (
-        ("status", "How things stand: model, predictions, drift, alerts, gaps.", status),
-        ("drift", "The latest verdict on each column.", drift),
-        ("alerts", "Alerts, what led to them, and who was told.", alerts),
-    ):
-        parser = add_command(commands, name, text)
-        parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.add_argument("--model", metavar="VERSION", help="model version (default: the one served last)")
-        if name == "drift":
-            parser.add_argument(
-                "--all", action="store_true", help="every statistic, not only the strongest of a column"
-            )
-        parser.set_defaults(run=run)
-
-
-def status(options: argparse.Namespace) -> int:
-    """`python -m monitor status`."""
-    config = load_config(options)
+@command("status", "How things stand: model, predictions, drift, alerts, gaps.", JSON, MODEL)
+def status(options: argparse.Namespace, config: Config) -> Answer:
+    """`status`."""
     with reading(config) as connection:
         facts = gather(connection, config, SystemClock().time(), options.model)
-    if options.json:
-        print_json(facts)
-        return 0
-    print(headline(facts))
-    print()
-    for name, value in facts.items():
-        if name not in ("drifted", "states", "advice"):
-            print(f"{name.replace('_', ' '):<18}{'never' if value is None else value}")
-    for sentence in facts["advice"]:
-        print(f"\n{sentence}")
-    return 0
+    shown = (item for item in facts.items() if item[0] not in ("drifted", "states", "advice"))
+    lines = [f"{name.replace('_', ' '):<18}{'never' if value is None else value}" for name, value in shown]
+    return Answer([headline(facts), "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
 
 
 def alerts_of(connection: sqlite3.Connection, version: str) -> list[Alert]:
@@ -147,49 +123,41 @@ def urgency(alert: Alert) -> tuple[bool, int, float]:
     return (alert.state != "firing", SEVERITIES.index(alert.severity), alert.since)
 
 
-def drift(options: argparse.Namespace) -> int:
-    """`python -m monitor drift`."""
-    config = load_config(options)
+@command(
+    "drift",
+    "The latest verdict on each column.",
+    *(JSON, MODEL),
+    option("--all", action="store_true", help="every statistic, not only the strongest of a column"),
+)
+def drift(options: argparse.Namespace, config: Config) -> Answer:
+    """`drift`."""
     with reading(config) as connection:
         served, _ = find_version(connection, options.model)
         verdicts = latest_results(connection, served)
-    if options.json:
-        print_json([verdict.result.to_json() for verdict in verdicts])
-        return 0
+    data = [verdict.result.to_json() for verdict in verdicts]
     if not verdicts:
-        print("Nothing has been evaluated yet.")
-        return 0
+        return Answer(["Nothing has been evaluated yet."], data)
     windows = {verdict.result.window for verdict in verdicts}
     span = windows.pop() if len(windows) == 1 else None
     over = f" over {iso(span.start)} to {iso(span.end)}" if span else ""
-    print(f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}")
     columns = strongest(verdicts, by_rule=False)
     moved = sum(verdict.result.state == "drift" for verdict in columns)
-    print(f"{moved} of {words.counted(len(columns), 'column')} drifted\n")
     shown = sorted(verdicts, key=rank, reverse=True) if options.all else strongest(verdicts)
-    several = len({verdict.result.rule for verdict in verdicts}) > 1
-    head: tuple[str, ...] = ("column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed")
-    rows: list[tuple[object, ...]] = [
-        (r.column, r.role, r.state, r.statistic, r.value, r.threshold, r.n, r.m, what_changed(r))
+    head = ("rule", "column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed")
+    rows = [
+        (*(r.rule, r.column, r.role, r.state, r.statistic, r.value, r.threshold, r.n, r.m),)
+        + (r.direction.text if r.direction else r.reason,)
         for r in (verdict.result for verdict in shown)
     ]
-    if several:
-        head = ("rule", *head)
-        rows = [(verdict.result.rule, *row) for verdict, row in zip(shown, rows, strict=True)]
-    print_table(head, rows, right=range(4 + several, 8 + several))
-    return 0
+    skip = len({row[0] for row in rows}) == 1
+    lines = table(head[skip:], [row[skip:] for row in rows], right=range(5 - skip, 9 - skip))
+    intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
+    return Answer([intro, f"{moved} of {words.counted(len(columns), 'column')} drifted\n", *lines], data)
 
 
-def what_changed(result: DriftResult) -> str:
-    """What changed in a column, or why there is no verdict."""
-    return result.direction.text if result.direction else result.reason
-
-
-def alerts(options: argparse.Namespace) -> int:
-    """`python -m monitor alerts`."""
-    from monitor.cli.silence import print_silences  # it loads what writes, which the other commands need not wait for
-
-    config = load_config(options)
+@command("alerts", "Alerts, what led to them, and who was told.", JSON, MODEL)
+def alerts(options: argparse.Namespace, config: Config) -> Answer:
+    """`alerts`."""
     now = SystemClock().time()
     with reading(config) as connection:
         served, _ = find_version(connection, options.model)
@@ -198,45 +166,43 @@ def alerts(options: argparse.Namespace) -> int:
         told, silences = listing(connection, 20), list_silences(connection, now)
     muted = mutes(known, silences, now)
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert)))
-    if options.json:
-        print_json({"alerts": known, "events": events, "notifications": told, "silences": silences})
-        return 0
-    section("Alerts", "no alert is pending, firing or just resolved", bool(known))
-    if known:
-        print_table(
-            ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "silenced by"),
-            (
-                (
-                    *("silenced" if a.key in muted else a.state, a.severity, a.column, a.role, a.rule, iso(a.since)),
-                    *(words.duration(max(0.0, now - a.since)), a.value, a.event_id, muted.get(a.key)),
-                )
-                for a in known
-            ),
-            right=(7,),
-        )
-    section("Events", "none", bool(events))
-    if events:
-        print_table(
-            ("at", "column", "rule", "change", "statistic", "value", "event", "why"),
-            (
-                (iso(e.at), e.column, e.rule, f"{e.before} -> {e.after}", e.statistic, e.value, e.event_id, e.reason)
-                for e in events[::-1]
-            ),
-            right=(5,),
-        )
-    section("Notifications", "none", bool(told))
-    if told:
-        print_table(
-            ("at", "receiver", "kind", "state", "attempts", "answer", "event"),
-            ((t["at"], t["receiver"], t["kind"], t["state"], t["attempts"], t["answer"], t["event_id"]) for t in told),
-            right=(4,),
-        )
-    section("Silences", "none", bool(silences))
-    if silences:
-        print_silences(silences)
-    return 0
+    lines = [
+        *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, now)),
+        *_section("Events", "none", _event_table(events)),
+        *_section("Notifications", "none", _notification_table(told)),
+        *_section("Silences", "none", silence_table(silences) if silences else []),
+    ]
+    return Answer(lines, {"alerts": known, "events": events, "notifications": told, "silences": silences})
 
 
-def section(title: str, empty: str, filled: bool) -> None:
-    """Print a heading, or say that there is nothing under it."""
-    print(f"\n{title}" if filled else f"\n{title}: {empty}")
+def _section(title: str, empty: str, lines: Sequence[str]) -> list[str]:
+    return [f"\n{title}", *lines] if lines[1:] else [f"\n{title}: {empty}"]
+
+
+def _alert_table(known: Sequence[Alert], muted: Mapping[AlertKey, str], now: float) -> list[str]:
+    rows = [
+        (*("silenced" if a.key in muted else a.state, a.severity, a.column, a.role, a.rule, iso(a.since)),)
+        + (words.duration(max(0.0, now - a.since)), a.value, a.event_id, muted.get(a.key))
+        for a in known
+    ]
+    head = ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "silenced by")
+    return table(head, rows, right=[7])
+
+
+def _event_table(events: Sequence[AlertEvent]) -> list[str]:
+    rows = [
+        (iso(e.at), e.column, e.rule, f"{e.before} -> {e.after}", e.statistic, e.value, e.event_id, e.reason)
+        for e in events[::-1]
+    ]
+    return table(("at", "column", "rule", "change", "statistic", "value", "event", "why"), rows, right=[5])
+
+
+def _notification_table(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    head = ("at", "receiver", "kind", "state", "attempts", "answer", "event_id")
+    return table((*head[:-1], "event"), [[one[name] for name in head] for one in told], right=[4])
+
+
+def silence_table(silences: Sequence[Silence]) -> list[str]:
+    """List silences, the one that ends first at the top."""
+    rows = [(one.id, one.text, iso(one.end), one.author, one.reason) for one in sorted(silences, key=lambda s: s.end)]
+    return table(("id", "silences", "until", "author", "reason"), rows)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from monitor.backtest.events import WEEK, backtest
+from monitor.backtest.events import WEEK
 from monitor.clock import iso
 from monitor.drift.result import DriftResult
 from monitor.rules.engine import advance
 from monitor.rules.rule import Rule
+from tests.backtest.recorded import backtest
 from tests.rules.series import EVERY, START, ticks, verdict
 
 AT_ONCE = Rule("drift", keep_firing=0)
@@ -78,14 +79,16 @@ def test_rates_per_week() -> None:
     series = recorded(bmi=letters, s5="." * len(letters))
     done = backtest(series, [AT_ONCE, Rule("other")], EVERY)
     assert done.end - done.start == WEEK
-    (bmi,) = done.per_column
-    assert (bmi.column, bmi.events, bmi.per_week) == ("bmi", 166, 166.0)
-    assert [(rate.rule, rate.events) for rate in done.per_rule] == [("drift", 166), ("other", 0)]
+    assert done.rates() == [
+        {"rule": "drift", "events": 166, "per_week": 166.0},
+        {"rule": "drift", "column": "bmi", "role": "feature", "events": 166, "per_week": 166.0},
+        {"rule": "other", "events": 0, "per_week": 0.0},
+    ]
 
 
 def test_the_table() -> None:
     done = backtest(recorded(bmi=".D...", s5="...DD", age="0000?"), [AT_ONCE, Rule("other")], EVERY)
-    assert done.table().splitlines() == [
+    assert done.lines() == [
         f"{iso(START - 60)} to {iso(START + 240)}: 5 evaluations, 2 events (67% of 15 results had a verdict)",
         "",
         "fired                 for           rule   severity  column  strongest      direction",
@@ -115,5 +118,5 @@ def test_json_has_all_that_the_table_has() -> None:
 def test_nothing_recorded_is_no_event_and_no_error(series: list[tuple[float, Sequence[DriftResult]]]) -> None:
     done = backtest(series, [AT_ONCE], EVERY)
     assert done.events == ()
-    assert "none of 0 results had a verdict" in done.table()
+    assert "none of 0 results had a verdict" in done.lines()[0]
     json.dumps(done.to_json(), allow_nan=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.backtest.events import backtest, play
+from monitor.backtest.events import play
 from monitor.backtest.rejudge import judge
 from monitor.clock import from_iso
 from monitor.columns.batch import Batch
@@ -20,6 +20,7 @@ from monitor.store.records.verdicts import evaluations
 from monitor.store.windows.prune import drop_parts
 from monitor.store.windows.rows import Windows, load_series, register_series
 from monitor.store.windows.tiers import roll_up
+from tests.backtest.recorded import backtest
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored, memory, reference
 
 SETTINGS = """

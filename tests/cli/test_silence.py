@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.__main__ import main
-from monitor.cli.silence import request
+from monitor.cli.change import request
 from monitor.clock import ManualClock
 from monitor.errors import TelltaleError
 from tests.store.world import Monitored

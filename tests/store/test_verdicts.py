@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.backtest.events import backtest
 from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span, StoredExplanation
 from monitor.rules.rule import Rule
 from monitor.store.file.database import connect
 from monitor.store.records.verdicts import Verdict, evaluations, history, latest_results, save_results
+from tests.backtest.recorded import backtest
 from tests.rules.series import EVERY, LETTERS, START, ticks, verdict
 
 

@@ -1,0 +1,206 @@
+"""Commands that change what the store holds: `silence`, `erase`, `prune`. A running server is asked to do it."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monitor.cli.command import BY, COLUMNS, DRY_RUN, Answer, command, moment, option, reading, table
+from monitor.cli.show import silence_table
+from monitor.clock import Clock, SystemClock, iso
+from monitor.columns.column import Column
+from monitor.config.load import Config
+from monitor.config.settings import duration
+from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
+from monitor.rules.cover import closeness
+from monitor.rules.silence import new_silence
+from monitor.source.names import Name
+from monitor.store.file.database import open_database
+from monitor.store.file.folder import DataFolder
+from monitor.store.file.writer import Writer
+from monitor.store.records import command_inbox as inbox
+from monitor.store.records.alerts import list_silences
+from monitor.store.records.erase import Wanted, columns_of_category, find, moved_aside
+from monitor.store.records.references import served_model
+from monitor.store.windows.retention import Maintenance
+from monitor.words import counted
+
+#: How long a command waits for the server to take its request, in seconds; `erase` has the whole database written anew.
+PATIENCE, PATIENCE_ERASE = 10.0, 600.0
+
+
+@command(
+    "silence",
+    "Mute alerts for a while; without matchers, list the silences.",
+    option("matchers", nargs="*", metavar="LABEL=GLOB", help="rule=..., column=..., role=..., severity=..."),
+    option("--for", dest="length", metavar="DURATION", default="4h", help='for how long (default "4h")'),
+    option("--until", metavar="WHEN", help="until when: ISO 8601, UTC, or in how long; wins over --for"),
+    option("--expire", metavar="ID", help="end a silence now"),
+    *BY,
+)
+def silence(options: argparse.Namespace, config: Config) -> Answer:
+    """`silence`. Raises TelltaleError."""
+    clock = SystemClock()
+    if options.expire:
+        refuse_unknown(config, options.expire, clock)
+        request(config, {"kind": "expire", "id": options.expire}, clock)
+        return Answer([f"silence {options.expire} has ended"])
+    if not options.matchers:
+        with reading(config) as connection:
+            silences = list_silences(connection, clock.time())
+        return Answer(silence_table(silences) if silences else ["no silence is in force"])
+    made = new_silence(
+        dict(matcher(text) for text in options.matchers),
+        clock.time(),
+        until(options, clock),
+        **by(options),
+        rules=config.rules,
+        columns=columns_of(config),
+    )
+    request(config, {"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}}, clock)
+    return Answer(
+        [
+            f"silence {made.id} for {made.text} until {iso(made.end)}",
+            f"end it with: {options.program} silence --expire {made.id}",
+        ]
+    )
+
+
+@command("prune", "Roll up and drop what [data] says, now rather than minute by minute.")
+def prune(_options: argparse.Namespace, config: Config) -> Answer:
+    """`prune`. Raises TelltaleError."""
+    request(config, {"kind": "prune"}, SystemClock())
+    return Answer(["rolled up and deleted old data as [data] says"])
+
+
+@command(
+    "erase",
+    "Erase unseen values that are kept by name: of all columns, or of some.",
+    COLUMNS,
+    option("--value", metavar="TEXT", help="only this value"),
+    DRY_RUN,
+    *BY,
+)
+def erase(options: argparse.Namespace, config: Config) -> Answer:
+    """`erase`: wherever the data folder has the values. Raises TelltaleError."""
+    folder = DataFolder(Path(config.data.path))
+    with reading(config) as connection:
+        columns = choose(columns_of_category(connection), options.columns) if options.columns else None
+        wanted = Wanted(None if columns is None else frozenset(columns), options.value)
+        found = find(connection, folder.journal, wanted)
+    aside = moved_aside(folder)
+    if not options.dry_run:
+        what = {"kind": "erase", "columns": columns, "value": options.value, **by(options)}
+        request(config, what, SystemClock(), PATIENCE_ERASE)
+    verb = "would be erased" if options.dry_run else "erased"
+    rows = ((name or "of a model that was dropped", role, len(values)) for (role, name), values in found.kept.items())
+    texts = f"{counted(len(found.verdicts), 'verdict')} and {counted(len(found.messages), 'message')}"
+    lines = [*table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
+    values = counted(found.values, "unseen value")
+    lines.append(f"{values} {verb}, and named no more in {texts}; counts and numbers stay")
+    would = "would be " * options.dry_run
+    lines += [f"{one.paths[0]}: {would}deleted; nothing can be erased in a damaged database" for one in aside]
+    lines.append(
+        "not in reach: snapshots and reports, messages that were delivered, logs; values that come again are kept again"
+    )
+    return Answer(lines)
+
+
+def by(options: argparse.Namespace) -> dict[str, str]:
+    """Who asks for a change, and why."""
+    return {"author": options.author or getpass.getuser(), "reason": options.reason}
+
+
+def choose(columns: list[Name], patterns: list[str]) -> list[Name]:
+    """The columns that patterns name. Raises ConfigError for one that fits none."""
+    chosen = set()
+    for pattern in patterns:
+        fits = {one for one in columns if closeness(pattern, Column(one[1], one[0], "categorical")) is not None}  # type: ignore[arg-type]
+        if not fits:
+            known = ", ".join(sorted({name for _, name in columns})) or "none"
+            raise ConfigError(f"no categorical column fits {pattern!r}; there are: {known}")
+        chosen |= fits
+    return sorted(chosen)
+
+
+def refuse_unknown(config: Config, silence_id: str, clock: Clock) -> None:
+    """Refuse to end a silence that is not in force. Raises InputError."""
+    with reading(config) as connection:
+        known = [one.id for one in list_silences(connection, clock.time())]
+    if silence_id not in known:
+        raise InputError("silence", f"no silence {silence_id!r} is in force; in force: {', '.join(known) or 'none'}")
+
+
+def columns_of(config: Config) -> list[str]:
+    """Names of the columns of the model that was served last; empty if there is no database or no model yet."""
+    try:
+        with reading(config) as connection:
+            return [column.name for column in served_model(connection).schema.columns]
+    except (StoreError, ValueError):
+        return []
+
+
+def matcher(text: str) -> tuple[str, str]:
+    """Read `column=s*`. Raises InputError.
+
+    >>> matcher("column=s*")
+    ('column', 's*')
+    """
+    label, sign, glob = text.partition("=")
+    if not sign or not label:
+        raise InputError("matcher", f"expected LABEL=GLOB, such as column=bmi, got {text!r}")
+    return label, glob
+
+
+def until(options: argparse.Namespace, clock: Clock) -> float:
+    """When the silence ends. Raises InputError."""
+    if options.until:
+        return moment(options.until, clock.time(), "--until", ahead=True)
+    try:
+        return clock.time() + duration(options.length)
+    except ValueError as error:
+        raise InputError("time", str(error)) from None
+
+
+def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: float = PATIENCE) -> None:
+    """Have a change made: by the server that runs on the data folder, or here if none does. Raises TelltaleError.
+
+    `patience`: how long to wait for the server, in seconds.
+    """
+    folder = DataFolder(Path(config.data.path))
+    try:
+        folder.open()
+    except LockedError:
+        ask(folder.path, what, clock, patience)
+        return
+    try:
+        connection, _ = open_database(folder, clock)
+        writer = Writer(connection, lambda: None, interval=1.0)
+        try:
+            maintenance = Maintenance(config.data, folder)
+            inbox.carry_out(writer, folder, what, clock.time(), maintenance)
+        finally:
+            writer.stop()
+    finally:
+        folder.close()
+
+
+def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> None:
+    """Leave a note for the server, and wait until it is taken."""
+    try:
+        note = inbox.put(data, what)
+    except OSError as error:
+        raise TelltaleError(f"{data / inbox.INBOX}: cannot be written to: {error.strerror or error}") from error
+    deadline = clock.monotonic() + patience
+    never = threading.Event()
+    while note.exists():
+        if clock.monotonic() > deadline:
+            raise TelltaleError(f"the server has not taken the request within {patience:g} seconds; its file is {note}")
+        clock.wait(never, 0.05)
+    if note.with_suffix(".rejected").exists():
+        raise TelltaleError("the server has refused the request; its log says why")

@@ -1,0 +1,177 @@
+"""What all commands share: how one is declared, its settings, the database, and how its answer is printed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monitor import words
+from monitor.clock import from_iso
+from monitor.config.load import Config
+from monitor.config.settings import duration
+from monitor.drift.result import Span
+from monitor.errors import ConfigError, StoreError
+from monitor.store.file.database import connect_read_only
+from monitor.store.file.folder import DATABASE
+
+#: Names and keywords of an option, as `argparse.ArgumentParser.add_argument` takes them.
+Option = tuple[tuple[str, ...], dict[str, Any]]
+
+
+class Answer(NamedTuple):
+    """What a command prints: `lines` for people, or `data` with `--json`; and the exit code of the process."""
+
+    lines: Iterable[str]
+    data: Any = None
+    code: int = 0
+
+
+class Command(NamedTuple):
+    """One command. It is run with its options and the settings; `options.program` is how it was called."""
+
+    run: Callable[[argparse.Namespace, Config], Answer]
+    text: str
+    options: tuple[Option, ...]
+
+    def add_to(self, commands: Any, name: str, default: str | None) -> argparse.ArgumentParser:
+        """Add the parser of the command. `default`: of the options that all commands have."""
+        parser: argparse.ArgumentParser = commands.add_parser(name, help=self.text, description=self.text)
+        for names, keywords in (
+            option("--config", metavar="FILE", default=default, help="settings (default: config.toml, if it exists)"),
+            option("--data", metavar="DIR", default=default, help="data folder; wins over the file"),
+            *self.options,
+        ):
+            parser.add_argument(*names, **keywords)
+        parser.set_defaults(run=self.run)
+        return parser
+
+
+#: The commands of the modules that are loaded, by name. One whose name has two words is an action of the first.
+COMMANDS: dict[str, Command] = {}
+
+
+def command(
+    name: str, text: str, *options: Option
+) -> Callable[[Callable[[argparse.Namespace, Config], Answer]], Callable[[argparse.Namespace, Config], Answer]]:
+    """Declare a function as a command."""
+
+    def register(
+        run: Callable[[argparse.Namespace, Config], Answer],
+    ) -> Callable[[argparse.Namespace, Config], Answer]:
+        COMMANDS[name] = Command(run, text, options)
+        return run
+
+    return register
+
+
+def option(*names: str, **keywords: Any) -> Option:
+    """Describe an option or an argument of a command."""
+    return names, keywords
+
+
+JSON = option("--json", action="store_true", help="print JSON")
+MODEL = option("--model", metavar="VERSION", help="model version (default: the one served last)")
+DRY_RUN = option("--dry-run", action="store_true", help="show what would change, and change nothing")
+FORCE = option("--force", action="store_true", help="replace a file that Telltale did not write")
+COLUMNS = option("columns", nargs="*", metavar="COLUMN", help="a name, a glob, or role:prediction (default: all)")
+#: Who changes something, and why.
+BY = (
+    option("--reason", default="no reason given", help="why; kept with who did it and when"),
+    option("--author", default="", help="who (default: the user's name)"),
+)
+
+
+def period(default: str | None) -> tuple[Option, Option]:
+    """Return the options `--from` and `--to`, which begins so long ago by default, or with all that is stored."""
+    start, end = (default, "now") if default else ("all", "the last window")
+    return (
+        option("--from", dest="start", default=default, metavar="WHEN", help=f"{WHEN} (default: {start})"),
+        option("--to", dest="end", default=default and "0s", metavar="WHEN", help=f"the same (default: {end})"),
+    )
+
+
+WHEN = "ISO 8601, UTC, or how long ago, as 7d"
+
+
+def load_config(options: argparse.Namespace) -> Config:
+    """Settings, with `--data` on top. Raises ConfigError."""
+    config = Config.load(options.config)
+    path = config.data.path if options.data is None else options.data
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
+
+
+@contextmanager
+def reading(config: Config, file: Path | None = None, any_version: bool = False) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the data folder's database, or to a snapshot of it. Raises StoreError."""
+    path = file or Path(config.data.path) / DATABASE
+    connection = connect_read_only(path, any_version)
+    try:
+        yield connection
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path}: cannot be read: {error}; `python -m monitor verify` names what is damaged"
+        ) from error
+    finally:
+        connection.close()
+
+
+def show(answer: Answer, as_json: bool) -> int:
+    """Print an answer; return its exit code."""
+    if as_json:
+        json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=str)
+        print()
+    else:
+        for line in answer.lines:
+            print(line)
+    return answer.code
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> list[str]:
+    """Lines of a table, cut at the width of a terminal; `right`: which columns hold numbers."""
+    width = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else None
+    return [line[:width] for line in words.aligned([head, *([cell(value) for value in row] for row in rows)], right)]
+
+
+def cell(value: object) -> str:
+    """Write a value in a table: a dash for nothing, four digits of a number.
+
+    >>> cell(None), cell(0.123456), cell(12), cell("a")
+    ('-', '0.1235', '12', 'a')
+    """
+    if value is None or value == "":
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def moment(text: str, now: float, option: str, ahead: bool = False) -> float:
+    """Read a moment: ISO 8601, or how long before `now` it is; after `now` if it lies ahead. Raises ConfigError.
+
+    >>> moment("1h", 7200.0, "--from"), moment("1970-01-01T00:00:30Z", 7200.0, "--from")
+    (3600.0, 30.0)
+    """
+    try:
+        return now + duration(text) if ahead else now - duration(text)
+    except ValueError:
+        pass
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option}: expected a time such as 2026-03-01T00:00Z, or a length of time such as 10m or 7d, got {text!r}"
+        ) from None
+
+
+def span_of(options: argparse.Namespace, now: float) -> Span:
+    """Return the period from `--from` to `--to`. Raises ConfigError."""
+    span = Span(moment(options.start, now, "--from"), moment(options.end, now, "--to"))
+    if span.end <= span.start:
+        raise ConfigError("--to must lie after --from")
+    return span

@@ -1,0 +1,96 @@
+"""Commands that write a file: `snapshot`, `report`. They work with the server up or down.
+
+A command never writes over the live record, nor over a file that Telltale did not write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from monitor.cli.command import FORCE, Answer, command, option, period, reading, span_of
+from monitor.clock import SystemClock
+from monitor.config.load import Config
+from monitor.errors import ConfigError
+from monitor.reference.file import write_atomically
+from monitor.store.file.folder import DATABASE
+from monitor.store.file.snapshot import is_snapshot, write_snapshot
+
+
+@command(
+    "snapshot",
+    "Write a consistent, read-only copy for an auditor.",
+    option("file", metavar="FILE", help="where to; an earlier snapshot is replaced"),
+    FORCE,
+)
+def snapshot(options: argparse.Namespace, config: Config) -> Answer:
+    """`snapshot`. Raises TelltaleError."""
+    target = output_path(options.file, config, options.force)
+    size = write_snapshot(Path(config.data.path) / DATABASE, target)
+    return Answer([f"{target}: {size:,} bytes, read-only"])
+
+
+@command(
+    "report",
+    "Judge a stretch of the record as a whole, and write it as one file.",
+    *period("1d"),
+    option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
+    FORCE,
+    option("--format", choices=("html", "json"), default="html", help="what to write (default: html)"),
+)
+def report(options: argparse.Namespace, config: Config) -> Answer:
+    """`report`. Raises TelltaleError."""
+    from monitor.report import file  # templates and figures, which no other command needs
+
+    now = SystemClock().time()
+    span = span_of(options, now)
+    out = None if options.out is None else output_path(options.out, config, options.force)
+    with reading(config) as connection:
+        made = file.gather(connection, config, span, now)
+        if options.format == "json":
+            text = json.dumps({"report": "telltale", **made.to_json()}, indent=1, ensure_ascii=False) + "\n"
+        else:
+            text = file.to_html(connection, made, config)
+    if out is None:
+        return Answer([text.removesuffix("\n")])
+    try:
+        write_atomically(out, text.encode())
+    except OSError as error:
+        raise ConfigError(f"--out: {options.out} cannot be written: {error.strerror or error}") from error
+    return Answer([])
+
+
+def output_path(text: str, config: Config, force: bool) -> Path:
+    """Return the file that a command is to write. Raises ConfigError if that would overwrite what it must not."""
+    path, data = Path(text), Path(config.data.path).resolve()
+    target = path.resolve()
+    if target == data or data in target.parents or _is_linked(target, data):
+        raise ConfigError(f"{path} is in the data folder {config.data.path}; write to a file elsewhere")
+    if target.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file")
+    in_use = [Path(name) for name in (config.source, config.model.path, config.model.reference) if name]
+    if any(used.exists() and target.exists() and target.samefile(used) for used in in_use):
+        raise ConfigError(f"{path} is a file that Telltale reads: the settings, the model or the reference")
+    try:
+        own = not target.exists() or (target.is_file() and (is_snapshot(target) or _is_report(target)))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not own and not force:
+        raise ConfigError(f"{path} exists and was not written by this command; --force replaces it")
+    if (live := target.with_name(f"{target.name}-wal")).exists():
+        raise ConfigError(f"{path} is a database in use: {live.name} lies beside it; write to another file")
+    return path
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b'<meta name="generator" content="Telltale report">' in head or head.startswith(b'{\n "report": "telltale"')
+
+
+def _is_linked(target: Path, data: Path) -> bool:
+    """Whether a file outside of the data folder is the same file as one in it, by a second name."""
+    if not target.exists() or not data.is_dir():
+        return False
+    return any(path.is_file() and path.samefile(target) for path in data.iterdir())
