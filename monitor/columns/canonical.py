@@ -1,9 +1,8 @@
 """The one form of each value, whatever type and whatever way it came: a frame, JSON, CSV, a list, an array.
 
-`plain` turns any scalar into None (missing), a boolean, a number or a text. `number` reads a value of a numeric column,
-`canonical` names the category of a value, `Codes` finds it among a column's categories, and `to_block` and `floats` do
-the same for a whole column. Durations are seconds. Dates and times are ISO 8601 in UTC, without a zone and without what
-is zero at the end. An enumeration's member is its value.
+Scalars: `plain`, `number` (of a numeric column), `canonical` (of a categorical one), `Codes`. Columns: `to_block`,
+`floats`, `distinct`. Durations are seconds. Dates and times are ISO 8601 in UTC, without a zone and without zeros at
+their end. An enumeration's member is its value.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,45 +41,46 @@ _DURATION = re.compile(  # as pandas and Python write it, and ISO 8601
 )
 
 
-def plain(value: Any) -> bool | float | str | None:
+Plain = bool | float | str | None
+
+
+def plain(value: Any) -> Plain:
     """Return a scalar as None (missing), a boolean, a number or a text.
 
     >>> plain(timedelta(minutes=1)), plain(np.datetime64("2026-01-02T00:00")), plain(Decimal("2.50")), plain(b"a")
     (60.0, '2026-01-02', 2.5, 'a')
     """
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if value is None or isinstance(value, (bool, np.bool_)):
-        return None if value is None else bool(value)
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, np.timedelta64):  # which numpy counts among the whole numbers
-        return None if np.isnat(value) else float(value / np.timedelta64(1, "s"))
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else float(value)
-    if type(value).__name__ in ("NAType", "NaTType") or value is np.ma.masked:
-        return None
-    if isinstance(value, np.ndarray) and not value.ndim:
-        return plain(value[()])
-    return _plain_object(value)
+    return _converter(type(value))(value)  # type: ignore[arg-type]  # a type is hashable
 
 
-def _plain_object(value: Any) -> float | str | None:
-    if isinstance(value, Decimal):
-        return None if value.is_nan() else float(value)
-    if isinstance(value, Fraction):
-        return float(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else _short_time(str(value))
-    if isinstance(value, datetime):
-        return _short_time((value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat())
-    if isinstance(value, date):
-        return value.isoformat()
-    return bytes(value).decode("utf-8", "replace") if isinstance(value, (bytes, bytearray, memoryview)) else str(value)
+@lru_cache(1_000)
+def _converter(kind: type) -> Callable[[Any], Plain]:
+    if kind.__name__ in ("NoneType", "NAType", "NaTType", "MaskedConstant"):
+        return lambda _: None
+    return next((convert for kinds, convert in _CONVERTERS if issubclass(kind, kinds)), str)
+
+
+#: From a type to a plain value; the first line that fits. numpy counts durations among the whole numbers.
+_CONVERTERS: tuple[tuple[Any, Callable[[Any], Plain]], ...] = (
+    (Enum, lambda member: plain(member.value)),
+    ((bool, np.bool_), bool),
+    (str, str),
+    (np.timedelta64, lambda span: None if np.isnat(span) else float(span / np.timedelta64(1, "s"))),
+    ((int, np.integer), int),
+    ((float, np.floating), lambda number: None if math.isnan(number) else float(number)),
+    (Decimal, lambda number: None if number.is_nan() else float(number)),
+    (Fraction, float),
+    (timedelta, timedelta.total_seconds),
+    (np.datetime64, lambda moment: None if np.isnat(moment) else _short_time(str(moment))),
+    (datetime, lambda moment: _short_time(_utc(moment).isoformat())),
+    (date, date.isoformat),
+    ((bytes, bytearray, memoryview), lambda data: bytes(data).decode("utf-8", "replace")),
+    (np.ndarray, lambda array: str(array) if array.ndim else plain(array[()])),
+)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _short_time(text: str) -> str:
@@ -111,13 +113,11 @@ def canonical(value: Any) -> str:
         value = int(value)
     if type(value) is not str:
         value = plain(value)
-        if value is None:
-            return MISSING
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if not isinstance(value, str):
-            return _number_text(value)
-    return _bounded(value)
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _bounded(value) if isinstance(value, str) else _number_text(value)
 
 
 def _number_text(value: float) -> str:
@@ -128,6 +128,7 @@ def _number_text(value: float) -> str:
 
 
 def _bounded(text: str) -> str:
+    """Make a text safe to show; one that is cut ends in a digest of the whole."""
     shown = clean_text(text)
     if len(shown) < MAX_TEXT or shown == text:
         return shown
@@ -217,7 +218,7 @@ def number(value: Any) -> float:
 
 
 def _meaning(text: str) -> float | str | None:
-    """What a text means, whatever its letters: a number (a boolean is 1 or 0), a duration, a moment; None for all else.
+    """What a text means: a number (1 and 0 for booleans, seconds for a duration), a moment; None for all else.
 
     Fractions agree in seven digits: one of 32 bits has no more.
     """
@@ -229,7 +230,7 @@ def _meaning(text: str) -> float | str | None:
             return value if value.is_integer() else float(f"{value:.7g}")
         if text[4:5] == "-":
             try:
-                return str(plain(datetime.fromisoformat(text)))
+                return plain(datetime.fromisoformat(text))
             except ValueError:
                 return None
     return duration(text)
@@ -238,8 +239,8 @@ def _meaning(text: str) -> float | str | None:
 class Codes:
     """The categories of one column, found by any spelling: `exact`, the code of each canonical text, and `find`.
 
-    `true` finds the 1 of a flag, 1 and `True` find `true`, `2.0` finds 2, and a time finds the same moment, wherever
-    the column has no category that is spelled just so, and only one of that meaning.
+    `true` finds the 1 of a flag, `True` and 1 find `true`, `2.0` finds 2, and a time finds the same moment, if the
+    column has no category that is spelled just so, and only one of that meaning.
 
     >>> Codes(("0", "1")).find("true"), Codes(("false", "true")).find("1"), Codes(("1.1", "1.10")).find("1.100")
     (1.0, 1.0, None)
@@ -247,25 +248,23 @@ class Codes:
 
     def __init__(self, categories: Iterable[str]) -> None:
         self.exact = {text: float(code) for code, text in enumerate(categories)}
-        booleans = all(text in BOOLEANS for text in self.exact)
-        meanings = {text: _meaning(text) for text in self.exact if booleans or text not in BOOLEANS}
+        meanings = {text: _meaning(text) for text in self.exact}
         #: Whether all categories are numbers or booleans, so that `NA` and the like are missing values.
-        self.plain = bool(self.exact) and all(isinstance(_meaning(text), float) for text in self.exact)
-        found = list(meanings.values())
-        self._meant = {
-            meant: self.exact[text]
-            for text, meant in meanings.items()
-            if meant is not None and (len(found) < 2 or found.count(meant) == 1)
-        }
+        self.plain = bool(meanings) and all(isinstance(meant, float) for meant in meanings.values())
+        if not meanings.keys() <= BOOLEANS.keys():
+            meanings = {text: meant for text, meant in meanings.items() if text not in BOOLEANS}
+        times = Counter(meanings.values())
+        self._meant = {meant: self.exact[text] for text, meant in meanings.items() if times[meant] == 1}
+        self._meant.pop(None, None)
 
     def find(self, text: str) -> float | None:
-        """Code of a canonical text: NaN where it is missing, None where the column has no such category."""
+        """Code of a canonical text: NaN if it is missing, None if the column has no such category."""
         code = self.exact.get(text)
         if code is not None:
             return code
         if text == MISSING or (self.plain and text in MISSING_CELLS):
             return math.nan
-        return self._meant.get(_meaning(text)) if self._meant else None  # type: ignore[arg-type]  # None is no key
+        return self._meant.get(_meaning(text)) if self._meant else None
 
 
 # Whole columns.
@@ -278,46 +277,34 @@ def to_array(column: Any) -> Array:
             column = column.to_pylist()
         else:
             column = column.to_numpy() if hasattr(column, "chunks") else column.to_numpy(zero_copy_only=False)
-    values = None
+    values = column
     if isinstance(column, np.ma.MaskedArray):
-        values = _unmasked(column)
-    elif isinstance(column, np.ndarray):
-        values = column
-    elif hasattr(column, "to_numpy"):
+        hidden, values = np.ma.getmaskarray(column), np.asarray(column.data)
+        if hidden.any():
+            values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
+            values[hidden] = math.nan if values.dtype.kind == "f" else None
+    elif not isinstance(column, np.ndarray) and hasattr(column, "to_numpy"):
         try:
             values = np.asarray(column.to_numpy())
         except (TypeError, ValueError):
             values = np.asarray(column.to_numpy(dtype=object))
     elif hasattr(column, "toarray"):  # a sparse array
         values = np.asarray(column.toarray())
-    if values is not None and values.ndim == 1:
+    if isinstance(values, np.ndarray) and values.ndim == 1:
         return values
-    return np.fromiter(column if values is None else values, object, len(column))
-
-
-def _unmasked(column: Any) -> Array:
-    hidden = np.ma.getmaskarray(column)
-    values = np.asarray(column.data)
-    if hidden.any():
-        values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
-        values[hidden] = math.nan if values.dtype.kind == "f" else None
-    return values
+    return np.fromiter(values, object, len(column))
 
 
 def floats(column: Any) -> Floats:
-    """Values of a numeric column, shape (n,). Never raises for a value: what is no number is NaN."""
+    """Values of a numeric column, shape (n,). Never raises for a value: what is no number is NaN, and so is a date."""
     values = to_array(column)
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
     if values.dtype.kind == "m":
-        return _seconds(values)
+        return np.where(np.isnat(values), math.nan, values / np.timedelta64(1, "s"))
     if values.dtype.kind == "M":
-        return np.full(len(values), math.nan)  # a date is no number
+        return np.full(len(values), math.nan)
     return np.fromiter(map(number, values.tolist()), np.float64, len(values))
-
-
-def _seconds(values: Array) -> Floats:
-    return np.where(np.isnat(values), math.nan, values / np.timedelta64(1, "s"))
 
 
 def distinct(column: Any) -> tuple[list[str | None], npt.NDArray[np.intp]]:
@@ -345,32 +332,27 @@ def _text(value: Any) -> str | None:
 
 
 def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Block:
-    """Turn one column into float64 numbers, or into canonical texts where it holds anything but numbers.
+    """Turn one column into float64 numbers, or into canonical texts if it holds anything but numbers.
 
     Booleans, texts, dates and other objects become texts; durations become seconds. None, NaN, NaT, pandas' NA and what
     a mask hides are missing. Raises DataError for a column of lists, and for one declared numeric that is not.
     """
     values = to_array(column)
-    if values.dtype.kind == "O":
-        _check_flat(values, name)
+    for row, value in enumerate(values if values.dtype.kind == "O" else ()):
+        if isinstance(value, (list, dict, tuple, set)) or (isinstance(value, np.ndarray) and value.ndim):
+            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
     if kind == "categorical" or (values.dtype.kind in "MSUb" and kind is None):
         return texts(values)
     if values.dtype.kind in "iufbm":
         return np.ascontiguousarray(floats(values))
     items = [plain(item) for item in values]
     if kind == "numeric":
-        wrong = (row for row, item in enumerate(items) if isinstance(item, str) and text_number(item) is None)
-        if (row := next(wrong, None)) is not None:
-            raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(items[row])!r}")
+        for row, item in enumerate(items):
+            if isinstance(item, str) and text_number(item) is None:
+                raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
     elif not set(map(type, items)) <= {float, int, type(None)}:
         return texts(values)
     return np.fromiter(map(number, items), np.float64, len(items))
-
-
-def _check_flat(values: Array, name: str) -> None:
-    for row, value in enumerate(values):
-        if isinstance(value, (list, dict, tuple, set)) or (isinstance(value, np.ndarray) and value.ndim):
-            raise DataError(f"column {name!r} holds a {type(value).__name__} in row {row}; make each value a column")
 
 
 def declares_categories(column: Any) -> bool:

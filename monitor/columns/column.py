@@ -1,14 +1,12 @@
 """What is watched: the columns of one model and the bins of each, frozen from the reference.
 
-A column is a feature, a prediction, or derived from those. All counts of all columns lie in one flat vector, column
-after column, so that adding windows up is one addition and drift is worked out for all columns at once. Within a column
-the bins are:
+All counts of all columns are in one flat vector, column after column, so that adding windows up is one addition and
+drift is worked out for all columns at once. Within a column the bins are:
 
     numeric       (-inf, e0]  (e0, e1]  ...  (e_last, +inf)   missing   nonfinite
     categorical   known categories in order   other   missing
 
-The first and last value bins of a numeric column are its underflow and overflow: what lies outside the range that the
-reference saw. NaN and None are missing; the infinities are counted apart, as `nonfinite`.
+The first and last value bins of a numeric column are its underflow and overflow: outside the range of the reference.
 """
 
 from __future__ import annotations
@@ -16,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -40,9 +40,8 @@ OTHER = "__other__"
 MISSING = "__missing__"
 NONFINITE = "__nonfinite__"
 
-#: A name or category longer than this is cut: nobody reads it, and it would be stored in every row that names it.
+#: A name or category longer than this is cut: it is stored in every row that names it.
 MAX_TEXT = 200
-
 
 #: What is shown in place of characters that would break a line, a terminal or the direction of writing.
 _SIGNS = {
@@ -53,10 +52,10 @@ _SIGNS = {
 
 
 def clean_text(value: str) -> str:
-    """Make a text safe for every output, once, at the border, so that nothing behind it can break.
+    """Make a text safe for every output, at the border, and cut it to `MAX_TEXT`.
 
     Control characters, lone surrogates, and characters that end a line or turn the direction of writing are replaced by
-    signs that can be seen, a different one for each: two texts that differ still do. Longer ones are cut to `MAX_TEXT`.
+    visible signs, a different one for each: two texts that differ still do.
 
     >>> clean_text("a" + chr(10) + "b" + chr(0x202E) + chr(0xD800))
     'a␊b<U+202E><U+D800>'
@@ -67,9 +66,7 @@ def clean_text(value: str) -> str:
 
 
 def column_path(role: str, name: str) -> str:
-    """Address of a column's page, relative to the page's own. The name travels in the query.
-
-    In a path, names such as `..`, `a//b` or the empty one would be rewritten by browsers and proxies on the way.
+    """Address of a column's page. The name is in the query: in a path, proxies would rewrite `..`, `a//b` or "".
 
     >>> column_path("feature", "bmi"), column_path("feature", "../a?b=<c>")
     ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
@@ -119,25 +116,24 @@ class Column:
     derivation: Derivation | None = None
 
     def __post_init__(self) -> None:
-        if self.kind == "numeric":
-            if any(not math.isfinite(e) for e in self.edges) or list(self.edges) != sorted(set(self.edges)):
-                raise ValueError(f"column {self.name!r}: edges must be finite and strictly increasing: {self.edges}")
-            self._check_places()
-        elif len(set(self.categories)) != len(self.categories):
-            raise ValueError(f"column {self.name!r}: a category is listed twice: {self.categories}")
-        elif {OTHER, MISSING} & set(self.categories):
-            raise ValueError(f"column {self.name!r}: {OTHER} and {MISSING} are reserved and cannot be categories")
+        for wrong, what in self._faults():
+            if wrong:
+                raise ValueError(f"column {self.name!r}: {what}")
 
-    def _check_places(self) -> None:
-        if not self.means and not self.spreads:
+    def _faults(self) -> Iterator[tuple[bool, str]]:
+        if not self.numeric:
+            yield len(set(self.categories)) != len(self.categories), f"a category is listed twice: {self.categories}"
+            yield bool({OTHER, MISSING} & set(self.categories)), f"{OTHER} and {MISSING} cannot be categories"
             return
-        bounds = (-math.inf, *self.edges, math.inf)
-        if not len(self.means) == len(self.spreads) == self.value_bins:
-            raise ValueError(f"column {self.name!r}: {self.value_bins} bins need as many means and spreads")
-        if any(not (low <= mean <= high) for low, mean, high in zip(bounds, self.means, bounds[1:], strict=False)):
-            raise ValueError(f"column {self.name!r}: the mean of a bin lies outside of it: {self.means}")
-        if any(not 0 <= spread < math.inf for spread in self.spreads):
-            raise ValueError(f"column {self.name!r}: the spread of a bin must be 0 or more: {self.spreads}")
+        ordered = all(map(math.isfinite, self.edges)) and list(self.edges) == sorted(set(self.edges))
+        yield not ordered, f"edges must be finite and strictly increasing: {self.edges}"
+        if self.means or self.spreads:
+            bins, bounds = self.value_bins, (-math.inf, *self.edges, math.inf)
+            yield not len(self.means) == len(self.spreads) == bins, f"{bins} bins need as many means and spreads"
+            inside = all(low <= mean <= high for (low, high), mean in zip(pairwise(bounds), self.means, strict=True))
+            yield not inside, f"the mean of a bin lies outside of it: {self.means}"
+            good = all(0 <= spread < math.inf for spread in self.spreads)
+            yield not good, f"the spread of a bin must be 0 or more: {self.spreads}"
 
     @property
     def numeric(self) -> bool:
@@ -152,7 +148,7 @@ class Column:
     @property
     def value_bins(self) -> int:
         """Number of bins that hold values: all but missing and nonfinite (numeric), or but missing (categorical)."""
-        return len(self.edges) + 1 if self.numeric else len(self.categories) + 1
+        return len(self.edges if self.numeric else self.categories) + 1
 
     @property
     def size(self) -> int:
@@ -175,10 +171,8 @@ class Column:
         """
         if not self.numeric:
             return (*self.categories, OTHER, MISSING)
-        bounds = ["-inf", *map(number_text, self.edges), "+inf"]
-        values = [f"({low}, {high}]" for low, high in pairwise(bounds)]
-        values[-1] = values[-1][:-1] + ")"
-        return (*values, MISSING, NONFINITE)
+        values = [f"({low}, {high}]" for low, high in pairwise(["-inf", *map(number_text, self.edges), "+inf"])]
+        return (*values[:-1], values[-1][:-1] + ")", MISSING, NONFINITE)
 
     def __repr__(self) -> str:
         return f"<Column {self.summary}, {self.role}>"
@@ -192,13 +186,11 @@ class Column:
         >>> Column("size", "feature", "categorical", categories=tuple("smlx")), Column("y", "prediction", "numeric")
         (<Column size (categorical: s, m, l, ...), feature>, <Column y (numeric, no bins), prediction>)
         """
-        if self.numeric:
-            bins = (
-                f"{self.value_bins} bins from {self.edges[0]:.4g} to {self.edges[-1]:.4g}" if self.edges else "no bins"
-            )
-            return f"{self.name} (numeric, {bins})"
-        shown = [*self.categories[:3], *["..."] * (len(self.categories) > 3)]
-        return f"{self.name} (categorical: {', '.join(shown) or 'no categories'})"
+        if not self.numeric:
+            shown = [*self.categories[:3], *["..."] * (len(self.categories) > 3)]
+            return f"{self.name} (categorical: {', '.join(shown) or 'no categories'})"
+        ends = f"{self.value_bins} bins from {self.edges[0]:.4g} to {self.edges[-1]:.4g}" if self.edges else "no bins"
+        return f"{self.name} (numeric, {ends})"
 
     @property
     def bin_means(self) -> tuple[float, ...]:
@@ -247,16 +239,9 @@ class Schema:
                 raise ValueError(f"column {column.name!r} of role {column.role!r}: only a derived one has a derivation")
             if column.derivation and not set(column.derivation.of) <= set(range(len(self.captured))):
                 raise ValueError(f"column {column.name!r} is derived from a column that is not captured")
-        for role in ROLES:
-            names = [column.name for column in self.columns if column.role == role]
-            if len(set(names)) != len(names):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise ValueError(f"two {role} columns are called {twice!r}")
-
-    @cached_property
-    def captured(self) -> tuple[Column, ...]:
-        """The columns that a record has: features and predictions."""
-        return tuple(column for column in self.columns if column.role != "derived")
+        for (role, name), times in Counter((column.role, column.name) for column in self.columns).items():
+            if times > 1:
+                raise ValueError(f"two {role} columns are called {name!r}")
 
     @cached_property
     def features(self) -> tuple[Column, ...]:
@@ -267,6 +252,11 @@ class Schema:
     def predictions(self) -> tuple[Column, ...]:
         """The model's outputs, in order: one for most models."""
         return tuple(column for column in self.columns if column.role == "prediction")
+
+    @cached_property
+    def captured(self) -> tuple[Column, ...]:
+        """The columns that a record has: features and predictions."""
+        return self.features + self.predictions
 
     @cached_property
     def offsets(self) -> npt.NDArray[np.intp]:
@@ -281,8 +271,7 @@ class Schema:
 
     def split(self, flat: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Views of a flat vector, one per column."""
-        bounds = self.offsets
-        return [flat[bounds[i] : bounds[i + 1]] for i in range(len(self.columns))]
+        return [flat[begin:end] for begin, end in pairwise(self.offsets.tolist())]
 
     def zeros(self) -> Counts:
         """Return a flat vector of counts that are all zero."""
@@ -291,11 +280,10 @@ class Schema:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over all that the columns are: two schemas with one fingerprint have the same bins."""
-        text = json.dumps([asdict(column) for column in self.columns])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps([asdict(column) for column in self.columns]).encode()).hexdigest()
 
     def index(self, name: str, role: Role | None = None) -> int:
-        """Position of a column; KeyError where there is none. A feature wins over a prediction of the same name."""
+        """Position of a column; a feature wins over a prediction of the same name. Raises KeyError."""
         for position, column in enumerate(self.columns):
             if column.name == name and role in (None, column.role):
                 return position

@@ -1,7 +1,7 @@
 """The reference: what a model's columns looked like in training, as frozen bins and counts.
 
-It is kept in one file in the Prometheus text format (`histogram.prom`), with the same families that `/metrics` exposes
-beside the live counts. Boxkite's files load too.
+It is one file in the Prometheus text format (`histogram.prom`), with the families that `/metrics` exposes beside the
+live counts. Boxkite's files load too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,6 @@ from monitor.reference.bin_edges import discrete_edges
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
-    from prometheus_client.samples import Sample
 
 VALUE = "telltale_value_reference"
 CATEGORY = "telltale_category_reference"
@@ -62,6 +63,21 @@ HELP = {
     BIN_MEAN: "Mean of the reference values in each bin; an empty bin has its middle, or its edge.",
     BIN_SPREAD: "Standard deviation of the reference values in each bin; 0 where all are one value.",
 }
+
+
+#: What a file says of the columns. Each line: a family, the suffix of its samples, the label by which a column has
+#: several of them, and the field of `_Parts` with the number, or with a number for each value of the label.
+_SAMPLES = (
+    (VALUE, "_bucket", "le", "buckets"),
+    (VALUE, "_count", "", "rows"),
+    (VALUE, "_sum", "", "sum"),
+    (CATEGORY, "", "category", "categories"),
+    (BIN_MEAN, "", "le", "means"),
+    (BIN_SPREAD, "", "le", "spreads"),
+    (MISSING_ROWS, "", "", "missing"),
+    (NONFINITE_ROWS, "", "", "nonfinite"),
+    (DEVIATION, "", "", "deviation"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +117,13 @@ class Reference:
 
     def means(self) -> Floats:
         """Mean of the finite values of each numeric column, shape (columns,); NaN where there is none."""
-        out = np.full(len(self.schema.columns), math.nan)
-        for i, (column, counts) in enumerate(zip(self.schema.columns, self.schema.split(self.counts), strict=True)):
-            rows = int(counts[: column.value_bins].sum())
-            if column.numeric and rows:
-                out[i] = self.sums[i] / rows
-        return out
+        columns = zip(self.schema.columns, self.schema.split(self.counts), strict=True)
+        rows = np.array([int(counts[: column.value_bins].sum()) if column.numeric else 0 for column, counts in columns])
+        means: Floats = np.divide(self.sums, rows, out=np.full(len(rows), math.nan), where=rows > 0)
+        return means
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file: to a temporary one beside it first, then renamed, so that no half of it is ever seen."""
+        """Write the file; a reader never sees half of it."""
         write_atomically(Path(path), self.to_text().encode())
 
     def to_text(self) -> str:
@@ -130,10 +144,7 @@ class Reference:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Reference:
-        """Read a file that `save` or Boxkite's `export_text` wrote.
-
-        Raises ReferenceFileError with the path and what is wrong.
-        """
+        """Read a file of `save`, or of Boxkite's `export_text`. Raises ReferenceFileError that names it."""
         try:
             text = Path(path).read_text("utf-8")
         except FileNotFoundError:
@@ -169,7 +180,7 @@ class Reference:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between."""
+    """Write a file so that a reader, also after a crash, sees the old one or the new one and nothing between."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -198,118 +209,95 @@ def label_text(labels: dict[str, str]) -> str:
     return "{" + ",".join(escaped) + "}"
 
 
-def _lines(reference: Reference) -> Iterator[str]:
-    schema, info = reference.schema, reference.info
-    columns = list(zip(schema.columns, schema.split(reference.counts), strict=True))
-
-    def head(name: str, kind: str) -> list[str]:
-        return [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {kind}"]
-
-    yield from head(INFO, "gauge")
-    facts = {"model_sha256": info.model_sha256, "created": info.created, "rows": str(info.rows), "source": info.source}
-    yield f"{INFO}{label_text({**facts, **{f'version_{name}': v for name, v in sorted(info.versions.items())}})} 1.0"
-    yield from head(COLUMN_INFO, "gauge")
-    for position, (column, _) in enumerate(columns):
-        labels = {"column": column.name, "role": column.role, "kind": column.kind, "position": str(position)}
-        derived = {"derivation": json.dumps(asdict(column.derivation))} if column.derivation else {}
-        yield f"{COLUMN_INFO}{label_text({**labels, **derived})} 1.0"
-    yield from head(VALUE, "histogram")
-    for position, (column, counts) in enumerate(columns):
-        if column.numeric:
-            labels = {"column": column.name, "role": column.role}
-            cumulative = np.cumsum(counts[: column.value_bins]).tolist()
-            for edge, rows in zip((*column.edges, math.inf), cumulative, strict=True):
-                yield f"{VALUE}_bucket{label_text({**labels, 'le': go_number(edge)})} {go_number(rows)}"
-            yield f"{VALUE}_count{label_text(labels)} {go_number(cumulative[-1])}"
-            yield f"{VALUE}_sum{label_text(labels)} {go_number(reference.sums[position])}"
-    yield from head(CATEGORY, "gauge")
-    for column, counts in columns:
-        if not column.numeric:
-            for category, rows in zip((*column.categories, OTHER), counts.tolist(), strict=False):
-                labels = {"column": column.name, "role": column.role, "category": category}
-                yield f"{CATEGORY}{label_text(labels)} {go_number(rows)}"
-
-    def one_each(name: str, value: Callable[[int, Column, Counts], float | None]) -> Iterator[str]:
-        yield from head(name, "gauge")
-        for position, (column, counts) in enumerate(columns):
-            number = value(position, column, counts)
-            if number is not None:
-                labels = {"column": column.name, "role": column.role}
-                yield f"{name}{label_text(labels)} {go_number(number)}"
-
-    yield from head(BIN_MEAN, "gauge")
-    yield from _each_bin(BIN_MEAN, ((column, column.means) for column, _ in columns))
-    yield from head(BIN_SPREAD, "gauge")
-    yield from _each_bin(BIN_SPREAD, ((column, column.spreads) for column, _ in columns))
-    yield from one_each(MISSING_ROWS, lambda _, column, counts: float(counts[column.missing_bin]))
-    yield from one_each(NONFINITE_ROWS, lambda _, column, counts: float(counts[-1]) if column.numeric else None)
-    yield from one_each(
-        DEVIATION,
-        lambda position, *_: (
-            float(reference.deviations[position]) if math.isfinite(reference.deviations[position]) else None
-        ),
-    )
-
-
-def _each_bin(name: str, numbers: Iterable[tuple[Column, tuple[float, ...]]]) -> Iterator[str]:
-    for column, each in numbers:
-        for edge, number in zip((*column.edges, math.inf), each, strict=False):
-            labels = {"column": column.name, "role": column.role, "le": go_number(edge)}
-            yield f"{name}{label_text(labels)} {go_number(number)}"
-
-
+@dataclass
 class _Parts:
-    """What the samples of a file say of one column, gathered before the column is built."""
+    """What a file says of one column. `buckets`: rows at or below each edge."""
 
-    def __init__(self, name: str, role: Role, kind: Kind, derivation: Derivation | None = None) -> None:
-        self.name, self.role, self.kind, self.derivation = name, role, kind, derivation
-        self.buckets: list[tuple[float, float]] = []
-        self.means: dict[float, float] = {}
-        self.spreads: dict[float, float] = {}
-        self.categories: dict[str, float] = {}
-        self.missing = self.nonfinite = self.sum = 0.0
-        self.deviation = math.nan
+    name: str
+    role: Role
+    kind: Kind
+    derivation: Derivation | None = None
+    buckets: dict[float, float] = field(default_factory=dict)
+    means: dict[float, float] = field(default_factory=dict)
+    spreads: dict[float, float] = field(default_factory=dict)
+    categories: dict[str, float] = field(default_factory=dict)
+    rows: float | None = None
+    sum: float | None = None
+    missing: float = 0.0
+    nonfinite: float | None = None
+    deviation: float | None = None
+
+    @classmethod
+    def of(cls, column: Column, counts: Counts, total: float, deviation: float) -> _Parts:
+        part = cls(column.name, column.role, column.kind, column.derivation)
+        rows = counts.tolist()
+        part.missing = rows[column.missing_bin]
+        if column.numeric:
+            bounds, part.rows = (*column.edges, math.inf), sum(rows[: column.value_bins])
+            part.buckets = dict(zip(bounds, accumulate(rows[: column.value_bins]), strict=True))
+            part.means = dict(zip(bounds, column.means, strict=False))
+            part.spreads = dict(zip(bounds, column.spreads, strict=False))
+            part.sum, part.nonfinite, part.deviation = total, rows[-1], deviation if math.isfinite(deviation) else None
+        else:
+            part.categories = dict(zip((*column.categories, OTHER), rows, strict=False))
+        return part
 
     def build(self) -> tuple[Column, Counts, float, float]:
+        """Return the column, its counts, the sum and the deviation of its finite values. Raises ValueError."""
         if self.kind == "categorical":
             other = self.categories.pop(OTHER, 0.0)
-            categories = tuple(self.categories)
-            column = Column(self.name, self.role, "categorical", categories=categories, derivation=self.derivation)
-            rows = [*self.categories.values(), other, self.missing]
-            return column, _whole(rows, self.name), math.nan, math.nan
-        self.buckets.sort()
-        if not self.buckets or self.buckets[-1][0] != math.inf:
+            column = Column(
+                self.name, self.role, self.kind, categories=tuple(self.categories), derivation=self.derivation
+            )
+            return column, self._counts(*self.categories.values(), other, self.missing), math.nan, math.nan
+        bounds = sorted(self.buckets)
+        if not bounds or bounds[-1] != math.inf:
             raise ValueError(f'column {self.name!r} has no bucket le="+Inf"')
-        means, spreads = (
-            tuple(facts[edge] for edge, _ in self.buckets if edge in facts) for facts in (self.means, self.spreads)
-        )
-        edges = tuple(edge for edge, _ in self.buckets[:-1])
-        column = Column(self.name, self.role, "numeric", edges, (), means, spreads, self.derivation)
-        rows = [*np.diff([0.0, *(rows for _, rows in self.buckets)]).tolist(), self.missing, self.nonfinite]
-        counts = _whole(rows, self.name)
-        deviation = self.deviation
-        if not math.isfinite(deviation):  # Boxkite's files do not say it
-            rows_of = counts.tolist()
-            spread = binned_spread(column, rows_of, exact_mean(column, rows_of, self.sum))
-            deviation = math.nan if spread is None else spread
-        return column, counts, self.sum, deviation
+        means, spreads = (tuple(one[edge] for edge in bounds if edge in one) for one in (self.means, self.spreads))
+        column = Column(self.name, self.role, self.kind, tuple(bounds[:-1]), (), means, spreads, self.derivation)
+        rows = np.diff([self.buckets[edge] for edge in bounds], prepend=0.0)
+        counts = self._counts(*rows, self.missing, self.nonfinite or 0.0)
+        total, deviation = self.sum or 0.0, self.deviation
+        if deviation is None:  # Boxkite's files do not say it
+            deviation = binned_spread(column, counts.tolist(), exact_mean(column, counts.tolist(), total))
+        return column, counts, total, math.nan if deviation is None else deviation
+
+    def _counts(self, *rows: float) -> Counts:
+        values = np.array(rows, dtype=np.float64)
+        if not np.all(np.isfinite(values)) or np.any(values < 0) or np.any(values != np.floor(values)):
+            raise ValueError(f"column {self.name!r} has counts that are not whole numbers, or buckets that fall")
+        return values.astype(np.int64)
 
 
-def _whole(rows: Iterable[float], name: str) -> Counts:
-    values = np.array(list(rows), dtype=np.float64)
-    if not np.all(np.isfinite(values)) or np.any(values < 0) or np.any(values != np.floor(values)):
-        raise ValueError(f"column {name!r} has counts that are not whole numbers, or buckets that fall")
-    return values.astype(np.int64)
+def _lines(reference: Reference) -> Iterator[str]:
+    """The file of a reference, line by line."""
+    columns, split = reference.schema.columns, reference.schema.split(reference.counts)
+    numbers = zip(columns, split, reference.sums.tolist(), reference.deviations.tolist(), strict=True)
+    parts = [_Parts.of(*one) for one in numbers]
+    facts = {name: str(fact) for name, fact in asdict(reference.info).items() if name != "versions"}
+    facts |= {f"version_{name}": version for name, version in sorted(reference.info.versions.items())}
+    for family, text in HELP.items():
+        yield f"# HELP {family} {text}"
+        yield f"# TYPE {family} {'histogram' if family == VALUE else 'gauge'}"
+        if family == INFO:
+            yield f"{INFO}{label_text(facts)} 1.0"
+        for position, part in enumerate(parts):
+            labels = {"column": part.name, "role": part.role}
+            if family == COLUMN_INFO:
+                labels |= {"kind": part.kind, "position": str(position)}
+                labels |= {"derivation": json.dumps(asdict(part.derivation))} if part.derivation else {}
+                yield f"{family}{label_text(labels)} 1.0"
+            for _, suffix, label, name in (line for line in _SAMPLES if line[0] == family):
+                found = getattr(part, name)
+                for key, number in found.items() if label else [(None, found)]:
+                    more = {} if key is None else {label: go_number(key) if label == "le" else key}
+                    if number is not None:
+                        yield f"{family}{suffix}{label_text({**labels, **more})} {go_number(number)}"
 
 
 def _assemble(parts: Iterable[_Parts], info: ReferenceInfo) -> Reference:
     columns, counts, sums, deviations = zip(*(part.build() for part in parts), strict=True)
     return Reference(Schema(columns), np.concatenate(counts), np.array(sums), np.array(deviations), info)
-
-
-#: Where the samples of a family go: fields of `_Parts`.
-_ONE_EACH = {MISSING_ROWS: "missing", NONFINITE_ROWS: "nonfinite", DEVIATION: "deviation"}
-_ONE_A_BIN = {BIN_MEAN: "means", BIN_SPREAD: "spreads"}
 
 
 def _listed_column(labels: dict[str, str]) -> _Parts:
@@ -324,94 +312,71 @@ def _listed_column(labels: dict[str, str]) -> _Parts:
 
 
 def _from_telltale(families: dict[str, Metric]) -> Reference:
-    parts: dict[tuple[str, str], _Parts] = {}
     listed = sorted(families[COLUMN_INFO].samples, key=lambda sample: int(sample.labels["position"]))
-    for sample in listed:
-        parts[sample.labels["column"], sample.labels["role"]] = _listed_column(sample.labels)
-
-    def each(name: str) -> Iterator[tuple[_Parts, Sample]]:
-        for sample in families[name].samples if name in families else ():
-            yield parts[sample.labels["column"], sample.labels["role"]], sample
-
-    for part, sample in each(VALUE):
-        if sample.name.endswith("_bucket"):
-            part.buckets.append((float(sample.labels["le"]), sample.value))
-        elif sample.name.endswith("_sum"):
-            part.sum = sample.value
-    for part, sample in each(CATEGORY):
-        part.categories[sample.labels["category"]] = sample.value
-    for name, field_name in _ONE_EACH.items():
-        for part, sample in each(name):
-            setattr(part, field_name, sample.value)
-    for name, field_name in _ONE_A_BIN.items():
-        for part, sample in each(name):
-            getattr(part, field_name)[float(sample.labels["le"])] = sample.value
-    return _assemble(parts.values(), _info(families))
-
-
-def _info(families: dict[str, Metric]) -> ReferenceInfo:
-    labels: dict[str, Any] = dict(families[INFO].samples[0].labels) if INFO in families else {}
-    versions = {name.removeprefix("version_"): v for name, v in labels.items() if name.startswith("version_")}
-    return ReferenceInfo(
-        model_sha256=labels.get("model_sha256", ""),
-        created=labels.get("created", ""),
-        rows=int(labels.get("rows") or 0),
-        source=labels.get("source", ""),
-        versions=versions,
-    )
+    parts = {(sample.labels["column"], sample.labels["role"]): _listed_column(sample.labels) for sample in listed}
+    for family, suffix, label, name in _SAMPLES:
+        for sample in families[family].samples if family in families else ():
+            if sample.name == family + suffix:
+                part = parts[sample.labels["column"], sample.labels["role"]]
+                if label:
+                    key = sample.labels[label]
+                    getattr(part, name)[float(key) if label == "le" else key] = sample.value
+                else:
+                    setattr(part, name, sample.value)
+    said = dict(families[INFO].samples[0].labels) if INFO in families else {}
+    versions = {name.removeprefix("version_"): text for name, text in said.items() if name.startswith("version_")}
+    sha256, created, rows, source = (said.get(name, "") for name in ("model_sha256", "created", "rows", "source"))
+    return _assemble(parts.values(), ReferenceInfo(sha256, created, int(rows or 0), source, versions))
 
 
 def _from_boxkite(families: dict[str, Metric]) -> Reference:
-    """Boxkite numbers its features in the metric's name and puts their names into the help text.
-
-    Its +Inf bucket also holds NaN and infinite values, and its last edge is the largest value: what lies above that
-    edge was missing.
-    """
+    """Boxkite numbers its features in the metric's name, and has their names in the help text."""
     features: dict[int, _Parts] = {}
     predictions: list[_Parts] = []
     for family in families.values():
-        if not family.name.endswith("_value_baseline") and family.name != "inference_value_baseline":
-            continue
-        kind: Kind = "numeric" if family.type == "histogram" else "categorical"
-        if family.name.startswith("feature_"):
+        if family.name.startswith("feature_") and family.name.endswith("_value_baseline"):
             index = int(family.name.split("_")[1])
-            _, _, named = family.documentation.partition(":")
-            part = features[index] = _Parts(clean_text(named.strip()) or f"feature_{index}", "feature", kind)
-        else:
-            part = _Parts("prediction", "prediction", kind)
-            predictions.append(part)
-        for sample in family.samples:
-            if sample.name.endswith("_bucket"):
-                part.buckets.append((float(sample.labels["le"]), sample.value))
-            elif sample.name.endswith("_sum"):
-                part.sum = sample.value
-            elif "bin" in sample.labels:
-                category = _boxkite_category(sample.labels["bin"])
-                if category == MISSING:
-                    part.missing += sample.value
-                else:
-                    part.categories[category] = part.categories.get(category, 0.0) + sample.value
-        if kind == "numeric" and len(part.buckets) > 1:
-            part.buckets.sort()
-            last = part.buckets[-2][1]
-            part.missing = part.buckets[-1][1] - last
-            part.buckets[-1] = (math.inf, last)
-        elif part.role == "feature" and part.categories:
-            _numbers_instead_of_texts(part)
-    _number_repeated_names(features.values())
-    rows = max(
-        (int(part.buckets[-1][1] if part.buckets else sum(part.categories.values())) for part in features.values()),
-        default=0,
-    )
-    ordered = [features[index] for index in sorted(features)]
-    return _assemble([*ordered, *predictions], ReferenceInfo(rows=rows, source="boxkite"))
+            name = clean_text(family.documentation.partition(":")[2].strip()) or f"feature_{index}"
+            features[index] = _boxkite_column(family, name, "feature")
+        elif family.name.endswith("_value_baseline"):
+            predictions.append(_boxkite_column(family, "prediction", "prediction"))
+    seen: Counter[str] = Counter()
+    for part in features.values():
+        seen[part.name] += 1
+        if seen[part.name] > 1:
+            part.name = f"{part.name}_{seen[part.name]}"
+    rows = [part.buckets.get(math.inf, sum(part.categories.values())) for part in features.values()]
+    info = ReferenceInfo(rows=int(max(rows, default=0)), source="boxkite")
+    return _assemble([*(features[index] for index in sorted(features)), *predictions], info)
+
+
+def _boxkite_column(family: Metric, name: str, role: Role) -> _Parts:
+    """One column. Its +Inf bucket also holds NaN and infinite values: its last edge is the largest value."""
+    part = _Parts(name, role, "numeric" if family.type == "histogram" else "categorical")
+    for sample in family.samples:
+        if sample.name.endswith("_bucket"):
+            part.buckets[float(sample.labels["le"])] = sample.value
+        elif sample.name.endswith("_sum"):
+            part.sum = sample.value
+        elif "bin" in sample.labels:
+            category = _boxkite_category(sample.labels["bin"])
+            if category == MISSING:
+                part.missing += sample.value
+            else:
+                part.categories[category] = part.categories.get(category, 0.0) + sample.value
+    if part.kind == "numeric" and len(part.buckets) > 1:
+        last, all_rows = (part.buckets[edge] for edge in sorted(part.buckets)[-2:])
+        part.buckets[math.inf], part.missing = last, all_rows - last
+    elif part.role == "feature" and part.categories:
+        _numbers_instead_of_texts(part)
+    return part
 
 
 def _numbers_instead_of_texts(part: _Parts) -> None:
-    """Boxkite counts a float column of few values by the text of each value.
+    """Make a column of numbers of one that Boxkite counted by the text of each number.
 
-    A client that rounds would miss every one of those texts, so such a column is numeric here, one bin a value. Whole
-    numbers stay categories: they are codes and flags more often than measurements.
+    A client that rounds would miss every one of those texts. Whole numbers stay categories: they are codes and flags
+    more often than measurements.
     """
     try:
         values = {float(text): rows for text, rows in part.categories.items()}
@@ -419,15 +384,14 @@ def _numbers_instead_of_texts(part: _Parts) -> None:
         return
     if not all(math.isfinite(value) for value in values) or all(value.is_integer() for value in values):
         return
-    ordered = np.array(sorted(values))
-    rows = np.cumsum([0.0, *(values[value] for value in ordered), 0.0])[:-1]
-    edges = discrete_edges(ordered)
-    part.kind, part.categories = "numeric", {}
-    part.buckets = [*zip(edges, rows, strict=True), (math.inf, float(rows[-1]))]
+    ordered = sorted(values)
+    edges = discrete_edges(np.array(ordered))
     bounds = (*edges, math.inf)
-    part.means = dict(zip(bounds, (edges[0], *ordered.tolist(), edges[-1]), strict=True))
+    part.kind, part.categories = "numeric", {}
+    part.buckets = dict(zip(bounds, accumulate((0.0, *map(values.__getitem__, ordered), 0.0)), strict=True))
+    part.means = dict(zip(bounds, (edges[0], *ordered, edges[-1]), strict=True))
     part.spreads = dict.fromkeys(bounds, 0.0)
-    part.sum = sum(value * count for value, count in values.items())
+    part.sum = sum(value * rows for value, rows in values.items())
 
 
 def _boxkite_category(text: str) -> str:
@@ -436,11 +400,3 @@ def _boxkite_category(text: str) -> str:
         return canonical(float(text))
     except ValueError:
         return canonical(text)
-
-
-def _number_repeated_names(parts: Iterable[_Parts]) -> None:
-    seen: dict[str, int] = {}
-    for part in parts:
-        seen[part.name] = seen.get(part.name, 0) + 1
-        if seen[part.name] > 1:
-            part.name = f"{part.name}_{seen[part.name]}"
