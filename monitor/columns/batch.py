@@ -34,16 +34,12 @@ def empty_batch(schema: Schema) -> Batch:
 def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], seconds: int) -> dict[int, Batch]:
     """Fill records into base windows of `seconds`, aligned to UTC.
 
-    `values`: shape (n, captured columns); `times_ns`: shape (n,). Returns a batch for each window start, seconds since
-    1970.
+    `values`: shape (n, captured columns); `times_ns`: shape (n,). Returns a batch for each window start, in seconds.
     """
-    if not len(values):
-        return {}
     index = times_ns // (seconds * 1_000_000_000)
-    first, last = int(index.min()), int(index.max())
-    if first == last:
+    if len(index) and int(index.min()) == int(index.max()):
         counts, sums = binner.fill(values)
-        return {first * seconds: Batch(len(values), counts[0], sums[0])}
+        return {int(index[0]) * seconds: Batch(len(values), counts[0], sums[0])}
     starts, groups, rows = np.unique(index, return_inverse=True, return_counts=True)
     counts, sums = binner.fill(values, groups.ravel().astype(np.intp), len(starts))
     return {int(start) * seconds: Batch(int(rows[i]), counts[i], sums[i]) for i, start in enumerate(starts)}
@@ -52,17 +48,14 @@ def fold(binner: Binner, values: Floats, times_ns: npt.NDArray[np.int64], second
 def unseen(values: Floats, schema: Schema, names: Sequence[Sequence[str]]) -> dict[tuple[int, str], int]:
     """Count the named unseen values among records: (column position, name) -> rows.
 
-    `names`: for each column, the names behind the codes that lie beyond `__other__`; empty if erased.
+    `names`: for each column, the names behind the codes beyond `__other__`; empty if erased.
     """
     found: dict[tuple[int, str], int] = {}
     for position, column in enumerate(schema.captured):
-        if column.numeric:
-            continue
-        codes: npt.NDArray[Any] = values[:, position]
-        codes = codes[codes > len(column.categories)]
-        if len(codes):
-            for code, rows in zip(*np.unique(codes, return_counts=True), strict=True):
-                name = int(code) - len(column.categories) - 1
-                if name < len(names[position]) and names[position][name]:
-                    found[position, names[position][name]] = int(rows)
+        first = len(column.categories) + 1
+        codes: npt.NDArray[Any] = np.empty(0) if column.numeric else values[:, position]
+        for code, rows in zip(*np.unique(codes[codes >= first], return_counts=True), strict=True):
+            at = int(code) - first
+            if at < len(names[position]) and names[position][at]:
+                found[position, names[position][at]] = int(rows)
     return found

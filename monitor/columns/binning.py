@@ -1,14 +1,14 @@
 """Filling records into bins: all columns of a batch at once, exactly, at the speed of memory.
 
-The bin of a value is the number of edges below it. A binary search for that number costs a branch a step; instead a
-fine uniform grid over the edges tells, for each of its cells, how many edges lie below the cell, and which lie in it:
-one multiplication, two look-ups and one comparison a value, and one more for each further edge in a cell. It is exact,
-since the cell of a value and the cell of an edge come from the same monotone arithmetic. Columns whose edges are too
-uneven for a grid are searched.
+The bin of a value is the number of edges below it. A binary search for it costs a branch a step. Instead a fine uniform
+grid over the edges tells for each of its cells how many edges are below the cell, and which are in it: one
+multiplication, two look-ups and one comparison a value. It is exact, since the cell of a value and the cell of an edge
+come from the same monotone arithmetic. Columns with edges too uneven for a grid are searched.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,46 +46,25 @@ class NumericBins:
             np.clip(position, 0.0, last, out=position)
             if not finite:
                 np.nan_to_num(position, copy=False)
-            cell = position.astype(np.intp)
-            found = below[cell]
+            cell = position.astype(np.int32).astype(np.intp)  # processors have no fast way from floats to 64 bits
+            found = below.take(cell)
             for edges in inside:
-                found += x > edges[cell]
-        if not finite:
-            found = np.where(np.isfinite(x), found, np.where(np.isnan(x), self.missing, self.missing + 1))
-        return found
-
-
-class CategoryBins:
-    """Bin numbers of one categorical column, from the codes of `monitor.capture.encode`."""
-
-    def __init__(self, column: Column) -> None:
-        self.other = len(column.categories)
-        self.missing = column.missing_bin
-
-    def find(self, x: Floats, finite: bool) -> npt.NDArray[np.intp]:
-        """Bin of each code, shape (n,): unseen values of any name share one bin."""
-        if finite:
-            return np.minimum(x, self.other).astype(np.intp)
-        codes = np.where(np.isfinite(x), np.minimum(x, self.other), self.missing)
-        return codes.astype(np.intp)
+                found += x > edges.take(cell)
+        return found if finite else np.where(np.isfinite(x), found, self.missing + np.isinf(x))
 
 
 Grid = tuple[float, float, float, npt.NDArray[np.intp], list[Floats]]
 
 
 def _grid(edges: Floats) -> Grid | None:
-    """Tables for the smallest grid with the fewest edges in a cell; None where MAX_CELLS are too few for any."""
-    for most in range(1, MAX_EDGES_IN_CELL + 1):
-        cells = 16
-        while cells <= MAX_CELLS:
-            if grid := _grid_of(edges, cells, most):
-                return grid
-            cells *= 2
-    return None
+    """Tables for the smallest grid with the fewest edges in a cell; None if MAX_CELLS are too few for any."""
+    sizes = [2**power for power in range(4, MAX_CELLS.bit_length())]
+    grids = (_grid_of(edges, cells, most) for most in range(1, MAX_EDGES_IN_CELL + 1) for cells in sizes)
+    return next((grid for grid in grids if grid), None)
 
 
 def _grid_of(edges: Floats, cells: int, most: int) -> Grid | None:
-    """Tables for a grid of so many cells; None where a cell would hold more than `most` edges."""
+    """Tables for a grid of so many cells; None if a cell would hold more than `most` edges."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         scale = cells / (edges[-1] - edges[0])
         shift = edges[0] * scale
@@ -97,12 +76,10 @@ def _grid_of(edges: Floats, cells: int, most: int) -> Grid | None:
     if in_cell.max() > most:
         return None
     below = np.searchsorted(cell, np.arange(cells), side="left").astype(np.intp)
-    inside = []
-    for rank in range(int(in_cell.max())):
-        table = np.full(cells, np.inf)
-        has = np.flatnonzero(in_cell > rank)
-        table[has] = edges[below[has] + rank]
-        inside.append(table)
+    inside = [
+        np.where(in_cell > rank, edges[np.minimum(below + rank, len(edges) - 1)], np.inf)
+        for rank in range(int(in_cell.max()))
+    ]
     return float(scale), float(shift), cells - 1.0, below, inside
 
 
@@ -111,8 +88,8 @@ class Binner:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._bins = [NumericBins(c) if c.numeric else CategoryBins(c) for c in schema.columns]
-        self._numeric = [column.numeric for column in schema.columns]
+        self._columns = schema.columns
+        self._bins = [NumericBins(column) if column.numeric else None for column in schema.columns]
         self._derivations = [column.derivation for column in schema.columns if column.derivation]
 
     def fill(
@@ -123,9 +100,8 @@ class Binner:
         `groups`: shape (n,), to which of `group_count` windows each row belongs. Returns counts, shape (group_count,
         schema.size), and sums of the finite values, shape (group_count, columns), zero for categorical columns.
         """
-        size, width = self.schema.size, len(self.schema.columns)
-        counts = np.zeros(group_count * size, dtype=np.int64)
-        sums = np.zeros((group_count, width))
+        counts = np.zeros(group_count * self.schema.size, dtype=np.int64)
+        sums = np.zeros((group_count, len(self._columns)))
         for begin in range(0, len(values), CHUNK):
             block = np.ascontiguousarray(values[begin : begin + CHUNK].T, dtype=np.float64)
             if self._derivations:
@@ -133,27 +109,34 @@ class Binner:
                     block = np.vstack((block, *(derivation.values(block) for derivation in self._derivations)))
             group = None if groups is None or group_count == 1 else groups[begin : begin + CHUNK]
             self._fill_block(block, group, counts, sums)
-        return counts.reshape(group_count, size), sums
+        return counts.reshape(group_count, -1), sums
 
     def _fill_block(self, block: Floats, group: npt.NDArray[np.intp] | None, counts: Counts, sums: Floats) -> None:
         keys = np.empty(block.shape, dtype=np.intp)
         with np.errstate(invalid="ignore", over="ignore"):
-            totals = block.sum(axis=1)
-            for position, x in enumerate(block):
-                # A sum is finite only if every value is.
-                finite = bool(np.isfinite(totals[position]))
-                found = self._bins[position].find(x, finite)
+            totals = block.sum(axis=1).tolist()
+            for position, (x, total, bins) in enumerate(zip(block, totals, self._bins, strict=True)):
+                finite = math.isfinite(total)  # a sum is finite only if every value is
+                if bins:
+                    found = bins.find(x, finite)
+                    _add_sums(x, finite, total, group, sums[:, position])
+                else:
+                    found = _category_bins(x, finite, self._columns[position])
                 np.add(found, self.schema.offsets[position], out=keys[position])
-                if self._numeric[position]:
-                    self._add_sums(x, finite, float(totals[position]), group, sums[:, position])
         if group is not None:
             keys += group * self.schema.size
         counts += np.bincount(keys.ravel(), minlength=len(counts))
 
-    @staticmethod
-    def _add_sums(x: Floats, finite: bool, total: float, group: Any, sums: Floats) -> None:
-        if group is None and abs(total) <= LARGEST:
-            sums[0] += total
-            return
-        x = np.clip(x if finite else np.where(np.isfinite(x), x, 0.0), -LARGEST, LARGEST)
-        sums += x.sum() if group is None else np.bincount(group, weights=x, minlength=len(sums))
+
+def _category_bins(codes: Floats, finite: bool, column: Column) -> npt.NDArray[np.intp]:
+    """Bin of each code of `monitor.capture.encode`: unseen values of any name share one."""
+    known = np.minimum(codes, column.value_bins - 1)
+    return (known if finite else np.where(np.isfinite(codes), known, column.missing_bin)).astype(np.intp)
+
+
+def _add_sums(x: Floats, finite: bool, total: float, group: Any, sums: Floats) -> None:
+    if group is None and abs(total) <= LARGEST:
+        sums[0] += total
+        return
+    x = np.clip(x if finite else np.where(np.isfinite(x), x, 0.0), -LARGEST, LARGEST)
+    sums += x.sum() if group is None else np.bincount(group, weights=x, minlength=len(sums))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,8 +20,8 @@ SAME = 1e-6
 class ColumnCounter:
     """Counts the rows of one column in each of its bins: `counts`, shape (column.size,).
 
-    For numbers it also sums up where in its bin each value is, from -1 at the lower edge to 1 at the upper one, and
-    the squares of that: neither can overflow.
+    For numbers it also sums up how far each value is from the middle of its bin, and the squares of that, in a `unit`
+    in which neither can overflow or vanish.
     """
 
     def __init__(self, column: Column) -> None:
@@ -32,11 +31,14 @@ class ColumnCounter:
         if column.edges:
             edges = np.array([column.edges[0], *column.edges, column.edges[-1]])
             self._half = edges[1:] / 2 - edges[:-1] / 2
-            with np.errstate(divide="ignore", over="ignore"):
-                unit = 1 / self._half
-            self._unit = np.concatenate((np.where(np.isfinite(unit), unit, 0.0), (0.0, 0.0)))
             self._middle = np.concatenate((column.bin_means, (0.0, 0.0)))
             self._within = np.zeros((2, column.size))
+            # Most columns need no unit but 1; otherwise it is half the width of each bin.
+            inner = self._half[1:-1]
+            self._plain = bool(inner.size) and inner.min() > 1e-140 and float(np.abs(edges).max()) < 1e140
+            with np.errstate(divide="ignore", over="ignore"):
+                unit = np.append(1 / self._half, (0.0, 0.0))
+            self._unit = np.where(np.isfinite(unit), unit, 0.0)
         self._position = {text: index for index, text in enumerate(column.categories)}
 
     def add(self, block: Block) -> None:
@@ -56,10 +58,13 @@ class ColumnCounter:
     def _add_numbers(self, values: Floats, found: npt.NDArray[np.intp]) -> None:
         self.counts += np.bincount(found, minlength=self.column.size)
         if self.column.edges:
-            with np.errstate(invalid="ignore"):
-                inside = (values - self._middle[found]) * self._unit[found]
+            with np.errstate(invalid="ignore", over="ignore"):
+                inside = values - self._middle.take(found)
+                if not self._plain:
+                    inside *= self._unit.take(found)
                 self._within[0] += np.bincount(found, inside, self.column.size)
-                self._within[1] += np.bincount(found, inside * inside, self.column.size)
+                inside *= inside
+                self._within[1] += np.bincount(found, inside, self.column.size)
 
     def placed(self) -> Column:
         """Return the column with the mean and the standard deviation of the counted rows in each bin.
@@ -69,17 +74,25 @@ class ColumnCounter:
         bins, edges = self.column.value_bins, self.column.edges
         if not edges:
             return self.column
-        mean, square = self._within[:, :bins] / np.maximum(self.counts[:bins], 1)
+        half, unit = self._half, self._unit[:bins]
+        with np.errstate(invalid="ignore"):
+            within = self._within[:, :bins] * (np.stack((unit, unit * unit)) if self._plain else 1.0)
+        mean, square = np.where(unit > 0, within, 0.0) / np.maximum(self.counts[:bins], 1)
         spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
-        spreads = np.where(spread > SAME, spread, 0.0) * self._half
-        rounded = [_rounded(self._middle[:bins] + mean * self._half, self._half), _rounded(spreads, self._half)]
-        means = np.clip(rounded[0], (-math.inf, *edges), (*edges, math.inf)).tolist()
-        return replace(self.column, means=tuple(means), spreads=tuple(rounded[1]))
+        means = np.clip(_rounded(self._middle[:bins] + mean * half, half), (-math.inf, *edges), (*edges, math.inf))
+        spreads = _rounded(np.where(spread > SAME, spread, 0.0) * half, half)
+        return replace(self.column, means=tuple(means.tolist()), spreads=tuple(spreads))
 
     def _add_categories(self, block: Block) -> None:
+        rows: Counter[str | None] = Counter()
+        if isinstance(block, np.ndarray):
+            for value, number in zip(*np.unique(block, return_counts=True, equal_nan=True), strict=True):
+                rows[canonical(value)] += int(number)
+        else:
+            rows.update(block)
         other, missing = self.column.value_bins - 1, self.column.missing_bin
-        for text, rows in _category_rows(block).items():
-            self.counts[missing if text == MISSING else self._position.get(text, other)] += rows
+        for text, number in rows.items():
+            self.counts[missing if text in (None, MISSING) else self._position.get(text, other)] += number
 
 
 def _rounded(numbers: Floats, units: Floats) -> list[float]:
@@ -93,15 +106,3 @@ def _rounded(numbers: Floats, units: Floats) -> list[float]:
         digits = 9 - math.floor(math.log10(unit)) if unit > 0 else 400
         out.append(round(number, digits) + 0.0 if abs(digits) < 290 else number)
     return out
-
-
-def _category_rows(block: Block) -> Mapping[str, int]:
-    rows: Counter[str] = Counter()
-    if isinstance(block, np.ndarray):
-        values, counts = np.unique(block, return_counts=True, equal_nan=True)
-        for value, number in zip(values.tolist(), counts.tolist(), strict=True):
-            rows[canonical(value)] += number
-    else:
-        for text, number in Counter(block).items():
-            rows[MISSING if text is None else text] += number
-    return rows
