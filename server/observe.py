@@ -12,8 +12,7 @@ memory, up to the first line that is wrong.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -29,16 +28,24 @@ from monitor.columns.column import Column, Floats, clean_text
 from monitor.errors import InputError
 from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
-from server.body import open_body, read_json
 from server.endpoint import Answer
-from server.payload import LARGEST_WHOLE, error_body, load
+from server.payload import (
+    BLOCK,
+    LARGEST_WHOLE,
+    arranged,
+    body_parts,
+    cell,
+    error_body,
+    load,
+    number,
+    plain,
+    read_json,
+)
 from server.recent_ids import HORIZON, Numbers, Seen, digests
 
-#: What an observation may say.
-KEYS = frozenset({"features", "prediction", "time", "id"})
-
-#: Bytes of lines that are worked on at a time, and the most that one line may have.
-BLOCK = 1 << 20
+#: What an observation must say, and what it may say.
+REQUIRED = frozenset({"features", "prediction"})
+KEYS = REQUIRED | {"time", "id"}
 
 #: How far in the future a time may lie, for clocks that differ.
 AHEAD_NS = 3600 * 10**9
@@ -95,9 +102,7 @@ class Observer:
             raise InputError("not_a_list", "expected an object with features and prediction, or a list of such")
         if not data:
             raise InputError("empty", "expected features and prediction, got nothing")
-        batch = self._reader.read(
-            [data] if single else data, "" if single else "row ", 0, self._runtime.clock.time_ns()
-        )
+        batch = self._reader.read(data, self._runtime.clock.time_ns())
         taken = self.record(batch)
         repeated = len(batch.values) - taken.rows - taken.lost
         if taken.lost:
@@ -111,7 +116,7 @@ class Observer:
     def _lines(self, environ: WSGIEnvironment) -> Answer:
         observed = repeated = number = 0
         try:
-            for lines in blocks(open_body(environ, self._max_bulk)):
+            for lines in blocks(body_parts(environ, self._max_bulk)):
                 batch = self._reader.lines(lines, number, self._runtime.clock.time_ns())
                 number += len(lines)
                 if batch is not None:
@@ -161,14 +166,14 @@ def _answer(content: dict[str, Any], status: int = 200) -> Answer:
     return Answer(json.dumps(content).encode() + b"\n", status)
 
 
-def blocks(stream: Any) -> Iterator[list[bytes]]:
-    """Lines of a stream, some thousand at a time, in memory bounded by `BLOCK`. Raises InputError for a longer line."""
-    rest, number = b"", 0
-    while data := stream.read(BLOCK):
-        *lines, rest = (rest + data).split(b"\n")
-        number += len(lines)
+def blocks(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines of a body, some thousand at a time. Raises InputError for a line of more than `BLOCK` bytes."""
+    rest, before = b"", 0
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        before += len(lines)
         if len(rest) > BLOCK:
-            raise InputError("too_large", f"a line has more than {BLOCK} bytes", f"line {number + 1}", 413)
+            raise InputError("too_large", f"a line has more than {BLOCK} bytes", f"line {before + 1}", 413)
         if lines:
             yield lines
     if rest:
@@ -183,26 +188,22 @@ class Reader:
         self._columns = schema.captured
         self._features, self._predictions = Names(schema.features), Names(schema.predictions)
         self._width, self._outputs = len(schema.features), len(schema.predictions)
-        self._required = frozenset({"features", "prediction"})
 
     def lines(self, lines: Sequence[bytes], before: int, now: int) -> Batch | None:
         """Read lines, the first of which is number `before` + 1; None if all are empty. Raises InputError."""
         full = [line for line in map(bytes.strip, lines) if line]
         if not full:
             return None
-        rows = []
-        if all(line[:1] == b"{" and line[-1:] == b"}" for line in full):
+        if len(full) == len(lines) and all(line[:1] == b"{" and line[-1:] == b"}" for line in full):
             try:
                 # One call for all lines is faster than a call for each. No text can reach over the end of a line, since
                 # JSON allows no line feed in it. A list of objects can, and is refused as a value.
                 rows = orjson.loads(b"[" + b",\n".join(full) + b"]")
             except ValueError:
-                pass
-        if len(full) == len(lines) == len(rows):
-            batch = self._fast(rows, now)
+                rows = []
+            batch = self._fast(rows, now) if len(rows) == len(lines) else None
             if batch is not None:
                 return batch
-        # An empty line somewhere, or something unusual: each for itself, so that the right one is named.
         values = []
         for index, line in enumerate(lines, before + 1):
             if line and not line.isspace():
@@ -213,19 +214,21 @@ class Reader:
                 values.append(self.row(row, f"line {index}", now))
         return _together(values)
 
-    def read(self, rows: list[Any], what: str, first: int, now: int) -> Batch:
-        """Check and encode. `what` and `first` name the rows in an error: `line ` and 1, say. Raises InputError."""
+    def read(self, data: dict[str, Any] | list[Any], now: int) -> Batch:
+        """Check and encode one observation or several. Raises InputError."""
+        rows = data if isinstance(data, list) else [data]
         batch = self._fast(rows, now)
         if batch is not None:
             return batch
-        return _together([self.row(row, f"{what}{n}" if what else "", now) for n, row in enumerate(rows, first)])
+        single = rows is not data
+        return _together([self.row(row, None if single else f"row {n}", now) for n, row in enumerate(rows)])
 
     def _fast(self, rows: list[Any], now: int) -> Batch | None:
         """The short way, column by column; None if anything is unusual, and the long way must say what."""
         if set(map(type, rows)) != {dict}:
             return None
         shapes = set(map(tuple, rows))
-        if not all(self._required <= set(shape) <= KEYS for shape in shapes):
+        if not all(REQUIRED <= set(shape) <= KEYS for shape in shapes):
             return None
         features = self._in_order([row["features"] for row in rows], self._features)
         given = [row["prediction"] for row in rows]
@@ -258,62 +261,46 @@ class Reader:
             return None
 
     def _fill(self, values: Floats, features: list[Any]) -> bool:
+        """Encode features, given as rows. False if a value is unusual."""
         if all(column.numeric for column in self._columns[: self._width]):
             numbers = _numbers(list(chain.from_iterable(features)))
-            if numbers is None:
-                return False
-            values[:, : self._width] = numbers.reshape(len(features), self._width)
-            return True
-        return all(
-            self._fill_column(values, position, column) for position, column in enumerate(zip(*features, strict=True))
-        )
+            if numbers is not None:
+                values[:, : self._width] = numbers.reshape(len(features), self._width)
+            return numbers is not None
+        columns = enumerate(zip(*features, strict=True))
+        return all(self._fill_column(values, position, column) for position, column in columns)
 
     def _fill_column(self, values: Floats, position: int, column: Sequence[Any]) -> bool:
-        if self._columns[position].numeric:
-            numbers = _numbers(column)
-            if numbers is None:
-                return False
-            values[:, position] = numbers
-            return True
         types = set(map(type, column))
-        if types <= {str}:
+        encoded: Any = None
+        if self._columns[position].numeric:
+            encoded = _numbers(column)
+        elif types <= {str}:
             known = {text: self._encoder.category(position, text) for text in set(column)}
-            values[:, position] = [known[text] for text in column]
-            return True
-        if types <= {str, int, float, bool, type(None)}:
-            values[:, position] = self._encoder.column(position, column)
-            return True
-        return False
+            encoded = [known[text] for text in column]
+        elif types <= {str, int, float, bool, type(None)}:
+            encoded = self._encoder.column(position, column)
+        if encoded is None:
+            return False
+        values[:, position] = encoded
+        return True
 
-    def row(self, row: Any, where: str, now: int) -> tuple[list[float], int, str]:
+    def row(self, row: Any, where: str | None, now: int) -> tuple[list[float], int, str]:
         """Check and encode one observation: its values, time and id. Raises InputError that says what is wrong."""
         if not isinstance(row, dict):
-            raise InputError("not_an_object", "expected an object with features and prediction", where or None)
-        for key in sorted(self._required - row.keys()):
-            raise InputError("missing_key", f"{key!r} is missing", where or None, 422)
+            raise InputError("not_an_object", "expected an object with features and prediction", where)
+        for key in sorted(REQUIRED - row.keys()):
+            raise InputError("missing_key", f"{key!r} is missing", where, 422)
         for key in row.keys() - KEYS:
             known = ", ".join(sorted(KEYS))
-            raise InputError("unknown_key", f"{clean_text(key)!r} is none of {known}", where or None, 422)
-        features = self._arranged(row["features"], self._features, where)
+            raise InputError("unknown_key", f"{clean_text(key)!r} is none of {known}", where, 422)
         answers = row["prediction"]
         if self._outputs == 1 and not isinstance(answers, (list, dict)):
             answers = [answers]
-        answers = self._arranged(answers, self._predictions, where)
-        prefix = f"{where}, " if where else ""
-        values = [
-            check(value, column, f"{prefix}column {column.name}")
-            for value, column in zip([*features, *answers], self._columns, strict=True)
-        ]
+        given = arranged(row["features"], self._features, where) + arranged(answers, self._predictions, where)
+        values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
         encoded = self._encoder.row(values[: self._width], values[self._width :])
-        return encoded, _moment(row.get("time"), now, where or None), _id(row.get("id"), where or None)
-
-    def _arranged(self, given: Any, names: Names, where: str) -> list[Any]:
-        if isinstance(given, dict):
-            return names.arrange(given, where or None)
-        if not isinstance(given, list):
-            raise InputError("not_a_list", f"expected a list of {len(names.names)} values or an object", where or None)
-        names.check_width(len(given), where or None)
-        return given
+        return encoded, _moment(row.get("time"), now, where), _id(row.get("id"), where)
 
 
 def check(value: Any, column: Column, where: str) -> Any:
@@ -321,22 +308,12 @@ def check(value: Any, column: Column, where: str) -> Any:
 
     Raises InputError for what is no value of the column.
     """
-    if isinstance(value, (list, dict)):
-        raise InputError("nested", "expected one value, got a list or an object", where, 422)
-    if value is None or not column.numeric:
+    if plain(value, where) is None or not column.numeric or value != value:
         return value
     if isinstance(value, bool):
         return float(value)
-    if isinstance(value, str):
-        seconds = duration(value)
-        if seconds is None:
-            raise InputError("not_a_number", f"expected a number, got the text {clean_text(value[:40])!r}", where, 422)
-        return seconds
-    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
-        raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
-    if math.isinf(value):
-        raise InputError("out_of_range", "expected a finite number", where, 422)
-    return value
+    seconds = duration(value) if isinstance(value, str) else None
+    return number(value, where) if seconds is None else seconds
 
 
 def _numbers(given: Sequence[Any]) -> Floats | None:

@@ -1,16 +1,18 @@
-"""What clients send: JSON bodies, checked value by value against the reference's columns.
+"""What clients send: bodies, unpacked and read as JSON, and rows, checked value by value against the columns.
 
-Whatever is wrong with a body becomes an `InputError` that says what and where; callers may rely on the values
-being valid. Bodies that hold nothing but numbers, as nearly all do, take a short way.
+Whatever is wrong becomes an `InputError` that says what and where; callers may rely on the values being valid. Bodies
+that hold nothing but numbers, as nearly all do, take a short way.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 import orjson
@@ -34,6 +36,66 @@ LONGEST_NUMBER = 250
 #: Characters of a message, and of the place it names, in an error's answer.
 LONGEST_MESSAGE, LONGEST_PLACE = 1000, 500
 
+#: What `Content-Encoding` may say, and zlib's number for it.
+_ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+#: Members that a gzip body may have. Each costs a fresh start, however few bytes come out of it.
+MEMBERS = 1000
+
+#: Bytes of a body that are unpacked, or read as lines, at a time.
+BLOCK = 1 << 20
+
+
+def read_json(environ: WSGIEnvironment, max_body: int) -> bytes:
+    """Read the body of a request that must be JSON. Raises InputError."""
+    check_json_type(environ.get("CONTENT_TYPE", ""))
+    return read_body(environ, max_body)
+
+
+def read_body(environ: WSGIEnvironment, max_body: int) -> bytes:
+    """Read the body of a request. Raises InputError if it is too large, before or after unpacking."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > max_body:
+        raise InputError("too_large", f"the body has {length} bytes; the limit is {max_body}", status=413)
+    if "HTTP_CONTENT_ENCODING" in environ:
+        return b"".join(body_parts(environ, max_body))
+    body: bytes = environ["wsgi.input"].read(length)
+    return body
+
+
+def body_parts(environ: WSGIEnvironment, limit: int) -> Iterator[bytes]:
+    """Read a body in parts of at most `BLOCK` bytes, unpacked; `limit`: the most bytes that may be unpacked.
+
+    Raises InputError: damaged, cut off, too large, or packed in a way that is not supported.
+    """
+    stream, given = environ["wsgi.input"], environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if given in ("", "identity"):
+        yield from iter(lambda: stream.read(BLOCK), b"")
+        return
+    if given not in _ENCODINGS:
+        message = f"{clean_text(given)!r} is not supported; send the body as it is, or with gzip or deflate"
+        raise InputError("wrong_encoding", message, "header Content-Encoding", 415)
+    inflate, packed, length, members = zlib.decompressobj(_ENCODINGS[given]), b"", 0, 1
+    while packed := packed or stream.read(1 << 16):
+        if inflate.eof:  # gzip allows several members in a row
+            members += 1
+            if members > MEMBERS:
+                raise InputError("bad_encoding", f"the body has more than {MEMBERS} gzip members")
+            inflate = zlib.decompressobj(_ENCODINGS[given])
+        try:
+            part = inflate.decompress(packed, BLOCK)
+        except zlib.error as error:
+            raise InputError("bad_encoding", f"the body is not {given}: {error}") from None
+        packed = inflate.unconsumed_tail or inflate.unused_data
+        length += len(part)
+        if length > limit:
+            message = f"unpacked, the body has more than {limit} bytes, which is the limit"
+            raise InputError("too_large", message, None, 413)
+        if part:
+            yield part
+    if not inflate.eof:
+        raise InputError("bad_encoding", f"the {given} body is cut off")
+
 
 class Payload:
     """Reads the bodies of prediction requests for one schema, with values as `model` knows them.
@@ -42,38 +104,38 @@ class Payload:
     """
 
     def __init__(self, schema: Schema, allow_missing: bool, model: Model) -> None:
-        self._columns = schema.features
-        self._width = len(schema.features)
-        self._allow_missing = allow_missing
-        self._optional, self._values = model.optional, model.values
+        self._columns, self._width = schema.features, len(schema.features)
+        self._optional = set(range(self._width)) if allow_missing else model.optional
+        self._values = model.values
         self.names = Names(schema.features, {schema.features[at].name for at in model.optional}, model.ignored)
         self._all_numeric = all(column.numeric for column in schema.features)
 
     def parse(self, body: bytes) -> tuple[Sequence[Sequence[Any]] | Floats, bool]:
         """Read a body: its rows, and whether it was a batch. Raises InputError.
 
-        Rows are an array, shape (n, features), where all values are plain numbers, else lists.
+        Rows are an array, shape (n, features), if all values are plain numbers, else lists.
         """
         if self._all_numeric and only_numbers(body):
             found = self._numbers(body)
             if found is not None:
                 return found
         data = load(body)
+        if data == []:
+            raise InputError("empty", f"expected a list of {self._width} values, or a list of such lists, got none")
+        if isinstance(data, list) and isinstance(data[0], (list, dict)):
+            kind = type(data[0])
+            for number, row in enumerate(data):
+                if type(row) is not kind:
+                    code = "not_an_object" if kind is dict else "not_a_list"
+                    message = f"expected {kind_of(data[0])}, as the rows before it, got {kind_of(row)}"
+                    raise InputError(code, message, f"row {number}")
+            return self.check(data), True
         if isinstance(data, dict):
-            row = self.names.arrange(data)
-            numbers = self._short(row) if self._all_numeric else None
-            return ([self._row(row, "")] if numbers is None else numbers), False
-        if not isinstance(data, list):
-            raise InputError("not_a_list", f"expected a JSON list of {self._width} values, got {_kind(data)}")
-        if not data:
-            raise InputError(
-                "empty", f"expected a list of {self._width} values, or a list of such lists, got an empty list"
-            )
-        if isinstance(data[0], dict) and all(isinstance(row, (dict, list)) for row in data):
-            return [self._named(row, f"row {number}") for number, row in enumerate(data)], True
-        if isinstance(data[0], list):
-            return [self._row(row, f"row {number}") for number, row in enumerate(data)], True
-        return [self._row(data, "")], False
+            data = self.names.arrange(data)
+            numbers = self._short(data) if self._all_numeric else None
+            if numbers is not None:
+                return numbers, False
+        return [self._row(data, None)], False
 
     def _numbers(self, body: bytes) -> tuple[Floats, bool] | None:
         """The short way: None if anything is not as it should be, and the long way must say what."""
@@ -108,48 +170,53 @@ class Payload:
             if rows.shape[1] == self._width and floats_fit(rows):
                 return rows
             rows = rows.tolist()
-        return [
-            self._row(self.names.arrange(row, f"row {number}") if isinstance(row, dict) else row, f"row {number}")
-            for number, row in enumerate(rows)
-        ]
+        return [self._row(row, f"row {number}") for number, row in enumerate(rows)]
 
-    def _named(self, row: Any, where: str) -> list[Any]:
-        if not isinstance(row, dict):
-            raise InputError("not_an_object", f"expected an object, as the rows before it, got {_kind(row)}", where)
-        return self._row(self.names.arrange(row, where), where)
-
-    def _row(self, row: Any, where: str) -> list[Any]:
-        if not isinstance(row, list):
-            raise InputError("not_a_list", f"expected a list of {self._width} values, got {_kind(row)}", where or None)
-        if len(row) != self._width:
-            names = ", ".join(column.name for column in self._columns[:12]) + (", …" if self._width > 12 else "")
-            message = f"expected {self._width} values ({names}), got {len(row)}"
-            raise InputError("wrong_length", message, where or None, 422)
-        prefix = f"{where}, " if where else ""
-        return [
-            self._value(value, column, position, f"{prefix}column {column.name}")
-            for position, (value, column) in enumerate(zip(row, self._columns, strict=True))
-        ]
+    def _row(self, row: Any, where: str | None) -> list[Any]:
+        cells = zip(arranged(row, self.names, where), self._columns, strict=True)
+        return [self._value(value, column, at, cell(where, column)) for at, (value, column) in enumerate(cells)]
 
     def _value(self, value: Any, column: Column, position: int, where: str) -> Any:
         if value is None or (isinstance(value, float) and math.isnan(value)):
-            if not self._allow_missing and position not in self._optional:
+            if position not in self._optional:
                 what = "null" if value is None else "NaN"
                 raise InputError("missing", f'{what} is refused; [model] missing = "allow" lets it through', where, 422)
             return math.nan if column.numeric else None
-        if isinstance(value, (list, dict)):
-            raise InputError("nested", f"expected one value, got {_kind(value)}", where, 422)
         if column.numeric:
-            return float(value) if isinstance(value, bool) and column.flag else _number(value, where)
+            return float(value) if isinstance(value, bool) and column.flag else number(value, where)
         try:
-            return self._values[position].read(value)
+            return self._values[position].read(plain(value, where))
         except WrongTypeError as error:
-            raise InputError("wrong_value", f"{error}, got {_kind(value)}", where, 422) from None
+            raise InputError("wrong_value", f"{error}, got {kind_of(value)}", where, 422) from None
 
 
-def _number(value: Any, where: str) -> float | int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError("not_a_number", f"expected a number, got {_kind(value)}", where, 422)
+def arranged(given: Any, names: Names, where: str | None) -> list[Any]:
+    """Values of one row, in order: a list, or an object by name. Raises InputError."""
+    if isinstance(given, dict):
+        return names.arrange(given, where)
+    if not isinstance(given, list):
+        message = f"expected a list of {len(names.names)} values, or an object by name, got {kind_of(given)}"
+        raise InputError("not_a_list", message, where)
+    names.check_width(len(given), where)
+    return given
+
+
+def cell(where: str | None, column: Column) -> str:
+    """How an error names a value: by its row, if there are several, and column."""
+    return f"{where}, column {column.name}" if where else f"column {column.name}"
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return a value that is no list and no object. Raises InputError."""
+    if isinstance(value, (list, dict)):
+        raise InputError("nested", f"expected one value, got {kind_of(value)}", where, 422)
+    return value
+
+
+def number(value: Any, where: str) -> float | int:
+    """Return a finite number that has an exact float. Raises InputError."""
+    if isinstance(plain(value, where), bool) or not isinstance(value, (int, float)):
+        raise InputError("not_a_number", f"expected a number, got {kind_of(value)}", where, 422)
     if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
         raise InputError("out_of_range", "a whole number beyond 2**53 cannot be represented exactly", where, 422)
     if not math.isfinite(value):
@@ -158,10 +225,8 @@ def _number(value: Any, where: str) -> float | int:
 
 
 def only_numbers(body: bytes) -> bool:
-    """Whether valid JSON holds nothing but numbers and lists: no texts, objects, true, false, null, NaN, Infinity.
-
-    Seven plain searches: a regular expression would take as long as reading the JSON.
-    """
+    """Whether valid JSON holds nothing but numbers and lists: no texts, objects, true, false, null, NaN, Infinity."""
+    # A regular expression would take as long as reading the JSON.
     return not (
         b'"' in body or b"{" in body or b"t" in body or b"f" in body or b"n" in body or b"N" in body or b"I" in body
     )
@@ -176,28 +241,25 @@ def load(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise InputError(
-            "not_json", f"not JSON: {error.msg}", f"line {error.lineno}, character {error.colno}"
-        ) from None
+        where = f"line {error.lineno}, character {error.colno}"
+        raise InputError("not_json", f"not JSON: {error.msg}", where) from None
     except RecursionError:
-        raise _too_deep() from None
-    if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST):
-        raise _too_deep()
+        deep = True
+    else:
+        deep = body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST)
+    if deep:
+        raise InputError("too_deep", f"lists and objects are nested more than {DEEPEST} deep")
     return data
 
 
 def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        digits = f"{digits[0] if digits[0] == '-' else ''}1{'0' * LONGEST_NUMBER}"
+        digits = f"{'-' * digits.startswith('-')}1{'0' * LONGEST_NUMBER}"
     return int(digits)
 
 
-def _too_deep() -> InputError:
-    return InputError("too_deep", f"lists and objects are nested more than {DEEPEST} deep")
-
-
 def is_deeper(data: Any, most: int) -> bool:
-    """Whether lists and objects lie in one another more than `most` deep.
+    """Whether lists and objects are nested more than `most` deep.
 
     >>> is_deeper([[1], {"a": 2}], 2), is_deeper([[1], {"a": []}], 2), is_deeper(1, 0)
     (False, True, False)
@@ -231,13 +293,12 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+def kind_of(value: Any) -> str:
+    """Say what a JSON value is."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, str):
         return f"the text {clean_text(value[:40])!r}"
-    if isinstance(value, dict):
-        return "an object"
-    return "a list" if isinstance(value, list) else f"the number {value!r}"[:60]
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return f"the number {value!r}"[:60]

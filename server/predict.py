@@ -17,9 +17,8 @@ import orjson
 
 from monitor.models.model import Model
 from monitor.runtime import Runtime
-from server.body import read_json
 from server.endpoint import Answer, Endpoint
-from server.payload import Payload
+from server.payload import Payload, read_json
 
 HOT_PATHS = frozenset({"/", "/predict"})
 

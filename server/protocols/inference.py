@@ -12,9 +12,8 @@ import numpy as np
 from monitor import __version__
 from monitor.columns.column import Column
 from monitor.errors import InputError
-from server.body import read_body
 from server.endpoint import Answer
-from server.payload import check_json_type, short
+from server.payload import check_json_type, read_body, short
 from server.protocols.tensors import LONGEST_ID, Tensor, datatype, read_request, wanted_outputs, write_response
 
 if TYPE_CHECKING:

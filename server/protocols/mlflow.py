@@ -17,7 +17,6 @@ from monitor.errors import InputError
 from monitor.models.values import Values, WrongTypeError
 from monitor.tables.rows import Names
 from server import payload
-from server.body import read_body
 from server.endpoint import Answer
 
 if TYPE_CHECKING:
@@ -47,11 +46,11 @@ class Mlflow:
             charset = parameters.partition("charset=")[2].strip().strip('"').lower()
             if charset not in ("", "utf-8", "utf8"):
                 raise InputError("wrong_type", "only UTF-8 is supported", "header Content-Type", 415)
-            body, scoring = read_body(environ, self._scoring.max_body), self._scoring
+            body, scoring = payload.read_body(environ, self._scoring.max_body), self._scoring
             rows = read_csv(body, scoring.features, scoring.values, scoring.names)
         else:
             payload.check_json_type(kind, "application/json or text/csv")
-            rows = self._read_json(payload.load(read_body(environ, self._scoring.max_body)))
+            rows = self._read_json(payload.load(payload.read_body(environ, self._scoring.max_body)))
         answers = self._scoring.ask(rows)
         listed = list(answers[0]) if len(answers) == 1 else [list(vector) for vector in zip(*answers, strict=True)]
         return Answer(json.dumps({"predictions": listed}).encode() + b"\n")

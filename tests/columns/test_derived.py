@@ -89,7 +89,7 @@ def test_it_is_counted_judged_shown_and_worked_out_again_but_not_captured(
     rows = [{"features": [-2.0, 2.0, "red"], "prediction": 1.0}] * 60 + [
         {"features": {"x0": None, "x1": 1.0, "colour": "mauve"}, "prediction": 1.0}
     ]
-    batch = Reader(encoder).read(rows, "", 0, now)
+    batch = Reader(encoder).read(rows, now)
     assert batch.values.shape == (61, 4)
     runtime.only.source.record_encoded(batch.values)
     runtime.only.record([0.25, 1.0, "green"], [1.0])

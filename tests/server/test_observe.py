@@ -26,7 +26,8 @@ from monitor.columns.binning import Binner
 from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from server.observe import BLOCK, Observer, Reader, blocks
+from server.observe import Observer, Reader, blocks
+from server.payload import BLOCK, body_parts
 from server.recent_ids import Numbers, Seen, digests
 from tests.server.hosted import served
 from tests.server.wire import connect, exchange, post
@@ -108,7 +109,7 @@ def test_true_and_durations_are_counted_as_the_library_counts_them(tmp_path: Pat
         for n, (one, new, flag) in enumerate(zip(frame.wait, frame.new, frame.flag, strict=True))
     ]
     encoder = Encoder(made.schema, UnseenNames(tmp_path / "unseen.jsonl", made.schema, 100))
-    batch = Reader(encoder).read(json.loads(json.dumps(rows)), "row ", 0, 0)
+    batch = Reader(encoder).read(json.loads(json.dumps(rows)), 0)
     counts, _ = Binner(made.schema).fill(batch.values)
     np.testing.assert_array_equal(counts[0], made.counts)
 
@@ -368,7 +369,7 @@ def test_short_and_long_way_count_alike(mixed: Client, host: Callable[..., Clien
 
 def test_blocks_are_lines() -> None:
     data = b"".join(b"%d\n" % number for number in range(400_000)) + b"end"
-    lines = [line for block in blocks(io.BytesIO(data)) for line in block]
+    lines = [line for block in blocks(body_parts({"wsgi.input": io.BytesIO(data)}, 0)) for line in block]
     assert lines == data.split(b"\n")
 
 
