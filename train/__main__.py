@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from monitor import words
 from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
-from monitor.errors import DataError, TelltaleError
+from monitor.config.load import Config
+from monitor.errors import ConfigError, DataError, TelltaleError
+from monitor.models.facts import title
+from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
-from train.configure import configure
 from train.dataset import Task, load_dataset
-from train.describe import describe
 from train.fit import MODEL_FILE, REFERENCE_FILE, check_free, fit, write_pair
-from train.reference import make_reference
+from train.reference import Made, make_reference
 from train.selection import Request
 
 DESCRIPTION = """\
@@ -25,6 +29,12 @@ Train an example model and write model.pkl and histogram.prom (its reference) in
 or write the reference of a model of your own:
   python -m train reference --data FILE --model FILE
 """
+
+#: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
+FEW = 300
+
+#: Widest a column of the printed table may be, but for the last.
+WIDEST = 40
 
 
 def parser(program: str = "python -m train") -> argparse.ArgumentParser:
@@ -38,39 +48,30 @@ def parser(program: str = "python -m train") -> argparse.ArgumentParser:
     commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
     own = "write histogram.prom for a model and data of your own"
-    _reference_options(commands.add_parser("reference", parents=[force], help=own))
+    _add_options(commands.add_parser("reference", parents=[force], help=own))
     top.set_defaults(force=False, called=program)
     for name, command in commands.choices.items():
         command.set_defaults(called=f"{program} {name}")
     return top
 
 
-def _reference_options(command: argparse.ArgumentParser) -> None:
-    bins, categories = Limits().bins, Limits().categories
-    command.add_argument("--data", type=Path, required=True, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+def _add_options(command: argparse.ArgumentParser) -> None:
+    add, limits = command.add_argument, Limits()
+    names: dict[str, Any] = {"action": "append", "default": [], "metavar": "A,B"}
+    add("--data", type=Path, required=True, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
-    source.add_argument(
-        "--prediction", action="append", default=[], metavar="A,B", help="or the columns that hold its predictions"
-    )
-    command.add_argument(
-        "--proba", action="store_true", help="watch a classifier's probabilities too, a column a class"
-    )
-    command.add_argument("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
-    for option, text in (
-        ("--categorical", "these columns are categorical; names with commas between, may be repeated"),
-        ("--numeric", "these columns are numeric"),
-        ("--ignore", "leave these columns out; * stands for any text"),
-    ):
-        command.add_argument(option, action="append", default=[], metavar="A,B", help=text)
-    command.add_argument("--bins", type=int, default=bins, metavar="N", help=f"bins of a numeric column ({bins})")
-    command.add_argument(
-        "--categories", type=int, default=categories, metavar="N", help=f"most categories of a column ({categories})"
-    )
-    command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used, count them")
-    command.add_argument(
-        "--output", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help=f"file to write ({REFERENCE_FILE})"
-    )
+    source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
+    add("--proba", action="store_true", help="watch a classifier's probabilities too, a column a class")
+    add("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
+    add("--categorical", **names, help="these columns are categorical; names with commas between, may be repeated")
+    add("--numeric", **names, help="these columns are numeric")
+    add("--ignore", **names, help="leave these columns out; * stands for any text")
+    add("--bins", type=int, default=limits.bins, metavar="N", help="bins of a numeric column (%(default)s)")
+    categories = "most categories of a column (%(default)s)"
+    add("--categories", type=int, default=limits.categories, metavar="N", help=categories)
+    add("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used, count them")
+    add("--output", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help="file to write (%(default)s)")
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m train") -> int:
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m train
     return 0
 
 
-def train(task: Task, folder: Path, force: bool = False) -> None:
+def train(task: Task, folder: Path, force: bool) -> None:
     """Fit, write both files into `folder`, and say so. `force`: also over files that are there."""
     if not force:
         check_free(folder)
@@ -144,6 +145,54 @@ def request_from(options: argparse.Namespace) -> Request:
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(column_name(name.strip()) for text in texts for name in text.split(",") if name.strip())
+
+
+def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[str]:
+    """Say what was decided for each column, why, and how to change it."""
+    answers = f"predictions of {title(made.model.estimator)}" if made.model else "predictions from the data"
+    rows = made.reference.info.rows
+    yield f"Read {words.counted(rows, 'row')} of {data} in {seconds:.1f} s; {answers}."
+    if rows < FEW:
+        yield f"That is a small reference: only large changes will show. From {FEW} rows on it is a sound one."
+    if made.bad.count:
+        more = "; ..." if made.bad.count > len(made.bad.examples) else ""
+        yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
+    table = [("column", "kind", "missing", "why")]
+    for decision in made.decisions:
+        column, missing = decision.column, decision.missing_share
+        plain = column.role == "feature" or column.name == "prediction"
+        name = column.name if plain else f"{column.name} (prediction)"
+        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
+    table += [(name, "left out", "", reason) for name, reason in made.left_out]
+    yield from ["", *words.aligned(table, widest=WIDEST), ""]
+    yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
+    yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."
+
+
+def configure(reference: Reference, model: Path, output: Path, config: Path) -> str:
+    """Write `config` for a model and its reference if there is no such file; return a line that says what was done."""
+    schema = reference.schema
+    features = zip(schema.features, schema.split(reference.counts), strict=False)
+    missing = any(counts[column.missing_bin] for column, counts in features)
+    wanted = {
+        "path": str(model),
+        "reference": str(output),
+        "missing": "allow" if missing else "refuse",
+        "proba": any(column.name.startswith("proba_") for column in schema.predictions),
+    }
+    if not config.exists():
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in wanted.items()]
+        head = "# Made by `python -m train reference`. docs/settings.md lists every setting.\n[model]\n"
+        write_atomically(config, (head + "".join(lines)).encode())
+        return f"Wrote {config}. Next: python -m server    serves the model and watches these columns."
+    try:
+        there = Config.load(str(config)).model
+    except ConfigError as error:
+        return f"{config} is not good: {error}"
+    differ = [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]
+    if differ:
+        return f"{config} says otherwise; for this model it needs, under [model]: {', '.join(differ)}"
+    return f"{config} fits. Next: python -m server    serves the model and watches these columns."
 
 
 if __name__ == "__main__":

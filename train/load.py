@@ -1,4 +1,4 @@
-"""`python -m train.load`: send rows of the example data to a running server.
+"""`python -m train.load`: send rows of the example data, or of a file, to a running server.
 
 Without options it sends the load of the tutorial: sixty single rows at about ten a second, in which every feature but
 the first stands still. With `--rate`, `--count`, `--shift` or `--batch` it sends rows drawn with replacement from the
@@ -43,32 +43,30 @@ TUTORIAL_IRIS = ([6.1, 2.8, 4.7, 1.2], 6.0, 2.0)
 #: Rows of a file that are kept to draw from.
 MAX_ROWS = 20_000
 
+OTHER_MODEL = (
+    "; does it serve another model? -c sends iris rows, --data FILE rows of your own, such as the file of its training"
+)
+
 Row = list[float] | dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Load:
-    """What to send: `rate` rows a second (0: as fast as they are answered), `batch` rows a request."""
+    """What to send, and what came back.
 
+    `text` describes the rows. `rate`: rows a second, 0 for as fast as they are answered. `batch`: rows a request.
+    """
+
+    rows: Iterator[Row]
+    text: str
     rate: float = 10.0
     count: int = 60
     batch: int = 1
-
-
-@dataclass
-class Outcome:
-    """What came back."""
-
     sent: int = 0
     failed: int = 0
     seconds: float = 0.0
     sample: list[tuple[Row, object]] = field(default_factory=list)
     first_failure: str = ""
-
-    @property
-    def per_second(self) -> float:
-        """Rows a second."""
-        return self.sent / self.seconds if self.seconds else 0.0
 
 
 def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Row]:
@@ -90,34 +88,35 @@ def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None)
 def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], seed: int | None) -> Iterator[Row]:
     """Rows by name, drawn with replacement from the first rows of a file, with what the reference's model takes.
 
-    Raises DataError where the file lacks a column. The first row is read before anything is returned.
+    The file is read before this returns. Raises DataError if it lacks a column, or has no row that can be used.
     """
-    schema = reference.schema
+    features = reference.schema.features
+    names = [column.name for column in features]
     reader = open_reader(path, BadRows(str(path), skip=True))
-    lacking = [column.name for column in schema.features if column.name not in reader.names]
+    lacking = [name for name in names if name not in reader.names]
     if lacking:
         raise DataError(
             f"{path}: has no column {lacking[0]!r}, which the reference watches; it has {list_names(reader.names)}"
         )
-    names = [column.name for column in schema.features]
-    columns: list[list[Any]] = [[] for _ in names]
+    moved = [
+        shifts.get(column.name, 0.0) * (deviation if column.numeric else 0.0)
+        for column, deviation in zip(features, reference.deviations, strict=False)
+    ]
+    table: list[Row] = []
     for chunk in reader.chunks(names, {}):
-        for values, block, column, deviation in zip(
-            columns, chunk, schema.features, reference.deviations, strict=False
-        ):
-            moved = shifts.get(column.name, 0.0) * (deviation if column.numeric else 0.0)
-            values += [_plain(value, moved) for value in (block.tolist() if isinstance(block, np.ndarray) else block)]
-        if len(columns[0]) >= MAX_ROWS:
+        blocks = [block.tolist() if isinstance(block, np.ndarray) else block for block in chunk]
+        for row in zip(*blocks, strict=True):
+            table.append({name: _plain(*pair) for name, *pair in zip(names, row, moved, strict=True)})
+        if len(table) >= MAX_ROWS:
             break
-    if not columns or not columns[0]:
+    if not table:
         raise DataError(f"{path}: holds no row that can be used")
     dice = random.Random(seed)
-    table = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return iter(lambda: dice.choice(table), None)
 
 
 def _plain(value: float | str | None, moved: float) -> object:
-    """A value as JSON and a model have it: whole numbers without a fraction, booleans, null where it is missing."""
+    """A value as JSON and a model have it: whole numbers without a fraction, booleans, null if it is missing."""
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -127,12 +126,10 @@ def _plain(value: float | str | None, moved: float) -> object:
 
 
 def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
-    """Read FEATURE=SIGMAS.
+    """Read FEATURE=SIGMAS. Raises DataError that lists the known features.
 
     >>> read_shifts(["bmi=1.5"], ["age", "bmi"])
     {'bmi': 1.5}
-
-    Raises DataError that lists the known features.
     """
     shifts: dict[str, float] = {}
     for text in texts:
@@ -151,59 +148,69 @@ def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     return shifts
 
 
-def send(rows: Iterator[Row], load: Load, url: str, outcome: Outcome, clock: Clock, progress: Any) -> None:
-    """Send `load.count` rows, evenly paced; fills `outcome`.
+def plan(options: argparse.Namespace) -> Load:
+    """Turn options into what to send. Raises DataError and ReferenceFileError."""
+    if options.data is not None:
+        reference, source = Reference.load(options.reference), str(options.data)
+        shifts = read_shifts(options.shift, [column.name for column in reference.schema.features if column.numeric])
+        rows = rows_of_file(options.data, reference, shifts, options.seed)
+    else:
+        data = load_dataset("classification" if options.classification else "regression")
+        if options.rate is None and not (options.count or options.batch or options.shift):
+            text = f"60 {data.title} rows, about 10 a second: {data.names[0]} varies, the other features stand still"
+            return Load(tutorial_rows(options.classification, options.seed), text)
+        shifts, source = read_shifts(options.shift, data.names), f"the {data.title} data"
+        rows = resampled_rows(data, shifts, options.seed)
+    rate, count = 100.0 if options.rate is None else options.rate, options.count or 1_000
+    pace = f"{rate:g} a second" if rate else "as fast as they are answered"
+    moved = ", ".join(f"{name} moved by {sigmas:+g} standard deviations" for name, sigmas in shifts.items())
+    text = f"{count} rows resampled from {source}, {pace}: {moved or 'nothing moved'}"
+    return Load(rows, text, rate, count, options.batch or 1)
 
-    Raises TelltaleError where no server answers, or where it refuses the very first request.
+
+def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
+    """Send `load.count` rows, evenly paced, and note in `load` what came back.
+
+    Raises TelltaleError if no server answers, or if it refuses the very first request.
     """
     never = threading.Event()
     start = clock.monotonic()
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment has no business between a person and their own machine
         session.headers["Content-Type"] = "application/json"
-        while outcome.sent < load.count:
-            if load.rate:
-                due = start + outcome.sent / load.rate
-                if (wait := due - clock.monotonic()) > 0:
-                    clock.wait(never, wait)
-            batch = [next(rows) for _ in range(min(load.batch, load.count - outcome.sent))]
-            _post(session, url, batch, single=load.batch == 1, outcome=outcome)
-            outcome.seconds = clock.monotonic() - start
+        while load.sent < load.count:
+            if load.rate and (wait := start + load.sent / load.rate - clock.monotonic()) > 0:
+                clock.wait(never, wait)
+            batch = [next(load.rows) for _ in range(min(load.batch, load.count - load.sent))]
+            _post(session, url, batch, load)
+            load.seconds = clock.monotonic() - start
             progress.update(len(batch))
 
 
-_OTHER_MODEL = (
-    "; does it serve another model? -c sends iris rows, --data FILE rows of your own, such as the file of its training"
-)
-
-
-def _post(session: requests.Session, url: str, batch: list[Row], *, single: bool, outcome: Outcome) -> None:
-    body = json.dumps(batch[0] if single else batch)
+def _post(session: requests.Session, url: str, batch: list[Row], load: Load) -> None:
+    single = load.batch == 1
     try:
-        answer = session.post(url, data=body, timeout=TIMEOUT)
+        answer = session.post(url, data=json.dumps(batch[0] if single else batch), timeout=TIMEOUT)
     except requests.exceptions.InvalidURL as error:
         raise TelltaleError(f"{url} is not a URL: {error}") from error
     except requests.RequestException as error:
-        if outcome.sent:
-            raise TelltaleError(f"{url} stopped answering after {outcome.sent} rows: {_why(error)}") from error
+        if load.sent:
+            raise TelltaleError(f"{url} stopped answering after {load.sent} rows: {_why(error)}") from error
         raise TelltaleError(f"no server answers at {url}: {_why(error)}; `make run` starts one") from error
     if answer.status_code != 200:
         failure = f"HTTP {answer.status_code}: {_message(answer)}"
-        if not outcome.sent and 400 <= answer.status_code < 500:
-            hint = "" if isinstance(batch[0], dict) else _OTHER_MODEL
+        if not load.sent and 400 <= answer.status_code < 500:
+            hint = "" if isinstance(batch[0], dict) else OTHER_MODEL
             raise TelltaleError(f"the server at {url} refuses the rows: {failure}{hint}")
-        outcome.first_failure = outcome.first_failure or failure
-        outcome.failed += len(batch)
-    outcome.sent += len(batch)
-    if answer.status_code != 200:
-        return
-    if len(outcome.sample) < 3:
+        load.first_failure = load.first_failure or failure
+        load.failed += len(batch)
+    elif len(load.sample) < 3:
         try:
             content = answer.json()
-            result = content["result"] if single else content["results"][0]
+            load.sample.append((batch[0], content["result"] if single else content["results"][0]))
         except (ValueError, KeyError, IndexError, TypeError):
             raise TelltaleError(f"{url} answers, but not as Telltale does: {answer.text[:80]!r}") from None
-        outcome.sample.append((batch[0], result))
+    load.sent += len(batch)
 
 
 def _message(answer: requests.Response) -> str:
@@ -232,32 +239,19 @@ def parser(program: str) -> argparse.ArgumentParser:
         "a second with all but the first feature standing still. With --rate, --count, --shift or --batch: rows "
         "resampled from the whole data set, so that nothing drifts but what --shift moves. --data: rows of a file.",
     )
-    top.add_argument("-c", "--classification", action="store_true", help="iris rows, for the classifier")
-    top.add_argument("--data", type=Path, metavar="FILE", help="rows of a file, for a model of your own, by name")
-    top.add_argument(
-        "--reference",
-        type=Path,
-        default=Path(REFERENCE_FILE),
-        metavar="FILE",
-        help="with --data: the model's reference, which says what it takes (default: %(default)s)",
-    )
-    top.add_argument("--url", default=URL, help="where the server is (default: %(default)s)")
-    top.add_argument(
-        "--rate",
-        type=_not_negative,
-        metavar="N",
-        help="rows a second; 0: as fast as they are answered (default: 10, resampled: 100)",
-    )
-    top.add_argument("--count", type=_positive, metavar="N", help="rows in all (default: 60, resampled: 1000)")
-    top.add_argument("--batch", type=_positive, metavar="N", help="rows in a request (default: 1)")
-    top.add_argument(
-        "--shift",
-        action="append",
-        default=[],
-        metavar="FEATURE=SIGMAS",
-        help="move a feature by so many of its standard deviations; may be repeated",
-    )
-    top.add_argument("--seed", type=int, metavar="N", help="send the same rows each time")
+    add = top.add_argument
+    add("-c", "--classification", action="store_true", help="iris rows, for the classifier")
+    add("--data", type=Path, metavar="FILE", help="rows of a file, for a model of your own, by name")
+    reference = "with --data: the model's reference, which says what it takes (default: %(default)s)"
+    add("--reference", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help=reference)
+    add("--url", default=URL, help="where the server is (default: %(default)s)")
+    rate = "rows a second; 0: as fast as they are answered (default: 10, resampled: 100)"
+    add("--rate", type=_not_negative, metavar="N", help=rate)
+    add("--count", type=_positive, metavar="N", help="rows in all (default: 60, resampled: 1000)")
+    add("--batch", type=_positive, metavar="N", help="rows in a request (default: 1)")
+    shift = "move a feature by so many of its standard deviations; may be repeated"
+    add("--shift", action="append", default=[], metavar="FEATURE=SIGMAS", help=shift)
+    add("--seed", type=int, metavar="N", help="send the same rows each time")
     return top
 
 
@@ -275,39 +269,6 @@ def _not_negative(text: str) -> float:
     return number
 
 
-def plan(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
-    """Turn options into rows, a load, and a line that says what will be sent. Raises DataError."""
-    if options.data is not None:
-        return _plan_of_file(options)
-    resampled = options.rate is not None or options.count or options.batch or options.shift
-    data = load_dataset("classification" if options.classification else "regression")
-    if not resampled:
-        text = f"60 {data.title} rows, about 10 a second: {data.names[0]} varies, the other features stand still"
-        return tutorial_rows(options.classification, options.seed), Load(), text
-    shifts = read_shifts(options.shift, data.names)
-    load = Load(100.0 if options.rate is None else options.rate, options.count or 1_000, options.batch or 1)
-    text = _described(load, f"the {data.title} data", shifts)
-    return resampled_rows(data, shifts, options.seed), load, text
-
-
-def _plan_of_file(options: argparse.Namespace) -> tuple[Iterator[Row], Load, str]:
-    reference = Reference.load(options.reference)
-    features = reference.schema.features
-    shifts = read_shifts(options.shift, [column.name for column in features if column.numeric])
-    load = Load(100.0 if options.rate is None else options.rate, options.count or 1_000, options.batch or 1)
-    return (
-        rows_of_file(options.data, reference, shifts, options.seed),
-        load,
-        _described(load, str(options.data), shifts),
-    )
-
-
-def _described(load: Load, source: str, shifts: Mapping[str, float]) -> str:
-    moved = ", ".join(f"{name} moved by {sigmas:+g} standard deviations" for name, sigmas in shifts.items())
-    pace = f"{load.rate:g} a second" if load.rate else "as fast as they are answered"
-    return f"{load.count} rows resampled from {source}, {pace}: {moved or 'nothing moved'}"
-
-
 def main(
     arguments: Sequence[str] | None = None, clock: Clock | None = None, program: str = "python -m train.load"
 ) -> int:
@@ -316,26 +277,41 @@ def main(
     `program`: how it was called, for help and errors.
     """
     options = parser(program).parse_args(arguments)
-    outcome = Outcome()
     url = options.url if "://" in options.url else f"http://{options.url}"
-    code = 0
+    load, code = None, 0
     try:
-        rows, load, text = plan(options)
-        print(f"Sending to {url}\n  {text}", flush=True)
+        load = plan(options)
+        print(f"Sending to {url}\n  {load.text}", flush=True)
         seldom = 0.1 if sys.stderr.isatty() else 5.0  # in a log file each step would be a line's worth of text
         with tqdm(total=load.count, unit=" rows", mininterval=seldom, dynamic_ncols=True) as progress:
             try:
-                send(rows, load, url, outcome, clock or SystemClock(), progress)
+                send(load, url, clock or SystemClock(), progress)
             finally:
-                progress.leave = bool(outcome.sent)
+                progress.leave = bool(load.sent)
     except TelltaleError as error:
         print(f"{program}: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    if outcome.sent:
-        report(outcome, url)
-    return code or int(bool(outcome.failed))
+    if load is None or not load.sent:
+        return code
+    report(load, url)
+    return code or int(bool(load.failed))
+
+
+def report(load: Load, url: str) -> None:
+    """Print a sample of the answers and a summary."""
+    for row, answer in load.sample:
+        print(f"  {_shown(row)} -> {answer}")
+    if len(load.sample) < load.sent - load.failed:
+        print("  ...")
+    pace = load.sent / load.seconds if load.seconds else 0.0
+    failed = f"{load.failed} failed" if load.failed else "none failed"
+    print(f"Sent {load.sent} rows in {load.seconds:.1f} s ({pace:.1f} a second), {failed}.")
+    if load.first_failure:
+        print(f"First failure: {load.first_failure}", file=sys.stderr)
+    if load.sent > load.failed:
+        print(f"Open {url} to see what has drifted; it is worked out anew every minute, unless configured otherwise.")
 
 
 def _shown(row: Row) -> str:
@@ -343,20 +319,6 @@ def _shown(row: Row) -> str:
         more = ", ..." if len(row) > 4 else ""
         return "{" + ", ".join(f"{name}: {value}" for name, value in list(row.items())[:4]) + more + "}"
     return f"[{', '.join(f'{value:.3g}' for value in row)}]"
-
-
-def report(outcome: Outcome, url: str) -> None:
-    """Print a sample of the answers and a summary."""
-    for row, answer in outcome.sample:
-        print(f"  {_shown(row)} -> {answer}")
-    if len(outcome.sample) < outcome.sent - outcome.failed:
-        print("  ...")
-    print(f"Sent {outcome.sent} rows in {outcome.seconds:.1f} s ({outcome.per_second:.1f} a second), ", end="")
-    print(f"{outcome.failed} failed." if outcome.failed else "none failed.")
-    if outcome.first_failure:
-        print(f"First failure: {outcome.first_failure}", file=sys.stderr)
-    if outcome.sent > outcome.failed:
-        print(f"Open {url} to see what has drifted; it is worked out anew every minute, unless configured otherwise.")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,17 @@ from monitor.models.examples import ROWS
 from monitor.models.load import Loaded, first_line, load
 from monitor.models.match import match_inputs
 from monitor.models.model import Model, check_proba, class_names, join
-from monitor.reference.build import Chunk, Summary, as_table, assemble, choose, find_quantiles, profile, tally
+from monitor.reference.build import (
+    Chunk,
+    Summary,
+    as_table,
+    assemble,
+    choose,
+    find_quantiles,
+    profile,
+    summarise,
+    tally,
+)
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
@@ -58,7 +68,7 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
     kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
-    features, predictions = _summaries(reader, selection, kinds, request, model, progress)
+    features, predictions = _Making(reader, selection, kinds, request, model, progress).read()
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
@@ -85,77 +95,69 @@ def _check_output(output: Path, force: bool) -> None:
         raise TelltaleError(f"{output}: the folder {output.parent} cannot be written to")
 
 
-def _summaries(
-    reader: Reader,
-    selection: Selection,
-    kinds: dict[str, Kind],
-    request: Request,
-    model: Loaded | None,
-    progress: bool,
-) -> tuple[Summary, Summary]:
-    """Both passes over the features and over the predictions."""
-    folder = request.output.parent
-    wanted = (*selection.features, *request.predictions)
-    while True:
-        with Spool(wanted, folder) as table:
-            with _bar(reader, progress) as bar:
-                reader.progress = bar.update
-                profiles = profile(wanted, _kept(reader.chunks(wanted, kinds), table))
-            if not table.rows:
-                raise DataError(f"{request.data}: holds no row that can be used")
-            numeric = _mixed(reader, profiles, kinds)
-            texts = reader.torn() - numeric.keys()
-            if numeric or texts:
-                # The file is read once more: without the rows in which numbers are texts (--skip-bad-rows), and with
-                # the numbers of a column of texts as they are written.
-                kinds = {**kinds, **numeric}
+@dataclass
+class _Making:
+    """Both passes over the features and over the predictions. `kinds`: those known of columns; `shown`: the bars."""
+
+    reader: Reader
+    selection: Selection
+    kinds: dict[str, Kind]
+    request: Request
+    model: Loaded | None
+    shown: bool
+
+    def read(self) -> tuple[Summary, Summary]:
+        """Read the file, once more if the first pass shows that some columns must be read in another way."""
+        reader, wanted = self.reader, (*self.selection.features, *self.request.predictions)
+        while True:
+            with Spool(wanted, self.request.output.parent) as table:
+                with self._bar("Reading", reader.path.stat().st_size, "B") as bar:
+                    reader.progress = bar.update
+                    profiles = profile(wanted, _kept(reader.chunks(wanted, self.kinds), table))
+                if not table.rows:
+                    raise DataError(f"{self.request.data}: holds no row that can be used")
+                numeric = _mixed(reader, profiles, self.kinds)
+                texts = reader.torn() - numeric.keys()
+                if not numeric and not texts:
+                    return self._count(table, profiles)
+                # Again without the rows in which numbers are texts (--skip-bad-rows), and with the numbers of a column
+                # of texts as they are written.
+                self.kinds.update(numeric)
                 reader.written |= texts
                 reader.bad.count, reader.bad.examples = 0, []
-                continue
-            return _second_pass(table, profiles, selection, kinds, request, model, progress)
 
+    def _bar(self, what: str, total: int, unit: str) -> tqdm[Any]:
+        return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=not self.shown, leave=False)
 
-def _second_pass(
-    table: Spool,
-    profiles: list[ColumnProfile],
-    selection: Selection,
-    kinds: Mapping[str, Kind],
-    request: Request,
-    model: Loaded | None,
-    progress: bool,
-) -> tuple[Summary, Summary]:
-    width = len(selection.features)
-    find_quantiles(table, profiles, kinds, request.limits)
-    decisions = choose(profiles[:width], "feature", kinds, request.limits)
-    with _rows_bar(table, progress) as bar:
-        chunks = _counted(table.chunks(), bar.update)
-        if model is None:
-            chosen = choose(profiles[width:], "prediction", kinds, request.limits)
-            both = tally(chunks, decisions + chosen, profiles)
-            return both.part(0, width), both.part(width, len(profiles))
-        with Spool((), request.output.parent) as answers:
-            columns = [decision.column for decision in decisions]
-            texts = [bool(one.texts) for one in profiles]
-            predicted = _predicted(chunks, columns, texts, model, request, answers)
-            return tally(predicted, decisions, profiles), _summary_of(answers, selection, kinds, request, model)
+    def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Summary, Summary]:
+        width, limits = len(self.selection.features), self.request.limits
+        find_quantiles(table, profiles, self.kinds, limits)
+        decisions = choose(profiles[:width], "feature", self.kinds, limits)
+        with self._bar("Counting", table.rows, " rows") as bar:
+            chunks = _counted(table.chunks(), bar.update)
+            if self.model is None:
+                chosen = choose(profiles[width:], "prediction", self.kinds, limits)
+                both = tally(chunks, decisions + chosen, profiles)
+                return both.part(0, width), both.part(width, len(profiles))
+            with Spool((), self.request.output.parent) as answers:
+                columns = [decision.column for decision in decisions]
+                texts = [bool(one.texts) for one in profiles]
+                predicted = _predicted(chunks, columns, texts, self.model, self.request, answers)
+                features = tally(predicted, decisions, profiles)
+                return features, self._summary_of(answers, self.model)
 
-
-def _summary_of(
-    answers: Spool, selection: Selection, kinds: Mapping[str, Kind], request: Request, model: Loaded
-) -> Summary:
-    """All passes over what the model answered."""
-    names = [column_name(name) for name in answers.names]
-    for name, kind in kinds.items():
-        if name not in (*selection.features, *names):
-            raise DataError(f"--{kind} {name}: the model answers no such column; it answers {list_names(names)}")
-    own: dict[str, Kind | None] = {
-        name: kinds.get(name, "numeric" if request.proba and position else facts.prediction_kind(model.estimator))
-        for position, name in enumerate(names)
-    }
-    profiles = profile(names, answers.chunks())
-    find_quantiles(answers, profiles, own, request.limits)
-    chosen = choose(profiles, "prediction", own, request.limits, facts.labels(model.estimator))
-    return tally(answers.chunks(), chosen, profiles)
+    def _summary_of(self, answers: Spool, model: Loaded) -> Summary:
+        """All passes over what the model answered."""
+        names = answers.names
+        for name, kind in self.kinds.items():
+            if name not in (*self.selection.features, *names):
+                raise DataError(f"--{kind} {name}: the model answers no such column; it answers {list_names(names)}")
+        usual = facts.prediction_kind(model.estimator)
+        own: dict[str, Kind | None] = {
+            name: self.kinds.get(name, "numeric" if self.request.proba and position else usual)
+            for position, name in enumerate(names)
+        }
+        return summarise(answers, "prediction", own, self.request.limits, facts.labels(model.estimator))
 
 
 def _kept(chunks: Iterable[Chunk], spool: Spool) -> Iterator[Chunk]:
@@ -184,7 +186,8 @@ def _predicted(
         rows = [_as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
         if asked is None:
             asked = join_to_data(model, columns, rows, request.data)
-        answers.names, blocks = predict(asked, model, rows, request.proba)
+        names, blocks = predict(asked, model, rows, request.proba)
+        answers.names = tuple(map(column_name, names))
         answers.append(blocks)
         yield chunk
 
@@ -206,10 +209,8 @@ def _odd_column(columns: Sequence[Column], model: Loaded, chunk: Chunk) -> str:
     names = facts.inputs(model.estimator) or [column.name for column in columns]
     for name, known in facts.knowledge(model.estimator, names).items():
         texts = {canonical(one) for one in known.values}
-        block = next((block for column, block in zip(columns, chunk, strict=True) if column.name == name), None)
-        wrong = (
-            next((one for one in map(_item, block) if canonical(one) not in texts), None) if block is not None else None
-        )
+        block = next((block for column, block in zip(columns, chunk, strict=True) if column.name == name), ())
+        wrong = next((one for one in map(_item, block) if canonical(one) not in texts), None)
         if texts and known.dtype != "onnx" and wrong is not None:
             return f"; column {name!r} holds {wrong!r}, which it was not fitted with"
     return ""
@@ -241,15 +242,16 @@ def predict(model: Model, loaded: Loaded, chunk: Chunk, proba: bool) -> tuple[tu
     names = table.names if len(table.columns) > 1 else ("prediction",)
     if shares is None:
         return names, table.columns
+    shape = f"--proba: {path} answers probabilities of shape {shares.shape}; leave it out"
     if len(table.columns) > 1 or shares.ndim != 2 or len(shares) != len(chunk[0]):
-        raise ModelError(f"--proba: {path} answers probabilities of shape {shares.shape}; leave it out")
+        raise ModelError(shape)
     if not model.classes:
         try:
             model.classes = tuple(class_names(model.estimator, shares, np.asarray(answers).ravel().tolist()))
         except ModelError as error:
             raise ModelError(f"--proba: {path}: {error}; leave it out") from None
     if shares.shape[1] != len(model.classes):
-        raise ModelError(f"--proba: {path} answers probabilities of shape {shares.shape}; leave it out")
+        raise ModelError(shape)
     return (*names, *(f"proba_{label}" for label in model.classes)), (*table.columns, *shares.T)
 
 
@@ -275,25 +277,3 @@ def _mixed(reader: Reader, profiles: Sequence[ColumnProfile], kinds: Mapping[str
             )
         again[name] = "numeric"
     return again
-
-
-def _bar(reader: Reader, shown: bool) -> tqdm[Any]:
-    return tqdm(
-        total=reader.path.stat().st_size,
-        unit="B",
-        unit_scale=True,
-        desc="Reading",
-        disable=not shown,
-        leave=False,
-    )
-
-
-def _rows_bar(table: Spool, shown: bool) -> tqdm[Any]:
-    return tqdm(
-        total=table.rows,
-        unit=" rows",
-        unit_scale=True,
-        desc="Counting",
-        disable=not shown,
-        leave=False,
-    )

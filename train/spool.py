@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from monitor.columns.canonical import Block
@@ -15,7 +16,7 @@ from monitor.reference.build import Chunk
 MEMORY = 2**27
 
 
-class Spool:
+class Spool(AbstractContextManager["Spool"]):
     """A table that is written once, chunk by chunk, and then read as often as asked.
 
     The file has no name on disk: a crash leaves nothing behind. It lies in `folder`, as the usual place for temporary
@@ -23,13 +24,12 @@ class Spool:
     """
 
     def __init__(self, names: Sequence[str], folder: Path, memory: int = MEMORY) -> None:
-        self.names = tuple(names)
-        self.rows = 0
+        self.names, self.rows = tuple(names), 0
         self._file = tempfile.SpooledTemporaryFile(memory, dir=str(folder))  # noqa: SIM115  # closed by __exit__
         self._places: list[list[int]] = []
 
     def append(self, chunk: Chunk) -> None:
-        """Keep one more chunk. Raises DataError where the disk is full."""
+        """Keep one more chunk. Raises DataError if the disk is full."""
         places = []
         try:
             for block in chunk:
@@ -50,9 +50,6 @@ class Spool:
             self._file.seek(place)
         block: Block = pickle.load(self._file)  # noqa: S301  # written by this process, into a file without a name
         return block
-
-    def __enter__(self) -> Spool:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
