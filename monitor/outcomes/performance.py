@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +140,7 @@ def _normal(metric: str, value: float, error: float, n: int, better: Better = "h
     return Measure(metric, value, error, max(value - Z95 * error, 0.0), min(value + Z95 * error, 1.0), n, better)
 
 
-def roc_auc(negatives: npt.NDArray[np.int64], positives: npt.NDArray[np.int64]) -> tuple[float, float] | None:
+def roc_auc(negatives: npt.NDArray[Any], positives: npt.NDArray[Any]) -> tuple[float, float] | None:
     """Area under the ROC curve and its standard error, from counts by score bin in ascending order, shape (bins,).
 
     Rows of one bin count as ties. The error is that of DeLong, DeLong and Clarke-Pearson (1988) on the bins.
@@ -412,12 +412,15 @@ def _independent(measured: Measure, metric: str, ratio: float) -> float:
     return math.inf if metric in ("ece", "r2", "rmse") else measured.error**2
 
 
-def weighted(sums: Sums, rows: Counts) -> tuple[dict[str, Measure], float]:
-    """Metrics of all predictions, weighted from those whose outcome is known, and the share that they speak for.
+def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict[str, Measure], float]:
+    """Metrics of rows that behave, bin by bin, as those of `sums` do; and the share of the rows that these speak for.
 
-    `rows`: all predictions of the same hours by bin, shape (bins,): by score (binary with probabilities), by predicted
-    class (other classifiers), or by predicted value (regression). Within a bin, whether an outcome is known must not
-    depend on the outcome. A bin without any outcome is left out; the share tells how much that is.
+    `rows`: shape (bins,), by score (binary with probabilities), by predicted class (other classifiers), or by predicted
+    value (regression). It has two uses. With all predictions of the same hours as `rows` it undoes that outcomes are
+    known for a selection only, as long as within a bin it does not depend on the outcome whether it is known. With the
+    sums of held-out rows, and `estimated`, it says without any outcome how well the model does on `rows`, as long as
+    outcomes follow from scores as before (confidence-based performance estimation); its error then also has the
+    sampling of `rows`. A bin without any outcome is left out; the share tells how much that is.
     """
     target = sums.target
     if target.kind == "regression":
@@ -436,7 +439,9 @@ def weighted(sums: Sums, rows: Counts) -> tuple[dict[str, Measure], float]:
     found = {}
 
     def error_of(mean: Floats, squares: Floats) -> float:
-        return math.sqrt(float((weights**2 * np.maximum(squares - mean**2, 0.0) / held).sum()))
+        variance = np.maximum(squares - mean**2, 0.0)
+        sampled = float((weights * variance).sum()) / max(spoken, 1.0) if estimated else 0.0
+        return math.sqrt(float((weights**2 * variance / held).sum()) + sampled)
 
     if target.kind == "regression":
         for name, (first, second) in moments.items():
@@ -458,4 +463,11 @@ def weighted(sums: Sums, rows: Counts) -> tuple[dict[str, Measure], float]:
             found[name] = _normal(name, value, error, sums.n)
         else:
             found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "higher")
+    if target.kind == "binary" and target.scores:
+        by_class = np.where(n > 0, rows, 0)[:, None] * shares.sum(axis=2)
+        area = roc_auc(by_class[:-1, 1 - target.positive], by_class[:-1, target.positive])
+        if area is not None:
+            # The bins' shares were drawn too: as many rows again, of which each stands for several.
+            error = area[1] * math.sqrt((spoken / max(sums.n, 1)) + (1.0 if estimated else 0.0))
+            found["roc_auc"] = _normal("roc_auc", area[0], error, sums.n)
     return found, spoken / max(float(rows.sum()), 1.0)

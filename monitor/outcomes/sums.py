@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -143,6 +143,22 @@ class Sums:
     def ranks(self) -> Counts:
         """Rows by class, whether it came true, and bin of its probability, shape `target.ranks_shape`."""
         return self.counts[1 + int(np.prod(self.target.confusion_shape)) :].reshape(self.target.ranks_shape)
+
+    def coarse(self, edges: Sequence[float]) -> Sums:
+        """Return the same sums by wider bins: those of the prediction column, whose edges are among the target's."""
+        target = replace(self.target, edges=tuple(edges))
+        fine = np.array([*self.target.edges, np.inf])
+        places = np.append(np.searchsorted(edges, fine), target.bins - 1)
+        out = Sums.zero(target)
+        first, binned = len(_TOTALS[target.kind]), _BINNED[target.kind]
+        out.counts[0], out.moments[:first] = self.counts[0], self.moments[:first]
+        for name in binned if len(out.moments) > first else ():
+            out.binned(name)[:] = np.bincount(places, self.binned(name), target.bins)
+        if target.kind == "binary":
+            np.add.at(out.confusion, places, self.confusion)
+        else:
+            out.confusion[:] = self.confusion
+        return out
 
     def total(self, name: str) -> float:
         """Sum of a moment over all rows."""

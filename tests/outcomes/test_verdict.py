@@ -40,7 +40,7 @@ def one(hours: list[Sums], reference: Sums, metric: str, alpha: float, floor: fl
 @pytest.mark.parametrize("n", [100, 1000, 10_000])
 def test_false_alarms_of_accuracy(n: int, accuracy: float) -> None:
     """At most alpha without any floor, over windows and references drawn anew; three standard errors are allowed."""
-    rng, alpha, times = np.random.default_rng(n), 0.02, 600
+    rng, alpha, times = np.random.default_rng(n), 0.03, 300
     alarms = 0
     for _ in range(times):
         reference = right(np.full(2000, accuracy), rng)
@@ -51,7 +51,7 @@ def test_false_alarms_of_accuracy(n: int, accuracy: float) -> None:
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize("n", [100, 1000])
 def test_false_alarms_of_heavy_tailed_errors(n: int, sigma: float) -> None:
-    rng, alpha, times = np.random.default_rng(n), 0.02, 600
+    rng, alpha, times = np.random.default_rng(n), 0.03, 300
     alarms = 0
     for _ in range(times):
         hours = [errors(n // 10, rng, sigma) for _ in range(10)]

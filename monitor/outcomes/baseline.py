@@ -1,0 +1,230 @@
+"""What is known of a model from rows that it was not trained on: its performance, its loss by bin, its importances.
+
+A baseline is a part of the reference file. The loss and the prediction by bin of each column say what a shift of that
+column does to the model, as if only that column had moved and the rest followed as it used to: its harm.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from monitor.columns.binning import CategoryBins, NumericBins
+from monitor.columns.column import Column, Counts, Floats, Role, Schema
+from monitor.outcomes.performance import measure, weighted
+from monitor.outcomes.sums import Sums, Target, contribute
+
+#: The smallest harm that matters, as a part of the mean loss on held-out rows.
+HARM_FLOOR = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ByBin:
+    """Held-out rows of one column by bin, each of shape (column.size,).
+
+    `loss`, `loss2`: sums of the loss and its square; `answer`, `answer2`: of what the model answers.
+    """
+
+    rows: Floats
+    loss: Floats
+    loss2: Floats
+    answer: Floats
+    answer2: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What the shift of one column does to the model, if the rest follows as it used to.
+
+    `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
+    unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
+    """
+
+    loss: float
+    loss_error: float
+    answer: float
+    answer_error: float
+    unknown: float
+
+    def harmful(self, mean_loss: float) -> bool:
+        """Whether the loss rises by more than chance, and by more than the floor."""
+        return self.loss > 2 * self.loss_error and self.loss > HARM_FLOOR * mean_loss
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Performance on held-out rows, and what each column has to do with it.
+
+    `source`: the rows in words, for people: "holdout.csv". `columns`: by role and name. `importance`: by name, rise of
+    the loss when the column is shuffled, as a part of the sum over all columns; empty if it was not measured.
+    """
+
+    sums: Sums
+    source: str = ""
+    columns: Mapping[tuple[Role, str], ByBin] = field(default_factory=dict)
+    importance: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """What the outcomes are."""
+        return self.sums.target
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss for people."""
+        return "MAE" if self.target.kind == "regression" else "error rate"
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean loss of the held-out rows: MAE in the target's unit, or the share of wrong answers."""
+        found = measure(self.sums)
+        return found["mae"].value if self.target.kind == "regression" else 1 - found["accuracy"].value
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        columns = [
+            {
+                "role": role,
+                "name": name,
+                **{key: one.tolist() for key, one in zip(_FIELDS, _arrays(by_bin), strict=True)},
+            }
+            for (role, name), by_bin in self.columns.items()
+        ]
+        parts = {
+            "target": asdict(self.target),
+            "sums": json.loads(self.sums.to_json()),
+            "source": self.source,
+            "columns": columns,
+            "importance": dict(self.importance),
+        }
+        return json.dumps(parts, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Baseline:
+        """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError or IndexError if it is not that."""
+        parts = json.loads(text)
+        target = target_from_json(parts["target"])
+        columns = {
+            (one["role"], one["name"]): ByBin(*(np.array(one[name], dtype=np.float64) for name in _FIELDS))
+            for one in parts["columns"]
+        }
+        sums = Sums.from_json(target, json.dumps(parts["sums"]))
+        return cls(sums, parts["source"], columns, parts["importance"])
+
+
+_FIELDS = ("rows", "loss", "loss2", "answer", "answer2")
+
+
+def _arrays(by_bin: ByBin) -> tuple[Floats, ...]:
+    return tuple(getattr(by_bin, name) for name in _FIELDS)
+
+
+def target_from_json(parts: Mapping[str, Any]) -> Target:
+    """Read a target from the dictionary of its fields, in which every tuple is a list."""
+
+    def as_tuple(value: Any) -> Any:
+        return tuple(map(as_tuple, value)) if isinstance(value, list) else value
+
+    return Target(**{name: as_tuple(value) for name, value in parts.items()})
+
+
+def losses(target: Target, predictions: Floats, outcomes: Floats) -> Floats:
+    """Loss of each row, shape (n,): the absolute error, or 1 for a wrong class; NaN if it cannot be compared."""
+    value = predictions[:, target.value or 0]
+    if target.kind == "regression":
+        return np.asarray(np.abs(value - outcomes))
+    if target.value is None:
+        positive = predictions[:, target.scores[0]] > target.threshold
+        value = np.where(positive, target.positive, 1 - target.positive)
+    wrong: Floats = (value != outcomes).astype(np.float64)
+    wrong[~np.isfinite(value) | ~np.isfinite(outcomes)] = np.nan
+    return wrong
+
+
+def answers(target: Target, predictions: Floats) -> Floats:
+    """Return what the model answers as a number, shape (n,): the value, the score, or whether the class is positive."""
+    if target.kind == "binary":
+        if target.scores:
+            answer: Floats = predictions[:, target.scores[0]]
+        else:
+            answer = (predictions[:, target.value or 0] == target.positive).astype(np.float64)
+        return answer
+    value: Floats = predictions[:, target.value or 0]
+    return np.full(len(value), np.nan) if target.kind == "multiclass" else value
+
+
+def baseline_of(schema: Schema, target: Target, values: Floats, outcomes: Floats, source: str = "") -> Baseline:
+    """Work out the baseline from held-out rows.
+
+    `values`: shape (n, captured columns), encoded as a record is. `outcomes`: shape (n,), numbers or codes of classes.
+    """
+    predictions = values[:, len(schema.features) :]
+    loss, answer = losses(target, predictions, outcomes), answers(target, predictions)
+    usable = np.isfinite(loss)
+    columns = {}
+    for at, column in enumerate(schema.captured):
+        columns[column.role, column.name] = _by_bin(column, values[usable, at], loss[usable], answer[usable])
+    return Baseline(contribute(target, predictions, outcomes), source, columns)
+
+
+def _by_bin(column: Column, x: Floats, loss: Floats, answer: Floats) -> ByBin:
+    found = (NumericBins(column) if column.numeric else CategoryBins(column)).find(x, finite=False)
+    answer = np.where(np.isfinite(answer), answer, 0.0)
+    moments = (np.ones(len(x)), loss, loss**2, answer, answer**2)
+    return ByBin(*(np.bincount(found, one, column.size).astype(np.float64) for one in moments))
+
+
+def harm(by_bin: ByBin, reference: Counts, live: Counts) -> Harm | None:
+    """Harm of a column whose counts went from `reference` to `live`, both of shape (column.size,); None without rows.
+
+    The dot product of the shift of the shares with the mean loss by bin, over bins that held-out rows were in. Its
+    variance is that of the means, and of the live shares.
+    """
+    n, m, known = float(live.sum()), float(reference.sum()), by_bin.rows > 0
+    if not n or not m or not known.any():
+        return None
+    shares, before = live / n, reference / m
+    unknown = float(shares[~known].sum())
+    rows = np.maximum(by_bin.rows, 1.0)
+
+    def moved(total: Floats, squares: Floats) -> tuple[float, float]:
+        mean = total / rows
+        # Bins without held-out rows count as the mean of the others, so that they neither add nor take anything.
+        usual = float((before * known * mean).sum()) / max(float(before[known].sum()), 1e-300)
+        gap = np.where(known, mean - usual, 0.0)
+        spread = np.maximum(squares / rows - mean**2, 0.0) * known
+        value = float(((shares - before) * gap).sum())
+        variance = float(((shares - before) ** 2 * spread / rows).sum())
+        variance += (float((shares * gap**2).sum()) - float((shares * gap).sum()) ** 2) / n
+        return value, math.sqrt(max(variance, 0.0))
+
+    return Harm(*moved(by_bin.loss, by_bin.loss2), *moved(by_bin.answer, by_bin.answer2), unknown)
+
+
+def concept_shift(live: Sums, baseline: Sums, metric: str, dispersion: float = 1.0) -> tuple[float, float] | None:
+    """Realised minus estimated value of a metric on the same rows, and its Z; None if one of them is not known.
+
+    Estimated from the scores of the rows whose outcome is known. A large Z says that outcomes no longer follow from the
+    scores as they did on held-out rows (concept shift); a small one that the inputs explain the change.
+    """
+    found, estimate = measure(live).get(metric), weighted(baseline, bins_of(live), estimated=True)[0].get(metric)
+    if found is None or estimate is None or not estimate.error:
+        return None
+    gap = found.value - estimate.value
+    return gap, gap / (estimate.error * math.sqrt(dispersion))
+
+
+def bins_of(sums: Sums) -> Counts:
+    """Rows of the sums by bin, as `weighted` takes them."""
+    if sums.target.kind == "regression":
+        return sums.binned("rows").astype(np.int64)
+    if sums.target.kind == "binary" and sums.target.scores:
+        rows: Counts = sums.confusion.sum(axis=(1, 2))
+        return rows
+    by_class: Counts = sums.confusion.sum(axis=(0, 1))
+    return by_class
