@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.columns.binning import CategoryBins, NumericBins
+from monitor.columns.binning import NumericBins
 from monitor.columns.column import Column, Counts, Floats, Role, Schema
 from monitor.outcomes.performance import measure, weighted
 from monitor.outcomes.sums import Sums, Target, contribute
@@ -173,7 +173,11 @@ def baseline_of(schema: Schema, target: Target, values: Floats, outcomes: Floats
 
 
 def _by_bin(column: Column, x: Floats, loss: Floats, answer: Floats) -> ByBin:
-    found = (NumericBins(column) if column.numeric else CategoryBins(column)).find(x, finite=False)
+    if column.numeric:
+        found = NumericBins(column).find(x, finite=False)
+    else:
+        codes = np.minimum(x, len(column.categories))
+        found = np.where(np.isfinite(codes), codes, column.missing_bin).astype(np.intp)
     answer = np.where(np.isfinite(answer), answer, 0.0)
     moments = (np.ones(len(x)), loss, loss**2, answer, answer**2)
     return ByBin(*(np.bincount(found, one, column.size).astype(np.float64) for one in moments))
