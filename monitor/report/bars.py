@@ -7,9 +7,9 @@ apart in slots of a fixed width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
@@ -51,6 +51,14 @@ class Bar:
     cut: bool = False
 
 
+class Part(NamedTuple):
+    """Bins that share a bar."""
+
+    where: Where
+    label: str
+    bins: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Plane:
     """All bars of a column, left to right. `low`, `high`: the values at the ends of the inner bars, None without any.
@@ -77,8 +85,7 @@ def shares(counts: npt.NDArray[Any]) -> list[float]:
     >>> shares(np.array([1, 3]))
     [0.25, 0.75]
     """
-    total = float(counts.sum())
-    out: list[float] = (counts / total).tolist() if total > 0 else [0.0] * len(counts)
+    out: list[float] = (counts / max(float(counts.sum()), 1.0)).tolist()
     return out
 
 
@@ -96,48 +103,46 @@ def lay_out(
     `finest`: neighbouring bins narrower than this share one bar, since alone they show only noise.
     """
     before, after = shares(reference), shares(test)
-    if column.numeric and len(column.edges) > 1:
-        plane = _numeric(column, before, after, slot, gap, finest)
-    else:
-        plane = Plane(_slots(column, before, after, gap))
-    return replace(plane, bars=_raise(plane.bars))
 
+    def bar(part: Part, left: float, right: float) -> Bar:
+        was, now = (sum(side[i] for i in part.bins) for side in (before, after))
+        return Bar(part.where, part.label, left, right, was, now)
 
-def _numeric(
-    column: Column, before: Sequence[float], after: Sequence[float], slot: float, gap: float, finest: float
-) -> Plane:
-    edges, values = column.edges, column.value_bins
+    if not column.numeric or len(column.edges) < 2:
+        return Plane(_raised([bar(*place) for place in _slots(column, before, after, gap)]))
+    edges, step = column.edges, slot + gap
     first, last = _visible(edges, before, after)
-    # An outer bin in which the reference has rows belongs to a tail: it is not beyond the reference.
-    low, high = 0 if before[0] else 1, values if before[values - 1] else values - 1
-
-    def part(where: Where, label: str, begin: int, end: int | None) -> Bar:
-        return Bar(where, label, 0.0, slot, sum(before[begin:end]), sum(after[begin:end]))
-
-    lowest, shown_low, shown_high, highest = (number(edges[i], 4) for i in (0, first, last, -1))
-    left = [
-        part("below", f"≤ {lowest}", 0, low),
-        part("low", f"{lowest} to {shown_low}" if low else f"≤ {shown_low}", low, first + 1),
-    ]
-    right = [
-        part("high", f"{shown_high} to {highest}" if high < values else f"> {shown_high}", last + 1, high),
-        part("above", f"> {highest}", high, values),
-        part("missing", "missing", values, values + 1),
-        part("infinite", "infinite", values + 1, None),
-    ]
-    left, right = ([bar for bar in side if bar.reference or bar.test] for side in (left, right))
-    origin, end = len(left) * (slot + gap), 1.0 - len(right) * (slot + gap)
-    bars = [_moved(bar, place * (slot + gap)) for place, bar in enumerate(left)]
+    left, right = _tails(column, before, after, first, last)
+    origin, end = len(left) * step, 1.0 - len(right) * step
+    bars = [bar(part, i * step, i * step + slot) for i, part in enumerate(left)]
     for one, other in _merged(edges, first, last, finest / (end - origin)):
         # Bin i is between edges i - 1 and i.
         x0, x1 = (origin + fraction(edges[i], edges[first], edges[last]) * (end - origin) for i in (one, other))
-        bars.append(replace(part("inside", "", one + 1, other + 1), left=x0, right=x1))
-    bars += [_moved(bar, end + gap + place * (slot + gap)) for place, bar in enumerate(right)]
-    return Plane(tuple(bars), edges[first], edges[last], origin, end - origin)
+        bars.append(bar(Part("inside", "", range(one + 1, other + 1)), x0, x1))
+    bars += [bar(part, end + gap + i * step, end + (i + 1) * step) for i, part in enumerate(right)]
+    return Plane(_raised(bars), edges[first], edges[last], origin, end - origin)
 
 
-def _moved(bar: Bar, left: float) -> Bar:
-    return replace(bar, left=left, right=left + bar.right - bar.left)
+def _tails(
+    column: Column, before: Sequence[float], after: Sequence[float], first: int, last: int
+) -> tuple[list[Part], list[Part]]:
+    """What is set apart on the left and on the right of the axis, as far as it has rows."""
+    edges, values = column.edges, column.value_bins
+    # An outer bin in which the reference has rows belongs to a tail: it is not beyond the reference.
+    low, high = 0 if before[0] else 1, values if before[values - 1] else values - 1
+    lowest, shown_low, shown_high, highest = (number(edges[i], 4) for i in (0, first, last, -1))
+    left = [
+        Part("below", f"≤ {lowest}", range(low)),
+        Part("low", f"{lowest} to {shown_low}" if low else f"≤ {shown_low}", range(low, first + 1)),
+    ]
+    right = [
+        Part("high", f"{shown_high} to {highest}" if high < values else f"> {shown_high}", range(last + 1, high)),
+        Part("above", f"> {highest}", range(high, values)),
+        Part("missing", "missing", [values]),
+        Part("infinite", "infinite", [values + 1]),
+    ]
+    left, right = ([part for part in side if any(before[i] or after[i] for i in part.bins)] for side in (left, right))
+    return left, right
 
 
 def _merged(edges: Sequence[float], first: int, last: int, narrowest: float) -> list[tuple[int, int]]:
@@ -173,45 +178,43 @@ def _visible(edges: Sequence[float], before: Sequence[float], after: Sequence[fl
     return first, last
 
 
-def _slots(column: Column, before: Sequence[float], after: Sequence[float], gap: float) -> tuple[Bar, ...]:
-    """Bars of one width: categories, or the two bins of a column with a single edge."""
+def _slots(
+    column: Column, before: Sequence[float], after: Sequence[float], gap: float
+) -> Iterator[tuple[Part, float, float]]:
+    """Places of bars of one width: categories, or the two bins of a column with a single edge."""
     labels = column.labels
     known = range(column.value_bins if column.numeric else len(column.categories))
     shown = list(known)
     if len(shown) > MOST_CATEGORIES:
         shown = sorted(sorted(known, key=lambda i: -max(before[i], after[i]))[: MOST_CATEGORIES - 1])
-    parts: list[tuple[Where, str, list[int]]] = [("category", labels[i], [i]) for i in shown]
+    parts = [Part("category", labels[i], [i]) for i in shown]
     if rest := sorted(set(known) - set(shown)):
-        parts.append(("category", f"{len(rest)} other known categories", rest))
-    special = [(SPECIAL[labels[i]], [i]) for i in range(len(known), len(labels)) if before[i] or after[i]]
-    parts += [(where, "unseen values" if where == "other" else where, bins) for where, bins in special]
-    step = (1.0 - gap * len(special)) / max(len(parts), 1)
-    bars, x = [], 0.0
-    for where, label, bins in parts:
-        x += gap if where != "category" else 0.0
-        was, now = (sum(side[i] for i in bins) for side in (before, after))
-        bars.append(Bar(where, label, x + 0.1 * step, x + 0.9 * step, was, now))
+        parts.append(Part("category", f"{len(rest)} other known categories", rest))
+    special = [i for i in range(len(known), len(labels)) if before[i] or after[i]]
+    for where, i in ((SPECIAL[labels[i]], i) for i in special):
+        parts.append(Part(where, "unseen values" if where == "other" else where, [i]))
+    step, x = (1.0 - gap * len(special)) / max(len(parts), 1), 0.0
+    for part in parts:
+        x += gap if part.where != "category" else 0.0
+        yield part, x + 0.1 * step, x + 0.9 * step
         x += step
-    return tuple(bars)
 
 
-def _raise(bars: Sequence[Bar]) -> tuple[Bar, ...]:
+def _raised(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Give bars their heights: share over width, in units of the highest that is drawn in full."""
-    before = [bar.reference / max(bar.right - bar.left, NARROWEST) for bar in bars]
-    after = [bar.test / max(bar.right - bar.left, NARROWEST) for bar in bars]
-    top = max([*before, *after], default=0.0)
+    densities = [
+        tuple(share / max(bar.right - bar.left, NARROWEST) for share in (bar.reference, bar.test)) for bar in bars
+    ]
+    top = max(map(max, densities), default=0.0)
     if top <= 0:
         return tuple(bars)
     if bars[0].where != "category":
-        top = min(top, HIGHEST * _middle(before, [bar.reference for bar in bars]) or top)
+        top = min(top, HIGHEST * _middle([was for was, _ in densities], [bar.reference for bar in bars]) or top)
     return tuple(
         replace(
-            bar,
-            reference_height=min(was / top, 1.0),
-            test_height=min(now / top, 1.0),
-            cut=max(was, now) > top * 1.001,
+            bar, reference_height=min(was / top, 1.0), test_height=min(now / top, 1.0), cut=max(was, now) > top * 1.001
         )
-        for bar, was, now in zip(bars, before, after, strict=True)
+        for bar, (was, now) in zip(bars, densities, strict=True)
     )
 
 

@@ -1,28 +1,32 @@
-"""The figures: histograms, cumulative curves, heat map rows and time lines, as SVG.
+"""The figures as SVG: histograms, cumulative curves, heat map rows and time lines.
 
 Colours are classes of page.css, for dark mode, print and a strict content policy.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from monitor.columns.column import Floats
 from monitor.columns.moments import fraction
 from monitor.report.bars import Bar, Plane
-from monitor.report.svg import Chart, dots, element, line, path, ticks, time_ticks
 from monitor.words import number, percent
+
+Point = tuple[float, float]
 
 #: The largest number: no axis goes beyond it.
 LARGEST = sys.float_info.max
 
-#: Size of the histogram in a row of the overview, in units of its view box.
-SMALL = (240, 56)
+#: Steps of a time axis, in seconds.
+STEPS = (1, 5, 15, 60, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 7776000)
 
 #: The bars that are set apart: the sign under each, and its meaning for the legend.
 SIGNS = {
@@ -36,15 +40,125 @@ SIGNS = {
 }
 
 
+def element(name: str, *children: str, **attributes: object) -> Markup:
+    """Build an element. Attributes and plain text are escaped; `class_` and `aria_label` lose or change their mark.
+
+    >>> element("text", "<b>", x=1, class_="tick")
+    Markup('<text x="1" class="tick">&lt;b&gt;</text>')
+    """
+    pairs = "".join(f' {key.strip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
+    inner = "".join(escape(child) for child in children)
+    # Everything in it has just been escaped, or is markup that was built here.
+    return Markup(f"<{name}{pairs}>{inner}</{name}>" if inner else f"<{name}{pairs}/>")  # noqa: S704
+
+
+def image(shapes: Mapping[str, str], class_: str, box: str, label: str = "", **more: object) -> Markup:
+    """Build an SVG of paths, by class; without a label it is hidden from screen readers."""
+    paths = [element("path", class_=kind, d=d) for kind, d in shapes.items()]
+    said = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    return element("svg", *paths, class_=class_, viewBox=box, **more, **said)
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers within [low, high], about evenly spread, at most `most`.
+
+    >>> ticks(0.0, 1.0), ticks(-0.11, 0.17), ticks(3.0, 3.0)
+    ([0.0, 0.25, 0.5, 0.75, 1.0], [-0.1, 0.0, 0.1], [3.0])
+    """
+    span = high - low
+    if not math.isfinite(span):
+        return [2.0 * tick for tick in ticks(low / 2, high / 2, most)]
+    if not span > 0 or not math.isfinite(1 / span):
+        return [low]
+    power = 10.0 ** math.floor(math.log10(span / most))
+    for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):
+        step = factor * power
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            digits = max(0, 2 - math.floor(math.log10(step)))
+            return [round(i * step, min(digits, 300)) + 0.0 for i in range(first, last + 1)]
+    return [low, high]
+
+
+def time_ticks(start: float, end: float, most: int = 8) -> list[tuple[float, str]]:
+    """Moments to label a time axis with, and their texts, UTC.
+
+    >>> [text for _, text in time_ticks(0.0, 21600.0, 4)]
+    ['00:00', '03:00', '06:00']
+    """
+    step = next((step for step in STEPS if (end - start) / step < most), STEPS[-1])
+    pattern = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
+    moments = [i * step for i in range(math.ceil(start / step), math.floor(end / step) + 1)]
+    return [(moment, datetime.fromtimestamp(moment, UTC).strftime(pattern)) for moment in moments]
+
+
+def line(points: Iterable[Point]) -> str:
+    """Points on the unit plane as the `d` of a path on a plane of 1000 x 1000; a single point is a dot.
+
+    >>> line([(0, 0), (0.5, 1)]), line([(0, 1)])
+    ('M0 1000L500 0', 'M0 0h0')
+    """
+    places = [f"{round(1000 * x)} {round(1000 * (1 - y))}" for x, y in points]
+    return f"M{'L'.join(places)}{'h0' if len(places) == 1 else ''}"
+
+
+class Chart:
+    """A chart as wide as its place: shapes stretch, texts do not. Places are in [0, 1], from the left and from below.
+
+    `plot`: height of the plane in pixels.
+    """
+
+    TOP, BOTTOM = 18, 24
+
+    def __init__(self, label: str, plot: int = 150) -> None:
+        self._label, self._plot = label, plot
+        self._shapes: list[Markup] = []
+        self._texts: list[Markup] = []
+
+    def shape(self, class_: str, d: str) -> None:
+        """Draw a path on the plane of 1000 x 1000."""
+        self._shapes.append(element("path", class_=class_, d=d))
+
+    def level(self, y: float, class_: str) -> None:
+        """Draw a line across."""
+        self.shape(class_, line([(0, y), (1, y)]))
+
+    def upright(self, x: float, class_: str) -> None:
+        """Draw a line from bottom to top."""
+        self.shape(class_, line([(x, 0), (x, 1)]))
+
+    def axis(self, labels: Iterable[tuple[float, str]]) -> None:
+        """Write below the plane: places and texts. Every second one may be hidden on a narrow screen."""
+        for i, (x, text) in enumerate(labels):
+            self.tick(x, text, "tick odd" if i % 2 else "tick")
+
+    def tick(self, x: float, text: str, class_: str) -> None:
+        """Write below the plane."""
+        self._write(x, self.TOP + self._plot + 17, text, class_)
+
+    def note(self, x: float, y: float, text: str, class_: str = "note", anchor: str = "") -> None:
+        """Write on the plane, just above `y`."""
+        self._write(x, round(self.TOP + self._plot * (1 - y)) - 4, text, class_, anchor)
+
+    def _write(self, x: float, y: float, text: str, class_: str, anchor: str = "") -> None:
+        anchor = anchor or ("start" if x < 0.04 else "end" if x > 0.96 else "middle")
+        self._texts.append(element("text", text, x=f"{100 * x:.2f}%", y=y, text_anchor=anchor, class_=class_))
+
+    def markup(self, class_: str = "chart") -> Markup:
+        """Return the whole as SVG."""
+        size = {"width": "100%", "height": self._plot, "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none"}
+        plane = element("svg", *self._shapes, y=self.TOP, **size)
+        whole = {"width": "100%", "height": self.TOP + self._plot + self.BOTTOM, "role": "img"}
+        return element("svg", plane, *self._texts, class_=class_, **whole, aria_label=self._label)
+
+
 def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
-    """Both sides of a column, one over the other, as an image with a label. `live`: whether there is a live side."""
-    width, height = SMALL
-    shapes = [path("ref", outline(plane.bars, "reference", width, height))]
+    """Both sides of a column, one over the other, for a row of the overview. `live`: whether there is a live side."""
+    width, height = 240, 56
+    shapes = {"ref": outline(plane.bars, "reference", width, height)}
     if live:
-        shapes.append(path("live", outline(plane.bars, "test", width, height)))
-    shapes.append(path("base", f"M0 {height}H{width}"))
-    box = f"0 -2 {width} {height + 4}"
-    return element("svg", *shapes, class_="hist", viewBox=box, role="img", aria_label=label)
+        shapes["live"] = outline(plane.bars, "test", width, height)
+    return image({**shapes, "base": f"M0 {height}H{width}"}, "hist", f"0 -2 {width} {height + 4}", label)
 
 
 def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
@@ -70,39 +184,35 @@ def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
 
 def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
     """A row of a heat map: one cell for each level, a class name; the empty text is a cell without a verdict."""
-    cells: dict[str, list[str]] = {}
+    cells: dict[str, str] = {}
     at = 0
     for level, run in groupby(levels):
         length = len(list(run))
         if level:
-            cells.setdefault(level, []).append(f"M{at} 0h{length}v{height}h-{length}z")
+            cells[level] = cells.get(level, "") + f"M{at} 0h{length}v{height}h-{length}z"
         at += length
-    shapes = [path(level, "".join(d)) for level, d in cells.items()]
-    box = f"0 0 {len(levels)} {height}"
-    return element(
-        "svg", *shapes, class_="strip", viewBox=box, preserveAspectRatio="none", role="img", aria_label=label
-    )
+    return image(cells, "strip", f"0 0 {len(levels)} {height}", label, preserveAspectRatio="none")
 
 
 def pair(reference: float, test: float, top: float, live: bool) -> Markup:
     """Draw the two shares of a category as bars, one over the other; `top`: the share that fills the width."""
     width, height = 240, 18
-    shapes = [path("ref", f"M0 1H{round(width * reference / top)}V{height - 1}H0z")] if reference else []
+    shapes = {"ref": f"M0 1H{round(width * reference / top)}V{height - 1}H0z"} if reference else {}
     if live and test:
-        shapes.append(path("live", f"M0 4H{round(width * test / top)}V{height - 4}H0z"))
-    return element("svg", *shapes, class_="pair", viewBox=f"0 0 {width} {height}", aria_hidden="true")
+        shapes["live"] = f"M0 4H{round(width * test / top)}V{height - 4}H0z"
+    return image(shapes, "pair", f"0 0 {width} {height}")
 
 
 def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -> Markup:
     """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart."""
-    chart = Chart(label)
+    chart = Chart(label, plot=190)
     if mark is not None:
         chart.upright(plane.at(mark), "gap")
     chart.shape("ref", outline(plane.bars, "reference", 1000, 1000))
     if live:
         chart.shape("live", outline(plane.bars, "test", 1000, 1000))
     chart.level(0, "base")
-    _axis(chart, plane)
+    chart.axis(_value_labels(plane))
     for bar in plane.bars:
         middle = (bar.left + bar.right) / 2
         if bar.where in SIGNS:
@@ -112,109 +222,102 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -
     return chart.markup()
 
 
-def cumulative(
-    plane: Plane,
-    edges: Sequence[float],
-    reference: npt.NDArray[np.float64],
-    test: npt.NDArray[np.float64],
-    label: str,
-) -> Markup:
+def cumulative(plane: Plane, edges: Sequence[float], reference: Floats, test: Floats, label: str) -> Markup:
     """Both cumulative curves with the gap that K-S measures.
 
     `reference`, `test`: share of the rows at or below each edge, shape (edges,).
     """
-    chart = Chart(label, plot=150)
-    inside = [i for i, edge in enumerate(edges) if (plane.low or 0) <= edge <= (plane.high or 0)]
+    chart = Chart(label)
     for level in (0.0, 0.5, 1.0):
         chart.level(level, "grid" if level else "base")
+    inside = [i for i, edge in enumerate(edges) if (plane.low or 0) <= edge <= (plane.high or 0)]
     for shares, class_ in ((reference, "line-ref"), (test, "line-live")):
         chart.shape(class_, line((plane.at(edges[i]), float(shares[i])) for i in inside))
     worst = int(np.argmax(np.abs(reference - test)))
     x, low, high = plane.at(edges[worst]), *sorted((float(reference[worst]), float(test[worst])))
     chart.shape("gap", line([(x, low), (x, high)]))
-    right = x < 0.8
-    chart.note(
-        x + 0.01 if right else x - 0.01,
-        (low + high) / 2,
-        f"gap {percent(high - low)}",
-        "note gap-text",
-        "start" if right else "end",
-    )
-    _axis(chart, plane)
-    chart.note(0, 1.0, "100 %", "note")
+    place, anchor = (x + 0.01, "start") if x < 0.8 else (x - 0.01, "end")
+    chart.note(place, (low + high) / 2, f"gap {percent(high - low)}", "note gap-text", anchor)
+    chart.axis(_value_labels(plane))
+    chart.note(0, 1.0, "100 %")
     return chart.markup()
 
 
-def _axis(chart: Chart, plane: Plane) -> None:
+def _value_labels(plane: Plane) -> list[tuple[float, str]]:
     if plane.low is None or plane.high is None:
-        return
-    for i, tick in enumerate(ticks(plane.low, plane.high)):
-        chart.tick(plane.at(tick), number(tick, 4), "tick odd" if i % 2 else "tick")
+        return []
+    return [(plane.at(tick), number(tick, 4)) for tick in ticks(plane.low, plane.high)]
 
 
 def time_line(
     label: str,
     start: float,
     end: float,
-    lines: Sequence[tuple[str, Sequence[tuple[float, float | None]]]],
+    lines: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
-    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    band: Sequence[tuple[float, float, float]] = (),
     levels: Sequence[tuple[str, float, str]] = (),
     zero: bool = False,
     since: float | None = None,
-    longest: float = float("inf"),
+    longest: float = LARGEST,
 ) -> Markup:
     """Values over time.
 
-    `lines`: a class and its (moment, value) points; a value of None breaks the line, as does a pause of more than
-    `longest` seconds. `band`: moments, lower and upper values. `levels`: class, value and text of lines across.
+    `lines`: (moment, value) points by class; a value of None breaks the line, as does a pause of more than `longest`
+    seconds. `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across.
     `zero`: begin at 0. `since`: a moment to mark.
     """
-    values = [value for _, points in lines for _, value in points if value is not None]
-    values += [value for _, value, _ in levels]
-    values += [*band[1], *band[2]] if band else []
+    values = [value for points in lines.values() for _, value in points if value is not None]
+    values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides]
     low, high = min(values, default=0.0), max(values, default=1.0)
     low = min(low, 0.0) if zero else low
     margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
     low, high = (low if zero else max(low - margin, -LARGEST)), min(high + margin, LARGEST)
-    span = max(end - start, 1.0)
 
-    def place(moment: float, value: float) -> tuple[float, float]:
-        return (moment - start) / span, fraction(value, low, high)
+    def across(moment: float) -> float:
+        return (moment - start) / max(end - start, 1.0)
 
-    chart = Chart(label, plot=150)
+    def place(moment: float, value: float) -> Point:
+        return across(moment), fraction(value, low, high)
+
+    chart = Chart(label)
     for tick in ticks(low, high, 4):
-        height = fraction(tick, low, high)
-        chart.level(height, "grid")
-        chart.note(0, height, number(tick))
-    for i, (moment, text) in enumerate(time_ticks(start, end)):
-        chart.tick((moment - start) / span, text, "tick odd" if i % 2 else "tick")
-    if band is not None:
-        for run in _runs(band[0], longest):
-            moments, low_edge, high_edge = (side[run] for side in band)
-            back = list(map(place, moments, low_edge))[::-1]
-            chart.shape("band", line([*map(place, moments, high_edge), *back]) + "z")
+        chart.level(fraction(tick, low, high), "grid")
+        chart.note(0, fraction(tick, low, high), number(tick))
+    chart.axis((across(moment), text) for moment, text in time_ticks(start, end))
+    for some in _runs(band, longest):
+        edge = [place(moment, value) for moment, _, value in some]
+        edge += [place(moment, value) for moment, value, _ in reversed(some)]
+        chart.shape("band", line(edge) + "z")
     for class_, level, text in levels:
         chart.level(fraction(level, low, high), class_)
         chart.note(1, fraction(level, low, high), text)
     if since is not None and start <= since <= end:
-        chart.upright((since - start) / span, "since-line")
-        chart.note((since - start) / span, 1.0, "alert", "note gap-text")
-    for class_, points in lines:
-        drawn: list[tuple[float, float] | None] = []
-        for run in _runs([moment for moment, _ in points], longest):
-            drawn += [None, *(None if value is None else place(moment, value) for moment, value in points[run])]
-        chart.shape(class_, line(drawn))
-        if alone := dots(drawn):
+        chart.upright(across(since), "since-line")
+        chart.note(across(since), 1.0, "alert", "note gap-text")
+    for class_, points in lines.items():
+        runs = [[place(*point) for point in run] for run in _runs(points, longest)]
+        if joined := "".join(line(run) for run in runs if len(run) > 1):
+            chart.shape(class_, joined)
+        if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.shape(f"{class_} dots", alone)
     return chart.markup("chart time")
 
 
-def _runs(moments: Sequence[float], longest: float) -> list[slice]:
-    """Stretches of moments without a pause of more than `longest`.
+def _runs(points: Sequence[tuple[Any, ...]], longest: float) -> list[list[Any]]:
+    """Split points where a value is None, and at each pause of more than `longest`.
 
-    >>> _runs([0.0, 1.0, 5.0], 2.0)
-    [slice(0, 2, None), slice(2, 3, None)]
+    >>> _runs([(0.0, 1.0), (1.0, 2.0), (5.0, 3.0), (6.0, None)], 2.0)
+    [[(0.0, 1.0), (1.0, 2.0)], [(5.0, 3.0)]]
     """
-    starts = [i for i in range(len(moments)) if not i or moments[i] - moments[i - 1] > longest]
-    return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(moments)], strict=True)]
+    runs: list[list[Any]] = []
+    before = -math.inf
+    for moment, *values in points:
+        if None in values:
+            before = -math.inf
+            continue
+        if moment - before > longest:
+            runs.append([])
+        runs[-1].append((moment, *values))
+        before = moment
+    return runs

@@ -113,7 +113,12 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         reference=reference,
         predictions=max((judged.test.n for judged in report.evaluation.judged), default=0),
         rows=[
-            (row, overview.draw(row, reference) if place < overview.MOST_FIGURES else "", overview.strip(row, cells))
+            (
+                row,
+                overview.draw(row, reference) if place < overview.MOST_FIGURES else "",
+                overview.strip(row, cells),
+                f"#c{row.position}" if place < MOST_SECTIONS else "",
+            )
             for place, row in enumerate(report.rows)
         ],
         sections=[

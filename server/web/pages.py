@@ -163,8 +163,13 @@ def column(role: str) -> Response:
     return answer(
         "column.html",
         [
-            {"label": one.label, "reference": one.reference_rows, "live": one.test_rows, "change": one.change}
-            for one in shown.bins
+            {
+                "label": one["label"],
+                "reference": one["reference_rows"],
+                "live": one["test_rows"],
+                "change": one["change"],
+            }
+            for one in shown["bins"]
         ],
         row=row,
         tone=overview.tone(row.state),

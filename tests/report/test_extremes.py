@@ -16,8 +16,8 @@ from monitor.drift.result import Span
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
+from monitor.report.figure import ticks
 from monitor.report.file import gather, to_html
-from monitor.report.svg import ticks
 from monitor.store.windows.rows import load_series
 from tests.store.world import HOUR, MIDNIGHT, Monitored
 
@@ -39,7 +39,7 @@ def test_a_histogram_is_drawn_between_any_edges(edges: list[float], data: st.Dat
 @given(st.lists(FINITE, min_size=1, max_size=8))
 def test_any_numbers_are_drawn_over_time(values: list[float]) -> None:
     points = [(60.0 * i, value) for i, value in enumerate(values)]
-    drawn = figure.time_line("x", 0.0, 600.0, [("line-live", points)], levels=[("line-ref-level", values[0], "mean")])
+    drawn = figure.time_line("x", 0.0, 600.0, {"line-live": points}, levels=[("line-ref-level", values[0], "mean")])
     assert "nan" not in drawn
     assert "inf" not in drawn
 
