@@ -21,12 +21,14 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import Subject
 from monitor.reference.file import Reference
+from monitor.series import Series
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect
 from monitor.store.file.snapshot import write_snapshot
-from monitor.store.windows.ranges import read_range
-from monitor.store.windows.rows import Series, Windows, register_series, sum_range
+from monitor.store.windows.ledger import Windows
+from monitor.store.windows.ranges import read_range, sum_range
+from monitor.store.windows.rows import register_series
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored
 
@@ -50,13 +52,12 @@ class Filler:
         self.connection.execute("BEGIN")
         self.model: Series = register_series(self.connection, Subject(version="v1"), reference, iso(MIDNIGHT))
         self.connection.execute("COMMIT")
-        self.windows = Windows(self.model, MINUTE)
+        self.windows = Windows(self.connection, self.model, MINUTE)
         self.random = np.random.default_rng(0)
         self.rows = rows
         cuts = np.concatenate(([-np.inf], np.array(EDGES), [np.inf]))
         shares = np.diff(norm.cdf(cuts))
         self.shares = np.concatenate((shares * 0.99, [0.01, 0.0]))
-        self.totals = Batch(0, self.schema.zeros(), zeros.copy())
 
     def batch(self) -> Batch:
         """Counts of a minute's predictions, normally distributed over the bins."""
@@ -84,9 +85,7 @@ class Filler:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _fold(self, begin: int, *, seal: bool) -> None:
-        batch = self.batch()
-        self.totals = self.totals.plus(batch)
-        self.windows.add(self.connection, {begin: batch}, self.totals)
+        self.windows.add(self.connection, {begin: self.batch()})
         if seal:
             self.windows.seal(self.connection, begin + MINUTE)
 
@@ -174,10 +173,9 @@ def commits(folder: Path) -> Iterator[str]:
             for index in range(30):
                 connection = filler.connection
                 at = begin + MINUTE * index * seal
-                filler.totals = filler.totals.plus(batch)
                 began = time.perf_counter()
                 connection.execute("BEGIN IMMEDIATE")
-                filler.windows.add(connection, {at: batch}, filler.totals)
+                filler.windows.add(connection, {at: batch})
                 if seal:
                     filler.windows.seal(connection, at + MINUTE)
                 connection.execute("COMMIT")

@@ -18,7 +18,7 @@ from monitor.rules.reference import USUAL
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import correlation as store
-from monitor.store.windows.arrays import first_start, read_timeline
+from monitor.store.windows.ranges import first_start, read_timeline
 
 HOUR, DAY = 3600, 86_400
 #: Days of production that are learnt from; more where windows are so long that there are fewer than ten.

@@ -32,10 +32,9 @@ from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.correlation import in_force
 from monitor.store.records.references import Standing, current, load_accepted
-from monitor.store.windows.arrays import first_start, list_sizes
 from monitor.store.windows.ledger import Ledger
-from monitor.store.windows.rows import sum_range, sum_windows, unseen_since
-from monitor.store.windows.window_cover import find_tiles
+from monitor.store.windows.ranges import find_tiles, first_start, list_windows, sum_range, sum_tiles
+from monitor.store.windows.rows import unseen_since
 from monitor.usual import Judged, Usual
 from monitor.words import duration
 
@@ -137,7 +136,7 @@ class Evaluator:
         verdict_store.save_results(connection, now, fresh, asked)
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
-        waiting = sum(n for _, n in list_sizes(connection, self.series.id, end, now + AHEAD))
+        waiting = sum(window.n for window in list_windows(connection, self.series.id, end, now + AHEAD))
         self.found = Evaluation(now, judged, alerts, waiting, learning), transitions
 
     def publish(self) -> None:
@@ -249,7 +248,7 @@ class ClosedWindows:
         for tile in tiles:
             batch = self._known.get(tile.id) or self._fresh.get(tile.id)
             if batch is None:
-                batch = sum_windows(connection, self._series, [tile.id])
+                batch = sum_tiles(connection, self._series, [tile])
                 if tile.seconds == self._seconds:
                     self._fresh[tile.id] = batch
             total.counts[:] += batch.counts
@@ -336,7 +335,7 @@ def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end
     oldest = math.floor((end - rule.max_age) / base) * base
     if oldest >= start:
         return start
-    sizes = list_sizes(connection, series.id, oldest, end)
+    sizes = [(window.start, window.n) for window in list_windows(connection, series.id, oldest, end)]
     return reach_back(sizes, start, rule.min_samples)
 
 

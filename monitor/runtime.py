@@ -42,9 +42,9 @@ from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
 from monitor.store.windows.ledger import Ledger
-from monitor.store.windows.ranges import newest_series, read_range
+from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import Maintenance, wal_room
-from monitor.store.windows.rows import last_damage, lost_predictions, read_meta, write_meta
+from monitor.store.windows.rows import last_damage, lost_predictions, newest_series, read_meta, write_meta
 from monitor.watched import Watch, Watched
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
 from monitor.store.records.usual import LEARNING, WINDOWS
-from monitor.store.windows.arrays import read_timeline
+from monitor.store.windows.ranges import read_timeline
 from monitor.store.windows.rows import read_meta, write_meta
 
 HOUR = 3600

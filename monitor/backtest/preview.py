@@ -19,7 +19,7 @@ from monitor.series import Series
 from monitor.store.records.correlation import in_force
 from monitor.store.records.references import current
 from monitor.store.records.verdicts import latest_results
-from monitor.store.windows.rows import sum_range
+from monitor.store.windows.ranges import sum_range
 
 
 class Effect(NamedTuple):

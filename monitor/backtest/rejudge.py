@@ -27,8 +27,7 @@ from monitor.rules.reference import TRAINING, USUAL
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records.references import history, standing_at
-from monitor.store.windows.arrays import Timeline, first_start, read_timeline
-from monitor.store.windows.window_cover import lengths
+from monitor.store.windows.ranges import Timeline, first_start, lengths, read_timeline
 
 Ints = npt.NDArray[np.intp]
 

@@ -15,7 +15,8 @@ from monitor.config.settings import duration
 from monitor.errors import InputError
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify as verify_record
-from monitor.store.windows.ranges import newest_series, read_range
+from monitor.store.windows.ranges import read_range
+from monitor.store.windows.rows import newest_series
 from monitor.usual import Past
 
 #: Most problems that `verify` prints.

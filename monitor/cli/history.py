@@ -26,7 +26,7 @@ from monitor.errors import ConfigError, StoreError
 from monitor.rules.reference import USUAL
 from monitor.series import Series
 from monitor.store.records import references
-from monitor.store.windows import arrays
+from monitor.store.windows.ranges import Timeline, bounds, read_timeline
 
 #: Windows that `locate` looks at, at most: beyond that, neighbours are taken together. It takes some seconds then.
 MOST_WINDOWS = 3000
@@ -44,7 +44,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
         model = references.served_model(connection)
     except ValueError as error:
         raise StoreError(str(error)) from None
-    stored = arrays.bounds(connection, model.id)
+    stored = bounds(connection, model.id)
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")
     now = SystemClock().time()
@@ -74,7 +74,7 @@ def find(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         model, span = open_stretch(connection, options)
         position = choose(model, options.column, options.role)
-        found = arrays.read_timeline(connection, model, span.start, span.end, [position])
+        found = read_timeline(connection, model, span.start, span.end, [position])
     column = model.schema.columns[position]
     cells = coarsen(found, MOST_WINDOWS)
     busy = int((cells.counts.sum(axis=1) > 0).sum())
@@ -104,7 +104,7 @@ def choose(model: Series, name: str, role: str | None) -> int:
     raise ConfigError(f"the model has no {role or 'column'} {name!r}; it has: {known}")
 
 
-def coarsen(found: arrays.Timeline, most: int) -> arrays.Timeline:
+def coarsen(found: Timeline, most: int) -> Timeline:
     """Neighbouring windows together, so that there are about `most`; those that begin at one moment in any case.
 
     A cell begins with its first window and ends with the one that ends last, so that no interval is too narrow.
@@ -123,10 +123,10 @@ def coarsen(found: arrays.Timeline, most: int) -> arrays.Timeline:
     np.add.at(n, group, found.n)
     np.add.at(counts, group, found.counts)
     np.add.at(sums, group, found.sums)
-    return arrays.Timeline(starts, ends - starts, n, counts, sums)
+    return Timeline(starts, ends - starts, n, counts, sums)
 
 
-def tell(column: Column, span: Span, cells: arrays.Timeline, busy: int, onsets: Onsets) -> list[str]:
+def tell(column: Column, span: Span, cells: Timeline, busy: int, onsets: Onsets) -> list[str]:
     """What was found, in words; the change that began the present state first."""
     rows = int(cells.n.sum())
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"

@@ -13,7 +13,7 @@ from monitor.config.settings import duration_text
 from monitor.normal.usual import DAY, propose_lengths
 from monitor.rules.reference import USUAL
 from monitor.rules.rule import Rule
-from monitor.store.windows.arrays import bounds, list_sizes
+from monitor.store.windows.ranges import bounds, list_windows
 from monitor.store.windows.rows import load_served
 
 HOUR = 3600
@@ -32,8 +32,8 @@ def starving(connection: sqlite3.Connection, rules: Sequence[Rule]) -> list[str]
     known = bounds(connection, series.id) if series else None
     if series is None or known is None or known[1] - known[0] < FEWEST:
         return []
-    sizes = np.array(list_sizes(connection, series.id, max(known[0], known[1] - LOOKED_AT), known[1]), dtype=np.int64)
-    starts, rows = sizes[:, 0], sizes[:, 1]
+    windows = list_windows(connection, series.id, max(known[0], known[1] - LOOKED_AT), known[1])
+    starts, rows = np.array([one.start for one in windows]), np.array([one.n for one in windows])
     period = min(known[1] - known[0], LOOKED_AT)
     said = []
     for rule in rules:

@@ -26,7 +26,8 @@ from monitor.rules.reference import USUAL
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.history import HeatMap, Record
-from monitor.store.windows.rows import load_served, sum_range, unseen_since
+from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.rows import load_served, unseen_since
 from monitor.usual import Judged
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.

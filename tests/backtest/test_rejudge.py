@@ -17,8 +17,9 @@ from monitor.drift.result import Span, Subject
 from monitor.store.file.migrations import migrate
 from monitor.store.records.references import accept, reset
 from monitor.store.records.verdicts import evaluations
-from monitor.store.windows.prune import drop_parts
-from monitor.store.windows.rows import Windows, load_series, register_series
+from monitor.store.windows.ledger import Windows
+from monitor.store.windows.retention import drop_parts
+from monitor.store.windows.rows import load_series, register_series
 from monitor.store.windows.tiers import roll_up
 from tests.backtest.recorded import backtest
 from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored, memory, reference
@@ -128,9 +129,8 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
     rng = np.random.default_rng(11)
     frozen = reference(columns=9, rows=5000)
     model = register_series(connection, Subject(version="v1"), frozen, "2023-11-15T00:00:00Z")
-    windows = Windows(model, 60)
+    windows = Windows(connection, model, 60)
     shares = [part / part.sum() for part in model.schema.split(frozen.counts)]
-    total = Batch(0, model.schema.zeros(), np.zeros(len(shares)))
     minutes = 5 * DAY // MINUTE
     busy = 4 + 3 * np.sin(np.arange(minutes) * 2 * np.pi / 1440)
     connection.execute("BEGIN")
@@ -138,7 +138,7 @@ def test_five_quiet_days_of_eleven_columns_make_no_alert() -> None:
         if rows:
             counts = np.concatenate([rng.multinomial(rows, share) for share in shares])
             start = int(MIDNIGHT) + minute * MINUTE
-            windows.add(connection, {start: Batch(rows, counts, np.zeros(len(shares)))}, total)
+            windows.add(connection, {start: Batch(rows, counts, np.zeros(len(shares)))})
             windows.seal(connection, start + MINUTE)
     connection.execute("COMMIT")
     config = Config.from_text("")

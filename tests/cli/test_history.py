@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.__main__ import main
 from monitor.cli.history import coarsen
 from monitor.clock import from_iso, iso
-from monitor.store.windows.arrays import Timeline
+from monitor.store.windows.ranges import Timeline
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
 
 CHANGE = MIDNIGHT + 2 * HOUR

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from monitor.store.file.bulk import VALUES, write_rows
+from monitor.store.windows.counts import VALUES, write_rows
 
 
 @pytest.mark.parametrize("count", [0, 1, VALUES // 3, VALUES // 3 + 1, 2000])

@@ -13,7 +13,7 @@ from monitor.notify.backlog_digest import Collapse
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.store.records import notifications as store
-from monitor.store.windows.prune import drop_rows
+from monitor.store.windows.retention import drop_rows
 from tests.notify.world import World, Writer, drawing, firing, verdict
 from tests.rules.series import key
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.store.windows.packing import BASE, ONE_MOST, TWO_MOST, pack, unpack
+from monitor.store.windows.counts import BASE, ONE_MOST, TWO_MOST, pack, unpack
 from tests.store.world import memory
 
 EDGES = [

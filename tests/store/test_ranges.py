@@ -3,11 +3,10 @@ import pytest
 
 from monitor.errors import InputError, StoreError
 from monitor.store.windows.counts import add_up, read
-from monitor.store.windows.prune import drop_parts
-from monitor.store.windows.ranges import MAX_STEPS, newest_series, read_gaps, read_range
-from monitor.store.windows.rows import add_gap, sum_range
+from monitor.store.windows.ranges import MAX_STEPS, find_tiles, read_gaps, read_range, sum_range
+from monitor.store.windows.retention import drop_parts
+from monitor.store.windows.rows import add_gap, newest_series
 from monitor.store.windows.tiers import roll_up
-from monitor.store.windows.window_cover import find_tiles
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
 
 

@@ -12,18 +12,18 @@ import pytest
 from monitor.config.load import Config
 from monitor.store.audit import seals
 from monitor.store.audit.verify import verify
-from monitor.store.windows.prune import thin
+from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.retention import (
     PACE,
     Ages,
     Maintenance,
     database_bytes,
     drop_by_age,
-    roll_up_future,
+    thin,
     trusted_time,
     wal_room,
 )
-from monitor.store.windows.rows import add_gap, sum_range
+from monitor.store.windows.rows import add_gap
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, Monitored
 
@@ -91,7 +91,7 @@ def test_windows_of_a_wrong_clock_do_not_stay_for_ten_years():
     filled.add(MIDNIGHT + 3650 * DAY, 5)
     filled.add(MIDNIGHT + 900, 7)
 
-    roll_up_future(filled.connection, MIDNIGHT + HOUR)
+    roll_up(filled.connection, MIDNIGHT + HOUR)
     drop_by_age(filled.connection, AGES, MIDNIGHT + HOUR, MIDNIGHT + HOUR)
     assert tiers(filled) == {900: 10, DAY: 5}
     assert not verify(filled.connection).problems

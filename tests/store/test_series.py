@@ -15,7 +15,9 @@ from monitor.rules.alert import Alert
 from monitor.series import Series
 from monitor.store.audit.verify import verify
 from monitor.store.records.alerts import load_alerts, save_alerts
-from monitor.store.windows.rows import Windows, load_totals, register_series, sum_range
+from monitor.store.windows.ledger import Windows, load_totals
+from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.rows import register_series
 from tests.store.world import MIDNIGHT, SCHEMA, Monitored, batch, memory
 
 EXTRA = (Column("error", "prediction", "numeric", edges=(0.5, 1.0)),)
@@ -35,8 +37,8 @@ def test_two_series_of_a_model_have_counts_columns_and_n_of_their_own(monitored:
 
     def add(connection: sqlite3.Connection) -> Series:
         joined = register_series(connection, Subject("model", "v1", "outcomes"), reference, "2023-11-15T00:00:00Z")
-        windows = Windows(joined, 60)
-        windows.add(connection, {int(MIDNIGHT): rows}, rows)
+        windows = Windows(connection, joined, 60)
+        windows.add(connection, {int(MIDNIGHT): rows})
         windows.seal(connection, MIDNIGHT + 60)
         return joined
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.store.windows.counts import SLOTS
-from monitor.store.windows.rows import Windows, sum_range
+from monitor.store.windows.ledger import Windows
+from monitor.store.windows.ranges import find_tiles, sum_range
 from monitor.store.windows.tiers import GRACE, LATE, due_groups, roll_up
-from monitor.store.windows.window_cover import find_tiles
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, small_model
 
 
@@ -77,7 +77,7 @@ def test_models_are_rolled_up_apart():
     other = Filled()
     other.connection = filled.connection
     other.model = small_model(filled.connection, "v2")
-    other.windows = Windows(other.model, 60)
+    other.windows = Windows(filled.connection, other.model, 60)
     other.add(MIDNIGHT, 9)
     assert len(roll_up(filled.connection, MIDNIGHT + 2 * HOUR)) == 2
     assert sum_range(filled.connection, first, MIDNIGHT, MIDNIGHT + HOUR).n == 5

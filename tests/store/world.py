@@ -14,8 +14,10 @@ from monitor.config.load import Config
 from monitor.drift.result import Subject
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
+from monitor.series import Series
 from monitor.store.file.migrations import migrate
-from monitor.store.windows.rows import Series, Windows, register_series
+from monitor.store.windows.ledger import Windows
+from monitor.store.windows.rows import register_series
 
 #: Midnight of a Wednesday, UTC.
 MIDNIGHT = 1_700_006_400.0
@@ -114,7 +116,7 @@ class Filled:
     def __init__(self, seconds: int = 60) -> None:
         self.connection = memory()
         self.model = small_model(self.connection)
-        self.windows = Windows(self.model, seconds)
+        self.windows = Windows(self.connection, self.model, seconds)
         self.totals = Batch(0, SCHEMA.zeros(), np.zeros(len(SCHEMA.columns)))
         self.seed = 0
 
@@ -122,7 +124,7 @@ class Filled:
         self.seed += 1
         new = batch(rows, self.seed)
         self.totals = self.totals.plus(new)
-        self.windows.add(self.connection, {int(start): new}, self.totals)
+        self.windows.add(self.connection, {int(start): new})
         if sealed:
             self.windows.seal(self.connection, start + self.windows.seconds)
         return new

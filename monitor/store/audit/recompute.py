@@ -20,8 +20,8 @@ from monitor.store.audit.verify import Problem
 from monitor.store.records.correlation import in_force
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.verdicts import read_question
-from monitor.store.windows.rows import load_series, sum_windows
-from monitor.store.windows.window_cover import DAY, HOUR, lengths
+from monitor.store.windows.ranges import DAY, HOUR, first_start, list_windows, sum_tiles
+from monitor.store.windows.rows import load_series
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
 CACHE_CELLS = 10_000_000
@@ -98,25 +98,20 @@ class _AllSeries:
         return self._known[series_id]
 
     def sum(self, series: Series, span: Span, seen: int) -> Batch | None:
-        """Sum of the windows that were there when `seen` was the highest id; None where they were pruned."""
+        """Sum of the windows that were there when `seen` was the highest id; None if they were pruned."""
         if self.pruned(series.id, span):
             return None
         total = empty_batch(series.schema)
-        for seconds in lengths(self.connection, series.id):
-            for (window_id,) in self.connection.execute(
-                "SELECT id FROM windows WHERE series_id = ? AND seconds = ? AND finest "
-                "AND start >= ? AND start < ? AND id <= ?",
-                (series.id, seconds, math.ceil(span.start), math.ceil(span.end), seen),
-            ).fetchall():
-                total = total.plus(self._window(series, window_id))
+        for window in list_windows(self.connection, series.id, span.start, span.end):
+            if window.id > seen:
+                continue
+            batch = self._windows.get(window.id)
+            if batch is None:
+                batch = self._windows[window.id] = sum_tiles(self.connection, series, [window])
+                if len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
+                    self._windows.popitem(last=False)
+            total = total.plus(batch)
         return total
-
-    def _window(self, series: Series, window_id: int) -> Batch:
-        if window_id not in self._windows:
-            self._windows[window_id] = sum_windows(self.connection, series, [window_id])
-            while len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
-                self._windows.popitem(last=False)
-        return self._windows[window_id]
 
     def late(self, series_id: int, span: Span, seen: int) -> bool:
         """Whether predictions of that time came after `seen` was the highest id."""
@@ -129,20 +124,15 @@ class _AllSeries:
 
     def pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""
+        sql = (
+            "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start > ? AND start < ? "
+            "AND finest AND children LIMIT 1"
+        )
         for seconds in tiers:
-            found = self.connection.execute(
-                "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start > ? AND start < ? "
-                "AND finest AND children LIMIT 1",
-                (series_id, seconds, span.start - seconds, span.end),
-            )
-            if found.fetchone() is not None:
+            if self.connection.execute(sql, (series_id, seconds, span.start - seconds, span.end)).fetchone():
                 return True
-        if not self.connection.execute("SELECT pruned FROM series WHERE id = ?", (series_id,)).fetchone()[0]:
-            return False
-        (oldest,) = self.connection.execute(
-            "SELECT min(start) FROM windows WHERE series_id = ?", (series_id,)
-        ).fetchone()
-        return oldest is None or span.start < oldest
+        (pruned,) = self.connection.execute("SELECT pruned FROM series WHERE id = ?", (series_id,)).fetchone()
+        return bool(pruned) and span.start < first_start(self.connection, series_id)
 
 
 def _usual_again(known: _AllSeries, rows: Sequence[Row], past: Past | None, done: Recomputed) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -63,6 +63,15 @@ SEALED = {
 Sums = dict[int, tuple[int, int]]
 
 
+class Seal(NamedTuple):
+    """What a block must add up to, and what has been added to it in all: the difference was pruned."""
+
+    rows: int = 0
+    sum: int = 0
+    added_rows: int = 0
+    added: int = 0
+
+
 @contextmanager
 def reading_damage(connection: sqlite3.Connection) -> Iterator[None]:
     """Let a connection read texts in which a flipped bit has left what is no UTF-8."""
@@ -74,14 +83,11 @@ def reading_damage(connection: sqlite3.Connection) -> Iterator[None]:
         connection.text_factory = factory
 
 
-def row_digest(values: Sequence[object]) -> int:
-    """SHA-256 of one row, cut. Numbers are written so that each has one spelling: 1 is not 1.0, and 0.1 is exact."""
-    text = _ENCODE(list(values))
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:SUM_BYTES])
-
-
 def sums(connection: sqlite3.Connection, table: str, where: str, *values: object) -> Sums:
-    """Add up some rows of a table as they are now."""
+    """Add up some rows of a table as they are now.
+
+    A digest is of the row as JSON, in which each number has one spelling: 1 is not 1.0, and 0.1 is exact.
+    """
     sealed, found = SEALED[table], Sums()
     block = f"id / {sealed.size}" if sealed.size else "0"
     cursor = connection.cursor()
@@ -89,8 +95,9 @@ def sums(connection: sqlite3.Connection, table: str, where: str, *values: object
     with reading_damage(connection):
         rows = cursor.execute(f"SELECT {block}, {sealed.columns} FROM {table} WHERE {where}", values)  # noqa: S608
         for number, *row in rows:
+            digest = hashlib.sha256(_ENCODE(row).encode("utf-8", "surrogateescape")).digest()
             count, total = found.get(number, (0, 0))
-            found[number] = count + 1, (total + row_digest(row)) % MODULUS
+            found[number] = count + 1, (total + int.from_bytes(digest[:SUM_BYTES])) % MODULUS
     return found
 
 
@@ -125,43 +132,26 @@ def _write(connection: sqlite3.Connection, table: str, before: Sums, after: Sums
     grows = bool(SEALED[table].size)
     for block in before.keys() | after.keys():
         less, more = before.get(block, (0, 0)), after.get(block, (0, 0))
-        seal = read_seals(connection, table, block).get(block, Seal(0, 0, 0, 0))
+        seal = read_seals(connection, table, block).get(block, Seal())
+        sum_now, added = seal.sum + more[1] - less[1], seal.added + more[1] * grows
         connection.execute(
             'INSERT OR REPLACE INTO seals ("table", block, rows, sum, added_rows, added) VALUES (?, ?, ?, ?, ?, ?)',
             (
                 table,
                 block,
                 seal.rows + more[0] - less[0],
-                _packed(seal.sum + more[1] - less[1]),
+                (sum_now % MODULUS).to_bytes(SUM_BYTES),
                 seal.added_rows + more[0] * grows,
-                _packed(seal.added + more[1] * grows),
+                (added % MODULUS).to_bytes(SUM_BYTES),
             ),
         )
 
 
-class Seal(NamedTuple):
-    """What a block must add up to, and what has been added to it in all: the difference was pruned."""
-
-    rows: int
-    sum: int
-    added_rows: int
-    added: int
-
-
 def read_seals(connection: sqlite3.Connection, table: str, block: int | None = None) -> dict[int, Seal]:
     """Seals of a table, or one of them, by block."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    rows = cursor.execute(
+    rows = connection.execute(
         'SELECT block, rows, sum, added_rows, added FROM seals WHERE "table" = ?1 AND (?2 IS NULL OR block = ?2) '
         "ORDER BY block",
         (table, block),
     )
-    return {
-        number: Seal(count, int.from_bytes(total), added_rows, int.from_bytes(added))
-        for number, count, total, added_rows, added in rows
-    }
-
-
-def _packed(number: int) -> bytes:
-    return (number % MODULUS).to_bytes(SUM_BYTES)
+    return {row[0]: Seal(row[1], int.from_bytes(row[2]), row[3], int.from_bytes(row[4])) for row in rows}

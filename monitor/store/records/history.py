@@ -17,7 +17,7 @@ import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Column, Floats, Role
-from monitor.store.windows.packing import unpack
+from monitor.store.windows.counts import unpack
 
 #: Stretches that a view can show, in seconds.
 RANGES = {"1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}

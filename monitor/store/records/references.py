@@ -26,7 +26,8 @@ from monitor.drift.result import Span
 from monitor.series import Series
 from monitor.store.audit import seals
 from monitor.store.records.history import newest
-from monitor.store.windows.rows import load_series, read_meta, sum_range
+from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.rows import load_series, read_meta
 
 ACCEPT, RESET = "accept", "reset"
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sqlite3
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from monitor.columns.batch import Batch
+from monitor.columns.batch import Batch, empty_batch
+from monitor.errors import StoreError
 from monitor.series import Series
 from monitor.source.protocol import Handover
 from monitor.store.audit import seals
-from monitor.store.windows.rows import Windows, add_gap, add_unseen, load_totals
+from monitor.store.windows.counts import UNREADABLE, json_text, move_sealed, unpack, write, write_rows
+from monitor.store.windows.ranges import Tile, sum_tiles
+from monitor.store.windows.rows import add_gap
 
-
-@dataclass
-class _Book:
-    """Windows of one series, with its totals as committed, and as they are once the transaction is."""
-
-    windows: Windows
-    totals: Batch
-    next: Batch
+log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -30,18 +28,17 @@ class Ledger:
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
-        self._books: dict[int, _Book] = {}
+        self._windows: dict[int, Windows] = {}
 
     def open(self, connection: sqlite3.Connection, series: Series) -> Windows:
-        """Take up a series where the store has it."""
-        if series.id not in self._books:
-            totals = load_totals(connection, series)
-            self._books[series.id] = _Book(Windows(series, self._seconds), totals, totals)
-        return self._books[series.id].windows
+        """Take up a series as the store has it."""
+        if series.id not in self._windows:
+            self._windows[series.id] = Windows(connection, series, self._seconds)
+        return self._windows[series.id]
 
     def totals(self, series: Series) -> Batch:
         """What was committed of a series since it was first served; never changed, only replaced."""
-        return self._books[series.id].totals
+        return self._windows[series.id].totals
 
     def keep(self, connection: sqlite3.Connection, source: str, handover: Handover, now: str) -> None:
         """Enter a handover of a source, in the caller's transaction."""
@@ -49,13 +46,15 @@ class Ledger:
         for (series, start), batch in handover.counts.items():
             batches[series][start] = batch
         for series, parts in batches.items():
-            windows, book = self.open(connection, series), self._books[series.id]
-            for batch in parts.values():
-                book.next = book.next.plus(batch)
-            windows.add(connection, parts, book.next)
-        if handover.unseen:
-            seen = {(one.column_ids[position], value): n for (one, position, value), n in handover.unseen.items()}
-            add_unseen(connection, seen, now)
+            self.open(connection, series).add(connection, parts)
+        for (series, position, value), count in handover.unseen.items():
+            column_id = series.column_ids[position]
+            with seals.changing(connection, "unseen_values", "column_id = ? AND value = ?", column_id, value):
+                connection.execute(
+                    "INSERT INTO unseen_values (column_id, value, count, first_seen, last_seen) "
+                    "VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO UPDATE SET count = count + ?3, last_seen = ?4",
+                    (column_id, value, count, now),
+                )
         for gap in handover.gaps:
             add_gap(connection, gap.kind, gap.start, gap.end, gap.lost, gap.detail)
         with seals.changing(connection, "sources", "name = ?", source):
@@ -63,18 +62,119 @@ class Ledger:
 
     def commit(self) -> None:
         """What was kept is committed."""
-        for book in self._books.values():
-            book.totals = book.next
+        for windows in self._windows.values():
+            windows.commit()
 
     def forget(self) -> None:
         """What was kept was rolled back."""
-        for book in self._books.values():
-            book.next = book.totals
-            book.windows.forget()
+        for windows in self._windows.values():
+            windows.forget()
 
     def seal(self, connection: sqlite3.Connection, series: Series, before: float) -> None:
         """Close the windows of a series that ended by `before`."""
-        self._books[series.id].windows.seal(connection, before)
+        self._windows[series.id].seal(connection, before)
+
+
+class Windows:
+    """Windows of one series, and its totals as they were committed.
+
+    Keeps the open windows' counts in memory, so that a fold need not parse what it wrote a second ago.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, series: Series, seconds: int) -> None:
+        self.series = series
+        self.seconds = seconds
+        self.totals = self._next = load_totals(connection, series)
+        self._open: dict[int, tuple[int, Batch]] = {}
+
+    def commit(self) -> None:
+        """What was added is committed."""
+        self.totals = self._next
+
+    def forget(self) -> None:
+        """What was added was rolled back; the next fold reads the open windows again."""
+        self._next = self.totals
+        self._open.clear()
+
+    def add(self, connection: sqlite3.Connection, batches: Mapping[int, Batch]) -> None:
+        """Add a fold: a batch for each window start (seconds since 1970)."""
+        for start, batch in sorted(batches.items()):
+            window_id, whole = self._window(connection, start)
+            whole = whole.plus(batch)
+            connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
+            write(connection, window_id, whole.counts, self.series.sizes, self._sums(whole))
+            self._open[start] = (window_id, whole)
+            self._next = self._next.plus(batch)
+        texts = map(json_text, self.series.schema.split(self._next.counts))
+        write_rows(
+            connection,
+            "INSERT OR REPLACE INTO totals (column_id, counts, sum)",
+            zip(self.series.column_ids, texts, self._sums(self._next), strict=True),
+        )
+        connection.execute("UPDATE series SET predictions = ? WHERE id = ?", (self._next.n, self.series.id))
+
+    def seal(self, connection: sqlite3.Connection, before: float) -> None:
+        """Close the windows that ended by `before`: a later record of that time opens another one."""
+        seal(connection, "series_id = ? AND start + seconds <= ?", self.series.id, math.floor(before))
+        self._open = {start: open_ for start, open_ in self._open.items() if start + self.seconds > before}
+
+    def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
+        """The open window at `start`, begun if there is none.
+
+        One that somebody has changed is sealed as it is, and another one is begun.
+        """
+        if start in self._open:
+            return self._open[start]
+        key = (self.series.id, self.seconds, start)
+        row = connection.execute(
+            "SELECT id, start, seconds, n FROM windows "
+            "WHERE series_id = ? AND seconds = ? AND start = ? AND NOT sealed",
+            key,
+        ).fetchone()
+        if row is not None:
+            try:
+                whole = sum_tiles(connection, self.series, [Tile(*row)])
+                if all(part.sum() == whole.n for part in self.series.schema.split(whole.counts)):
+                    return row["id"], whole
+            except StoreError:
+                pass
+            log.error("the counts of open window %d do not add up to it: run `python -m monitor verify`", row["id"])
+            seal(connection, "id = ?", row["id"])
+        cursor = connection.execute("INSERT INTO windows (series_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
+        return int(cursor.lastrowid or 0), empty_batch(self.series.schema)
+
+    def _sums(self, batch: Batch) -> list[float | None]:
+        """Sums as they are stored: NULL for a column that has none."""
+        columns = self.series.schema.columns
+        return [total if c.numeric else None for c, total in zip(columns, batch.sums.tolist(), strict=True)]
+
+
+def seal(connection: sqlite3.Connection, which: str, *values: object) -> None:
+    """Close open windows for good. `which`: a condition in SQL, with its values."""
+    found = connection.execute(f"SELECT id FROM windows WHERE NOT sealed AND {which} ORDER BY id", values)  # noqa: S608
+    ids = [row[0] for row in found.fetchall()]
+    for one in ids:
+        connection.execute("UPDATE windows SET sealed = 1 WHERE id = ?", (one,))
+        seals.add(connection, "windows", "id = ?", one)
+    move_sealed(connection, ids)
+
+
+def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
+    """Running totals since the model version was first served. A damaged column begins at 0, and is logged."""
+    totals = empty_batch(series.schema)
+    parts = series.schema.split(totals.counts)
+    for position, column_id in enumerate(series.column_ids):
+        row = connection.execute(
+            "SELECT CAST(counts AS BLOB), sum FROM totals WHERE column_id = ?", (column_id,)
+        ).fetchone()
+        try:
+            parts[position][:] = unpack([str(row[0], "utf-8")], [len(parts[position])])
+            totals.sums[position] = row[1] or 0.0
+        except UNREADABLE:
+            name = series.schema.columns[position].name
+            log.error("the totals of column %s are damaged, and begin at 0: run `python -m monitor verify`", name)
+    n = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()[0]
+    return Batch(n, totals.counts, totals.sums)
 
 
 def read_cursor(connection: sqlite3.Connection, source: str) -> str:

@@ -1,40 +1,158 @@
-"""Range queries: any columns, any stretch of time, any step, as plain data.
+"""Reads stored windows: sums over any stretch of time, one window after the other, and range queries as plain data.
 
-`read_range` is what `GET /api/windows` and `python -m monitor windows` show.
+A window filled from predictions is rolled up into an hour, and the hour into a day. A row and the longer row that it
+was summed up in (`parent_id`) have the same predictions, so an answer takes one of the two: the longer one if all of it
+is in the stretch (`find_tiles`), or the shortest there is (`list_windows`): minutes for a week, then hours, then days,
+by default. What no longer has shorter windows (`finest`) is taken where it begins, as it cannot be cut.
+
+Functions of a connection that only read.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.clock import iso
-from monitor.columns.column import Column
+from monitor.columns.batch import Batch
+from monitor.columns.column import Counts, Floats
 from monitor.errors import InputError
 from monitor.series import Series
-from monitor.store.windows.counts import add_up
-from monitor.store.windows.rows import load_series
-from monitor.store.windows.window_cover import Tile, find_tiles, lengths
+from monitor.store.windows.counts import add_up, read
+
+HOUR = 3600
+DAY = 86400
 
 #: Steps that one answer has at most: Prometheus stops at as many.
 MAX_STEPS = 11_000
 
 
-def newest_series(connection: sqlite3.Connection, version: str | None = None) -> Series:
-    """The model version that was entered last, or the last one of that name. Raises InputError where there is none."""
-    row = connection.execute("SELECT max(id) FROM series WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
-    if row[0] is None:
-        what = (
-            "no predictions have been recorded yet"
-            if version is None
-            else f"there is no model version {version[:200]!r}"
+class Tile(NamedTuple):
+    """One row that takes part in an answer: the predictions of [start, start + seconds)."""
+
+    id: int
+    start: int
+    seconds: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """W windows by time. `starts`, `seconds`, `n`: shape (W,); `counts`: (W, bins); `sums`: (W, columns)."""
+
+    starts: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.int64]
+    n: npt.NDArray[np.int64]
+    counts: Counts
+    sums: Floats
+
+
+def lengths(connection: sqlite3.Connection, series_id: int) -> list[int]:
+    """Lengths of the windows that a model has, shortest first."""
+    out = [0]
+    while True:
+        (shortest,) = connection.execute(
+            "SELECT min(seconds) FROM windows WHERE series_id = ? AND seconds > ?", (series_id, out[-1])
+        ).fetchone()
+        if shortest is None:
+            return out[1:]
+        out.append(shortest)
+
+
+def find_tiles(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[Tile]:
+    """Rows that hold the predictions of the windows that begin in [start, end), the fewest there are, by start."""
+    begin, stop = math.ceil(start), math.ceil(end)
+    found: list[Tile] = []
+    for seconds in lengths(connection, series_id):
+        pieces = [(begin, stop, "")]
+        parent = HOUR if seconds < HOUR else DAY
+        inner, outer = -(-begin // parent) * parent, stop // parent * parent
+        if seconds < DAY and inner < outer:  # whole parents have what was rolled up
+            pieces = [(begin, inner, ""), (inner, outer, "parent_id IS NULL AND"), (outer, stop, "")]
+        for first, last, orphans in pieces:
+            # SQLite does not choose the index over windows without a parent by itself.
+            table = "windows INDEXED BY windows_not_rolled" if orphans else "windows"
+            rows = connection.execute(
+                f"SELECT id, start, seconds, n FROM {table} WHERE {orphans} series_id = ? AND seconds = ? "  # noqa: S608
+                "AND start >= ? AND start < ? AND (finest OR start + seconds <= ?)",
+                (series_id, seconds, first, last, stop),
+            )
+            found.extend(Tile(*row) for row in rows)
+    return sorted(found, key=lambda tile: (tile.start, tile.id))
+
+
+def list_windows(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[Tile]:
+    """The shortest windows that begin in [start, end), by start."""
+    found: list[Tile] = []
+    for seconds in lengths(connection, series_id):
+        rows = connection.execute(
+            "SELECT id, start, seconds, n FROM windows "
+            "WHERE series_id = ? AND seconds = ? AND start >= ? AND start < ? AND finest",
+            (series_id, seconds, math.ceil(start), math.ceil(end)),
         )
-        raise InputError("unknown_model", what, "model_version", 404)
-    return load_series(connection, row[0])
+        found.extend(Tile(*row) for row in rows)
+    return sorted(found, key=lambda tile: (tile.start, tile.id))
+
+
+def first_start(connection: sqlite3.Connection, series_id: int) -> float:
+    """Start of the oldest window; infinite if there is none."""
+    starts = [
+        connection.execute(
+            "SELECT min(start) FROM windows WHERE series_id = ? AND seconds = ?", (series_id, seconds)
+        ).fetchone()[0]
+        for seconds in lengths(connection, series_id)
+    ]
+    return min(map(float, starts), default=math.inf)
+
+
+def bounds(connection: sqlite3.Connection, series_id: int) -> tuple[float, float] | None:
+    """Beginning of a model's first window and end of its last one; None if it has none."""
+    row = connection.execute("SELECT min(start), max(start + seconds) FROM windows WHERE series_id = ?", (series_id,))
+    first, last = row.fetchone()
+    return None if first is None else (float(first), float(last))
+
+
+def sum_tiles(connection: sqlite3.Connection, series: Series, tiles: Sequence[Tile]) -> Batch:
+    """Sum of some windows, all columns. Raises StoreError for one that does not have the model's columns and bins."""
+    counts, sums = add_up(connection, [tile.id for tile in tiles], range(len(series.sizes)), series.sizes)
+    return Batch(sum(tile.n for tile in tiles), counts, sums)
+
+
+def sum_range(connection: sqlite3.Connection, series: Series, start: float, end: float) -> Batch:
+    """Sum of the windows that begin in [start, end), each prediction once, from the fewest rows that have them."""
+    return sum_tiles(connection, series, find_tiles(connection, series.id, start, end))
+
+
+def read_timeline(
+    connection: sqlite3.Connection,
+    series: Series,
+    start: float,
+    end: float,
+    columns: Sequence[int] = (),
+    longest: float = math.inf,
+) -> Timeline:
+    """Read the shortest windows that begin in [start, end), but for those of more than `longest` seconds.
+
+    `columns`: positions in the schema; empty for all. Raises StoreError for a window that does not have the model's
+    columns and bins.
+    """
+    chosen = list(columns) or list(range(len(series.sizes)))
+    sizes = [series.sizes[position] for position in chosen]
+    windows = [one for one in list_windows(connection, series.id, start, end) if one.seconds <= longest]
+    counts, sums = np.zeros((len(windows), sum(sizes)), dtype=np.int64), np.zeros((len(windows), len(sizes)))
+    done = 0
+    for some_counts, some_sums in read(connection, [one.id for one in windows], chosen, sizes):
+        some = slice(done, done + len(some_counts))
+        counts[some], sums[some] = some_counts, some_sums
+        done = some.stop
+    _, starts, seconds, n = np.array(windows, dtype=np.int64).reshape(-1, 4).T
+    return Timeline(starts, seconds, n, counts, sums)
 
 
 def read_range(
@@ -57,11 +175,16 @@ def read_range(
     `windows`: rows read in all; `gaps`: what is missing from the record in that stretch.
     Raises InputError for a column that the model does not have, and for an empty stretch or too many steps.
     """
-    chosen = _choose(series, columns)
+    all_columns = series.schema.columns
+    for name in columns:
+        if all(column.name != name for column in all_columns):
+            raise InputError("unknown_column", f"the model has no column {name[:200]!r}", "column", 404)
+    # A name that is both a feature's and a prediction's stands for both.
+    chosen = [position for position, column in enumerate(all_columns) if not columns or column.name in columns]
     sizes = [series.sizes[position] for position in chosen]
-    numeric = [series.schema.columns[position].numeric for position in chosen]
+    numeric = [all_columns[position].numeric for position in chosen]
     steps = []
-    for begin, stop in _bounds(start, end, step):
+    for begin, stop in _steps(start, end, step):
         tiles = find_tiles(connection, series.id, begin, stop)
         counts, sums = add_up(connection, [tile.id for tile in tiles], chosen, sizes)
         steps.append(
@@ -82,7 +205,10 @@ def read_range(
         "step": step,
         "model_version": series.version,
         "reference": series.reference.identity,
-        "columns": [_describe(series.schema.columns[position]) for position in chosen],
+        "columns": [
+            {"column": one.name, "role": one.role, "kind": one.kind, "bins": list(one.labels)}
+            for one in (all_columns[position] for position in chosen)
+        ],
         "windows": sum(one["windows"] for one in steps),
         "gaps": read_gaps(connection, start, end),
         "steps": steps,
@@ -96,21 +222,11 @@ def read_gaps(connection: sqlite3.Connection, start: float, end: float) -> list[
         # A text with milliseconds sorts before the same second without: a second more on either side.
         'WHERE "start" < ? AND "end" >= ? ORDER BY "start", id',
         (iso(end + 1), iso(start - 1)),
-    ).fetchall()
+    )
     return [dict(zip(("kind", "start", "end", "lost", "detail"), tuple(row), strict=True)) for row in rows]
 
 
-def _choose(series: Series, names: Sequence[str]) -> list[int]:
-    """Positions of the columns asked for; a name that is both a feature's and a prediction's stands for both."""
-    columns = series.schema.columns
-    known = {column.name for column in columns}
-    for name in names:
-        if name not in known:
-            raise InputError("unknown_column", f"the model has no column {name[:200]!r}", "column", 404)
-    return [position for position, column in enumerate(columns) if not names or column.name in names]
-
-
-def _bounds(start: float, end: float, step: float | None) -> list[tuple[float, float]]:
+def _steps(start: float, end: float, step: float | None) -> list[tuple[float, float]]:
     """Beginning and end of each step; the last one may be shorter."""
     if not (math.isfinite(start) and math.isfinite(end)) or end <= start:
         raise InputError("bad_range", "the end must be later than the start", "end", 422)
@@ -122,21 +238,10 @@ def _bounds(start: float, end: float, step: float | None) -> list[tuple[float, f
     return [(start + i * step, min(start + (i + 1) * step, end)) for i in range(count)]
 
 
-def _cut(connection: sqlite3.Connection, series: Series, tiles: Sequence[Tile], begin: float, stop: float) -> bool:
+def _cut(connection: sqlite3.Connection, series: Series, tiles: Iterable[Tile], begin: float, stop: float) -> bool:
     """Whether a window that cannot be divided any more reaches over one of the ends."""
-    if any(tile.start + tile.seconds > stop for tile in tiles):
-        return True
-    for seconds in lengths(connection, series.id):
-        before = math.floor(begin / seconds) * seconds
-        if before < begin:
-            row = connection.execute(
-                "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start = ? AND finest LIMIT 1",
-                (series.id, seconds, before),
-            ).fetchone()
-            if row is not None:
-                return True
-    return False
-
-
-def _describe(column: Column) -> dict[str, Any]:
-    return {"column": column.name, "role": column.role, "kind": column.kind, "bins": list(column.labels)}
+    sql = "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start = ? AND finest LIMIT 1"
+    before = [(seconds, math.floor(begin / seconds) * seconds) for seconds in lengths(connection, series.id)]
+    return any(tile.start + tile.seconds > stop for tile in tiles) or any(
+        connection.execute(sql, (series.id, seconds, start)).fetchone() for seconds, start in before if start < begin
+    )

@@ -1,9 +1,11 @@
 """What is kept for how long, and in how many bytes.
 
 `Maintenance.work_off` is to be called once a minute; each call does a bounded part of the work, in rounds that are a
-transaction each. It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and where the
+transaction each. It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and if the
 data folder comes near to its cap, drops more, the oldest first. Every age is one that has been seen to pass: a clock
 that jumps ten years ahead for an hour ages nothing by more than what its calls add up to.
+
+What is dropped is taken out of the seals (`monitor.store.audit.seals`), one block at a time, the oldest first.
 """
 
 from __future__ import annotations
@@ -12,28 +14,21 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
-from monitor.clock import iso
+from monitor.clock import from_iso, iso
 from monitor.config.settings import DataConfig
 from monitor.store.audit import seals
-from monitor.store.file import damaged_files as evidence
+from monitor.store.file import damaged_files
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import WAL_ROOM, Writer
-from monitor.store.windows.prune import (
-    THINNED,
-    drop_models,
-    drop_parts,
-    drop_rows,
-    drop_windows_before,
-    oldest,
-    oldest_parts,
-    thin,
-)
-from monitor.store.windows.rows import read_meta, seal, write_meta
-from monitor.store.windows.tiers import WORK, Group, merge, roll_up
-from monitor.store.windows.window_cover import DAY, HOUR
+from monitor.store.windows import counts
+from monitor.store.windows.ledger import seal
+from monitor.store.windows.ranges import DAY, HOUR
+from monitor.store.windows.rows import read_meta, write_meta
+from monitor.store.windows.tiers import WORK, Group, roll_up
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +38,9 @@ PACE = 3600.0
 #: Hours or days whose parts one call drops at most.
 BLOCKS = 24
 
+#: Rows of events, gaps, messages or verdicts that go at a time.
+ROWS = 2000
+
 #: Bytes that one round gives up at most, or one block if that is larger: they pass through the WAL, so it is no more
 #: than half of that one's room. Half as much of free pages is taken out of the file.
 FREED = 16 << 20
@@ -50,7 +48,7 @@ FREED = 16 << 20
 #: What is shed for the cap leaves at least this much: what an evaluation of the next minute may look at.
 SHED_MINUTES, SHED_VERDICTS = 3 * HOUR, HOUR
 
-#: Where the database fills this part of its room, something is shed; until it fills no more than the second.
+#: If the database fills the first part of its room, something is shed, until it fills no more than the second.
 FULL, ROOMY = 0.9, 0.8
 
 #: Part of the cap that the WAL may take beside the database.
@@ -58,8 +56,40 @@ WAL_PART = 1 / 8
 
 TRUSTED = "retention_clock"
 
-#: Tables of which rows stay until days are dropped.
-OF_DAYS = ("drift", "alert_events", "notifications", "gaps")
+
+#: Tables of which rows stay until days are dropped: the moment that a row belongs to, and which rows may go.
+OF_DAYS = {
+    "drift": ("at", "1"),
+    "alert_events": ("at", "1"),
+    "notifications": ("at", "state NOT IN ('pending', 'sending')"),
+    "gaps": ('"end"', "1"),
+}
+
+#: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
+OF_SERIES = {
+    **dict.fromkeys(
+        ("usual_learned", "usual_weeks", "window_correlation", "reference_changes", "questions", "columns"), "series_id"
+    ),
+    "series": "id",
+}
+
+#: Hours with minutes, or days with hours that have no minutes any more.
+_WITH_PARTS = """windows AS whole WHERE NOT finest AND seconds = :seconds AND NOT EXISTS (
+    SELECT 1 FROM windows AS part WHERE part.parent_id = whole.id AND NOT part.finest)"""
+
+#: What stays of a block of verdicts: of each column, statistic and rule the strongest, and what an alert event or a
+#: message rests on.
+_KEPT = """
+    SELECT id FROM (
+        SELECT d.id, d.at, d.rule, d.model, d.series, d.role, d."column", d.state, row_number() OVER (
+            PARTITION BY rule, model, series, role, "column", statistic ORDER BY state = 'drift' DESC, value DESC, id
+        ) AS place FROM drift d WHERE id BETWEEN :first AND :last AND at >= :begin AND at < :end
+    ) AS v
+    WHERE place = 1
+    OR EXISTS (SELECT 1 FROM alert_events e WHERE e.at = v.at
+               AND (e.rule, e.model, e.series, e.role, e."column") = (v.rule, v.model, v.series, v.role, v."column"))
+    OR (state = 'drift' AND EXISTS (SELECT 1 FROM notifications n WHERE n.at = v.at AND n.kind <> 'resend'
+               AND n."group" IN (v.rule, '')))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +130,7 @@ class Maintenance:
         seconds. On the writer's thread, outside of a transaction.
         """
         for _ in range(rounds or -(-FREED // self._freed)):
-            if not writer.transaction(lambda connection, pace=pace: self.run(connection, now, pace)):  # type: ignore[misc]
+            if not writer.transaction(partial(self.run, now=now, pace=pace)):
                 break
             writer.checkpoint()
             pace = 0.0
@@ -109,18 +139,19 @@ class Maintenance:
         """Do a round of what is due at `now`, inside the caller's transaction; whether that was anything."""
         before = live_bytes(connection), database_bytes(connection)
         trusted = trusted_time(connection, now, pace)
-        seal_others(connection, now, self._served)
+        # Windows of series that are no longer counted: what a crash left of them, folded at the next start.
+        which = "start + seconds <= ? AND series_id NOT IN (SELECT value FROM json_each(?))"
+        seal(connection, which, now - HOUR, json.dumps(list(self._served)))
         made = roll_up(connection, now, WORK, self._damaged)
-        roll_up_future(connection, now)
         drop_by_age(connection, self._ages, trusted, now, self._freed)
         if abs(trusted - self._looked) >= HOUR:
             self._looked = trusted
-            drop_models(connection, self._served, trusted - DAY)
-        evidence.drop(evidence.excess(evidence.find(self._folder), self._max_size, trusted))
+            _drop_series(connection, self._served, trusted - DAY)
+        damaged_files.drop(damaged_files.excess(damaged_files.find(self._folder), self._max_size, trusted))
         room = self.room()
         if database_bytes(connection) > FULL * room:
             self._shed(connection, int(ROOMY * room), now)
-        vacuum(connection, self._freed // 2)
+        _vacuum(connection, self._freed // 2)
         after = live_bytes(connection), database_bytes(connection)
         return bool(made) or after < before
 
@@ -133,7 +164,7 @@ class Maintenance:
         for _ in range(BLOCKS):
             if live_bytes(connection) <= least:
                 return
-            if not shed_one(connection, now):
+            if not _shed_one(connection, now):
                 if not self._warned:
                     log.warning(
                         "%s: data.max_size is too small to keep the last hours of this model: %d MB are in use",
@@ -153,62 +184,45 @@ def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE)
     return trusted
 
 
-def seal_others(connection: sqlite3.Connection, now: float, served: Collection[int]) -> None:
-    """Close windows of series that are no longer counted: what a crash left of them, folded at the next start."""
-    which = "start + seconds <= ? AND series_id NOT IN (SELECT value FROM json_each(?))"
-    seal(connection, which, now - HOUR, json.dumps(list(served)))
-
-
-def roll_up_future(connection: sqlite3.Connection, now: float) -> None:
-    """Sum up windows from days to come, written under a clock that was wrong, as they would not age for as long."""
-    for seconds in (HOUR, DAY):
-        groups = connection.execute(
-            "SELECT DISTINCT series_id, start - start % :long FROM windows WHERE parent_id IS NULL AND sealed "
-            "AND seconds < :long AND seconds >= :short AND start > :from LIMIT 10",
-            {"long": seconds, "short": 0 if seconds == HOUR else HOUR, "from": now + DAY},
-        ).fetchall()
-        for series_id, start in groups:
-            merge(connection, Group(series_id, start, seconds))
-
-
 def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:
     """Drop what has become too old, and what is from days to come: about `freed` bytes of it."""
+    least, future, oldest_kept = live_bytes(connection) - freed, now + 2 * DAY, trusted - ages.keep
 
-    def due(moment: float, age: float) -> bool:
-        return moment <= trusted - age or moment > now + 2 * DAY
+    def repeat(step: Callable[[], object]) -> None:
+        for _ in range(BLOCKS):
+            if live_bytes(connection) < least or not step():
+                break
 
-    least = live_bytes(connection) - freed
+    def drop_old_parts(seconds: int, age: float) -> bool:
+        end = oldest_parts(connection, seconds, trusted - age, future)
+        return end is not None and drop_parts(connection, seconds, end - seconds)
+
+    def thin_old(seconds: int, age: float) -> bool:
+        found = oldest(connection, "drift", seconds)
+        due = found is not None and not trusted - age < found + seconds <= future
+        return due and thin(connection, seconds)
+
     for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
-        for _ in range(BLOCKS):
-            end = oldest_parts(connection, seconds, trusted - age, now + 2 * DAY)
-            if end is None or live_bytes(connection) < least:
-                break
-            drop_parts(connection, seconds, end - seconds)
-    for seconds, age in zip(THINNED, (ages.minutes, ages.hours), strict=True):
-        for _ in range(BLOCKS):
-            found = oldest(connection, "drift", seconds)
-            if found is None or not due(found + seconds, age) or live_bytes(connection) < least:
-                break
-            thin(connection, seconds)
-    drop_windows_before(connection, trusted - ages.keep)
+        repeat(partial(drop_old_parts, seconds, age))
+    for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
+        repeat(partial(thin_old, seconds, age))
+    _drop_days(connection, oldest_kept)
     for table in OF_DAYS:
-        for _ in range(BLOCKS):
-            if not drop_rows(connection, table, trusted - ages.keep, now + 2 * DAY):
-                break
-    seals.delete(connection, "unseen_values", "last_seen < ?", iso(trusted - ages.keep))
-    seals.delete(connection, "silences", '"end" < ?', iso(trusted - ages.keep))
+        repeat(partial(drop_rows, connection, table, oldest_kept, future))
+    seals.delete(connection, "unseen_values", "last_seen < ?", iso(oldest_kept))
+    seals.delete(connection, "silences", '"end" < ?', iso(oldest_kept))
 
 
-def shed_one(connection: sqlite3.Connection, now: float) -> bool:
-    """Make room: drop what is finest and oldest. False where nothing more can go.
+def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
+    """Make room: drop what is finest and oldest. False if nothing more can go.
 
     First minutes and verdicts, then hours and the strongest verdicts of each hour, then the days, with what happened
     in them.
     """
-    for seconds, leave in zip(THINNED, (SHED_VERDICTS, DAY), strict=True):
-        windows = oldest_parts(connection, seconds, now - (SHED_MINUTES if seconds == HOUR else DAY))
+    for seconds, leave_windows, leave_verdicts in ((HOUR, SHED_MINUTES, SHED_VERDICTS), (DAY, DAY, DAY)):
+        windows = oldest_parts(connection, seconds, now - leave_windows)
         at = oldest(connection, "drift", seconds)
-        if at is not None and at <= now - leave and (windows is None or at < windows):
+        if at is not None and at <= now - leave_verdicts and (windows is None or at < windows):
             return thin(connection, seconds)
         if windows is not None:
             return drop_parts(connection, seconds, windows - seconds)
@@ -218,23 +232,124 @@ def shed_one(connection: sqlite3.Connection, now: float) -> bool:
         "SELECT min(start) + seconds FROM windows WHERE parent_id IS NULL AND seconds = 86400 AND finest"
     ).fetchone()[0]
     if moment < (math.inf if day is None else day):
-        return bool(drop_rows(connection, table, math.floor(moment / DAY) * DAY + DAY, now + 2 * DAY))
-    return day is not None and drop_windows_before(connection, day)
+        return drop_rows(connection, table, math.floor(moment / DAY) * DAY + DAY, now + 2 * DAY) > 0
+    return day is not None and _drop_days(connection, day)
+
+
+def oldest_parts(connection: sqlite3.Connection, seconds: int, before: float, after: float = math.inf) -> int | None:
+    """End of the oldest hour (or day) that still has its minutes (hours), and ended by `before`; or begins `after`.
+
+    A day whose hours still have their minutes is not one of them.
+    """
+    row = connection.execute(
+        f"SELECT min(start) FROM {_WITH_PARTS} AND (start + seconds <= :before OR start > :after)",  # noqa: S608
+        {"seconds": seconds, "before": before, "after": after},
+    ).fetchone()
+    return None if row[0] is None else int(row[0]) + seconds
+
+
+def drop_parts(connection: sqlite3.Connection, seconds: int, start: int) -> bool:
+    """Drop the minutes of the hours (or the hours of the days) that begin at `start`; their sums stay."""
+    sql = f"SELECT id FROM {_WITH_PARTS} AND start = :start"  # noqa: S608 - a constant
+    wholes = [row[0] for row in connection.execute(sql, {"seconds": seconds, "start": start}).fetchall()]
+    for whole in wholes:
+        parts = connection.execute("SELECT id FROM windows WHERE parent_id = ?", (whole,)).fetchall()
+        _drop_windows(connection, [part[0] for part in parts])
+        connection.execute("UPDATE windows SET finest = 1 WHERE id = ?", (whole,))
+    return bool(wholes)
+
+
+def _drop_days(connection: sqlite3.Connection, before: float) -> bool:
+    """Drop the windows that ended by a moment for good, with all that is in them; at most a hundred at a time."""
+    rows = connection.execute(
+        "SELECT id, n, series_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
+        "AND seconds <= 86400 AND start + seconds <= ? AND id < (SELECT max(id) FROM windows) ORDER BY start LIMIT 100",
+        (before,),
+    ).fetchall()
+    connection.executemany("UPDATE series SET pruned = pruned + ? WHERE id = ?", [tuple(row)[1:] for row in rows])
+    _drop_windows(connection, [row[0] for row in rows])
+    return bool(rows)
+
+
+def _drop_windows(connection: sqlite3.Connection, ids: Collection[int]) -> None:
+    counts.drop(connection, ids)
+    for window in ids:
+        seals.delete(connection, "windows", "id = ?", window)
+
+
+def oldest(connection: sqlite3.Connection, table: str, thinned: int = 0) -> float | None:
+    """Moment of the oldest row of a table; of verdicts, of those that are not thinned out to `thinned` seconds yet."""
+    moment, may_go = OF_DAYS[table]
+    after = read_meta(connection, f"thinned_{thinned}", "")
+    sql = f"SELECT min({moment}) FROM {table} WHERE {moment} >= ? AND {may_go}"  # noqa: S608 - constants
+    found = connection.execute(sql, (after,)).fetchone()[0]
+    return None if found is None else from_iso(found)
+
+
+def drop_rows(connection: sqlite3.Connection, table: str, before: float, after: float) -> int:
+    """Drop some rows of events, gaps, messages or verdicts that are older than one moment or newer than another."""
+    moment, may_go = OF_DAYS[table]
+    which = f"({moment} < ? OR {moment} > ?) AND {may_go}"
+    sql = f"SELECT max(id) FROM (SELECT id FROM {table} WHERE {which} ORDER BY id LIMIT {ROWS})"  # noqa: S608
+    (last,) = connection.execute(sql, (iso(before), iso(after))).fetchone()
+    return 0 if last is None else seals.delete(connection, table, f"{which} AND id <= ?", iso(before), iso(after), last)
+
+
+def _drop_series(connection: sqlite3.Connection, served: Collection[int], before: float) -> None:
+    """Drop the model versions that nothing in the record is of any more.
+
+    What is `served`, or was entered last or after `before`, stays.
+    """
+    rows = connection.execute(
+        "SELECT id FROM series AS m WHERE id NOT IN (SELECT value FROM json_each(?)) "
+        "AND id < (SELECT max(id) FROM series) AND first_served < ? "
+        "AND NOT EXISTS (SELECT 1 FROM windows WHERE series_id = m.id)",
+        (json.dumps(list(served)), iso(before)),
+    )
+    ids = {row[0] for row in rows.fetchall()}
+    if ids:  # a walk through all verdicts, so only if there is something to drop
+        judged = "SELECT DISTINCT series_id FROM questions WHERE id IN (SELECT DISTINCT question_id FROM drift)"
+        ids -= {row[0] for row in connection.execute(judged).fetchall()}
+    for one in sorted(ids):
+        of_it = "column_id IN (SELECT id FROM columns WHERE series_id = ?)"
+        seals.delete(connection, "unseen_values", of_it, one)
+        connection.execute(f"DELETE FROM totals WHERE {of_it}", (one,))  # noqa: S608 - a constant
+        for table, key in OF_SERIES.items():
+            seals.delete(connection, table, f"{key} = ?", one)
+
+
+def thin(connection: sqlite3.Connection, seconds: int) -> bool:
+    """Thin the oldest hour (or day) of verdicts out: see `_KEPT`. False if there is none."""
+    moment = oldest(connection, "drift", seconds)
+    if moment is None:
+        return False
+    begin = math.floor(moment / seconds) * seconds
+    span = {"begin": iso(begin - 1), "end": iso(begin + seconds)}
+    first, last = connection.execute(
+        "SELECT min(id), max(id) FROM drift WHERE at >= :begin AND at < :end", span
+    ).fetchone()
+    gone = connection.execute(
+        "SELECT id FROM drift WHERE id BETWEEN :first AND :last AND at >= :begin AND at < :end "  # noqa: S608
+        f"AND id NOT IN ({_KEPT})",
+        {"first": first, "last": last, **span},
+    ).fetchall()
+    seals.delete(connection, "drift", "id IN (SELECT value FROM json_each(?))", json.dumps([row[0] for row in gone]))
+    write_meta(connection, f"thinned_{seconds}", iso(begin + seconds))
+    return True
 
 
 def database_bytes(connection: sqlite3.Connection) -> int:
     """Size of the database file, when the WAL has been moved into it."""
-    return int(_pragma(connection, "page_count") * _pragma(connection, "page_size"))
+    return _pragma(connection, "page_count") * _pragma(connection, "page_size")
 
 
 def live_bytes(connection: sqlite3.Connection) -> int:
     """What of the database file is in use."""
-    pages = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
-    return int(pages * _pragma(connection, "page_size"))
+    return database_bytes(connection) - _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
 
 
-def vacuum(connection: sqlite3.Connection, most: int) -> None:
-    """Give free pages back, a part of them, where there are many: a few are wanted again in a minute."""
+def _vacuum(connection: sqlite3.Connection, most: int) -> None:
+    """Give free pages back, a part of them, if there are many: a few are wanted again in a minute."""
     free = _pragma(connection, "freelist_count")
     spare = max(16, _pragma(connection, "page_count") // 50)
     for _ in range(min(free - spare, most // _pragma(connection, "page_size"))):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from monitor.errors import StoreError
 from monitor.store.audit import seals
-from monitor.store.windows.rows import sum_up
-from monitor.store.windows.window_cover import DAY, HOUR
+from monitor.store.windows.counts import add_up, write
+from monitor.store.windows.ranges import DAY, HOUR
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,19 @@ LATE = DAY
 
 #: Histograms that one call sums up at most, or one group if that has more: a quarter of a second's work.
 WORK = 100_000
+
+#: Windows from days to come, written under a clock that was wrong, do not wait: they would not age for as long.
+_DUE = """
+    SELECT series_id, start - start % :long AS began FROM windows
+    WHERE parent_id IS NULL AND seconds >= :short AND seconds < :long AND (start < :until OR start > :future)
+    GROUP BY series_id, began HAVING CASE WHEN began > :future THEN max(sealed) ELSE min(sealed)
+        AND (began < :late OR NOT EXISTS (
+            SELECT 1 FROM windows AS made WHERE made.series_id = windows.series_id AND made.seconds = :long
+            AND made.start = windows.start - windows.start % :long))
+        AND NOT EXISTS (
+            SELECT 1 FROM windows AS part WHERE part.parent_id IS NULL AND part.seconds < :short
+            AND part.series_id = windows.series_id AND part.start - part.start % :long = began) END
+    ORDER BY began"""
 
 
 class Group(NamedTuple):
@@ -54,7 +67,7 @@ def roll_up(
                 continue
             connection.execute("SAVEPOINT roll_up")
             try:
-                work -= merge(connection, group)
+                work -= _merge(connection, group)
                 made.append(group)
             except StoreError as error:
                 connection.execute("ROLLBACK TO roll_up")
@@ -65,39 +78,30 @@ def roll_up(
 
 
 def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list[Group]:
-    """Hours or days that can be made at `now`, the earliest first."""
-    until = math.floor((now - GRACE[seconds]) / seconds) * seconds
-    late = math.floor((now - LATE) / seconds) * seconds
-    shortest = 0 if seconds == HOUR else HOUR
-    rows = connection.execute(
-        "SELECT series_id, start - start % :long AS began FROM windows "
-        "WHERE parent_id IS NULL AND seconds >= :short AND seconds < :long AND start < :until "
-        "GROUP BY series_id, began HAVING min(sealed) AND (began < :late OR NOT EXISTS "
-        "(SELECT 1 FROM windows AS made WHERE made.series_id = windows.series_id AND made.seconds = :long "
-        "AND made.start = windows.start - windows.start % :long)) ORDER BY began",
-        {"long": seconds, "short": shortest, "until": until, "late": late},
-    ).fetchall()
-    groups = [Group(row[0], row[1], seconds) for row in rows]
-    return groups if seconds == HOUR else [group for group in groups if not _waiting(connection, group)]
+    """Hours or days that can be made at `now`, the earliest first. A day waits for all its hours."""
+    times = {
+        "until": math.floor((now - GRACE[seconds]) / seconds) * seconds,
+        "late": math.floor((now - LATE) / seconds) * seconds,
+        "future": now + DAY,
+    }
+    rows = connection.execute(_DUE, {"long": seconds, "short": _shortest(seconds), **times})
+    return [Group(row[0], row[1], seconds) for row in rows.fetchall()]
 
 
-def _waiting(connection: sqlite3.Connection, day: Group) -> bool:
-    """Whether something in a day still has to become an hour."""
-    found = connection.execute(
-        "SELECT 1 FROM windows WHERE parent_id IS NULL AND seconds < 3600 AND series_id = ? "
-        "AND start >= ? AND start < ? LIMIT 1",
-        (day.series_id, day.start, day.start + DAY),
-    )
-    return found.fetchone() is not None
+def _shortest(seconds: int) -> int:
+    """Length of the shortest windows that one of `seconds` is summed up from."""
+    return 0 if seconds == HOUR else HOUR
 
 
-def merge(connection: sqlite3.Connection, group: Group) -> int:
-    """Sum a group's windows up in a new one; how many histograms were read."""
-    shortest = 0 if group.seconds == HOUR else HOUR
+def _merge(connection: sqlite3.Connection, group: Group) -> int:
+    """Sum a group's windows up in a new one; how many histograms were read.
+
+    Raises StoreError for a window that does not have the model's columns and bins.
+    """
     children = connection.execute(
         "SELECT id, n FROM windows WHERE parent_id IS NULL AND seconds >= ? AND seconds < ? "
         "AND series_id = ? AND start >= ? AND start < ? AND sealed ORDER BY start, id",
-        (shortest, group.seconds, group.series_id, group.start, group.start + group.seconds),
+        (_shortest(group.seconds), group.seconds, group.series_id, group.start, group.start + group.seconds),
     ).fetchall()
     cursor = connection.execute(
         "INSERT INTO windows (series_id, seconds, start, n, sealed, finest, children) VALUES (?, ?, ?, ?, 1, 0, ?)",
@@ -105,6 +109,12 @@ def merge(connection: sqlite3.Connection, group: Group) -> int:
     )
     parent = int(cursor.lastrowid or 0)
     seals.add(connection, "windows", "id = ?", parent)
-    columns = sum_up(connection, parent, [row[0] for row in children])
+    columns = connection.execute(
+        "SELECT json_array_length(bins), kind FROM columns WHERE series_id = ? ORDER BY position", (group.series_id,)
+    ).fetchall()
+    sizes = [row[0] for row in columns]
+    counts, sums = add_up(connection, [row[0] for row in children], range(len(sizes)), sizes)
+    totals = [total if kind == "numeric" else None for total, (_, kind) in zip(sums.tolist(), columns, strict=True)]
+    write(connection, parent, counts, sizes, totals, sealed=True)
     connection.executemany("UPDATE windows SET parent_id = ? WHERE id = ?", [(parent, row[0]) for row in children])
-    return columns * len(children)
+    return len(columns) * len(children)
