@@ -14,10 +14,9 @@ import numpy.typing as npt
 from scipy.special import ndtr, pdtr
 
 from monitor.columns.column import Column, Counts, Floats, Schema
-from monitor.drift.evaluate import Question, floors_of, statistics_for
-from monitor.drift.layout import Layout, Rows
-from monitor.drift.share_alpha import holm_level
-from monitor.drift.statistics import STATISTICS, Measured
+from monitor.drift.evaluate import Question, floors_of, holm_level, statistics_for
+from monitor.drift.layout import Layout, Measured, Rows
+from monitor.drift.statistics import STATISTICS
 from monitor.reference.bin_edges import choose_edges
 
 Generator = np.random.Generator

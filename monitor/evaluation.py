@@ -18,7 +18,7 @@ from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
 from monitor.correlated import learn
 from monitor.drift.direction import without_names
-from monitor.drift.evaluate import Question, Sample, evaluate, set_aside
+from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
@@ -193,9 +193,8 @@ class Evaluator:
         live = Sample(test.counts, test.sums)
         rho = in_force(connection, self.series.id, span.end - span.start, now)
         question = self._question(rule)
-        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho)
-        if partial := partial_window(rule.window, first_start(connection, self.series.id), end):
-            results = set_aside(results, partial)
+        partial = partial_window(rule.window, first_start(connection, self.series.id), end)
+        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, partial)
         return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:

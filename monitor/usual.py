@@ -21,7 +21,7 @@ from monitor.clock import from_iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
-from monitor.drift.evaluate import Question, Sample, Terms, explained_by, verdicts
+from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Explanation, Span, State
 from monitor.normal.cells import Cells, cells_of
@@ -296,7 +296,7 @@ class Usual:
             if by_hour not in accounts:
                 past = same if by_hour else level
                 sample = Sample(past.counts, past.sums, self._series.reference.deviations)
-                accounts[by_hour] = explained_by(self._layout, sample, Sample(test.counts, test.sums))
+                accounts[by_hour] = Explained(self._layout, sample, Sample(test.counts, test.sums))
             rows = same.n if by_hour else level.n
             found_limits = self._limit(watch, position, weeks, hour)
             results.append(self._result(rule, position, span, watch, found, found_limits, rows, accounts[by_hour]))

@@ -136,8 +136,7 @@ class Backtest:
 class Moment:
     """One evaluation of the past. `quiet`: no result is a drift; `size` and `judged` count its results and verdicts.
 
-    `results` makes the results, which is not asked for where nothing could come of them. `describe` says which way a
-    result's column moved, where the results themselves do not.
+    `results` makes the results, which is not asked for where nothing could come of them.
     """
 
     at: float
@@ -145,7 +144,6 @@ class Moment:
     size: int
     judged: int
     results: Callable[[], Sequence[DriftResult]]
-    describe: Callable[[DriftResult], str] = lambda result: result.direction.text if result.direction else ""
 
 
 def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Backtest:
@@ -174,7 +172,7 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
             _note(transition, open_events, closed)
         for key, group in by_alert(results).items():
             if key in open_events and alerts[key].state == "firing":
-                open_events[key] = _stronger(open_events[key], reported(group), moment)
+                open_events[key] = _stronger(open_events[key], reported(group))
     start, end = (min(times) - every, max(times)) if times else (0.0, 0.0)
     events = sorted([*closed, *open_events.values()], key=lambda event: (event.fired, event.rule, event.column))
     names = tuple(rule.name for rule in rules)
@@ -198,8 +196,8 @@ def _note(transition: Transition, open_events: dict[AlertKey, Event], closed: li
         open_events[key] = replace(known, resolved=at)
 
 
-def _stronger(event: Event, result: DriftResult, moment: Moment) -> Event:
+def _stronger(event: Event, result: DriftResult) -> Event:
     if result.state != "drift" or result.strength <= event.strength:
         return event
-    direction = moment.describe(result)
-    return replace(event, statistic=result.statistic, value=result.value, strength=result.strength, direction=direction)
+    text = result.direction.text if result.direction else ""
+    return replace(event, statistic=result.statistic, value=result.value, strength=result.strength, direction=text)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.special import expit, gammaincc, gammaln, logit, logsumexp
 
 from monitor.columns.column import Column, Floats
-from monitor.drift.direction import direction, shifts
+from monitor.drift.direction import Sides, direction, shifts
 from monitor.drift.result import Direction, Shift
 
 Ints = npt.NDArray[np.int64]
@@ -97,6 +97,8 @@ def locate(
         posterior, odds = split_posterior(counts[low:high])
         chosen = credible(posterior, level)
         before, after = counts[first:cut].sum(axis=0), counts[cut:last].sum(axis=0)
+        sums_of = float(totals[first:cut].sum()), float(totals[cut:last].sum())
+        sides = Sides(column, before.tolist(), after.tolist(), sums_of, deviation)
         found.append(
             Onset(
                 start=float(starts[cut]),
@@ -107,15 +109,8 @@ def locate(
                 probability=float(expit(odds)),
                 n_before=int(before.sum()),
                 n_after=int(after.sum()),
-                direction=direction(
-                    column,
-                    before.tolist(),
-                    after.tolist(),
-                    float(totals[first:cut].sum()),
-                    float(totals[cut:last].sum()),
-                    deviation,
-                ),
-                contributions=shifts(column.labels, before.tolist(), after.tolist()),
+                direction=direction(sides),
+                contributions=shifts(column.labels, sides.reference, sides.test),
             )
         )
     onsets = Onsets(found)

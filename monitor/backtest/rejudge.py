@@ -1,7 +1,7 @@
 """The past, judged anew: what rules would have said at each evaluation, from the windows that are stored.
 
 Windows are read once and summed up cumulatively, so that a test window of any length is a difference of two rows; all
-evaluations of a block are then measured in one pass (`monitor.drift.series`).
+evaluations of a block are then measured in one pass (`monitor.drift.evaluate.Answers`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from monitor.backtest.events import Moment
 from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.correlated import in_the_past
+from monitor.drift.evaluate import Answers, Sample
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span
-from monitor.drift.series import Answers
+from monitor.drift.result import Span
 from monitor.evaluation import References, partial_window, question_of
 from monitor.rules.cover import cover
 from monitor.rules.reference import TRAINING, USUAL
@@ -129,16 +129,11 @@ class _Judging:
         for k, at in enumerate(times.tolist()):
             yield Moment(
                 at,
-                not any(one.loud[k] for one in answers),
+                not any(one.overview[0][k] for one in answers),
                 sum(one.size for one in answers),
-                int(sum(one.judged[k] for one in answers)),
+                int(sum(one.overview[1][k] for one in answers)),
                 lambda k=k: [result for one in answers for result in one.results(k)],  # type: ignore[misc]
-                lambda result, k=k: self._describe(answers, k, result),  # type: ignore[misc]
             )
-
-    def _describe(self, answers: Sequence[Answers], k: int, result: DriftResult) -> str:
-        (answer,) = (one for one in answers if one.question.name == result.rule)
-        return answer.describe(k, result)
 
     def _read(self, first: float, last: float) -> Sums:
         begin = first - self._reach - self._longest - self._config.window.base
@@ -155,16 +150,13 @@ class _Judging:
             moved = first
         begins = np.where(moved < last, np.minimum(begins, _at(sums.starts, moved, begins)), begins)
         spans = [Span(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        counts, totals, names = self._reference(rule, times)
+        reference, names = self._reference(rule, times)
         question = next(question for known, question in self._questions if known is rule)
         return Answers(
             question,
             self._layout,
-            counts,
-            totals,
-            self._series.reference.deviations,
-            sums.counts[last] - sums.counts[moved],
-            sums.sums[last] - sums.sums[moved],
+            reference,
+            Sample(sums.counts[last] - sums.counts[moved], sums.sums[last] - sums.sums[moved]),
             spans,
             names,
             self._series.subject,
@@ -172,14 +164,14 @@ class _Judging:
             in_the_past(self._connection, self._series, self._config.drift, rule, times, spans),
         )
 
-    def _reference(self, rule: Rule, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
-        """Counts and sums of what a rule compares each window with, and its names by column."""
+    def _reference(self, rule: Rule, times: Floats) -> tuple[Sample, Sequence[Sequence[str]]]:
+        """What a rule compares each window with, and its names by column."""
         if rule.reference == TRAINING:
             return self._normal(times)
         sample, columns = self._references.find(self._connection, rule)
-        return sample.counts, sample.sums, [columns] * len(times)
+        return sample, [columns] * len(times)
 
-    def _normal(self, times: Floats) -> tuple[Counts, Floats, Sequence[Sequence[str]]]:
+    def _normal(self, times: Floats) -> tuple[Sample, Sequence[Sequence[str]]]:
         """What a rule with `reference = "training"` was compared with at each evaluation."""
         since = np.unique([at for at, _, _ in self._changes])
         which = np.searchsorted(since, times, side="left").tolist()
@@ -191,9 +183,10 @@ class _Judging:
         names = [known[k][1] for k in which]
         if len(known) == 1:
             ((sample, _),) = known.values()
-            return sample.counts, sample.sums, names
+            return sample, names
         samples = [known[k][0] for k in which]
-        return np.array([one.counts for one in samples]), np.array([one.sums for one in samples]), names
+        counts, totals = np.array([one.counts for one in samples]), np.array([one.sums for one in samples])
+        return Sample(counts, totals, samples[0].deviations), names
 
 
 def _at(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:

@@ -6,13 +6,14 @@ n and m are all rows of the test window and of the reference, N = n + m, h = 1/n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaincc, gammainccinv, gammaln
 
 from monitor.columns.column import Floats, Mask
+from monitor.drift.direction import RARE
+from monitor.drift.layout import Measured, Pair
 
 #: Cochran's rule: with every expected count at least this, X^2 follows the chi-square distribution well enough.
 EXPECTED = 5.0
@@ -23,21 +24,81 @@ TERMS = 12
 #: The first guesses of a critical number of hits are spread over this part of their distance from the expected one.
 FIRST_SPREAD = 0.3
 
+#: The floor of `other`: this difference, and this many times the reference's share more than that.
+OTHER_FLOOR, TIMES = 0.01, 3.0
 
-def chi2(reference: Floats, test: Floats) -> Floats:
-    """Two-sample chi-square statistic X^2 with pooled expected counts; the last axis holds all bins of a column.
+
+def chi2(pair: Pair) -> Measured:
+    """Two-sample chi-square statistic X^2 with pooled expected counts, over all bins of a column.
 
     Bins that are empty on both sides are left out. 0 and up, the same in both directions; it grows with n, so its floor
-    is put on X^2 * h, which is close to `psi`. Equals `scipy.stats.chi2_contingency(..., correction=False)`.
-
-    >>> round(float(chi2(np.array([50.0, 50.0]), np.array([30.0, 10.0]))), 3)
-    7.292
+    is put on X^2 * h, which is close to `psi`. Equals `scipy.stats.chi2_contingency(..., correction=False)`. Without
+    drift it is `stretch` times chi-square with so many degrees of freedom: see `chi2_null`.
     """
-    n, m = test.sum(axis=-1), reference.sum(axis=-1)
-    pool = reference + test
+    n, m = pair.sizes
+    reference, test = pair.reference, pair.test
     gap = test * m[..., None] - reference * n[..., None]
-    out: Floats = (gap**2 / np.maximum(pool, 1.0)).sum(axis=-1) / np.maximum(n * m, 1.0)
-    return out
+    value: Floats = (gap**2 / np.maximum(reference + test, 1.0)).sum(axis=-1) / np.maximum(n * m, 1.0)
+    freedom, stretch = chi2_null(reference, pair.counted.test, pair.once(overlooked_other))
+    h, counted = (1 / np.maximum(rows, 1.0) + 1 / np.maximum(m, 1.0) for rows in (n, pair.counted.sizes[0]))
+    grown = counted / h  # X^2 grows with n: that of the rows that count is smaller by this
+    p_value = gammaincc(freedom / 2, value / grown / stretch / 2)
+
+    def critical(alpha: float) -> Floats:
+        return chi_square_critical(freedom, alpha) * stretch * grown
+
+    return Measured(value, p_value, n, m, critical, pair.testable, floor_unit=1 / h)
+
+
+def missing(pair: Pair) -> Measured:
+    """Share of rows without a usable value (None, NaN; for numbers also the infinities), test minus reference."""
+    return _share(pair, pair.frame.missing)
+
+
+def other(pair: Pair) -> Measured:
+    """Share of rows outside of what the reference knows well, test minus reference.
+
+    A number below or above every edge; an unseen value, or a rare one. The edges come from the smallest and the
+    largest of the reference's rows, beyond which other rows of the same source fall as often as if one of the
+    reference's own were there too: that row is spared (negative hypergeometric distribution).
+    """
+    frame, m = pair.frame, pair.sizes[1]
+    # Known categories that less than RARE of the reference's rows have; none if most are like that.
+    rare = frame.known & (pair.reference < RARE * m[..., None])
+    rare &= (pair.reference * rare).sum(axis=-1, keepdims=True) <= 10 * RARE * m[..., None]
+    limit = np.where(rare.any(axis=-1), RARE * m, 0.0)
+    spare = overlooked(pair.reference, frame.known, frame.outside, limit)
+    numeric = frame.outside[..., 0] & frame.values[..., 0]
+    return _share(pair, frame.outside | rare, spare + numeric, TIMES)
+
+
+def _share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 0.0) -> Measured:
+    """Measure one share. `times`: the floor is also this many times the reference's share, so that a ratio counts."""
+    hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
+    n, m = pair.sizes
+    share = hits_test / np.maximum(n, 1.0)
+    gap = share - hits_reference / np.maximum(m, 1.0)
+    hits = hits_reference + hits_test
+    rows, counted = n, hits_test
+    if pair.weights is not None:
+        # Whole hits beyond the critical number, as `share_critical` counts them.
+        rows = np.rint(pair.counted.sizes[0])
+        part = share * rows
+        counted = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
+    return Measured(
+        gap,
+        share_p_value(hits_reference, counted, rows, m, spare),
+        n,
+        m,
+        lambda alpha: share_critical(hits_reference, gap >= 0, rows, m, alpha, spare),
+        (hits > 0) & (hits < n + m),
+        floor_unit=np.maximum(times * hits_reference / np.maximum(m, 1.0) / OTHER_FLOOR, 1.0),
+    )
+
+
+def overlooked_other(pair: Pair) -> Floats:
+    """Rows that may be missing from the reference's `__other__`, (R,)."""
+    return overlooked(pair.reference, pair.frame.known, pair.frame.outside)
 
 
 def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float = 0.0) -> Floats:
@@ -87,55 +148,28 @@ def chi_square_critical(freedom: Floats, alpha: float) -> Floats:
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class Chi2Null:
-    """Distribution of X^2 without drift: `stretch` times chi-square with `freedom` degrees of freedom.
+def chi2_null(reference: Floats, test: Floats, extra: Floats) -> tuple[Floats, Floats]:
+    """Degrees of freedom and stretch of X^2 without drift, from the two rows of counts.
 
     With every expected count at least 5 this is the textbook's: stretch 1, freedom = bins seen - 1. With rarer
     categories X^2 moves in large steps (one unseen row in 200 against 5,000 is worth 25), so the exact mean and
     variance of X^2 given the margins (Haldane 1940) are matched by a stretched chi-square, where that is the wider one.
     Rows that the reference overlooked add to the mean: `extra`.
     """
-
-    freedom: Floats
-    stretch: Floats
-
-    @classmethod
-    def of(cls, reference: Floats, test: Floats, extra: Floats) -> Chi2Null:
-        """Work it out from the two rows of counts."""
-        n, m = np.maximum(test.sum(axis=-1), 1.0), np.maximum(reference.sum(axis=-1), 1.0)
-        pool = reference + test
-        seen = pool > 0
-        bins = np.maximum(seen.sum(axis=-1).astype(np.float64), 2.0)
-        total = np.maximum(n + m, 4.0)
-        smallest = np.where(seen, pool, math.inf).min(axis=-1, initial=math.inf) * np.minimum(n, m) / total
-        v1, v2 = (total - 2) / (total - 1), (bins - 1) * (total - bins) / (total - 1)
-        w1 = (total * (1 / n + 1 / m) - 4) / (total - 2)
-        inverse = np.where(seen, 1.0 / np.maximum(pool, 1.0), 0.0).sum(axis=-1)
-        w2 = (total * inverse - bins**2) / (total - 2)
-        mean = (bins - 1) * total / (total - 1)
-        variance = 2 * total / (total - 3) * (v1 - w1) * (v2 - w2) + total**2 / (total - 1) * w1 * w2
-        stretch = np.where(smallest < EXPECTED, np.maximum(variance / (2 * mean), 1.0), 1.0)
-        return cls((np.where(stretch > 1, mean, bins - 1) + extra) / stretch, stretch)
-
-    def p_value(self, value: Floats) -> Floats:
-        """Probability of such an X^2 without drift."""
-        out: Floats = gammaincc(self.freedom / 2, value / self.stretch / 2)
-        return out
-
-    def critical(self, alpha: float) -> Floats:
-        """X^2 that is exceeded with probability `alpha` without drift."""
-        return chi_square_critical(self.freedom, alpha) * self.stretch
-
-
-def share_gap(hits_reference: Floats, hits_test: Floats, n: Floats, m: Floats) -> Floats:
-    """Share in the test window minus share in the reference: -1 to 1, positive where it grew.
-
-    >>> float(share_gap(np.array(10.0), np.array(10.0), np.array(40.0), np.array(100.0)))
-    0.15
-    """
-    out: Floats = hits_test / np.maximum(n, 1.0) - hits_reference / np.maximum(m, 1.0)
-    return out
+    n, m = np.maximum(test.sum(axis=-1), 1.0), np.maximum(reference.sum(axis=-1), 1.0)
+    pool = reference + test
+    seen = pool > 0
+    bins = np.maximum(seen.sum(axis=-1).astype(np.float64), 2.0)
+    total = np.maximum(n + m, 4.0)
+    smallest = np.where(seen, pool, math.inf).min(axis=-1, initial=math.inf) * np.minimum(n, m) / total
+    v1, v2 = (total - 2) / (total - 1), (bins - 1) * (total - bins) / (total - 1)
+    w1 = (total * (1 / n + 1 / m) - 4) / (total - 2)
+    inverse = np.where(seen, 1.0 / np.maximum(pool, 1.0), 0.0).sum(axis=-1)
+    w2 = (total * inverse - bins**2) / (total - 2)
+    mean = (bins - 1) * total / (total - 1)
+    variance = 2 * total / (total - 3) * (v1 - w1) * (v2 - w2) + total**2 / (total - 1) * w1 * w2
+    stretch = np.where(smallest < EXPECTED, np.maximum(variance / (2 * mean), 1.0), 1.0)
+    return (np.where(stretch > 1, mean, bins - 1) + extra) / stretch, stretch
 
 
 def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats:

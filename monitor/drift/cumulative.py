@@ -1,4 +1,4 @@
-"""Statistics of numeric columns that follow the cumulative distribution: `ks` and `wasserstein`.
+"""`ks` and `wasserstein`: statistics of numeric columns that follow the cumulative distribution.
 
 Both see finite values only: missing and infinite ones are the business of `missing`. In all functions the last axis
 holds the value bins of a column, in order; axes in front of it broadcast. n and m are the numbers of finite values in
@@ -7,10 +7,63 @@ the test window and in the reference, h = 1/n + 1/m.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import gammaincc, gammainccinv
 
-from monitor.columns.column import Floats
+from monitor.columns.column import Floats, Mask
+from monitor.drift.layout import Measured, Pair
+
+#: Deviations by which an exact mean may differ from that of the places before bins are settled anew.
+SETTLED = 0.02
+
+#: A mean farther out than this many spans of the edges is nonsense, as of a sum that has overflowed.
+FARTHEST = 1e9
+
+
+def ks(pair: Pair) -> Measured:
+    """Binned Kolmogorov-Smirnov statistic: the largest gap between the two cumulative distributions at a bin edge.
+
+    A share, 0 to 1, without smoothing and the same in both directions. It is a lower bound of D on the raw values
+    (`scipy.stats.ks_2samp`), which lies at most the largest bin share above it. The p-value 2 exp(-2 D^2 / h) is the
+    first term of Kolmogorov's series, which bounds the series (Smirnov 1948); ties and bins only make the true
+    probability smaller. Critical value: sqrt(-ln(alpha/2)/2 * h).
+    """
+    gap = pair.once(gaps)
+    value = np.clip(np.maximum(gap.max(axis=-1, initial=0.0), -gap.min(axis=-1, initial=0.0)), 0.0, 1.0)
+    n, m = (np.maximum(rows, 1.0) for rows in pair.counted.finite_sizes)
+    h = 1.0 / n + 1.0 / m
+    p_value = np.minimum(1.0, 2.0 * np.exp(-2.0 * value**2 / h))
+
+    def critical(alpha: float) -> Floats:
+        out: Floats = np.sqrt(-math.log(alpha / 2.0) / 2.0 * h)
+        return out
+
+    return Measured(value, p_value, *pair.finite_sizes, critical, pair.finite_testable)
+
+
+def wasserstein(pair: Pair) -> Measured:
+    """First Wasserstein distance (earth mover's) between the binned distributions, in reference standard deviations.
+
+    The area between the two cumulative distributions, where that deviation is zero or unknown in spans of the edges.
+    Each bin stands at its place: the mean of the reference's rows in it. The same in both directions, without
+    smoothing; equals `scipy.stats.wasserstein_distance` on the places. Where the exact mean of a side does not fit the
+    places, bins stand elsewhere: see `settle`.
+    """
+    places = pair.frame.places
+    value = area(pair.once(gaps), places)
+    which, before, after = _settled(pair)
+    if which.any():
+        counts = [np.broadcast_to(side, (*which.shape, side.shape[-1]))[which] for side in pair.finite]
+        value[which] = transport(counts[0], before, counts[1], after)
+        places = np.array(np.broadcast_to(places, (*which.shape, places.shape[-1])))
+        rows = np.maximum(counts[0] + counts[1], 1.0)
+        places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
+    value = value / pair.scale
+    null = WassersteinNull(*pair.counted.finite, places, pair.scale)
+    testable = pair.finite_testable & (pair.frame.places[..., -1] > 0)
+    return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 
 
 def shares(counts: Floats) -> Floats:
@@ -24,68 +77,11 @@ def shares(counts: Floats) -> Floats:
     return out
 
 
-def gaps(reference: Floats, test: Floats) -> Floats:
-    """Cumulative share of the test window minus that of the reference, at the upper edge of each bin.
-
-    >>> gaps(np.array([5.0, 5.0, 0.0]), np.array([1.0, 1.0, 2.0])).tolist()
-    [-0.25, -0.5, 0.0]
-    """
+def gaps(pair: Pair) -> Floats:
+    """Cumulative share of finite values up to each bin's upper edge, test window minus reference."""
+    reference, test = pair.finite
     out: Floats = np.cumsum(shares(test) - shares(reference), axis=-1)
     return out
-
-
-def ks(reference: Floats, test: Floats) -> Floats:
-    """Binned Kolmogorov-Smirnov statistic: the largest gap between the two cumulative distributions at a bin edge.
-
-    A share, 0 to 1, without smoothing and the same in both directions. It is a lower bound of D on the raw values
-    (`scipy.stats.ks_2samp`), which lies at most the largest bin share above it.
-
-    >>> float(ks(np.array([5.0, 5.0, 0.0]), np.array([1.0, 1.0, 2.0])))
-    0.5
-    """
-    return largest(gaps(reference, test))
-
-
-def largest(gap: Floats) -> Floats:
-    """The largest of the gaps, whichever way it is open."""
-    out: Floats = np.maximum(gap.max(axis=-1, initial=0.0), -gap.min(axis=-1, initial=0.0))
-    return np.clip(out, 0.0, 1.0)
-
-
-def ks_p_value(value: Floats, n: Floats, m: Floats) -> Floats:
-    """Upper bound of the probability of such a gap without drift: 2 exp(-2 D^2 / h).
-
-    The first term of Kolmogorov's series, which bounds the series (Smirnov 1948). Ties and bins only make the true
-    probability smaller.
-
-    >>> round(float(ks_p_value(np.array(0.5), np.array(20.0), np.array(20.0))), 4)
-    0.0135
-    """
-    out: Floats = np.minimum(1.0, 2.0 * np.exp(-2.0 * value**2 / (1.0 / n + 1.0 / m)))
-    return out
-
-
-def ks_critical(n: Floats, m: Floats, alpha: float) -> Floats:
-    """Value that `ks` exceeds with probability `alpha` at most: sqrt(-ln(alpha/2)/2 * h).
-
-    >>> round(float(ks_critical(np.array(200.0), np.array(5000.0), 0.001)), 4)
-    0.1406
-    """
-    out: Floats = np.sqrt(-np.log(alpha / 2.0) / 2.0 * (1.0 / n + 1.0 / m))
-    return out
-
-
-def wasserstein(reference: Floats, test: Floats, places: Floats, scale: Floats) -> Floats:
-    """First Wasserstein distance (earth mover's) between the binned distributions, in units of `scale`.
-
-    The area between the two cumulative distributions. Each bin stands at its place, which never fall along the last
-    axis: the mean of the reference's rows in it. `scale` is the reference standard deviation and larger than 0. The
-    same in both directions, without smoothing; equals `scipy.stats.wasserstein_distance` on the places.
-
-    >>> float(wasserstein(np.array([4.0, 0.0]), np.array([1.0, 1.0]), np.array([0.0, 3.0]), np.array(1.0)))
-    1.5
-    """
-    return area(gaps(reference, test), places) / scale
 
 
 def area(height: Floats, places: Floats) -> Floats:
@@ -135,6 +131,27 @@ def settle(counts: Floats, places: Floats, bounds: Floats, excess: Floats) -> Fl
     part = np.where(to_outer, 0.0, np.minimum(far, room) / np.maximum(room, 1e-300))
     out: Floats = places + to_outer * outer * excess[:, None] / np.maximum(outside, 1.0) + part * way
     return out
+
+
+def _settled(pair: Pair) -> tuple[Mask, Floats, Floats]:
+    """Columns whose exact mean does not fit the places, (..., R), and their places on both sides, (N, K) each."""
+    places, sides, sizes = pair.frame.places, pair.finite, pair.finite_sizes[::-1]
+    means = [np.where(np.abs(mean) < FARTHEST, mean, np.nan) for mean in pair.means]
+    excess = [mean * size - (side * places).sum(axis=-1) for side, size, mean in zip(sides, sizes, means, strict=True)]
+    off = [np.abs(one) > SETTLED * pair.scale * np.maximum(size, 1.0) for one, size in zip(excess, sizes, strict=True)]
+    which: Mask = (off[0] | off[1]) & np.isfinite(excess[0]) & np.isfinite(excess[1])
+    if not which.any():
+        return which, np.empty((0, 0)), np.empty((0, 0))
+
+    def chosen(array: Floats, inner: int) -> Floats:
+        out: Floats = np.broadcast_to(array, (*which.shape, *array.shape[array.ndim - inner :]))[which]
+        return out
+
+    at, bounds = chosen(places, 1), chosen(pair.frame.bounds, 2)
+    before, after = (
+        settle(chosen(side, 1), at, bounds, chosen(one, 0)) for side, one in zip(sides, excess, strict=True)
+    )
+    return which, before, after
 
 
 class WassersteinNull:

@@ -1,8 +1,8 @@
 """Say what changed in one column, in a sentence that fits what the statistic saw. Pure functions of counts and sums.
 
-`direction` is the one entry: it looks at the counts of both sides and chooses the kind of change (`Change`), the
-numbers and the names. Its text gives the column's own unit first, then reference standard deviations, and never
-writes a change as two equal numbers.
+`direction` looks at the counts of both sides and chooses the kind of change (`Change`), the numbers and the names. Its
+text gives the column's own unit first, then reference standard deviations, and never writes a change as two equal
+numbers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from monitor.columns.column import MISSING, OTHER, Column
 from monitor.columns.moments import binned_median, binned_spread, exact_mean
-from monitor.drift.result import Direction, Shift
+from monitor.drift.result import Change, Direction, Shift
 from monitor.words import apart, number, percent
 
 #: How many bins a verdict lists, and how many categories its words name.
@@ -36,35 +38,48 @@ RARE = 0.01
 #: A category is named if its share moved by at least this many standard errors: fewer are chance.
 NOTICED = 3.0
 
-
 #: Unseen or missing values are told alone if they make up this part of the difference.
 ALONE = 0.75
 
+Pair = tuple[float | None, float | None]
 
-def direction(
-    column: Column,
-    reference: Sequence[float],
-    test: Sequence[float],
-    reference_sum: float,
-    test_sum: float,
-    deviation: float,
-    statistic: str = "",
-    unseen: Sequence[str] = (),
-) -> Direction:
+
+@dataclass(frozen=True)
+class Sides:
+    """Two histograms of one column: counts of its bins, length `column.size`.
+
+    `sums`: of both, over finite values, in the column's unit. `deviation`: of the reference, NaN or 0 if unknown.
+    """
+
+    column: Column
+    reference: Sequence[float]
+    test: Sequence[float]
+    sums: tuple[float, float] = (math.nan, math.nan)
+    deviation: float = math.nan
+
+    @cached_property
+    def shares(self) -> tuple[list[float], list[float]]:
+        """Shares of all rows, of the reference and of the test window."""
+        return _shares(self.reference), _shares(self.test)
+
+    def of(self, cells: Sequence[int]) -> tuple[float, float]:
+        """Share of the rows in some bins, on both sides."""
+        before, after = self.shares
+        return sum(before[i] for i in cells), sum(after[i] for i in cells)
+
+
+def direction(sides: Sides, statistic: str = "", unseen: Sequence[str] = ()) -> Direction:
     """Say what changed in one column between two histograms.
 
-    `reference`, `test`: counts of its bins, length `column.size`. The sums are over finite values, in the column's
-    unit; `deviation` is the reference standard deviation, NaN or 0 if unknown. `statistic`: which one asks; `missing`
-    and `other` ask for one share, every other one for the whole distribution. `unseen`: names of unseen values in
-    the test window, if the caller knows them, the most frequent first.
+    `statistic`: which one asks; `missing` and `other` ask for one share, every other one for the whole distribution.
+    `unseen`: names of unseen values in the test window, if the caller knows them, the most frequent first.
     """
+    column = sides.column
     if statistic == "missing":
-        return _share("missing", "missing values", _missing_cells(column), reference, test)
+        return _share(sides, "missing", "missing values", range(column.missing_bin, column.size))
     if statistic == "other":
-        return _outside(column, reference, test, unseen)
-    if not column.numeric:
-        return _categories(column, reference, test, unseen)
-    return _numeric(column, reference, test, reference_sum, test_sum, deviation)
+        return _outside(sides) if column.numeric else _rare(sides, unseen)
+    return _numeric(sides) if column.numeric else _categories(sides, unseen)
 
 
 def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[float]) -> tuple[Shift, ...]:
@@ -79,18 +94,12 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
     return tuple(Shift(labels[i], reference[i] / m, test[i] / n) for i in largest if moves[i])
 
 
-def _numeric(
-    column: Column,
-    reference: Sequence[float],
-    test: Sequence[float],
-    reference_sum: float,
-    test_sum: float,
-    deviation: float,
-) -> Direction:
-    means = exact_mean(column, reference, reference_sum), exact_mean(column, test, test_sum)
+def _numeric(sides: Sides) -> Direction:
+    column, reference, test = sides.column, sides.reference, sides.test
+    means = exact_mean(column, reference, sides.sums[0]), exact_mean(column, test, sides.sums[1])
     sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
     # Rounding gives a constant a tiny deviation: it counts as zero.
-    known = deviation if 1e-12 * abs(means[0] or 0.0) < deviation < math.inf else None
+    known = sides.deviation if 1e-12 * abs(means[0] or 0.0) < sides.deviation < math.inf else None
     widest = known if known is not None else math.inf
     medians = (
         binned_median(column, reference, means[0], widest / 2),
@@ -100,9 +109,9 @@ def _numeric(
     mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
 
     def say(
-        change: str, text: str, names: tuple[str, ...] = (), before: float | None = None, after: float | None = None
+        change: Change, text: str, names: tuple[str, ...] = (), before: float | None = None, after: float | None = None
     ) -> Direction:
-        return Direction(text, change, names, before, after, mean, median, mean_sd, median_sd)  # type: ignore[arg-type]
+        return Direction(text, change, names, before, after, mean, median, mean_sd, median_sd)
 
     if not sum(test[: column.value_bins]) or not sum(reference[: column.value_bins]):
         return say("unchanged", "no values to compare")
@@ -144,9 +153,6 @@ def _numeric(
     return say("moved", ", ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
 
 
-Pair = tuple[float | None, float | None]
-
-
 def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
     """The mean if it moved, and the median if it moved and the mean did not go the same way."""
     mean, median = _difference(means) or 0.0, _difference(medians) or 0.0
@@ -168,53 +174,37 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
     return sorted((side for side in sides if side[2] > side[1]), key=lambda side: side[1] - side[2])
 
 
-def _outside(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
-    """What `other` sees: out of range, or unseen values by name."""
-    if not column.numeric:
-        return _rare(column, reference, test, unseen)
-    before, after = _shares(reference), _shares(test)
-    ends = [0, len(column.edges)] if column.edges else []
-    sides = _outer_moves(column, before, after)
-    if not sides:
-        return _share("out of range", "out of range", ends, reference, test)
-    text = ", ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in sides)
-    names = tuple(name for name, *_ in sides)
-    return Direction(text, "out of range", names, sum(before[i] for i in ends), sum(after[i] for i in ends))
+def _outside(sides: Sides) -> Direction:
+    """What `other` sees of a numeric column: rows out of range."""
+    ends = [0, len(sides.column.edges)] if sides.column.edges else []
+    moves = _outer_moves(sides.column, *sides.shares)
+    if not moves:
+        return _share(sides, "out of range", "out of range", ends)
+    text = ", ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in moves)
+    return Direction(text, "out of range", tuple(name for name, *_ in moves), *sides.of(ends))
 
 
-def _rare(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
+def _rare(sides: Sides, unseen: Sequence[str]) -> Direction:
     """What `other` sees of a categorical column: unseen values, or the rare category that grew most."""
-    before, after, other = _shares(reference), _shares(test), len(column.categories)
+    (before, after), other = sides.shares, len(sides.column.categories)
     grown = max(range(other + 1), key=lambda i: after[i] - before[i] if i == other or before[i] < RARE else -1.0)
     if grown == other or after[grown] <= before[grown]:
-        return _share("new value", _unseen_name(unseen), [other], reference, test, unseen)
-    name = column.categories[grown]
-    return Direction(
-        f"rare value {name} {apart(before[grown], after[grown], percent, 2)}",
-        "moved",
-        (name,),
-        before[grown],
-        after[grown],
-        grew=(Shift(name, before[grown], after[grown]),),
-    )
+        return _share(sides, "new value", _unseen_name(unseen), [other], tuple(unseen))
+    moved = Shift(sides.column.categories[grown], before[grown], after[grown])
+    text = f"rare value {moved.label} {apart(moved.reference, moved.test, percent, 2)}"
+    return Direction(text, "moved", (moved.label,), moved.reference, moved.test, grew=(moved,))
 
 
-def _share(
-    change: str,
-    what: str,
-    cells: Sequence[int],
-    reference: Sequence[float],
-    test: Sequence[float],
-    names: Sequence[str] = (),
-) -> Direction:
-    before, after = (sum(_shares(side)[i] for i in cells) for side in (reference, test))
+def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names: tuple[str, ...] = ()) -> Direction:
+    before, after = sides.of(cells)
     if before == after:
-        return Direction(f"{what} as before: {percent(after)}", "unchanged", tuple(names), before, after)
-    return Direction(f"{what} {apart(before, after, percent, 2)}", change, tuple(names), before, after)  # type: ignore[arg-type]
+        return Direction(f"{what} as before: {percent(after)}", "unchanged", names, before, after)
+    return Direction(f"{what} {apart(before, after, percent, 2)}", change, names, before, after)
 
 
-def _categories(column: Column, reference: Sequence[float], test: Sequence[float], unseen: Sequence[str]) -> Direction:
-    before, after = _shares(reference), _shares(test)
+def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
+    column, reference, test = sides.column, sides.reference, sides.test
+    before, after = sides.shares
     m, n = max(sum(reference), 1), max(sum(test), 1)
 
     def errors(i: int) -> float:
@@ -238,15 +228,15 @@ def _categories(column: Column, reference: Sequence[float], test: Sequence[float
     texts = {shift.label: apart(shift.reference, shift.test, percent, 2) for shift in (*grew, *shrank)}
     words = {OTHER: _unseen_name(unseen), MISSING: "missing values"}
 
-    def say(change: str, text: str, names: tuple[str, ...], i: int) -> Direction:
-        return Direction(text, change, names, before[i], after[i], grew=grew, shrank=shrank)  # type: ignore[arg-type]
+    def say(change: Change, text: str, names: tuple[str, ...], i: int) -> Direction:
+        return Direction(text, change, names, before[i], after[i], grew=grew, shrank=shrank)
 
     top = max(noticed, key=lambda i: after[i])
     if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
-        name = words.get(labels[top], labels[top])
-        change = "missing" if labels[top] == MISSING else "took over"
-        verb = "" if change == "missing" else " took over:"
-        return say(change, f"{name}{verb} {apart(before[top], after[top], percent, 2)}", (name,), top)
+        name, told = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
+        if labels[top] == MISSING:
+            return say("missing", f"{name} {told}", (name,), top)
+        return say("took over", f"{name} took over: {told}", (name,), top)
     alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
     if alone and noticed[0] == other and after[other] > before[other]:
         return say("new value", f"{words[OTHER]} {texts[OTHER]}", tuple(unseen), other)
@@ -292,16 +282,7 @@ def without_names(text: str, value: str | None = None) -> str:
 def _bin_name(column: Column, at: int) -> str:
     if column.bin_spreads[at] == 0:
         return number(column.bin_means[at], 6)
-    return f"values in {' to '.join(_ends(column.edges[at - 1], column.edges[at]))}"
-
-
-def _ends(low: float, high: float) -> tuple[str, str]:
-    first, second = apart(low, high).split(" to ")
-    return first, second
-
-
-def _missing_cells(column: Column) -> range:
-    return range(column.missing_bin, column.size)
+    return f"values in {apart(column.edges[at - 1], column.edges[at])}"
 
 
 def _shares(counts: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""From two count vectors to verdicts: one `DriftResult` per column and statistic that a rule asks for.
+"""From count vectors to verdicts: one `DriftResult` per window, column and statistic that a rule asks for.
 
 Pure: no clock, no store, no state. The probability that one evaluation of a rule names ANY column although nothing
 drifted is at most `alpha`: it is shared out by Holm's procedure over all tests of the evaluation
@@ -7,23 +7,28 @@ drifted is at most `alpha`: it is shared out by Holm's procedure over all tests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
-from typing import NamedTuple
+from itertools import chain, groupby, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from monitor.columns.column import Column, Counts, Floats, Mask
-from monitor.drift.direction import direction, shifts
-from monitor.drift.layout import Layout
+from monitor.drift.direction import Sides, direction, shifts
+from monitor.drift.layout import Layout, Measured, Rows
 from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
-from monitor.drift.share_alpha import holm_level
-from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS, Measured
+from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
 WARNING_PART = 0.5
+
+#: Windows that are measured at once, so that all that is computed on the way fits into the processor's cache.
+CHUNK = 512
+
+#: Windows for which results are made at once: who needs one mostly needs the next.
+AHEAD = 32
 
 
 class Terms(NamedTuple):
@@ -58,7 +63,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counts and sums of one stretch of data, as a reference or as a test window.
+    """Counts and sums of one stretch of data, as a reference or as a test window; or of many, in a leading axis.
 
     `counts`: shape (schema.size,). `sums`: shape (columns,), over finite values. `deviations`: shape (columns,),
     standard deviations; only the reference's are read.
@@ -68,26 +73,11 @@ class Sample:
     sums: Floats
     deviations: Floats | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class _Test:
-    """One statistic over the columns it was measured for, before alpha is shared out.
-
-    `blank`: columns for which there is no verdict, with their state and the reason.
-    """
-
-    statistic: str
-    measured: Measured
-    numeric: bool
-    blank: dict[int, tuple[State, str]]
-
-    @property
-    def open(self) -> Floats:
-        """The p-values that alpha is shared out over: of columns with a verdict that can be tested at all."""
-        chosen = self.measured.testable.copy()
-        chosen[list(self.blank)] = False
-        out: Floats = self.measured.p_value[chosen]
-        return out
+    def __getitem__(self, window: int | slice) -> Sample:
+        """One or some of many; itself if it is the only one."""
+        if self.counts.ndim == 1:
+            return self
+        return Sample(self.counts[window], self.sums[window], self.deviations)
 
 
 def statistics_for(question: Question, kind: str) -> tuple[str, ...]:
@@ -100,87 +90,6 @@ def statistics_for(question: Question, kind: str) -> tuple[str, ...]:
         return question.auto[kind != "numeric"]
     names = STATISTICS if question.statistic == "all" else (question.statistic,)
     return tuple(name for name in names if kind in STATISTICS[name].kinds)
-
-
-def evaluate(
-    question: Question,
-    layout: Layout,
-    reference: Sample,
-    test: Sample,
-    window: Span,
-    references: Sequence[str] = (),
-    subject: Subject = Subject(),  # noqa: B008 - a constant
-    unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
-    rho: Floats | None = None,
-) -> tuple[DriftResult, ...]:
-    """Answer one question: a result per column and statistic, in the order of the question's columns.
-
-    `references` names what each column of the schema is compared with; without it that is "training". `unseen` names
-    the unseen values of a column in the test window; it is asked only when a result's words are read. `rho`: how alike
-    the rows of a window are, shape (columns, 3), see `CORRELATION`; without it they are independent draws. Raises
-    KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size. Bad
-    numbers in one column make that column an `error` and touch no other.
-    """
-    if question.statistic not in ("auto", "all", *STATISTICS):
-        raise KeyError(question.statistic)
-    size, width = layout.schema.size, len(layout.schema.columns)
-    if reference.counts.shape != (size,) or test.counts.shape != (size,):
-        raise ValueError(f"counts have shapes {reference.counts.shape} and {test.counts.shape}, not ({size},)")
-    deviations = reference.deviations if reference.deviations is not None else np.full(width, np.nan)
-    tests = _measure(question, layout, reference, test, deviations, None if question.independent else rho)
-    open_tests = np.concatenate([one.open for one in tests]) if tests else np.zeros(0)
-    level = holm_level(open_tests, question.alpha) if open_tests.size else question.alpha
-    explanation = _Explanation(layout, reference, test, deviations, unseen)
-    groups: dict[int, tuple[DriftResult, ...]] = {}
-    for numeric in (True, False):
-        rows = layout.rows(question.columns, numeric=numeric).tolist()
-        columns = [layout.schema.columns[row] for row in rows]
-        names = ([one.name for one in columns], [one.role for one in columns], [one.kind for one in columns])
-        compared = [references[row] for row in rows] if references else repeat("training")
-        told = (repeat(window), compared, repeat(subject.version))
-        known = (explanation, subject.model, subject.series)
-        parts = [_results(question, one, level, names, told, known) for one in tests if one.numeric == numeric]
-        groups.update(zip(rows, zip(*parts, strict=True), strict=False))
-    return tuple(chain.from_iterable(groups.get(row, ()) for row in question.columns))
-
-
-def _results(
-    question: Question,
-    test: _Test,
-    level: float,
-    names: tuple[Iterable[str], ...],
-    told: tuple[Iterable[object], ...],
-    known: tuple[Explanation, str, str],
-) -> list[DriftResult]:
-    """Results of one statistic, field by field for all columns at once: there may be thousands.
-
-    `names`: of each column its name, role and kind. `told`: the window, the names of the references, the model version.
-    `known`: the explanation of directions, the model's name, the series.
-    """
-    measured = test.measured
-    value, critical = np.abs(measured.value), measured.critical(level)
-    floors = floors_of(question, test.statistic, measured)
-    states, reasons = verdicts(value, critical, floors)
-    values, criticals, p_values = nullable(value), nullable(critical), nullable(measured.p_value)
-    for i, (state, reason) in test.blank.items():
-        states[i], reasons[i] = state, reason
-        values[i] = criticals[i] = p_values[i] = None
-    return DriftResult.rows(
-        repeat(question.name),
-        *names,
-        repeat(test.statistic),
-        states,
-        *told,
-        measured.n.astype(np.int64).tolist(),
-        measured.m.astype(np.int64).tolist(),
-        values,
-        criticals,
-        floors.tolist(),
-        p_values,
-        reasons,
-        *map(repeat, known),
-        repeat(None),
-    )
 
 
 def floor_of(statistic: str, floor: float | None, asked: str = "") -> float:
@@ -207,9 +116,24 @@ def floors_of(question: Question, statistic: str, measured: Measured) -> Floats:
     return out
 
 
-def nullable(numbers: Floats) -> list[float | None]:
-    """Plain numbers, some of which are to be made None."""
-    out: list[float | None] = numbers.tolist()
+def holm_level(p_values: Floats, alpha: float) -> Floats:
+    """Return the one level that every p-value is compared with (p <= level: significant).
+
+    `p_values`: shape (..., tests); infinity takes no part. Holm's step-down procedure (1979) compares the k-th smallest
+    of T p-values with alpha / (T - k + 1) and stops at the first that is larger. If R are significant by that, the
+    level alpha / (T - R) (alpha, where all are) divides them from the others just so. The probability of any false
+    alarm is alpha at most, however the tests depend on each other.
+
+    >>> holm_level(np.array([0.9, 0.2, 0.4, 0.6, np.inf]), 0.1).item()
+    0.025
+    >>> holm_level(np.array([0.001, 0.03, 0.4, 0.6]), 0.1).round(4).item()  # 0.001 <= 0.1/4, 0.03 <= 0.1/3, 0.4 > 0.1/2
+    0.05
+    """
+    ordered = np.sort(p_values, axis=-1)
+    total = np.isfinite(ordered).sum(axis=-1, keepdims=True)
+    passed = ordered <= alpha / np.maximum(total - np.arange(ordered.shape[-1]), 1)
+    rejected = np.cumprod(passed, axis=-1).sum(axis=-1)
+    out: Floats = alpha / np.maximum(total[..., 0] - rejected, 1)
     return out
 
 
@@ -235,88 +159,248 @@ def verdicts(values: Floats, critical: Floats, floors: Floats) -> tuple[list[Sta
     return list(map(_STATES.__getitem__, which)), list(map(_REASONS.__getitem__, which))
 
 
-def _measure(
-    question: Question, layout: Layout, reference: Sample, test: Sample, deviations: Floats, rho: Floats | None
-) -> list[_Test]:
-    broken = _broken(layout, reference.counts) | _broken(layout, test.counts)
-    tests = []
-    for numeric in (True, False):
-        rows = layout.rows(question.columns, numeric=numeric)
-        if not rows.size:
-            continue
-        pair = layout.pair(reference.counts, test.counts, deviations, rows, (reference.sums, test.sums))
-        if broken[rows].any():
-            sound = ~broken[rows, None]
-            pair.reference[:] = np.where(sound, pair.reference, 0.0)
-            pair.test[:] = np.where(sound, pair.test, 0.0)
-        for name in statistics_for(question, "numeric" if numeric else "categorical"):
-            counted = pair if rho is None else pair.thin(rho[rows, CORRELATION[name]])
-            measured = STATISTICS[name].measure(counted)
-            blank = _blank(measured, *pair.sizes, question.min_samples, broken[rows])
-            tests.append(_Test(name, measured, numeric, blank))
-    return tests
+def evaluate(
+    question: Question,
+    layout: Layout,
+    reference: Sample,
+    test: Sample,
+    window: Span,
+    references: Sequence[str] = (),
+    subject: Subject = Subject(),  # noqa: B008 - a constant
+    unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
+    rho: Floats | None = None,
+    partial: str = "",
+) -> tuple[DriftResult, ...]:
+    """Answer one question about one window: see `Answers`, whose arguments of many windows are those of one here."""
+    many, rhos = Sample(test.counts[None], test.sums[None]), None if rho is None else rho[None]
+    one = Answers(question, layout, reference, many, [window], [references], subject, [partial], rhos, unseen)
+    return one.results(0)
 
 
-def _broken(layout: Layout, counts: Counts) -> Mask:
-    """Which columns hold a count that cannot be one."""
-    bad = ~(np.isfinite(counts) & (counts >= 0))
-    if not bad.any():
-        return np.zeros(len(layout.schema.columns), dtype=np.bool_)
-    return np.array([bool(part.any()) for part in layout.schema.split(bad)])
+@dataclass(frozen=True)
+class _Part:
+    """One statistic over W windows and the R columns that it fits, before alpha is shared out; arrays: (W, R).
+
+    `found`: rows of the window and of the reference, with a value or not. `damaged`: its numbers cannot be. `known`:
+    there is a verdict.
+    """
+
+    statistic: str
+    rows: Rows
+    measured: Measured
+    value: Floats
+    n: Floats
+    m: Floats
+    found: tuple[Floats, Floats]
+    floor: Floats
+    damaged: Mask
+    known: Mask
+
+    @property
+    def p_value(self) -> Floats:
+        return np.broadcast_to(self.measured.p_value, self.value.shape)
+
+    @property
+    def tested(self) -> Floats:
+        """The p-values that alpha is shared out over: of columns with a verdict that can be tested at all."""
+        out: Floats = np.where(self.known & self.measured.testable, self.measured.p_value, np.inf)
+        return out
 
 
-def _blank(
-    measured: Measured, all_n: Floats, all_m: Floats, min_samples: int, broken: Mask
-) -> dict[int, tuple[State, str]]:
-    """State and reason of the columns for which there is no verdict, by position."""
-    damaged = broken | ~np.isfinite(measured.value)
-    out: dict[int, tuple[State, str]] = {}
-    for i in np.flatnonzero((measured.n < max(min_samples, 1)) | (measured.m < 1) | damaged).tolist():
-        n, m, rows, reference_rows = (int(x[i]) for x in (measured.n, measured.m, all_n, all_m))
-        if damaged[i]:
-            out[i] = "error", "the stored counts of this column are damaged"
-        elif not m:
+class Answers:
+    """Answers to one question about T windows.
+
+    `tests`: counts, shape (T, schema.size), and sums, (T, columns). `reference`: one for all windows, or one for each
+    in a leading axis, with one set of deviations. `spans`: of each window; `names`: of each, what its columns are
+    compared with, by position ("training" if empty); `partial`: why it is not judged, "" if it is. `rho`: how alike the
+    rows of each window are, (T, columns, 3), see `CORRELATION`; without it they are independent draws. `unseen` names
+    the unseen values of a column in the test window; it is asked only when a result's words are read.
+
+    Raises KeyError for a statistic that does not exist and ValueError for vectors that are not of the schema's size.
+    Bad numbers in one column make that column an `error` and touch no other.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        layout: Layout,
+        reference: Sample,
+        tests: Sample,
+        spans: Sequence[Span],
+        names: Sequence[Sequence[str]],
+        subject: Subject = Subject(),  # noqa: B008 - a constant
+        partial: Sequence[str] = (),
+        rho: Floats | None = None,
+        unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
+    ) -> None:
+        if question.statistic not in ("auto", "all", *STATISTICS):
+            raise KeyError(question.statistic)
+        size, width = layout.schema.size, len(layout.schema.columns)
+        if reference.counts.shape[-1:] != (size,) or tests.counts.shape[1:] != (size,):
+            raise ValueError(f"counts have shapes {reference.counts.shape} and {tests.counts.shape}, not (..., {size})")
+        deviations = np.full(width, np.nan) if reference.deviations is None else reference.deviations
+        self.question, self._layout, self._subject, self._unseen = question, layout, subject, unseen
+        self._reference, self._tests = Sample(reference.counts, reference.sums, deviations), tests
+        self._spans, self._names = spans, names
+        self._rho = None if question.independent else rho
+        self._partial = partial or [""] * len(tests.counts)
+        self._made: dict[int, tuple[DriftResult, ...]] = {}
+        #: Number of results of each window.
+        self.size = sum(len(statistics_for(question, layout.schema.columns[row].kind)) for row in question.columns)
+
+    @cached_property
+    def overview(self) -> tuple[Mask, Counts]:
+        """Whether any column may have drifted in each window, and how many results have a verdict; both (T,).
+
+        Most windows of the past are quiet: all are measured in one pass, and results are made of those asked for.
+        """
+        count = len(self._tests.counts)
+        loud, judged = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.int64)
+        for begin in range(0, count, CHUNK):
+            chosen = slice(begin, begin + CHUNK)
+            parts = self._measure(chosen)
+            level = self._levels(parts)[:, None] * (1 + 1e-6)  # the critical value decides, not rounding
+            for part in parts:
+                judged[chosen] += part.known.sum(axis=-1)
+                above = part.known & (part.measured.p_value <= level) & (part.value > part.floor)
+                loud[chosen] |= above.any(axis=-1)
+        return loud, judged
+
+    def results(self, window: int) -> tuple[DriftResult, ...]:
+        """Results for one window, in the order of the question's columns."""
+        if window not in self._made:
+            last = min(window + AHEAD, len(self._tests.counts))
+            self._made = dict(zip(range(window, last), self._make(slice(window, last)), strict=True))
+        return self._made[window]
+
+    def _measure(self, chosen: slice) -> list[_Part]:
+        question, layout, parts = self.question, self._layout, []
+        reference, tests, broken = self._sound(self._reference[chosen], self._tests[chosen])
+        whole = np.array([not reason for reason in self._partial[chosen]], dtype=np.bool_)[:, None]
+        for numeric in (True, False):
+            rows = layout.rows(question.columns, numeric=numeric)
+            if not rows.size:
+                continue
+            assert reference.deviations is not None
+            sums = reference.sums, tests.sums
+            pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums)
+            rho = np.zeros((1, rows.size, 3)) if self._rho is None else self._rho[chosen][:, rows]
+            thinned = [pair.thin(rho[..., kind]) for kind in range(rho.shape[-1])]
+            for name in statistics_for(question, "numeric" if numeric else "categorical"):
+                one = STATISTICS[name].measure(thinned[CORRELATION[name]])
+                shape = one.value.shape
+                value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
+                damaged = broken[:, rows] | ~np.isfinite(value)
+                known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
+                floors = floors_of(question, name, one)
+                found = pair.sizes[0], np.broadcast_to(pair.sizes[1], shape)
+                parts.append(_Part(name, rows, one, value, n, m, found, floors, damaged, known))
+        return parts
+
+    def _sound(self, reference: Sample, tests: Sample) -> tuple[Sample, Sample, Mask]:
+        """Both sides with no rows in columns with a count that cannot be one, and which those are, (W, columns)."""
+        schema = self._layout.schema
+        bad = ~(np.isfinite(tests.counts) & (tests.counts >= 0))
+        bad = bad | ~(np.isfinite(reference.counts) & (reference.counts >= 0))
+        if not bad.any():
+            return reference, tests, np.zeros(tests.sums.shape, dtype=np.bool_)
+        broken: Mask = np.logical_or.reduceat(bad, schema.offsets[:-1], axis=-1)
+        empty = np.repeat(broken, self._layout.sizes, axis=-1)
+        before, after = (np.where(empty, 0, side.counts) for side in (reference, tests))
+        sums = np.broadcast_to(reference.sums, tests.sums.shape)
+        return Sample(before, sums, reference.deviations), Sample(after, tests.sums), broken
+
+    def _levels(self, parts: Sequence[_Part]) -> Floats:
+        """Holm's level of each window, shape (W,)."""
+        if not parts:
+            return np.zeros(0)
+        return holm_level(np.concatenate([part.tested for part in parts], axis=-1), self.question.alpha)
+
+    def _make(self, chosen: slice) -> list[tuple[DriftResult, ...]]:
+        """Make the results of a stretch of windows."""
+        parts = self._measure(chosen)
+        levels = self._levels(parts)
+        told = [
+            Explained(self._layout, self._reference[k], self._tests[k], self._unseen)
+            for k in range(chosen.start, chosen.stop)
+        ]
+        made: list[dict[int, tuple[DriftResult, ...]]] = [{} for _ in told]
+        for rows, group in groupby(parts, key=lambda part: part.rows.tolist()):
+            of_statistics = [self._results(chosen.start, part, levels, told) for part in group]
+            for columns, found in zip(made, zip(*of_statistics, strict=True), strict=True):
+                columns.update(zip(rows, zip(*found, strict=True), strict=True))
+        return [tuple(chain.from_iterable(columns.get(row, ()) for row in self.question.columns)) for columns in made]
+
+    def _results(self, first: int, part: _Part, levels: Floats, told: Sequence[Explanation]) -> list[list[DriftResult]]:
+        """Results of one statistic in each window from `first` on; field by field, as there may be thousands."""
+        critical = np.empty(part.value.shape)
+        for level in np.unique(levels):
+            same = levels == level
+            critical[same] = np.broadcast_to(part.measured.critical(float(level)), critical.shape)[same]
+        states, reasons = verdicts(part.value.ravel(), critical.ravel(), part.floor.ravel())
+        numbers: list[list[Any]] = [array.ravel().tolist() for array in (part.value, critical, part.p_value)]
+        width = len(part.rows)
+        for k, i in np.argwhere(~part.known).tolist():
+            at = k * width + i
+            states[at], reasons[at] = self._no_verdict(part, k, i, self._partial[first + k])
+            for field in numbers:
+                field[at] = None
+        columns = [self._layout.schema.columns[row] for row in part.rows.tolist()]
+        naming = [[one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]]
+        n, m, floors, out = part.n.astype(np.int64).tolist(), part.m.astype(np.int64).tolist(), part.floor.tolist(), []
+        for k, explanation in enumerate(told):
+            cut = slice(k * width, (k + 1) * width)
+            value, limit, p_value = (field[cut] for field in numbers)
+            names = self._names[first + k]
+            made = DriftResult.rows(
+                repeat(self.question.name),
+                *naming,
+                repeat(part.statistic),
+                states[cut],
+                repeat(self._spans[first + k]),
+                [names[row] for row in part.rows.tolist()] if names else repeat("training"),
+                repeat(self._subject.version),
+                n[k],
+                m[k],
+                value,
+                limit,
+                floors[k],
+                p_value,
+                reasons[cut],
+                repeat(explanation),
+                repeat(self._subject.model),
+                repeat(self._subject.series),
+                repeat(None),
+            )
+            out.append(made)
+        return out
+
+    def _no_verdict(self, part: _Part, k: int, i: int, partial: str) -> tuple[State, str]:
+        n, m, rows, reference_rows = (int(array[k, i]) for array in (part.n, part.m, *part.found))
+        if part.damaged[k, i]:
+            return "error", "the stored counts of this column are damaged"
+        if not m:
             some = f"none of {reference_rows} reference rows has a value"
-            out[i] = "no reference", some if reference_rows else "no reference rows"
-        elif not rows:
-            out[i] = "no traffic", "no rows in this window"
-        else:
-            found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
-            out[i] = "insufficient data", f"{found} in this window, {min_samples} needed"
-    return out
+            return "no reference", some if reference_rows else "no reference rows"
+        if not rows:
+            return "no traffic", "no rows in this window"
+        if partial and n >= max(self.question.min_samples, 1):
+            return "insufficient data", partial
+        found = f"{n} values of {rows} rows" if n != rows else f"{n} rows"
+        return "insufficient data", f"{found} in this window, {self.question.min_samples} needed"
 
 
-def set_aside(results: Iterable[DriftResult], reason: str) -> tuple[DriftResult, ...]:
-    """Take the verdicts back, as there is not enough of the window to judge it by; `reason` says so."""
-    return tuple(
-        result
-        if result.value is None
-        else result._replace(state="insufficient data", reason=reason, value=None, critical=None, p_value=None)
-        for result in results
-    )
-
-
-def explained_by(
-    layout: Layout, reference: Sample, test: Sample, unseen: Callable[[Column], Sequence[str]] = lambda _: ()
-) -> Explanation:
-    """What says which way columns moved from a reference with deviations to a test window."""
-    deviations = reference.deviations if reference.deviations is not None else np.full(len(reference.sums), np.nan)
-    return _Explanation(layout, reference, test, deviations, unseen)
-
-
-class _Explanation(Explanation):
-    """Directions and contributions of one evaluation, each worked out when it is first asked for."""
+class Explained(Explanation):
+    """Directions and contributions of one window, each worked out when it is first asked for."""
 
     def __init__(
         self,
         layout: Layout,
         reference: Sample,
         test: Sample,
-        deviations: Floats,
-        unseen: Callable[[Column], Sequence[str]],
+        unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
     ) -> None:
-        self._layout, self._reference, self._test, self._deviations = layout, reference, test, deviations
-        self._unseen = unseen
+        self._layout, self._reference, self._test, self._unseen = layout, reference, test, unseen
         self._seen: dict[tuple[int, str], Direction] = {}
 
     @cached_property
@@ -326,45 +410,39 @@ class _Explanation(Explanation):
         Plain lists: for the few bins of one column they are several times faster than arrays.
         """
         before, after = self._reference, self._test
-        arrays = (before.counts, after.counts, before.sums, after.sums, self._deviations, self._layout.schema.offsets)
+        deviations = np.full(len(before.sums), np.nan) if before.deviations is None else before.deviations
+        arrays = (before.counts, after.counts, before.sums, after.sums, deviations, self._layout.schema.offsets)
         return tuple(array.tolist() for array in arrays)
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str], int]:
         return {(column.name, column.role): row for row, column in enumerate(self._layout.schema.columns)}
 
+    def _sides(self, result: DriftResult) -> tuple[int, Sides]:
+        """Position of the result's column, and its counts on both sides."""
+        row = self._rows[result.column, result.role]
+        before, after, before_sums, after_sums, deviations, bounds = self._lists
+        column, bins = self._layout.schema.columns[row], slice(int(bounds[row]), int(bounds[row + 1]))
+        return row, Sides(column, before[bins], after[bins], (before_sums[row], after_sums[row]), deviations[row])
+
     def direction(self, result: DriftResult) -> Direction | None:
         """Which way the result's column moved; None where there is no verdict."""
         if result.value is None:
             return None
-        row, before, after = self._column(result)
+        row, sides = self._sides(result)
         share = result.statistic if result.statistic in ("missing", "other") else ""
         if (row, share) not in self._seen:
-            _, _, before_sums, after_sums, deviations, _ = self._lists
-            column, sums = self._layout.schema.columns[row], (before_sums[row], after_sums[row])
-            names = () if column.numeric else self._unseen(column)
-            self._seen[row, share] = direction(column, before, after, *sums, deviations[row], share, names)
+            names = () if sides.column.numeric else self._unseen(sides.column)
+            self._seen[row, share] = direction(sides, share, names)
         return self._seen[row, share]
 
     def contributions(self, result: DriftResult) -> tuple[Shift, ...]:
         """The bins of the result's column that moved most."""
         if result.value is None:
             return ()
-        row, before, after = self._column(result)
+        row, sides = self._sides(result)
         cells = self._layout.cells(result.statistic, row)
-        if cells is not None:
-            return (Shift(f"__{result.statistic}__", *_shares(cells, before, after)),)
-        return shifts(self._layout.labels[row], before, after)
-
-    def _column(self, result: DriftResult) -> tuple[int, Sequence[float], Sequence[float]]:
-        """Position of the result's column, its counts in the reference and in the test window."""
-        row = self._rows[result.column, result.role]
-        before, after, _, _, _, bounds = self._lists
-        bins = slice(int(bounds[row]), int(bounds[row + 1]))
-        return row, before[bins], after[bins]
-
-
-def _shares(cells: Sequence[int], before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    """Share of the rows of some bins in the reference and in the test window."""
-    share, now = (sum([side[i] for i in cells]) / max(sum(side), 1) for side in (before, after))
-    return share, now
+        if cells is None:
+            return shifts(self._layout.labels[row], sides.reference, sides.test)
+        before, after = (sum([side[i] for i in cells]) / max(sum(side), 1) for side in (sides.reference, sides.test))
+        return (Shift(f"__{result.statistic}__", before, after),)

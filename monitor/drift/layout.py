@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Column, Counts, Floats, Mask, Schema
-from monitor.drift.contingency import overlooked
-from monitor.drift.cumulative import gaps, settle
-from monitor.drift.direction import RARE
-from monitor.drift.divergence import Compared
-
-#: Deviations by which an exact mean may differ from that of the places before bins are settled anew.
-SETTLED = 0.02
-
-#: A mean farther out than this many spans of the edges is nonsense, as of a sum that has overflowed.
-FARTHEST = 1e9
 
 Rows = npt.NDArray[np.intp]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Reference and test window of the same columns, side by side.
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the bins of R columns are, K at most; it does not change from one window to the next. Masks: (R, K).
 
-    Shapes: R rows (one per column of the model), K bins (those of the widest column; narrower ones are padded with
-    zeros at the end). Leading axes in front of R are allowed in `test`: many windows against one reference.
-
-    `reference`, `test`: counts, (R, K). `real`: which cells are bins and not padding. `values`: which are value bins;
-    `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin for:
-    `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column. `places`:
-    where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there. `scale`:
-    (R,), reference standard deviation as a part of that span; 1 where it is zero or unknown. `means`: of the finite
-    values of the reference and of the test window, on that span too; NaN if unknown. `weights`: how much a row of the
-    test window counts in the distribution without drift, (R,); None: each is one independent draw.
+    `index`: where each cell lies in the flat vector. `real`: which cells are bins and not padding. `values`: which are
+    value bins; `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin
+    for: `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column.
+    `places`: where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there.
+    `starts`, `halves`: first edge and half the span, (R,).
     """
 
-    reference: Floats
-    test: Floats
+    index: Rows
     real: Mask
     values: Mask
     missing: Mask
@@ -49,11 +35,35 @@ class Pair:
     known: Mask
     places: Floats
     bounds: Floats
+    starts: Floats
+    halves: Floats
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Reference and test window of the same columns, side by side.
+
+    `reference`, `test`: counts, (R, K); columns with fewer bins are padded with zeros at the end. Leading axes in front
+    of R are allowed: many windows against one reference, or each against its own. `scale`: (R,), reference standard
+    deviation as a part of the span of the edges; 1 where it is zero or unknown. `means`: of the finite values of the
+    reference and of the test window, on that span too; NaN if unknown. `weights`: how much a row of the test window
+    counts in the distribution without drift, (R,); None: each is one independent draw.
+    """
+
+    frame: Frame
+    reference: Floats
+    test: Floats
     scale: Floats
     means: tuple[Floats, Floats]
     weights: Floats | None = None
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    # What several statistics work with is worked out once.
+    def once(self, function: Callable[[Pair], T]) -> T:
+        """What a function says of this pair; several statistics work with it, so it is worked out once."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        found: T = self._known[function]
+        return found
 
     @cached_property
     def sizes(self) -> tuple[Floats, Floats]:
@@ -65,68 +75,26 @@ class Pair:
         if not rho.any():
             return self
         n = np.maximum(self.sizes[0], 1.0)
-        return replace(self, weights=np.maximum(np.floor(n / (1 + (n - 1) * rho) + 1e-9), 1.0) / n)
+        weights = np.maximum(np.floor(n / (1 + (n - 1) * rho) + 1e-9), 1.0) / n
+        return replace(self, weights=weights, _known={})
 
     @cached_property
     def counted(self) -> Pair:
         """Both sides with as many rows in the test window as count: what its chance is worked out from."""
         if self.weights is None:
             return self
-        return replace(self, test=self.test * self.weights[..., None], weights=None)
+        return replace(self, test=self.test * self.weights[..., None], weights=None, _known={})
 
     @cached_property
     def finite(self) -> tuple[Floats, Floats]:
         """`reference` and `test` with nothing but the value bins."""
-        return self.reference * self.values, self.test * self.values
+        return self.reference * self.frame.values, self.test * self.frame.values
 
     @cached_property
     def finite_sizes(self) -> tuple[Floats, Floats]:
         """Return n and m of `finite`."""
         reference, test = self.finite
         return test.sum(axis=-1), reference.sum(axis=-1)
-
-    @cached_property
-    def gaps(self) -> Floats:
-        """Gaps between the cumulative distributions of the finite values, (R, K): see `cumulative.gaps`."""
-        return gaps(*self.finite)
-
-    @cached_property
-    def settled(self) -> tuple[Mask, Floats, Floats]:
-        """Columns whose exact mean does not fit the places, (..., R), and their places on both sides, (N, K) each.
-
-        Their bins stand elsewhere than in the reference: see `cumulative.settle`.
-        """
-        n, m = self.finite_sizes
-        sides, sizes = self.finite, (m, n)
-        means = [np.where(np.abs(mean) < FARTHEST, mean, np.nan) for mean in self.means]
-        excess = [
-            mean * size - (side * self.places).sum(axis=-1)
-            for side, size, mean in zip(sides, sizes, means, strict=True)
-        ]
-        off = [
-            np.abs(one) > SETTLED * self.scale * np.maximum(size, 1.0) for one, size in zip(excess, sizes, strict=True)
-        ]
-        which: Mask = (off[0] | off[1]) & np.isfinite(excess[0]) & np.isfinite(excess[1])
-        if not which.any():
-            return which, np.empty((0, 0)), np.empty((0, 0))
-
-        def chosen(array: Floats, inner: int) -> Floats:
-            out: Floats = np.broadcast_to(array, (*which.shape, *array.shape[array.ndim - inner :]))[which]
-            return out
-
-        places, bounds = chosen(self.places, 1), chosen(self.bounds, 2)
-        before, after = (
-            settle(chosen(side, 1), places, bounds, chosen(one, 0)) for side, one in zip(sides, excess, strict=True)
-        )
-        return which, before, after
-
-    @cached_property
-    def rare(self) -> Mask:
-        """Known categories that less than `RARE` of the reference's rows have; none if most are like that."""
-        m = self.sizes[1][..., None]
-        found = self.known & (self.reference < RARE * m)
-        out: Mask = found & ((self.reference * found).sum(axis=-1, keepdims=True) <= 10 * RARE * m)
-        return out
 
     @cached_property
     def testable(self) -> Mask:
@@ -141,38 +109,24 @@ class Pair:
         out: Mask = ((reference + test) > 0).sum(axis=-1) > 1
         return out
 
-    @cached_property
-    def overlooked(self) -> Floats:
-        """Rows that may be missing from the reference's `__other__`, (R,): see `contingency.overlooked`."""
-        return overlooked(self.reference, self.known, self.outside)
 
-    @cached_property
-    def overlooked_rare(self) -> Floats:
-        """Rows that may be missing from the reference's rare and unseen categories together, (R,)."""
-        limit = np.where(self.rare.any(axis=-1), RARE * self.sizes[1], 0.0)
-        return overlooked(self.reference, self.known, self.outside, limit)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One statistic of R columns; all arrays have shape (R,) behind any leading axes.
 
-    @cached_property
-    def compared(self) -> Compared:
-        """What the divergences have in common."""
-        unseen = self.overlooked / np.maximum(self.sizes[1], 1.0)
-        return Compared.of(self.reference, self.test, self.real, unseen, self.outside)
+    `n`, `m`: its sample sizes, in rows. `critical`: the value not to be exceeded at a given alpha, such that
+    `abs(value) > critical(alpha)` says the same as `p_value < alpha`. `testable`: False where both sides together fill
+    only one bin, so that the test could not come out significant whatever the split; it then takes no part of alpha.
+    `floor_unit`: what a floor is multiplied with to be in the units of `value`; 1 for all but `chi2` and `other`.
+    """
 
-
-@dataclass(frozen=True)
-class _Frame:
-    """What does not change from one window to the next."""
-
-    index: Rows
-    real: Mask
-    values: Mask
-    missing: Mask
-    outside: Mask
-    known: Mask
-    places: Floats
-    bounds: Floats
-    starts: Floats
-    halves: Floats
+    value: Floats
+    p_value: Floats
+    n: Floats
+    m: Floats
+    critical: Callable[[float], Floats]
+    testable: Mask
+    floor_unit: Floats | float = 1.0
 
 
 class Layout:
@@ -191,12 +145,10 @@ class Layout:
         self.sizes = np.array([column.size for column in columns], dtype=np.intp)
         self.value_bins = np.array([column.value_bins for column in columns], dtype=np.intp)
         self.numeric = np.array([column.numeric for column in columns], dtype=np.bool_)
-        width = int(self.sizes.max(initial=0))
-        place = np.arange(width)
-        inside = place < self.sizes[:, None]
+        place = np.arange(int(self.sizes.max(initial=0)))
         #: Index into the flat vector with one zero behind it, which the padding points at.
-        self._index = np.where(inside, schema.offsets[:-1, None] + place, schema.size)
-        self._frames: dict[bytes, _Frame] = {}
+        self._index = np.where(place < self.sizes[:, None], schema.offsets[:-1, None] + place, schema.size)
+        self._frames: dict[bytes, Frame] = {}
         self._cells: dict[tuple[str, int], list[int]] = {}
 
     @cached_property
@@ -245,7 +197,7 @@ class Layout:
         padded[..., :-1] = flat
         return padded.take(index, axis=-1)
 
-    def _frame(self, rows: Rows) -> _Frame:
+    def _frame(self, rows: Rows) -> Frame:
         """The frame of some columns; rules ask for the same ones again and again."""
         key = rows.tobytes()
         if key not in self._frames:
@@ -254,7 +206,7 @@ class Layout:
             value_bins, numeric = self.value_bins[rows, None], self.numeric[rows, None]
             values, last = place < value_bins, place == value_bins - 1
             places, bounds, starts, halves = self._places
-            self._frames[key] = _Frame(
+            self._frames[key] = Frame(
                 self._index[rows, :width],
                 real=place < self.sizes[rows, None],
                 values=values,
@@ -282,31 +234,15 @@ class Layout:
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
-        counts = self._spread(reference, frame.index), self._spread(test, frame.index)
-        return Pair(
-            *counts,
-            frame.real,
-            frame.values,
-            frame.missing,
-            frame.outside,
-            frame.known,
-            frame.places,
-            frame.bounds,
-            scale=np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0),
-            means=self._means(counts, sums, frame, rows),
-        )
-
-    def _means(
-        self, counts: tuple[Floats, Floats], sums: tuple[Floats, Floats] | None, frame: _Frame, rows: Rows
-    ) -> tuple[Floats, Floats]:
-        if sums is None:
-            return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-        found = []
-        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-            for side, total in zip(counts, sums, strict=True):
-                mean = total[..., rows] / (side * frame.values).sum(axis=-1)
-                found.append((mean / 2 - frame.starts / 2) / frame.halves)
-        return found[0], found[1]
+            before, after = self._spread(reference, frame.index), self._spread(test, frame.index)
+            means = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+            if sums is not None:
+                found = [
+                    total[..., rows] / (side * frame.values).sum(axis=-1)
+                    for side, total in zip((before, after), sums, strict=True)
+                ]
+                means = tuple((mean / 2 - frame.starts / 2) / half for mean in found)
+        return Pair(frame, before, after, np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0), means)
 
 
 def bin_places(column: Column) -> tuple[Floats, float]:

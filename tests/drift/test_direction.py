@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from monitor.columns.column import Column
 from monitor.columns.moments import binned_median
-from monitor.drift.direction import direction, shifts
+from monitor.drift.direction import Sides, direction, shifts
 from tests.drift.build import categorical, fill, numeric
 
 rng = np.random.default_rng(21)
@@ -27,7 +27,7 @@ def moved(after, column=X, before=BEFORE, statistic="ks", unseen=(), deviation=N
     if column.numeric:
         sums = tuple(float(np.sum(np.array(side)[np.isfinite(side)])) for side in (before, after))
         deviation = float(np.nanstd(before)) if deviation is None else deviation
-    return direction(column, *counts, *sums, 0.0 if deviation is None else deviation, statistic, unseen)
+    return direction(Sides(column, *counts, sums, 0.0 if deviation is None else deviation), statistic, unseen)
 
 
 def texts(**rows):
@@ -170,7 +170,7 @@ def test_mean_and_median_that_part_are_both_told():
 def test_no_sentence_tells_a_change_as_two_equal_numbers(hits, again, rows, statistic):
     column = Column("c", "feature", "categorical", categories=("a", "b"))
     before, after = [rows, 7, hits, hits], [rows + 13, 5, again, again]
-    text = direction(column, before, after, 0.0, 0.0, 0.0, statistic).text
+    text = direction(Sides(column, before, after, (0.0, 0.0), 0.0), statistic).text
     for was, now in re.findall(r"([\d.]+ %) to ([\d.]+ %)", text):
         assert was != now, text
 
@@ -184,7 +184,7 @@ def test_extreme_numbers_break_no_sentence(edges):
         after[at] = 60
         for total in (0.0, 1.5e308, -1.5e308, float("inf"), float("nan"), 5e-324):
             for deviation in (0.0, 5e-324, 1.5e308, float("inf"), float("nan")):
-                found = direction(column, [50] * column.size, after, 0.0, total, deviation, "ks")
+                found = direction(Sides(column, [50] * column.size, after, (0.0, total), deviation), "ks")
                 assert found.text
                 assert "nan" not in found.text
                 assert "inf" not in found.text

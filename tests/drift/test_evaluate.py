@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from bench.quiet import KINDS, measure, world
 from monitor.columns.column import Column, Schema
-from monitor.drift.evaluate import Question, Sample, evaluate, statistics_for
+from monitor.drift.evaluate import Question, Sample, evaluate, holm_level, statistics_for
 from monitor.drift.layout import Layout
-from monitor.drift.share_alpha import holm_level
 from tests.drift.build import WINDOW, ask, categorical, numeric, sample
 
 rng = np.random.default_rng(7)
