@@ -18,7 +18,7 @@ BASE = {"errors", "clock", "config", "failpoint", "words"}
 STAGES = {
     **dict.fromkeys(BASE, BASE),
     "columns": BASE,
-    "reference": BASE | {"columns"},
+    "reference": BASE | {"columns", "outcomes"},
     "models": BASE | {"columns", "reference"},
     "tables": BASE | {"columns", "reference"},
     "capture": BASE | {"columns"},

@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from monitor.columns.column import (
 from monitor.columns.derived import Derivation
 from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
+from monitor.outcomes.baseline import Baseline
 from monitor.reference.bin_edges import discrete_edges
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ BIN_MEAN = "telltale_bin_mean_reference"
 BIN_SPREAD = "telltale_bin_deviation_reference"
 COLUMN_INFO = "telltale_column_info"
 INFO = "telltale_reference_info"
+BASELINE = "telltale_baseline_info"
 
 HELP = {
     INFO: "What this reference was made from; the value is always 1.",
@@ -64,6 +66,8 @@ HELP = {
     BIN_SPREAD: "Standard deviation of the reference values in each bin; 0 where all are one value.",
 }
 
+
+BASELINE_HELP = "Performance on held-out rows, and their loss by bin of each column, as JSON; the value is always 1."
 
 #: What a file says of the columns. Each line: a family, the suffix of its samples, the label by which a column has
 #: several of them, and the field of `_Parts` with the number, or with a number for each value of the label.
@@ -96,7 +100,7 @@ class Reference:
     """Frozen bins with the reference's counts.
 
     `counts`: shape (schema.size,), int64. `sums`, `deviations`: shape (columns,), over finite values; NaN for a
-    categorical column.
+    categorical column. `baseline`: how well the model does on rows that it was not trained on, if that is known.
     """
 
     schema: Schema
@@ -104,6 +108,7 @@ class Reference:
     sums: Floats
     deviations: Floats
     info: ReferenceInfo = field(default_factory=ReferenceInfo)
+    baseline: Baseline | None = None
 
     def __repr__(self) -> str:
         columns = ", ".join(column.summary for column in self.schema.columns)
@@ -111,8 +116,9 @@ class Reference:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of bins, counts and model: names the reference that a verdict was made against."""
-        text = json.dumps([self.schema.fingerprint, self.counts.tolist(), self.info.model_sha256])
+        """SHA-256 of bins, counts, model and baseline: names the reference that a verdict was made against."""
+        parts = [self.schema.fingerprint, self.counts.tolist(), self.info.model_sha256]
+        text = json.dumps(parts if self.baseline is None else [*parts, self.baseline.to_json()])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def means(self) -> Floats:
@@ -293,6 +299,10 @@ def _lines(reference: Reference) -> Iterator[str]:
                     more = {} if key is None else {label: go_number(key) if label == "le" else key}
                     if number is not None:
                         yield f"{family}{suffix}{label_text({**labels, **more})} {go_number(number)}"
+    if reference.baseline is not None:
+        yield f"# HELP {BASELINE} {BASELINE_HELP}"
+        yield f"# TYPE {BASELINE} gauge"
+        yield f"{BASELINE}{label_text({'baseline': reference.baseline.to_json()})} 1.0"
 
 
 def _assemble(parts: Iterable[_Parts], info: ReferenceInfo) -> Reference:
@@ -326,7 +336,14 @@ def _from_telltale(families: dict[str, Metric]) -> Reference:
     said = dict(families[INFO].samples[0].labels) if INFO in families else {}
     versions = {name.removeprefix("version_"): text for name, text in said.items() if name.startswith("version_")}
     sha256, created, rows, source = (said.get(name, "") for name in ("model_sha256", "created", "rows", "source"))
-    return _assemble(parts.values(), ReferenceInfo(sha256, created, int(rows or 0), source, versions))
+    reference = _assemble(parts.values(), ReferenceInfo(sha256, created, int(rows or 0), source, versions))
+    if BASELINE not in families:
+        return reference
+    try:
+        baseline = Baseline.from_json(families[BASELINE].samples[0].labels["baseline"])
+    except (TypeError, IndexError) as error:
+        raise ValueError(f"the baseline is damaged: {error}") from error
+    return replace(reference, baseline=baseline)
 
 
 def _from_boxkite(families: dict[str, Metric]) -> Reference:
