@@ -15,6 +15,7 @@ from monitor.columns.canonical import column_name
 from monitor.config.load import Config
 from monitor.errors import ConfigError, DataError, TelltaleError
 from monitor.models.facts import title
+from monitor.outcomes.performance import METRICS, measure
 from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
 from train.dataset import Task, load_dataset
@@ -64,6 +65,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
     add("--proba", action="store_true", help="watch a classifier's probabilities too, a column a class")
     add("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
+    add("--holdout", type=Path, metavar="FILE", help="rows that the model was not trained on: how well it does there")
+    add("--positive", metavar="CLASS", help="of two classes, the one that precision and recall speak of")
     add("--categorical", **names, help="these columns are categorical; names with commas between, may be repeated")
     add("--numeric", **names, help="these columns are numeric")
     add("--ignore", **names, help="leave these columns out; * stands for any text")
@@ -133,6 +136,8 @@ def request_from(options: argparse.Namespace) -> Request:
         predictions=_names(options.prediction),
         proba=options.proba,
         target=None if options.target is None else column_name(options.target),
+        holdout=options.holdout,
+        positive=options.positive,
         categorical=_names(options.categorical),
         numeric=_names(options.numeric),
         ignore=_names(options.ignore),
@@ -165,8 +170,27 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
         table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
     table += [(name, "left out", "", reason) for name, reason in made.left_out]
     yield from ["", *words.aligned(table, widest=WIDEST), ""]
+    yield from _performance(made)
     yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."
+
+
+def _performance(made: Made) -> Iterator[str]:
+    """Say how well the model does on the held-out rows, or how to find out."""
+    baseline = made.reference.baseline
+    if baseline is None:
+        yield "No performance is in the reference: --target COLUMN --holdout FILE takes rows that the model was not"
+        yield "trained on; on its training rows it would look better than it is."
+        return
+    found = measure(baseline.sums)
+    shown = [found[name] for name in ("accuracy", "roc_auc", "f1", "macro_f1", "mae", "r2") if name in found]
+    numbers = ", ".join(f"{METRICS[one.metric]} {one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in shown)
+    yield f"On {words.counted(baseline.sums.n, 'row')} of {baseline.source}: {numbers}."
+    if made.bad_holdout.count:
+        yield f"Bad rows skipped there: {made.bad_holdout.count:,} ({'; '.join(made.bad_holdout.examples)})"
+    important = sorted(baseline.importance.items(), key=lambda one: -one[1])[:5]
+    if any(share for _, share in important):
+        yield f"Most important: {', '.join(f'{name} {share:.0%}' for name, share in important if share)}."
 
 
 def configure(reference: Reference, model: Path, output: Path, config: Path) -> str:

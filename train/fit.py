@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import pickle
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import f1_score, r2_score
@@ -21,6 +22,7 @@ from monitor.errors import TelltaleError
 from monitor.reference.build import build_reference
 from monitor.reference.file import Reference, ReferenceInfo, write_atomically
 from train.dataset import Dataset, Task
+from train.holdout import baseline_from_rows
 
 MODEL_FILE = "model.pkl"
 REFERENCE_FILE = "histogram.prom"
@@ -37,12 +39,15 @@ SEED = 42
 class Fitted:
     """A fitted model, and what it was fitted and tried on.
 
-    `training`: shape (n, features). `predictions`: shape (m,), the answers for the test rows.
+    `training`: shape (n, features). `test`, `test_target`: the m rows that the model was not fitted on, and what is
+    true of them. `predictions`: shape (m,), the answers for those.
     """
 
     model: Any
     data: Dataset
     training: Floats
+    test: Floats
+    test_target: npt.NDArray[Any]
     predictions: npt.NDArray[Any]
     score_name: str
     score: float
@@ -70,7 +75,7 @@ def fit(task: Task, data: Dataset) -> Fitted:
         name, score = "R2", r2_score(test_target, predictions)
     else:
         name, score = "weighted F1", f1_score(test_target, predictions, average="weighted")
-    return Fitted(model, data, training, predictions, name, float(score))
+    return Fitted(model, data, training, test, test_target, predictions, name, float(score))
 
 
 def library_versions() -> dict[str, str]:
@@ -117,6 +122,14 @@ def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Refe
             versions=library_versions(),
         ),
     )
+    baseline = baseline_from_rows(
+        reference.schema,
+        list(fitted.test.T),
+        fitted.test_target,
+        lambda columns: [fitted.model.predict(np.stack(columns, axis=1))],
+        source="the test rows",
+    )
+    reference = replace(reference, baseline=baseline)
     try:
         reference.save(folder / REFERENCE_FILE)
         write_atomically(folder / MODEL_FILE, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from tqdm import tqdm
 from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.canonical import Block, canonical, column_name
 from monitor.columns.column import Column, Kind, clean_text
+from monitor.config.settings import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.models import facts
 from monitor.models.examples import ROWS
 from monitor.models.load import Loaded, first_line, load
 from monitor.models.match import match_inputs
-from monitor.models.model import Model, check_proba, class_names, join
+from monitor.models.model import Model, check_proba, class_names, join, open_model
+from monitor.outcomes.baseline import Baseline
 from monitor.reference.build import (
     Chunk,
     Summary,
@@ -37,19 +39,24 @@ from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Progress, Reader, open_reader
 from train.fit import library_versions
+from train.holdout import baseline_from_file
 from train.selection import Request, Selection, declared_kinds, list_names, select
 from train.spool import Spool
 
 
 @dataclass(frozen=True)
 class Made:
-    """What was built: the reference, a decision per column, columns left out with the reason, and bad rows."""
+    """What was built: the reference, a decision per column, columns left out with the reason, and bad rows.
+
+    `bad_holdout`: those of the held-out rows.
+    """
 
     reference: Reference
     decisions: tuple[Decision, ...]
     left_out: tuple[tuple[str, str], ...]
     bad: BadRows
     model: Loaded | None
+    bad_holdout: BadRows
 
 
 def make_reference(request: Request, clock: Clock | None = None, *, progress: bool = False) -> Made:
@@ -58,7 +65,8 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     Raises TelltaleError where the file cannot be written.
     """
     _check_output(request.output, request.force)
-    for name, given in (("--data", request.data), ("--model", request.model)):
+    _check_holdout(request)
+    for name, given in (("--data", request.data), ("--model", request.model), ("--holdout", request.holdout)):
         if given and given.exists() and request.output.exists() and request.output.samefile(given):
             raise DataError(f"{request.output}: is the file of {name}; --output FILE writes another")
     model = load(request.model) if request.model else None
@@ -76,11 +84,47 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
         versions=library_versions(),
     )
     reference, decisions = assemble(features, predictions, info)
+    bad_holdout = BadRows(str(request.holdout), request.skip_bad_rows)
+    if request.holdout:
+        reference = replace(reference, baseline=_baseline(reference, request, bad_holdout, progress))
     try:
         reference.save(request.output)
     except OSError as error:
         raise TelltaleError(f"{request.output}: cannot be written: {error.strerror or error}") from error
-    return Made(reference, decisions, selection.left_out, bad, model)
+    return Made(reference, decisions, selection.left_out, bad, model, bad_holdout)
+
+
+def _check_holdout(request: Request) -> None:
+    if request.positive is not None and not request.holdout:
+        raise DataError("--positive names a class for the performance on held-out rows, and so needs --holdout FILE")
+    if not request.holdout:
+        return
+    if request.target is None:
+        raise DataError("--holdout: --target COLUMN names the column with what came true")
+    if request.holdout.exists() and request.data.exists():
+        same = request.holdout.samefile(request.data) or request.holdout.read_bytes() == request.data.read_bytes()
+        if same:
+            raise DataError(
+                f"--holdout {request.holdout}: has the rows of --data; on rows that the model was trained on it looks "
+                "better than it is, so take rows that it was not trained on"
+            )
+
+
+def _baseline(reference: Reference, request: Request, bad: BadRows, shown: bool) -> Baseline:
+    predict = None
+    if request.model:
+        predict = open_model(ModelConfig(path=str(request.model), proba=request.proba), reference).answer_columns
+
+    def progress(positions: Sequence[int]) -> Iterator[int]:
+        yield from tqdm(positions, desc="Importance", unit=" columns", disable=not shown, leave=False)
+
+    assert request.holdout is not None
+    assert request.target is not None
+    return baseline_from_file(
+        *(reference, request.holdout, request.target, request.predictions, predict, bad),
+        positive=request.positive,
+        shown=progress,
+    )
 
 
 def _check_output(output: Path, force: bool) -> None:

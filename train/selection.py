@@ -19,7 +19,8 @@ from monitor.reference.profile import Limits
 class Request:
     """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
 
-    `proba`: the model's probabilities too, a column for each class.
+    `proba`: the model's probabilities too, a column for each class. `holdout`: rows that the model was not trained on,
+    with `target`; of two classes precision and recall speak of `positive`.
     """
 
     data: Path
@@ -27,6 +28,8 @@ class Request:
     predictions: tuple[str, ...] = ()
     proba: bool = False
     target: str | None = None
+    holdout: Path | None = None
+    positive: str | None = None
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

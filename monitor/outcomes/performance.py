@@ -21,6 +21,33 @@ from monitor.outcomes.sums import Sums, Target
 #: Standard normal quantile of a two-sided 95 % interval.
 Z95 = 1.959963984540054
 
+#: What metrics are called for people; those of one class of many have its name behind theirs, in brackets.
+METRICS = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "ece": "calibration error",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "bias": "bias",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "mape": "MAPE",
+    "coverage": "coverage",
+    "value": "business value",
+    "score": "score",
+}
+
 Better = Literal["higher", "lower"]
 
 
