@@ -18,9 +18,8 @@ from monitor.columns.column import Column, Kind, clean_text
 from monitor.config.settings import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
 from monitor.models import facts
-from monitor.models.examples import ROWS
+from monitor.models.asking import ROWS, match_inputs
 from monitor.models.load import Loaded, first_line, load
-from monitor.models.match import match_inputs
 from monitor.models.model import Model, check_proba, class_names, join, open_model
 from monitor.outcomes.baseline import Baseline
 from monitor.reference.build import (

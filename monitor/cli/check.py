@@ -14,7 +14,6 @@ from monitor.config.load import Config
 from monitor.errors import LockedError, TelltaleError
 from monitor.models.load import way_out
 from monitor.models.model import open_model
-from monitor.models.refused import refused
 from monitor.notify.receivers import build_receivers, test_alert
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
@@ -52,7 +51,7 @@ def check_model(config: Config, reference: Reference) -> str:
     if not path.exists():
         return f"{path}: there is no such file, so a server would not start; {way_out(path)}"
     model = open_model(config.model, reference)
-    lines = [f"{path}: good; asked with {model.form.title}", *refused(model, config.model.missing, reference)]
+    lines = [f"{path}: good; asked with {model.form.title}", *model.refusals(config.model.missing, reference)]
     return "\n              ".join(lines)
 
 

@@ -1,37 +1,154 @@
-"""Find the form in which a model has to be asked, by asking it in every form that could be right."""
+"""Match a model's inputs with a reference's features, and find the form in which the model has to be asked.
+
+The model is asked rows of values that the reference has seen, in every form that could be right.
+"""
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monitor.columns.column import Column
+from monitor.columns.canonical import canonical, column_name
+from monitor.columns.column import MISSING, Column, Counts
 from monitor.errors import ModelError
 from monitor.models import facts
+from monitor.models.facts import Known
 from monitor.models.form import Array, Form, Frame, Input, Texts
 from monitor.models.load import Loaded, first_line
-from monitor.models.match import Fit
 from monitor.models.onnx import OnnxModel
-from monitor.models.values import Values, values_of
+from monitor.models.values import Values, as_number, values_of
+from monitor.reference.bin_edges import between
+from monitor.reference.file import Reference
 
 Rows = Sequence[Sequence[Any]]
 
 #: One row's answer: what `predict` gave, and what `predict_proba` gave if the model has it.
 Answer = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]
 
+#: Makes a form for some inputs.
+Makes = Callable[[Sequence[Input]], Form]
+
+#: Rows that a model is asked: enough for each category of most columns, and few enough for any model.
+ROWS = 32
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the inputs of a model and the features of a reference belong together.
+
+    `inputs`: name and position of the feature for each input. `named`: whether the names are the model's own. `known`:
+    by feature. `dropped`: positions of features that the model drops; `ignored`: names of inputs without a feature.
+    """
+
+    inputs: tuple[tuple[str, int | None], ...]
+    named: bool
+    known: Mapping[str, Known]
+    dropped: frozenset[int]
+    ignored: frozenset[str]
+
+
+def match_inputs(loaded: Loaded, features: Sequence[Column], reference: str) -> Fit:
+    """Match the model's inputs with the reference's features, by name if the model knows names. Raises ModelError."""
+    path, estimator = loaded.path, loaded.estimator
+    own = [column.name for column in features]
+    names, unused = facts.inputs(estimator), facts.dropped(estimator)
+    # Names are compared as the reference writes them; LightGBM writes others for those with spaces.
+    spelled = {name.replace(" ", "_"): position for position, name in enumerate(own) if " " in name}
+    spelled |= {name: position for position, name in enumerate(own)}
+    pairs: list[tuple[str, int | None]] = [(name, spelled.get(column_name(name))) for name in names or ()]
+    if all(position is None for _, position in pairs):
+        width = facts.width(estimator) if names is None else len(names)
+        if width not in (None, len(own)):
+            raise ModelError(f"{path}: the model takes {width} features, but {reference} has {len(own)}")
+        pairs = list(zip(names or own, range(len(own)), strict=True))
+    for at, (name, position) in enumerate(pairs):
+        if position is None and at not in unused:
+            raise ModelError(f"{path}: the model needs the column {name!r}, which {reference} does not have")
+    if further := set(range(len(own))) - {position for _, position in pairs}:
+        name = own[min(further)]
+        raise ModelError(
+            f"{path}: {reference} has the feature {name!r}, which the model was not fitted with; "
+            f"make the reference without it: --ignore {name}"
+        )
+    try:
+        known = facts.knowledge(estimator, [name for name, _ in pairs])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    by_feature = {own[position]: known[name] for name, position in pairs if position is not None and name in known}
+    for column in features:
+        _check_known(column, by_feature.get(column.name, Known()), path, reference)
+    dropped = frozenset(position for at, (_, position) in enumerate(pairs) if at in unused and position is not None)
+    ignored = frozenset(column_name(name) for name, position in pairs if position is None)
+    return Fit(tuple(pairs), names is not None, by_feature, dropped, ignored)
+
+
+def _check_known(column: Column, known: Known, path: Path, reference: str) -> None:
+    """Refuse a reference whose categories are none of those that a model was fitted with. Raises ModelError."""
+    texts = {canonical(one) for one in known.values} - {MISSING}
+    if known.dtype != "onnx" and texts and column.categories and not texts & set(column.categories):
+        raise ModelError(
+            f"{path}: the model knows {column.name!r} as {', '.join(map(repr, sorted(texts)[:3]))}, and {reference} as "
+            f"{', '.join(map(repr, column.categories[:3]))}; make the reference from the model's training data"
+        )
+
+
+def example_rows(reference: Reference, known: Mapping[str, Known], rows: int = ROWS) -> list[list[Any]]:
+    """Return rows of values that the reference has seen, shape (rows, features), no two columns in step.
+
+    `known`: what the model knows of its columns, by the reference's names. A column of which no value is known is 0 or
+    an empty text throughout.
+    """
+    random = np.random.default_rng(0)
+    columns = []
+    for column, counts in zip(reference.schema.features, reference.schema.split(reference.counts), strict=False):
+        values = seen_values(column, counts, known.get(column.name, Known()))
+        if len(values) > rows:
+            values = [values[position] for position in np.linspace(0, len(values) - 1, rows).astype(int).tolist()]
+        columns.append([values[position % len(values)] for position in random.permutation(rows).tolist()])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def seen_values(column: Column, counts: Counts, known: Known) -> list[Any]:
+    """Return values that the reference has seen in a column: a short number of each bin that has rows, or categories.
+
+    A model that was fitted with certain numbers, as an encoder is, knows them better than the bins.
+
+    >>> seen_values(Column("month", "feature", "numeric", edges=(0.5, 1.5, 2.5)), np.array([0, 9, 4, 0, 0, 0]), Known())
+    [1.0, 2.0]
+    """
+    if not column.numeric:
+        return [text for text, rows in zip(column.categories, counts, strict=False) if rows] or [""]
+    bins = np.flatnonzero(counts[: column.value_bins]).tolist()
+    if known.dtype != "onnx":
+        own = {as_number(canonical(one)) for one in known.values}
+        numbers = sorted(float(one) for one in own if isinstance(one, (int, float)) and math.isfinite(one))
+        if inside := [one for one in numbers if int(np.searchsorted(column.edges, one)) in bins]:
+            return inside
+    return [_of_bin(column, position) for position in bins if column.edges] or [0.0]
+
+
+def _of_bin(column: Column, position: int) -> float:
+    """The only value of a bin, or else a number in it with few digits."""
+    if column.bin_spreads[position] == 0 or position in (0, len(column.edges)):
+        return column.bin_means[position]
+    low, high = column.edges[position - 1 : position + 1]
+    middle = float(round(low / 2 + high / 2))
+    return middle if low < middle <= high else between(low, high)
+
 
 @dataclass(frozen=True)
 class Asked:
-    """A form, its inputs, and what a model answered in it: None for a row at which it raised, `error` first."""
+    """A form, and what a model answered in it: None for a row at which it raised, `error` first."""
 
     form: Form
-    inputs: tuple[Input, ...]
     answers: list[Answer | None]
     error: BaseException | None = None
 
@@ -54,18 +171,21 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     where they come from.
     """
     path, estimator = loaded.path, loaded.estimator
-    pandas = None if isinstance(estimator, OnnxModel) else _pandas()
-    numbers, texts = (_inputs(features, fit, as_text) for as_text in (False, True))
-    readings = [numbers] if numbers == texts else [numbers, texts]
+    is_onnx = isinstance(estimator, OnnxModel)
+    pandas = import_module("pandas") if not is_onnx and find_spec("pandas") else None
+    readings = [_inputs(features, fit, as_text) for as_text in (False, True)]
+    if readings[0] == readings[1]:
+        del readings[1]
     plain = all(one.source is not None and one.values.plain for one in readings[0])
-    known = any(one.category or one.whole for one in fit.known.values())
-    framed = not isinstance(estimator, OnnxModel) and (fit.named or known)
+    framed = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
     if framed and pandas is None and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
-    makers: list[Makes] = []
-    if pandas is not None:
-        makers = [lambda inputs: Frame(pandas, inputs), lambda inputs: Frame(pandas, inputs, as_category=True)]
-    if pandas is None or not framed:
+
+    def frame(inputs: Sequence[Input]) -> Form:
+        return Frame(pandas, inputs)
+
+    makers: list[Makes] = [frame, lambda inputs: Frame(pandas, inputs, as_category=True)] if pandas else []
+    if not (pandas and framed):
         single_text = len(features) == 1 and not features[0].numeric
         makers = [*([Texts] if single_text else []), Array, *makers]
     best = _first_that_answers(path, estimator, makers, readings, rows)
@@ -78,26 +198,20 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
         return best
     if isinstance(best.form, Frame):
         # Whole numbers are whole in a frame too, for a model that writes them as texts: 5 is not 5.0 there.
-        whole = tuple(replace(one, values=_as_whole(one, features)) for one in best.inputs)
-        asked = _ask(estimator, lambda inputs: Frame(pandas, inputs), whole, rows)
-        if asked.answered >= best.answered and best.differs(asked) is not None and not _random(estimator, best, rows):
+        asked = _ask(estimator, frame([_as_whole(one, features) for one in best.form.inputs]), rows)
+        if asked.answered >= best.answered and _differs(estimator, best, asked, rows) is not None:
             return asked
-    if framed and plain and pandas is not None:
-        array = _ask(estimator, Array, best.inputs, rows)
+    if framed and plain and pandas:
+        array = _ask(estimator, Array(best.form.inputs), rows)
         return array if array.answered == len(rows) and best.differs(array) is None else best
-    if isinstance(best.form, Array) and pandas is not None:
-        frame = _ask(estimator, makers[-2], best.inputs, rows)
-        at = best.differs(frame)
-        if at is not None and not _random(estimator, best, rows):
+    if isinstance(best.form, Array) and pandas:
+        at = _differs(estimator, best, _ask(estimator, frame(best.form.inputs), rows), rows)
+        if at is not None:
             raise ModelError(
                 f"{path}: the model answers an array and a frame of {list(rows[at])} differently, and does not say "
                 "which it was fitted with; if it was a frame, set its feature_names_in_ to the names of the columns"
             )
     return best
-
-
-#: Makes a form for some inputs.
-Makes = Callable[[Sequence[Input]], Form]
 
 
 def _first_that_answers(
@@ -107,15 +221,14 @@ def _first_that_answers(
 
     Raises ModelError if it answers differently for numbers and for texts that look like them.
     """
-    failed = None
+    failed = []
     for make in makers:
-        asked = [_ask(estimator, make, inputs, rows) for inputs in readings]
-        failed = failed or asked[0]
-        answering = sorted((one for one in asked if one.answered), key=lambda one: -one.answered)
-        if not answering:
+        asked = [_ask(estimator, make(inputs), rows) for inputs in readings]
+        best = max(asked, key=lambda one: one.answered)
+        if not best.answered:
+            failed.append(asked[0])
             continue
-        best = answering[0]
-        if any(best.differs(one) is not None for one in answering[1:]) and not _random(estimator, best, rows):
+        if any(_differs(estimator, best, one, rows) is not None for one in asked if one is not best):
             pairs = zip(*readings, strict=True)
             column = next(number.name for number, text in pairs if number != text)
             raise ModelError(
@@ -124,15 +237,13 @@ def _first_that_answers(
                 "that are no numbers"
             )
         return best
-    assert failed is not None
-    return failed
+    return failed[0]
 
 
-def _ask(estimator: Any, make: Makes, inputs: tuple[Input, ...], rows: Rows) -> Asked:
+def _ask(estimator: Any, form: Form, rows: Rows) -> Asked:
     """Ask a model some rows in a form: all at once, or one by one if that fails."""
-    form = make(inputs)
     try:
-        return Asked(form, inputs, list(_answers(estimator, form, rows)))
+        return Asked(form, list(_answers(estimator, form, rows)))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whether it takes this form is what is asked
         first: BaseException = error
     answers: list[Answer | None] = []
@@ -141,7 +252,7 @@ def _ask(estimator: Any, make: Makes, inputs: tuple[Input, ...], rows: Rows) -> 
             answers += _answers(estimator, form, [row])
         except (Exception, SystemExit):  # noqa: BLE001
             answers.append(None)
-    return Asked(form, inputs, answers, first)
+    return Asked(form, answers, first)
 
 
 def _answers(estimator: Any, form: Form, rows: Rows) -> list[Answer]:
@@ -160,54 +271,41 @@ def _answers(estimator: Any, form: Form, rows: Rows) -> list[Answer]:
     return [(answers[at], None if shares is None else shares[at]) for at in range(len(rows))]
 
 
+def _differs(estimator: Any, best: Asked, other: Asked, rows: Rows) -> int | None:
+    """Return the first row that a model answers differently in two forms; None if it does so in one form too."""
+    at = best.differs(other)
+    return None if at is None or best.differs(_ask(estimator, best.form, rows)) is not None else at
+
+
 def _same(one: Answer, other: Answer) -> bool:
     (a, p), (b, q) = one, other
     return _equal(np.asarray(a), np.asarray(b)) and (p is None or q is None or _equal(p, q))
 
 
 def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    if a.shape != b.shape:
-        return False
-    if a.dtype.kind == b.dtype.kind == "f":
+    if a.shape == b.shape and a.dtype.kind == b.dtype.kind == "f":
         single = min(a.dtype.itemsize, b.dtype.itemsize) < 8
         return bool(np.allclose(a, b, rtol=1e-6 if single else 1e-9, atol=1e-12, equal_nan=True))
-    return bool(a.tolist() == b.tolist())
-
-
-def _random(estimator: Any, asked: Asked, rows: Rows) -> bool:
-    """Tell whether a model answers the same rows differently each time."""
-    return asked.differs(_ask(estimator, lambda _: asked.form, asked.inputs, rows)) is not None
+    return a.shape == b.shape and bool(a.tolist() == b.tolist())
 
 
 def _inputs(features: Sequence[Column], fit: Fit, as_text: bool) -> tuple[Input, ...]:
     """What reaches each input. `as_text`: take numbers among categories for texts, if the model does not say."""
-    return tuple(
-        Input(name, position, UNUSED)
-        if position is None
-        else Input(name, position, values_of(features[position], fit.known.get(features[position].name), as_text))
-        for name, position in fit.inputs
-    )
+
+    def values(position: int | None) -> Values:
+        if position is None:
+            return Values("number", numeric=True)
+        return values_of(features[position], fit.known.get(features[position].name), as_text)
+
+    return tuple(Input(name, position, values(position)) for name, position in fit.inputs)
 
 
-#: An input that the model drops and the reference does not have.
-UNUSED = Values("number", numeric=True)
-
-
-def _as_whole(one: Input, features: Sequence[Column]) -> Values:
-    """The values of an input as whole numbers, if the reference has seen no others."""
+def _as_whole(one: Input, features: Sequence[Column]) -> Input:
+    """Make the values of an input whole numbers, if the reference has seen no others."""
     column = features[one.source] if one.source is not None else None
     if column is None or not one.values.plain or not column.means:
-        return one.values
-    pairs = zip(column.means, column.spreads, strict=True)
-    whole = all(
-        spread == 0 and (mean.is_integer() or at in (0, len(column.edges))) for at, (mean, spread) in enumerate(pairs)
-    )
-    return replace(one.values, whole=True) if whole else one.values
-
-
-def _pandas() -> Any:
-    """Return the library, which is no dependency, or None."""
-    try:
-        return import_module("pandas")
-    except ImportError:
-        return None
+        return one
+    ends = (0, len(column.edges))
+    pairs = enumerate(zip(column.means, column.spreads, strict=True))
+    whole = all(spread == 0 and (mean.is_integer() or at in ends) for at, (mean, spread) in pairs)
+    return replace(one, values=replace(one.values, whole=True)) if whole else one

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -31,16 +32,7 @@ _LIBRARIES = frozenset({"sklearn", "lightgbm", "xgboost", "catboost", "numpy"})
 _MADE_UP = re.compile(r"Column_\d+|\d+")
 
 #: numpy types of the categories in an XGBoost model, by the number that its JSON gives each.
-_XGBOOST_TYPES = {
-    9: "int8",
-    10: "uint8",
-    11: "int16",
-    12: "uint16",
-    13: "int32",
-    14: "uint32",
-    15: "int64",
-    16: "uint64",
-}
+_XGBOOST_TYPES = dict(enumerate(("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"), start=9))
 
 
 @dataclass(frozen=True)
@@ -73,17 +65,14 @@ def title(estimator: Any) -> str:
 
 def inputs(estimator: Any) -> tuple[str, ...] | None:
     """Return the names of the columns that a model was fitted with; None if it was fitted without names."""
-    for name in ("feature_names_in_", "feature_names_"):
-        found = attribute(estimator, name)
-        if found is None or isinstance(found, str):
-            continue
-        names = tuple(str(one) for one in found)
-        # CatBoost and LightGBM number the columns of an array.
-        return None if not names or all(map(_MADE_UP.fullmatch, names)) else names
-    if _is_booster(estimator):
-        names = tuple(estimator.feature_name())
-        return None if all(map(_MADE_UP.fullmatch, names)) else names
-    return None
+    found = attribute(estimator, "feature_names_in_")
+    if found is None or isinstance(found, str):
+        found = attribute(estimator, "feature_names_")
+    if (found is None or isinstance(found, str)) and _is_booster(estimator):
+        found = estimator.feature_name()
+    names = () if found is None or isinstance(found, str) else tuple(map(str, found))
+    # CatBoost and LightGBM number the columns of an array.
+    return None if all(map(_MADE_UP.fullmatch, names)) else names
 
 
 def width(estimator: Any) -> int | None:
@@ -112,14 +101,10 @@ def prediction_kind(estimator: Any) -> Kind | None:
     """Return categorical for a classifier, numeric for a regressor, None if it cannot be known."""
     if attribute(estimator, "classes_") is not None:
         return "categorical"
-    if "sklearn" in sys.modules:
-        try:
-            from sklearn.base import is_regressor
-
-            return "numeric" if is_regressor(estimator) else None
-        except Exception:  # noqa: BLE001 - not an estimator of scikit-learn's making
-            return None
-    return None
+    try:
+        return "numeric" if "sklearn" in sys.modules and import_module("sklearn.base").is_regressor(estimator) else None
+    except Exception:  # noqa: BLE001 - not an estimator of scikit-learn's making
+        return None
 
 
 def dropped(estimator: Any) -> frozenset[int]:
@@ -137,13 +122,10 @@ def dropped(estimator: Any) -> frozenset[int]:
 def _entry(estimator: Any) -> Any:
     """Return the ColumnTransformer that a model's rows come to first, or None."""
     for _ in range(8):
-        if _is_column_transformer(estimator):
+        if estimator is None or _is_column_transformer(estimator):
             return estimator
         steps = attribute(estimator, "steps")
-        inner = steps[0][1] if steps else next(_inner(estimator), None)
-        if inner is None:
-            return None
-        estimator = inner
+        estimator = steps[0][1] if steps else next(_inner(estimator), None)
     return None
 
 
@@ -217,23 +199,21 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
 
 def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:
     """What one model knows by itself."""
-    booster = attribute(thing, "booster_") if callable(attribute(thing, "predict")) else None
-    if _is_booster(thing) or _is_booster(booster):
-        yield from _of_lightgbm(thing if _is_booster(thing) else booster, columns)
+    booster = thing if _is_booster(thing) else attribute(thing, "booster_") if hasattr(thing, "predict") else None
+    categories = attribute(thing, "categories_")
+    if _is_booster(booster):
+        yield from _of_lightgbm(booster, columns)
     elif callable(attribute(thing, "get_cat_feature_indices")):
         names = _names_for(attribute(thing, "feature_names_") or (), columns)
-        for position in thing.get_cat_feature_indices():
-            yield names[position], Known(whole=True)
+        yield from ((names[position], Known(whole=True)) for position in thing.get_cat_feature_indices())
     elif callable(attribute(thing, "get_booster")) and hasattr(thing, "enable_categorical"):
         yield from _of_xgboost(thing, columns)
-    else:
-        categories = attribute(thing, "categories_")
-        if isinstance(categories, (list, tuple)) and categories:
-            given = attribute(thing, "feature_names_in_")
-            names = [str(name) for name in given] if given is not None else list(columns)
-            if len(names) == len(categories):
-                for name, values in zip(names, categories, strict=True):
-                    yield name, Known(tuple(np.asarray(values, dtype=object).tolist()))
+    elif isinstance(categories, (list, tuple)):
+        given = attribute(thing, "feature_names_in_")
+        names = list(columns) if given is None else [str(name) for name in given]
+        if len(names) == len(categories):
+            for name, values in zip(names, categories, strict=True):
+                yield name, Known(tuple(np.asarray(values, dtype=object).tolist()))
 
 
 def _names_for(own: Sequence[str], columns: Sequence[str]) -> Sequence[str]:
@@ -271,13 +251,12 @@ def _of_xgboost(model: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known
             "the XGBoost model has categorical columns and does not keep their categories, so that other frames would "
             "get other answers; fit it with XGBoost 3.1 or later"
         )
-    for position, (kind, one) in enumerate(zip(types, kept, strict=True)):
+    for name, kind, one in zip(names, types, kept, strict=True):
         if kind != "c":
             continue
         values, offsets = one["values"], one.get("offsets")
         if offsets is not None:
             data = bytes(value % 256 for value in values)
-            texts = tuple(data[a:b].decode("utf-8") for a, b in pairwise(offsets))
-            yield names[position], Known(texts, category=True)
-        else:
-            yield names[position], Known(tuple(values), category=True, dtype=_XGBOOST_TYPES.get(one.get("type"), ""))
+            values = [data[a:b].decode("utf-8") for a, b in pairwise(offsets)]
+        dtype = _XGBOOST_TYPES.get(one.get("type"), "") if offsets is None else ""
+        yield name, Known(tuple(values), category=True, dtype=dtype)

@@ -15,70 +15,69 @@ from monitor.models.values import Values
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a model.
-
-    `source`: position among the reference's features; None for an input that the model drops and the reference does
-    not watch.
-    """
+    """One input of a model. `source`: position of its feature; None for one that is dropped and not watched."""
 
     name: str
     source: int | None
     values: Values
 
 
-class Array:
-    """Make an array: of floats if all values are numbers, otherwise of objects."""
+class Form:
+    """Makes what a model is asked with: of rows, an array of shape (n, features) or lists, or of columns."""
+
+    title = ""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self.inputs = tuple(inputs)
+
+    def __call__(self, rows: Any) -> Any:
+        """Return rows in this form."""
+        return self.of_columns(list(rows.T) if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True)))
+
+    def of_columns(self, columns: Sequence[Any]) -> Any:
+        """Return columns, each of shape (n,), in this form."""
+        raise NotImplementedError
+
+
+class Array(Form):
+    """An array of shape (n, inputs): of floats if all values are numbers, otherwise of objects."""
 
     title = "an array"
 
     def __init__(self, inputs: Sequence[Input]) -> None:
-        self._inputs = tuple(inputs)
+        super().__init__(inputs)
         sources = [one.source for one in inputs]
         self._same = sources == list(range(len(sources))) and all(one.values.plain for one in inputs)
 
     def __call__(self, rows: Any) -> Any:
-        """Rows, an array of shape (n, features) or lists, as an array of shape (n, inputs)."""
-        if self._same:
-            if isinstance(rows, np.ndarray):
-                return rows
-            return np.array([[math.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
-        return self.of_columns(list(rows.T) if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True)))
+        """Return rows as an array."""
+        if not self._same:
+            return super().__call__(rows)
+        return rows if isinstance(rows, np.ndarray) else np.array([_no_none(row) for row in rows], dtype=np.float64)
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
-        """Columns, each of shape (n,), as an array of shape (n, inputs)."""
-        count = len(columns[0])
-        cast = [_values(one, columns, count) for one in self._inputs]
-        try:
-            return np.column_stack([np.asarray(one, dtype=np.float64) for one in cast if not _has_text(one)])
-        except (ValueError, TypeError):
-            pass
-        out = np.empty((count, len(cast)), dtype=object)
-        for position, values in enumerate(cast):
-            out[:, position] = values
-        return out
+        """Return columns as an array. A text such as `1` is no number to an array."""
+        cast = [_values(one, columns) for one in self.inputs]
+        if not any(isinstance(v, str) or v is None for one in cast if not isinstance(one, np.ndarray) for v in one):
+            try:
+                return np.column_stack([np.asarray(one, dtype=np.float64) for one in cast])
+            except (ValueError, TypeError):
+                pass
+        return np.column_stack([_objects(one) for one in cast])
 
 
-class Texts:
-    """Make a flat array of the texts of a single column, which is what a vectoriser takes."""
+class Texts(Form):
+    """A flat array of the texts of a single column, shape (n,), which is what a vectoriser takes."""
 
     title = "an array of texts"
 
-    def __init__(self, inputs: Sequence[Input]) -> None:
-        (self._input,) = inputs
-
-    def __call__(self, rows: Any) -> Any:
-        """Rows of one value each as an array of shape (n,)."""
-        return self.of_columns([[row[0] for row in rows]])
-
     def of_columns(self, columns: Sequence[Any]) -> Any:
-        """One column as an array of shape (n,)."""
-        out = np.empty(len(columns[0]), dtype=object)
-        out[:] = _values(self._input, columns, len(columns[0]))
-        return out
+        """Return the only column as an array."""
+        return _objects(_values(self.inputs[0], columns))
 
 
-class Frame:
-    """Make a frame of pandas with the names and dtypes that a model was fitted with.
+class Frame(Form):
+    """A frame of pandas with the names and dtypes that a model was fitted with.
 
     `as_category`: texts become a categorical column, for a library that wants it and does not say so.
     """
@@ -86,19 +85,15 @@ class Frame:
     title = "a frame of pandas"
 
     def __init__(self, pandas: Any, inputs: Sequence[Input], as_category: bool = False) -> None:
-        self._pandas, self._inputs, self._as_category = pandas, tuple(inputs), as_category
-
-    def __call__(self, rows: Any) -> Any:
-        """Rows, an array of shape (n, features) or lists, as a frame."""
-        return self.of_columns(list(rows.T) if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True)))
+        super().__init__(inputs)
+        self._pandas, self._as_category = pandas, as_category
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
-        """Columns, each of shape (n,), as a frame."""
-        count = len(columns[0])
-        return self._pandas.DataFrame({one.name: self._series(one, columns, count) for one in self._inputs})
+        """Return columns as a frame."""
+        return self._pandas.DataFrame({one.name: self._series(one, columns) for one in self.inputs})
 
-    def _series(self, one: Input, columns: Sequence[Any], count: int) -> Any:
-        cast, values = _values(one, columns, count), one.values
+    def _series(self, one: Input, columns: Sequence[Any]) -> Any:
+        cast, values = _values(one, columns), one.values
         if isinstance(cast, np.ndarray):
             return cast
         if values.category or (self._as_category and values.kind == "text"):
@@ -107,10 +102,8 @@ class Frame:
         if types in ({bool}, {int}):
             return np.array(cast)
         if types & {int, float} and types <= {int, float, type(None)}:
-            return np.array([math.nan if value is None else value for value in cast], dtype=np.float64)
-        out = np.empty(count, dtype=object)
-        out[:] = cast
-        return out
+            return np.array(_no_none(cast), dtype=np.float64)
+        return _objects(cast)
 
     def _categorical(self, values: Values, cast: list[Any]) -> Any:
         """A categorical column; values that the model does not know are categories too: the model decides on them."""
@@ -124,33 +117,28 @@ class Frame:
         return self._pandas.Categorical([None if one != one else one for one in cast], categories=categories)
 
 
-Form = Array | Texts | Frame
-
-
-def _values(one: Input, columns: Sequence[Any], count: int) -> Any:
+def _values(one: Input, columns: Sequence[Any]) -> Any:
     """The values of one input: an array of floats, or a list."""
     if one.source is None:
-        return np.full(count, math.nan)
+        return np.full(len(columns[0]), math.nan)
     column = columns[one.source]
     if one.values.plain:
-        if isinstance(column, np.ndarray) and column.dtype.kind == "f":
-            return column
-        return np.array([math.nan if value is None else value for value in column], dtype=np.float64)
+        floats = isinstance(column, np.ndarray) and column.dtype.kind == "f"
+        return column if floats else np.array(_no_none(column), dtype=np.float64)
     if one.values.whole and one.values.numeric:
-        return [_whole(value) for value in (column.tolist() if isinstance(column, np.ndarray) else column)]
+        listed = _no_none(column.tolist() if isinstance(column, np.ndarray) else column)
+        return [int(value) if isinstance(value, float) and value.is_integer() else value for value in listed]
     return one.values.cast_all(column)
 
 
-def _whole(value: Any) -> Any:
-    """A number as a whole one, if it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else math.nan if value is None else value
+def _no_none(values: Sequence[Any]) -> list[Any]:
+    return [math.nan if value is None else value for value in values]
 
 
-def _has_text(values: Any) -> bool:
-    """Tell whether a column cannot be floats. Raises TypeError if so: a text such as `1` is no number to an array."""
-    if not isinstance(values, np.ndarray) and any(isinstance(value, str) or value is None for value in values):
-        raise TypeError("texts")
-    return False
+def _objects(values: Any) -> npt.NDArray[Any]:
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
 
 
 def floats_fit(array: npt.NDArray[Any]) -> bool:

@@ -1,7 +1,6 @@
 """Read model files: pickle, joblib with or without compression, skops and ONNX.
 
-`.skops` is the format to prefer: a pickle, and so a joblib file, can run any code when it is loaded. `.onnx` needs the
-library `onnxruntime`, `.skops` the library `skops`.
+`.skops` is the format to prefer: a pickle, and so a joblib file, can run any code when it is loaded.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def load(path: Path, expected: str = "", source: str = "") -> Loaded:
 def way_out(path: Path) -> str:
     """Say what to do when a model file is missing: name the model files that are there, or train an example."""
     folder = path.parent
-    found = sorted(one.name for one in folder.iterdir() if one.suffix in SUFFIXES) if folder.is_dir() else []
+    found = sorted(one.name for one in folder.glob("*") if one.suffix in SUFFIXES)
     if found:
         return f"there is {', '.join(found[:5])}: name it in config.toml, [model] path = {str(folder / found[0])!r}"
     return "`python -m train` trains an example model"
@@ -76,10 +75,8 @@ def load_estimator(path: Path, data: bytes) -> Any:
 
     Raises ModelError.
     """
-    if path.suffix.lower() == ".onnx":
-        read: Any = OnnxModel
-    else:
-        read = _skops if path.suffix.lower() == ".skops" or _is_skops(data) else _joblib
+    suffix = path.suffix.lower()
+    read: Any = OnnxModel if suffix == ".onnx" else _skops if suffix == ".skops" or _is_skops(data) else _joblib
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -145,11 +142,9 @@ def _joblib(data: bytes) -> Any:
 
 
 def _is_skops(data: bytes) -> bool:
-    if not data.startswith(b"PK\x03\x04"):
-        return False
     try:
         with ZipFile(BytesIO(data)) as archive:
-            return "schema.json" in archive.namelist()
+            return data.startswith(b"PK\x03\x04") and "schema.json" in archive.namelist()
     except BadZipFile:
         return False
 

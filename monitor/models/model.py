@@ -1,9 +1,8 @@
 """A model that can be asked: loaded, held against its reference, and asked in the form that it was fitted with.
 
-At the start the model is asked rows of values that the reference has seen, in every form that could be right. One that
-knows the names of its columns is right with a frame of them; an array, which is many times faster, is used only if it
-gets the same answers. A model that answers in no form, or differently in two that are equally likely, is refused: a
-start that fails is better than a wrong number.
+A model that knows the names of its columns is right with a frame of them; an array, which is many times faster, is used
+only if it gets the same answers. A model that answers in no form, or differently in two that are equally likely, is
+refused: a start that fails is better than a wrong number.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,9 @@ from monitor.columns.column import MAX_TEXT, MISSING, Column, Schema, clean_text
 from monitor.config.settings import ModelConfig
 from monitor.errors import InputError, ModelError
 from monitor.models import facts
-from monitor.models.asking import Asked, Rows, find_form
-from monitor.models.examples import example_rows
+from monitor.models.asking import Asked, Fit, Rows, example_rows, find_form, match_inputs
 from monitor.models.form import Form, floats_fit
 from monitor.models.load import Loaded, first_line, load
-from monitor.models.match import Fit, match_inputs
 from monitor.models.values import Values
 from monitor.reference.file import Reference
 
@@ -97,11 +94,9 @@ class Model:
                 )
 
     def _answer(self, prepared: Any, count: int) -> list[Sequence[Any]]:
-        shares = None
         with self._careful(prepared):
             answers = np.asarray(self.estimator.predict(prepared))
-            if self.classes:
-                shares = np.asarray(self.estimator.predict_proba(prepared), dtype=np.float64)
+            shares = np.asarray(self.estimator.predict_proba(prepared), np.float64) if self.classes else None
         if shares is not None:
             if shares.shape != (count, len(self.classes)):
                 raise ModelError(f"predict_proba answered shape {shares.shape} for {count} rows")
@@ -125,25 +120,21 @@ class Model:
         if isinstance(error, InputError) or not self.example:
             return error
         listed = rows.tolist() if isinstance(rows, np.ndarray) else [list(row) for row in rows]
-        number = self._refused(listed)
+        number, end = 0, len(listed)
+        while end - number > 1:  # halve the rows that the model refuses together
+            middle = (number + end) // 2
+            number, end = (middle, end) if self.answers(listed[number:middle]) else (number, middle)
         row = listed[number]
         suspects = [at for at, (value, one) in enumerate(zip(row, self.features, strict=True)) if _strange(value, one)]
         if not suspects or self.answers([row]) or not self.answers([self._mended(row, suspects)]):
             return error
         alone = (at for at in suspects if not self.answers([self._mended(row, [o for o in suspects if o != at])]))
         at = next(alone, suspects[0])
-        what = "a missing value" if canonical(row[at]) == MISSING else _shown(row[at])
-        where = f"row {number}, column {self.features[at].name}"
+        shown = repr(clean_text(row[at])[:40] if isinstance(row[at], str) else row[at])[:60]
+        what = "a missing value" if canonical(row[at]) == MISSING else shown
+        where = f"column {self.features[at].name}"
         message = f"the model refuses {what}: {type(error).__name__}: {first_line(error)[:200]}"
-        return InputError("refused_value", message, where if len(listed) > 1 else where.partition(", ")[2], 422)
-
-    def _refused(self, rows: Sequence[Any]) -> int:
-        """Find a row that the model refuses, among rows that it refuses together, by halving them."""
-        begin, end = 0, len(rows)
-        while end - begin > 1:
-            middle = (begin + end) // 2
-            begin, end = (middle, end) if self.answers(rows[begin:middle]) else (begin, middle)
-        return begin
+        return InputError("refused_value", message, f"row {number}, {where}" if len(listed) > 1 else where, 422)
 
     def _mended(self, row: Sequence[Any], positions: Sequence[int]) -> list[Any]:
         return [self.example[at] if at in positions else value for at, value in enumerate(row)]
@@ -156,9 +147,25 @@ class Model:
             return False
         return True
 
+    def refusals(self, missing: str, reference: Reference) -> Iterator[str]:
+        """Say which values a server would answer with 422, given `[model] missing`."""
+        features = reference.schema.features
+        if missing == "refuse":
+            yield 'a null or NaN in a feature gets 422: [model] missing = "refuse"'
+            for column, counts in zip(features, reference.schema.split(reference.counts), strict=False):
+                if absent := int(counts[column.missing_bin]):
+                    rows = f"{column.name!r} is missing in {absent / counts.sum():.1%} of the reference's rows"
+                    yield f'{rows}: missing = "allow" lets those through'
+        elif names := self._refuses({at: math.nan if one.numeric else None for at, one in enumerate(features)}):
+            yield f"the model refuses a missing value (422) in: {names}"
+        texts = [at for at, one in enumerate(self.values) if one.kind == "text" and features[at].categories]
+        if names := self._refuses(dict.fromkeys(texts, "__a_text_that_no_reference_has__")):
+            yield f"the model refuses a category that it was not fitted with (422) in: {names}"
 
-def _shown(value: Any) -> str:
-    return repr(clean_text(value)[:40]) if isinstance(value, str) else repr(value)[:40]
+    def _refuses(self, values: dict[int, Any]) -> str:
+        """Name the features for which the model does not answer a value, in a row that it otherwise answers."""
+        rows = {at: [*self.example[:at], value, *self.example[at + 1 :]] for at, value in values.items()}
+        return ", ".join(self.features[at].name for at, row in rows.items() if self.example and not self.answers([row]))
 
 
 def _strange(value: Any, column: Column) -> bool:
@@ -191,24 +198,19 @@ def plain(answers: npt.NDArray[Any], count: int) -> list[Any]:
 
 
 def open_model(config: ModelConfig, reference: Reference) -> Model:
-    """Load `[model] path` and hold it against its reference.
-
-    Raises ModelError in one sentence with a way out: no such file, another model's reference, other columns, no form in
-    which it answers, other outputs.
-    """
-    path = Path(config.path)
+    """Load `[model] path` and hold it against its reference. Raises ModelError in one sentence with a way out."""
+    path, schema = Path(config.path), reference.schema
     loaded = load(path, reference.info.model_sha256, config.reference)
-    schema = reference.schema
     fit = match_inputs(loaded, schema.features, config.reference)
     certain = all(column.edges or column.categories for column in schema.features)
     rows = example_rows(reference, fit.known)
     model, asked = join(loaded, schema.features, fit, rows, certain, config.reference)
     model.version = config.version or model.version
     if config.proba:
-        model.classes = proba_classes(model, schema, asked)
+        model.classes = _proba_classes(model, schema, asked)
     if model.example:
         try:
-            check_answers(model, schema, path)
+            _check_answers(model, schema, path)
         except ModelError as error:
             if certain:
                 raise
@@ -221,10 +223,7 @@ def open_model(config: ModelConfig, reference: Reference) -> Model:
 def join(
     loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str
 ) -> tuple[Model, Asked]:
-    """Find the form in which a loaded model answers some rows of features; the model, and what it answered.
-
-    Raises ModelError: see `find_form`.
-    """
+    """Find the form in which a loaded model answers some rows (see `find_form`); also return what it answered."""
     asked = find_form(loaded, features, fit, rows, certain, source)
     if sklearn := sys.modules.get("sklearn"):
         # Values are checked before they come here; scikit-learn's own checks would double the time of a prediction.
@@ -232,7 +231,7 @@ def join(
         # A model that was fitted with a frame gets an array if it answers the same; the order of columns is compared.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
     model = Model(loaded.estimator, asked.form, loaded.sha256)
-    by_position = {one.source: one.values for one in asked.inputs}
+    by_position = {one.source: one.values for one in asked.form.inputs}
     model.values = tuple(by_position[position] for position in range(len(features)))
     model.features, model.optional, model.ignored = tuple(features), fit.dropped, fit.ignored
     model.example = next((list(row) for row, one in zip(rows, asked.answers, strict=True) if one is not None), [])
@@ -258,23 +257,23 @@ def class_names(estimator: Any, shares: npt.NDArray[np.float64], answers: Sequen
         return own
     shown: dict[int, str] = {}
     for row, answer in zip(shares, answers, strict=True):
-        label = canonical(answer.item() if isinstance(answer, np.generic) else answer)
+        label = canonical(answer)
         if shown.setdefault(int(row.argmax()), label) != label:
             raise ModelError("the label that the model answers is not the one with the largest probability")
-    if sorted(shown) != list(range(shares.shape[-1])):
+    if len(shown) < shares.shape[-1]:
         raise ModelError("the model does not say which class each of its probabilities belongs to")
     return [shown[position] for position in range(shares.shape[-1])]
 
 
-def proba_classes(model: Model, schema: Schema, asked: Asked) -> tuple[str, ...]:
+def _proba_classes(model: Model, schema: Schema, asked: Asked) -> tuple[str, ...]:
     """Return the classes whose probabilities the reference has, in the model's order. Raises ModelError."""
     option = "[model] proba = true"
     check_proba(model.estimator, option)
     pairs = [(answer, shares) for answer, shares in filter(None, asked.answers) if shares is not None]
     if not pairs:
         raise ModelError(f"{option}: predict_proba() of the model fails; leave it out")
+    labels = [np.ravel(answer)[0] for answer, _ in pairs]
     try:
-        labels = [np.ravel(answer)[0] for answer, _ in pairs]
         classes = class_names(model.estimator, np.array([shares for _, shares in pairs]), labels)
     except ModelError as error:
         raise ModelError(f"{option}: {error}; leave it out") from None
@@ -288,7 +287,7 @@ def proba_classes(model: Model, schema: Schema, asked: Asked) -> tuple[str, ...]
     return tuple(classes)
 
 
-def check_answers(model: Model, schema: Schema, path: Path) -> None:
+def _check_answers(model: Model, schema: Schema, path: Path) -> None:
     """Hold what a model answers against the prediction columns of its reference. Raises ModelError."""
     try:
         columns = model.answer([model.example])

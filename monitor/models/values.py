@@ -1,7 +1,7 @@
 """The values of one input: from what a request or a table holds to what the model was fitted with.
 
-`101`, `101.0` and `"101"` are one category, and a model knows it as a whole number or as a text. What the model says of
-itself decides; otherwise the reference's categories do, as pandas would read them from a file.
+`101`, `101.0` and `"101"` are one category, and a model knows it as a whole number or as a text. The model decides; if
+it does not say, the reference's categories do, as pandas would read them from a file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Values:
     """How the values of one feature reach the model.
 
     `numeric`: floats as they are. Otherwise `known` has the model's value for each canonical text, and `kind` says what
-    other values become. `missing`: what stands for a missing value.
+    other values become. `own`: `known` comes from the model; the reference's texts may be cut and cleaned. `missing`:
+    what stands for a missing value. `category`, `whole`, `dtype`: see `Known`.
     """
 
     kind: Kind
@@ -44,7 +45,6 @@ class Values:
     category: bool = False
     whole: bool = False
     dtype: str = ""
-    #: Whether `known` comes from the model; the reference's texts may be cut and cleaned.
     own: bool = False
 
     @property
@@ -64,12 +64,10 @@ class Values:
             found = self._text(value)
             if found is not None:
                 return found
-        elif self.kind in ("mixed", "any"):
+        elif self.kind in ("mixed", "any") or (self.kind == "number" and not isinstance(value, bool)):
             return self.known.get(canonical(value), value)
         elif self.kind == "boolean" and value in (0, 1):
             return bool(value)
-        elif self.kind == "number" and not isinstance(value, bool):
-            return self.known.get(canonical(value), value)
         raise WrongTypeError(f"expected {_EXPECTED[self.kind]}")
 
     def _text(self, text: str) -> Any:
@@ -79,10 +77,8 @@ class Values:
             return known
         if self.kind == "boolean":
             return _BOOLEANS.get(text)
-        if self.kind != "number":
-            return text
-        found = as_number(text)
-        return None if isinstance(found, str) else found
+        found = as_number(text) if self.kind == "number" else text
+        return None if self.kind == "number" and isinstance(found, str) else found
 
     def cell(self, text: str) -> Any:
         """Return a cell of CSV as the model knows it; None if it is missing. Raises WrongTypeError."""
@@ -101,8 +97,8 @@ class Values:
         if self.kind == "number":
             found = as_number(text)
             return value if isinstance(found, str) else found
-        if self.kind == "boolean" and text in _BOOLEANS:
-            return _BOOLEANS[text]
+        if self.kind == "boolean":
+            return _BOOLEANS.get(text, value)
         return text if self.kind == "text" else value
 
     def cast_all(self, values: Iterable[Any]) -> list[Any]:
@@ -110,48 +106,31 @@ class Values:
         listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
         if len(listed) == 1:
             return [self.cast(listed[0])]
-        # By type too: True is 1 for a dictionary, and NaN is never itself.
-        cast: dict[tuple[type, Any], Any] = {}
-        out = []
-        for value in listed:
-            key = (type(value), value)
-            if key not in cast:
-                cast[key] = self.cast(value)
-            out.append(cast[key])
-        return out
+        # By type too: True is 1 for a dictionary. NaN is never itself, and is cast each time.
+        cast = {key: self.cast(key[1]) for key in {(type(value), value) for value in listed}}
+        return [cast[type(value), value] for value in listed]
 
 
 def values_of(column: Column, known: Known | None, as_text: bool) -> Values:
     """Work out the values of one feature. `as_text`: take numbers among its categories for texts, if no model says."""
     known = known or Known()
-    given = [one for one in known.values if canonical(one) != MISSING]
-    texts = [one for one in given if isinstance(one, str)]
-    if known.dtype == "onnx":
-        if column.numeric and not texts:
-            return Values("number", numeric=True)
-        kind = _kind(given)
-        return Values(kind, known=_typed(column.categories, kind), missing=None)
-    if column.numeric and not texts and not known.category:
+    given = {canonical(one): one for one in known.values}
+    missing = given.pop(MISSING, math.nan)
+    numbers = column.numeric and not any(isinstance(one, str) for one in given.values())
+    onnx = known.dtype == "onnx"
+    if numbers and (onnx or not known.category):
         return Values("number", numeric=True, whole=known.whole)
-    if not given:
-        kind = "any" if column.numeric or not column.categories else _kind_of_texts(column.categories, as_text)
-        if column.numeric:
-            kind = "number"
-        return Values(kind, known=_typed(column.categories, kind), whole=known.whole)
-    missing = next((one for one in known.values if canonical(one) == MISSING), math.nan)
-    return Values(
-        _kind(given),
-        numeric=column.numeric and not texts,
-        known={canonical(one): one for one in given},
-        missing=missing,
-        category=known.category,
-        whole=known.whole,
-        dtype=known.dtype,
-        own=True,
-    )
+    if onnx:
+        kind = _kind(given.values())
+        return Values(kind, known=_typed(column.categories, kind), missing=None)
+    if given:
+        kind = _kind(given.values())
+        return Values(kind, numbers, given, missing, known.category, known.whole, known.dtype, own=True)
+    kind = "number" if column.numeric else _kind_of_texts(column.categories, as_text) if column.categories else "any"
+    return Values(kind, known=_typed(column.categories, kind), whole=known.whole)
 
 
-def _kind(values: Sequence[Any]) -> Kind:
+def _kind(values: Iterable[Any]) -> Kind:
     """What typed values are."""
     kinds = {"text" if isinstance(v, str) else "boolean" if isinstance(v, bool) else "number" for v in values}
     return kinds.pop() if len(kinds) == 1 else "mixed"  # type: ignore[return-value]

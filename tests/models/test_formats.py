@@ -37,10 +37,9 @@ from sklearn.svm import SVC
 from bench.running import Client
 from monitor.config.load import Config
 from monitor.errors import InputError, ModelError
-from monitor.models.examples import example_rows
+from monitor.models.asking import example_rows, match_inputs
 from monitor.models.form import Array, Frame
 from monitor.models.load import Loaded, load_estimator
-from monitor.models.match import match_inputs
 from monitor.models.model import Model, check_proba, join, open_model
 from monitor.models.onnx import OnnxModel
 from monitor.reference.file import Reference
