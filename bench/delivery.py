@@ -25,7 +25,6 @@ from monitor.notify.receiver import Limiter, Receiver
 from monitor.sender import Senders
 from monitor.store.file.database import connect
 from monitor.store.file.writer import Writer
-from monitor.store.records.notifications import StoreOutbox
 from tests.notify.test_sender import run_with_crashes
 from tests.notify.world import World, firing
 from tests.support.fake_providers import fake_provider
@@ -54,9 +53,9 @@ def latency(messages: int) -> list[float]:
         world.writer.connection.close()
         writer = Writer(connect(Path(folder) / "telltale.db"), lambda: None, 1.0)
         writer.start()
-        world.writer, world.outbox = writer, StoreOutbox(writer)  # type: ignore[assignment]
+        world.writer = writer  # type: ignore[assignment]
         world.receivers = (Receiver("x", world.receiver("x").notifier, Limiter()),)
-        senders = Senders(world.receivers, world.outbox, SystemClock())
+        senders = Senders(world.receivers, writer, SystemClock())
         senders.start()
         for number in range(messages):
             alerts = [firing(f"c{n}", rule=f"rule {number}", at=world.clock.time()) for n in range(10)]

@@ -62,7 +62,7 @@ class Announcer:
         self._config = config
         self.link = link
         self._policy = policy(config)
-        self.senders = Senders(self.receivers, outbox.StoreOutbox(writer), clock)
+        self.senders = Senders(self.receivers, writer, clock)
 
     def retire(self, connection: sqlite3.Connection, now: float) -> None:
         """Settle messages for receivers that are no longer configured."""

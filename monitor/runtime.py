@@ -420,7 +420,7 @@ class Runtime:
             **self.only.status(),
             "dropped": self.dropped,
             "every": self.config.drift.every,
-            "receivers": [delivery.to_json() for delivery in self._deliveries],
+            "receivers": [delivery._asdict() for delivery in self._deliveries],
             **self.health(),
         }
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from monitor import failpoint
-from monitor.clock import Clock, SystemClock
+from monitor.clock import Clock
 from monitor.notify.backlog_digest import OUTAGE, Item, collapse
 from monitor.notify.receiver import Receiver
 from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
-from monitor.store.records.notifications import StoreOutbox
+from monitor.store.records import notifications as outbox
+from monitor.store.windows.rows import read_meta, write_meta
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Seconds between two looks at an empty outbox; a new message wakes the sender at once.
 IDLE = 30.0
@@ -34,28 +39,34 @@ MOVES = 3
 _log = logging.getLogger(__name__)
 
 
+class Writer(Protocol):
+    """The store's writer, as far as a sender uses it."""
+
+    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in one transaction on the writer's thread; raises what it raises."""
+
+
 class Sender:
     """Delivers the messages of one receiver, in order."""
 
     def __init__(
         self,
         receiver: Receiver,
-        outbox: StoreOutbox,
-        clock: Clock | None = None,
+        writer: Writer,
+        clock: Clock,
         rng: random.Random | None = None,
         reach: Callable[[str], None] = failpoint.reach,
     ) -> None:
         self.receiver = receiver
-        self._outbox, self._clock = outbox, clock or SystemClock()
-        self._rng = rng or random.Random()
-        self._reach = reach
+        self._writer, self._clock = writer, clock
+        self._rng, self._reach = rng or random.Random(), reach
         self._wake, self._stop = threading.Event(), False
         self._thread: threading.Thread | None = None
         self._restored = False
         self._unsaved: tuple[Item, Decision] | None = None
         self._failures = 0
         self._left: set[str] = set()
-        self.problem = ""
+        self._chat_key = f"telegram chat of {receiver.name}, configured as {receiver.target}"
 
     @property
     def alive(self) -> bool:
@@ -87,11 +98,14 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - the thread must live to deliver the next message
                 self._failures += 1
                 delay = backoff(self._failures, self._rng)
-                self.problem = f"{type(error).__name__}: {error}"
                 level = logging.ERROR if self._failures == 1 else logging.DEBUG
-                _log.log(level, "receiver %s: the outbox fails, trying again: %s", self.receiver.name, self.problem)
+                _log.log(level, "receiver %s: the outbox fails, trying again: %r", self.receiver.name, error)
             if delay > 0 and not self._stop:
                 self._clock.wait(self._wake, delay)
+
+    def _store(self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
+        """Run a function of the store in a transaction of its own."""
+        return self._writer.call(lambda connection: function(connection, *args, **named))
 
     def step(self) -> float:
         """Do the next thing that is due; return the seconds until the next step, 0 for at once."""
@@ -100,15 +114,13 @@ class Sender:
             self._save(*self._unsaved)
         if not self._restored:
             self._restore()
-        item = self._outbox.head(self.receiver.name)
+        item = self._store(outbox.head, self.receiver.name)
         if item is None:
             return IDLE
         wait = self.receiver.limiter.wait(self._clock.monotonic())
-        if wait > 0:
-            return wait
-        if not item.attempts and self._tidy(item):
+        if wait <= 0 and not item.attempts and self._tidy(item):
             return 0.0
-        wait = self.receiver.limiter.take(self._clock.monotonic())
+        wait = wait or self.receiver.limiter.take(self._clock.monotonic())
         if wait <= 0:
             self._attempt(item)
         return wait
@@ -116,36 +128,35 @@ class Sender:
     def _restore(self) -> None:
         """Continue where an earlier process stopped: its calls count for the rate, its waits go on."""
         now, monotonic = self._clock.time(), self._clock.monotonic()
-        limiter = self.receiver.limiter
-        for moment in self._outbox.recent(self.receiver.name, now - 60):
+        limiter, name = self.receiver.limiter, self.receiver.name
+        for moment in self._store(outbox.recent, name, now - 60):
             limiter.record(monotonic - max(0.0, now - moment))
-        head = self._outbox.head(self.receiver.name)
+        head = self._store(outbox.head, name)
         if head is not None and head.next_try is not None:
             limiter.hold(monotonic + min(max(0.0, head.next_try - now), LONGEST_WAIT))
-        if moved := self._outbox.recall(self._chat_key()):
+        if moved := self._store(read_meta, self._chat_key, ""):
             self._move(moved)
         self._restored = True
 
     def _tidy(self, item: Item) -> bool:
-        """Collapse a backlog, or drop an end whose beginning never arrived. Returns True if something changed."""
-        now, name = self._clock.time(), self.receiver.name
-        if now - item.created >= OUTAGE:
-            told = self._outbox.told(name)
-            collapsed = collapse(self._outbox.backlog(name), told, now)
-            if collapsed is not None:
-                self._outbox.collapse(name, collapsed, now)
-                return True
-            if item.message.kind == "picture":
-                self._outbox.settle(item.id, "skipped", "too late for a picture", now)
-                return True
-        if item.message.kind == "resolved" and item.message.event_id not in self._outbox.told(name):
-            self._outbox.settle(item.id, "skipped", "the message that it ends was never delivered", now)
+        """Collapse a backlog, or drop a message that came too late. Returns True if something changed."""
+        now, name, kind, late = self._clock.time(), self.receiver.name, item.message.kind, ""
+        old = now - item.created >= OUTAGE
+        told = self._store(outbox.told, name) if old or kind == "resolved" else frozenset()
+        if old and (collapsed := collapse(self._store(outbox.backlog, name), told, now)):
+            self._store(outbox.collapse, name, collapsed, now)
             return True
-        return False
+        if old and kind == "picture":
+            late = "too late for a picture"
+        if kind == "resolved" and item.message.event_id not in told:
+            late = "the message that it ends was never delivered"
+        if late:
+            self._store(outbox.settle, item.id, "skipped", late, now)
+        return bool(late)
 
     def _attempt(self, item: Item) -> None:
         now = self._clock.time()
-        self._outbox.claim(item.id, now)
+        self._store(outbox.claim, item.id, now)
         self._reach("notify.claimed")
         age = now - item.created
         delayed = age if age >= OUTAGE or (item.attempts and age >= 60) else 0.0
@@ -171,34 +182,27 @@ class Sender:
         self.receiver.limiter.hold(self._clock.monotonic() + pause)
 
     def _save(self, item: Item, decision: Decision) -> None:
-        now = self._clock.time()
-        again = {"plain": item.plain, "doubt": item.doubt or decision.doubt}
-        name, picture = self.receiver.name, item.message.kind == "picture"
+        now, name, picture = self._clock.time(), self.receiver.name, item.message.kind == "picture"
+        action, said, doubt = decision.action, decision.reason, item.doubt or decision.doubt
         chat = getattr(self.receiver.notifier, "chat_id", "")
-        moves = decision.action == "migrate" and decision.chat not in (chat, *self._left) and len(self._left) < MOVES
+        moves = action == "migrate" and decision.chat not in (chat, *self._left) and len(self._left) < MOVES
+        patient = now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS
         if moves:
             self._left.add(chat)
-            self._outbox.remember(self._chat_key(), decision.chat)
+            self._store(write_meta, self._chat_key, decision.chat)
             self._move(decision.chat)
-            self._outbox.retry(item.id, decision.reason, now, **again)
-        elif decision.action == "plain" and not picture:
-            self._outbox.retry(item.id, decision.reason, now, plain=True, doubt=again["doubt"])
-        elif decision.action == "sent":
-            self._outbox.settle(item.id, "sent", decision.reason, now)
-        elif picture:
-            self._outbox.settle(item.id, "skipped", decision.reason, now)
-        elif decision.action == "retry" and (now - item.created < GIVE_UP or item.attempts < LEAST_ATTEMPTS):
+        if moves or (action == "plain" and not picture):
+            self._store(outbox.retry, item.id, said, now, plain=item.plain or action == "plain", doubt=doubt)
+        elif action == "sent" or picture:
+            self._store(outbox.settle, item.id, "sent" if action == "sent" else "skipped", said, now)
+        elif action == "retry" and patient:
             next_try = now + self.receiver.limiter.wait(self._clock.monotonic())
-            self._outbox.retry(item.id, decision.reason, next_try, **again)
-            _log.info("receiver %s: %s; next try in %.0f s", name, decision.reason, next_try - now)
+            self._store(outbox.retry, item.id, said, next_try, plain=item.plain, doubt=doubt)
+            _log.info("receiver %s: %s; next try in %.0f s", name, said, next_try - now)
         else:
-            self._outbox.settle(item.id, "dead", decision.reason, now)
-            _log.error("receiver %s: a message cannot be delivered: %s", name, decision.reason)
+            self._store(outbox.settle, item.id, "dead", said, now)
+            _log.error("receiver %s: a message cannot be delivered: %s", name, said)
         self._unsaved = None
-        self.problem = "" if decision.action == "sent" else decision.reason
-
-    def _chat_key(self) -> str:
-        return f"telegram chat of {self.receiver.name}, configured as {self.receiver.target}"
 
     def _move(self, chat: str) -> None:
         notifier: Any = self.receiver.notifier
@@ -208,10 +212,8 @@ class Sender:
 class Senders:
     """All senders of a process."""
 
-    def __init__(
-        self, receivers: Iterable[Receiver], outbox: StoreOutbox, clock: Clock | None = None, **options: Any
-    ) -> None:
-        self.senders: Sequence[Sender] = tuple(Sender(receiver, outbox, clock, **options) for receiver in receivers)
+    def __init__(self, receivers: Iterable[Receiver], writer: Writer, clock: Clock) -> None:
+        self.senders = tuple(Sender(receiver, writer, clock) for receiver in receivers)
 
     def start(self) -> None:
         """Start a thread for each receiver."""
@@ -225,20 +227,15 @@ class Senders:
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop all in parallel, within about `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         for sender in self.senders:
             sender.stop(0)
-        deadline = time.monotonic() + timeout
         for sender in self.senders:
             sender.stop(max(0.0, deadline - time.monotonic()))
 
-    def dead_threads(self) -> list[str]:
-        """Names of receivers whose thread has died; /healthz is red then."""
-        return [sender.receiver.name for sender in self.senders if not sender.alive and not sender._stop]
-
     def restart_dead(self) -> list[str]:
-        """Start the threads that died again and return their names."""
-        names = self.dead_threads()
-        for sender in self.senders:
-            if sender.receiver.name in names:
-                sender.start()
-        return names
+        """Start the threads that have died again; return the names of their receivers."""
+        dead = [sender for sender in self.senders if not sender.alive and not sender._stop]
+        for sender in dead:
+            sender.start()
+        return [sender.receiver.name for sender in dead]

@@ -30,7 +30,7 @@ from monitor.evaluation import Evaluation
 from monitor.reference.build import Chunk
 from monitor.runtime import Runtime
 from monitor.sender import Senders
-from monitor.store.records.notifications import StoreOutbox
+from monitor.store.records.notifications import waiting
 from monitor.store.records.references import REPLAYED
 from monitor.store.windows.rows import write_meta
 from monitor.tables.parse import BadRows
@@ -329,12 +329,12 @@ def deliver(runtime: Runtime, patience: float) -> int:
     """
     clock, never = SystemClock(), threading.Event()
     runtime.writer.start()
-    outbox = StoreOutbox(runtime.writer)
-    senders = Senders(runtime.announcer.receivers, outbox, clock)
+    names = runtime.announcer.names
+    senders = Senders(runtime.announcer.receivers, runtime.writer, clock)
     senders.start()
     deadline = clock.monotonic() + patience
     try:
-        while (left := sum(len(outbox.backlog(name)) for name in runtime.announcer.names)) > 0:
+        while (left := runtime.writer.call(lambda connection: waiting(connection, names))) > 0:
             if clock.monotonic() >= deadline:
                 break
             clock.wait(never, 0.1)

@@ -22,7 +22,7 @@ from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import Silence, mutes
 from monitor.store.file.folder import owner, refuse_second
-from monitor.store.records.alerts import AlertEvent, list_events, list_silences, load_alerts
+from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
@@ -162,7 +162,7 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         served, _ = find_version(connection, options.model)
         known = alerts_of(connection, served)
-        events = list_events(connection, limit=20, model_version=served)
+        events = list_events(connection, served, most=20)
         told, silences = listing(connection, 20), list_silences(connection, now)
     muted = mutes(known, silences, now)
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert)))
@@ -189,10 +189,11 @@ def _alert_table(known: Sequence[Alert], muted: Mapping[AlertKey, str], now: flo
     return table(head, rows, right=[7])
 
 
-def _event_table(events: Sequence[AlertEvent]) -> list[str]:
+def _event_table(events: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (iso(e.at), e.column, e.rule, f"{e.before} -> {e.after}", e.statistic, e.value, e.event_id, e.reason)
-        for e in events[::-1]
+        (*(e["at"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
+        + (e["statistic"], e["value"], e["event_id"], e["reason"])
+        for e in events
     ]
     return table(("at", "column", "rule", "change", "statistic", "value", "event", "why"), rows, right=[5])
 

@@ -146,7 +146,7 @@ def _inner(data: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: object) -> float | None:
     """A number of at most an hour, from a number or its digits. Returns None for everything else."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+    if isinstance(value, str) and _DIGITS.fullmatch(value := value.strip()):
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == math.inf:
         return None

@@ -25,7 +25,9 @@ from monitor.rules.cover import cover
 from monitor.rules.reference import USUAL
 from monitor.series import Series
 from monitor.store.records import history
-from monitor.store.records.history import HeatMap, Record
+from monitor.store.records.alerts import list_events
+from monitor.store.records.history import HeatMap
+from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import load_served, unseen_since
 from monitor.usual import Judged
@@ -73,7 +75,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     bounds = span.to_json()
     events = [
         event
-        for event in history.events(connection, series.version, most=1000)
+        for event in list_events(connection, series.version, most=1000)
         if bounds["start"] <= event["at"] <= bounds["end"]
     ]
     gaps = [

@@ -32,8 +32,9 @@ from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records import history
-from monitor.store.records.alerts import list_silences
+from monitor.store.records.alerts import list_events, list_silences
 from monitor.store.records.history import RANGES, HeatMap
+from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
 from monitor.usual import Judged
 from server.web.api import runtime
@@ -157,7 +158,7 @@ def column(role: str) -> Response:
     with one_moment(run.folder.database) as connection:
         chosen = _range(connection, now)
         facts = column_page.over_time(connection, row, reference, run.config, now - RANGES[chosen], now, row.since)
-        events = history.events(connection, run.only.version, row.column.role, name, 30)
+        events = list_events(connection, run.only.version, row.column.role, name, 30)
     shown = column_page.histograms(row, reference)
     results = (row.result, *row.others) if row.result else ()
     return answer(
@@ -195,7 +196,7 @@ def alerts() -> Response:
     listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
     with one_moment(run.folder.database) as connection:
         silences = list_silences(connection, now)
-        events, notifications = history.events(connection, run.only.version), history.notifications(connection)
+        events, notifications = list_events(connection, run.only.version), listing(connection, dead_first=True)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes(listed, silences, now)
     audible = [alert for alert in listed if alert.key not in muted]

@@ -16,13 +16,12 @@ from monitor.config.load import Config
 from monitor.drift.result import Span, Subject
 from monitor.store.file.migrations import migrate
 from monitor.store.records.references import accept, reset
-from monitor.store.records.verdicts import evaluations
 from monitor.store.windows.ledger import Windows
 from monitor.store.windows.retention import drop_parts
 from monitor.store.windows.rows import load_series, register_series
 from monitor.store.windows.tiers import roll_up
 from tests.backtest.recorded import backtest
-from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored, memory, reference
+from tests.store.world import DAY, HOUR, MIDNIGHT, MINUTE, Monitored, memory, reference, stored_evaluations
 
 SETTINGS = """
 [drift]
@@ -61,7 +60,7 @@ def test_every_verdict_of_the_past_comes_out_again(world: Monitored) -> None:
     start, end = MIDNIGHT, world.clock.time()
     with world.read() as connection:
         model = load_series(connection, 1)
-        stored = dict(evaluations(connection, start, end + 1))
+        stored = dict(stored_evaluations(connection))
         again = {moment.at: moment for moment in judge(connection, model, world.config, start, end)}
         assert len(stored) == 90
         assert set(stored) <= set(again)
@@ -159,7 +158,7 @@ def test_each_evaluation_is_compared_with_what_was_in_force_then(tmp_path: Path)
     world.minutes(10, rows=20, shift=1.0)
     with world.read() as connection:
         model, end = load_series(connection, 1), world.clock.time()
-        stored = dict(evaluations(connection, MIDNIGHT, end + 1))
+        stored = dict(stored_evaluations(connection))
         again = {moment.at: moment for moment in judge(connection, model, world.config, MIDNIGHT, end)}
     names = []
     for at, results in stored.items():

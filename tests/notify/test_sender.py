@@ -23,7 +23,7 @@ from monitor.notify.receiver import Limiter, Receiver
 from monitor.notify.retry import Decision, decide
 from monitor.rules.alert import Alert
 from monitor.sender import MOVES, Sender, Senders
-from monitor.store.records.notifications import StoreOutbox
+from monitor.store.records.notifications import head
 from tests.notify.world import World, Writer, firing
 
 
@@ -341,7 +341,7 @@ def test_a_day_of_outage_with_a_thousand_transitions(kind: str, failure: Reply |
     world.clock.advance(600)
     world.evaluate([])
     world.deliver(sender)
-    assert world.outbox.head("x") is None
+    assert head(world.writer.connection, "x") is None
 
 
 def check_order(messages: list[Message]) -> None:
@@ -401,7 +401,6 @@ def run_with_crashes(seed: int, path: Path) -> dict[str, int]:
             except Crash:
                 world.writer.connection.close()
                 world.writer = Writer(path)
-                world.outbox = StoreOutbox(world.writer)
                 world.receivers = (replace(world.receivers[0], limiter=LIMITS["slack"]()),)
                 sender = world.sender("x", failpoint, rng.randrange(10**6))
         world.clock.advance(max(0.0, until - world.clock.monotonic()))
@@ -447,9 +446,9 @@ def test_threads_deliver_when_woken_and_stop() -> None:
             return Decision("sent", "")
 
     world.receivers = (Receiver("x", Quick(), Limiter()),)
-    senders = Senders(world.receivers, world.outbox, SystemClock())
+    senders = Senders(world.receivers, world.writer, SystemClock())
     senders.start()
-    assert senders.dead_threads() == []
+    assert senders.restart_dead() == []
     world.evaluate([firing(at=world.clock.time())])
     senders.wake()
     assert arrived.wait(10)
@@ -474,18 +473,17 @@ def test_a_thread_that_died_is_seen_and_started_again() -> None:
 
     world.receivers = (Receiver("x", Deadly(), Limiter()),)
     world.evaluate([firing(at=world.clock.time())])
-    senders = Senders(world.receivers, world.outbox, SystemClock())
+    senders = Senders(world.receivers, world.writer, SystemClock())
     senders.start()
     thread: Any = senders.senders[0]._thread
     thread.join(10)
-    assert senders.dead_threads() == ["x"]
     assert senders.restart_dead() == ["x"]
     senders.senders[0].wake()
-    assert senders.dead_threads() == []
+    assert senders.restart_dead() == []
     senders.stop()
 
 
-def test_a_sender_needs_no_store_to_stay_alive() -> None:
+def test_a_sender_needs_no_store_to_stay_alive(caplog: pytest.LogCaptureFixture) -> None:
     world, _ = world_of("slack", good("slack"))
     tried = threading.Semaphore(0)
 
@@ -494,7 +492,7 @@ def test_a_sender_needs_no_store_to_stay_alive() -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     world.writer.fail = fail
-    sender = Sender(world.receivers[0], world.outbox, world.clock)
+    sender = Sender(world.receivers[0], world.writer, world.clock)
     sender.start()
     for _ in range(3):
         for _ in range(1000):
@@ -504,5 +502,5 @@ def test_a_sender_needs_no_store_to_stay_alive() -> None:
         else:
             raise AssertionError("it does not try again")
     assert sender.alive
-    assert "disk I/O error" in sender.problem
+    assert "disk I/O error" in caplog.text
     sender.stop()

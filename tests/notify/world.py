@@ -25,7 +25,7 @@ from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from monitor.sender import Sender
 from monitor.store.file.migrations import migrate
-from monitor.store.records.notifications import StoreOutbox, enqueue, load_groups
+from monitor.store.records.notifications import enqueue, head, load_groups
 from monitor.words import percent
 
 T = TypeVar("T")
@@ -109,7 +109,6 @@ class World:
         self.environ = environ or {"TOKEN": "123456:test-token-of-nobody"}
         self.receivers = build_receivers(self.config, self.http, self.environ)
         self.policy = Policy()
-        self.outbox = StoreOutbox(self.writer)
 
     def evaluate(
         self,
@@ -137,7 +136,7 @@ class World:
         return next(receiver for receiver in self.receivers if receiver.name == name)
 
     def sender(self, name: str, reach: Callable[[str], None] = failpoint.reach, seed: int = 0) -> Sender:
-        return Sender(self.receiver(name), self.outbox, self.clock, random.Random(seed), reach)
+        return Sender(self.receiver(name), self.writer, self.clock, random.Random(seed), reach)
 
     def deliver(self, sender: Sender, until: float = 0.0, limit: int = 5000) -> None:
         """Step a sender, moving the clock through its waits, until it is idle or `until` (monotonic) has come."""
@@ -145,7 +144,7 @@ class World:
             wait = sender.step()
             if wait <= 0:
                 continue
-            if self.outbox.head(sender.receiver.name) is None:
+            if head(self.writer.connection, sender.receiver.name) is None:
                 return
             if until and self.clock.monotonic() + wait > until:
                 self.clock.advance(max(0.0, until - self.clock.monotonic()))

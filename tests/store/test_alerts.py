@@ -87,7 +87,8 @@ def with_restarts(
         transitions += moved
     stored = load_alerts(connection)
     assert stored == alerts
-    assert list_events(connection) == [event_of(one) for one in transitions]
+    events = list_events(connection, most=len(transitions) + 1)[::-1]
+    assert [{**event, "id": 0} for event in events] == [{"id": 0, **event_of(one)} for one in transitions]
     connection.close()
     return transitions, stored
 
@@ -179,25 +180,27 @@ def test_events_say_what_happened_and_why(connection: sqlite3.Connection) -> Non
     append_events(connection, fired)
     _, ended = advance(alerts, [], [], START + 60.25, EVERY, "2")
     append_events(connection, ended)
-    first, last = list_events(connection)
-    assert (first.at, first.before, first.after, first.statistic) == (START, "inactive", "firing", "ks")
-    assert (first.value, first.critical, first.n, first.model_version) == (0.4, 0.05, 200, "1")
-    assert (last.at, last.after, last.statistic, last.value, last.n) == (START + 60.25, "resolved", "", None, 0)
-    assert (last.model_version, last.reason) == ("2", "there is no such rule any more")
-    assert first.event_id == last.event_id != ""
+    last, first = list_events(connection)
+    assert (first["at"], first["before"], first["after"], first["statistic"]) == (
+        iso(START),
+        "inactive",
+        "firing",
+        "ks",
+    )
+    assert (first["value"], first["critical"], first["n"], first["model_version"]) == (0.4, 0.05, 200, "1")
+    assert (last["at"], last["after"], last["statistic"]) == (iso(START + 60.25), "resolved", "")
+    assert (last["value"], last["n"]) == (None, 0)
+    assert (last["model_version"], last["reason"]) == ("2", "there is no such rule any more")
+    assert first["event_id"] == last["event_id"] != ""
 
 
-def test_events_are_found_by_time_by_event_and_from_the_end(connection: sqlite3.Connection) -> None:
-    """Milliseconds sort before the whole second as text; the range must not."""
-    times = [START, START + 0.5, START + 1, START + 1.5]
-    for k, at in enumerate(times):
-        _, moved = advance({}, [verdict("D", column=f"c{k}")], RULES, at, EVERY, "1")
+def test_events_are_found_by_version_and_column_the_newest_first(connection: sqlite3.Connection) -> None:
+    for k in range(4):
+        _, moved = advance({}, [verdict("D", column=f"c{k % 2}")], RULES, START + k, EVERY, "1")
         append_events(connection, moved)
-    assert [event.at for event in list_events(connection, START + 0.5, START + 1.5)] == times[1:3]
-    assert [event.at for event in list_events(connection, START, START + 1)] == times[:2]
-    assert [event.at for event in list_events(connection, limit=3)] == times[1:]
-    (known,) = list_events(connection, START, START + 0.1)
-    assert list_events(connection, event_id=known.event_id) == [known]
+    assert [event["at"] for event in list_events(connection, "1", most=3)] == [iso(START + k) for k in (3, 2, 1)]
+    assert [event["at"] for event in list_events(connection, "1", "feature", "c0")] == [iso(START + 2), iso(START)]
+    assert list_events(connection, "2") == list_events(connection, "1", "prediction", "c0") == []
 
 
 def silence(start: float = START, end: float = START + HOUR, column: str = "bmi") -> Silence:

@@ -14,7 +14,7 @@ from monitor.clock import from_iso
 from monitor.store.file.snapshot import write_snapshot
 from monitor.store.records import usual
 from monitor.store.records.erase import erase
-from monitor.store.records.notifications import StoreOutbox
+from monitor.store.records.notifications import claim, head, settle
 from monitor.store.windows.rows import add_gap
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import Monitored
@@ -45,10 +45,13 @@ def march(tmp_path_factory):
     learned = [usual.LearnedRow(0, 6, from_iso(day), how, np.array([0.0, 0.0004, 0.0025])) for day, how in LEARNED]
     weeks = [usual.WeekRow(0, hours, week, np.array([worst, -1.0])) for hours, week, worst in WEEKS]
     writer.transaction(lambda c: usual.save(c, 1, learned, weeks))
-    outbox = StoreOutbox(writer)
-    while (item := outbox.head("log")) is not None:
-        outbox.claim(item.id, monitored.clock.time())
-        outbox.settle(item.id, "sent", "", monitored.clock.time())
+
+    def deliver(c: sqlite3.Connection) -> None:
+        while (item := head(c, "log")) is not None:
+            claim(c, item.id, monitored.clock.time())
+            settle(c, item.id, "sent", "", monitored.clock.time())
+
+    writer.transaction(deliver)
     write_snapshot(monitored.path, folder / "march.db")
     monitored.close()
     with closing(sqlite3.connect(f"file:{folder}/march.db?mode=ro", uri=True)) as connection:

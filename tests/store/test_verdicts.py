@@ -10,9 +10,10 @@ import pytest
 from monitor.drift.result import STATES, Direction, DriftResult, Shift, Span, StoredExplanation
 from monitor.rules.rule import Rule
 from monitor.store.file.database import connect
-from monitor.store.records.verdicts import Verdict, evaluations, history, latest_results, save_results
+from monitor.store.records.verdicts import Verdict, latest_results, save_results
 from tests.backtest.recorded import backtest
 from tests.rules.series import EVERY, LETTERS, START, ticks, verdict
+from tests.store.world import stored_evaluations
 
 
 @pytest.fixture
@@ -76,20 +77,6 @@ def test_what_is_not_judged_any_more_is_not_the_latest(connection: sqlite3.Conne
 
 def test_there_is_no_latest_in_an_empty_store(connection: sqlite3.Connection) -> None:
     assert latest_results(connection, "1") == []
-    assert history(connection, "bmi", 0, START) == []
-    assert evaluations(connection, 0, START) == []
-
-
-def test_the_history_of_a_column(connection: sqlite3.Connection) -> None:
-    """Milliseconds sort before the whole second as text; the range must not."""
-    times = [START, START + 0.5, START + 1, START + 1.5]
-    for at, letter in zip(times, ".D?w", strict=True):
-        results = [verdict(letter), verdict(".", statistic="missing"), verdict("D", column="s5")]
-        save_results(connection, at, [*results, verdict("D", role="prediction")])
-    found = history(connection, "bmi", START + 0.5, START + 1.5, role="feature", statistic="ks")
-    assert [(one.at, one.result.state) for one in found] == [(times[1], "drift"), (times[2], "insufficient data")]
-    assert len(history(connection, "bmi", START, START + 2)) == 12
-    assert history(connection, "bmi", START, START + 2, rule="other") == []
 
 
 def test_a_backtest_over_the_store_is_that_over_the_results(connection: sqlite3.Connection) -> None:
@@ -99,8 +86,8 @@ def test_a_backtest_over_the_store_is_that_over_the_results(connection: sqlite3.
     ]
     for at, results in recorded:
         save_results(connection, at, results)
-    assert evaluations(connection, START, START + 3600) == recorded
+    assert stored_evaluations(connection) == recorded
     rules = [Rule("drift", keep_firing=60)]
-    again = backtest(evaluations(connection, START, START + 3600), rules, EVERY)
+    again = backtest(stored_evaluations(connection), rules, EVERY)
     assert again == backtest(recorded, rules, EVERY)
     assert len(again.events) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from monitor.clock import ManualClock
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
-from monitor.drift.result import Subject
+from monitor.drift.result import DriftResult, Subject
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.series import Series
 from monitor.store.file.migrations import migrate
+from monitor.store.records.verdicts import verdict_of
 from monitor.store.windows.ledger import Windows
 from monitor.store.windows.rows import register_series
 
@@ -32,6 +34,12 @@ def reference(columns: int = 2, bins: int = 10, rows: int = 2000) -> Reference:
     features: dict[str, object] = {name: random.normal(size=rows) for name in names}
     features["colour"] = random.choice(["red", "green", "blue"], rows)
     return Reference.from_data(features, random.normal(size=rows))
+
+
+def stored_evaluations(connection: sqlite3.Connection) -> list[tuple[float, list[DriftResult]]]:
+    """All verdicts in the order in which they were stored, one entry per evaluation."""
+    verdicts = map(verdict_of, connection.execute("SELECT * FROM drift ORDER BY id"))
+    return [(at, [verdict.result for verdict in group]) for at, group in groupby(verdicts, key=lambda one: one.at)]
 
 
 class Monitored:

@@ -13,16 +13,13 @@ import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Floats
-from monitor.store.audit import seals
+from monitor.store.records.rows import append
 
 
 def save(connection: sqlite3.Connection, series_id: int, hours: int, at: float, rho: Floats, *, settled: bool) -> None:
     """Store what holds from `at` on. `rho`: shape (columns, 3). `settled`: nothing more will be learnt."""
-    with seals.appended(connection, "window_correlation"):
-        connection.execute(
-            "INSERT INTO window_correlation (series_id, hours, at, settled, rho) VALUES (?, ?, ?, ?, ?)",
-            (series_id, hours, iso(at), settled, json.dumps(rho.tolist())),
-        )
+    row = {"series_id": series_id, "hours": hours, "at": iso(at), "settled": settled, "rho": json.dumps(rho.tolist())}
+    append(connection, "window_correlation", [row])
 
 
 def newest(connection: sqlite3.Connection, series_id: int, hours: int, at: float) -> tuple[float, bool] | None:

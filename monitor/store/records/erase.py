@@ -21,6 +21,7 @@ from monitor.store.audit import seals
 from monitor.store.file import damaged_files
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
+from monitor.store.records.rows import append
 from monitor.store.windows.rows import load_series
 
 
@@ -106,19 +107,21 @@ def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: f
     columns = request["columns"]
     chosen = None if columns is None else frozenset((str(role), str(name)) for role, name in columns)
     wanted = Wanted(chosen, None if request["value"] is None else str(request["value"]))
-    author, reason = str(request["author"]), str(request["reason"])
 
     def run(connection: sqlite3.Connection) -> None:
         found = find(connection, folder.journal, wanted)
         erase_names(folder.journal, _schemas(connection), lambda column, value: (column, value) in wanted)
         _erase_from_database(connection, wanted, found)
-        named = sorted(found.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)
-        with seals.appended(connection, "erasures"):
-            connection.execute(
-                "INSERT INTO erasures (at, columns, erased, verdicts, messages, author, reason) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (iso(now), json.dumps(named), found.values, len(found.verdicts), len(found.messages), author, reason),
-            )
+        row = {
+            "at": iso(now),
+            "columns": json.dumps(sorted(found.kept.keys() - {UNKNOWN}) if chosen is None else sorted(chosen)),
+            "erased": found.values,
+            "verdicts": len(found.verdicts),
+            "messages": len(found.messages),
+            "author": str(request["author"]),
+            "reason": str(request["reason"]),
+        }
+        append(connection, "erasures", [row])
 
     writer.transaction(run)
     damaged_files.drop(moved_aside(folder), "since nothing can be erased in it")
@@ -133,18 +136,15 @@ def _erase_from_database(connection: sqlite3.Connection, wanted: Wanted, found: 
         if wanted.of((role, name)):
             which = "column_id = ? AND (? IS NULL OR value = ?)"
             seals.delete(connection, "unseen_values", which, column_id, wanted.value, wanted.value)
-    _rewrite(connection, "drift", "direction = ?", {number: (text,) for number, text in found.verdicts.items()})
-    _rewrite(connection, "notifications", "message = ?, answer = ?", found.messages)
-
-
-def _rewrite(
-    connection: sqlite3.Connection, table: str, setting: str, rows: Mapping[int, tuple[str | None, ...]]
-) -> None:
-    with seals.changing(connection, table, "id IN (SELECT value FROM json_each(?))", json.dumps(list(rows))):
-        connection.executemany(
-            f"UPDATE {table} SET {setting} WHERE id = ?",  # noqa: S608 - constants
-            [(*texts, number) for number, texts in rows.items()],
-        )
+    for table, change, texts in (
+        ("drift", "direction = ?", {number: (text,) for number, text in found.verdicts.items()}),
+        ("notifications", "message = ?, answer = ?", found.messages),
+    ):
+        with seals.changing(connection, table, "id IN (SELECT value FROM json_each(?))", json.dumps(list(texts))):
+            connection.executemany(
+                f"UPDATE {table} SET {change} WHERE id = ?",  # noqa: S608 - constants
+                [(*new, number) for number, new in texts.items()],
+            )
 
 
 def _schemas(connection: sqlite3.Connection) -> list[Schema]:

@@ -1,4 +1,4 @@
-"""What the views read from the store: verdicts and windows over a stretch of time, cut into even cells.
+"""What the views read from the store: verdicts and windows over a period, cut into even cells.
 
 Functions of a read-only connection. What each reads is bounded by the number of cells, not by the length of the range:
 of each cell the last evaluation is read.
@@ -11,15 +11,16 @@ import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Column, Floats, Role
+from monitor.store.records.rows import Row, read
 from monitor.store.windows.counts import unpack
 
-#: Stretches that a view can show, in seconds.
+#: Periods that a view can show, in seconds.
 RANGES = {"1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}
 DEFAULT_RANGE = "24h"
 
@@ -41,7 +42,6 @@ _LEVELS = """
 """
 
 Cell = dict[tuple[str, str], int]
-Record = dict[str, Any]
 
 
 def fitting_range(connection: sqlite3.Connection, now: float, most: str = DEFAULT_RANGE) -> str:
@@ -85,7 +85,9 @@ class HeatMap:
             key = (length, index)
             cell = self._cells.get(key)
             if cell is None:
-                cell = _cell(connection, version, index * length, (index + 1) * length)
+                at = _last(connection, version, iso(index * length), iso((index + 1) * length))
+                rows = connection.execute(_LEVELS, (at, version))
+                cell = {(row["role"], row["column"]): row["level"] for row in rows}
                 # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
                 if (index + 1) * length < now - 120:
                     self._cells[key] = cell
@@ -95,15 +97,7 @@ class HeatMap:
         return out
 
 
-def _cell(connection: sqlite3.Connection, version: str, start: float, end: float) -> Cell:
-    at = _last(connection, version, iso(start), iso(end))
-    if at is None:
-        return {}
-    return {(row["role"], row["column"]): row["level"] for row in connection.execute(_LEVELS, (at, version))}
-
-
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A stored verdict on a time line; times in seconds since 1970 UTC."""
 
     at: float
@@ -124,18 +118,25 @@ def verdicts(
     start: float,
     end: float,
 ) -> list[Point]:
-    """Verdicts on a column of a model version by one statistic of a rule, oldest first, thinned to a few hundred."""
+    """Verdicts on a column of a model version by one statistic of a rule, oldest first, thinned to a few hundred.
+
+    Of each of `POINTS` even cells of the range the last evaluation is read.
+    """
+    bounds = [iso(moment) for moment in np.linspace(start, end, POINTS + 1).tolist()]
+    bounds[-1] = iso(end + 1)
     out = []
-    for at in _moments(connection, version, start, end, POINTS):
-        found = connection.execute(
-            'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
-            "AND rule = ? AND statistic = ? AND model_version = ?",
-            (at, column, role, rule, statistic, version),
-        ).fetchone()
-        if found is not None:
-            out.append(
-                Point(from_iso(at), found["value"], found["critical"], found["floor"], found["n"], found["state"])
-            )
+    for cell in pairwise(bounds):
+        at = _last(connection, version, *cell)
+        found = (
+            at
+            and connection.execute(
+                'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
+                "AND rule = ? AND statistic = ? AND model_version = ?",
+                (at, column, role, rule, statistic, version),
+            ).fetchone()
+        )
+        if at and found:
+            out.append(Point(from_iso(at), *found))
     return out
 
 
@@ -144,19 +145,6 @@ def _last(connection: sqlite3.Connection, version: str, start: str, end: str) ->
     sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND model_version = ?"
     at: str | None = connection.execute(sql, (start, end, version)).fetchone()["at"]
     return at
-
-
-def _moments(connection: sqlite3.Connection, version: str, start: float, end: float, cells: int) -> list[str]:
-    """The last evaluation in each of `cells` even cells of a range, oldest first."""
-    step = (end - start) / cells
-    bounds = [iso(start + i * step) for i in range(cells + 1)]
-    bounds[-1] = iso(end + 1)
-    out = []
-    for low, high in pairwise(bounds):
-        at = _last(connection, version, low, high)
-        if at is not None:
-            out.append(at)
-    return out
 
 
 @dataclass(frozen=True)
@@ -193,47 +181,17 @@ def windows(
     return Series(cells * width, np.add.reduceat(counts, first, axis=0), np.add.reduceat(sums, first), width)
 
 
-def unseen_values(connection: sqlite3.Connection, model: str, position: int, most: int = 20) -> list[Record]:
+def unseen_values(connection: sqlite3.Connection, model: str, position: int, most: int = 20) -> list[Row]:
     """Values that the reference does not have, the most frequent first: value, count, first_seen, last_seen."""
-    return _records(
-        connection.execute(
-            "SELECT u.value, u.count, u.first_seen, u.last_seen FROM unseen_values u "
-            "JOIN columns c ON c.id = u.column_id JOIN series m ON m.id = c.series_id "
-            "WHERE m.reference_sha256 = ? AND c.position = ? "
-            "ORDER BY u.count DESC, u.value LIMIT ?",
-            (model, position, most),
-        )
+    return read(
+        connection,
+        "SELECT u.value, u.count, u.first_seen, u.last_seen FROM unseen_values u "
+        "JOIN columns c ON c.id = u.column_id JOIN series m ON m.id = c.series_id "
+        "WHERE m.reference_sha256 = ? AND c.position = ? ORDER BY u.count DESC, u.value LIMIT ?",
+        (model, position, most),
     )
 
 
-def events(
-    connection: sqlite3.Connection, version: str, role: str | None = None, column: str | None = None, most: int = 100
-) -> list[Record]:
-    """Rows of `alert_events` of a model version, the newest first."""
-    return _records(
-        connection.execute(
-            "SELECT * FROM alert_events WHERE model_version = ? "
-            'AND (? IS NULL OR role = ?) AND (? IS NULL OR "column" = ?) ORDER BY id DESC LIMIT ?',
-            (version, role, role, column, column, most),
-        )
-    )
-
-
-def notifications(connection: sqlite3.Connection, most: int = 50) -> list[Record]:
-    """Rows of `notifications`: the dead letters first, then the newest."""
-    return _records(
-        connection.execute(
-            'SELECT id, at, receiver, "group", kind, severity, event_id, state, attempts, attempted, settled, answer '
-            "FROM notifications ORDER BY state = 'dead' DESC, id DESC LIMIT ?",
-            (most,),
-        )
-    )
-
-
-def gaps(connection: sqlite3.Connection, most: int = 50) -> list[Record]:
+def gaps(connection: sqlite3.Connection, most: int = 50) -> list[Row]:
     """Rows of `gaps`, the newest first."""
-    return _records(connection.execute("SELECT * FROM gaps ORDER BY id DESC LIMIT ?", (most,)))
-
-
-def _records(cursor: sqlite3.Cursor) -> list[Record]:
-    return [dict(row) for row in cursor]
+    return read(connection, "SELECT * FROM gaps ORDER BY id DESC LIMIT ?", (most,))

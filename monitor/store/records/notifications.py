@@ -1,16 +1,16 @@
 """The outbox: messages that wait, and what became of them.
 
-The functions take the writer's connection inside its transaction, so that a message is queued in the transaction that
-stores the transition it tells of. `StoreOutbox` hands the same functions to the writer, for the senders.
+Functions of a connection; the caller owns the transaction. A message is queued in the transaction that stores the
+transition it tells of.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, TypeVar
+from collections.abc import Collection
+from dataclasses import astuple, replace
+from typing import Any, NamedTuple
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey
@@ -18,27 +18,23 @@ from monitor.notify.backlog_digest import Collapse, Item, Outcome
 from monitor.notify.message import Message
 from monitor.notify.plan import GroupState, Notification, Plan, Told
 from monitor.store.audit import seals
-from monitor.store.windows.rows import write_meta
+from monitor.store.records.rows import Row, append, fields_of, insert, read
 
-T = TypeVar("T")
+_OPEN = "SELECT * FROM notifications WHERE state IN ('pending', 'sending')"
 
-_OPEN = "state IN ('pending', 'sending')"
-
-
-class Caller(Protocol):
-    """The writer: runs a function inside one transaction on its own thread."""
-
-    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run it and return its result; raises what it raises, and when the store cannot be used."""
+#: What becomes of messages: keys of a receiver's totals.
+_OUTCOMES = ("sent", "retried", "dead", "collapsed", "skipped")
 
 
 def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupState]:
     """What each receiver knows, by (receiver, group).
 
-    Messages are numbered on from those that there are, even where somebody has deleted what the receiver was told.
+    Messages are numbered on from those that there are, even if what the receiver was told has been deleted.
     """
-    rows = connection.execute("SELECT * FROM notification_groups").fetchall()
-    groups = {(row["receiver"], row["group"]): _group(row) for row in rows}
+    groups = {}
+    for row in read(connection, "SELECT * FROM notification_groups"):
+        told = {AlertKey(*key): Told(*facts) for key, *facts in json.loads(row["told"])}
+        groups[row["receiver"], row["group"]] = GroupState(**{**row, "told": told})
     for receiver, group, newest in connection.execute(
         'SELECT receiver, "group", max(sequence) FROM notifications GROUP BY receiver, "group"'
     ):
@@ -47,84 +43,81 @@ def load_groups(connection: sqlite3.Connection) -> dict[tuple[str, str], GroupSt
     return groups
 
 
-def enqueue(connection: sqlite3.Connection, due: Plan) -> int:
-    """Queue the messages of a plan and store what the receivers then know; return the number of messages."""
+def enqueue(connection: sqlite3.Connection, due: Plan) -> None:
+    """Queue the messages of a plan and store what the receivers then know."""
+    rows = []
+    for state in due.groups:
+        told = [[key, *astuple(value)] for key, value in sorted(state.told.items())]
+        rows.append({**fields_of(state), "told": _json(told)})
     with seals.changing(connection, "notification_groups"):
-        for state in due.groups:
-            connection.execute(
-                'INSERT OR REPLACE INTO notification_groups (receiver, "group", sequence, event_id, opened, last, '
-                "changes, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    state.receiver,
-                    state.group,
-                    state.sequence,
-                    state.event_id,
-                    state.opened,
-                    state.last,
-                    state.changes,
-                    _told(state),
-                ),
-            )
+        insert(connection, "notification_groups", rows, "INSERT OR REPLACE")
     for notification in due.notifications:
-        _insert(connection, notification)
-    return len(due.notifications)
+        _queue(connection, notification)
 
 
-def _insert(connection: sqlite3.Connection, new: Notification) -> None:
-    message, attempts, next_try = new.message, 0, None
+def _queue(connection: sqlite3.Connection, new: Notification) -> None:
+    message, waits = new.message, {"attempts": 0, "next_try": None}
     if message.kind in ("state", "resend"):
-        # For Alertmanager only the latest counts. What waits is replaced, and its wait is inherited.
-        waiting = connection.execute(
-            "SELECT max(attempts), max(next_try) FROM notifications"
-            " WHERE receiver = ? AND state = 'pending' AND kind IN ('state', 'resend')",
-            (new.receiver,),
-        ).fetchone()
-        attempts, next_try = waiting[0] or 0, waiting[1]
-        with seals.changing(connection, "notifications", "receiver = ? AND kind IN ('state', 'resend')", new.receiver):
-            connection.execute(
-                "UPDATE notifications SET state = 'collapsed', settled = ?, answer = 'replaced by a later state'"
-                " WHERE receiver = ? AND state = 'pending' AND kind IN ('state', 'resend')",
-                (iso(message.at), new.receiver),
-            )
-        done = "receiver = ? AND kind = 'resend' AND state IN ('sent', 'collapsed')"
-        seals.delete(connection, "notifications", done, new.receiver)
-    cursor = connection.execute(
-        'INSERT INTO notifications (at, receiver, "group", sequence, kind, severity, event_id, model_version, message,'
-        " state, attempts, next_try) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
-        (
-            iso(message.at),
-            new.receiver,
-            new.group,
-            new.sequence,
-            message.kind,
-            message.severity,
-            message.event_id,
-            message.model,
-            json.dumps(message.to_json(), allow_nan=False, separators=(",", ":")),
-            attempts,
-            next_try,
-        ),
+        waits = _replace_state(connection, new.receiver, message.at)
+    row = {
+        "at": iso(message.at),
+        "receiver": new.receiver,
+        "group": new.group,
+        "sequence": new.sequence,
+        "kind": message.kind,
+        "severity": message.severity,
+        "event_id": message.event_id,
+        "model_version": message.model,
+        "message": _json(message.to_json()),
+        "state": "pending",
+        **waits,
+    }
+    append(connection, "notifications", [row])
+
+
+def _replace_state(connection: sqlite3.Connection, receiver: str, at: float) -> Row:
+    """Settle what waits for Alertmanager, for which only the latest state counts; return the wait to inherit."""
+    which = "receiver = ? AND kind IN ('state', 'resend')"
+    (waits,) = read(
+        connection,
+        "SELECT coalesce(max(attempts), 0) AS attempts, max(next_try) AS next_try FROM notifications"  # noqa: S608
+        f" WHERE {which} AND state = 'pending'",
+        (receiver,),
     )
-    seals.add(connection, "notifications", "id = ?", cursor.lastrowid)
+    with seals.changing(connection, "notifications", which, receiver):
+        connection.execute(
+            "UPDATE notifications SET state = 'collapsed', settled = ?, answer = 'replaced by a later state'"  # noqa: S608
+            f" WHERE {which} AND state = 'pending'",
+            (iso(at), receiver),
+        )
+    done = "receiver = ? AND kind = 'resend' AND state IN ('sent', 'collapsed')"
+    seals.delete(connection, "notifications", done, receiver)
+    return waits
 
 
 def head(connection: sqlite3.Connection, receiver: str) -> Item | None:
     """The message to deliver next: one that was tried already, else a digest, else the oldest."""
-    row = connection.execute(
-        f"SELECT * FROM notifications WHERE receiver = ? AND {_OPEN}"  # noqa: S608 - a constant
-        " ORDER BY attempts = 0, kind <> 'digest', id LIMIT 1",
-        (receiver,),
-    ).fetchone()
+    order = "attempts = 0, kind <> 'digest', id LIMIT 1"
+    row = connection.execute(f"{_OPEN} AND receiver = ? ORDER BY {order}", (receiver,)).fetchone()
     return _item(row) if row else None
 
 
 def backlog(connection: sqlite3.Connection, receiver: str) -> list[Item]:
     """All messages that are not settled, the oldest first."""
-    rows = connection.execute(
-        f"SELECT * FROM notifications WHERE receiver = ? AND {_OPEN} ORDER BY id",  # noqa: S608 - a constant
-        (receiver,),
-    ).fetchall()
-    return [_item(row) for row in rows]
+    return [_item(row) for row in connection.execute(f"{_OPEN} AND receiver = ? ORDER BY id", (receiver,)).fetchall()]
+
+
+def waiting(connection: sqlite3.Connection, receivers: Collection[str]) -> int:
+    """How many messages of some receivers are not settled."""
+    return sum(len(backlog(connection, receiver)) for receiver in receivers)
+
+
+def _item(row: sqlite3.Row) -> Item:
+    # A message that is claimed and not settled: its sender died, perhaps after the provider had taken it.
+    doubt = bool(row["doubt"]) or row["state"] == "sending"
+    message = Message.from_json(json.loads(row["message"]))
+    facts = (row["id"], row["group"], from_iso(row["at"]), row["attempts"], message)
+    return Item(*facts, plain=bool(row["plain"]), doubt=doubt, next_try=row["next_try"])
 
 
 def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
@@ -134,8 +127,8 @@ def told(connection: sqlite3.Connection, receiver: str) -> frozenset[str]:
         " (state = 'collapsed' AND kind IN ('firing', 'update', 'repeat') AND id <"
         "  (SELECT max(id) FROM notifications WHERE receiver = ?1 AND state = 'sent' AND kind = 'digest')))",
         (receiver,),
-    ).fetchall()
-    return frozenset(row[0] for row in rows)
+    )
+    return frozenset(event_id for (event_id,) in rows)
 
 
 def recent(connection: sqlite3.Connection, receiver: str, since: float) -> list[float]:
@@ -149,31 +142,35 @@ def recent(connection: sqlite3.Connection, receiver: str, since: float) -> list[
 
 def claim(connection: sqlite3.Connection, item: int, now: float) -> None:
     """Write down that an attempt begins."""
-    with seals.changing(connection, "notifications", "id = ?", item):
-        connection.execute(
-            "UPDATE notifications SET state = 'sending', attempts = attempts + 1, attempted = ? WHERE id = ?",
-            (iso(now), item),
-        )
+    _update(connection, item, "state = 'sending', attempts = attempts + 1, attempted = ?", iso(now))
 
 
 def settle(connection: sqlite3.Connection, item: int, outcome: Outcome, answer: str, now: float) -> None:
     """Write down how a message ended, and count it."""
-    with seals.changing(connection, "notifications", "id = ?", item):
-        connection.execute(
-            "UPDATE notifications SET state = ?, answer = ?, settled = ?, next_try = NULL WHERE id = ?",
-            (outcome, answer, iso(now), item),
-        )
+    _update(connection, item, "state = ?, answer = ?, settled = ?, next_try = NULL", outcome, answer, iso(now))
     _count(connection, item, outcome)
 
 
 def retry(connection: sqlite3.Connection, item: int, answer: str, next_try: float, *, plain: bool, doubt: bool) -> None:
     """Write down that a message will be tried again."""
-    with seals.changing(connection, "notifications", "id = ?", item):
-        connection.execute(
-            "UPDATE notifications SET state = 'pending', answer = ?, next_try = ?, plain = ?, doubt = ? WHERE id = ?",
-            (answer, next_try, plain, doubt, item),
-        )
+    change = "state = 'pending', answer = ?, next_try = ?, plain = ?, doubt = ?"
+    _update(connection, item, change, answer, next_try, plain, doubt)
     _count(connection, item, "retried")
+
+
+def _update(connection: sqlite3.Connection, item: int, change: str, *values: object) -> None:
+    with seals.changing(connection, "notifications", "id = ?", item):
+        connection.execute(f"UPDATE notifications SET {change} WHERE id = ?", (*values, item))  # noqa: S608 - a constant
+
+
+def _count(connection: sqlite3.Connection, item: int, outcome: str) -> None:
+    with seals.changing(connection, "notification_totals"):
+        connection.execute(
+            "INSERT INTO notification_totals (receiver, outcome, count)"
+            " SELECT receiver, ?, 1 FROM notifications WHERE id = ?"
+            " ON CONFLICT (receiver, outcome) DO UPDATE SET count = count + 1",
+            (outcome, item),
+        )
 
 
 def collapse(connection: sqlite3.Connection, receiver: str, collapsed: Collapse, now: float) -> None:
@@ -183,23 +180,20 @@ def collapse(connection: sqlite3.Connection, receiver: str, collapsed: Collapse,
     last = connection.execute(
         "SELECT coalesce(max(sequence), 0) FROM notifications WHERE receiver = ? AND \"group\" = ''", (receiver,)
     ).fetchone()[0]
-    _insert(connection, Notification(receiver, "", last + 1, collapsed.digest))
+    _queue(connection, Notification(receiver, "", last + 1, collapsed.digest))
 
 
-def retire(connection: sqlite3.Connection, receivers: Collection[str], now: float) -> int:
-    """Settle what waits for receivers that are not configured any more; return how many messages those were."""
-    rows = connection.execute(f"SELECT id, receiver FROM notifications WHERE {_OPEN}").fetchall()  # noqa: S608 - a constant
-    gone = [row["id"] for row in rows if row["receiver"] not in receivers]
-    for item in gone:
-        settle(connection, item, "dead", "the receiver is not configured any more", now)
-    for row in connection.execute("SELECT DISTINCT receiver FROM notification_groups").fetchall():
-        if row[0] not in receivers:
-            seals.delete(connection, "notification_groups", "receiver = ?", row[0])
-    return len(gone)
+def retire(connection: sqlite3.Connection, receivers: Collection[str], now: float) -> None:
+    """Settle what waits for receivers that are not configured any more."""
+    for row in connection.execute(_OPEN).fetchall():
+        if row["receiver"] not in receivers:
+            settle(connection, row["id"], "dead", "the receiver is not configured any more", now)
+    for (receiver,) in connection.execute("SELECT DISTINCT receiver FROM notification_groups").fetchall():
+        if receiver not in receivers:
+            seals.delete(connection, "notification_groups", "receiver = ?", receiver)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """How one receiver does: for status, the page, /healthz and /metrics. Times are ISO 8601, UTC.
 
     `dead`: dead letters since the last message that was delivered; the receiver is in order when it is 0.
@@ -214,134 +208,40 @@ class Delivery:
     last_answer: str | None
     totals: dict[str, int]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary."""
-        return asdict(self)
-
 
 def deliveries(connection: sqlite3.Connection, receivers: Collection[str]) -> list[Delivery]:
     """How each receiver does; one that was never written to has zeros."""
-    out = []
-    for name in receivers:
-        pending, oldest = connection.execute(
-            f"SELECT count(*), min(at) FROM notifications WHERE receiver = ? AND {_OPEN}",  # noqa: S608 - a constant
-            (name,),
-        ).fetchone()
-        latest = {state: _latest(connection, name, state) for state in ("sent", "dead", "sending", "pending")}
-        sent = latest["sent"]["settled"] if latest["sent"] else None
-        (dead,) = connection.execute(
-            "SELECT count(*) FROM notifications WHERE receiver = ? AND state = 'dead' AND settled > ?",
-            (name, sent or ""),
-        ).fetchone()
-        tried = max((row for row in latest.values() if row), key=lambda row: row["id"], default=None)
-        totals = dict.fromkeys(("sent", "retried", "dead", "collapsed", "skipped"), 0)
-        totals |= dict(
-            connection.execute("SELECT outcome, count FROM notification_totals WHERE receiver = ?", (name,)).fetchall()
-        )
-        out.append(Delivery(name, pending, oldest, dead, sent, tried["answer"] if tried else None, totals))
-    return out
+    return [_delivery(connection, name) for name in receivers]
 
 
-def _latest(connection: sqlite3.Connection, receiver: str, state: str) -> Any:
-    """The latest message of a receiver that is in a state and was tried, by one look at an index; None if none is."""
-    return connection.execute(
-        "SELECT id, settled, answer FROM notifications WHERE receiver = ? AND state = ? AND attempts > 0"
-        " ORDER BY id DESC LIMIT 1",
-        (receiver, state),
-    ).fetchone()
+def _delivery(connection: sqlite3.Connection, receiver: str) -> Delivery:
+    def first(what: str, of: str, *values: object) -> Any:
+        statement = f"SELECT {what} FROM notifications WHERE receiver = ? AND {of}"  # noqa: S608 - constants
+        return connection.execute(statement, (receiver, *values)).fetchone()
+
+    # One look at an index for each state.
+    latest = {
+        state: first("id, settled, answer", "state = ? AND attempts > 0 ORDER BY id DESC LIMIT 1", state)
+        for state in ("sent", "dead", "sending", "pending")
+    }
+    sent = latest["sent"]["settled"] if latest["sent"] else None
+    tried = max((row for row in latest.values() if row), key=lambda row: row["id"], default=None)
+    pending, oldest = first("count(*), min(at)", "state IN ('pending', 'sending')")
+    (dead,) = first("count(*)", "state = 'dead' AND settled > ?", sent or "")
+    totals = connection.execute("SELECT outcome, count FROM notification_totals WHERE receiver = ?", (receiver,))
+    answer = tried["answer"] if tried else None
+    return Delivery(receiver, pending, oldest, dead, sent, answer, {**dict.fromkeys(_OUTCOMES, 0), **dict(totals)})
 
 
-def listing(connection: sqlite3.Connection, limit: int = 50) -> list[dict[str, Any]]:
-    """The latest messages with their outcomes, newest first, for `python -m monitor alerts` and the page."""
-    rows = connection.execute(
+def listing(connection: sqlite3.Connection, most: int = 50, *, dead_first: bool = False) -> list[Row]:
+    """The latest messages with their outcomes, newest first; with `dead_first` the dead letters before all others."""
+    return read(
+        connection,
         'SELECT at, receiver, "group" AS rule, kind, severity, event_id, state, attempts, attempted, settled, answer'
-        " FROM notifications WHERE kind <> 'resend' ORDER BY id DESC LIMIT ?",
-        (limit,),
-    ).fetchall()
-    return [dict(row) for row in rows]
-
-
-class StoreOutbox:
-    """The outbox as the senders use it: each call is one transaction of the writer."""
-
-    def __init__(self, writer: Caller) -> None:
-        self._writer = writer
-
-    def head(self, receiver: str) -> Item | None:
-        """The message to deliver next."""
-        return self._writer.call(lambda connection: head(connection, receiver))
-
-    def backlog(self, receiver: str) -> list[Item]:
-        """All messages that are not settled, the oldest first."""
-        return self._writer.call(lambda connection: backlog(connection, receiver))
-
-    def told(self, receiver: str) -> frozenset[str]:
-        """Event ids that the receiver has heard of."""
-        return self._writer.call(lambda connection: told(connection, receiver))
-
-    def recent(self, receiver: str, since: float) -> list[float]:
-        """When attempts were made since a moment."""
-        return self._writer.call(lambda connection: recent(connection, receiver, since))
-
-    def claim(self, item: int, now: float) -> None:
-        """Write down that an attempt begins."""
-        self._writer.call(lambda connection: claim(connection, item, now))
-
-    def settle(self, item: int, outcome: Outcome, answer: str, now: float) -> None:
-        """Write down how it ended."""
-        self._writer.call(lambda connection: settle(connection, item, outcome, answer, now))
-
-    def retry(self, item: int, answer: str, next_try: float, *, plain: bool, doubt: bool) -> None:
-        """Write down that it goes on."""
-        self._writer.call(lambda connection: retry(connection, item, answer, next_try, plain=plain, doubt=doubt))
-
-    def collapse(self, receiver: str, collapsed: Collapse, now: float) -> None:
-        """Settle the replaced messages and queue their digest."""
-        self._writer.call(lambda connection: collapse(connection, receiver, collapsed, now))
-
-    def remember(self, key: str, value: str) -> None:
-        """Keep a small fact over restarts."""
-        self._writer.call(lambda connection: write_meta(connection, key, value))
-
-    def recall(self, key: str) -> str | None:
-        """Read such a fact."""
-        row = self._writer.call(lambda c: c.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone())
-        return row[0] if row else None
-
-
-def _count(connection: sqlite3.Connection, item: int, outcome: str) -> None:
-    with seals.changing(connection, "notification_totals"):
-        connection.execute(
-            "INSERT INTO notification_totals (receiver, outcome, count)"
-            " SELECT receiver, ?, 1 FROM notifications WHERE id = ?"
-            " ON CONFLICT (receiver, outcome) DO UPDATE SET count = count + 1",
-            (outcome, item),
-        )
-
-
-def _item(row: sqlite3.Row) -> Item:
-    return Item(
-        row["id"],
-        row["group"],
-        from_iso(row["at"]),
-        row["attempts"],
-        Message.from_json(json.loads(row["message"])),
-        bool(row["plain"]),
-        # Claimed and not settled: whoever claimed it died, perhaps after the provider had taken it.
-        bool(row["doubt"]) or row["state"] == "sending",
-        row["next_try"],
+        " FROM notifications WHERE kind <> 'resend' ORDER BY ? AND state = 'dead' DESC, id DESC LIMIT ?",
+        (dead_first, most),
     )
 
 
-def _group(row: sqlite3.Row) -> GroupState:
-    told = {AlertKey(*key): Told(*facts) for key, *facts in json.loads(row["told"])}
-    facts = (row["sequence"], row["event_id"], row["opened"], row["last"], row["changes"])
-    return GroupState(row["receiver"], row["group"], *facts, told)
-
-
-def _told(state: GroupState) -> str:
-    rows = [
-        [key, told.event_id, told.since, told.severity, told.resolved, told.labels, told.reason]
-        for key, told in sorted(state.told.items())
-    ]
-    return json.dumps(rows, allow_nan=False, separators=(",", ":"))
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

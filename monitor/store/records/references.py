@@ -1,9 +1,8 @@
-"""Accepted references: periods of production that somebody has made the new normal of columns of a model.
+"""Accepted references: periods of production that an operator has made the new normal of columns of a model.
 
 A row is about one column and is never changed, so who accepted what, when and why stays on record. The newest row of a
-column holds: an accepted period, or, after a reset, the training data. The counts are kept in the row, since the
-windows that they were summed up from are rolled up and pruned one day. Functions of a connection; the caller owns the
-transaction.
+column holds: an accepted period, or, after a reset, the training data. The counts are kept in the row, since its
+windows are rolled up and pruned one day. Functions of a connection; the caller owns the transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 
@@ -24,10 +23,10 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Counts
 from monitor.drift.result import Span
 from monitor.series import Series
-from monitor.store.audit import seals
 from monitor.store.records.history import newest
+from monitor.store.records.rows import Row, append, read
 from monitor.store.windows.ranges import sum_range
-from monitor.store.windows.rows import load_series, read_meta
+from monitor.store.windows.rows import load_served, read_meta
 
 ACCEPT, RESET = "accept", "reset"
 
@@ -66,14 +65,11 @@ def accepted_id(name: str) -> int | None:
 
 
 def served_model(connection: sqlite3.Connection) -> Series:
-    """The model that predicted last. Raises ValueError where no model has been served yet."""
-    row = (
-        connection.execute("SELECT series_id FROM windows ORDER BY id DESC LIMIT 1").fetchone()
-        or connection.execute("SELECT max(id) FROM series").fetchone()
-    )
-    if row[0] is None:
+    """The model that was served last. Raises ValueError if no model has been served yet."""
+    series = load_served(connection)
+    if series is None:
         raise ValueError("no model has been served yet")
-    return load_series(connection, row[0])
+    return series
 
 
 def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int) -> Batch:
@@ -105,45 +101,30 @@ def accept(
     series = served_model(connection)
     batch = weigh(connection, series, span, least)
     since = min(span.end, newest(connection)) if _replayed(connection) else now
-    parts = series.schema.split(batch.counts)
+    parts, by = series.schema.split(batch.counts), {"author": author, "reason": reason}
+    kept = {"action": ACCEPT, "since": iso(since), **span.to_json(), "n": batch.n}
     for position in columns or range(len(parts)):
-        column, (start, end) = series.schema.columns[position], span.to_json().values()
-        total = float(batch.sums[position]) if column.numeric else None
-        kept = (start, end, batch.n, json.dumps(parts[position].tolist(), separators=(",", ":")), total)
-        _enter(connection, series, position, ACCEPT, (iso(now), iso(since)), kept, (author, reason))
+        total = float(batch.sums[position]) if series.schema.columns[position].numeric else None
+        counts = json.dumps(parts[position].tolist(), separators=(",", ":"))
+        _enter(connection, series, position, now, {**kept, "counts": counts, "sum": total, **by})
 
 
 def reset(connection: sqlite3.Connection, author: str, reason: str, now: float, columns: Sequence[int] = ()) -> None:
     """Compare columns with the training data again, all without `columns`. Raises ValueError if they are already."""
     series = served_model(connection)
-    standing = current(connection, series)
+    standing, replayed = current(connection, series), _replayed(connection)
     chosen = [position for position in columns or standing if position in standing]
     if not chosen:
         raise ValueError(f"model {series.version} is compared with its training data already")
-    replayed = _replayed(connection)
     for position in chosen:
         found = connection.execute("SELECT since FROM reference_changes WHERE id = ?", (standing[position],))
-        (since,) = found.fetchone()
-        times = iso(now), since if replayed else iso(now)
-        _enter(connection, series, position, RESET, times, (None,) * 5, (author, reason))
+        (since,) = found.fetchone() if replayed else (iso(now),)
+        _enter(connection, series, position, now, {"action": RESET, "since": since, "author": author, "reason": reason})
 
 
-def _enter(
-    connection: sqlite3.Connection,
-    series: Series,
-    position: int,
-    action: str,
-    times: tuple[str, str],
-    kept: tuple[object, ...],
-    by: tuple[str, str],
-) -> None:
-    """Add a row. `times`: at, since. `kept`: start, end, n, counts, sum. `by`: author, reason."""
-    with seals.appended(connection, "reference_changes"):
-        connection.execute(
-            'INSERT INTO reference_changes (at, since, series_id, column_id, action, "start", "end", n, counts, sum, '
-            "author, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*times, series.id, series.column_ids[position], action, *kept, *by),
-        )
+def _enter(connection: sqlite3.Connection, series: Series, position: int, now: float, row: Row) -> None:
+    place = {"at": iso(now), "series_id": series.id, "column_id": series.column_ids[position]}
+    append(connection, "reference_changes", [{**place, **row}])
 
 
 def _replayed(connection: sqlite3.Connection) -> bool:
@@ -187,21 +168,25 @@ def load_accepted(connection: sqlite3.Connection, row_id: int) -> Accepted:
     return Accepted(row_id, start, end, n, np.array(json.loads(counts), np.int64), math.nan if total is None else total)
 
 
-def changes(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+#: What all rows of one change have in common.
+_CHANGE = ("at", "model_version", "action", "start", "end", "n", "author", "reason")
+
+
+def changes(connection: sqlite3.Connection) -> list[Row]:
     """All that was accepted and reset, the newest first, columns of one change together.
 
     `in_force`: those of its `columns` that are compared with the period now.
     """
-    rows = connection.execute(
-        'SELECT c.at, m.version, c.action, c."start", c."end", c.n, c.author, c.reason, k.name, c.id, '
-        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes AS d WHERE d.column_id = c.column_id) "
-        "FROM reference_changes AS c JOIN series AS m ON m.id = c.series_id JOIN columns AS k ON k.id = c.column_id "
-        "ORDER BY c.id"
+    rows = read(
+        connection,
+        'SELECT c.at, m.version AS model_version, c.action, c."start", c."end", c.n, c.author, c.reason, k.name, c.id, '
+        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes d WHERE d.column_id = c.column_id) "
+        "AS in_force FROM reference_changes c JOIN series m ON m.id = c.series_id JOIN columns k ON k.id = c.column_id "
+        "ORDER BY c.id",
     )
-    names = ("at", "model_version", "action", "start", "end", "n", "author", "reason")
     found = []
-    for key, group in groupby(map(tuple, rows), key=lambda row: row[:8]):
+    for key, group in groupby(rows, key=itemgetter(*_CHANGE)):
         of = list(group)
-        columns = {"columns": [row[8] for row in of], "in_force": [row[8] for row in of if row[10]]}
-        found.append({"id": of[0][9], **dict(zip(names, key, strict=True)), **columns})
+        columns = {"columns": [row["name"] for row in of], "in_force": [row["name"] for row in of if row["in_force"]]}
+        found.append({"id": of[0]["id"], **dict(zip(_CHANGE, key, strict=True)), **columns})
     return found[::-1]

@@ -1,8 +1,7 @@
 """What was learnt of the usual windows of a series: scatter by day, and the largest distance of each week.
 
-`usual_learned` is only ever added to, one row for a column, window length and day, so a verdict of that day can be
-worked out again. `usual_weeks` has one row a week, which is renewed until the week is over. Functions of a connection;
-the caller owns the transaction.
+`usual_learned` is only ever added to, so a verdict of that day can be worked out again. `usual_weeks` has one row a
+week, which is renewed until the week is over. Functions of a connection; the caller owns the transaction.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Floats
 from monitor.store.audit import seals
+from monitor.store.records.rows import append, insert
 
 #: How far learning is, in words; empty once it is done: a key of `meta`.
 LEARNING = "learning"
@@ -55,19 +55,14 @@ def save(
     connection: sqlite3.Connection, series_id: int, learned: Iterable[LearnedRow], weeks: Sequence[WeekRow]
 ) -> None:
     """Store what was learnt, and renew weeks."""
-    with seals.appended(connection, "usual_learned"):
-        connection.executemany(
-            "INSERT INTO usual_learned (series_id, position, hours, day, predictor, scatter) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (series_id, row.position, row.hours, iso(row.day), row.predictor, json.dumps(row.scatter.tolist()))
-                for row in learned
-            ],
-        )
+    of = {"series_id": series_id}
+    days = [
+        {**of, **row._asdict(), "day": iso(row.day), "scatter": json.dumps(row.scatter.tolist())} for row in learned
+    ]
+    append(connection, "usual_learned", days)
     with seals.changing(connection, "usual_weeks", "series_id = ?", series_id):
-        connection.executemany(
-            "INSERT OR REPLACE INTO usual_weeks (series_id, position, hours, week, worst) VALUES (?, ?, ?, ?, ?)",
-            [(series_id, row.position, row.hours, row.week, json.dumps(row.worst.tolist())) for row in weeks],
-        )
+        renewed = [{**of, **row._asdict(), "worst": json.dumps(row.worst.tolist())} for row in weeks]
+        insert(connection, "usual_weeks", renewed, "INSERT OR REPLACE")
         if weeks:
             oldest = max(row.week for row in weeks) - KEPT_WEEKS
             connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))

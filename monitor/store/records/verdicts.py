@@ -10,16 +10,32 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.clock import from_iso, iso
-from monitor.columns.column import Role
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
 from monitor.store.audit import seals
+from monitor.store.records.rows import append, quoted
+from monitor.store.windows.counts import write_rows
 
 if TYPE_CHECKING:
     from monitor.drift.evaluate import Question
+
+#: What a question's JSON has of it, besides `independent` and `usual`, which only some have.
+_ASKED = ("statistic", "alpha", "floor", "min_samples", "columns", "auto")
+
+#: Fields of a result that are columns of `drift` under the same names.
+_SAME = (
+    *("rule", "model", "series", "column", "role", "kind", "statistic", "value", "critical", "floor", "p_value"),
+    *("n", "m", "state", "reference", "model_version", "reason"),
+)
+_same = attrgetter(*_SAME)
+_INSERT = (
+    f"INSERT INTO drift ({quoted((*_SAME, 'at', 'direction', 'window_start', 'window_end', 'question_id', 'seen'))})"
+)
+_OTHER = ("at", "direction", "window_start", "window_end", "question_id", "seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +53,16 @@ def enter_questions(connection: sqlite3.Connection, series_id: int, questions: I
     """Find what rules ask, or enter it: `questions.id` by the rule's name. It changes when the configuration does."""
     ids = {}
     for question in questions:
-        asked = json.dumps(
-            {
-                "statistic": question.statistic,
-                "alpha": question.alpha,
-                "floor": question.floor,
-                "min_samples": question.min_samples,
-                "columns": list(question.columns),
-                "auto": question.auto,
-                **({"independent": True} if question.independent else {}),
-                **({"usual": question.usual._asdict()} if question.usual else {}),
-            },
-            separators=(",", ":"),
+        asked = {name: getattr(question, name) for name in _ASKED}
+        if question.independent:
+            asked["independent"] = True
+        if question.usual:
+            asked["usual"] = question.usual._asdict()
+        row = {"series_id": series_id, "rule": question.name, "asked": json.dumps(asked, separators=(",", ":"))}
+        append(connection, "questions", [row], "INSERT OR IGNORE")
+        found = connection.execute(
+            "SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)", tuple(row.values())
         )
-        row = (series_id, question.name, asked)
-        with seals.appended(connection, "questions"):
-            connection.execute("INSERT OR IGNORE INTO questions (series_id, rule, asked) VALUES (?, ?, ?)", row)
-        found = connection.execute("SELECT id FROM questions WHERE (series_id, rule, asked) = (?, ?, ?)", row)
         ids[question.name] = found.fetchone()[0]
     return ids
 
@@ -67,18 +76,11 @@ def read_question(connection: sqlite3.Connection, question_id: int) -> tuple[int
         raise KeyError(question_id)
     asked = json.loads(row[2])
     numeric, categorical = asked["auto"]
-    terms = asked.get("usual")
-    return row[0], Question(
-        row[1],
-        tuple(asked["columns"]),
-        asked["statistic"],
-        asked["alpha"],
-        asked["floor"],
-        asked["min_samples"],
-        (tuple(numeric), tuple(categorical)),
-        terms and Terms(terms["alerts"], tuple(terms["lengths"]), terms["timezone"], tuple(map(tuple, terms["quiet"]))),
-        asked.get("independent", False),
-    )
+    asked |= {"columns": tuple(asked["columns"]), "auto": (tuple(numeric), tuple(categorical))}
+    if terms := asked.get("usual"):
+        quiet = tuple(map(tuple, terms["quiet"]))
+        asked["usual"] = Terms(**{**terms, "lengths": tuple(terms["lengths"]), "quiet": quiet})
+    return row[0], Question(row[1], **asked)
 
 
 def save_results(
@@ -95,40 +97,12 @@ def save_results(
     moment = iso(at)
     bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
     seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
+    same, rows = attrgetter(*_SAME), []
+    for result in results:
+        said = moved.text if (moved := result.direction) else None
+        rows.append((*same(result), moment, said, *bounds[result.window], questions.get(result.rule), seen))
     with seals.appended(connection, "drift"):
-        connection.executemany(
-            'INSERT INTO drift (at, rule, model, series, "column", role, kind, statistic, value, critical, floor, '
-            "p_value, n, m, state, direction, window_start, window_end, reference, model_version, reason, question_id, "
-            "seen) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    moment,
-                    r.rule,
-                    r.model,
-                    r.series,
-                    r.column,
-                    r.role,
-                    r.kind,
-                    r.statistic,
-                    r.value,
-                    r.critical,
-                    r.floor,
-                    r.p_value,
-                    r.n,
-                    r.m,
-                    r.state,
-                    moved.text if (moved := r.direction) else None,
-                    *bounds[r.window],
-                    r.reference,
-                    r.model_version,
-                    r.reason,
-                    questions.get(r.rule),
-                    seen,
-                )
-                for r in results
-            ),
-        )
+        write_rows(connection, f"INSERT INTO drift ({quoted((*_SAME, *_OTHER))})", rows)
 
 
 def judged_version(connection: sqlite3.Connection, model: str) -> str:
@@ -149,83 +123,19 @@ def latest_results(connection: sqlite3.Connection, version: str, within: float =
     ).fetchone()
     if newest is None:
         return []
-    return _read(
-        connection.execute(
-            "SELECT * FROM drift WHERE id IN ("
-            "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND model_version = ?"
-            '  GROUP BY rule, model, series, role, "column", statistic'
-            ") ORDER BY id",
-            (iso(from_iso(newest["at"]) - within), newest["at"], version),
-        )
+    rows = connection.execute(
+        "SELECT * FROM drift WHERE id IN ("
+        "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND model_version = ?"
+        '  GROUP BY rule, model, series, role, "column", statistic'
+        ") ORDER BY id",
+        (iso(from_iso(newest["at"]) - within), newest["at"], version),
     )
+    return [verdict_of(row) for row in rows]
 
 
-def history(
-    connection: sqlite3.Connection,
-    column: str,
-    start: float,
-    end: float,
-    role: Role | None = None,
-    rule: str | None = None,
-    statistic: str | None = None,
-) -> list[Verdict]:
-    """Verdicts on one column that were worked out in [start, end), in order."""
-    found = connection.execute(
-        # A text with milliseconds sorts before the same second without: compare widely here, exactly below.
-        'SELECT * FROM drift WHERE at >= :start AND at <= :end AND "column" = :column '
-        "AND (:role IS NULL OR role = :role) AND (:rule IS NULL OR rule = :rule) "
-        "AND (:statistic IS NULL OR statistic = :statistic) ORDER BY id",
-        {
-            "start": iso(start - 1),
-            "end": iso(end + 1),
-            "column": column,
-            "role": role,
-            "rule": rule,
-            "statistic": statistic,
-        },
-    )
-    return [verdict for verdict in _read(found) if start <= verdict.at < end]
-
-
-def evaluations(connection: sqlite3.Connection, start: float, end: float) -> list[tuple[float, list[DriftResult]]]:
-    """All verdicts that were worked out in [start, end), one entry per evaluation: what `backtest` reads."""
-    found = connection.execute(
-        "SELECT * FROM drift WHERE at >= ? AND at <= ? ORDER BY id", (iso(start - 1), iso(end + 1))
-    )
-    out: list[tuple[float, list[DriftResult]]] = []
-    for verdict in _read(found):
-        if start <= verdict.at < end:
-            if not out or out[-1][0] != verdict.at:
-                out.append((verdict.at, []))
-            out[-1][1].append(verdict.result)
-    return out
-
-
-def _read(rows: Iterable[sqlite3.Row]) -> list[Verdict]:
-    return [
-        Verdict(
-            from_iso(row["at"]),
-            DriftResult(
-                row["rule"],
-                row["column"],
-                row["role"],
-                row["kind"],
-                row["statistic"],
-                row["state"],
-                Span(from_iso(row["window_start"]), from_iso(row["window_end"])),
-                row["reference"],
-                row["model_version"],
-                row["n"],
-                row["m"],
-                row["value"],
-                row["critical"],
-                row["floor"],
-                row["p_value"],
-                row["reason"],
-                NOTHING if row["direction"] is None else StoredExplanation(Direction(row["direction"])),
-                row["model"],
-                row["series"],
-            ),
-        )
-        for row in rows
-    ]
+def verdict_of(row: sqlite3.Row) -> Verdict:
+    """Read a row of `drift`."""
+    said, window = row["direction"], Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
+    explanation = NOTHING if said is None else StoredExplanation(Direction(said))
+    result = DriftResult(**{name: row[name] for name in _SAME}, window=window, explanation=explanation)
+    return Verdict(from_iso(row["at"]), result)
