@@ -36,8 +36,11 @@ def encoder_of(schema: Schema) -> Encoder:
     return Encoder(schema, UnseenNames(Path(os.devnull), schema, 0))
 
 
-def target_for(schema: Schema, target_values: Floats, positive: str | None) -> Target:
-    """Return the target of a model, scaled by the mean and deviation of its outcomes. Raises DataError."""
+def target_for(schema: Schema, answered: Floats, came: Floats, positive: str | None) -> Target:
+    """Return the target of a model, with scale and bins from what it answered and what came true, each of shape (n,).
+
+    Raises DataError.
+    """
     first = schema.predictions[0]
     if positive is not None and positive not in first.categories:
         known = ", ".join(first.categories) or "numbers"
@@ -45,9 +48,18 @@ def target_for(schema: Schema, target_values: Floats, positive: str | None) -> T
     target = target_of(schema, positive)
     if target.kind != "regression":
         return target
-    finite = target_values[np.isfinite(target_values)]
-    centre, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 1.0)
-    return replace(target, centre=centre, scale=scale or 1.0)
+    usable = np.isfinite(came) & np.isfinite(answered)
+    came, error = came[usable], (answered - came)[usable]
+    if not len(came):
+        return target
+    target = replace(target, centre=float(came.mean()), scale=float(came.std()) or 1.0)
+    return replace(target, outcome_edges=quantile_edges(came), error_edges=quantile_edges(error))
+
+
+def quantile_edges(values: Floats, bins: int = 20) -> tuple[float, ...]:
+    """Upper bounds of bins with about as many values each; the outer ones hold what is beyond all values."""
+    found = np.unique(np.quantile(values, np.linspace(0, 1, bins - 1), method="inverted_cdf"))
+    return (float(np.nextafter(found[0], -np.inf)), *map(float, found))
 
 
 def baseline_from_rows(
@@ -70,7 +82,7 @@ def baseline_from_rows(
     for position, block in enumerate([*features, *predict(features)]):
         values[:, position] = encoder.column(position, block)
     came = encoder.column(width, outcomes)
-    target = target_for(schema, came, positive)
+    target = target_for(schema, values[:, width], came, positive)
     baseline = baseline_of(schema, target, values, came, source)
     if not baseline.sums.n:
         raise DataError(f"{source}: has no row with both an outcome and a prediction")

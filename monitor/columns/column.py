@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from monitor.columns.derived import Derivation
 
-Role = Literal["feature", "prediction", "derived"]
+Role = Literal["feature", "prediction", "derived", "outcome"]
 Kind = Literal["numeric", "categorical"]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

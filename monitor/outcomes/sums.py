@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import Counts, Floats, Schema
+from monitor.columns.column import Column, Counts, Floats, Schema
 
 #: `regression` and `score`: the outcome is a number. `score` outcomes are rewards, and are not compared with anything.
 TargetKind = Literal["regression", "binary", "multiclass", "score"]
@@ -56,9 +56,10 @@ class Target:
     precision, recall and the score speak of. `value`: position of the predicted value or class among the prediction
     columns; None if the class follows from the score and `threshold`. `scores`: positions of the probabilities: one of
     the positive class, or one for each class of a multiclass model; () if there are none. `edges`: upper bounds of the
-    bins of the prediction (regression) or of the score. `centre`, `scale`: mean and standard deviation of the training
-    target, by which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction.
-    `costs`: business value of each outcome class (row) and predicted class (column).
+    bins of the prediction (regression) or of the score. `outcome_edges`, `error_edges`: those of a number that came
+    true, and of prediction minus outcome. `centre`, `scale`: mean and standard deviation of the training target, by
+    which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction. `costs`:
+    business value of each outcome class (row) and predicted class (column).
     """
 
     kind: TargetKind
@@ -68,6 +69,8 @@ class Target:
     scores: tuple[int, ...] = ()
     threshold: float = 0.5
     edges: tuple[float, ...] = ()
+    outcome_edges: tuple[float, ...] = ()
+    error_edges: tuple[float, ...] = ()
     centre: float = 0.0
     scale: float = 1.0
     interval: tuple[int, int] | None = None
@@ -95,10 +98,20 @@ class Target:
         ranked = self.kind == "multiclass" and bool(self.scores) and len(self.classes) <= MAX_SCORED
         return (len(self.classes) if ranked else 0, 2, len(CLASS_EDGES) + 1)
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What came true, and the error of a number, as columns with bins: they drift as any column does."""
+        if self.classified:
+            return (Column("outcome", "outcome", "categorical", categories=self.classes),)
+        outcome = Column("outcome", "outcome", "numeric", edges=self.outcome_edges)
+        error = Column("error", "outcome", "numeric", edges=self.error_edges)
+        return (outcome, error) if self.kind == "regression" else (outcome,)
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """Number of counts, and of moments. The first count is of rows that could not be compared."""
         counts = 1 + int(np.prod(self.confusion_shape)) + int(np.prod(self.ranks_shape))
+        counts += 0 if self.classified else sum(column.value_bins for column in self.columns)
         bins = self.bins if self.scores or self.kind == "regression" else 0
         return counts, len(_TOTALS[self.kind]) + len(_BINNED[self.kind]) * bins
 
@@ -142,7 +155,16 @@ class Sums:
     @property
     def ranks(self) -> Counts:
         """Rows by class, whether it came true, and bin of its probability, shape `target.ranks_shape`."""
-        return self.counts[1 + int(np.prod(self.target.confusion_shape)) :].reshape(self.target.ranks_shape)
+        shape = self.target.ranks_shape
+        first = 1 + int(np.prod(self.target.confusion_shape))
+        return self.counts[first : first + int(np.prod(shape))].reshape(shape)
+
+    def column_counts(self) -> Counts:
+        """Rows by bin of each of `target.columns`, shape (bins of all of them,)."""
+        if self.target.classified:
+            return np.append(self.confusion.sum(axis=(0, 2)), 0)
+        parts = np.split(self.counts[2:], [self.target.columns[0].value_bins])
+        return np.concatenate([np.append(part, (0, 0)) for part in parts if len(part)])
 
     def coarse(self, edges: Sequence[float]) -> Sums:
         """Return the same sums by wider bins: those of the prediction column, whose edges are among the target's."""
@@ -151,13 +173,14 @@ class Sums:
         places = np.append(np.searchsorted(edges, fine), target.bins - 1)
         out = Sums.zero(target)
         first, binned = len(_TOTALS[target.kind]), _BINNED[target.kind]
-        out.counts[0], out.moments[:first] = self.counts[0], self.moments[:first]
+        out.moments[:first] = self.moments[:first]
         for name in binned if len(out.moments) > first else ():
             out.binned(name)[:] = np.bincount(places, self.binned(name), target.bins)
-        if target.kind == "binary":
-            np.add.at(out.confusion, places, self.confusion)
-        else:
-            out.confusion[:] = self.confusion
+        if target.kind != "binary":
+            out.counts[:] = self.counts
+            return out
+        out.counts[0] = self.counts[0]
+        np.add.at(out.confusion, places, self.confusion)
         return out
 
     def total(self, name: str) -> float:
@@ -226,6 +249,7 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
     usable = np.isfinite(outcomes)
     if target.kind == "score":
         sums.counts[:2] = (~usable).sum(), usable.sum()
+        sums.counts[2:] = _histogram(outcomes[usable], target.outcome_edges)
         sums.moments[:] = _powers((outcomes[usable] - target.centre) / target.scale, 2)
         return sums
     if target.value is not None:
@@ -245,6 +269,10 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
 
 def _powers(values: Floats, upto: int) -> list[float]:
     return [float((values**power).sum()) for power in range(1, upto + 1)]
+
+
+def _histogram(values: Floats, edges: Sequence[float]) -> Counts:
+    return np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
 
 
 def _bin_sums(bins: npt.NDArray[np.intp], rows: Sequence[Floats], size: int) -> Floats:
@@ -268,6 +296,8 @@ def _regression(sums: Sums, predictions: Floats, outcomes: Floats) -> None:
     bins = np.searchsorted(target.edges, predicted)
     sums.moments[:] = [*totals, *_bin_sums(bins, (np.ones(len(e)), e, np.abs(e), e2, e2 * e2), target.bins)]
     sums.counts[1] = len(e)
+    histograms = (_histogram(outcomes, target.outcome_edges), _histogram(predicted - outcomes, target.error_edges))
+    sums.counts[2:] = np.concatenate(histograms)
 
 
 def _classification(sums: Sums, predictions: Floats, actual: npt.NDArray[np.intp]) -> None:

@@ -150,6 +150,19 @@ def test_interval_and_value() -> None:
     assert value.value == pytest.approx(float(np.mean([costs[a][p] for a, p in zip(actual, predicted, strict=True)])))
 
 
+def test_what_came_true_and_the_error_are_columns() -> None:
+    target = Target("regression", outcome_edges=(0.0, 1.0), error_edges=(0.0,))
+    sums = contribute(target, np.array([[1.0], [3.0], [0.0]]), np.array([0.5, 2.0, np.inf]))
+    assert [column.name for column in target.columns] == ["outcome", "error"]
+    assert sums.column_counts().tolist() == [0, 1, 1, 0, 0, 0, 2, 0, 0]
+    classes = Target("multiclass", ("a", "b", "c"))
+    sums = contribute(classes, np.array([[0.0], [1.0], [1.0]]), np.array([0.0, 3.0, 2.0]))
+    assert sums.column_counts().tolist() == [1, 0, 1, 1, 0]
+    assert Schema(classes.columns).size == 5
+    score = Target("score", outcome_edges=(0.0,))
+    assert contribute(score, np.zeros((2, 1)), np.array([-1.0, 4.0])).column_counts().tolist() == [1, 1, 0, 0]
+
+
 def test_a_class_that_the_model_does_not_know_counts_as_wrong() -> None:
     target = Target("binary", ("no", "yes"))
     sums = contribute(target, np.array([[1.0], [1.0]]), np.array([1.0, 2.0]))
