@@ -66,8 +66,9 @@ class Shift:
 
 
 #: What kind of change a sentence tells: mean, median or categories moved; the spread changed; rows of one range of
-#: values became more or fewer; unseen values; values outside of the range seen; one value took over; missing values.
-Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged"]
+#: values became more or fewer; unseen values; values outside of the range seen; one value took over; missing values;
+#: performance became worse.
+Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged", "worse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,28 +139,36 @@ def auto_metrics(target: Target) -> tuple[str, ...]:
     return tuple(name for name in AUTO[target.kind] if target.scores or name not in scored)
 
 
+def dispersions(hours: Sequence[Sums], metrics: Sequence[str]) -> dict[str, float]:
+    """Dispersion of each metric over the hours of a window: see `performance.dispersion`."""
+    if not hours:
+        return {}
+    now = measure(sum(hours[1:], hours[0]))
+    return {name: dispersion(hours, name, now[name]) for name in metrics if name in now}
+
+
 def judge(
-    hours: Sequence[Sums],
+    total: Sums,
     reference: Sums,
     metrics: Sequence[str],
     alpha: float,
     floors: Mapping[str, float] | None = None,
+    dispersed: Mapping[str, float] | None = None,
 ) -> list[Verdict]:
-    """Judge the hours of a window against the performance on held-out rows. One verdict for each metric known there.
+    """Judge the sums of a window against the performance on held-out rows. One verdict for each metric known there.
 
     `alpha`: probability that any of the metrics is called worse although none is. `floors`: by metric, in its own unit;
-    `floor_of` for the others.
+    `floor_of` for the others. `dispersed`: what `dispersions` says of the window's hours; 1 for the others.
     """
     before = measure(reference)
     known = [name for name in metrics if name in before]
-    total = sum(hours, Sums.zero(reference.target))
     reason = _enough(total)
     now = measure(total)
     floor = {name: (floors or {}).get(name, floor_of(before[name])) for name in known}
     tests: dict[str, tuple[_Test, float]] = {}
     for name in known:
         if not reason and name in now:
-            live, phi = now[name], dispersion(hours, name, now[name])
+            live, phi = now[name], (dispersed or {}).get(name, 1.0)
             if name == "ece":
                 test = _calibration_test(live, before[name], phi, total)
             else:

@@ -1,0 +1,84 @@
+"""Verdicts on performance as results of a rule, so that alerts, messages, pages and tables treat them as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject
+from monitor.outcomes.performance import METRICS, Measure
+from monitor.outcomes.verdict import Verdict
+
+#: Name and role of the column that a model's performance is judged as.
+COLUMN = "performance"
+
+
+def metric_name(metric: str) -> str:
+    """Return what people call a metric.
+
+    >>> metric_name("f1"), metric_name("recall[setosa]")
+    ('F1', 'recall of setosa')
+    """
+    name, _, of = metric.partition("[")
+    return METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
+
+
+def number(value: float) -> str:
+    """Write a metric in three digits.
+
+    >>> number(0.8149), number(41.23), number(15230.0)
+    ('0.815', '41.2', '15,230')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def measured(one: Measure) -> str:
+    """Write a metric with its 95 % interval.
+
+    >>> measured(Measure("accuracy", 0.81, 0.01, 0.78, 0.84, 400, "higher"))
+    'accuracy 0.81 (0.78 to 0.84)'
+    """
+    return f"{metric_name(one.metric)} {number(one.value)} ({number(one.low)} to {number(one.high)})"
+
+
+def sentence(verdict: Verdict) -> str:
+    """Say what a metric is and was: "accuracy 0.81 (0.78 to 0.84), was 0.85"."""
+    was = f"was {number(verdict.reference.value)}"
+    return f"{measured(verdict.live)}, {was}" if verdict.live else f"{metric_name(verdict.metric)} {was}"
+
+
+def reason(verdict: Verdict) -> str:
+    """Say what a verdict does not know: why there is none, or which change could not have been seen."""
+    if verdict.state != "ok" or verdict.live is None or verdict.detectable is None:
+        return verdict.reason
+    way = "fall" if verdict.live.better == "higher" else "rise"
+    return f"with {verdict.live.n:,} outcomes, a {way} of less than {number(verdict.detectable)} would not be seen"
+
+
+def results_of(
+    rule: str, verdicts: Sequence[Verdict], window: Span, reference: str, subject: Subject
+) -> tuple[DriftResult, ...]:
+    """Return a result for each verdict. Its value is how much worse the metric is, in the metric's own unit."""
+    return tuple(_result(rule, one, window, reference, subject) for one in verdicts)
+
+
+def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: Subject) -> DriftResult:
+    live, before = verdict.live, verdict.reference
+    states: dict[str, State] = {"worse": "drift", "ok": "ok", "insufficient data": "insufficient data"}
+    said = None
+    if live is not None and verdict.state != "insufficient data":
+        change: Change = "worse" if verdict.state == "worse" else "unchanged"
+        said = Direction(sentence(verdict), change, before=before.value, after=live.value)
+    return DriftResult(
+        *(rule, COLUMN, "outcome", "numeric", verdict.metric, states[verdict.state], window, reference),
+        subject.version,
+        live.n if live else 0,
+        before.n,
+        verdict.change,
+        verdict.critical,
+        verdict.floor,
+        verdict.p_value,
+        reason(verdict),
+        StoredExplanation(said),
+        subject.model,
+        subject.series,
+    )
