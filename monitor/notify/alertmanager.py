@@ -7,34 +7,18 @@ itself groups, repeats and silences.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from monitor.clock import iso
-from monitor.notify.http import Http
 from monitor.notify.message import Entry, Message, against, column_address, label
-from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
 from monitor.words import statistic
 
 
-class Alertmanager:
-    """Posts to one Alertmanager."""
-
-    kind = "alertmanager"
-
-    def __init__(self, http: Http, url: Secret) -> None:
-        base = url.reveal().rstrip("/")
-        self._http = http
-        self._url = url if base.endswith("/api/v2/alerts") else Secret(f"{base}/api/v2/alerts")
-
-    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
-        """Post all alerts of the message."""
-        alerts = render(message)
-        if not alerts:
-            return Decision("sent", "nothing to send")
-        answer = self._http.post(self._url, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
-        return decide(self.kind, answer, plain=plain, now=now)
+def address(url: Secret) -> Secret:
+    """Address of the API, from that of Alertmanager."""
+    base = url.reveal().rstrip("/")
+    return url if base.endswith("/api/v2/alerts") else Secret(f"{base}/api/v2/alerts")
 
 
 def render(message: Message) -> list[dict[str, Any]]:

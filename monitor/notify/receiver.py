@@ -32,9 +32,9 @@ class Limiter:
     (0.0, 0.75, 0.0)
     """
 
-    def __init__(self, gap: float = 0.0, burst: int = 0, per: float = 60.0) -> None:
+    def __init__(self, gap: float = 0.0, burst: float = 0, per: float = 60.0) -> None:
         self.gap, self.burst, self.per = gap, burst, per
-        self._calls: deque[float] = deque(maxlen=max(burst, 1))
+        self._calls: deque[float] = deque(maxlen=max(int(burst), 1))
         self._held_until = 0.0
         self._lock = threading.RLock()
 
@@ -44,8 +44,8 @@ class Limiter:
             due = self._held_until
             if self._calls:
                 due = max(due, self._calls[-1] + self.gap)
-                if self.burst and len(self._calls) == self.burst:
-                    due = max(due, self._calls[0] + self.per)
+            if self.burst and len(self._calls) == self.burst:
+                due = max(due, self._calls[0] + self.per)
             return max(0.0, due - now)
 
     def take(self, now: float) -> float:

@@ -1,30 +1,152 @@
-"""Build receivers from `[receivers.NAME]`, and send the test message that tries one."""
+"""Build receivers from `[receivers.NAME]`: what speaks to each destination, and the test message that tries one."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monitor.clock import Clock, SystemClock
 from monitor.config.load import Config
 from monitor.config.settings import ReceiverConfig
 from monitor.errors import ConfigError
-from monitor.notify.alertmanager import Alertmanager
-from monitor.notify.apprise import Apprise
-from monitor.notify.http import Http, check_url
-from monitor.notify.log import Log
-from monitor.notify.message import Message
+from monitor.notify import alertmanager, slack, telegram, webhook
+from monitor.notify.http import Failure, Http, Reply, check_url
+from monitor.notify.message import Message, title
+from monitor.notify.picture import picture
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Notifier, Receiver
-from monitor.notify.retry import Decision
+from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret, guard_logs, read_secret
-from monitor.notify.slack import POST_MESSAGE, Slack
-from monitor.notify.telegram import Telegram
-from monitor.notify.webhook import Webhook
+from monitor.notify.text import cut, plain_text
 
 T = TypeVar("T")
+
+#: Gap and burst of `Limiter`. Slack: one message a second. Telegram: also 20 a minute in a chat.
+LIMITS = {"slack": (1.0,), "slack-bot": (1.0,), "apprise": (1.0,), "telegram": (1.0, 20)}
+
+_log = logging.getLogger("telltale.alerts")
+
+
+@dataclass
+class Poster:
+    """Posts messages to one address, in the form of its kind.
+
+    `token`: of a bot, or a webhook's signing key. `chat_id`: of Telegram or a channel of Slack; the sender sets it if a
+    Telegram group has moved to a new id.
+    """
+
+    kind: str
+    http: Http
+    url: Secret
+    token: Secret | None = None
+    chat_id: str = ""
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
+        """Post the message, or its picture."""
+        if message.kind == "picture":
+            return self._send_picture(message, now)
+        body: Any
+        match self.kind:
+            case "slack" | "slack-bot":
+                body = slack.render(message, blocks=not plain) | ({"channel": self.chat_id} if self.chat_id else {})
+            case "telegram":
+                body = {"chat_id": self.chat_id, **telegram.render(message, markup=not plain)}
+            case "alertmanager":
+                body = alertmanager.render(message)
+                if not body:
+                    return Decision("sent", "nothing to send")
+            case _:
+                body = webhook.render(message)
+        data, headers = json.dumps(body).encode(), {"Content-Type": "application/json; charset=utf-8"}
+        if self.kind == "webhook":
+            headers = webhook.headers(message.event_id, self.token, str(int(now)), data)
+        elif self.kind == "slack-bot":
+            headers |= self._bearer
+        return decide(self.kind, self.http.post(self.url, data, headers), plain=plain, now=now)
+
+    @property
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token.reveal() if self.token else ''}"}
+
+    def _send_picture(self, message: Message, now: float) -> Decision:
+        drawn = picture(message)
+        if isinstance(drawn, Decision):
+            return drawn
+        if self.kind == "telegram":
+            body, content_type = telegram.photo(self.chat_id, *drawn)
+            return self._decide(self._call("sendPhoto", body, {"Content-Type": content_type}), now)
+        return self._upload(*drawn, now)
+
+    def _upload(self, png: bytes, caption: str, now: float) -> Decision:
+        """Send a picture to Slack: ask for an address, upload to it, and show the file in the channel."""
+        form = {"Content-Type": "application/x-www-form-urlencoded", **self._bearer}
+        asked = self._call("files.getUploadURLExternal", slack.upload_request(png), form)
+        decision = self._decide(asked, now)
+        if decision.action != "sent" or not isinstance(asked, Reply):
+            return decision
+        answer = json.loads(asked.body)
+        try:
+            place = Secret(check_url(str(answer["upload_url"]), "the address that Slack gave"))
+        except (KeyError, ConfigError):
+            return Decision("dead", "Slack gave no address to upload to")
+        put = decide("webhook", self.http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
+        if put.action != "sent":
+            return put
+        shown = slack.upload_done(answer.get("file_id"), caption, self.chat_id)
+        return self._decide(self._call("files.completeUploadExternal", shown, form), now)
+
+    def _call(self, method: str, body: bytes, headers: dict[str, str]) -> Reply | Failure:
+        """Call a method beside the one that takes messages."""
+        return self.http.post(Secret(f"{self.url.reveal().rpartition('/')[0]}/{method}"), body, headers)
+
+    def _decide(self, answer: Reply | Failure, now: float) -> Decision:
+        return decide(self.kind, answer, plain=True, now=now)
+
+
+class Apprise:
+    """Sends through one Apprise address to any of a hundred other services, if the package `apprise` is installed.
+
+    It answers yes or no without a reason, so after a no Telltale tries again with its own backoff.
+    """
+
+    kind = "apprise"
+
+    def __init__(self, url: Secret) -> None:
+        try:
+            module: Any = importlib.import_module("apprise")
+        except ImportError:
+            raise ConfigError(
+                "a receiver of kind apprise needs the package apprise: pip install 'telltale[apprise]'"
+            ) from None
+        self._apprise = module.Apprise()
+        if not self._apprise.add(url.reveal()):
+            raise ConfigError("a receiver of kind apprise: Apprise does not understand its address")
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:  # noqa: ARG002 - one form only
+        """Send the message as plain text; Apprise fits it to the service."""
+        text = plain_text(message, "", 3500).strip()
+        try:
+            sent = self._apprise.notify(body=text, title=cut(title(message), 150), body_format="text")
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the address
+            return Decision("retry", f"Apprise failed ({type(error).__name__})", doubt=True)
+        return Decision("sent", "Apprise says sent") if sent else Decision("retry", "Apprise says not sent")
+
+
+class Log:
+    """Writes each message to the log `telltale.alerts`: warnings for what fires, infos for the rest."""
+
+    kind = "log"
+
+    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:  # noqa: ARG002 - one form only
+        """Write the message."""
+        level = logging.WARNING if message.kind in ("firing", "update", "repeat") else logging.INFO
+        _log.log(level, "%s", plain_text(message, title(message), 8000).replace("\n\n", "\n").replace("\n", "\n    "))
+        return Decision("sent", "logged")
 
 
 def build_receivers(
@@ -37,11 +159,56 @@ def build_receivers(
     guard_logs()
     http = http or Http()
     limiters: dict[tuple[str, str], Limiter] = {}
-    built = [_build(item, http, limiters, environ) for item in config.receivers]
+    built = []
+    for item in config.receivers:
+        notifier, destination = _make(item, http, environ)
+        built.append(
+            Receiver(
+                item.name,
+                notifier,
+                limiters.setdefault((item.kind, destination), Limiter(*LIMITS.get(item.kind, ()))),
+                item.severities,
+                tuple(sorted(item.match.items())),
+                item.resolved,
+                target=item.chat_id or item.channel,
+                pictures=item.kind in ("telegram", "slack-bot") and find_spec("matplotlib") is not None,
+            )
+        )
     if not any(receiver.kind == "log" for receiver in built):
         name = "log" if all(receiver.name != "log" for receiver in built) else "terminal"
         built.append(Receiver(name, Log(), Limiter(), everything=True))
     return tuple(built)
+
+
+def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -> tuple[Notifier, str]:
+    """Make a receiver's notifier, and what names its destination among those of its kind."""
+    where, kind = f"receivers.{item.name}", item.kind
+    if kind == "log":
+        return Log(), item.name
+
+    def needed(value: T | None, keys: str) -> T:
+        if not value:
+            raise ConfigError(f"{where}: a receiver of kind {kind} needs {keys}")
+        return value
+
+    token, chat = None, item.channel or item.chat_id
+    if kind in ("slack-bot", "telegram", "webhook"):
+        token = read_secret(f"{where}: token", env=item.token_env, file=item.token_file, environ=environ)
+    if kind in ("slack-bot", "telegram"):
+        token = needed(token, "token_env or token_file")
+        chat = needed(item.chat_id, "chat_id") if kind == "telegram" else needed(item.channel, "channel")
+    if kind == "telegram" and token:
+        api = check_url(item.api_url, f"{where}: api_url")
+        return Poster(kind, http, telegram.address(api, token), None, chat), api + chat
+    literal = item.url or (slack.POST_MESSAGE if kind == "slack-bot" and not (item.url_env or item.url_file) else "")
+    given = read_secret(f"{where}: url", literal=literal, env=item.url_env, file=item.url_file, environ=environ)
+    url = needed(given, "url, url_env or url_file")
+    if kind == "apprise":
+        return Apprise(url), url.reveal()
+    check_url(url.reveal(), f"{where}: url")
+    if kind == "alertmanager":
+        url = alertmanager.address(url)
+    return Poster(kind, http, url, token, chat), url.reveal() + chat + (token.reveal() if token else "")
 
 
 def policy(config: Config) -> Policy:
@@ -65,62 +232,3 @@ def test_alert(receiver: Receiver, link: str = "", clock: Clock | None = None) -
 
 
 test_alert.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest thinks of its name
-
-
-def _build(
-    item: ReceiverConfig, http: Http, limiters: dict[tuple[str, str], Limiter], environ: Mapping[str, str] | None
-) -> Receiver:
-    notifier, limiter, destination = _make(item, http, environ)
-    return Receiver(
-        item.name,
-        notifier,
-        limiters.setdefault((item.kind, destination), limiter),
-        item.severities,
-        tuple(sorted(item.match.items())),
-        item.resolved,
-        target=item.chat_id or item.channel,
-        pictures=item.kind in ("telegram", "slack-bot") and find_spec("matplotlib") is not None,
-    )
-
-
-def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -> tuple[Notifier, Limiter, str]:
-    """Make a receiver's notifier, the limiter of its destination, and what names that destination."""
-    where = f"receivers.{item.name}"
-
-    def needed(value: T | None, keys: str) -> T:
-        if not value:
-            raise ConfigError(f"{where}: a receiver of kind {item.kind} needs {keys}")
-        return value
-
-    def url() -> Secret:
-        given = read_secret(f"{where}: url", literal=item.url, env=item.url_env, file=item.url_file, environ=environ)
-        if given and item.kind != "apprise":
-            check_url(given.reveal(), f"{where}: url")
-        return needed(given, "url, url_env or url_file")
-
-    def token() -> Secret | None:
-        return read_secret(f"{where}: token", env=item.token_env, file=item.token_file, environ=environ)
-
-    match item.kind:
-        case "slack":
-            address = url()
-            return Slack(http, address), Limiter(gap=1.0), address.reveal()
-        case "slack-bot":
-            bot, channel = needed(token(), "token_env or token_file"), needed(item.channel, "channel")
-            address = url() if item.url or item.url_env or item.url_file else Secret(POST_MESSAGE)
-            return Slack(http, address, bot, channel), Limiter(gap=1.0), bot.reveal() + channel
-        case "telegram":
-            bot, chat = needed(token(), "token_env or token_file"), needed(item.chat_id, "chat_id")
-            api = check_url(item.api_url, f"{where}: api_url")
-            return Telegram(http, bot, chat, api), Limiter(gap=1.0, burst=20, per=60.0), api + chat
-        case "webhook":
-            address = url()
-            return Webhook(http, address, token()), Limiter(), address.reveal()
-        case "alertmanager":
-            address = url()
-            return Alertmanager(http, address), Limiter(), address.reveal()
-        case "apprise":
-            address = url()
-            return Apprise(address), Limiter(gap=1.0), address.reveal()
-        case _:
-            return Log(), Limiter(), item.name

@@ -13,13 +13,8 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from monitor.errors import ConfigError
-from monitor.notify.http import Failure, Http, Reply, check_url
 from monitor.notify.message import Message, title
-from monitor.notify.picture import picture
-from monitor.notify.retry import Decision, decide
-from monitor.notify.secret import Secret
-from monitor.notify.text import Block, Piece, cut, lay_out, plain
+from monitor.notify.text import Block, Piece, cut, lay_out, plain_text
 
 HEADER, SECTION, FALLBACK = 150, 3000, 3500
 POST_MESSAGE = "https://slack.com/api/chat.postMessage"
@@ -27,70 +22,28 @@ POST_MESSAGE = "https://slack.com/api/chat.postMessage"
 _NO_ANGLES = str.maketrans({"<": "‹", ">": "›", "&": "＆"})
 
 
-class Slack:
-    """Sends to one webhook, or with `token` to one channel."""
+def upload_request(png: bytes) -> bytes:
+    """Form of `files.getUploadURLExternal`."""
+    return urlencode({"filename": "drift.png", "length": str(len(png))}).encode()
 
-    def __init__(self, http: Http, url: Secret, token: Secret | None = None, channel: str = "") -> None:
-        self.kind = "slack-bot" if token else "slack"
-        self._http, self._url, self._token, self._channel = http, url, token, channel
 
-    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
-        """Post the message, with blocks unless `plain`."""
-        if message.kind == "picture":
-            return self._upload(message, now)
-        body = render(message, blocks=not plain)
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        if self._token:
-            body["channel"] = self._channel
-            headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        answer = self._http.post(self._url, json.dumps(body).encode(), headers)
-        return decide(self.kind, answer, plain=plain, now=now)
-
-    def _upload(self, message: Message, now: float) -> Decision:
-        """Send a picture: ask for an address, upload to it, and show the file in the channel."""
-        drawn = picture(message)
-        if isinstance(drawn, Decision):
-            return drawn
-        png, caption = drawn
-        asked = self._call("files.getUploadURLExternal", {"filename": "drift.png", "length": str(len(png))})
-        decision = decide(self.kind, asked, plain=True, now=now)
-        if decision.action != "sent" or not isinstance(asked, Reply):
-            return decision
-        answer = json.loads(asked.body)
-        try:
-            place = Secret(check_url(str(answer["upload_url"]), "the address that Slack gave"))
-        except (KeyError, ConfigError):
-            return Decision("dead", "Slack gave no address to upload to")
-        put = decide("webhook", self._http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
-        if put.action != "sent":
-            return put
-        files = json.dumps([{"id": answer.get("file_id"), "title": caption.translate(_NO_ANGLES)}])
-        shown = self._call("files.completeUploadExternal", {"files": files, "channel_id": self._channel})
-        return decide(self.kind, shown, plain=True, now=now)
-
-    def _call(self, method: str, fields: dict[str, str]) -> Reply | Failure:
-        """Call a method of the Web API beside chat.postMessage."""
-        url = Secret(f"{self._url.reveal().rpartition('/')[0]}/{method}")
-        token = self._token.reveal() if self._token else ""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Bearer {token}"}
-        return self._http.post(url, urlencode(fields).encode(), headers)
+def upload_done(file_id: object, caption: str, channel: str) -> bytes:
+    """Form of `files.completeUploadExternal`, which shows a file in a channel."""
+    files = json.dumps([{"id": file_id, "title": caption.translate(_NO_ANGLES)}])
+    return urlencode({"files": files, "channel_id": channel}).encode()
 
 
 def render(message: Message, *, blocks: bool = True) -> dict[str, Any]:
     """Write a message as JSON; without blocks only its text, in which Slack reads no markup."""
     headline = cut(title(message), HEADER).translate(_NO_ANGLES)
-    text = _escape(plain(message, headline, FALLBACK))
+    text = _escape(plain_text(message, headline, FALLBACK))
     body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     if blocks:
-        body["blocks"] = _blocks(message, headline)
+        laid = lay_out(message)
+        sections = (laid.head, *laid.columns, laid.others(len(laid.columns)), laid.foot)
+        header = {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}}
+        body["blocks"] = [header, *(_section(block) for block in sections if block)]
     return body
-
-
-def _blocks(message: Message, headline: str) -> list[dict[str, Any]]:
-    laid = lay_out(message)
-    sections = (laid.head, *laid.columns, laid.others(len(laid.columns)), laid.foot)
-    header = {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}}
-    return [header, *(_section(block) for block in sections if block)]
 
 
 def _section(block: Block) -> dict[str, Any]:

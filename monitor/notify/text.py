@@ -102,16 +102,6 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def fitted(laid: Text, fits: Callable[[tuple[Block, ...]], bool]) -> tuple[Block, ...]:
-    """The blocks of a message: as many columns in full as `fits` accepts, then names, then counts."""
-    for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
-        others = laid.others(shown, named)
-        blocks = (laid.head, *laid.columns[:shown], *((others,) if others else ()), laid.foot)
-        if fits(blocks):
-            return blocks
-    return (laid.foot,)
-
-
 def lay_out(message: Message) -> Text:
     """Lay a message out."""
     if message.kind in ("digest", "test"):
@@ -218,16 +208,23 @@ def _foot(message: Message) -> Block:
     return tuple(lines)
 
 
-def joined(headline: str, blocks: tuple[Block, ...], style: Callable[[Piece], str]) -> str:
-    """Join a headline and blocks, the first of which belongs to the headline."""
-    head, *others = ("\n".join("".join(map(style, line)) for line in block) for block in blocks)
-    return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
+def written(
+    message: Message, headline: str, limit: int, length: Callable[[str], int], style: Callable[[Piece], str]
+) -> str:
+    """Write a message in at most `limit` of what `length` counts; what does not fit is named, then counted."""
+    laid = lay_out(message)
+
+    def text(*blocks: Block) -> str:
+        head, *others = ("\n".join("".join(map(style, line)) for line in block) for block in blocks)
+        return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
+
+    for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
+        whole = text(laid.head, *laid.columns[:shown], laid.others(shown, named), laid.foot)
+        if length(whole) <= limit:
+            return whole
+    return text(laid.foot)
 
 
-def plain(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:
-    """Write the whole message as plain text of at most `limit` characters; what does not fit is counted."""
-
-    def text(blocks: tuple[Block, ...]) -> str:
-        return joined(headline, blocks, lambda piece: piece.text)
-
-    return text(fitted(lay_out(message), lambda blocks: length(text(blocks)) <= limit))
+def plain_text(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:
+    """Write the whole message as plain text of at most `limit` characters."""
+    return written(message, headline, limit, length, lambda piece: piece.text)

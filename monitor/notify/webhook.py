@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from typing import Any
 
 from monitor.clock import iso
-from monitor.notify.http import Http
 from monitor.notify.message import Entry, Message, silence_command, title
-from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret
-from monitor.notify.text import plain as plain_text
+from monitor.notify.text import plain_text
 
 VERSION = 1
 SIGNATURE, TIMESTAMP = "X-Telltale-Signature", "X-Telltale-Timestamp"
 
 
-class Webhook:
-    """Posts to one address, signed if there is a key."""
-
-    kind = "webhook"
-
-    def __init__(self, http: Http, url: Secret, key: Secret | None = None) -> None:
-        self._http, self._url, self._key = http, url, key
-
-    def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
-        """Post the message."""
-        body = json.dumps(render(message)).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-Telltale-Event": message.event_id.encode("ascii", "replace").decode(),
-        }
-        if self._key:
-            stamp = str(int(now))
-            headers |= {TIMESTAMP: stamp, SIGNATURE: sign(self._key, stamp, body)}
-        return decide(self.kind, self._http.post(self._url, body, headers), plain=plain, now=now)
+def headers(event_id: str, key: Secret | None, timestamp: str, body: bytes) -> dict[str, str]:
+    """Headers of a body, signed if there is a key."""
+    out = {"Content-Type": "application/json", "X-Telltale-Event": event_id.encode("ascii", "replace").decode()}
+    return out | {TIMESTAMP: timestamp, SIGNATURE: sign(key, timestamp, body)} if key else out
 
 
 def sign(key: Secret, timestamp: str, body: bytes) -> str:

@@ -21,7 +21,7 @@ import pytest
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
-from monitor.notify import apprise
+from monitor.notify import receivers
 from monitor.notify.http import Http
 from monitor.notify.message import Message, title
 from monitor.notify.plan import Policy
@@ -156,10 +156,10 @@ def test_apprise_is_asked_only_when_it_is_configured(monkeypatch: pytest.MonkeyP
                 sent.append(what)
                 return len(sent) > 1
 
-    monkeypatch.setattr(apprise.importlib, "import_module", lambda name: Module)
+    monkeypatch.setattr(receivers.importlib, "import_module", lambda name: Module)
     with pytest.raises(ConfigError, match="does not understand"):
-        apprise.Apprise(Secret("nonsense-address"))
-    notifier = apprise.Apprise(Secret("json://localhost/path"))
+        receivers.Apprise(Secret("nonsense-address"))
+    notifier = receivers.Apprise(Secret("json://localhost/path"))
     assert notifier.send(message()).action == "retry"
     assert notifier.send(message()).action == "sent"
     assert sent[0]["title"] == "WARNING: bmi has drifted"

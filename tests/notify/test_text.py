@@ -17,7 +17,7 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.notify import alertmanager, slack, telegram, webhook
 from monitor.notify.message import Entry, Message, title
-from monitor.notify.text import Line, lay_out, plain
+from monitor.notify.text import Line, lay_out, plain_text
 from monitor.reference.file import Reference
 from monitor.rules.alert import Transition
 from monitor.runtime import Runtime
@@ -75,10 +75,10 @@ def test_the_messages_word_for_word() -> None:
         bmi.key: verdict(bmi, now)._replace(n=999),
     }
     (first,) = world.evaluate([species, bmi], results=results)
-    assert plain(first.message, title(first.message), 4000) == FIRING
+    assert plain_text(first.message, title(first.message), 4000) == FIRING
     world.clock.advance(3900)
     (last,) = world.evaluate([])
-    assert plain(last.message, title(last.message), 4000) == RESOLVED
+    assert plain_text(last.message, title(last.message), 4000) == RESOLVED
 
 
 def test_a_sketch_fits_a_line_of_a_phone() -> None:
@@ -118,7 +118,7 @@ def test_counts_agree_with_the_list_and_resolved_ones_are_marked() -> None:
     world.evaluate(alerts)
     world.clock.advance(600)
     (update,) = world.evaluate([*alerts[3:], firing("late", at=world.clock.time())])
-    text = plain(update.message, title(update.message), 4000)
+    text = plain_text(update.message, title(update.message), 4000)
     assert text.startswith("WARNING: late and 6 more are drifting (1 new, 3 resolved)")
     shown = [block.split(" ")[0] for block in text.split("\n\n")[1:4]]
     assert shown == ["late", "usage_03", "usage_04"]
@@ -137,7 +137,7 @@ def test_one_duration_is_told_of_a_resolved_alert() -> None:
     world.clock.advance(480)
     ended = replace(alert, state="resolved", since=world.clock.time() - 60)
     (last,) = world.evaluate([ended])
-    text = plain(last.message, title(last.message), 4000)
+    text = plain_text(last.message, title(last.message), 4000)
     assert text.startswith("RESOLVED: bmi, after 7 minutes\n")
     assert "8 min" not in text
 
@@ -152,7 +152,7 @@ def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
     assert world.evaluate([], transitions=[why]) == ()
     world.clock.advance(240)
     (last,) = world.evaluate([])
-    assert "because model v1 was replaced by v2" in plain(last.message, title(last.message), 4000)
+    assert "because model v1 was replaced by v2" in plain_text(last.message, title(last.message), 4000)
     assert webhook.render(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
 
 
@@ -188,7 +188,7 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
     said = [plain_line(line) for line in lay_out(message).columns[0]]
     assert re.fullmatch(r"unseen value 50% 0 % to [0-9.]+ %", said[1])
     assert message.entries[0].names == ("50%",)
-    for text in (plain(message, "", 4000), telegram.render(message)["text"], slack.render(message)["text"]):
+    for text in (plain_text(message, "", 4000), telegram.render(message)["text"], slack.render(message)["text"]):
         assert "__other__" not in text
         assert "phone" not in text
 
@@ -197,7 +197,7 @@ def test_the_link_leads_to_the_column_where_there_is_one() -> None:
     one, other = Entry("a&b", "feature", "new", "warning", "e", 0.0), Entry("b", "feature", "new", "warning", "e", 0.0)
     message = Message("firing", "drift", "warning", "e", 0.0, entries=(one, one), link="https://box.example/")
     assert message.address == "https://box.example/column/feature?name=a%26b"
-    assert message.address in plain(message, "", 4000)
+    assert message.address in plain_text(message, "", 4000)
     assert replace(message, entries=(one, other)).address == "https://box.example/"
     assert replace(message, entries=()).address == "https://box.example/"
     assert replace(message, link="").address == ""
