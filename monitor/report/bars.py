@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
@@ -81,7 +82,6 @@ class Plane:
 def shares(counts: npt.NDArray[Any]) -> list[float]:
     """Share of each bin; zeros if there are no rows.
 
-    >>> import numpy as np
     >>> shares(np.array([1, 3]))
     [0.25, 0.75]
     """
@@ -90,16 +90,11 @@ def shares(counts: npt.NDArray[Any]) -> list[float]:
 
 
 def lay_out(
-    column: Column,
-    reference: npt.NDArray[Any],
-    test: npt.NDArray[Any],
-    slot: float = 0.05,
-    gap: float = 0.025,
-    finest: float = 0.0,
+    column: Column, reference: npt.NDArray[Any], test: npt.NDArray[Any], slot: float = 0.05, finest: float = 0.0
 ) -> Plane:
     """Lay the bars of a column out on a plane of width and height 1.
 
-    `reference`, `test`: counts, shape (column.size,). `slot`: width of what is set apart; `gap`: the space before it.
+    `reference`, `test`: counts, shape (column.size,). `slot`: width of what is set apart, after a gap of half of it.
     `finest`: neighbouring bins narrower than this share one bar, since alone they show only noise.
     """
     before, after = shares(reference), shares(test)
@@ -109,8 +104,8 @@ def lay_out(
         return Bar(part.where, part.label, left, right, was, now)
 
     if not column.numeric or len(column.edges) < 2:
-        return Plane(_raised([bar(*place) for place in _slots(column, before, after, gap)]))
-    edges, step = column.edges, slot + gap
+        return Plane(_raised([bar(*place) for place in _slots(column, before, after, slot / 2)]))
+    edges, gap, step = column.edges, slot / 2, slot * 1.5
     first, last = _visible(edges, before, after)
     left, right = _tails(column, before, after, first, last)
     origin, end = len(left) * step, 1.0 - len(right) * step
@@ -202,31 +197,19 @@ def _slots(
 
 def _raised(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Give bars their heights: share over width, in units of the highest that is drawn in full."""
-    densities = [
-        tuple(share / max(bar.right - bar.left, NARROWEST) for share in (bar.reference, bar.test)) for bar in bars
-    ]
-    top = max(map(max, densities), default=0.0)
+    shares = np.array([(bar.reference, bar.test) for bar in bars]).reshape(-1, 2)
+    heights = shares / np.array([max(bar.right - bar.left, NARROWEST) for bar in bars])[:, None]
+    top = float(heights.max(initial=0.0))
     if top <= 0:
         return tuple(bars)
     if bars[0].where != "category":
-        top = min(top, HIGHEST * _middle([was for was, _ in densities], [bar.reference for bar in bars]) or top)
+        # Half of the reference's rows are in bars that are lower than the middle one.
+        order = np.argsort(heights[:, 0])
+        seen = np.cumsum(shares[order, 0])
+        middle = float(heights[order[np.searchsorted(seen, seen[-1] / 2)], 0])
+        top = min(top, HIGHEST * middle or top)
+    drawn, cut = np.minimum(heights / top, 1.0).tolist(), (heights.max(axis=1) > top * 1.001).tolist()
     return tuple(
-        replace(
-            bar, reference_height=min(was / top, 1.0), test_height=min(now / top, 1.0), cut=max(was, now) > top * 1.001
-        )
-        for bar, (was, now) in zip(bars, densities, strict=True)
+        replace(bar, reference_height=was, test_height=now, cut=high)
+        for bar, (was, now), high in zip(bars, drawn, cut, strict=True)
     )
-
-
-def _middle(heights: Sequence[float], shares: Sequence[float]) -> float:
-    """The height above and below which half of the rows are; 0 if there are none.
-
-    >>> _middle([5.0, 1.0, 2.0], [0.2, 0.2, 0.6])
-    2.0
-    """
-    seen, half = 0.0, sum(shares) / 2
-    for height, share in sorted(zip(heights, shares, strict=True)):
-        seen += share
-        if seen >= half:
-            return height
-    return 0.0

@@ -31,7 +31,7 @@ def histograms(row: Row, reference: Reference) -> dict[str, Any]:
     """
     before, after = counts(row, reference)
     column, live = row.column, bool(after.sum())
-    plane = lay_out(column, before, after, slot=0.04, gap=0.02, finest=0.008)
+    plane = lay_out(column, before, after, slot=0.04, finest=0.008)
     mark, curves = None, None
     judged = row.result is not None and row.result.value is not None
     if column.numeric and judged and live and len(column.edges) > 1:

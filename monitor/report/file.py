@@ -48,6 +48,11 @@ class Report:
     events: list[Record]
     gaps: list[Record]
 
+    @property
+    def predictions(self) -> int:
+        """Predictions in the period."""
+        return max((judged.test.n for judged in self.evaluation.judged), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary."""
         return {
@@ -55,7 +60,7 @@ class Report:
             **self.span.to_json(),
             "model_version": self.series.version,
             "reference": self.series.reference.identity,
-            "predictions": max((judged.test.n for judged in self.evaluation.judged), default=0),
+            "predictions": self.predictions,
             "columns": [overview.record(row) for row in self.rows],
             "results": [result.to_json() for result in self.evaluation.results],
             "alert_events": self.events,
@@ -72,17 +77,10 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     if series is None:
         raise StoreError("no model has been served yet, so there is nothing to report")
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)))
-    bounds = span.to_json()
-    events = [
-        event
-        for event in list_events(connection, series.version, most=1000)
-        if bounds["start"] <= event["at"] <= bounds["end"]
-    ]
-    gaps = [
-        gap for gap in history.gaps(connection, 1000) if gap["start"] <= bounds["end"] and gap["end"] >= bounds["start"]
-    ]
-    rows = tuple(overview.rows(evaluation, series.reference))
-    return Report(series, span, now, evaluation, rows, events, gaps)
+    start, end = iso(span.start), iso(span.end)
+    events = [event for event in list_events(connection, series.version, most=1000) if start <= event["at"] <= end]
+    gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
+    return Report(series, span, now, evaluation, tuple(overview.rows(evaluation, series.reference)), events, gaps)
 
 
 def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
@@ -105,35 +103,26 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     length = history.cell_length(seconds, config.drift.every)
     cells = HeatMap().read(connection, report.series.version, span.end, seconds, length)
     when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
+
+    def listed(place: int, row: Row) -> tuple[Row, str, Markup, str]:
+        figure = overview.draw(row, reference) if place < overview.MOST_FIGURES else ""
+        return row, figure, overview.strip(row, cells), f"#c{row.position}" if place < MOST_SECTIONS else ""
+
+    def section(row: Row) -> dict[str, Any]:
+        facts = column_page.over_time(connection, row, reference, config, span.start, span.end)
+        return {"row": row, "shown": column_page.histograms(row, reference), **facts}
+
     return render(
         "report.html",
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         report=report,
         now=None,  # the file is read on another day
-        title=f"{report.series.version}, {when}",
         when=when,
         headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),
         reference=reference,
-        predictions=max((judged.test.n for judged in report.evaluation.judged), default=0),
-        rows=[
-            (
-                row,
-                overview.draw(row, reference) if place < overview.MOST_FIGURES else "",
-                overview.strip(row, cells),
-                f"#c{row.position}" if place < MOST_SECTIONS else "",
-            )
-            for place, row in enumerate(report.rows)
-        ],
-        sections=[
-            {
-                "row": row,
-                "shown": column_page.histograms(row, reference),
-                **column_page.over_time(connection, row, reference, config, span.start, span.end),
-            }
-            for row in report.rows[:MOST_SECTIONS]
-        ],
+        rows=[listed(place, row) for place, row in enumerate(report.rows)],
+        sections=[section(row) for row in report.rows[:MOST_SECTIONS]],
         left_out=max(0, len(report.rows) - MOST_SECTIONS),
         cell=length,
         rules=config.rules,
-        events=report.events,
     )

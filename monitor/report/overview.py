@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.clock import iso
-from monitor.columns.column import MISSING, NONFINITE, OTHER, Column, Counts, Role
+from monitor.columns.column import Column, Counts, Role
 from monitor.drift.result import STATES, DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify.message import against
@@ -32,6 +33,7 @@ ORDER: tuple[str, ...] = (*STATES[:-1], NOT_JUDGED, NOT_WATCHED, "ok")
 MOST_FIGURES = 220
 
 Tone = Literal["drift", "warning", "ok", "unknown"]
+TONES: dict[str, Tone] = {"drift": "drift", "warning": "warning", "error": "warning", "ok": "ok"}
 
 
 @dataclass(frozen=True)
@@ -70,31 +72,32 @@ class Row:
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
     """Every column of the model, the worst first; within a state by strength, then in the model's order."""
-    found: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = {}
+    found: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
     for judged in evaluation.judged:
         for result in judged.results:
-            found.setdefault((result.role, result.column), []).append((result, judged))
-    alerts: dict[tuple[Role, str], list[Alert]] = {}
+            found[result.role, result.column].append((result, judged))
+    open_alerts: dict[tuple[Role, str], list[Alert]] = defaultdict(list)
     for alert in evaluation.alerts.values():
         if alert.state in ("pending", "firing"):
-            alerts.setdefault((alert.role, alert.column), []).append(alert)
+            open_alerts[alert.role, alert.column].append(alert)
     out = []
     for position, column in enumerate(reference.schema.columns):
         key = (column.role, column.name)
-        results = sorted(found.get(key, ()), key=lambda pair: (ORDER.index(pair[0].state), -pair[0].strength))
-        if results:
-            (result, judged), others = results[0], tuple(pair[0] for pair in results[1:])
-            out.append(Row(column, result.state, position, result, judged, others, _alert(result, alerts.get(key, ()))))
-        else:
+        results = sorted(found[key], key=lambda pair: _worst_first(pair[0].state, pair[0]))
+        if not results:
             out.append(Row(column, NOT_WATCHED if evaluation.judged else NOT_JUDGED, position))
-    out.sort(key=lambda row: (ORDER.index(row.state), -(row.result.strength if row.result else 0.0), row.position))
+            continue
+        (result, judged), *others = results
+        # The alert of the result's own rule, else the oldest one of the column.
+        alerts = [alert for alert in open_alerts[key] if alert.rule == result.rule] or open_alerts[key]
+        oldest = min(alerts, key=lambda alert: alert.began, default=None)
+        out.append(Row(column, result.state, position, result, judged, tuple(pair[0] for pair in others), oldest))
+    out.sort(key=lambda row: (*_worst_first(row.state, row.result), row.position))
     return out
 
 
-def _alert(result: DriftResult, alerts: Sequence[Alert]) -> Alert | None:
-    """The alert of the result's own rule, else the oldest one of the column."""
-    own = [alert for alert in alerts if alert.rule == result.rule]
-    return min(own or alerts, key=lambda alert: alert.began, default=None)
+def _worst_first(state: str, result: DriftResult | None) -> tuple[int, float]:
+    return ORDER.index(state), -result.strength if result else 0.0
 
 
 def counts(row: Row, reference: Reference) -> tuple[Counts, Counts]:
@@ -138,12 +141,6 @@ def record(row: Row) -> dict[str, Any]:
     return {**row.result.to_json(), "since": since, "alert": row.alert.state if row.alert else None}
 
 
-def tone(state: str) -> Tone:
-    """The tone of a state."""
-    tones: dict[str, Tone] = {"drift": "drift", "warning": "warning", "error": "warning", "ok": "ok"}
-    return tones.get(state, "unknown")
-
-
 class Headline(NamedTuple):
     """The line on top, its tone, and the moment that it names, if it names one."""
 
@@ -158,35 +155,32 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: 
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
     watched = sum(row.result is not None for row in listed)
-    if by_state["drift"]:
-        return _drifted(by_state["drift"], watched)
+    if drifted := by_state["drift"]:
+        return _drifted(drifted, watched)
     if failed := by_state["error"]:
         return Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
-    span = evaluation.judged[0].window
+    judged = next((judged for judged in evaluation.judged if judged.test.n), evaluation.judged[0])
+    span, needed = evaluation.judged[0].window, judged.rule.min_samples
     when = when or f"in the last {words.duration(span.end - span.start)}"
-    if all(judged.test.n == 0 for judged in evaluation.judged):
+    if not judged.test.n:
         return Headline("unknown", f"No traffic: no predictions {when}")
     if moved := by_state["warning"]:
-        text = f"No drift; {_columns(moved, watched)} {_have(moved)} moved a little: {_names(moved)}"
-        return Headline("warning", text)
+        return Headline("warning", f"No drift; {_columns(moved, watched, 'has')} moved a little: {_names(moved)}")
     short = by_state["insufficient data"]
-    if short and len(short) == watched:
-        judged = next(judged for judged in evaluation.judged if judged.test.n)
-        if judged.test.n >= judged.rule.min_samples and short[0].result:
-            # Predictions enough, but most of their values are missing.
-            return Headline("unknown", f"Not enough values yet: {short[0].result.reason}")
-        n, needed = words.count(judged.test.n), words.count(judged.rule.min_samples)
-        return Headline("unknown", f"Not enough data yet: {n} of {needed} predictions {when}")
+    if short and len(short) == watched and judged.test.n < needed:
+        n = words.count(judged.test.n)
+        return Headline("unknown", f"Not enough data yet: {n} of {words.count(needed)} predictions {when}")
+    if short and len(short) == watched:  # most values of these predictions are missing
+        return Headline("unknown", f"Not enough values yet: {short[0].moved}")
     quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions {when}"
     rest = [row for state in ("no reference", "insufficient data", "no traffic") for row in by_state[state]]
-    but = f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""
-    return Headline("ok", f"{quiet}{but}")
+    return Headline("ok", quiet + (f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""))
 
 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     whats = {against_what(row) for row in moved}
     what = whats.pop() if len(whats) == 1 else "their references"
-    text = f"{_columns(moved, watched)} {_have(moved)} drifted from {what}"
+    text = f"{_columns(moved, watched, 'has')} drifted from {what}"
     # The alert that began first, and of several a feature's, since a prediction follows its features.
     known = sorted((row for row in moved if row.since is not None), key=lambda row: (row.since or 0.0, row.column.role))
     if len(moved) == 1:
@@ -196,12 +190,23 @@ def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     return Headline("drift", f"{text}; {_names(known[:1])} first", known[0].since)
 
 
+def _columns(some: Sequence[Row], watched: int, has: str = "") -> str:
+    has = f" {has if len(some) == 1 else 'have'}" if has else ""
+    return f"{words.count(len(some))} of {words.counted(watched, 'column')}{has}"
+
+
+def _names(listed: Sequence[Row]) -> str:
+    """Names of the first columns, each cut for running text."""
+    names = [row.column.name if row.column.name.strip() else "(no name)" for row in listed[:3]]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names) + more
+
+
 def alert_line(alerts: Iterable[Alert]) -> str:
     """Count the alerts that are firing or pending; empty if there are none."""
-    states = [alert.state for alert in alerts]
-    parts = [f"{words.count(states.count(state))} {state}" for state in ("firing", "pending") if state in states]
-    total = states.count("firing") + states.count("pending")
-    return f"{' and '.join(parts)} alert{'' if total == 1 else 's'}" if parts else ""
+    states = Counter(alert.state for alert in alerts)
+    parts = [f"{words.count(states[state])} {state}" for state in ("firing", "pending") if states[state]]
+    return f"{' and '.join(parts)} alert{'' if states['firing'] + states['pending'] == 1 else 's'}" if parts else ""
 
 
 def against_what(row: Row) -> str:
@@ -222,35 +227,3 @@ def reference_mean(row: Row, reference: Reference) -> float | None:
     values = int(before[: row.column.value_bins].sum())
     sums = row.judged.reference.sums if row.judged else reference.sums
     return float(sums[row.position]) / values if values else None
-
-
-def _columns(some: Sequence[Row], watched: int) -> str:
-    return f"{words.count(len(some))} of {words.counted(watched, 'column')}"
-
-
-def _have(some: Sequence[Row]) -> str:
-    return "has" if len(some) == 1 else "have"
-
-
-def _names(listed: Sequence[Row]) -> str:
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return ", ".join(_short(row.column.name) for row in listed[:3]) + more
-
-
-def _short(name: str, most: int = 40) -> str:
-    """Cut a name for running text.
-
-    >>> _short("a" * 50, 5), _short("")
-    ('aaaa…', '(no name)')
-    """
-    name = name if name.strip() else "(no name)"
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def plain(label: str) -> str:
-    """Write the reserved bins as people call them.
-
-    >>> plain("__other__"), plain("red")
-    ('unseen values', 'red')
-    """
-    return {OTHER: "unseen values", MISSING: "missing", NONFINITE: "infinite"}.get(label, label)

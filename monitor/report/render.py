@@ -12,11 +12,16 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.clock import from_iso, iso
-from monitor.columns.column import ROLES, column_path
-from monitor.report.overview import plain
+from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+
+#: The reserved bins as people call them.
+PLAIN = {OTHER: "unseen values", MISSING: "missing", NONFINITE: "infinite"}
+
+#: Functions of `words` that are filters by the same name.
+WORDS = ("count", "counted", "number", "percent", "p_value", "statistic", "duration", "size", "statistic_name")
 
 
 @cache
@@ -33,24 +38,11 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.filters.update(
-        count=words.count,
-        counted=words.counted,
-        number=words.number,
-        percent=words.percent,
-        plain=plain,
-        points=points,
-        p_value=words.p_value,
-        statistic=words.statistic,
-        duration=words.duration,
-        size=words.size,
-        column_path=column_path,
-        statistic_name=words.statistic_name,
-        css=lambda state: state.replace(" ", "-"),
-        moment=moment,
-        breakable=breakable,
-        glob=glob.escape,
-    )
+    env.filters |= {name: getattr(words, name) for name in WORDS}
+    env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
+    env.filters["plain"] = lambda label: PLAIN.get(label, label)
+    env.filters["css"] = lambda state: state.replace(" ", "-")
+    env.filters["glob"] = glob.escape
     env.globals["roles"] = ROLES
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)

@@ -173,7 +173,7 @@ def column(role: str) -> Response:
             for one in shown["bins"]
         ],
         row=row,
-        tone=overview.tone(row.state),
+        tone=overview.TONES.get(row.state, "unknown"),
         against=overview.against_what(row),
         shown=shown,
         signs=figure.SIGNS,
