@@ -6,10 +6,10 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from monitor.clock import Clock
 from monitor.errors import InputError
@@ -35,8 +35,16 @@ class Answer(NamedTuple):
 Respond = Callable[[WSGIEnvironment], Answer]
 
 
+class NotAllowedError(InputError):
+    """A path does not take the request's method."""
+
+    def __init__(self, path: str, methods: tuple[str, ...]) -> None:
+        super().__init__("method_not_allowed", f"{short(path, 200)} takes {methods[0]}", None, 405)
+        self.headers = (("Allow", ", ".join(methods)),)
+
+
 class Failures:
-    """Logs failures without a flood: one traceback a second for each kind; those in between share its id."""
+    """Logs failures of the model: one traceback a second for each kind; those in between share its id."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,7 +53,7 @@ class Failures:
         self._unlogged = 0
 
     def note(self, error: BaseException) -> str:
-        """Take note of an error that is being handled; the id under which the log has it, or one just like it."""
+        """Log an error. Returns the id under which the log has it, or one of the same kind."""
         kind, now = type(error).__qualname__, self._clock.monotonic()
         with self._lock:
             at, error_id = self._last.get(kind, (-math.inf, ""))
@@ -77,13 +85,13 @@ class Endpoint:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            if environ["REQUEST_METHOD"] in self.methods:
-                answer = self.respond(environ)
-            else:
-                answer = self.not_allowed(environ, self.methods)
+            if environ["REQUEST_METHOD"] not in self.methods:
+                raise NotAllowedError(environ["PATH_INFO"], self.methods)
+            answer = self.respond(environ)
         except InputError as error:
             self._instruments.rejected(error.code)
-            answer = Answer(self._error(error.code, str(error), error.where), error.status)
+            headers = error.headers if isinstance(error, NotAllowedError) else ()
+            answer = Answer(self._error(error.code, str(error), error.where), error.status, headers=headers)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
             self._instruments.model_failed()
             error_id = self._failures.note(error)
@@ -92,23 +100,3 @@ class Endpoint:
         length = ("Content-Length", str(len(answer.body)))
         start_response(STATUS[answer.status], [("Content-Type", answer.content_type), length, *answer.headers])
         return [answer.body]
-
-    def not_allowed(self, environ: WSGIEnvironment, methods: tuple[str, ...]) -> Answer:
-        """Refuse a request for its method."""
-        self._instruments.rejected("method_not_allowed")
-        body = self._error("method_not_allowed", f"{short(environ['PATH_INFO'], 200)} takes {methods[0]}", None)
-        return Answer(body, 405, headers=(("Allow", ", ".join(methods)),))
-
-
-def routes(table: Mapping[str, WSGIApplication], rest: WSGIApplication) -> WSGIApplication:
-    """Answer the paths of `table`, and those below a key that ends in `/`; all others are the rest's."""
-    prefixes = tuple(path for path in table if path.endswith("/"))
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        found = table.get(path)
-        if found is None and path.startswith(prefixes):
-            found = table[next(prefix for prefix in prefixes if path.startswith(prefix))]
-        return (found or rest)(environ, start_response)
-
-    return application

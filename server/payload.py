@@ -121,15 +121,18 @@ class Payload:
                 return found
         data = load(body)
         if data == []:
-            raise InputError("empty", f"expected a list of {self._width} values, or a list of such lists, got none")
-        if isinstance(data, list) and isinstance(data[0], (list, dict)):
-            kind = type(data[0])
-            for number, row in enumerate(data):
-                if type(row) is not kind:
-                    code = "not_an_object" if kind is dict else "not_a_list"
+            message = f"expected a list of {self._width} values, or a list of such lists, got an empty list"
+            raise InputError("empty", message)
+        kinds = (list, dict)
+        if isinstance(data, list) and (isinstance(data[0], list) or all(isinstance(row, kinds) for row in data)):
+            rows = []
+            for at, row in enumerate(data):
+                if type(row) is not type(data[0]):
+                    code = "not_a_list" if isinstance(data[0], list) else "not_an_object"
                     message = f"expected {kind_of(data[0])}, as the rows before it, got {kind_of(row)}"
-                    raise InputError(code, message, f"row {number}")
-            return self.check(data), True
+                    raise InputError(code, message, f"row {at}")
+                rows.append(self._row(row, f"row {at}"))
+            return rows, True
         if isinstance(data, dict):
             data = self.names.arrange(data)
             numbers = self._short(data) if self._all_numeric else None
@@ -167,9 +170,11 @@ class Payload:
     def check(self, rows: Sequence[Any] | Floats) -> Sequence[Sequence[Any]] | Floats:
         """Check rows, lists or objects or an array of numbers, whatever they came in. Raises InputError."""
         if isinstance(rows, np.ndarray):
-            if rows.shape[1] == self._width and floats_fit(rows):
+            if len(rows) and rows.shape[1] == self._width and floats_fit(rows):
                 return rows
             rows = rows.tolist()
+        if not rows:
+            raise InputError("empty", "there are no rows", None, 422)
         return [self._row(row, f"row {number}") for number, row in enumerate(rows)]
 
     def _row(self, row: Any, where: str | None) -> list[Any]:

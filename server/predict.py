@@ -1,7 +1,7 @@
-"""The hot route: one prediction, from bytes to bytes, as a plain WSGI callable.
+"""The hot route: predictions, from bytes to bytes, as a plain WSGI callable.
 
 `POST /` and `POST /predict` are answered here, before Flask sees them: Flask's dispatch costs more than everything else
-that a prediction of a linear model needs. All other requests are Flask's.
+that a prediction of a linear model needs.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
 import orjson
@@ -24,13 +25,22 @@ HOT_PATHS = frozenset({"/", "/predict"})
 
 
 class Predictor(Endpoint):
-    """Answers prediction requests and has them recorded."""
+    """Checks rows, asks the model, records what it answers. The hot route, and what other protocols call.
 
-    def __init__(self, model: Model, runtime: Runtime, max_body: int) -> None:
+    `features`, `outputs`: the columns; `name` and `version` of the model; `values`: how it knows each feature's values.
+    """
+
+    def __init__(self, model: Model, runtime: Runtime) -> None:
         super().__init__(lambda environ: Answer(self.predict(environ)), runtime)
-        self._model, self._runtime, self._max_body = model, runtime, max_body
-        self.payload = Payload(runtime.only.reference.schema, runtime.config.model.missing == "allow", model)
-        self._record, self._prefix = runtime.only.record, runtime.only.source.prefix
+        config, watched = runtime.config, runtime.only
+        self.max_body = config.server.max_body
+        self.name, self.version, self.values = Path(config.model.path).stem, watched.version, model.values
+        self.features, self.outputs = watched.reference.schema.features, watched.reference.schema.predictions
+        self._payload = Payload(watched.reference.schema, config.model.missing == "allow", model)
+        self.names = self._payload.names
+        self._model, self._source = model, watched.source
+        self._record, self._prefix = watched.record, watched.source.prefix
+        self._wide = config.model.proba or len(self.outputs) != 1
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one POST, and measure how long that takes."""
@@ -42,73 +52,52 @@ class Predictor(Endpoint):
 
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
-        rows, batch = self.payload.parse(read_json(environ, self._max_body))
+        rows, batch = self._payload.parse(read_json(environ, self.max_body))
+        if batch or self._wide:
+            return self._many(rows, batch)
         try:
             results = self._model.predict(rows)
         except (Exception, SystemExit) as error:
             raise self._model.explain(rows, error) from error
-        if batch:
-            ids = self._record_batch(rows, results)
-            return orjson.dumps({"results": results, "prediction_ids": ids}, option=orjson.OPT_APPEND_NEWLINE)
         row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
         prediction_id = f"{self._prefix}{self._record(row, results)}"
         result = repr(results[0]) if type(results[0]) is float else json.dumps(results[0])
         return f'{{"result": {result}, "prediction_id": "{prediction_id}"}}\n'.encode()
 
-    def ask(self, rows: Any) -> list[Sequence[Any]]:
-        """Answers of the model: a sequence for each prediction column. Raises InputError, and what the model raises."""
-        try:
-            return self._model.answer(rows)
-        except (Exception, SystemExit) as error:
-            raise self._model.explain(rows, error) from error
-
-    def _record_batch(self, rows: Any, results: Sequence[Any]) -> list[str]:
-        recorder = self._runtime.only.source
-        if not isinstance(rows, np.ndarray):
-            return recorder.record_many(list(zip(*rows, strict=True)), [results])
-        # Plain numbers are their own encoding.
-        count, width = rows.shape
-        values = np.empty((count, width + 1))
-        values[:, :width] = rows
-        answers = np.array(results) if type(results[0]) is float else results
-        values[:, width] = recorder.encoder.column(width, answers)
-        return recorder.record_encoded(values)
-
-
-class WidePredictor(Predictor):
-    """Answers with several outputs: a vector, or a label with the probability of each class."""
-
-    def predict(self, environ: WSGIEnvironment) -> bytes:
-        """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
-        rows, batch = self.payload.parse(read_json(environ, self._max_body))
-        columns = self.ask(rows)
-        features = rows.T if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True))
-        ids = self._runtime.only.source.record_many(features, columns)
-        vectors = list(zip(*columns, strict=True))
-        answer: dict[str, Any] = {}
+    def _many(self, rows: Any, batch: bool) -> bytes:
+        """Answer several rows, or with several outputs: a vector, or a label with the probability of each class."""
+        columns, ids = self._ask(rows)
+        answer: dict[str, Any] = {"results": columns[0]}
         if classes := self._model.classes:
-            answer["results"] = list(columns[0])
-            answer["probas"] = [dict(zip(classes, vector[1:], strict=True)) for vector in vectors]
-        else:
-            answer["results"] = [list(vector) for vector in vectors]
+            shares = zip(*columns[1:], strict=True)
+            answer["probas"] = [dict(zip(classes, vector, strict=True)) for vector in shares]
+        elif len(columns) > 1:
+            answer["results"] = list(zip(*columns, strict=True))
         answer["prediction_ids"] = ids
         if not batch:
             answer = {key.removesuffix("s"): values[0] for key, values in answer.items()}
-        return json.dumps(answer).encode() + b"\n"
+        return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
+    def score(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
+        """Predict rows, lists or objects by name or an array of numbers; a sequence for each prediction column.
 
-def create_predictor(model: Model, runtime: Runtime, max_body: int) -> Predictor:
-    """Create the predictor that fits the number of prediction columns."""
-    wide = runtime.config.model.proba or len(runtime.only.reference.schema.predictions) != 1
-    return (WidePredictor if wide else Predictor)(model, runtime, max_body)
+        Raises InputError for rows that are not what the model takes, and what the model raises.
+        """
+        return self._ask(self._payload.check(rows))[0]
 
-
-def hot_first(predictor: WSGIApplication, rest: WSGIApplication) -> WSGIApplication:
-    """Put the hot route in front of another application."""
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in HOT_PATHS:
-            return predictor(environ, start_response)
-        return rest(environ, start_response)
-
-    return application
+    def _ask(self, rows: Any) -> tuple[list[Sequence[Any]], list[str]]:
+        """Ask the model and record: a sequence for each prediction column, and the ids."""
+        try:
+            columns = self._model.answer(rows)
+        except (Exception, SystemExit) as error:
+            raise self._model.explain(rows, error) from error
+        if not isinstance(rows, np.ndarray):
+            return columns, self._source.record_many(list(zip(*rows, strict=True)), columns)
+        # Plain numbers are their own encoding.
+        width = rows.shape[1]
+        values = np.empty((len(rows), width + len(columns)))
+        values[:, :width] = rows
+        for position, column in enumerate(columns, width):
+            answers = np.array(column) if type(column[0]) is float else column
+            values[:, position] = self._source.encoder.column(position, answers)
+        return columns, self._source.record_encoded(values)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from wsgiref.types import WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from monitor import __version__
 from monitor.announcer import works_here_only
 from monitor.config.load import Config
 from monitor.errors import InputError, TelltaleError
@@ -15,11 +16,13 @@ from monitor.library import version_of
 from monitor.models.model import Model, open_model
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from server.endpoint import Answer, Endpoint, routes
+from server.endpoint import Answer, Endpoint
 from server.guard import Guard, is_loopback
 from server.observe import Observer
-from server.predict import Predictor, create_predictor, hot_first
-from server.protocols.routes import create_protocols
+from server.predict import HOT_PATHS, Predictor
+from server.protocols import inference, mlflow
+from server.protocols.inference import OpenInference
+from server.protocols.mlflow import Mlflow
 from server.serve import Server, create_server, serve
 from server.web.app import create_app
 
@@ -65,19 +68,37 @@ def opened(config: Config) -> Iterator[Server]:
 def create_application(runtime: Runtime, model: Model | None, guard: Guard) -> WSGIApplication:
     """Join all routes: the hot one first, then those that programs call, then Flask's."""
     flask = create_app(runtime, guard).wsgi_app
-    predictor = None if model is None else create_predictor(model, runtime, runtime.config.server.max_body)
-    table = program_routes(runtime, model, predictor)
-    rest = routes({path: guard.service(route) for path, route in table.items()}, flask)
-    return rest if predictor is None else hot_first(guard.service(predictor), rest)
+    predictor = None if model is None else Predictor(model, runtime)
+    hot = guard.service(predictor) if predictor else flask
+    table = {path: guard.service(route) for path, route in program_routes(runtime, predictor).items()}
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path in table:
+            route = table[path]
+        elif path in HOT_PATHS and environ["REQUEST_METHOD"] == "POST":
+            route = hot
+        else:
+            route = table.get("/v2", flask) if path.startswith("/v2/") else flask
+        return route(environ, start_response)
+
+    return application
 
 
-def program_routes(runtime: Runtime, model: Model | None, predictor: Predictor | None) -> dict[str, Endpoint]:
-    """Routes that programs call, by path, beside the hot one."""
-    limit = runtime.config.server.max_body
-    table = {"/observe": Endpoint(Observer(runtime, limit), runtime)}
-    if predictor is None or model is None:
-        return {**table, "/predict": Endpoint(no_model, runtime)}
-    return table | create_protocols(predictor, model, runtime, limit)
+def program_routes(runtime: Runtime, predictor: Predictor | None) -> dict[str, Endpoint]:
+    """Routes that programs call, by path, beside the hot one; `/v2` answers all paths below it, too."""
+    observe = Endpoint(Observer(runtime, runtime.config.server.max_body), runtime)
+    if predictor is None:
+        return {"/observe": observe, "/predict": Endpoint(no_model, runtime)}
+    healthy = Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
+    return {
+        "/observe": observe,
+        "/invocations": Endpoint(Mlflow(predictor), runtime, error=mlflow.error_body),
+        "/ping": healthy,
+        "/health": healthy,
+        "/version": Endpoint(lambda _: Answer(__version__.encode()), runtime, ("GET",)),
+        "/v2": Endpoint(OpenInference(predictor), runtime, ("GET", "POST"), inference.error_body),
+    }
 
 
 def no_model(_environ: WSGIEnvironment) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 import numpy as np
@@ -12,18 +12,16 @@ import numpy as np
 from monitor import __version__
 from monitor.columns.column import Column
 from monitor.errors import InputError
-from server.endpoint import Answer
+from server.endpoint import Answer, NotAllowedError
 from server.payload import check_json_type, read_body, short
+from server.predict import Predictor
 from server.protocols.tensors import LONGEST_ID, Tensor, datatype, read_request, wanted_outputs, write_response
-
-if TYPE_CHECKING:
-    from server.protocols.routes import Scoring
 
 
 class OpenInference:
     """Answers every path below `/v2`."""
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: Predictor) -> None:
         self._scoring = scoring
         self._names = scoring.names
         self._numeric = all(column.numeric for column in scoring.features)
@@ -66,8 +64,7 @@ class OpenInference:
             raise InputError("not_found", f"there is no {short(path, 200)}", None, 404)
         wanted = "POST" if infer else "GET"
         if method != wanted:
-            body = error_body("method_not_allowed", f"{path} takes {wanted}", None)
-            return Answer(body, 405, headers=(("Allow", wanted),))
+            raise NotAllowedError(path, (wanted,))
         return self._infer(environ) if infer else Answer(json.dumps(about).encode())
 
     def _of_model(self, parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,7 +87,7 @@ class OpenInference:
         body = read_body(environ, scoring.max_body)
         request, inputs = read_request(body, environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"))
         wanted = wanted_outputs(request, scoring.outputs)
-        answers = scoring.ask(self._rows(inputs))
+        answers = scoring.score(self._rows(inputs))
         head = {"model_name": scoring.name, "model_version": scoring.version}
         if request.get("id"):
             head["id"] = check_id(request["id"])

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from monitor.columns.canonical import column_name, text_number
@@ -18,9 +18,7 @@ from monitor.models.values import Values, WrongTypeError
 from monitor.tables.rows import Names
 from server import payload
 from server.endpoint import Answer
-
-if TYPE_CHECKING:
-    from server.protocols.routes import Scoring
+from server.predict import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +26,7 @@ log = logging.getLogger(__name__)
 class Mlflow:
     """`POST /invocations`."""
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: Predictor) -> None:
         self._scoring = scoring
         self._names = scoring.names
         self._warned = False
@@ -51,7 +49,7 @@ class Mlflow:
         else:
             payload.check_json_type(kind, "application/json or text/csv")
             rows = self._read_json(payload.load(payload.read_body(environ, self._scoring.max_body)))
-        answers = self._scoring.ask(rows)
+        answers = self._scoring.score(rows)
         listed = list(answers[0]) if len(answers) == 1 else [list(vector) for vector in zip(*answers, strict=True)]
         return Answer(json.dumps({"predictions": listed}).encode() + b"\n")
 

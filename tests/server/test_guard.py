@@ -87,7 +87,7 @@ def code(answer: BaseResponse) -> str:
 
 def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    programs = {*HOT_PATHS, *program_routes(site.runtime, None, None)}
+    programs = {*HOT_PATHS, *program_routes(site.runtime, None)}
     undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
     assert not undeclared, "say in server.guard.ACCESS who may use these"
     assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
@@ -96,7 +96,7 @@ def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> 
 
 def test_every_route_before_flask_is_guarded(site: Site) -> None:
     application = create_application(site.runtime, None, Guard())
-    for path in program_routes(site.runtime, None, None):
+    for path in program_routes(site.runtime, None):
         answer = Client(application).post(path, headers={"Origin": "http://evil.example"})
         assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 

@@ -18,7 +18,7 @@ from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.endpoint import Failures
-from server.predict import Predictor, hot_first
+from server.predict import Predictor
 from tests.server import models
 from tests.server.models import Moody, Steady
 from tests.support.models import with_arrays
@@ -32,8 +32,7 @@ class Served:
         rows = [[step / 10, step / 20] for step in range(50)]
         reference = Reference.from_data(rows, predictions, names=["a", "b"], **options)
         self.runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")
-        predictor = Predictor(with_arrays(model, self.runtime.only.reference.schema), self.runtime, 1 << 20)
-        self.application = hot_first(predictor, lambda *_: [b"the rest"])
+        self.application = Predictor(with_arrays(model, self.runtime.only.reference.schema), self.runtime)
 
     def post(self, body: bytes, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
         """Status and JSON, checked for what holds of every answer."""
@@ -165,9 +164,7 @@ def test_texts_for_a_categorical_feature(serve: Callable[..., Served], tmp_path:
     reference = Reference.from_data(rows, [3.0, 5.0] * 25)
     (tmp_path / "config.toml").write_text(f'[data]\npath = "{tmp_path / "data"}"\n')
     served.runtime = Runtime.of_one(Config.load(str(tmp_path / "config.toml")), reference, "v1")
-    served.application = hot_first(
-        Predictor(with_arrays(Length(), served.runtime.only.reference.schema), served.runtime, 1 << 20), lambda *_: []
-    )
+    served.application = Predictor(with_arrays(Length(), served.runtime.only.reference.schema), served.runtime)
     try:
         assert served.ask(["red", 1.0])[1]["result"] == 3.0
         assert served.post(b'["\\ud800\\u0000<b>", 1]')[1]["result"] == 5.0

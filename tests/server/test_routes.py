@@ -14,7 +14,7 @@ from bench.fuzz import Request, opened, send
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.predict import HOT_PATHS, create_predictor
+from server.predict import HOT_PATHS, Predictor
 from server.protocols.inference import OpenInference
 from server.run import create_application, program_routes
 from server.web.app import create_app
@@ -37,7 +37,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, M
 def served(runtime: Runtime, model: Model) -> set[str]:
     """Every method and path that a server with a model answers; names in them in capitals."""
     found = {f"POST {path}" for path in HOT_PATHS}
-    for path, endpoint in program_routes(runtime, model, create_predictor(model, runtime, 1 << 20)).items():
+    for path, endpoint in program_routes(runtime, Predictor(model, runtime)).items():
         if isinstance(endpoint.respond, OpenInference):
             found |= endpoint.respond.routes()
         else:
