@@ -36,7 +36,8 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
 from monitor.source.protocol import Handover, Source
-from monitor.store.file.database import connect_read_only, damaged, explained, move_aside, open_database
+from monitor.store.file.damaged_files import move_aside
+from monitor.store.file.database import connect_read_only, damaged, explained, open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox

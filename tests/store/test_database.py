@@ -14,6 +14,7 @@ from monitor.__main__ import main
 from monitor.clock import ManualClock
 from monitor.errors import StoreError
 from monitor.store.audit.verify import verify
+from monitor.store.file.damaged_files import find
 from monitor.store.file.database import connect, connect_read_only, open_database
 from monitor.store.file.folder import BALLAST_BYTES, DataFolder
 from tests.store.world import MIDNIGHT, Monitored
@@ -103,7 +104,7 @@ def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled,
     monitored = Monitored(filled.parent)
     monitored.minutes(2)
     assert monitored.runtime.only.totals.n == 40
-    assert len(monitored.runtime.folder.moved_aside()) == 1
+    assert len(find(monitored.runtime.folder)) == 1
     with closing(monitored.read()) as connection:
         assert [row["kind"] for row in connection.execute("SELECT kind FROM gaps")] == ["damaged"]
         assert verify(connection).ok

@@ -206,7 +206,6 @@ def test_counts_bytes_with_and_without_the_database(tmp_path):
     (folder.journal / "0001.seg").write_bytes(b"x" * 20_000)
     beside = folder.bytes_beside_database()
     assert 70_000 <= beside < 100_000
-    assert folder.bytes() - beside >= 50_000
     folder.close()
 
 

@@ -2,20 +2,24 @@
 
 They count towards `data.max_size`, since a cap is a cap, and what is left of it is the live record's. Together they
 take at most a quarter of it, the newest first. The newest database alone may be larger for a month: nothing else has
-what was in it, and somebody may want to save that. What is dropped is named in the log.
+what was in it, and an operator may want to save that. What is dropped is named in the log.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from monitor.clock import from_iso
-from monitor.store.file.folder import ASIDE, DataFolder
+from monitor.clock import Clock, from_iso, iso
+from monitor.store.file.folder import DATABASE, DataFolder
 
 log = logging.getLogger(__name__)
+
+#: What is between a damaged database's name and the moment when it was moved aside.
+ASIDE = ".damaged-"
 
 #: Part of the cap that all of them may take.
 SHARE = 0.25
@@ -23,9 +27,12 @@ SHARE = 0.25
 #: How long the newest database stays, up to this part of the cap, in seconds.
 GRACE, GRACE_SHARE = 30 * 86400.0, 0.9
 
+#: Why a file that was moved aside is dropped, if not because somebody asked for it.
+FULL = "to make room: all such files may take a quarter of data.max_size, and the newest database is spared for 30 days"
+
 
 class Evidence(NamedTuple):
-    """A file that was moved aside, with what belongs to it. `moved`: when, in seconds since 1970 UTC."""
+    """A file that was moved aside, with its WAL. `moved`: when, in seconds since 1970 UTC."""
 
     paths: tuple[Path, ...]
     bytes: int
@@ -33,32 +40,48 @@ class Evidence(NamedTuple):
     database: bool
 
 
+def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = None) -> Path:
+    """Rename the database and its companions, for whoever wants to look at them. `held`: another name of its WAL."""
+    name = f"{DATABASE}{ASIDE}{iso(clock.time()).replace(':', '')}"
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))  # the second one within a second
+    aside = next(path for one in names if not (path := folder.path / one).exists())
+    for suffix in ("", "-wal", "-shm"):
+        part = folder.path / f"{DATABASE}{suffix}"
+        if part.exists():
+            part.rename(folder.path / f"{aside.name}{suffix}")
+    wal = folder.path / f"{aside.name}-wal"
+    if held is not None and held.exists() and not wal.exists():
+        held.rename(wal)
+    log.error("%s cannot be used (%s): moved to %s, a new one was begun", folder.database, why, aside.name)
+    return aside
+
+
 def find(folder: DataFolder) -> list[Evidence]:
-    """What lies in a data folder, the newest first."""
-    found = [_evidence(path, path.with_name(path.name + "-wal")) for path in folder.moved_aside()]
-    return sorted((one for one in found if one), key=lambda one: one.moved, reverse=True)
-
-
-def _evidence(path: Path, *companions: Path) -> Evidence | None:
-    try:
-        paths = (path, *(companion for companion in companions if companion.exists()))
-        size = sum(one.stat().st_blocks * 512 for one in paths)
-        _, database, stamp = path.name.partition(ASIDE)
-        return Evidence(paths, size, _moment(stamp) if database else path.stat().st_mtime, bool(database))
-    except OSError:
-        return None  # somebody has just taken it away
+    """Databases and journal segments of a data folder that were moved aside, the newest first."""
+    found = []
+    for path in (*folder.path.glob(f"{DATABASE}{ASIDE}*"), *folder.journal.glob("*.damaged")):
+        if path.name.endswith(("-wal", "-shm")):
+            continue
+        wal = path.with_name(f"{path.name}-wal")
+        try:
+            paths = (path, wal) if wal.exists() else (path,)
+            size = sum(one.stat().st_blocks * 512 for one in paths)
+            _, database, stamp = path.name.partition(ASIDE)
+            moved = _moment(stamp) if database else path.stat().st_mtime
+        except OSError:
+            continue  # it has just been taken away
+        found.append(Evidence(paths, size, moved, bool(database)))
+    return sorted(found, key=lambda one: one.moved, reverse=True)
 
 
 def _moment(stamp: str) -> float:
-    """When a file was moved aside, by its name; long ago where somebody has renamed it.
+    """When a file was moved aside, by its name; long ago if somebody has renamed it.
 
     >>> _moment("1970-01-01T000100Z"), _moment("1970-01-01T000100.500Z-2"), _moment("mine")
     (60.0, 60.5, 0.0)
     """
-    day, _, time = stamp.partition("T")
-    clock, _, _ = time.partition("Z")
     try:
-        return from_iso(f"{day}T{clock[:2]}:{clock[2:4]}:{clock[4:]}+00:00")
+        return from_iso(stamp.partition("Z")[0])
     except ValueError:
         return 0.0
 
@@ -74,10 +97,6 @@ def excess(found: Sequence[Evidence], max_size: int, now: float) -> list[Evidenc
         else:
             out.append(one)
     return out
-
-
-#: Why a file that was moved aside is dropped, if not because somebody asked for it.
-FULL = "to make room: all such files may take a quarter of data.max_size, and the newest database is spared for 30 days"
 
 
 def drop(found: Iterable[Evidence], why: str = FULL) -> None:

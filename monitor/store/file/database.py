@@ -10,19 +10,16 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from monitor.clock import Clock, iso
+from monitor.clock import Clock
 from monitor.errors import StoreError
-from monitor.store.file.folder import ASIDE, DataFolder
-from monitor.store.file.migrations import CHANGES, applied, migrate
+from monitor.store.file.damaged_files import move_aside
+from monitor.store.file.folder import MODE, DataFolder
+from monitor.store.file.migrations import applied, later_version, migrate
 
 log = logging.getLogger(__name__)
-
-#: Permissions of the database, as of the journal: for the server's user and group.
-MODE = 0o640
 
 FOREIGN = "it is the database of another program"
 
@@ -59,26 +56,24 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_read_only(path: Path, any_version: bool = False) -> sqlite3.Connection:
     """Open a reading connection; one for each thread that reads.
 
-    Raises StoreError where there is no database, or one of a later Telltale; with `any_version` only where
-    nothing can be said of it: not of a later one, and not of a damaged one.
+    Raises StoreError if there is no database, or one of a later Telltale; with `any_version` only if nothing can be
+    said of it: not of a later one, and not of a damaged one.
     """
     if not path.exists():
         raise StoreError(f"{path}: there is no database here yet; start the server, or name the folder with --data")
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
-    connection.row_factory = sqlite3.Row
-    try:
-        connection.execute("PRAGMA query_only = 1")
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        wrong = _other_version(connection, any_version)
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreError(f"{path}: cannot be read: {error}") from error
-    if wrong:
-        connection.close()
-        raise StoreError(f"{path}: {wrong}")
+    with ExitStack() as stack:
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+            stack.callback(connection.close)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            wrong = _other_version(connection, any_version)
+        except sqlite3.Error as error:
+            wrong = f"cannot be read: {error}"
+        if wrong:
+            raise StoreError(f"{path}: {wrong}")
+        stack.pop_all()
     return connection
 
 
@@ -94,21 +89,16 @@ def one_moment(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
-    """Why a database is none that this version reads; empty for one that it does."""
+    """Why this version does not read a database; empty if it does."""
     try:
         found = applied(connection)
     except sqlite3.Error:
         if any_version:
             return ""
         raise
-    if found is None:
-        return FOREIGN
     if not found:
-        return "the file is empty; start the server to fill it"
-    unknown = [name for name in found if name not in CHANGES]
-    if unknown:
-        return "" if any_version else f"written by a later Telltale (it has {', '.join(unknown)}); update this one"
-    return ""
+        return FOREIGN if found is None else "the file is empty; start the server to fill it"
+    return "" if any_version else later_version(found)
 
 
 def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection, Path | None]:
@@ -117,30 +107,30 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
     On a full disk the ballast is given up. A file that is no database, or a damaged one, is moved aside and named in
     the second value; it is never overwritten. Raises StoreError.
     """
-    aside = None
+    aside, ballast = None, True
     if folder.database.is_file() and not folder.database.stat().st_size and folder.used_before:
         aside = move_aside(folder, clock, "it is empty")
-    for attempt in range(3):
+    while True:
         wal = _hold_wal(folder)
         try:
             connection = connect(folder.database)
+            break
         except sqlite3.DatabaseError as error:
             text = str(error)
-            if "disk" in text and "malformed" not in text and attempt == 0 and folder.drop_ballast():
+            if "disk" in text and "malformed" not in text and ballast and folder.drop_ballast():
+                ballast = False
                 log.warning("the disk is full: started on the ballast; make room in %s", folder.path)
-                continue
-            if damaged(error) and aside is None:
+            elif damaged(error) and aside is None:
                 aside = move_aside(folder, clock, text, wal)
-                continue
-            if folder.disk_is_full:
-                text = f"the disk is full, and the ballast is used up; make room in {folder.path}"
-            raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
+            else:
+                if folder.disk_is_full:
+                    text = f"the disk is full, and the ballast is used up; make room in {folder.path}"
+                raise StoreError(f"{folder.database}: cannot be opened: {text}") from error
         finally:
             wal.unlink(missing_ok=True)
-        folder.keep_ballast()
-        folder.watch_database()
-        return connection, aside
-    raise StoreError(f"{folder.database}: cannot be opened; the disk is full")
+    folder.keep_ballast()
+    folder.watch_database()
+    return connection, aside
 
 
 def _hold_wal(folder: DataFolder) -> Path:
@@ -186,21 +176,3 @@ def explained(error: BaseException) -> str:
 def damaged(error: sqlite3.DatabaseError) -> bool:
     """Whether an error says that the file itself is at fault."""
     return any(sign in str(error) for sign in DAMAGED)
-
-
-def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = None) -> Path:
-    """Rename the database and its companions, for whoever wants to look at them. `held`: another name of its WAL."""
-    stamp = iso(clock.time()).replace(":", "")
-    aside = name = folder.database.with_name(f"{folder.database.name}{ASIDE}{stamp}")
-    for number in count(2):
-        if not aside.exists():
-            break
-        aside = name.with_name(f"{name.name}-{number}")  # the second one within a second
-    for suffix in ("", "-wal", "-shm"):
-        part = folder.database.with_name(folder.database.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    if held is not None and held.exists() and not aside.with_name(aside.name + "-wal").exists():
-        held.rename(aside.with_name(aside.name + "-wal"))
-    log.error("%s cannot be used (%s): moved to %s, a new one was begun", folder.database, why, aside.name)
-    return aside

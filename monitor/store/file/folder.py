@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from time import sleep
 
@@ -24,84 +24,11 @@ LOCK = "lock"
 BALLAST = "ballast"
 BALLAST_BYTES = 2 << 20
 
-#: What stands between a damaged database's name and the moment when it was moved aside.
-ASIDE = ".damaged-"
-
+#: Permissions of the lock, the ballast and the database: for the server's user and group.
+MODE = 0o640
 
 #: Folders that this process holds: a process number can be that of another one in another container.
 _held: set[tuple[int, int]] = set()
-
-
-def refuse_second(path: Path) -> None:
-    """Raise LockedError where another process uses the folder; make and keep nothing."""
-    for name, flags in (("", os.O_DIRECTORY), (LOCK, 0)):
-        try:
-            handle = os.open(path / name, os.O_RDONLY | os.O_CLOEXEC | flags)
-        except OSError:
-            continue  # not in use, or not usable: `DataFolder.open` says what is wrong
-        try:
-            if _taken(handle, fcntl.LOCK_SH):
-                raise LockedError(in_use(path))
-        finally:
-            os.close(handle)
-
-
-def in_use(path: Path) -> str:
-    """The refusal of a second user of a folder."""
-    if _identity(path) in _held:
-        return f"{path}: the data folder is open in this process already; close it first"
-    return f"{path}: the data folder is in use by process {owner(path)}; one process per folder"
-
-
-def _taken(handle: int, kind: int) -> bool:
-    """Whether somebody else has the lock; otherwise it is ours, or the file system knows none."""
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        log.debug("no lock: %s", error)
-    return False
-
-
-def owner(path: Path) -> str:
-    """Number of the process that uses a folder: as it has written it, or as the kernel tells."""
-    try:
-        written = (path / LOCK).read_bytes()[:32].decode("ascii", "replace").strip()
-        if written:
-            return written
-        inode = path.stat().st_ino
-        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        return next((line[4] for line in locks if line[1] == "FLOCK" and line[5].endswith(f":{inode}")), "unknown")
-    except (OSError, IndexError):
-        return "unknown"
-
-
-def _open_lock(path: Path) -> int:
-    """Open the file that names the process; one that may only be read will do. Raises OSError."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except PermissionError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _is_another(path: Path, known: tuple[int, int] | None) -> bool:
-    """Whether something else lies there now, or nothing; a folder that may not be entered does not tell."""
-    try:
-        found = path.stat()
-    except PermissionError:
-        return False
-    except OSError:
-        return True
-    return (found.st_dev, found.st_ino) != known
 
 
 class DataFolder:
@@ -135,15 +62,14 @@ class DataFolder:
             sleep(0.05)  # another start may just be looking, in `refuse_second`
         if any(_taken(handle, fcntl.LOCK_EX) for handle in self._handles):
             self._let_go()
-            raise LockedError(in_use(self.path))
+            raise LockedError(_in_use(self.path))
         try:
             os.ftruncate(self._handles[1], 0)
             os.pwrite(self._handles[1], f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             log.warning("%s: cannot write the process number into the lock: %s", self.path, error.strerror)
-        self._folder_is = _identity(self.path)
-        if self._folder_is is not None:
-            _held.add(self._folder_is)
+        self._folder_is = _identity(os.fstat(self._handles[0]))
+        _held.add(self._folder_is)
 
     def close(self) -> None:
         """Let go of the lock. The file stays: deleting it could take it from under the next owner."""
@@ -156,12 +82,12 @@ class DataFolder:
             os.close(self._handles.pop())
 
     def watch_database(self) -> None:
-        """From now on the database is the file that lies there now."""
-        self._database_is = _identity(self.database)
+        """From now on the database is the file that has its name now."""
+        self._database_is = _identity(self.database.stat())
 
     @property
     def trouble(self) -> str:
-        """What has happened to the folder or its database since they were opened; empty where they are the same."""
+        """What has happened to the folder or its database since they were opened; empty if they are the same."""
         if _is_another(self.path, self._folder_is):
             return "the data folder was moved, deleted or replaced; restart the server"
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
@@ -170,7 +96,7 @@ class DataFolder:
 
     @property
     def database_trouble(self) -> str:
-        """Why nothing may be written to the database any more: what lies there is not what is open; else empty."""
+        """Why nothing may be written to the database any more: it is not the file that is open. Else empty."""
         if self._database_is is None or _is_another(self.path, self._folder_is):
             return ""
         if _is_another(self.database, self._database_is):
@@ -183,27 +109,23 @@ class DataFolder:
         return any(self.journal.glob("*.journal"))
 
     def keep_ballast(self) -> bool:
-        """Set room aside, if there is any; False where the disk is too full."""
+        """Set room aside; False if the disk is too full."""
         path = self.path / BALLAST
         try:
-            if path.exists() and path.stat().st_size == BALLAST_BYTES:
-                return True
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            try:
-                os.posix_fallocate(handle, 0, BALLAST_BYTES)
-            finally:
-                os.close(handle)
+            with open(path, "ab", opener=partial(os.open, mode=MODE)) as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
         except OSError:
             path.unlink(missing_ok=True)
             return False
         return True
 
     def drop_ballast(self) -> bool:
-        """Give the room up, to start on a full disk. False where there was none."""
-        path = self.path / BALLAST
-        existed = path.exists()
-        path.unlink(missing_ok=True)
-        return existed
+        """Give the room up, to start on a full disk. False if there was none."""
+        try:
+            (self.path / BALLAST).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     @property
     def disk_is_full(self) -> bool:
@@ -214,24 +136,79 @@ class DataFolder:
             return False
         return found.f_bavail * found.f_frsize < 1 << 16
 
-    def moved_aside(self) -> list[Path]:
-        """Databases and journal segments that were moved aside as damaged; a database's WAL goes with it."""
-        databases = [path for path in self.path.glob(f"{DATABASE}{ASIDE}*") if not path.name.endswith(("-wal", "-shm"))]
-        return [*databases, *self.journal.glob("*.damaged")]
-
     def bytes_beside_database(self) -> int:
         """Size of all files but the database and its WAL, as allocated."""
-        live = {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
-        return sum(size for path, size in self._sizes() if path.parent != self.path or path.name not in live)
-
-    def bytes(self) -> int:
-        """Size of all files in the folder, as allocated."""
-        return sum(size for _, size in self._sizes())
-
-    def _sizes(self) -> Iterator[tuple[Path, int]]:
+        live = {self.path / f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")}
+        size = 0
         for path in self.path.rglob("*"):
             try:
-                if path.is_file():
-                    yield path, path.stat().st_blocks * 512
+                size += path.stat().st_blocks * 512 if path.is_file() and path not in live else 0
             except OSError:
                 continue
+        return size
+
+
+def refuse_second(path: Path) -> None:
+    """Raise LockedError if another process uses the folder; make and keep nothing."""
+    for name, flags in (("", os.O_DIRECTORY), (LOCK, 0)):
+        try:
+            handle = os.open(path / name, os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError:
+            continue  # not in use, or not usable: `DataFolder.open` says what is wrong
+        try:
+            if _taken(handle, fcntl.LOCK_SH):
+                raise LockedError(_in_use(path))
+        finally:
+            os.close(handle)
+
+
+def owner(path: Path) -> str:
+    """Number of the process that uses a folder: as it has written it, or as the kernel tells."""
+    try:
+        written = (path / LOCK).read_bytes()[:32].decode("ascii", "replace").strip()
+        if written:
+            return written
+        inode = path.stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return next((line[4] for line in locks if line[1] == "FLOCK" and line[5].endswith(f":{inode}")), "unknown")
+    except (OSError, IndexError):
+        return "unknown"
+
+
+def _in_use(path: Path) -> str:
+    if _identity(path.stat()) in _held:
+        return f"{path}: the data folder is open in this process already; close it first"
+    return f"{path}: the data folder is in use by process {owner(path)}; one process per folder"
+
+
+def _open_lock(path: Path) -> int:
+    """Open the file that names the process; one that may only be read will do. Raises OSError."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _taken(handle: int, kind: int) -> bool:
+    """Whether somebody else has the lock; otherwise it is ours, or the file system knows none."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        log.debug("no lock: %s", error)
+    return False
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _is_another(path: Path, known: tuple[int, int] | None) -> bool:
+    """Whether a path names another file now, or none; a folder that may not be entered does not tell."""
+    try:
+        return _identity(path.stat()) != known
+    except PermissionError:
+        return False
+    except OSError:
+        return True

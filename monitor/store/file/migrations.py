@@ -8,6 +8,7 @@ are many, packed (`packing.py`), and JSON elsewhere.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from monitor.errors import StoreError
 
@@ -31,11 +32,9 @@ CREATE TABLE sources (
 
 CREATE TABLE series (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    model TEXT NOT NULL,                 -- the model's name
-    version TEXT NOT NULL,               -- and version
+    model TEXT NOT NULL, version TEXT NOT NULL, -- the model's name and version
     name TEXT NOT NULL,                  -- which of the model's rows are counted; all: all of them
-    model_sha256 TEXT NOT NULL,
-    reference_sha256 TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL, reference_sha256 TEXT NOT NULL,
     reference TEXT NOT NULL,             -- the reference file's text
     first_served TEXT NOT NULL,
     predictions INTEGER NOT NULL DEFAULT 0,
@@ -47,9 +46,7 @@ CREATE TABLE columns (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     series_id INTEGER NOT NULL REFERENCES series,
     position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    role TEXT NOT NULL,
-    kind TEXT NOT NULL,
+    name TEXT NOT NULL, role TEXT NOT NULL, kind TEXT NOT NULL,
     bins TEXT NOT NULL,                  -- JSON array: a label for each count
     UNIQUE (series_id, position)
 ) STRICT;
@@ -71,43 +68,35 @@ CREATE INDEX windows_not_rolled ON windows (seconds, start) WHERE parent_id IS N
 CREATE INDEX windows_by_parent ON windows (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX windows_with_parts ON windows (seconds, start) WHERE NOT finest;
 
--- Counts of windows that still change, and of those that do not; both under window * 100000 + columns.position.
+-- Counts of windows that still change, and of those that do not: '1', and for each of columns.bins a character, its
+-- code point being the count and 1; or '2', and for each two characters, the digits in base 127; or a JSON array. Zeros
+-- at the end are left out. `sum` is of the finite values; NULL for a categorical column.
 CREATE TABLE open_counts (
-    id INTEGER PRIMARY KEY,          -- window * 100000 + columns.position
-    -- '1', and for each of columns.bins a character, its code point being the count and 1; or '2', and for
-    -- each two characters, the digits in base 127; or a JSON array. Zeros at the end are left out.
-    counts TEXT NOT NULL,
-    sum REAL                         -- of the finite values; NULL for a categorical column
+    id INTEGER PRIMARY KEY,              -- window * 100000 + columns.position
+    counts TEXT NOT NULL, sum REAL
 ) STRICT;
 
 CREATE TABLE sealed_counts (
-    id INTEGER PRIMARY KEY,          -- window * 100000 + columns.position
-    -- '1', and for each of columns.bins a character, its code point being the count and 1; or '2', and for
-    -- each two characters, the digits in base 127; or a JSON array. Zeros at the end are left out.
-    counts TEXT NOT NULL,
-    sum REAL                         -- of the finite values; NULL for a categorical column
+    id INTEGER PRIMARY KEY,              -- window * 100000 + columns.position
+    counts TEXT NOT NULL, sum REAL
 ) STRICT;
 
 CREATE TABLE totals (
     column_id INTEGER PRIMARY KEY REFERENCES columns,
-    counts TEXT NOT NULL,
-    sum REAL
+    counts TEXT NOT NULL, sum REAL
 ) STRICT;
 
 CREATE TABLE unseen_values (
     column_id INTEGER NOT NULL REFERENCES columns,
     value TEXT NOT NULL,
-    count INTEGER NOT NULL,
-    first_seen TEXT NOT NULL,
-    last_seen TEXT NOT NULL,
+    count INTEGER NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL,
     PRIMARY KEY (column_id, value)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE gaps (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,                  -- dropped, damaged
-    "start" TEXT NOT NULL,
-    "end" TEXT NOT NULL,
+    "start" TEXT NOT NULL, "end" TEXT NOT NULL,
     lost INTEGER,                        -- predictions that no window has; NULL where it cannot be known
     detail TEXT NOT NULL
 ) STRICT;
@@ -123,25 +112,15 @@ CREATE TABLE questions (
 CREATE TABLE drift (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,                    -- of the evaluation
-    rule TEXT NOT NULL,
-    model TEXT NOT NULL,                 -- its name
-    series TEXT NOT NULL,
-    "column" TEXT NOT NULL,
-    role TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    statistic TEXT NOT NULL,
+    rule TEXT NOT NULL, model TEXT NOT NULL, series TEXT NOT NULL, "column" TEXT NOT NULL, role TEXT NOT NULL,
+    kind TEXT NOT NULL, statistic TEXT NOT NULL,
     value REAL,                          -- NULL: no verdict; `state` says why
-    critical REAL,
-    floor REAL,
-    p_value REAL,
+    critical REAL, floor REAL, p_value REAL,
     n INTEGER NOT NULL,                  -- rows of the test window that count for this statistic
     m INTEGER NOT NULL,                  -- rows of the reference
-    state TEXT NOT NULL,
-    direction TEXT,
-    window_start TEXT NOT NULL,
-    window_end TEXT NOT NULL,
-    reference TEXT NOT NULL,
-    model_version TEXT NOT NULL,
+    state TEXT NOT NULL, direction TEXT,
+    window_start TEXT NOT NULL, window_end TEXT NOT NULL,
+    reference TEXT NOT NULL, model_version TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT '',
     question_id INTEGER REFERENCES questions,
     seen INTEGER                         -- highest windows.id there was: a late prediction is in a window beyond it
@@ -187,13 +166,11 @@ CREATE TABLE reference_changes (
     series_id INTEGER NOT NULL REFERENCES series,
     column_id INTEGER NOT NULL REFERENCES columns,
     action TEXT NOT NULL,                -- accept: compare the column with this period; reset: with training
-    "start" TEXT,                        -- of the period; NULL for a reset
-    "end" TEXT,
+    "start" TEXT, "end" TEXT,            -- of the period; NULL for a reset
     n INTEGER,                           -- predictions in it
     counts TEXT,                         -- JSON array, a number for each bin
     sum REAL,                            -- of the finite values; NULL for a category
-    author TEXT NOT NULL,
-    reason TEXT NOT NULL
+    author TEXT NOT NULL, reason TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE erasures (
@@ -203,25 +180,16 @@ CREATE TABLE erasures (
     erased INTEGER NOT NULL,             -- unseen values that were kept by name
     verdicts INTEGER NOT NULL,           -- rows of drift whose sentence named one
     messages INTEGER NOT NULL,           -- rows of notifications that named one
-    author TEXT NOT NULL,
-    reason TEXT NOT NULL
+    author TEXT NOT NULL, reason TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE alerts (
-    rule TEXT NOT NULL,
-    model TEXT NOT NULL,                 -- its name
-    series TEXT NOT NULL,
-    role TEXT NOT NULL,
-    "column" TEXT NOT NULL,
+    rule TEXT NOT NULL, model TEXT NOT NULL, series TEXT NOT NULL, role TEXT NOT NULL, "column" TEXT NOT NULL,
     state TEXT NOT NULL,                 -- inactive, pending, firing, resolved
-    since TEXT NOT NULL,
-    active_since TEXT,
+    since TEXT NOT NULL, active_since TEXT,
     held REAL NOT NULL,                  -- watched seconds that count towards its next move
-    clear_since TEXT,
-    evaluated TEXT,
-    event_id TEXT NOT NULL,
-    severity TEXT NOT NULL,
-    value REAL,
+    clear_since TEXT, evaluated TEXT,
+    event_id TEXT NOT NULL, severity TEXT NOT NULL, value REAL,
     labels TEXT NOT NULL,                -- JSON object
     statistic TEXT NOT NULL DEFAULT '',  -- the one by which the condition held last
     reopened INTEGER NOT NULL DEFAULT 0, -- how often the event has come back
@@ -231,20 +199,10 @@ CREATE TABLE alerts (
 CREATE TABLE alert_events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,
-    rule TEXT NOT NULL,
-    model TEXT NOT NULL,
-    series TEXT NOT NULL,
-    "column" TEXT NOT NULL,
-    role TEXT NOT NULL,
-    before TEXT NOT NULL,
-    after TEXT NOT NULL,
-    statistic TEXT NOT NULL,
-    value REAL,
-    critical REAL,
-    n INTEGER NOT NULL,
-    severity TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    model_version TEXT NOT NULL,
+    rule TEXT NOT NULL, model TEXT NOT NULL, series TEXT NOT NULL, "column" TEXT NOT NULL, role TEXT NOT NULL,
+    before TEXT NOT NULL, after TEXT NOT NULL,
+    statistic TEXT NOT NULL, value REAL, critical REAL, n INTEGER NOT NULL,
+    severity TEXT NOT NULL, event_id TEXT NOT NULL, model_version TEXT NOT NULL,
     reason TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX alert_events_by_time ON alert_events (at);
@@ -252,10 +210,8 @@ CREATE INDEX alert_events_by_time ON alert_events (at);
 CREATE TABLE silences (
     id TEXT PRIMARY KEY,
     matchers TEXT NOT NULL,              -- JSON object
-    "start" TEXT NOT NULL,
-    "end" TEXT NOT NULL,
-    author TEXT NOT NULL,
-    reason TEXT NOT NULL,
+    "start" TEXT NOT NULL, "end" TEXT NOT NULL,
+    author TEXT NOT NULL, reason TEXT NOT NULL,
     created TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -266,9 +222,7 @@ CREATE TABLE notifications (
     "group" TEXT NOT NULL,               -- the rule; empty for a digest and for Alertmanager
     sequence INTEGER NOT NULL,           -- counts the messages of a receiver and group
     kind TEXT NOT NULL,                  -- firing, update, repeat, resolved, digest, picture, state, resend
-    severity TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    model_version TEXT NOT NULL,
+    severity TEXT NOT NULL, event_id TEXT NOT NULL, model_version TEXT NOT NULL,
     message TEXT NOT NULL,               -- JSON object: what is told, before any provider's format
     state TEXT NOT NULL,                 -- pending, sending, sent, dead, collapsed, skipped
     attempts INTEGER NOT NULL,
@@ -285,12 +239,9 @@ CREATE INDEX notifications_by_state ON notifications (receiver, state);
 CREATE INDEX notifications_by_time ON notifications (at);
 
 CREATE TABLE notification_groups (
-    receiver TEXT NOT NULL,
-    "group" TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    event_id TEXT NOT NULL,
-    opened REAL NOT NULL,                -- seconds since 1970 UTC
-    last REAL NOT NULL,                  -- seconds since 1970 UTC
+    receiver TEXT NOT NULL, "group" TEXT NOT NULL,
+    sequence INTEGER NOT NULL, event_id TEXT NOT NULL,
+    opened REAL NOT NULL, last REAL NOT NULL, -- seconds since 1970 UTC
     changes INTEGER NOT NULL,            -- transitions since the last message
     told TEXT NOT NULL,                  -- JSON array: [rule, model, series, role, column], event id, since, severity,
                                          -- resolved, labels
@@ -298,8 +249,7 @@ CREATE TABLE notification_groups (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notification_totals (
-    receiver TEXT NOT NULL,
-    outcome TEXT NOT NULL,
+    receiver TEXT NOT NULL, outcome TEXT NOT NULL,
     count INTEGER NOT NULL,
     PRIMARY KEY (receiver, outcome)
 ) STRICT, WITHOUT ROWID;
@@ -379,23 +329,26 @@ def applied(connection: sqlite3.Connection) -> list[str] | None:
     return found if found or not own else None
 
 
-def migrate(connection: sqlite3.Connection) -> bool:
-    """Bring a database to this version, each change in a transaction of its own. True where there was one to make.
+def later_version(names: Iterable[str]) -> str:
+    """Why this version does not use a database that has these changes; empty if it does."""
+    unknown = ", ".join(name for name in names if name not in CHANGES)
+    return unknown and f"written by a later Telltale (it has {unknown}); update this one"
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database to this version, each change in a transaction of its own.
 
     Raises StoreError for a database that a later Telltale has changed.
     """
     from sqlite_utils import Database  # slow to import, and commands that only read never need it
     from sqlite_utils.migrations import Migrations
 
-    known = applied(connection) or ()
-    unknown = [name for name in known if name not in CHANGES]
-    if unknown:
-        raise StoreError(f"the database was written by a later Telltale (it has {', '.join(unknown)}); update this one")
+    if later := later_version(applied(connection) or ()):
+        raise StoreError(f"the database was {later}")
     migrations = Migrations(SET)
     for name, script in CHANGES.items():
         migrations(name=name)(lambda db, script=script: _run(db.conn, script))
     migrations.apply(Database(connection, execute_plugins=False))
-    return len(known) < len(CHANGES)
 
 
 #: All changes in order: their scripts by name.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from monitor.errors import StoreError
@@ -26,23 +27,23 @@ def write_snapshot(database: Path, target: Path) -> int:
     Raises StoreError.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
-    temporary = Path(name)
-    os.close(handle)
-    try:
-        _copy(database, temporary)
-        temporary.chmod(MODE & ~_umask())
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
-        return target.stat().st_size
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            temporary = Path(folder) / target.name
+            with (
+                closing(connect_read_only(database)) as source,
+                closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
+            ):
+                # In one step: it reads one moment, and is not begun anew with every commit of the server.
+                source.backup(copy)
+                # Readable without a WAL and its companion, so that nobody needs to write beside the file.
+                copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+            temporary.chmod(temporary.stat().st_mode & MODE)
+            _sync(temporary)
+            temporary.replace(target)
+            _sync(target.parent)
+            return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{target}: the snapshot failed: {error}") from error
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(name + suffix).unlink(missing_ok=True)
+        raise StoreError(f"{target}: the snapshot cannot be written: {error}") from error
 
 
 def is_snapshot(path: Path) -> bool:
@@ -54,35 +55,11 @@ def is_snapshot(path: Path) -> bool:
         head = file.read(20)
     if not head.startswith(b"SQLite format 3\0") or head[18:20] != b"\1\1":
         return False
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    try:
-        return bool(applied(connection))
-    except sqlite3.Error:
-        return False
-    finally:
-        connection.close()
-
-
-def _copy(database: Path, target: Path) -> None:
-    source = connect_read_only(database)
-    try:
-        copy = sqlite3.connect(target, isolation_level=None)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         try:
-            # In one step: it reads one moment, and is not begun anew with every commit of the server.
-            source.backup(copy)
-            # Readable without a WAL and its companion, so that nobody needs to write beside the file.
-            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
-        finally:
-            copy.close()
-    finally:
-        source.close()
-
-
-def _umask() -> int:
-    """Permissions that this process takes away from its files."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+            return bool(applied(connection))
+        except sqlite3.Error:
+            return False
 
 
 def _sync(path: Path) -> None:
