@@ -1,11 +1,12 @@
 """From the cells of a column in a text file to a block, and what is noted on the way.
 
-A block is float64 where every cell is a number or missing, and a list of texts otherwise.
+A block is float64 if every cell is a number or missing, and a list of texts otherwise.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,8 +50,8 @@ class BadRows:
 class CellCount:
     """What the cells of one column were, over the whole file.
 
-    `numbers`, `texts`: how many were which. `fractions`: how many were numbers but not whole, where numbers and texts
-    came together. `codes`: whether some had leading zeros. `forms`: what its blocks were read as.
+    `fractions`: numbers that are not whole, in blocks with numbers and texts. `codes`: whether some had leading zeros.
+    `forms`: what its blocks were read as.
     """
 
     numbers: int = 0
@@ -67,9 +68,8 @@ class CellCount:
 
 
 def numbers(cells: Sequence[str], declared: Kind | None = None, comma: bool = False) -> Floats | None:
-    """Read all cells as numbers, NaN where missing; None where one is a text."""
-    joined = "," + ",".join(cells)
-    if not comma and not _NEVER_PLAIN.search(joined):
+    """Read all cells as numbers, NaN where missing; None if one is a text."""
+    if not comma and not _NEVER_PLAIN.search("," + ",".join(cells)):
         try:
             return np.fromiter(map(float, cells), np.float64, len(cells))
         except ValueError:
@@ -95,30 +95,34 @@ def texts(cells: Sequence[str]) -> list[str | None]:
 
 
 def read_cells(
-    cells: Sequence[str], declared: Kind | None, lines: Sequence[int], tally: CellCount, comma: bool = False
+    cells: Floats | Sequence[str], declared: Kind | None, lines: Sequence[int], tally: CellCount, comma: bool = False
 ) -> Block:
     """Turn one column of a chunk into a block, and count what it was made of.
 
     `lines`: the line of each cell in its file. A column that is declared numeric must hold numbers only: rows in which
     it does not were taken out before.
     """
-    if declared == "categorical":
+    block: Floats | None
+    if isinstance(cells, np.ndarray):
+        block, cells = cells, ()
+    elif declared == "categorical":
         return texts(cells)
-    block = numbers(cells, declared, comma)
+    else:
+        block = numbers(cells, declared, comma)
     if block is not None:
-        tally.numbers += len(cells)
+        tally.numbers += len(block)
         tally.forms.add("numbers")
         return block
-    read = {cell: cell_number(cell, comma) for cell in set(cells)}
+    times: Counter[str] = Counter(cells)
+    read = {cell: cell_number(cell, comma) for cell in times}
     are_texts = {cell for cell, value in read.items() if value is None}
-    fractions = {cell for cell, value in read.items() if value is not None and value % 1}
-    tally.fractions += sum(map(fractions.__contains__, cells))
-    tally.texts += sum(map(are_texts.__contains__, cells))
-    tally.numbers += sum(cell not in are_texts and cell not in MISSING_CELLS for cell in cells)
+    tally.texts += sum(times[cell] for cell in are_texts)
+    tally.numbers += sum(times[cell] for cell in times.keys() - are_texts - MISSING_CELLS)
+    tally.fractions += sum(times[cell] for cell, value in read.items() if value is not None and value % 1)
     tally.codes = tally.codes or any(cell[:1] == "0" and cell[1:].isdigit() for cell in are_texts)
     if tally.first_text is None:
         tally.first_text = next((line, cell) for line, cell in zip(lines, cells, strict=True) if cell in are_texts)
-    if are_texts <= BOOLEANS.keys() and all(cell in BOOLEANS or cell in MISSING_CELLS for cell in read):
+    if are_texts <= BOOLEANS.keys() and times.keys() <= BOOLEANS.keys() | MISSING_CELLS:
         tally.forms.add("booleans")
         return [canonical(BOOLEANS[cell]) if cell in BOOLEANS else None for cell in cells]
     tally.forms.add("texts")

@@ -1,7 +1,4 @@
-"""Read a file of rows in chunks: CSV, TSV, JSON lines, and Parquet where pyarrow is installed.
-
-Memory is bounded by the size of a chunk.
-"""
+"""Read a file of rows in chunks of bounded size: CSV, TSV, JSON lines, and Parquet if pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
@@ -53,19 +50,20 @@ _MAGIC = {
 #: A quoted cell, from where a cell begins.
 _QUOTED = re.compile(r'(?:(?<=[,;\t|\n])|\A)"(?:[^"]|"")*"')
 
-_CATEGORICAL: Kind = "categorical"
-
 Bytes = gzip.GzipFile | io.BufferedReader
 Progress = Callable[[int], object]
+
+#: Lines of some rows, and a column of cells, or of numbers, for each wanted name.
+Rows = tuple[Sequence[int], list[Any]]
 
 
 class Reader:
     """Rows of one file.
 
-    `names`: its columns. `chunks(wanted, kinds)` yields blocks for the wanted columns. `bad`: the rows that could not
-    be used. `lines`: the line (Parquet: row) of each row of the chunk that was yielded last. `tallies`: what the cells
-    of each wanted column were, complete once all chunks were read. `written`: columns to be read as they are written,
-    since some of their cells are texts. `declared`: columns that the file itself says to hold categories.
+    `names`: its columns. `bad`: the rows that could not be used. `lines`: the line (Parquet: row) of each row of the
+    chunk that was yielded last. `tallies`: what the cells of each wanted column were, complete once all chunks were
+    read. `written`: columns to be read as they are written, since some of their cells are texts. `declared`: columns
+    that the file itself says to hold categories.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress = lambda _: None) -> None:
@@ -78,6 +76,18 @@ class Reader:
 
     def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
+        self.tallies = {name: CellCount() for name in wanted}
+        kinds = {**kinds, **dict.fromkeys(self.written, "categorical")}
+        for lines, columns in self._rows(wanted, kinds):
+            self.lines = lines
+            if lines:
+                pairs = zip(wanted, columns, strict=True)
+                yield [self._block(column, kinds.get(name), name) for name, column in pairs]
+
+    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]:
+        raise NotImplementedError
+
+    def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
         raise NotImplementedError
 
     def torn(self) -> set[str]:
@@ -85,7 +95,7 @@ class Reader:
         return {name for name, cells in self.tallies.items() if len(cells.forms) > 1} - self.written
 
     def _check_names(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Canonical names. Raises DataError where two columns have one."""
+        """Canonical names. Raises DataError if two columns have one."""
         seen: dict[str, int] = {}
         for position, name in enumerate(map(column_name, names), 1):
             if name in seen:
@@ -98,22 +108,21 @@ class Reader:
 
 def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -> Reader:
     """Choose the reader by the file's name. Raises DataError."""
-    kinds: dict[str, Callable[[], Reader]] = {
-        ".csv": lambda: CsvReader(path, bad, progress, ","),
-        ".tsv": lambda: CsvReader(path, bad, progress, "\t"),
-        ".jsonl": lambda: JsonReader(path, bad, progress),
-        ".ndjson": lambda: JsonReader(path, bad, progress),
-        ".parquet": lambda: ParquetReader(path, bad, progress),
+    kinds: dict[str, Callable[..., Reader]] = {
+        ".csv": CsvReader,
+        ".tsv": partial(CsvReader, delimiter="\t"),
+        ".jsonl": JsonReader,
+        ".ndjson": JsonReader,
+        ".parquet": ParquetReader,
     }
-    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    known = kinds.get(plain.suffix.lower())
-    if known is None:
+    suffix = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    if suffix not in kinds:
         raise DataError(
             f"{path}: cannot tell its format; the name must end in one of {', '.join(kinds)} (text also with .gz)"
-            + ("; JSON is read as .jsonl, an object a line" if plain.suffix.lower() == ".json" else "")
+            + ("; JSON is read as .jsonl, an object a line" if suffix == ".json" else "")
         )
     try:
-        return known()
+        return kinds[suffix](path, bad, progress)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except OSError as error:
@@ -121,18 +130,17 @@ def open_reader(path: Path, bad: BadRows, progress: Progress = lambda _: None) -
 
 
 class CsvReader(Reader):
-    """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a mark.
+    """CSV or TSV with a line of names; quotes as in RFC 4180, UTF-8 with or without a byte order mark.
 
-    Where the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals
-    follow a comma then, as they do where the beginning of the file has such numbers and none with a point.
+    If the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals follow
+    a comma then, as they do if the beginning of the file has such numbers and none with a point.
 
-    A block is read by pyarrow where it is installed and the block has no quotes, and by the csv module otherwise.
+    A block is read by pyarrow if it is installed, by numpy if it holds numbers only, and by the csv module otherwise.
     """
 
-    def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str) -> None:
+    def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str = ",") -> None:
         super().__init__(path, bad, progress)
-        with _open(path) as file:
-            header = next(_text_blocks(file, path, lambda _: None, 2**16), (1, ""))[1]
+        header = next(_text_blocks(path, size=2**16), (1, ""))[1]
         first = header.partition("\n")[0]
         if not first.strip():
             raise DataError(f"{path}: is empty" if not header.strip() else f"{path}, line 1: holds no column names")
@@ -148,74 +156,62 @@ class CsvReader(Reader):
         self.names = self._check_names([name.strip() or f"unnamed: {position}" for position, name in enumerate(names)])
         self._texts: set[str] = set()
 
-    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
-        """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
-        kinds = {**kinds, **dict.fromkeys(self.written, _CATEGORICAL)}
-        self.tallies = {name: CellCount() for name in wanted}
+    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]:
         self._texts = {name for name in wanted if kinds.get(name) == "categorical"}
-        with _open(self.path) as file:
-            for first, text in _text_blocks(file, self.path, self.progress, block_size(len(self.names))):
-                skip = self._header_lines if first == 1 else 0
-                if skip:
-                    text = text.split("\n", skip)[-1] if text.count("\n") >= skip else ""
-                if not text or text.isspace():
-                    continue
-                chunk = self._with_arrow(text, first + skip, wanted, kinds)
-                if chunk is None:
-                    chunk = self._with_numpy(text, first + skip, wanted)
-                if chunk is None:
-                    chunk = self._with_csv(text, first + skip, wanted, kinds)
-                if chunk and len(chunk[0]):
-                    yield chunk
+        numeric = [self.names.index(name) for name in wanted if kinds.get(name) == "numeric"]
+        for first, text in _text_blocks(self.path, self.progress, block_size(len(self.names))):
+            if first == 1:
+                text = "".join(text.split("\n", self._header_lines)[self._header_lines :])
+                first += self._header_lines
+            if text and not text.isspace():
+                count = text.count("\n") + (not text.endswith("\n"))
+                columns = self._with_arrow(text, count, wanted, kinds) or self._with_numpy(text, count, wanted)
+                yield (
+                    (range(first, first + count), columns) if columns else self._with_csv(text, first, wanted, numeric)
+                )
 
-    def _with_numpy(self, text: str, first: int, wanted: Sequence[str]) -> Chunk | None:
-        """One block of numbers alone, by numpy; None if only the csv module can read the block."""
+    def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
+        block = read_cells(column, declared, self.lines, self.tallies[name], self.comma)
+        if isinstance(block, list):
+            self._texts.add(name)
+        return block
+
+    def _with_numpy(self, text: str, count: int, wanted: Sequence[str]) -> list[Any] | None:
+        """A block of numbers alone, by numpy; None if only the csv module can read the block."""
         if '"' in text or self.comma or self._texts or _codes(text.encode(), self.delimiter, self.names):
             return None
         try:
             rows = np.loadtxt(io.StringIO(text), delimiter=self.delimiter, comments=None, ndmin=2)
         except ValueError:
             return None
-        if rows.shape != (text.count("\n") + (not text.endswith("\n")), len(self.names)):  # blank lines are no rows
+        if rows.shape != (count, len(self.names)):  # blank lines are no rows
             return None
-        self.lines = range(first, first + len(rows))
-        for name in wanted:
-            self.tallies[name].numbers += len(rows)
-            self.tallies[name].forms.add("numbers")
         return [np.ascontiguousarray(rows[:, self.names.index(name)]) for name in wanted]
 
-    def _with_arrow(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk | None:
-        """One block by pyarrow; None if it is not installed, or if only the csv module can read the block."""
-        arrow = _arrow()
-        if arrow is None or "\r" in text or not _simply_quoted(text, self.delimiter):
+    def _with_arrow(self, text: str, count: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> list[Any] | None:
+        """A block by pyarrow; None if it is not installed, or if only the csv module can read the block."""
+        if _arrow() is None or "\r" in text or not _simply_quoted(text, self.delimiter):
             return None
         content = text.encode()
         for texts in (self._texts | _codes(content, self.delimiter, self.names), set(wanted)):
             try:
-                table = self._arrow_table(arrow, content, wanted, texts)
+                table = self._arrow_table(content, wanted, texts)
             except ValueError:  # a text among numbers, or a line of another length
                 continue
-            if table.num_rows != text.count("\n") + (not text.endswith("\n")):  # blank lines are no rows
+            if table.num_rows != count:  # blank lines are no rows
                 return None
-            self.lines = range(first, first + table.num_rows)
-            chunk: list[Block] = []
-            for name, column in zip(wanted, table.columns, strict=True):
-                if name in texts:
-                    cells = column.to_pylist()
-                    if kinds.get(name) == "numeric" and numbers(cells, "numeric", self.comma) is None:
-                        return None
-                    chunk.append(read_cells(cells, kinds.get(name), self.lines, self.tallies[name], self.comma))
-                else:
-                    chunk.append(np.ascontiguousarray(column.to_numpy()))
-                    self.tallies[name].numbers += table.num_rows
-                    self.tallies[name].forms.add("numbers")
-            self._texts |= {name for name, block in zip(wanted, chunk, strict=True) if isinstance(block, list)}
-            return chunk
+            named = zip(wanted, table.columns, strict=True)
+            columns = [
+                one.to_pylist() if name in texts else np.ascontiguousarray(one.to_numpy()) for name, one in named
+            ]
+            declared = [one for name, one in zip(wanted, columns, strict=True) if kinds.get(name) == "numeric"]
+            wrong = any(isinstance(one, list) and numbers(one, "numeric", self.comma) is None for one in declared)
+            return None if wrong else columns
         return None
 
-    def _arrow_table(self, modules: Any, content: bytes, wanted: Sequence[str], texts: Collection[str]) -> Any:
+    def _arrow_table(self, content: bytes, wanted: Sequence[str], texts: Collection[str]) -> Any:
         """Read a block, the columns `texts` as texts and the others as numbers. Raises ValueError."""
-        arrow, reader = modules
+        arrow, reader = _arrow()  # type: ignore[misc]  # it is installed
         return reader.read_csv(
             io.BytesIO(content),
             reader.ReadOptions(column_names=list(self.names), block_size=len(content) + 1, use_threads=False),
@@ -228,7 +224,7 @@ class CsvReader(Reader):
             ),
         )
 
-    def _with_csv(self, text: str, first: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Chunk:
+    def _with_csv(self, text: str, first: int, wanted: Sequence[str], numeric: list[int]) -> Rows:
         if '""' in text:
             text = _QUOTED.sub(lambda found: f'"{QUOTED_EMPTY}"' if found[0] == '""' else found[0], text)
         # StringIO parts lines at newlines only; str.splitlines would also do so at a dozen rarer characters.
@@ -246,43 +242,27 @@ class CsvReader(Reader):
         if rows and rows[-1] and "\n" in rows[-1][-1] and not text.rstrip("\r\n").endswith('"'):
             self.bad.add(lines[-1], "a quote opens here and never closes", _height(rows[-1]))
             lines, rows = lines[:-1], rows[:-1]
-        positions = [self.names.index(name) for name in wanted]
-        numeric = [position for position in positions if kinds.get(self.names[position]) == "numeric"]
         if numeric or any(len(row) != len(self.names) for row in rows):
-            lines, rows = self._good(lines, rows, numeric)
-        if not rows:
-            return []
-        self.lines = lines
+            good = [
+                (line, row) for line, row in zip(lines, rows, strict=True) if row and self._is_good(line, row, numeric)
+            ]
+            lines, rows = [line for line, _ in good], [row for _, row in good]
         columns = list(zip(*rows, strict=True))
-        return [
-            read_cells(columns[position], kinds.get(name), lines, self.tallies[name], self.comma)
-            for name, position in zip(wanted, positions, strict=True)
-        ]
+        return lines, [columns[self.names.index(name)] for name in wanted] if rows else []
 
-    def _good(
-        self, lines: Sequence[int], rows: list[list[str]], numeric: list[int]
-    ) -> tuple[Sequence[int], list[list[str]]]:
-        """Take out rows of another length, and those in which a column declared numeric holds a text."""
-        kept_lines, kept = [], []
-        for line, row in zip(lines, rows, strict=True):
-            if not row:  # a blank line is no row
-                continue
-            if what := self._wrong_in(row, numeric):
-                self.bad.add(line, what, 1 if len(row) == len(self.names) else _height(row))
-            else:
-                kept_lines.append(line)
-                kept.append(row)
-        return kept_lines, kept
-
-    def _wrong_in(self, row: list[str], numeric: list[int]) -> str | None:
+    def _is_good(self, line: int, row: list[str], numeric: list[int]) -> bool:
+        """Whether a row has the right length, and a number in each column declared numeric; otherwise it is noted."""
+        height = _height(row)
         if len(row) != len(self.names):
-            height = _height(row)
             hint = f"; a quote that opens here closes {height - 1} lines below" if height > 1 else ""
-            return f"the first line names {len(self.names)} columns, here the number is {len(row)}{hint}"
-        wrong = next(
-            (at for at in numeric if row[at] != QUOTED_EMPTY and text_number(row[at], self.comma) is None), None
-        )
-        return None if wrong is None else f"column {self.names[wrong]!r} holds {row[wrong][:40]!r}, which is no number"
+            named = f"the first line names {len(self.names)} columns, here the number is {len(row)}"
+            self.bad.add(line, named + hint, height)
+            return False
+        for at in numeric:
+            if row[at] != QUOTED_EMPTY and text_number(row[at], self.comma) is None:
+                self.bad.add(line, f"column {self.names[at]!r} holds {row[at][:40]!r}, which is no number")
+                return False
+        return True
 
 
 @cache
@@ -323,60 +303,52 @@ class JsonReader(Reader):
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress) -> None:
         super().__init__(path, bad, progress)
-        with _open(path) as file:
-            first = next(_text_blocks(file, path, lambda _: None, BLOCK), None)
-        rows = self._rows(first[1], 1, BadRows(str(path), skip=True)) if first else []
+        first = next(_text_blocks(path), (1, ""))[1]
+        rows = [row for _, row in _objects(first, 1, BadRows(str(path), skip=True))]
         if not rows:
-            hint = "; a list of objects becomes such lines with: jq -c '.[]'" if first and first[1][0] == "[" else ""
+            hint = "; a list of objects becomes such lines with: jq -c '.[]'" if first[:1] == "[" else ""
             raise DataError(f"{path}: holds no line with a JSON object{hint}")
-        self.names = self._check_names(list(dict.fromkeys(name for _, row in rows for name in row)))
+        self.names = self._check_names(list(dict.fromkeys(name for row in rows for name in row)))
 
-    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
-        """Blocks of the wanted columns, in that order. Raises DataError that names the line."""
-        self.tallies = {name: CellCount() for name in wanted}
+    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]:
         known = set(self.names)
-        with _open(self.path) as file:
-            for first, text in _text_blocks(file, self.path, self.progress, block_size(len(self.names))):
-                rows = []
-                for line, row in self._rows(text, first, self.bad):
-                    if what := _wrong_in(row, known, wanted, kinds):
-                        self.bad.add(line, what)
-                    else:
-                        rows.append((line, row))
-                if rows:
-                    self.lines = [line for line, _ in rows]
-                    yield [self._block(name, rows, kinds.get(name)) for name in wanted]
+        for first, text in _text_blocks(self.path, self.progress, block_size(len(self.names))):
+            rows = []
+            for line, row in _objects(text, first, self.bad):
+                if what := _wrong_in(row, known, wanted, kinds):
+                    self.bad.add(line, what)
+                else:
+                    rows.append((line, row))
+            yield [line for line, _ in rows], [[row.get(name) for _, row in rows] for name in wanted]
 
-    def _block(self, name: str, rows: list[tuple[int, dict[str, Any]]], declared: Kind | None) -> Block:
-        values = [row.get(name) for _, row in rows]
+    def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
         tally = self.tallies[name]
-        is_text = [isinstance(value, (str, bool)) for value in values]
-        tally.texts += sum(is_text)
-        tally.numbers += sum(value is not None for value in values) - sum(is_text)
-        if tally.first_text is None and any(is_text):
-            position = is_text.index(True)
-            tally.first_text = (rows[position][0], str(values[position]))
-        return to_block(values, name, declared)
+        texts = [position for position, value in enumerate(column) if isinstance(value, (str, bool))]
+        tally.texts += len(texts)
+        tally.numbers += sum(value is not None for value in column) - len(texts)
+        if tally.first_text is None and texts:
+            tally.first_text = self.lines[texts[0]], str(column[texts[0]])
+        return to_block(column, name, declared)
 
-    def _rows(self, text: str, first: int, bad: BadRows) -> list[tuple[int, dict[str, Any]]]:
-        rows = []
-        for line, content in enumerate(text.split("\n"), first):
-            if not content.strip():
-                continue
-            try:
-                row = json.loads(content)
-            except (ValueError, RecursionError) as error:
-                bad.add(line, f"not valid JSON: {error}")
-                continue
-            if isinstance(row, dict):
-                rows.append((line, dict(canonical_items(row))))
-            else:
-                bad.add(line, f"holds {type(row).__name__} where an object belongs")
-        return rows
+
+def _objects(text: str, first: int, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines and rows of a text; what is no JSON object is noted."""
+    for line, content in enumerate(text.split("\n"), first):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            bad.add(line, f"not valid JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            yield line, dict(canonical_items(row))
+        else:
+            bad.add(line, f"holds {type(row).__name__} where an object belongs")
 
 
 def _wrong_in(row: dict[str, Any], known: set[str], wanted: Sequence[str], kinds: Mapping[str, Kind]) -> str | None:
-    """Say what makes a row of JSON useless; None where nothing does."""
+    """Say what makes a row of JSON useless; None if nothing does."""
     if not row.keys() <= known:
         return f"has a key {sorted(row.keys() - known)[0]!r} that no row before had"
     for name in wanted:
@@ -394,37 +366,29 @@ class ParquetReader(Reader):
     def __init__(self, path: Path, bad: BadRows, progress: Progress) -> None:
         super().__init__(path, bad, progress)
         try:
-            parquet = import_module("pyarrow.parquet")
+            self._file = import_module("pyarrow.parquet").ParquetFile(path)
         except ImportError:
             raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install 'telltale[data]'`") from None
-        try:
-            self._file = parquet.ParquetFile(path)
+        except FileNotFoundError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
             raise DataError(f"{path}: not a Parquet file: {error}") from error
-        self.names = self._check_names(self._file.schema_arrow.names)
-        self.declared = {
-            name: _CATEGORICAL
-            for name, column in zip(self.names, self._file.schema_arrow, strict=True)
-            if declares_categories(column)
-        }
+        schema = self._file.schema_arrow
+        self.names = self._check_names(schema.names)
+        declared = [name for name, column in zip(self.names, schema, strict=True) if declares_categories(column)]
+        self.declared = dict.fromkeys(declared, "categorical")
 
-    def chunks(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
-        """Blocks of the wanted columns, in that order."""
-        self.tallies = {name: CellCount() for name in wanted}
+    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]:  # noqa: ARG002
         size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
+        spelled = [self._file.schema_arrow.names[self.names.index(name)] for name in wanted]
         seen = 0
-        positions = [self.names.index(name) for name in wanted]
-        spelled = [self._file.schema_arrow.names[position] for position in positions]
         for batch in self._file.iter_batches(batch_size=65_536, columns=spelled):
             self.progress(size * batch.num_rows // total)
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            self.lines = range(seen + 1, seen + 1 + batch.num_rows)
+            yield range(seen + 1, seen + 1 + batch.num_rows), [columns[own] for own in spelled]
             seen += batch.num_rows
-            yield [self._block(columns[own], name, kinds.get(name)) for own, name in zip(spelled, wanted, strict=True)]
 
-    def _block(self, column: Any, name: str, declared: Kind | None) -> Block:
+    def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
         try:
             return to_block(column, name, declared)
         except DataError as error:
@@ -440,48 +404,43 @@ def block_size(columns: int) -> int:
     return max(BLOCK, min(16 * BLOCK, BLOCK // 128 * columns))
 
 
-def _open(path: Path) -> Bytes:
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def _text_blocks(file: Bytes, path: Path, progress: Progress, size: int) -> Iterator[tuple[int, str]]:
+def _text_blocks(path: Path, progress: Progress = lambda _: None, size: int = BLOCK) -> Iterator[tuple[int, str]]:
     """Whole lines of text, about `size` bytes at a time, each with the number of its first line.
 
     A block does not end within quotes, unless they stay open for longer than any field may be. `progress` is told of
-    the bytes of the file itself, also of a compressed one. Raises DataError where the text is not UTF-8, with the line.
+    the bytes of the file itself, also of a compressed one. Raises DataError if the text is not UTF-8, with the line.
     """
     line, told = 1, 0
-    raw: Any = file.fileobj if isinstance(file, gzip.GzipFile) else file
-    while block := _read_block(file, path, size):
-        place = raw.tell()
-        progress(place - told)
-        told = place
-        if line == 1:
-            what = next((what for magic, what in _MAGIC.items() if block.startswith(magic)), None)
-            if what is None and b"\0" in block[:1_000]:
-                what = "holds NUL bytes, so it is no text; if it is UTF-16: iconv -f UTF-16LE -t UTF-8"
-            if what:
-                raise DataError(f"{path}: {what}")
-            block = block.removeprefix(b"\xef\xbb\xbf")
-        try:
-            text = block.decode("utf-8")
-        except UnicodeDecodeError as error:
-            where = line + block.count(b"\n", 0, error.start)
-            raise DataError(
-                f"{path}, line {where}: byte {block[error.start]:#04x} is not UTF-8; "
-                "for a file from an older Windows: iconv -f WINDOWS-1252 -t UTF-8"
-            ) from None
-        lines = block.count(b"\n")
-        if "\r" in text and not any(part.count('"') % 2 for part in text.split("\r\n")):  # none within quotes
-            text = text.replace("\r\n", "\n")
-        yield line, text
-        line += lines
+    with path.open("rb") as raw:
+        file: Bytes = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
+        while block := _read_block(file, path, size):
+            place = raw.tell()
+            progress(place - told)
+            told = place
+            if line == 1:
+                what = next((what for magic, what in _MAGIC.items() if block.startswith(magic)), None)
+                if what is None and b"\0" in block[:1_000]:
+                    what = "holds NUL bytes, so it is no text; if it is UTF-16: iconv -f UTF-16LE -t UTF-8"
+                if what:
+                    raise DataError(f"{path}: {what}")
+                block = block.removeprefix(b"\xef\xbb\xbf")
+            try:
+                text = block.decode("utf-8")
+            except UnicodeDecodeError as error:
+                where = line + block.count(b"\n", 0, error.start)
+                raise DataError(
+                    f"{path}, line {where}: byte {block[error.start]:#04x} is not UTF-8; "
+                    "for a file from an older Windows: iconv -f WINDOWS-1252 -t UTF-8"
+                ) from None
+            if "\r" in text and not any(part.count('"') % 2 for part in text.split("\r\n")):  # none within quotes
+                text = text.replace("\r\n", "\n")
+            yield line, text
+            line += block.count(b"\n")
 
 
 def _read_block(file: Bytes, path: Path, size: int) -> bytes:
     try:
-        block = file.read(size)
-        block += file.readline()
+        block = file.read(size) + file.readline()
         limit = len(block) + 2**17
         while block.count(b'"') % 2 and len(block) < limit and (more := file.readline()):
             block += more
