@@ -1,13 +1,12 @@
-"""Build a reference from data in a few passes over a table: what its columns hold, where bins lie, what is in each.
+"""Build a reference from data in a few passes over a table: what its columns hold, their bins, the rows of each bin.
 
-A table is anything that names its columns and can be walked through more than once in chunks of rows; `as_table` makes
-one of numpy arrays, pandas and polars frames and lists of dictionaries, without depending on either library.
+`as_table` makes a table of numpy arrays, pandas and polars frames and lists of dictionaries, without depending on them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -74,11 +73,11 @@ def build_reference(
 
     `features`: a 2-D array, a frame, a dictionary of columns, or a list of rows or of dictionaries; columns in the
     order of the model's input. `predictions`: shape (m,), or (m, outputs), or a frame; m need not be the number of
-    feature rows. `names` and `prediction_names` name the columns of an array. `kinds` overrules the rule of
-    `monitor.reference.profile.decide` by column name, and `prediction_kind` does for the predictions: say "categorical"
-    for a classifier whose labels are numbers. `labels`: what the model can answer, also where it never did here.
+    feature rows. `names` and `prediction_names` name the columns of an array. `kinds` overrules `profile.decide` by
+    column name, and `prediction_kind` does for the predictions: "categorical" for a classifier whose labels are
+    numbers. `labels`: what the model can answer, even if it never did here.
 
-    Raises DataError where the data is empty, ragged, or names a column twice.
+    Raises DataError if the data is empty, ragged, or names a column twice.
 
     >>> rows = [{"age": 31.5, "sex": "f"}, {"age": 47.0, "sex": "m"}, {"age": None, "sex": "f"}]
     >>> reference = build_reference(rows, ["yes", "no", "no"])
@@ -91,8 +90,7 @@ def build_reference(
     kinds = {column_name(name): kind for name, kind in (kinds or {}).items()}
     table = as_table(features, names, "feature", kinds)
     answers = as_table(predictions, prediction_names, "prediction", kinds, prediction_kind)
-    unknown = sorted(set(kinds) - set(table.names) - set(answers.names))
-    if unknown:
+    if unknown := sorted(set(kinds) - set(table.names) - set(answers.names)):
         raise DataError(f"a kind is declared for {unknown[0]!r}, which is no column of {', '.join(table.names)}")
     limits = limits or Limits()
     answer_kinds = dict.fromkeys(answers.names, prediction_kind) if prediction_kind else kinds
@@ -133,32 +131,30 @@ def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile
     """First pass: gather the facts about each column."""
     capacity = max(1_024, min(2**14, GUIDE_NUMBERS // max(1, len(names))))
     profiles = [ColumnProfile(column_name(name), capacity) for name in names]
-    for chunk in chunks:
-        for facts, block in zip(profiles, chunk, strict=True):
-            facts.add(block)
+    _walk(chunks, [facts.add for facts in profiles])
     return profiles
+
+
+def _walk(chunks: Iterable[Chunk], takers: Sequence[Callable[[Any], object]]) -> None:
+    """Hand each block of each chunk to the taker of its column."""
+    for chunk in chunks:
+        for take, block in zip(takers, chunk, strict=True):
+            take(block)
 
 
 def find_quantiles(
     table: Table, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind | None], limits: Limits
 ) -> None:
-    """Two more passes, where a column needs quantile bins and is too long for its profile to know them."""
-    positions = [
-        position
-        for position, facts in enumerate(profiles)
-        if kinds.get(facts.name) != "categorical" and facts.open_quantiles
-    ]
+    """Two more passes, if a column needs quantile bins and is too long for its profile to know them."""
+    wanted = [kinds.get(facts.name) != "categorical" and facts.open_quantiles for facts in profiles]
+    positions = np.flatnonzero(wanted).tolist()
     if not positions:
         return
     searches = [profiles[position].search(limits.bins, SEARCH_NUMBERS // len(positions)) for position in positions]
-    for chunk in table.chunks(positions):
-        for search, block in zip(searches, chunk, strict=True):
-            search.count(np.asarray(block))
+    _walk(table.chunks(positions), [search.count for search in searches])
     for search in searches:
         search.aim()
-    for chunk in table.chunks(positions):
-        for search, block in zip(searches, chunk, strict=True):
-            search.collect(np.asarray(block))
+    _walk(table.chunks(positions), [search.collect for search in searches])
     for position, search in zip(positions, searches, strict=True):
         profiles[position].gaps, profiles[position].rank_error = search.gaps(), search.rank_error
 
@@ -176,19 +172,15 @@ def choose(
 
 
 def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
-    """Last pass: count exactly, and find where the rows of each bin stand. Other facts come from the first pass."""
+    """Last pass: count exactly, and find the mean of each bin's rows. Other facts come from the first pass."""
     counters = [ColumnCounter(decision.column) for decision in decisions]
-    for chunk in chunks:
-        for counter, block in zip(counters, chunk, strict=True):
-            counter.add(block)
-    numeric = [decision.column.numeric for decision in decisions]
+    _walk(chunks, [counter.add for counter in counters])
+    numeric = [(one.column.numeric, facts) for one, facts in zip(decisions, profiles, strict=False)]
     return Summary(
-        tuple(
-            replace(decision, column=counter.placed()) for decision, counter in zip(decisions, counters, strict=True)
-        ),
+        tuple(replace(one, column=counter.placed()) for one, counter in zip(decisions, counters, strict=True)),
         tuple(counter.counts for counter in counters),
-        tuple(facts.sum if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
-        tuple(facts.deviation if is_number else math.nan for facts, is_number in zip(profiles, numeric, strict=True)),
+        tuple(facts.sum if is_number else math.nan for is_number, facts in numeric),
+        tuple(facts.deviation if is_number else math.nan for is_number, facts in numeric),
         max((facts.rows for facts in profiles), default=0),
     )
 
@@ -226,44 +218,50 @@ def as_table(
         chosen = [single] if len(columns) == 1 else [f"{single}_{index}" for index in range(len(columns))]
     if len(chosen) != len(columns):
         raise DataError(f"{len(chosen)} names for {len(columns)} {role} columns")
-    own: dict[str, Kind] = {
-        name: "categorical" for name, column in zip(chosen, columns, strict=True) if declares_categories(column)
-    }
-    columns = [to_array(column) for column in columns]
-    if not columns or not len(columns[0]):
-        raise DataError(f"the {role}s have no rows" if columns else f"there is no {role} column")
-    twice = next((name for name in chosen if chosen.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"two {role} columns are called {twice!r}")
-    for name, column in zip(chosen, columns, strict=True):
-        if len(column) != len(columns[0]):
-            raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(columns[0])}")
+    arrays = [to_array(column) for column in columns]
+    if not arrays or not len(arrays[0]):
+        raise DataError(f"the {role}s have no rows" if arrays else f"there is no {role} column")
+    own: dict[str, Kind] = {}
+    for position, (name, column) in enumerate(zip(chosen, arrays, strict=True)):
+        if name in chosen[:position]:
+            raise DataError(f"two {role} columns are called {name!r}")
+        if len(column) != len(arrays[0]):
+            raise DataError(f"column {name!r} has {len(column)} rows, column {chosen[0]!r} has {len(arrays[0])}")
+        if declares_categories(columns[position]):
+            own[name] = "categorical"
     declared = {**own, **(kinds or {})}
-    blocks = tuple(
-        to_block(column, name, kind or declared.get(name)) for name, column in zip(chosen, columns, strict=True)
+    pairs = zip(chosen, arrays, strict=True)
+    return MemoryTable(
+        tuple(chosen), tuple(to_block(column, name, kind or declared.get(name)) for name, column in pairs), own
     )
-    return MemoryTable(tuple(chosen), blocks, own)
 
 
 def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
-    """Names, where the data has them, and its columns, as they are. Raises DataError where rows differ in length."""
+    """Names, if the data has them, and its columns, as they are. Raises DataError if rows differ in length."""
     if type(data).__name__ == "LazyFrame":
         data = data.collect()
+    if hasattr(data, "toarray"):  # a sparse matrix
+        data = data.toarray()
     if isinstance(data, Mapping):
         return [column_name(name) for name in data], [_sized(column) for column in data.values()]
     if hasattr(data, "column_names"):  # a table of Arrow
         return [column_name(name) for name in data.column_names], list(data.columns)
     if hasattr(data, "columns"):  # a frame, by position, as two of its columns may have one name
-        names = [column_name(name) for name in data.columns]
         by_position = data.iloc if hasattr(data, "iloc") else data
+        names = [column_name(name) for name in data.columns]
         return names, [by_position[:, position] for position in range(len(names))]
-    if hasattr(data, "toarray"):  # a sparse matrix
-        data = data.toarray()
-    if isinstance(data, np.ndarray):
-        return _array_columns(data)
-    if hasattr(data, "to_numpy"):  # a series
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return [column_name(name) for name in data.dtype.names], [data[name] for name in data.dtype.names]
+    if isinstance(data, np.ndarray) and data.ndim != 1:
+        if data.ndim != 2:
+            raise DataError(f"the data has {data.ndim} dimensions; a table has two")
+        return None, list(data.T)
+    if hasattr(data, "to_numpy") or isinstance(data, np.ndarray):  # a series, or one column
         return None, [data]
-    rows = _sized(data)
+    return _columns_of_rows(_sized(data))
+
+
+def _columns_of_rows(rows: Any) -> tuple[list[str] | None, list[Any]]:
     first = rows[0] if len(rows) else None
     if hasattr(first, "keys"):  # a dictionary, or a series of pandas
         known = list(dict.fromkeys(name for row in rows for name in row.keys()))  # noqa: SIM118
@@ -274,16 +272,6 @@ def raw_columns(data: Any) -> tuple[list[str] | None, list[Any]]:
             raise DataError(f"row {wrong} has {len(rows[wrong])} values, the rows before it have {len(first)}")
         return None, [list(column) for column in zip(*rows, strict=True)]
     return None, [rows]
-
-
-def _array_columns(array: np.ndarray[Any, np.dtype[Any]]) -> tuple[list[str] | None, list[Any]]:
-    if array.dtype.names:
-        return [column_name(name) for name in array.dtype.names], [array[name] for name in array.dtype.names]
-    if array.ndim == 1:
-        return None, [array]
-    if array.ndim != 2:
-        raise DataError(f"the data has {array.ndim} dimensions; a table has two")
-    return None, [array[:, index] for index in range(array.shape[1])]
 
 
 def _sized(data: Any) -> Any:
