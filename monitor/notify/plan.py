@@ -13,7 +13,7 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.notify.message import Entry, Message, MessageKind, Status, drawing, entry, shown_of
 from monitor.notify.receiver import Receiver
 from monitor.notify.sketch import Histograms
-from monitor.rules.alert import REOPEN, Alert, Transition, new_alert
+from monitor.rules.alert import REOPEN, Alert, Transition
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 
@@ -233,7 +233,7 @@ def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, si
     if status == "resolved":
         ended = alert and alert.event_id == told.event_id and alert.state != "firing"
         until, reason = alert.since if alert and ended else situation.at, told.reason
-    known = replace(alert or new_alert(key), event_id=told.event_id, severity=told.severity, labels=told.labels)
+    known = replace(alert or Alert(**key._asdict()), event_id=told.event_id, severity=told.severity, labels=told.labels)
     item = entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
     return item if item.explained or status == "resolved" else replace(item, explained=situation.learning)
 

@@ -1,10 +1,8 @@
-"""An alert: a rule's instance for one column, and how it moves from state to state.
+"""An alert: a rule's instance for one column, and how it moves from state to state, as docs/rules.md explains.
 
     inactive -> pending -> firing -> resolved -> inactive
 
-`step` is the whole state machine, a pure function of (alert, result, rule, now, watched). What counts towards a
-duration is time that was watched: Telltale ran, and a verdict could be given. Alert states are explained in
-docs/rules.md.
+What counts towards a duration is time that was watched: Telltale ran, and a verdict could be given.
 """
 
 from __future__ import annotations
@@ -22,9 +20,8 @@ from monitor.rules.rule import Rule
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 
-#: Seconds after a resolve within which a firing continues the event instead of beginning another one, by default
-#: (`Rule.reopen`). An event that has come back once must be gone for this long before it resolves again, so
-#: that flapping makes three transitions and not one at each evaluation.
+#: Default of `Rule.reopen`: seconds after a resolve within which a firing continues the event. An event that has come
+#: back must be gone for this long before it resolves again, so that flapping makes three transitions and not many.
 REOPEN = 900.0
 
 
@@ -32,13 +29,12 @@ REOPEN = 900.0
 class Alert:
     """The state of one rule on one column. Times are seconds since 1970 UTC, whole milliseconds.
 
-    `since`: when it entered its state. `active_since`: when its condition began to hold without a break.
-    `clear_since`: when the condition went, while it fires on or has resolved.
-    `held`: watched seconds that count towards its next move: for which the condition has held (pending) or has been
-    gone (firing), or since the resolve (resolved; inactive while an event is remembered).
-    `evaluated`: the last evaluation it saw. `event_id`: names one event in every message, row and page, from its firing
-    until `REOPEN` after its last resolve; empty otherwise. `reopened`: how often the event has come back.
-    `statistic`: the one by which the condition held last.
+    `since`: when it entered its state. `active_since`: when its condition began to hold without a break. `clear_since`:
+    when the condition went, while it fires on or has resolved. `held`: watched seconds that count towards its next
+    move: for which the condition has held (pending) or has been gone (firing), or since the resolve (resolved; inactive
+    while an event is remembered). `evaluated`: the last evaluation it saw. `event_id`: names one event everywhere, from
+    its firing until `Rule.reopen` after its last resolve; empty otherwise. `reopened`: how often the event has come
+    back. `statistic`: the one by which the condition held last.
     """
 
     rule: str
@@ -68,12 +64,6 @@ class Alert:
     def began(self) -> float:
         """When its condition began to hold, or else when it entered its state."""
         return self.since if self.active_since is None else self.active_since
-
-
-def new_alert(key: AlertKey, since: float = 0.0, severity: str = "warning") -> Alert:
-    """An alert before its first verdict."""
-    rule, model, series, role, column = key
-    return Alert(rule, column, role, since=since, severity=severity, model=model, series=series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,47 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
     alert = replace(alert, evaluated=now, severity=rule.severity, labels=rule.labels, value=value)
     if holds is None:
         return alert
-    return _holds(alert, result, rule, now, watched) if holds else _gone(alert, rule, now, watched)
+    if not holds:
+        return gone(alert, now, watched, clear_needed(alert, rule), rule.reopen)
+    alert = replace(alert, statistic=result.statistic)
+    if alert.state == "firing":
+        return replace(alert, clear_since=None, held=0.0)
+    if alert.state == "pending":
+        alert = replace(alert, held=_sum(alert.held, watched))
+    else:
+        alert = replace(alert, state="pending", since=now, active_since=now, clear_since=None, held=0.0)
+    if alert.held < rule.hold:
+        return alert
+    alert = replace(alert, state="firing", since=now, held=0.0)
+    if alert.event_id:
+        return replace(alert, reopened=alert.reopened + 1)
+    return replace(alert, event_id=event_id(alert.key, now, result.model_version))
+
+
+def gone(alert: Alert, now: float, watched: float, needed: float = 0.0, reopen: float = REOPEN) -> Alert:
+    """Move an alert on whose condition does not hold, by default one whose rule or column is gone.
+
+    `needed`: watched seconds after which it resolves. `reopen`: those after which its event is forgotten.
+    """
+    if alert.state == "pending":
+        return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
+    held = _sum(alert.held, watched)
+    if alert.state == "firing":
+        if alert.clear_since is None:
+            alert, held = replace(alert, clear_since=now), 0.0
+        return replace(alert, state="resolved", since=now, held=0.0) if held >= needed else replace(alert, held=held)
+    if not alert.event_id:
+        return alert
+    if held < reopen:
+        return replace(alert, held=held)
+    since = now if alert.state == "resolved" else alert.since
+    alert = replace(alert, state="inactive", since=since, active_since=None, clear_since=None, held=0.0)
+    return replace(alert, event_id="", reopened=0, statistic="")
+
+
+def _sum(held: float, watched: float) -> float:
+    """Add up to whole milliseconds, so that ten times 0.1 s is a second."""
+    return round(held + watched, 3)
 
 
 def reason(before: Alert, after: Alert, rule: Rule) -> str:
@@ -138,52 +168,3 @@ def reason(before: Alert, after: Alert, rule: Rule) -> str:
 def clear_needed(alert: Alert, rule: Rule) -> float:
     """Watched seconds that a firing alert's condition must be gone before it resolves."""
     return max(rule.keep_firing, rule.reopen) if alert.reopened else rule.keep_firing
-
-
-def _holds(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:
-    alert = replace(alert, statistic=result.statistic)
-    if alert.state == "firing":
-        return replace(alert, clear_since=None, held=0.0)
-    if alert.state == "pending":
-        alert = replace(alert, held=_sum(alert.held, watched))
-    else:
-        alert = replace(alert, state="pending", since=now, active_since=now, clear_since=None, held=0.0)
-    return _fire(alert, result, now) if alert.held >= rule.hold else alert
-
-
-def _fire(alert: Alert, result: DriftResult, now: float) -> Alert:
-    alert = replace(alert, state="firing", since=now, held=0.0)
-    if alert.event_id:
-        return replace(alert, reopened=alert.reopened + 1)
-    return replace(alert, event_id=event_id(alert.key, now, result.model_version))
-
-
-def _gone(alert: Alert, rule: Rule, now: float, watched: float) -> Alert:
-    if alert.state == "pending":
-        return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
-    if alert.state == "firing":
-        if alert.clear_since is None:
-            alert = replace(alert, clear_since=now, held=0.0)
-        else:
-            alert = replace(alert, held=_sum(alert.held, watched))
-        if alert.held >= clear_needed(alert, rule):
-            return replace(alert, state="resolved", since=now, held=0.0)
-        return alert
-    return quiet(alert, now, watched, rule.reopen)
-
-
-def quiet(alert: Alert, now: float, watched: float, reopen: float = REOPEN) -> Alert:
-    """Count watched time for an alert whose event has resolved, until the event is forgotten."""
-    if not alert.event_id:
-        return alert
-    alert = replace(alert, held=_sum(alert.held, watched))
-    if alert.held < reopen:
-        return alert
-    since = now if alert.state == "resolved" else alert.since
-    alert = replace(alert, state="inactive", since=since, active_since=None, clear_since=None, held=0.0)
-    return replace(alert, event_id="", reopened=0, statistic="")
-
-
-def _sum(held: float, watched: float) -> float:
-    """Add up to whole milliseconds, so that ten times 0.1 s is a second."""
-    return round(held + watched, 3)

@@ -1,8 +1,4 @@
-"""Which columns a rule covers, and what a rule means in one sentence.
-
-A rule names columns exactly, by glob, by role, or not at all (all columns). If two rules ask the same of a column, the
-more specific one owns it: exact name, then the glob with more letters, then role, then all.
-"""
+"""Which columns a rule covers, as docs/rules.md explains, and what a rule means in one sentence."""
 
 from __future__ import annotations
 
@@ -35,19 +31,15 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
     as a warning and a critical level. Columns of a kind that the statistic cannot measure are left out. Raises
     ConfigError for a column that the model does not have.
     """
-    claims = {rule.name: claimed(rule, schema) for rule in rules}
+    known = {rule.name: rule for rule in rules}
+    claims = {name: claimed(rule, schema) for name, rule in known.items()}
 
-    def owned_by_another(rule: Rule, index: int, close: Closeness) -> bool:
-        return any(
-            claims[other.name].get(index, close) > close and overrides(other, rule, schema.columns[index].kind)
-            for other in rules
-        )
+    def owned(rule: Rule, index: int, close: Closeness) -> bool:
+        closer = [other for other in rules if claims[other.name].get(index, close) > close]
+        return not any(overrides(other, rule, schema.columns[index].kind) for other in closer)
 
     return {
-        rule.name: tuple(
-            index for index, close in claims[rule.name].items() if not owned_by_another(rule, index, close)
-        )
-        for rule in rules
+        name: tuple(i for i, close in claims[name].items() if owned(rule, i, close)) for name, rule in known.items()
     }
 
 
@@ -93,8 +85,14 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
     """
     mine = cover(rules or [rule], schema)[rule.name]
     lost = [index for index in claimed(rule, schema) if index not in mine]
-    sentence = _explain_usual(rule) if rule.reference == USUAL else _explain(rule, schema, mine)
-    return "\n".join([sentence, *_covered(schema, mine, lost)])
+    lines = [_explain_usual(rule) if rule.reference == USUAL else _explain(rule, schema, mine)]
+    if mine:
+        lines.append(f"  covers {len(mine)} of {len(schema.columns)} columns: {_names(schema, mine)}")
+    else:
+        lines.append(f"  covers none of this model's {len(schema.columns)} columns")
+    if lost:
+        lines.append(f"  leaves to a more specific rule: {_names(schema, lost)}")
+    return "\n".join(lines)
 
 
 def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
@@ -103,16 +101,14 @@ def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
     against = f"what was served from {first} to {last}" if last else "the training data"
     reach = f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
     asked = {kind: _asks(rule, kind) for kind in dict.fromkeys(schema.columns[index].kind for index in mine)}
-    if len(set(asked.values())) <= 1:
-        what = _either(next(iter(asked.values()), (rule.statistic,)))
-    else:
-        what = ", ".join(f"{_either(names)} ({kind} columns)" for kind, names in asked.items())
-    names = dict.fromkeys(name for asked_of_kind in asked.values() for name in asked_of_kind)
-    floors = {name: f"{floor_of(name, rule.floor, rule.statistic):g}" for name in names}
+    sets = list(asked.values()) or [(rule.statistic,)]
+    what = ", ".join(f"{_either(names)} ({kind} columns)" for kind, names in asked.items())
+    if len(set(sets)) == 1:
+        what = _either(sets[0])
+    floors = {name: f"{floor_of(name, rule.floor, rule.statistic):g}" for names in asked.values() for name in names}
+    floor = ", ".join(f"{floor} ({name})" for name, floor in floors.items()) or "the statistic's own floor"
     if rule.floor is not None and len(set(floors.values())) <= 1:
         floor = f"{rule.floor:g}"
-    else:
-        floor = ", ".join(f"{floor} ({name})" for name, floor in floors.items()) or "the statistic's own floor"
     return (
         f"{rule.name}: fires ({rule.severity}) {hold}: {what} over the last {duration_text(rule.window)} differs from "
         f"{against} by more than chance (alpha {rule.alpha:g} for all its columns together) and by more than {floor}, "
@@ -122,23 +118,11 @@ def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
 
 def _explain_usual(rule: Rule) -> str:
     lengths = " or ".join(duration_text(length * 3600) for length in rule.lengths) or "a short or a long window"
+    messages = "message a month comes" if rule.alerts == 1 else "messages a month come"
     return (
         f"{rule.name}: fires ({rule.severity}) if {lengths} is unusual for a column at this hour, by the weeks before; "
-        f"its limits are such that about {rule.alerts:g} {_messages(rule)} by chance; {_resolves(rule)}."
+        f"its limits are such that about {rule.alerts:g} {messages} by chance; {_resolves(rule)}."
     )
-
-
-def _messages(rule: Rule) -> str:
-    return "message a month comes" if rule.alerts == 1 else "messages a month come"
-
-
-def _covered(schema: Schema, mine: Sequence[int], lost: Sequence[int]) -> list[str]:
-    lines = [f"  covers none of this model's {len(schema.columns)} columns"]
-    if mine:
-        lines = [f"  covers {len(mine)} of {len(schema.columns)} columns: {_names(schema, mine)}"]
-    if lost:
-        lines.append(f"  leaves to a more specific rule: {_names(schema, lost)}")
-    return lines
 
 
 def named(patterns: Sequence[str], schema: Schema) -> list[int]:

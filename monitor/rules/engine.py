@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.rules.alert import REOPEN, Alert, Transition, condition, new_alert, quiet, reason, step
+from monitor.rules.alert import Alert, Transition, condition, gone, reason, step
 from monitor.rules.rule import Rule
 
 #: If an evaluation is at most this many intervals after the last, all of the time was watched. After a longer gap one
@@ -34,14 +34,12 @@ def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult
     The strongest drift; else, while an alert is up because of `statistic`, that result if it has no verdict, since the
     alert cannot resolve before it has one; else the strongest verdict; else the first.
     """
-    drifting = [result for result in results if result.state == "drift"]
-    if drifting:
-        return max(drifting, key=lambda result: result.strength)
-    for result in results:
-        if result.statistic == statistic and condition(result) is None:
-            return result
     judged = [result for result in results if condition(result) is not None]
-    return max(judged, key=lambda result: result.strength) if judged else results[0]
+    drifting = [result for result in judged if condition(result)]
+    waiting = [result for result in results if result.statistic == statistic and condition(result) is None]
+    if waiting and not drifting:
+        return waiting[0]
+    return max(drifting or judged, key=lambda result: result.strength, default=results[0])
 
 
 def by_alert(results: Iterable[DriftResult]) -> dict[AlertKey, list[DriftResult]]:
@@ -76,10 +74,9 @@ def advance(
 
     for key, group in groups.items():
         rule = known[key.rule]
-        before = alerts.get(key) or new_alert(key, since=now, severity=rule.severity)
+        before = alerts.get(key) or Alert(**key._asdict(), since=now, severity=rule.severity)
         result = reported(group, before.statistic)
-        alert = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
-        after[key] = alert
+        alert = after[key] = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
         if alert.state != before.state:
             why = reason(before, alert, rule)
             transitions.append(Transition(alert, before.state, now, result, why, result.model_version))
@@ -87,36 +84,25 @@ def advance(
     for key, before in alerts.items():
         if key in groups:
             continue
-        gone = key not in covered if covered is not None else key.rule in answered
-        if key.rule in known and not gone:
-            after[key] = replace(before, evaluated=now)
+        alert = replace(before, evaluated=now)
+        left_out = key not in covered if covered is not None else key.rule in answered
+        if key.rule in known and not left_out:
+            after[key] = alert
             continue
         why = "the rule no longer covers this column" if key.rule in known else "there is no such rule any more"
-        left = _retire(before, now, watched_seconds(before.evaluated, now, every))
-        if left is not None:
-            after[key] = left
-            if left.state != before.state:
-                transitions.append(Transition(left, before.state, now, None, why, model_version))
+        alert = gone(alert, now, watched_seconds(before.evaluated, now, every))
+        if alert.state != "inactive" or before.state == "pending":  # otherwise it is forgotten
+            after[key] = alert
+            if alert.state != before.state:
+                transitions.append(Transition(alert, before.state, now, None, why, model_version))
     return after, transitions
 
 
 def end_all(alerts: Mapping[AlertKey, Alert], now: float, why: str, model_version: str) -> list[Transition]:
     """End every alert, because another model version takes over; the caller then forgets them."""
-    ended = [(before, _retire(before, round(now, 3), REOPEN)) for before in alerts.values()]
+    now = round(now, 3)
     return [
-        Transition(after, before.state, after.since, None, why, model_version)
-        for before, after in ended
-        if after is not None and after.state != before.state
+        Transition(gone(replace(alert, evaluated=now), now, 0.0), alert.state, now, None, why, model_version)
+        for alert in alerts.values()
+        if alert.state in ("pending", "firing")
     ]
-
-
-def _retire(alert: Alert, now: float, watched: float) -> Alert | None:
-    """End an alert that gets no more results. Returns None once it can be forgotten."""
-    alert = replace(alert, evaluated=now)
-    if alert.state == "firing":
-        return replace(alert, state="resolved", since=now, clear_since=now, held=0.0)
-    if alert.state == "pending":
-        return replace(alert, state="inactive", since=now, active_since=None, held=0.0, statistic="")
-    if alert.state == "resolved" and alert.held + watched < REOPEN:
-        return quiet(alert, now, watched)
-    return None

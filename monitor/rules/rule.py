@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Severity = Literal["info", "warning", "critical"]
@@ -53,24 +53,18 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     be evaluated every minute. Unlike there, an empty or small window is no alert, and both sides are counted over the
     same bins. `ks` applies to a numeric prediction, `psi` to any.
     """
-
-    def rule(statistic: str, floor: float, name: str) -> Rule:
-        columns = ("role:prediction",)
-        return Rule(
-            name,
-            columns,
-            statistic,
-            1800.0,
-            "training",
-            alpha,
-            floor,
-            min_samples,
-            independent=True,
-            hold=300.0,
-            keep_firing=0.0,
-        )
-
-    return rule("ks", 0.5, "boxkite-ks"), rule("psi", 1.0, "boxkite-kl")
+    first = Rule(
+        "boxkite-ks",
+        ("role:prediction",),
+        "ks",
+        alpha=alpha,
+        floor=0.5,
+        min_samples=min_samples,
+        independent=True,
+        hold=300.0,
+        keep_firing=0.0,
+    )
+    return first, replace(first, name="boxkite-kl", statistic="psi", floor=1.0)
 
 
 #: Ready-made sets of rules, by the name that `[[rule]] preset = "..."` gives them.

@@ -125,7 +125,7 @@ def test_no_statistic_of_a_column_is_left_unwatched_by_an_override() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "near"), [("bmj", "bmi"), ("AGE", "age"), ("role:features", "role:feature"), ("role:", "role:feature")]
+    ("pattern", "near"), [("bmj", "bmi"), ("AGE", "age"), ("role:features", "role:feature"), ("role:", "role:outcome")]
 )
 def test_an_unknown_name_is_refused_and_the_nearest_named(pattern: str, near: str) -> None:
     with pytest.raises(ConfigError, match=f"rule 'r': columns: the model has no column '{pattern}'") as caught:
