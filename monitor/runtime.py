@@ -44,7 +44,7 @@ from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
-from monitor.store.windows.retention import Maintenance, wal_room
+from monitor.store.windows.retention import PACE, Maintenance, wal_room
 from monitor.store.windows.rows import last_damage, lost_predictions, newest_series, read_meta, write_meta
 from monitor.watched import Watch, Watched
 
@@ -291,7 +291,7 @@ class Runtime:
             return
         self._maintained = now
         try:
-            self.maintenance.work_off(self.writer, now)
+            self.maintenance.work_off(self.writer, now, pace=max(PACE, self.maintain_every))
         except Exception:
             log.exception("rolling up and dropping old data failed; it is tried again soon")
 

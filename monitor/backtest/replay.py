@@ -8,10 +8,12 @@ nothing fires or resolves there, and no time counts.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, NamedTuple
@@ -28,6 +30,7 @@ from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
 from monitor.reference.build import Chunk
+from monitor.rules.reference import USUAL
 from monitor.runtime import Runtime
 from monitor.sender import Senders
 from monitor.store.records.notifications import waiting
@@ -45,8 +48,8 @@ RECORD_ROWS = 1 << 16
 #: Evaluations between two checkpoints: 128 of a small model are a few MB of WAL.
 CHECKPOINT_EVERY = 128
 
-#: Seconds of recorded time between two rounds of rolling up: minutes become hours once an hour.
-MAINTAIN_EVERY = 3600.0
+#: Seconds of recorded time between two rounds of rolling up: an hour as long as there are minutes to roll up.
+HOUR, DAY = 3600.0, 86_400.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -106,9 +109,9 @@ class Outcome:
     events: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)
 
-    def note(self, evaluation: Evaluation) -> None:
+    def note(self, evaluation: Evaluation, step: Step) -> None:
         """Count one evaluation."""
-        self.evaluations += 1
+        self.evaluations, self.skipped = self.evaluations + 1, self.skipped + step.skipped
         self.verdicts += sum(result.value is not None for result in evaluation.results)
         self.drifted |= {result.column for result in evaluation.results if result.state == "drift"}
         self.events |= {alert.event_id for alert in evaluation.alerts.values() if alert.state == "firing"}
@@ -250,39 +253,65 @@ def parse_time(text: str, time_format: str = "") -> int | None:
 
 
 def replay(
-    runtime: Runtime, clock: ManualClock, recording: Recording, progress: Callable[[int], object] = bool
+    open_runtime: Callable[[float, float], Runtime],
+    clock: ManualClock,
+    config: Config,
+    recording: Recording,
+    progress: Callable[[int], object] = bool,
 ) -> Outcome:
-    """Let recorded rows pass through a runtime that was not started, evaluation by evaluation.
+    """Let recorded rows pass through the real path, evaluation by evaluation.
 
-    `progress` is told how many rows are done. The log receiver is served on the way, others wait: see `deliver`.
+    `open_runtime` opens the data folder with base windows of so many seconds, and is rolled up so often; what it opens
+    is not started. `progress` is told how many rows are done. The log receiver is served on the way, others wait: see
+    `deliver`.
     """
-    runtime.maintain_every = MAINTAIN_EVERY
-    with runtime.writer.relaxed():
-        outcome = _replay(runtime, clock, recording, progress)
-        runtime.writer.transaction(lambda connection: write_meta(connection, REPLAYED, str(clock.time())))
-    return outcome
-
-
-def _replay(runtime: Runtime, clock: ManualClock, recording: Recording, progress: Callable[[int], object]) -> Outcome:
     times, done = recording.times, 0
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
-    for step in steps(times, runtime.config):
-        outcome.skipped += step.skipped
-        clock.advance(step.at - clock.time())
-        for begin in range(done, step.rows, RECORD_ROWS):
-            end = min(begin + RECORD_ROWS, step.rows)
-            runtime.only.source.record_encoded(recording.batch(begin, end), times[begin:end])
-            if end < step.rows:
-                runtime.fold()
-        progress(step.rows - done)
-        done = step.rows
-        runtime.evaluate()
-        outcome.note(runtime.only.latest)
-        if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
-            serve(runtime.announcer.senders, "log")
-        if outcome.evaluations % CHECKPOINT_EVERY == 0:
-            runtime.writer.checkpoint()
+    coarse, until = coarse_windows(config, outcome.end)
+    for early, part in itertools.groupby(steps(times, config), lambda step: step.at <= until):
+        base, rounds = (coarse, DAY) if early else (config.window.base, HOUR)
+        with closing(open_runtime(base, rounds)) as runtime, runtime.writer.relaxed():
+            for step in part:
+                _advance(runtime, clock, recording, done, step)
+                outcome.note(runtime.only.latest, step)
+                progress(step.rows - done)
+                done = step.rows
+                if outcome.evaluations % CHECKPOINT_EVERY == 0:
+                    runtime.writer.checkpoint()
+            runtime.writer.transaction(lambda connection: write_meta(connection, REPLAYED, str(clock.time())))
     return outcome
+
+
+def coarse_windows(config: Config, end: float) -> tuple[float, float]:
+    r"""Length of the base windows that are enough at first, in seconds, and until when they are.
+
+    Base windows are rolled up into hours and dropped at an age of `keep_minutes`. Those that would be dropped before
+    the end of a replay need be no finer than its evaluations and test windows.
+
+    >>> config = Config.from_text('[drift]\nevery = "1h"\n[[rule]]\nname = "drift"\nwindow = "90m"')
+    >>> coarse_windows(config, 10 * 86_400.0)
+    (1800.0, 259200.0)
+    """
+    rules = [rule for rule in config.rules if rule.reference != USUAL]
+    lengths = [HOUR, config.drift.every, *(rule.window for rule in rules)]
+    coarse = float(math.gcd(*map(round, lengths)))
+    fits = all(length == round(length) for length in lengths) and coarse % config.window.base == 0
+    if not fits or any(rule.max_age > rule.window for rule in rules):
+        return config.window.base, -math.inf
+    return coarse, (end - config.data.keep_minutes) // DAY * DAY
+
+
+def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: int, step: Step) -> None:
+    """Move the clock to an evaluation, record the rows that have come by then, and evaluate."""
+    clock.advance(step.at - clock.time())
+    for begin in range(done, step.rows, RECORD_ROWS):
+        end = min(begin + RECORD_ROWS, step.rows)
+        runtime.only.source.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+        if end < step.rows:
+            runtime.fold()
+    runtime.evaluate()
+    if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
+        serve(runtime.announcer.senders, "log")
 
 
 class Step(NamedTuple):

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from monitor.backtest.replay import (
+    HOUR,
     Predict,
     Recording,
     deliver,
@@ -156,15 +158,21 @@ def feed(
     if not options.verbose:
         alerts_log.setLevel(logging.ERROR)
     clock = ManualClock(recording.times[0] / 1e9)
-    runtime = Runtime.of_one(config, reference, version, clock)
+
+    def open_runtime(base: float, rounds: float) -> Runtime:
+        window = dataclasses.replace(config.window, base=base)
+        runtime = Runtime.of_one(dataclasses.replace(config, window=window), reference, version, clock)
+        runtime.maintain_every = rounds
+        return runtime
+
     left = 0
     try:
         with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
-            outcome = replay(runtime, clock, recording, progress.update)
+            outcome = replay(open_runtime, clock, config, recording, progress.update)
         if options.notify:
-            left = deliver(runtime, PATIENCE)
+            with closing(open_runtime(config.window.base, HOUR)) as runtime:
+                left = deliver(runtime, PATIENCE)
     finally:
-        runtime.close()
         alerts_log.setLevel(level)
     lines = [*describe(outcome)]
     if bad.count:
