@@ -28,6 +28,7 @@ from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
+from monitor.outcomes.waiting import Numbers, key_of, keys_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
@@ -204,12 +205,18 @@ class Monitor:
 
     # Recording.
 
-    def observe(self, row: Any, prediction: Any, time: Time | None = None) -> str:
+    def observe(
+        self,
+        row: Any,
+        prediction: Any,
+        time: Time | None = None,
+        id: str | int | None = None,  # noqa: A002
+    ) -> str:
         """Record one prediction, and return its id.
 
         `row`: the features as a list, tuple or numpy row in the order of the reference, or a dictionary by name.
         `prediction`: a value; several in a sequence or by name where the model has several outputs. `time`: when it was
-        made, now by default.
+        made, now by default. `id`: the program's own for it; what comes again with the same id is not counted again.
 
         None and NaN are missing, a text in a numeric column is missing as well, an unseen value is counted as such:
         no value is refused. Raises InputError where the number of values or their names do not fit, StoreError after a
@@ -223,7 +230,8 @@ class Monitor:
             answers: Any = (prediction,)
         else:
             answers = self._outputs(prediction)
-        return f"{self._prefix}{self._record(row, answers, None if time is None else time_ns(time))}"
+        key = 0 if id is None else key_of(str(id))
+        return f"{self._prefix}{self._record(row, answers, None if time is None else time_ns(time), key)}"
 
     def _in_order(self, row: Any) -> Any:
         """The values of a row that is no list. Raises InputError."""
@@ -242,12 +250,12 @@ class Monitor:
         self._predictions.check_width(len(answers))
         return answers
 
-    def observe_many(self, rows: Any, predictions: Any, times: Any = None) -> list[str]:
+    def observe_many(self, rows: Any, predictions: Any, times: Any = None, ids: Any = None) -> list[str]:
         """Record a batch, and return the ids of its predictions.
 
         `rows`: a numpy array, shape (n, features); a pandas or polars frame, whose columns are taken by name; a list of
         rows or of dictionaries. `predictions`: shape (n,), or (n, outputs), or a frame. `times`: one moment for all or
-        one for each row. Values are treated as by `observe`.
+        one for each row. `ids`: the program's own, one for each row. Values are treated as by `observe`.
 
         A batch of more than a quarter of a million rows waits for the store now and then, so that the journal stays
         small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
@@ -264,7 +272,8 @@ class Monitor:
             if len(column) != count:
                 raise InputError("wrong_length", f"{len(column)} values for {count} rows", f"column {name}", 422)
         stamps = None if times is None else times_ns(times, count)
-        ids: list[str] = []
+        keys = None if ids is None else own_keys(ids, count)
+        recorded: list[str] = []
         recorder = runtime.only.source
         for start in range(0, count, CHUNK):
             if start and start % FOLD_EVERY == 0:
@@ -273,8 +282,10 @@ class Monitor:
             values = np.empty((min(CHUNK, count - start), len(columns)))
             for position, column in enumerate(columns):
                 values[:, position] = recorder.encoder.column(position, column[part])
-            ids += recorder.record_encoded(values, None if stamps is None else stamps[part])
-        return ids
+            recorded += recorder.record_encoded(
+                values, None if stamps is None else stamps[part], None if keys is None else keys[part]
+            )
+        return recorded
 
     # Judging and showing.
 
@@ -374,6 +385,13 @@ def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = N
     'data/worker-3'
     """
     return Path(path) / f"worker-{os.getpid() if worker is None else worker}"
+
+
+def own_keys(ids: Any, rows: int) -> Numbers:
+    """Hashes of a program's own ids, shape (rows,), 0 for None. Raises InputError if there are more or fewer."""
+    if len(ids) != rows:
+        raise InputError("wrong_length", f"{len(ids)} ids for {rows} rows", "ids", 422)
+    return keys_of("" if one is None else str(one) for one in ids)
 
 
 def _refuse_forked(*_: Any) -> NoReturn:

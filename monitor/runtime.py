@@ -42,6 +42,7 @@ from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries
+from monitor.store.records.outcomes import read_tallies
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
@@ -252,6 +253,7 @@ class Runtime:
         """Gather the facts that cost a query or a walk through the folder."""
         self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
         self._gaps, _ = lost_predictions(connection)
+        self._tallies = read_tallies(connection)
         self._damage = last_damage(connection)
         self._database_bytes = self.folder.database.stat().st_size
 
@@ -329,6 +331,7 @@ class Runtime:
             model_errors=readings.model_errors,
             rejected=readings.rejected,
             dropped=self.dropped,
+            repeated=sum(count for (_, result), count in self._tallies.items() if result == "repeated"),
             gaps=self._gaps,
             fold_lag=self.lag,
             journal_bytes=sum(source.bytes for source in self.sources),

@@ -12,10 +12,12 @@ from monitor.drift.result import MODEL, Subject
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Snapshot
+from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
 from monitor.source.journal import JournalSource
-from monitor.store.file.folder import DataFolder
+from monitor.store.file.folder import WAITING, DataFolder
 from monitor.store.file.writer import Writer
+from monitor.store.records.outcomes import add_token
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import newest_moment, register_series, series_of_schema
 
@@ -52,6 +54,7 @@ class Watched:
         self._ledger = ledger
         ledger.open(connection, self.series)
         source = f"journal/{watch.journal}" if watch.journal else "journal"
+        waiting = Waiting(folder.path / WAITING / watch.journal)
         self.source = JournalSource(
             source,
             folder.journal / watch.journal,
@@ -60,11 +63,13 @@ class Watched:
             config,
             clock,
             lambda schema: writer.transaction(lambda connection: series_of_schema(connection, schema)),
+            waiting,
             why,
             newest_moment(connection) or "",
         )
         if self.source.opening is not None:
             ledger.keep(connection, source, self.source.opening, now)
+        add_token(connection, self.source.token, source, self.source.start, now)
         self.record = self.source.record
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)

@@ -2,8 +2,8 @@
 
     {"features": [0.1, 2] or {"age": 0.1, "dose": 2}, "prediction": 3.5, "time": "2026-03-01T12:00:00Z", "id": "a1"}
 
-`time` and `id` may be left out. An id that was seen among the last million is not recorded again, so that a client may
-send a request again after a broken connection, a kill of this process, or an answer 503.
+`time` and `id` may be left out. What comes again with an id that was among the last million is not counted again, so
+that a client may send a request again after a broken connection, a kill of this process, or an answer 503.
 
 JSON is taken whole or not at all. Lines (`application/x-ndjson`) are taken in parts of some thousand rows, in bounded
 memory, up to the first line that is wrong.
@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 import numpy as np
@@ -23,15 +23,18 @@ import numpy.typing as npt
 import orjson
 
 from monitor.capture.encode import Encoder
+from monitor.capture.journal import Appended
 from monitor.columns.canonical import duration
 from monitor.columns.column import Column, Floats, clean_text
 from monitor.errors import InputError
+from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
 from server.endpoint import Answer
 from server.payload import (
     BLOCK,
     LARGEST_WHOLE,
+    LONGEST_ID,
     arranged,
     body_parts,
     cell,
@@ -39,9 +42,9 @@ from server.payload import (
     load,
     number,
     plain,
+    read_id,
     read_json,
 )
-from server.recent_ids import HORIZON, Numbers, Seen, digests
 
 #: What an observation must say, and what it may say.
 REQUIRED = frozenset({"features", "prediction"})
@@ -49,9 +52,6 @@ KEYS = REQUIRED | {"time", "id"}
 
 #: How far in the future a time may lie, for clocks that differ.
 AHEAD_NS = 3600 * 10**9
-
-#: Characters of an id.
-LONGEST_ID = 200
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
@@ -63,24 +63,11 @@ def is_lines(content_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Observations, checked: encoded values, shape (n, columns); nanoseconds since 1970; digests of ids, 0 for none."""
+    """Observations, checked: encoded values, shape (n, columns); nanoseconds since 1970; hashes of ids, 0 for none."""
 
     values: Floats
     times: npt.NDArray[np.int64] | None
-    ids: Numbers | None
-
-
-class Taken(NamedTuple):
-    """What became of a batch.
-
-    `first`, `rows`: sequence number of the first that was recorded, and how many were. `fresh`: which had not been seen
-    before, None for all. `lost`: how many of the fresh ones found no room on the disk.
-    """
-
-    first: int
-    rows: int
-    fresh: npt.NDArray[np.bool_] | None
-    lost: int
+    keys: Numbers | None
 
 
 class Observer:
@@ -90,7 +77,6 @@ class Observer:
         self._runtime, self._max_body = runtime, max_body
         self._recorder, self._max_bulk = runtime.only.source, runtime.config.server.max_bulk
         self._reader = Reader(runtime.only.source.encoder)
-        self.seen = Seen(runtime.folder.path / "observed", runtime.only.source.holds)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
@@ -103,58 +89,38 @@ class Observer:
         if not data:
             raise InputError("empty", "expected features and prediction, got nothing")
         batch = self._reader.read(data, self._runtime.clock.time_ns())
-        taken = self.record(batch)
-        repeated = len(batch.values) - taken.rows - taken.lost
-        if taken.lost:
-            return self._refused(no_room(taken.lost), taken.rows, repeated)
-        recorded = iter(self._recorder.ids(taken.first, taken.rows))
-        fresh = [True] * taken.rows if taken.fresh is None else taken.fresh.tolist()
-        ids = [next(recorded) if one else None for one in fresh]
-        named = {"prediction_id": ids[0]} if single else {"prediction_ids": ids}
-        return _answer({"observed": taken.rows, "repeated": repeated, **named})
+        first, rows = self.record(batch)
+        if rows < len(batch.values):
+            return self._refused(no_room(len(batch.values) - rows), rows)
+        ids = self._recorder.ids(first, rows)
+        return _answer({"observed": rows, **({"prediction_id": ids[0]} if single else {"prediction_ids": ids})})
 
     def _lines(self, environ: WSGIEnvironment) -> Answer:
-        observed = repeated = number = 0
+        observed = number = 0
         try:
             for lines in blocks(body_parts(environ, self._max_bulk)):
                 batch = self._reader.lines(lines, number, self._runtime.clock.time_ns())
                 number += len(lines)
                 if batch is not None:
-                    taken = self.record(batch)
-                    observed, repeated = observed + taken.rows, repeated + len(batch.values) - taken.rows - taken.lost
-                    if taken.lost:
-                        raise no_room(taken.lost)
-                if batch is not None and batch.ids is not None and observed > HORIZON:
-                    raise InputError("too_many", f"more than {HORIZON} rows with ids in one request", None, 413)
+                    rows = self.record(batch).rows
+                    observed += rows
+                    if rows < len(batch.values):
+                        raise no_room(len(batch.values) - rows)
         except InputError as error:
-            return self._refused(error, observed, repeated)
-        return _answer({"observed": observed, "repeated": repeated})
+            return self._refused(error, observed)
+        return _answer({"observed": observed})
 
-    def _refused(self, error: InputError, observed: int, repeated: int) -> Answer:
+    def _refused(self, error: InputError, observed: int) -> Answer:
         self._runtime.instruments.rejected(error.code)
         said = json.loads(error_body(error.code, str(error), error.where))
-        return _answer({**said, "observed": observed, "repeated": repeated}, error.status)
+        return _answer({**said, "observed": observed}, error.status)
 
-    def record(self, batch: Batch) -> Taken:
-        """Record what has not been seen. What a full disk has no room for is not taken, so it is not lost either."""
-        ids, journal = batch.ids, self._recorder.journal
-        if ids is None:
-            if not journal.has_room(len(batch.values)):
-                return Taken(0, 0, None, len(batch.values))
-            done = journal.append_many(batch.values, batch.times)
-            return Taken(*done, None, len(batch.values) - done.rows)
-        with self.seen.lock:
-            fresh = self.seen.fresh(ids)
-            values, times = batch.values, batch.times
-            if fresh is not None:
-                values, times, ids = values[fresh], None if times is None else times[fresh], ids[fresh]
-            if not len(values):
-                return Taken(0, 0, fresh, 0)
-            if not journal.has_room(len(values)):
-                return Taken(0, 0, fresh, len(values))
-            done = journal.append_many(values, times, lambda first: self.seen.add(ids, first))
-            self.seen.forget(ids[done.rows :])
-        return Taken(*done, fresh, len(values) - done.rows)
+    def record(self, batch: Batch) -> Appended:
+        """Record a batch. What a full disk has no room for is not taken, so it is not lost either."""
+        journal = self._recorder.journal
+        if not journal.has_room(len(batch.values)):
+            return Appended(0, 0)
+        return journal.append_many(batch.values, batch.times, batch.keys)
 
 
 def no_room(rows: int) -> InputError:
@@ -300,7 +266,7 @@ class Reader:
         given = arranged(row["features"], self._features, where) + arranged(answers, self._predictions, where)
         values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
         encoded = self._encoder.row(values[: self._width], values[self._width :])
-        return encoded, _moment(row.get("time"), now, where), _id(row.get("id"), where)
+        return encoded, _moment(row.get("time"), now, where), read_id(row.get("id"), where)
 
 
 def check(value: Any, column: Column, where: str) -> Any:
@@ -329,25 +295,19 @@ def _numbers(given: Sequence[Any]) -> Floats | None:
 
 def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
     values, times, ids = zip(*rows, strict=True)
-    return Batch(np.array(values), np.array(times, np.int64), _digested(ids))
+    return Batch(np.array(values), np.array(times, np.int64), _keys(ids))
 
 
-def _digested(names: Sequence[str]) -> Numbers | None:
-    """Digests of ids, 0 for an empty one; None if all are."""
-    if not any(names):
-        return None
-    ids = digests(names)
-    if not all(names):
-        ids[[not name for name in names]] = 0
-    return ids
+def _keys(names: Sequence[str]) -> Numbers | None:
+    return keys_of(names) if any(names) else None
 
 
 def _ids(given: list[Any]) -> Numbers | None:
     if set(map(type, given)) == {str}:
         lengths = set(map(len, given))
         if min(lengths) > 0 and max(lengths) <= LONGEST_ID:
-            return digests(given)
-    return _digested([_id(one, None) for one in given])
+            return keys_of(given)
+    return _keys([read_id(one, None) for one in given])
 
 
 def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
@@ -373,12 +333,3 @@ def _moment(given: Any, now: int, where: str | None) -> int:
     if moment > now + AHEAD_NS:
         raise _in_the_future(where)
     return moment
-
-
-def _id(given: Any, where: str | None) -> str:
-    if given is None:
-        return ""
-    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= LONGEST_ID:
-        message = f"an id is a text of 1 to {LONGEST_ID} characters, or a whole number"
-        raise InputError("bad_id", message, where, 422)
-    return str(given)

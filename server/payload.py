@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 import numpy as np
@@ -97,6 +97,21 @@ def body_parts(environ: WSGIEnvironment, limit: int) -> Iterator[bytes]:
         raise InputError("bad_encoding", f"the {given} body is cut off")
 
 
+#: Characters of a caller's id.
+LONGEST_ID = 200
+
+
+class Parsed(NamedTuple):
+    """The rows of a body, and whether it was a batch. `ids`: the caller's own, as given; None if there are none.
+
+    Rows are an array, shape (n, features), if all values are plain numbers, else lists.
+    """
+
+    rows: Sequence[Sequence[Any]] | Floats
+    batch: bool
+    ids: list[Any] | None = None
+
+
 class Payload:
     """Reads the bodies of prediction requests for one schema, with values as `model` knows them.
 
@@ -109,12 +124,10 @@ class Payload:
         self._values = model.values
         self.names = Names(schema.features, {schema.features[at].name for at in model.optional}, model.ignored)
         self._all_numeric = all(column.numeric for column in schema.features)
+        self._names_id = any(column.name == "id" for column in schema.features)
 
-    def parse(self, body: bytes) -> tuple[Sequence[Sequence[Any]] | Floats, bool]:
-        """Read a body: its rows, and whether it was a batch. Raises InputError.
-
-        Rows are an array, shape (n, features), if all values are plain numbers, else lists.
-        """
+    def parse(self, body: bytes) -> Parsed:
+        """Read a body. In a row by name, `id` is the caller's id, unless a feature has that name. Raises InputError."""
         if self._all_numeric and only_numbers(body):
             found = self._numbers(body)
             if found is not None:
@@ -125,22 +138,30 @@ class Payload:
             raise InputError("empty", message)
         kinds = (list, dict)
         if isinstance(data, list) and (isinstance(data[0], list) or all(isinstance(row, kinds) for row in data)):
-            rows = []
             for at, row in enumerate(data):
                 if type(row) is not type(data[0]):
                     code = "not_a_list" if isinstance(data[0], list) else "not_an_object"
                     message = f"expected {kind_of(data[0])}, as the rows before it, got {kind_of(row)}"
                     raise InputError(code, message, f"row {at}")
-                rows.append(self._row(row, f"row {at}"))
-            return rows, True
+            ids = self._take_ids(data, "row ")
+            return Parsed([self._row(row, f"row {at}") for at, row in enumerate(data)], True, ids)
         if isinstance(data, dict):
+            ids = self._take_ids([data], "")
             data = self.names.arrange(data)
             numbers = self._short(data) if self._all_numeric else None
-            if numbers is not None:
-                return numbers, False
-        return [self._row(data, None)], False
+            return Parsed([self._row(data, None)] if numbers is None else numbers, False, ids)
+        return Parsed([self._row(data, None)], False)
 
-    def _numbers(self, body: bytes) -> tuple[Floats, bool] | None:
+    def _take_ids(self, rows: list[Any], what: str) -> list[Any] | None:
+        """Take the callers' ids out of rows by name."""
+        if self._names_id or not any(isinstance(row, dict) and "id" in row for row in rows):
+            return None
+        ids = [row.pop("id", None) if isinstance(row, dict) else None for row in rows]
+        for number, given in enumerate(ids):
+            read_id(given, f"{what}{number}, key id" if what else "key id")
+        return ids
+
+    def _numbers(self, body: bytes) -> Parsed | None:
         """The short way: None if anything is not as it should be, and the long way must say what."""
         try:
             data = orjson.loads(body)
@@ -148,7 +169,7 @@ class Payload:
                 return None
             if type(data[0]) is not list:
                 row = self._short(data)
-                return None if row is None else (row, False)
+                return None if row is None else Parsed(row, False)
             if set(map(len, data)) != {self._width}:
                 return None
             # A third of the time that numpy takes for a list of lists.
@@ -156,7 +177,7 @@ class Payload:
         except (ValueError, TypeError, OverflowError):
             return None
         # False for what is too large, and for infinity too.
-        return (flat.reshape(-1, self._width), True) if np.abs(flat).max() < LARGEST_WHOLE else None
+        return Parsed(flat.reshape(-1, self._width), True) if np.abs(flat).max() < LARGEST_WHOLE else None
 
     def _short(self, row: Sequence[Any]) -> Floats | None:
         """Return one row of numbers as an array, shape (1, features); None if a value needs the long way."""
@@ -276,6 +297,16 @@ def is_deeper(data: Any, most: int) -> bool:
             return False
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
     return True
+
+
+def read_id(given: Any, where: str | None) -> str:
+    """Read a caller's id, "" for None. Raises InputError."""
+    if given is None:
+        return ""
+    if isinstance(given, bool) or not isinstance(given, (str, int)) or not 0 < len(str(given)) <= LONGEST_ID:
+        message = f"an id is a text of 1 to {LONGEST_ID} characters, or a whole number"
+        raise InputError("bad_id", message, where, 422)
+    return str(given)
 
 
 def check_json_type(content_type: str, expected: str = "application/json") -> None:

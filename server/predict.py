@@ -17,9 +17,13 @@ import numpy as np
 import orjson
 
 from monitor.models.model import Model
+from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint
 from server.payload import Payload, read_json
+
+#: The header with the caller's own id, as WSGI names it.
+REQUEST_ID = "HTTP_X_REQUEST_ID"
 
 HOT_PATHS = frozenset({"/", "/predict"})
 
@@ -31,7 +35,7 @@ class Predictor(Endpoint):
     """
 
     def __init__(self, model: Model, runtime: Runtime) -> None:
-        super().__init__(lambda environ: Answer(self.predict(environ)), runtime)
+        super().__init__(self._answer, runtime)
         config, watched = runtime.config, runtime.only
         self.max_body = config.server.max_body
         self.name, self.version, self.values = Path(config.model.path).stem, watched.version, model.values
@@ -50,23 +54,33 @@ class Predictor(Endpoint):
         finally:
             self._instruments.took(time.perf_counter() - began)
 
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        own = environ.get(REQUEST_ID)
+        return Answer(self.predict(environ), headers=() if own is None else (("X-Request-Id", own),))
+
     def predict(self, environ: WSGIEnvironment) -> bytes:
         """Read the request, ask the model, record, and return the answer's body. Raises InputError."""
-        rows, batch = self._payload.parse(read_json(environ, self.max_body))
-        if batch or self._wide:
-            return self._many(rows, batch)
+        rows, batch, given = self._payload.parse(read_json(environ, self.max_body))
+        own = environ.get(REQUEST_ID)
+        keys = caller_keys(given, own, len(rows), batch) if given or own else None
+        if given or batch or self._wide:
+            return self._many(rows, batch, given, keys)
         try:
             results = self._model.predict(rows)
         except (Exception, SystemExit) as error:
             raise self._model.explain(rows, error) from error
         row = rows[0].tolist() if isinstance(rows, np.ndarray) else rows[0]
-        prediction_id = f"{self._prefix}{self._record(row, results)}"
+        number = self._record(row, results) if keys is None else self._record(row, results, None, int(keys[0]))
+        prediction_id = f"{self._prefix}{number}"
         result = repr(results[0]) if type(results[0]) is float else json.dumps(results[0])
         return f'{{"result": {result}, "prediction_id": "{prediction_id}"}}\n'.encode()
 
-    def _many(self, rows: Any, batch: bool) -> bytes:
-        """Answer several rows, or with several outputs: a vector, or a label with the probability of each class."""
-        columns, ids = self._ask(rows)
+    def _many(self, rows: Any, batch: bool, given: list[Any] | None, keys: Numbers | None) -> bytes:
+        """Answer several rows, or with several outputs: a vector, or a label with the probability of each class.
+
+        `given`: the callers' ids in the body, which go back as they are.
+        """
+        columns, ids = self._ask(rows, keys)
         answer: dict[str, Any] = {"results": columns[0]}
         if classes := self._model.classes:
             shares = zip(*columns[1:], strict=True)
@@ -74,8 +88,12 @@ class Predictor(Endpoint):
         elif len(columns) > 1:
             answer["results"] = list(zip(*columns, strict=True))
         answer["prediction_ids"] = ids
+        if given:
+            answer["ids"] = given
         if not batch:
             answer = {key.removesuffix("s"): values[0] for key, values in answer.items()}
+        if given:
+            return json.dumps(answer).encode() + b"\n"  # an id may be a number of more than 64 bits
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
     def score(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> list[Sequence[Any]]:
@@ -85,14 +103,14 @@ class Predictor(Endpoint):
         """
         return self._ask(self._payload.check(rows))[0]
 
-    def _ask(self, rows: Any) -> tuple[list[Sequence[Any]], list[str]]:
+    def _ask(self, rows: Any, keys: Numbers | None = None) -> tuple[list[Sequence[Any]], list[str]]:
         """Ask the model and record: a sequence for each prediction column, and the ids."""
         try:
             columns = self._model.answer(rows)
         except (Exception, SystemExit) as error:
             raise self._model.explain(rows, error) from error
         if not isinstance(rows, np.ndarray):
-            return columns, self._source.record_many(list(zip(*rows, strict=True)), columns)
+            return columns, self._source.record_many(list(zip(*rows, strict=True)), columns, None, keys)
         # Plain numbers are their own encoding.
         width = rows.shape[1]
         values = np.empty((len(rows), width + len(columns)))
@@ -100,4 +118,14 @@ class Predictor(Endpoint):
         for position, column in enumerate(columns, width):
             answers = np.array(column) if type(column[0]) is float else column
             values[:, position] = self._source.encoder.column(position, answers)
-        return columns, self._source.record_encoded(values)
+        return columns, self._source.record_encoded(values, None, keys)
+
+
+def caller_keys(given: list[Any] | None, own: str | None, rows: int, batch: bool) -> Numbers:
+    """Hashes of the callers' ids, shape (rows,), 0 for none.
+
+    `given`: from the body; else `own`, from the header: row n of a batch is then called by it, `-` and n.
+    """
+    if given:
+        return keys_of("" if one is None else str(one) for one in given)
+    return keys_of([f"{own}-{number}" for number in range(rows)] if batch else [own or ""])

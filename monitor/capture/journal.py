@@ -108,14 +108,14 @@ class Journal:
             self._roll(start)
 
     def _make_append(self, width: int, encode: Encode) -> tuple[Callable[..., int], Callable[[Segment | None], None]]:
-        """Build `append(values, more=(), time_ns=None)`: one prediction, and the sequence number that it got.
+        """Build `append(values, more=(), time_ns=None, key=0)`: one record, and the sequence number that it got.
 
         `values` and `more` are its columns as numbers, in the schema's order; where they are not, `encode` makes them
         so. A closure, since looking attributes up would cost as much as the write itself. Raises struct.error or
         TypeError for what cannot be encoded either, before anything is taken; nothing else. The second function is told
         into which segment it writes from now on.
         """
-        pack_body = struct.Struct(f"<q{width}d").pack
+        pack_body = struct.Struct(f"<q{width}dQ").pack
         now = time.time_ns if isinstance(self._clock, SystemClock) else self._clock.time_ns
         take, slow, checksum, body_size = self._numbers.__next__, self._append_slow, crc32, self._size - HEAD.size
         mark, record_words, newest = MARK << 32, self._size // 8, self._newest
@@ -123,12 +123,14 @@ class Journal:
         nowhere: tuple[int, int, Any, Any] = (0, 0, None, None)
         target = nowhere
 
-        def append(values: Sequence[float], more: Sequence[float] = (), time_ns: int | None = None) -> int:
+        def append(
+            values: Sequence[float], more: Sequence[float] = (), time_ns: int | None = None, key: int = 0
+        ) -> int:
             at_ns = now() if time_ns is None else time_ns
             try:
-                body = pack_body(at_ns, *values, *more)
+                body = pack_body(at_ns, *values, *more, key)
             except (TypeError, ValueError, ArithmeticError, struct.error):
-                body = pack_body(at_ns, *encode(values, more))
+                body = pack_body(at_ns, *encode(values, more), key)
             # In this order: a number that is drawn once a segment is in use never lies before that segment.
             end, base, memory, words = target
             number = take()
@@ -186,25 +188,24 @@ class Journal:
         self,
         values: Floats,
         times_ns: npt.NDArray[np.int64] | int | None = None,
-        claimed: Callable[[int], None] | None = None,
+        keys: npt.NDArray[np.uint64] | None = None,
     ) -> Appended:
-        """Append a batch, shape (n, width), in one copy for each segment it touches.
+        """Append a batch, shape (n, width), in one copy for each segment it touches. `keys`: shape (n,), 0 for none.
 
-        The numbers are consecutive: drawing them runs in C, where no other thread can come between. `claimed` is told
-        the first of them before anything is written.
+        The numbers are consecutive: drawing them runs in C, where no other thread can come between.
         """
         rows = len(values)
         if not rows:
             raise ValueError("a batch needs at least one row")
         numbers = list(itertools.islice(self._numbers, rows))
-        bodies = np.empty((rows, 1 + values.shape[1]), "<f8")
+        bodies = np.empty((rows, 2 + values.shape[1]), "<f8")
         times = bodies.view("<i8")[:, 0]
         times[:] = self._clock.time_ns() if times_ns is None else times_ns
-        bodies[:, 1:] = values
+        bodies[:, 1:-1] = values
+        keyed = bodies.view("<u8")[:, -1]
+        keyed[:] = 0 if keys is None else keys
         checked = body_checksums(bodies, numbers)
         number, last = numbers[0], numbers[-1]
-        if claimed is not None:
-            claimed(number)
         failpoint.reach("batch.claimed")
         while number <= last:
             with self._lock:
@@ -217,7 +218,7 @@ class Journal:
             chunk = slice(number - numbers[0], until - numbers[0])
             slots = segment.records[number - segment.first : until - segment.first]
             # Heads last, as in a single append; numpy may let go of the interpreter's lock within a copy.
-            slots["time"], slots["values"] = times[chunk], bodies[chunk, 1:]
+            slots["time"], slots["values"], slots["key"] = times[chunk], bodies[chunk, 1:-1], keyed[chunk]
             failpoint.reach("batch.body")
             slots["crc"], slots["mark"] = checked[chunk], MARK
             failpoint.reach("batch.checksums")
@@ -421,10 +422,17 @@ class Journal:
         for segment in segments:
             segment.sync()
 
-    def forget(self, applied: int) -> None:
-        """Delete segments whose records, and what was dropped behind them, are committed; the newest one stays."""
+    def forget(self, applied: int, before: Callable[[], None] = lambda: None) -> None:
+        """Delete segments whose records, and what was dropped behind them, are committed; the newest one stays.
+
+        `before` is called if there is something to delete; if it raises, nothing is.
+        """
         with self._lock:
             done = [one for one, following in pairwise(self._segments) if following.first - 1 <= applied]
+        if not done:
+            return
+        before()
+        with self._lock:
             self._segments = [segment for segment in self._segments if segment not in done]
         for segment in done:
             failpoint.reach("journal.delete")

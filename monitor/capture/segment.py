@@ -6,7 +6,7 @@ written to the mapping survives the death of the process, since the pages belong
 
     header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32;
              from byte 64 on, notes that change: whether the segment is in use, and what was dropped behind its end
-    record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column
+    record   sequence number, CRC-32, mark | time in ns since 1970 UTC, a float64 for each column, key (64 bits)
 
 A record's body (behind the bar) is written before its head, and the CRC is seeded with the sequence number: a slot
 whose head is zero was never finished, and so never acknowledged; any other slot that does not check was damaged.
@@ -34,7 +34,7 @@ HEADER = struct.Struct("<8sQII32sI")
 HEAD = struct.Struct("<QII")
 NOTES = struct.Struct("<QQqqI")
 
-MAGIC = b"TELLTALE"
+MAGIC = b"TELLTAL2"
 MARK = 0x6C65_7461
 RECORDS_AT = 128
 NOTES_AT = 64
@@ -44,9 +44,9 @@ _MADV_POPULATE_WRITE = 23  # not among mmap's names
 
 
 def record_dtype(width: int) -> np.dtype[Any]:
-    """Layout of a record with `width` values, as numpy reads it."""
-    fields = [("seq", "<u8"), ("crc", "<u4"), ("mark", "<u4"), ("time", "<i8"), ("values", "<f8", (width,))]
-    return np.dtype(fields)
+    """Layout of a record with `width` values, as numpy reads it. `key`: hash of the caller's own id, 0 for none."""
+    head = [("seq", "<u8"), ("crc", "<u4"), ("mark", "<u4")]
+    return np.dtype([*head, ("time", "<i8"), ("values", "<f8", (width,)), ("key", "<u8")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class SegmentHead:
     @property
     def width(self) -> int:
         """Number of values in a record."""
-        return (self.record_size - HEAD.size - 8) // 8
+        return (self.record_size - HEAD.size - 16) // 8
 
     def pack(self) -> bytes:
         """Return the header's bytes, checksum included."""

@@ -151,6 +151,7 @@ def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmet
         f.COUNTING_SINCE: snapshot.since,
         f.MODEL_ERRORS: health.model_errors,
         f.CAPTURE_DROPPED: health.dropped,
+        f.REPEATED: health.repeated,
         f.GAPS: health.gaps,
         f.FOLD_LAG: health.fold_lag,
         f.JOURNAL_BYTES: health.journal_bytes,

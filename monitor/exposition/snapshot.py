@@ -39,6 +39,7 @@ class Health:
     model_errors: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     dropped: int = 0
+    repeated: int = 0
     gaps: int = 0
     fold_lag: float = 0.0
     journal_bytes: int = 0

@@ -1,11 +1,14 @@
-"""The journal as a source: predictions of this process, and what an earlier one left. Its cursor: the sequence number.
+"""A journal as a source: records of this process, and what an earlier one left. Its cursor: the sequence number.
 
 `JournalSource.record` is called by whoever serves predictions, on any thread; `read` on the writer's.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +18,14 @@ import numpy.typing as npt
 
 from monitor import failpoint
 from monitor.capture.encode import Encoder, UnseenNames, names_file
-from monitor.capture.journal import Journal
-from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan_all
+from monitor.capture.journal import Encode, Journal
+from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan, scan_all
 from monitor.clock import Clock, iso
 from monitor.columns.batch import fold, unseen
 from monitor.columns.binning import Binner
 from monitor.columns.column import Floats
 from monitor.config.load import Config
+from monitor.outcomes.waiting import Numbers, Waiting
 from monitor.series import Series
 from monitor.source.protocol import Gap, Handover
 
@@ -33,107 +37,57 @@ FOLD_ROWS = 1 << 18
 #: Finds the series that a journal segment was recorded for, by the fingerprint of its schema.
 Find = Callable[[str], Series | None]
 
-
-class _Counter:
-    """Counts records of one series."""
-
-    def __init__(self, series: Series, seconds: int, names: UnseenNames) -> None:
-        self.series, self.names, self._seconds = series, names, seconds
-        self._binner = Binner(series.schema)
-
-    def count(self, records: npt.NDArray[Any], cursor: int, gaps: Sequence[Gap]) -> Handover:
-        series, values = self.series, records["values"]
-        batches = fold(self._binner, values, records["time"], self._seconds)
-        seen = unseen(values, series.schema, self.names.names)
-        return Handover(
-            str(cursor),
-            {(series, start): batch for start, batch in batches.items()},
-            {(series, *key): rows for key, rows in seen.items()},
-            tuple(gaps),
-            len(records),
-        )
+Records = npt.NDArray[Any]
 
 
-class Record(Protocol):
-    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
+class Recorded(ABC):
+    """A journal of one series whose records are handed over, those of earlier processes first.
 
-    The record survives the death of the process as soon as this returns. Where there is no room for it, it is counted
-    as dropped, and the number is returned all the same. `JournalSource.prefix` and the number are the prediction's id.
-    Any thread may call it.
+    `what`: the name of its records, for people. `kinds`: what the store calls its gaps.
     """
 
-    def __call__(self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> int:
-        """Record."""
+    what = "predictions"
+    kinds = ("dropped", "damaged")
 
-
-class JournalSource:
-    """Records the predictions of one series, and hands over their counts."""
-
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        series: Series,
-        cursor: str,
-        config: Config,
-        clock: Clock,
-        find: Find,
-        why: str = "",
-        newest: str = "",
-    ) -> None:
-        """Take up at a cursor; empty means at the beginning.
-
-        `why`: what happened to the database, if it is a new one for that. `newest`: up to when the store has windows.
-        `opening` is a handover, if what the store has does not fit the journal.
-        """
-        self.name, self.series = name, series
-        self._clock, self._folder, self._find = clock, folder, find
-        self._seconds, self._keep_unseen = round(config.window.base), config.data.keep_unseen
+    def __init__(self, name: str, folder: Path, series: Series, cursor: str, clock: Clock, find: Find) -> None:
+        self.name, self.series, self.folder = name, series, folder
+        self._clock, self._find = clock, find
         #: Sequence number up to which everything is folded and committed.
-        self.applied = int(cursor or 0)
+        self.applied = int(json.loads(cursor or "0"))
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
-        self.opening = self._fallback(why, newest)
-        self._counter = self._counter_of(series)
-        schema = series.schema
-        self.encoder = Encoder(schema, self._counter.names)
+        self.journal: Journal
+        self._caught_up = clock.time()
+
+    def _open(self, width: int, config: Config, encode: Encode | None = None) -> None:
+        """Begin the journal of this process behind everything that was found; `width`: values of a record."""
         self.journal = Journal(
-            folder,
-            bytes.fromhex(schema.fingerprint),
-            len(schema.captured),
+            self.folder,
+            bytes.fromhex(self.series.schema.fingerprint),
+            width,
             start=next_number(self._left, self.applied),
             segment_bytes=config.data.segment,
             sync_always=config.data.sync == 0,
-            clock=clock,
-            encode=self.encoder.row,
+            clock=self._clock,
             before=self._left[-1].path if self._left else None,
+            **({} if encode is None else {"encode": encode}),
         )
-        #: What the ids of this process's predictions begin with; the sequence number follows.
-        self.prefix = f"{int(clock.time()):x}-"
-        self.record = self._make_record()
-        self._caught_up = clock.time()
 
-    def _fallback(self, why: str, newest: str) -> Handover | None:
-        """A gap if the database has less than the journal's numbers say, as after an older copy was put back."""
-        first = first_number(self._left)
-        if first is None and not self._left and (why or self.applied):
-            lost = None
-            detail = why or "the journal was deleted: what it had and the database has not is lost"
-        elif first is not None and first - 1 > self.applied:
-            lost, detail = first - 1 - self.applied, why or "the database fell back behind the journal"
-        else:
-            if why:
-                log.error("%s; the journal still has the predictions, and they are counted again", why)
-            return None
-        log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else f"{lost:,}")
-        now = iso(self._clock.time())
-        self.applied += lost or 0
-        gap = Gap("damaged", min(newest or now, now) if lost else now, now, lost, detail)
-        return Handover(str(self.applied), gaps=(gap,))
+    @abstractmethod
+    def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
+        """What the store takes for some records of a series (none of them if there are only gaps)."""
 
-    def _counter_of(self, series: Series) -> _Counter:
-        names = UnseenNames(names_file(self._folder, series.schema), series.schema, self._keep_unseen)
-        return _Counter(series, self._seconds, names)
+    @abstractmethod
+    def _keep(self, series: Series, records: Records) -> None:
+        """Records are committed, now or by an earlier process: keep what is needed of them beside the store."""
+
+    @abstractmethod
+    def _sync_kept(self) -> None:
+        """Bring what `_keep` has kept to the disk: records are about to be deleted. Raises OSError."""
+
+    def _needed(self) -> int:
+        """Sequence number up to which records may be deleted."""
+        return self.applied
 
     @property
     def behind(self) -> bool:
@@ -157,7 +111,7 @@ class JournalSource:
 
     @property
     def dropped(self) -> int:
-        """Predictions that this process could not record for want of room."""
+        """Records for which this process had no room."""
         return self.journal.dropped_total
 
     @property
@@ -165,49 +119,6 @@ class JournalSource:
         """Since when nothing is recorded, seconds since 1970, and why; None if all is."""
         drops = self.journal.dropping
         return None if drops is None else (drops.began / 1e9, drops.reason)
-
-    def _make_record(self) -> Record:
-        append, encode = self.journal.append, self.encoder.row
-        if self.encoder.all_numeric:
-            return append  # which encodes by itself what is no plain number
-
-        def record(features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None) -> int:
-            return append(encode(features, predictions), (), time_ns)
-
-        return record
-
-    def record_many(
-        self,
-        features: Sequence[Sequence[object]] | npt.NDArray[Any],
-        predictions: Sequence[Sequence[object]] | npt.NDArray[Any],
-        times_ns: npt.NDArray[np.int64] | None = None,
-    ) -> list[str]:
-        """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
-        columns = [*features, *predictions]
-        values = np.empty((len(columns[0]), len(columns)))
-        for position, column in enumerate(columns):
-            values[:, position] = self.encoder.column(position, column)
-        return self.record_encoded(values, times_ns)
-
-    def record_encoded(self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None) -> list[str]:
-        """Record a batch that is encoded already, shape (n, captured columns)."""
-        return self.ids(self.journal.append_many(values, times_ns).first, len(values)) if len(values) else []
-
-    def ids(self, first: int, rows: int) -> list[str]:
-        """Ids of consecutive predictions, from the sequence number of the first."""
-        prefix = self.prefix
-        return [f"{prefix}{number}" for number in range(first, first + rows)]
-
-    def holds(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """Which sequence numbers of earlier processes have a record, shape (n,): folded, or left in the journal."""
-        held: npt.NDArray[np.bool_] = numbers <= self.applied
-        if not held.all():
-            left = [
-                found.records["seq"]
-                for found in scan_all(left_behind(self._folder), self.applied, self._clock.time_ns())
-            ]
-            held |= np.isin(numbers, np.concatenate(left)) if left else False
-        return held
 
     # From here on: the writer's thread.
 
@@ -222,71 +133,88 @@ class JournalSource:
             applied, drops = self.journal.read_upto, self.journal.drops()
             if not len(records) and not drops and applied <= self.applied:
                 break
-            gaps = [Gap("dropped", iso(one.began / 1e9), iso(one.ended / 1e9), one.count, one.reason) for one in drops]
+            gaps = [self._gap(0, one.began, one.ended, one.count, one.reason) for one in drops]
             try:
-                yield self._counter.count(records, applied, gaps)
+                yield self._count(self.series, records, applied, gaps)
             except GeneratorExit:
                 self.journal.rewind(self.applied)
                 raise
             self.applied = applied
+            self._keep(self.series, records)
             self.journal.noted(drops)
             if applied >= until:
                 break
-        self.journal.forget(self.applied)
+        self.journal.forget(self._needed(), self._sync_kept)
         self._caught_up = self._clock.time()
+
+    def _gap(self, kind: int, began: int, ended: int, lost: int | None, detail: str) -> Gap:
+        return Gap(self.kinds[kind], iso(began / 1e9), iso(ended / 1e9), lost, detail)
 
     def _recover(self) -> Generator[Handover]:
         """Hand over what an earlier process left, by the schema it was recorded under, with what it lost."""
         moved = 0
         for found in scan_all(self._left, self.applied, self._clock.time_ns()):
-            counter, damages = self._counter_for(found), list(found.damages)
-            if counter is None and len(found.records):
+            series, damages = self._series_of(found), list(found.damages)
+            if series is None and len(found.records):
                 damages.append(_of_no_model(found))
             for damage in damages:
                 lost = "an unknown number of" if damage.lost is None else damage.lost
-                log.error("%s; lost: %s predictions", damage.detail, lost)
+                log.error("%s; lost: %s %s", damage.detail, lost, self.what)
             gaps = [
-                Gap(one.kind, iso(one.began / 1e9), iso(one.ended / 1e9), one.lost, one.detail)
-                for one in damages
-                if one.lost != 0
+                self._gap(damage.kind == "damaged", damage.began, damage.ended, damage.lost, damage.detail)
+                for damage in damages
+                if damage.lost != 0
             ]
             upto = max(found.upto, self.applied)
             if upto > self.applied or gaps:
-                if counter and len(found.records):
-                    yield counter.count(found.records, upto, gaps)
-                else:
-                    yield Handover(str(upto), gaps=tuple(gaps))
+                records = found.records if series else found.records[:0]
+                yield (
+                    self._count(series or self.series, records, upto, gaps)
+                    if len(records)
+                    else Handover(self._cursor(upto), gaps=tuple(gaps))
+                )
                 self.applied = upto
-            moved += len(found.records) if counter else 0
+                self._keep(series or self.series, records)
+                moved += len(records)
             self.journal.dropped_total += sum(damage.lost or 0 for damage in damages if damage.kind == "dropped")
             self._put_away(found, damages)
         if moved:
-            log.info("recovered %d predictions that an earlier run had recorded and not folded yet", moved)
+            log.info("recovered %d %s that an earlier run had recorded and not folded yet", moved, self.what)
+
+    def _cursor(self, upto: int) -> str:
+        return str(upto)
 
     def _put_away(self, found: Scan, damages: Sequence[Damage]) -> None:
         """Delete a segment that is in the store, or keep it under another name if it is damaged."""
         if not self.journal.started and found.path == self._left[-1].path:
             return  # it tells which number comes next, and takes the notes of what is dropped meanwhile
+        if found.upto > self._needed():
+            return
         failpoint.reach("recover.delete")
         if any(damage.kind == "damaged" and found.path.name in damage.detail for damage in damages):
             move_aside(found.path)
         else:
+            self._sync_kept()
             found.path.unlink(missing_ok=True)
         self._left = tuple(one for one in self._left if one.path != found.path)
 
-    def _counter_for(self, found: Scan) -> _Counter | None:
-        """What counts the records of a leftover segment; None where no model has its schema."""
+    def _series_of(self, found: Scan) -> Series | None:
+        """The series of a leftover segment; None if no model has its schema."""
         if found.head is None:
             return None
         fingerprint = found.head.fingerprint.hex()
-        if fingerprint == self.series.schema.fingerprint:
-            return self._counter
-        series = self._find(fingerprint)
-        return None if series is None else self._counter_of(series)
+        return self.series if fingerprint == self.series.schema.fingerprint else self._find(fingerprint)
 
-    def reread_names(self) -> None:
-        """Take up that names of unseen values were erased from their file."""
-        self._counter.names.load()
+    def _keep_again(self) -> None:
+        """Keep what is needed of committed records that an earlier process has left: it may have died before it did."""
+        for one in self._left:
+            if one.head is None or one.first > self.applied:
+                continue
+            found = scan(one, one.first - 1)
+            records = found.records[found.records["seq"] <= self.applied]
+            series = self._series_of(found)
+            if series is not None and len(records):
+                self._keep(series, records)
 
     def sync(self) -> None:
         """Bring the journal to the disk. Raises OSError."""
@@ -294,7 +222,157 @@ class JournalSource:
 
     def close(self) -> None:
         """Let go of the journal; call after the last `read`."""
-        self.journal.close(self.applied)
+        try:
+            self._sync_kept()
+        except OSError as error:
+            log.error("what waits for outcomes could not be brought to the disk: %s", error.strerror or error)
+        self.journal.close(self._needed())
+
+
+class Record(Protocol):
+    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
+
+    `key`: hash of the caller's own id (`monitor.outcomes.waiting.key_of`), 0 for none. The record survives the death of
+    the process as soon as this returns. Where there is no room for it, it is counted as dropped, and the number is
+    returned all the same. `JournalSource.prefix` and the number are the prediction's id. Any thread may call it.
+    """
+
+    def __call__(
+        self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
+    ) -> int:
+        """Record."""
+
+
+class JournalSource(Recorded):
+    """Records the predictions of one series, and hands over their counts."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        series: Series,
+        cursor: str,
+        config: Config,
+        clock: Clock,
+        find: Find,
+        waiting: Waiting,
+        why: str = "",
+        newest: str = "",
+    ) -> None:
+        """Take up at a cursor; empty means at the beginning.
+
+        `why`: what happened to the database, if it is a new one for that. `newest`: up to when the store has windows.
+        `opening` is a handover, if what the store has does not fit the journal.
+        """
+        super().__init__(name, folder, series, cursor, clock, find)
+        self._seconds, self._keep_unseen = round(config.window.base), config.data.keep_unseen
+        self.kept = waiting
+        self.opening = self._fallback(why, newest)
+        self._counting: dict[int, tuple[Binner, UnseenNames]] = {}
+        schema = series.schema
+        self.encoder = Encoder(schema, self._counting_of(series)[1])
+        self._open(len(schema.captured), config, self.encoder.row)
+        #: First sequence number of this process.
+        self.start = next_number(self._left, self.applied)
+        if why or self.opening is not None or self.start <= waiting.last:
+            waiting.clear()
+        self._keep_again()
+        #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
+        self.token = secrets.token_hex(6)
+        self.prefix = f"{self.token}-"
+        self.record = self._make_record()
+
+    def _fallback(self, why: str, newest: str) -> Handover | None:
+        """A gap if the database has less than the journal's numbers say, as after an older copy was put back."""
+        first = first_number(self._left)
+        if first is None and not self._left and (why or self.applied):
+            lost = None
+            detail = why or "the journal was deleted: what it had and the database has not is lost"
+        elif first is not None and first - 1 > self.applied:
+            lost, detail = first - 1 - self.applied, why or "the database fell back behind the journal"
+        else:
+            if why:
+                log.error("%s; the journal still has the predictions, and they are counted again", why)
+            return None
+        log.error("%s; lost: %s predictions", detail, "an unknown number of" if lost is None else f"{lost:,}")
+        now = iso(self._clock.time())
+        self.applied += lost or 0
+        gap = Gap("damaged", min(newest or now, now) if lost else now, now, lost, detail)
+        return Handover(str(self.applied), gaps=(gap,))
+
+    def _counting_of(self, series: Series) -> tuple[Binner, UnseenNames]:
+        if series.id not in self._counting:
+            names = UnseenNames(names_file(self.folder, series.schema), series.schema, self._keep_unseen)
+            self._counting[series.id] = Binner(series.schema), names
+        return self._counting[series.id]
+
+    def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
+        repeated = self.kept.firsts(records["key"], records["seq"]) != records["seq"]
+        rows = len(records)
+        if repeated.any():
+            records = records[~repeated]
+        binner, names = self._counting_of(series)
+        batches = fold(binner, records["values"], records["time"], self._seconds)
+        seen = unseen(records["values"], series.schema, names.names)
+        return Handover(
+            self._cursor(upto),
+            {(series, start): batch for start, batch in batches.items()},
+            {(series, *key): count for key, count in seen.items()},
+            tuple(gaps),
+            rows,
+            {"repeated": rows - len(records)} if rows > len(records) else {},
+        )
+
+    def _keep(self, series: Series, records: Records) -> None:
+        if len(records):
+            predictions = records["values"][:, len(series.schema.features) :]
+            now = self._clock.time_ns()
+            self.kept.add(series.id, records["seq"], records["time"], predictions, records["key"], now)
+
+    def _sync_kept(self) -> None:
+        self.kept.sync()
+
+    def _make_record(self) -> Record:
+        append, encode = self.journal.append, self.encoder.row
+        if self.encoder.all_numeric:
+            return append  # which encodes by itself what is no plain number
+
+        def record(
+            features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
+        ) -> int:
+            return append(encode(features, predictions), (), time_ns, key)
+
+        return record
+
+    def record_many(
+        self,
+        features: Sequence[Sequence[object]] | npt.NDArray[Any],
+        predictions: Sequence[Sequence[object]] | npt.NDArray[Any],
+        times_ns: npt.NDArray[np.int64] | None = None,
+        keys: Numbers | None = None,
+    ) -> list[str]:
+        """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
+        columns = [*features, *predictions]
+        values = np.empty((len(columns[0]), len(columns)))
+        for position, column in enumerate(columns):
+            values[:, position] = self.encoder.column(position, column)
+        return self.record_encoded(values, times_ns, keys)
+
+    def record_encoded(
+        self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None, keys: Numbers | None = None
+    ) -> list[str]:
+        """Record a batch that is encoded already, shape (n, captured columns)."""
+        return self.ids(self.journal.append_many(values, times_ns, keys).first, len(values)) if len(values) else []
+
+    def ids(self, first: int, rows: int) -> list[str]:
+        """Ids of consecutive predictions, from the sequence number of the first."""
+        prefix = self.prefix
+        return [f"{prefix}{number}" for number in range(first, first + rows)]
+
+    def reread_names(self) -> None:
+        """Take up that names of unseen values were erased from their file."""
+        for _, names in self._counting.values():
+            names.load()
 
 
 def _of_no_model(found: Scan) -> Damage:

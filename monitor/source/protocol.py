@@ -30,7 +30,8 @@ class Handover:
     """What one transaction takes from a source.
 
     `counts`: by series, and start of the base window in seconds since 1970 UTC. `unseen`: rows by series, position of
-    the column and value that the reference does not have. `rows`: how many records there were.
+    the column and value that the reference does not have. `rows`: how many records there were. `tallies`: counts by
+    what became of records, such as `repeated`: the caller's id had come before, and it is in no count.
     """
 
     cursor: str
@@ -38,6 +39,7 @@ class Handover:
     unseen: Mapping[tuple[Series, int, str], int] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     rows: int = 0
+    tallies: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -54,7 +54,7 @@ def test_broken_lines_that_are_json_together_are_refused(
 def test_gzip_members_are_few(parts: tuple[Runtime, WSGIApplication]) -> None:
     line = json.dumps({"features": ROW, "prediction": 1}).encode() + b"\n"
     packed = {**LINES, "HTTP_CONTENT_ENCODING": "gzip"}
-    assert post(parts[1], "/observe", gzip.compress(line) * 1000, packed) == (200, {"observed": 1000, "repeated": 0})
+    assert post(parts[1], "/observe", gzip.compress(line) * 1000, packed) == (200, {"observed": 1000})
     status, answer = post(parts[1], "/observe", gzip.compress(line[:1]) * 1001, packed)
     assert (status, answer["error"]["code"]) == (400, "bad_encoding")  # type: ignore[index]
 

@@ -34,7 +34,7 @@ class Served:
         self.runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")
         self.application = Predictor(with_arrays(model, self.runtime.only.reference.schema), self.runtime)
 
-    def post(self, body: bytes, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
+    def post(self, body: bytes, kind: str = "application/json", request_id: str = "") -> tuple[int, dict[str, Any]]:
         """Status and JSON, checked for what holds of every answer."""
         answered: list[tuple[str, dict[str, str]]] = []
         environ = {
@@ -43,10 +43,12 @@ class Served:
             "CONTENT_TYPE": kind,
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": io.BytesIO(body),
+            **({"HTTP_X_REQUEST_ID": request_id} if request_id else {}),
         }
         (data,) = self.application(environ, lambda status, headers: answered.append((status, dict(headers))))  # type: ignore[arg-type]
         ((status, headers),) = answered
-        assert headers == {"Content-Type": "application/json", "Content-Length": str(len(data))}
+        own = {"X-Request-Id": request_id} if request_id and status == "200 OK" else {}
+        assert headers == {"Content-Type": "application/json", "Content-Length": str(len(data)), **own}
         content = json.loads(data)
         assert ("error" in content) == (status != "200 OK")
         if "error" in content:
@@ -220,3 +222,28 @@ def test_no_body_is_a_5xx_and_counts_equal_answers(serve: Callable[..., Served],
             assert one.runtime.metrics()[0].endswith(b"\n")
     finally:
         allowed.runtime.close()
+
+
+def test_the_callers_id_comes_back_and_counts_once(serve: Callable[..., Served]) -> None:
+    served = serve()
+    for _ in range(2):
+        assert served.post(b"[1, 2]", request_id="from a header")[1]["result"] == 2.0
+        assert served.ask({"a": 1, "b": 2, "id": 17})[1]["id"] == 17
+        assert served.ask([{"a": 1, "b": 2, "id": "x"}, {"a": 1, "b": 2}])[1]["ids"] == ["x", None]
+        assert len(served.post(b"[[1, 2], [3, 4]]", request_id="batch")[1]["prediction_ids"]) == 2
+    assert "id" not in served.ask({"a": 1, "b": 2})[1]
+    served.runtime.fold()
+    assert served.runtime.only.totals.n == 1 + 1 + 2 + 2 + 1 + 1
+    status, answer = served.ask({"a": 1, "b": 2, "id": [1]})
+    assert (status, answer["error"]["code"], answer["error"]["where"]) == (422, "bad_id", "key id")
+
+
+def test_a_feature_that_is_called_id_is_a_feature(tmp_path: Path) -> None:
+    reference = Reference.from_data([[step / 10, step / 20] for step in range(50)], [1.0] * 50, names=["id", "b"])
+    runtime = Runtime.of_one(Config.from_text(f'[data]\npath = "{tmp_path / "data"}"'), reference, "v1")
+    try:
+        predictor = Predictor(with_arrays(Steady(), reference.schema), runtime)
+        assert predictor._payload.parse(b'{"id": 1, "b": 2}').ids is None
+    finally:
+        runtime.writer.start()
+        runtime.close()

@@ -57,6 +57,8 @@ SEALED = {
     "window_correlation": Sealed(1024, day="substr(at, 1, 10)"),
     "meta": Sealed(),
     "sources": Sealed(),
+    "id_tokens": Sealed(),
+    "tallies": Sealed(),
 }
 
 #: Number of rows and sum of digests by block.

@@ -1,6 +1,7 @@
 """The data folder: who may use it, and what is in it.
 
 data/telltale.db    the database        data/journal/   segments of the journal
+data/waiting/       predictions that wait for their outcome, and ids that callers gave
 data/lock           held by the one process that uses the folder
 data/ballast        room that is given up to start on a full disk
 """
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 DATABASE = "telltale.db"
 JOURNAL = "journal"
+WAITING = "waiting"
 LOCK = "lock"
 BALLAST = "ballast"
 BALLAST_BYTES = 2 << 20

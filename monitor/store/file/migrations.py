@@ -317,6 +317,22 @@ LEFT JOIN questions q ON q.id = d.question_id
 LEFT JOIN series m ON m.id = q.series_id;
 """
 
+_OUTCOMES = """
+CREATE TABLE id_tokens (
+    token TEXT PRIMARY KEY,              -- what the ids of one process begin with
+    source TEXT NOT NULL,                -- the journal that its predictions are in
+    first INTEGER NOT NULL,              -- sequence number of the first one
+    at TEXT NOT NULL                     -- when it began
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tallies (
+    source TEXT NOT NULL,
+    result TEXT NOT NULL,                -- what became of records: repeated; ...
+    count INTEGER NOT NULL,
+    PRIMARY KEY (source, result)
+) STRICT, WITHOUT ROWID;
+"""
+
 
 def applied(connection: sqlite3.Connection) -> list[str] | None:
     """Names of the changes that a database has, in order; None for a database of another program."""
@@ -352,7 +368,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 #: All changes in order: their scripts by name.
-CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT)}
+CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT), "outcomes": _OUTCOMES}
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

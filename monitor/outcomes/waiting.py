@@ -1,0 +1,398 @@
+"""Predictions that wait for their outcome, and the ids that callers gave, in files beside the journal.
+
+No feature is kept. All that is here can be written again from the journal, which forgets a segment only once its
+records are here and on the disk. So a process that was killed leaves nothing half done: the next start adds what the
+journal has and these files have not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+log = logging.getLogger(__name__)
+
+Numbers = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+
+#: Rows of one file.
+ROWS = 1 << 16
+
+#: Ids that are known again at least, if so many were given: the newest ones.
+RECENT = 1 << 20
+
+_MAGIC = int.from_bytes(b"TELLWAIT", "little")
+_HEAD = 8
+_COUNT, _CAPACITY, _COLUMNS, _SERIES, _ONE_IN, _WRITTEN = range(1, 7)
+
+#: Columns of a row; its predictions follow.
+SEQ, TIME, OUTCOME, OUTCOME_SEQ, PREDICTIONS = range(5)
+
+#: Time of a row whose caller's id had been used before: `OUTCOME` is the number of the prediction that had it first.
+REPEAT = -1
+
+
+def key_of(name: str) -> int:
+    """Hash of a caller's id, never 0; two of a million are the same with a chance of 3 in 100 million."""
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+
+
+def keys_of(names: Iterable[str]) -> Numbers:
+    """Hashes of ids, shape (n,); 0 for an empty text, which stands for no id."""
+    return np.array([key_of(name) if name else 0 for name in names], np.uint64)
+
+
+def is_kept(numbers: Numbers, one_in: int) -> npt.NDArray[np.bool_]:
+    """Which sequence numbers are kept of all, one in `one_in` (a power of two), shape (n,).
+
+    By a hash (the finalizer of splitmix64), so that the choice depends on nothing else about a prediction. What is kept
+    of one in 4 is kept of one in 2 as well.
+    """
+    mixed = numbers.astype(np.uint64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    kept: npt.NDArray[np.bool_] = ((mixed ^ (mixed >> np.uint64(31))) & np.uint64(one_in - 1)) == 0
+    return kept
+
+
+class Block:
+    """A mapped file of some columns of 64-bit words, which are appended to together.
+
+    The number of rows is written last, so that a kill leaves whole rows. `series`: of its predictions. `one_in`: of how
+    many predictions one is kept. `written`: when the last row came, in ns since 1970 UTC.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file. Raises OSError, and ValueError if it is not one of these."""
+        self.path = path
+        words: Any = np.memmap(path, "<u8", "r+")
+        if len(words) < _HEAD or words[0] != _MAGIC or len(words) != _HEAD + int(words[_CAPACITY] * words[_COLUMNS]):
+            raise ValueError(f"{path}: is not a file of waiting predictions")
+        self._head: Numbers = words[:_HEAD]
+        self.capacity = int(words[_CAPACITY])
+        self.series, self.one_in = int(words[_SERIES]), int(words[_ONE_IN])
+        self.all: npt.NDArray[Any] = words[_HEAD:].reshape(int(words[_COLUMNS]), self.capacity)
+
+    @classmethod
+    def make(cls, path: Path, columns: int, capacity: int = 0, series: int = 0, one_in: int = 1) -> Block:
+        """Make a file with its room on the disk. Raises OSError, and leaves nothing behind, if there is none."""
+        capacity = capacity or ROWS
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            os.posix_fallocate(handle, 0, 8 * (_HEAD + columns * capacity))  # a hole would end the process, if full
+            os.pwrite(handle, np.array([_MAGIC, 0, capacity, columns, series, one_in, 0], "<u8").tobytes(), 0)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        return cls(path)
+
+    def __len__(self) -> int:
+        return int(self._head[_COUNT])
+
+    @property
+    def written(self) -> int:
+        """When the last row came, in ns since 1970 UTC."""
+        return int(self._head[_WRITTEN])
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        return 8 * (_HEAD + self.all.size)
+
+    def column(self, index: int) -> Any:
+        """Return a column's words, shape (rows,): a view, so that writing to it writes to the file."""
+        return self.all[index, : len(self)]
+
+    def append(self, columns: Sequence[Any], now: int) -> None:
+        """Append rows for which there is room: a column of words each."""
+        begin, end = len(self), len(self) + len(columns[0])
+        for index, column in enumerate(columns):
+            self.all[index, begin:end] = column
+        self._head[_WRITTEN] = now
+        self._head[_COUNT] = end
+
+    def replace(self, columns: npt.NDArray[Any], one_in: int) -> Block:
+        """Put other rows in the place of these, at once; the file has no room for more. Raises OSError."""
+        new = Block.make(
+            self.path.with_suffix(".new"), len(columns), max(1, columns.shape[1]), series=self.series, one_in=one_in
+        )
+        new.append(list(columns), self.written)
+        new.sync()
+        new.path.replace(self.path)
+        new.path = self.path
+        return new
+
+    def sync(self) -> None:
+        """Bring it to the disk. Raises OSError."""
+        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
+
+
+def _opened(folder: Path, suffix: str) -> list[Block]:
+    """Open the files of one kind, in the order of their numbers. A damaged one is kept under another name."""
+    blocks = []
+    for path in sorted(folder.glob(f"*{suffix}")):
+        try:
+            blocks.append(Block(path))
+        except (OSError, ValueError) as error:
+            log.error("%s; outcomes for what it has are not joined", error)
+            path.replace(path.with_suffix(".damaged"))
+    for path in folder.glob("*.new"):
+        path.unlink()
+    return blocks
+
+
+class Keys:
+    """Sequence number of the first prediction with a caller's id, by the id's hash. A full file is sorted by hash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.blocks = _opened(folder, ".keys")
+        #: Of the file that is not full, hashes in order with their numbers.
+        self._open: tuple[Numbers, Numbers] | None = None
+
+    def find(self, keys: Numbers) -> Numbers:
+        """Sequence numbers, shape (n,), 0 for an id that is not known (any more)."""
+        found = np.zeros(len(keys), np.uint64)
+        for block in self.blocks:
+            known, numbers = self._sorted(block)
+            if len(known):
+                at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+                found = np.where((known[at] == keys) & (found == 0), numbers[at], found)
+        return found
+
+    def _sorted(self, block: Block) -> tuple[Numbers, Numbers]:
+        numbers, keys = block.column(0), block.column(1)
+        if block is not self.blocks[-1] or len(block) == block.capacity:
+            return keys, numbers
+        if self._open is None:
+            order = np.argsort(keys, kind="stable")
+            self._open = keys[order], numbers[order]
+        return self._open
+
+    def add(self, keys: Numbers, numbers: Numbers, now: int) -> None:
+        """Add ids that are new, with ascending numbers. Raises OSError."""
+        while len(keys):
+            if not self.blocks or len(self.blocks[-1]) == self.blocks[-1].capacity:
+                self.blocks.append(Block.make(self._folder / f"{int(numbers[0]):020d}.keys", 2))
+            block, self._open = self.blocks[-1], None
+            rows = min(len(keys), block.capacity - len(block))
+            block.append((numbers[:rows], keys[:rows]), now)
+            if len(block) == block.capacity:
+                order = np.argsort(block.column(1), kind="stable")
+                self.blocks[-1] = block.replace(block.all[:, order], 1)
+            keys, numbers = keys[rows:], numbers[rows:]
+
+    def old(self) -> list[Block]:
+        """Files behind the newest `RECENT` ids."""
+        return self.blocks[: -(RECENT // ROWS + 1)]
+
+
+class Places(NamedTuple):
+    """Where predictions wait: index of a file, -1 for one that does not wait, and the row in it; both shape (n,)."""
+
+    files: Sequence[Block]
+    blocks: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
+
+    @property
+    def found(self) -> npt.NDArray[np.bool_]:
+        """Which of them wait."""
+        return self.blocks >= 0
+
+    def words(self, column: int) -> Numbers:
+        """Words of a column, shape (n,); 0 for a prediction that does not wait."""
+        words = np.zeros(len(self.blocks), np.uint64)
+        for index in np.unique(self.blocks[self.found]):
+            here = self.blocks == index
+            words[here] = self.files[index].all[column, self.rows[here]]
+        return words
+
+    def set_outcomes(self, outcomes: Floats, numbers: Numbers) -> None:
+        """Write outcomes, NaN for none, with the numbers of their records; the last one of a prediction holds."""
+        for index in np.unique(self.blocks[self.found]):
+            here = np.flatnonzero(self.blocks == index)
+            rows, last = np.unique(self.rows[here][::-1], return_index=True)
+            here = here[::-1][last]
+            self.files[index].all[OUTCOME, rows] = outcomes[here].view(np.uint64)
+            self.files[index].all[OUTCOME_SEQ, rows] = np.where(np.isnan(outcomes[here]), 0, numbers[here])
+
+
+class Waiting:
+    """Predictions of one journal that wait for their outcome, and the ids that callers gave. The writer's thread only.
+
+    `within`: seconds for which a prediction waits; 0: none does, and only the newest ids are kept. `max_size`: bytes of
+    all files; if more wait, one prediction in `one_in` is kept.
+    """
+
+    def __init__(self, folder: Path, within: float = 0.0, max_size: int = 0) -> None:
+        self._folder, self._within, self._max_size = folder, within, max_size
+        folder.mkdir(parents=True, exist_ok=True)
+        self._keys, self._rows = Keys(folder), _opened(folder, ".rows")
+        self.one_in = max((block.one_in for block in self._rows), default=1)
+        self._full = False
+
+    @property
+    def last(self) -> int:
+        """Highest sequence number that is here; 0 if there is none."""
+        return max((int(block.column(SEQ).max(initial=0)) for block in (*self._keys.blocks, *self._rows)), default=0)
+
+    def clear(self) -> None:
+        """Forget everything: the numbers are of another database."""
+        for block in (*self._keys.blocks, *self._rows):
+            block.path.unlink(missing_ok=True)
+        self._keys, self._rows, self.one_in = Keys(self._folder), [], 1
+
+    def firsts(self, keys: Numbers, numbers: Numbers) -> Numbers:
+        """For each prediction the number of the first one with its caller's id, its own if it is the first or has none.
+
+        `keys`, `numbers`: shape (n,), the numbers ascending.
+        """
+        firsts = numbers.copy()
+        given = np.flatnonzero(keys)
+        if len(given):
+            unique, first, group = np.unique(keys[given], return_index=True, return_inverse=True)
+            known = self._keys.find(unique)
+            firsts[given] = np.where(known == 0, numbers[given][first], known)[group.ravel()]
+        return firsts
+
+    def add(
+        self,
+        series: int,
+        numbers: Numbers,
+        times: npt.NDArray[np.int64],
+        predictions: Floats,
+        keys: Numbers,
+        now: int,
+    ) -> None:
+        """Take in predictions that are committed, again or for the first time. Never raises for a full disk.
+
+        `series`: its number; `numbers`: ascending, shape (n,); `times`: in ns; `predictions`: as the journal has them,
+        shape (n, p); `keys`: of the callers' ids, 0 for none. `now`: in ns since 1970 UTC.
+        """
+        firsts = self.firsts(keys, numbers)
+        try:
+            fresh = (keys != 0) & (firsts == numbers)
+            if fresh.any():
+                fresh[fresh] = self._keys.find(keys[fresh]) == 0
+                self._keys.add(keys[fresh], numbers[fresh], now)
+            if self._within:
+                self._add_rows(series, numbers, times, predictions, firsts, now)
+            self._expire(now)
+            self._full = False
+        except OSError as error:
+            if not self._full:
+                log.error("predictions cannot wait for their outcomes: %s", error.strerror or error)
+            self._full = True
+
+    def _add_rows(
+        self,
+        series: int,
+        numbers: Numbers,
+        times: npt.NDArray[np.int64],
+        predictions: Floats,
+        firsts: Numbers,
+        now: int,
+    ) -> None:
+        last = int(self._rows[-1].column(SEQ)[-1]) if self._rows and len(self._rows[-1]) else 0
+        new = numbers > last
+        if self.one_in > 1:
+            new &= is_kept(numbers, self.one_in)
+        repeated = (firsts != numbers)[new]
+        words = np.empty((PREDICTIONS + predictions.shape[1], len(repeated)), np.uint64)
+        words[SEQ], words[OUTCOME_SEQ] = numbers[new], 0
+        words[TIME] = np.where(repeated, REPEAT, times[new]).view(np.uint64)
+        words[OUTCOME] = np.where(repeated, firsts[new].astype(np.float64), np.nan).view(np.uint64)
+        words[PREDICTIONS:] = np.ascontiguousarray(predictions[new].T).view(np.uint64)
+        while words.shape[1]:
+            block = self._rows[-1] if self._rows else None
+            if block is None or len(block) == block.capacity or block.series != series or len(block.all) != len(words):
+                if self._make_room(8 * ROWS * len(words)):
+                    words = words[:, is_kept(words[SEQ], self.one_in)]
+                    continue
+                path = self._folder / f"{int(words[SEQ, 0]):020d}.rows"
+                block = Block.make(path, len(words), series=series, one_in=self.one_in)
+                self._rows.append(block)
+            rows = min(words.shape[1], block.capacity - len(block))
+            block.append(list(words[:, :rows]), now)
+            words = words[:, rows:]
+
+    def _make_room(self, wanted: int) -> bool:
+        """Keep fewer predictions, if there is no room for a further file. Returns whether it does. Raises OSError."""
+        if not self._rows or self.bytes + wanted <= self._max_size:
+            return False
+        self.one_in *= 2
+        log.warning("[outcomes] max_size is reached: one prediction in %d waits for its outcome", self.one_in)
+        self._rows = [self._thinned(block) for block in self._rows]
+        old = self._keys.old()
+        self._keys.blocks[: len(old)] = [self._thinned(block) for block in old]
+        return True
+
+    def _thinned(self, block: Block) -> Block:
+        columns = block.all[:, : len(block)]
+        return block.replace(columns[:, is_kept(columns[SEQ], self.one_in)], self.one_in)
+
+    def _expire(self, now: int) -> None:
+        """Delete files whose last prediction came longer ago than predictions wait."""
+        before = now - int(self._within * 1e9)
+        gone = [block for block in self._keys.old() if not self._within or block.written < before]
+        gone += [block for block in self._rows if block.written < before]
+        for block in gone:
+            block.path.unlink(missing_ok=True)
+        if gone:
+            self._keys.blocks = [block for block in self._keys.blocks if block not in gone]
+            self._rows = [block for block in self._rows if block not in gone]
+
+    def by_key(self, keys: Numbers) -> Numbers:
+        """Sequence numbers of the predictions with these callers' ids, shape (n,); 0 for an unknown one."""
+        return self._keys.find(keys)
+
+    def find(self, numbers: Numbers) -> Places:
+        """Find predictions by their numbers, shape (n,); a repeat is found as the prediction that was counted."""
+        blocks, rows = np.full(len(numbers), -1), np.zeros(len(numbers), np.intp)
+        for index, block in enumerate(self._rows):
+            known = block.column(SEQ)
+            if not len(known):
+                continue
+            near = np.flatnonzero((numbers >= known[0]) & (numbers <= known[-1]))
+            at = np.searchsorted(known, numbers[near])
+            hit = known[at] == numbers[near]
+            blocks[near[hit]], rows[near[hit]] = index, at[hit]
+        found = Places(self._rows, blocks, rows)
+        repeats = np.flatnonzero(found.words(TIME).view(np.int64) == REPEAT)
+        if len(repeats):
+            counted = self.find(found.words(OUTCOME).view(np.float64)[repeats].astype(np.uint64))
+            blocks[repeats], rows[repeats] = counted.blocks, counted.rows
+        return found
+
+    @property
+    def first(self) -> int:
+        """Lowest number that may wait; 0 if none does."""
+        return next((int(block.column(SEQ)[0]) for block in self._rows if len(block)), 0)
+
+    @property
+    def open(self) -> int:
+        """How many predictions have no outcome yet."""
+        return sum(int((block.column(OUTCOME_SEQ) == 0).sum()) for block in self._rows)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(block.bytes for block in (*self._keys.blocks, *self._rows))
+
+    def sync(self) -> None:
+        """Bring what is not full to the disk. Raises OSError."""
+        for block in (*self._keys.blocks[-2:], *self._rows):
+            block.sync()
