@@ -9,6 +9,7 @@ DIR has a folder for each data set with `train.csv.gz` and `live.csv.gz`, or gen
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import gzip
 import io
@@ -312,6 +313,13 @@ def changed(data: Recorded, kind: str, name: str, begin: int, end: int, rng: np.
     return new
 
 
+def branch(watch: Watch) -> Watch:
+    """A watch that goes on from here by itself."""
+    other = copy.copy(watch)
+    other.maxima, other.grown = dict(watch.maxima), set()
+    return other
+
+
 def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule, dict[str, list[Watch]]]:
     limits = sum(cells_of(data.binned[name]).limits for name in data.watched) * len(data.lengths)
     weeks = horizon(limits, alerts)
@@ -338,7 +346,7 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
                     stop = int(hour[-1]) + 1 if len(hour) else at
                     other[at:stop] = count(column, values, hour - at, stop - at)
                     until = min(at + (DAY + length if which == 0 else 28 * DAY), data.hours)
-                    found = watch.copy().run(make_grid(other, first=data.first), at, until, weeks)
+                    found = branch(watch).run(make_grid(other, first=data.first), at, until, weeks)
                     injected[i][which][length] = (found.ends, found.excess)
             parts.append(watch.run(grid, done, data.hours, weeks))
             ends, excess = (np.concatenate([getattr(part, field) for part in parts]) for field in ("ends", "excess"))

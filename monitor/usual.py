@@ -23,11 +23,11 @@ from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
 from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
 from monitor.drift.layout import Layout
-from monitor.drift.result import PARTIAL, DriftResult, Explanation, Span, State
-from monitor.normal.cells import Cells, cells_of
-from monitor.normal.expected import FEWEST_ROWS, LEARNT, PREDICTORS, SAME_HOURS, WEEK, Grid, Ints, Windows
+from monitor.drift.result import PARTIAL, DriftResult, Span
+from monitor.normal.cells import Cells
+from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
 from monitor.normal.limit import FEWEST_WEEKS, WEEKS, horizon, weeks_between
-from monitor.normal.usual import DAY, Distances, Learned, Watch, propose_lengths, step_of
+from monitor.normal.usual import DAY, Distances, Learned, Watch, judge_together, propose_lengths, step_of
 from monitor.rules.reference import USUAL
 from monitor.rules.rule import Rule
 from monitor.series import Series
@@ -44,6 +44,8 @@ KEPT = 2 * LEARNT + WEEK + DAY
 MOST_COUNTS = 20_000_000
 #: Days of traffic from which windows are proposed, and after which the limits are a column's own.
 PROPOSED, ARMED = 7, 28
+#: Days of one column's history that one evaluation replays at most, which takes about a second: the writer waits.
+REPLAYED = 1_500
 
 
 @dataclass(frozen=True)
@@ -63,81 +65,76 @@ class Judged:
 
 
 class Hours:
-    """Counts and sums of consecutive hours of a series, as running sums. `first`: the first hour since 1970."""
+    """Counts and sums of consecutive hours of a series, as running sums. `first`: the first hour since 1970.
 
-    def __init__(self, series: Series, drift: DriftConfig) -> None:
+    `kept`: hours that are kept in memory. The arrays have room for more, so that a new hour copies none of the others.
+    """
+
+    def __init__(self, series: Series, drift: DriftConfig, kept: int | None = None) -> None:
         self._series, self._zone, self._quiet = series, ZoneInfo(drift.timezone), drift.quiet
-        self.kept = max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK)
-        self.first = self.end = 0
-        self._clear()
+        self.kept = kept or max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK)
+        self._clear(0)
 
-    def _clear(self) -> None:
-        width = len(self._series.schema.columns)
-        self._counts: Counts = np.zeros((1, self._series.schema.size), dtype=np.int64)
-        self._sums: Floats = np.zeros((1, width))
-        self._rows: Ints = np.zeros(1, dtype=np.int64)
-        self._known, self._shift = self._rows, self._rows
+    def _clear(self, first: int) -> None:
+        room = self.kept + WEEK + DAY + 1
+        self.first = self.end = first
+        self._counts: Counts = np.zeros((room, self._series.schema.size), dtype=np.int64)
+        self._sums: Floats = np.zeros((room, len(self._series.schema.columns)))
+        self._rows, self._known, self._shift = (np.zeros(room, dtype=np.int64) for _ in range(3))
 
     def read(self, connection: sqlite3.Connection, end: int) -> None:
         """Read on up to an hour; all of them anew if that is long after, or before, what is known."""
         if not 0 <= end - self.end <= WEEK:
-            self.first = self.end = end - self.kept
-            self._clear()
+            self._clear(end - self.kept)
         if end == self.end:
             return
         found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
-        if len(found.starts) and len(self._rows) == 1:  # hours before the first row say nothing
-            self.first = self.end = max(self.end, int(found.starts[0]) // HOUR)
-        elif len(self._rows) == 1:
-            self.first = self.end = end
-        hours = end - self.end
-        place = found.starts // HOUR - self.end
-        counts = np.zeros((hours, found.counts.shape[1]), dtype=np.int64)
-        sums, rows = np.zeros((hours, found.sums.shape[1])), np.zeros(hours, dtype=np.int64)
-        np.add.at(counts, place, found.counts)
-        np.add.at(sums, place, np.nan_to_num(found.sums))
-        np.add.at(rows, place, found.n)
-        self.add(counts, sums, rows)
-
-    def add(self, counts: Counts, sums: Floats, rows: Ints) -> None:
-        """Append hours: shapes (hours, bins), (hours, columns), (hours,)."""
-        stamps = np.arange(self.end, self.end + len(rows)) * HOUR
-        keep = np.ones(len(rows), dtype=np.bool_)
+        if self.first == self.end:  # hours before the first row say nothing
+            self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
+            self._shift[0] = self._offset(self.first)
+        stamps = np.arange(self.end, end) * HOUR
+        loud = np.ones(len(stamps), dtype=np.bool_)
         for begin, until in self._quiet:
-            keep &= (stamps < begin) | (stamps >= until)
-        self._counts = _extended(self._counts, counts * keep[:, None])
-        self._sums = _extended(self._sums, sums * keep[:, None])
-        self._rows, self._known = _extended(self._rows, rows * keep), _extended(self._known, keep.astype(np.int64))
-        self.end += len(rows)
-        shift = [self._offset(hour) for hour in range(self.end - len(rows) + 1, self.end + 1)]
-        start = self._shift if len(self._shift) > 1 else np.array([self._offset(self.first)])
-        self._shift = np.concatenate((start, np.array(shift, dtype=np.int64)))
-        if (over := len(self._rows) - 1 - self.kept) >= DAY:
+            loud &= (stamps < begin) | (stamps >= until)
+        place = found.starts // HOUR - self.end
+        counted = loud[place]
+        last, new = self.end - self.first, slice(self.end - self.first + 1, end - self.first + 1)
+        for running, hourly in (
+            (self._counts, found.counts),
+            (self._sums, np.nan_to_num(found.sums)),
+            (self._rows, found.n),
+        ):
+            np.add.at(running[new], place[counted], hourly[counted])
+            running[new] = running[last] + np.cumsum(running[new], axis=0)
+        self._known[new] = self._known[last] + np.cumsum(loud)
+        self._shift[new] = [self._offset(hour) for hour in range(self.end + 1, end + 1)]
+        self.end = end
+        if (over := end - self.first - self.kept) >= DAY:
             self.first += over
-            self._counts, self._sums = self._counts[over:], self._sums[over:]
-            self._rows, self._known, self._shift = self._rows[over:], self._known[over:], self._shift[over:]
+            for running in (self._counts, self._sums, self._rows, self._known, self._shift):
+                running[: self.kept + 1] = running[over : over + self.kept + 1]
+                running[self.kept + 1 :] = 0
 
     def _offset(self, hour: int) -> int:
         offset = datetime.fromtimestamp(hour * HOUR, UTC).astimezone(self._zone).utcoffset()
         return round(offset.total_seconds() / HOUR) if offset else 0
 
-    def grid(self, columns: slice, since: int) -> Grid:
-        """Counts of one column, as `monitor.normal` takes them. `since`: hours before it are forgotten."""
-        skip = min(max(since - self.first, 0), len(self._rows) - 1)
-        prefix = self._counts[skip:, columns]
-        return Grid(prefix, self._shift[skip:], self._known[skip:], self._rows[skip:], self.first + skip)
+    def grid(self, since: int = 0) -> Grid:
+        """Counts of all columns, as `monitor.normal` takes them. `since`: hours before it are forgotten."""
+        skip = min(max(since - self.first, 0), self.end - self.first)
+        kept = slice(skip, self.end - self.first + 1)
+        return Grid(self._counts[kept], self._shift[kept], self._known[kept], self._rows[kept], self.first + skip)
 
     def between(self, start: int, end: int) -> Batch:
         """Sum of the hours of [start, end)."""
-        a, b = (min(max(hour - self.first, 0), len(self._rows) - 1) for hour in (start, end))
-        return Batch(
-            int(self._rows[b] - self._rows[a]), self._counts[b] - self._counts[a], self._sums[b] - self._sums[a]
-        )
+        a, b = (min(max(hour, self.first), self.end) - self.first for hour in (start, end))
+        rows = int(self._rows[b] - self._rows[a])
+        return Batch(rows, self._counts[b] - self._counts[a], self._sums[b] - self._sums[a])
 
     @property
     def hourly(self) -> Ints:
         """Rows of each hour."""
-        out: Ints = np.diff(self._rows)
+        out: Ints = np.diff(self._rows[: self.end - self.first + 1])
         return out
 
     def week_before(self, hour: int, weeks: int) -> int:
@@ -146,21 +143,20 @@ class Hours:
         return before + self._offset(hour) - self._offset(before)
 
 
-def _extended(sums: Any, more: Any) -> Any:
-    return np.concatenate((sums, sums[-1] + np.cumsum(more, axis=0)))
-
-
 class Usual:
     """Judges the windows of one series by what is usual."""
 
     def __init__(self, series: Series, drift: DriftConfig, covers: Mapping[str, tuple[int, ...]]) -> None:
         self._series, self._drift, self._covers = series, drift, covers
         self._layout = Layout(series.schema)
-        self._cells = [cells_of(column) for column in series.schema.columns]
         self.hours = Hours(series, drift)
+        self._cells: dict[tuple[int, ...], Cells] = {}
         self._watches: dict[tuple[int, int], Watch] = {}
         self._judged: dict[tuple[str, int], Judged] = {}
         self._limits: dict[tuple[int, int, float, int], Floats] = {}
+        #: Up to which hour the history of a column was replayed, by position and length; and how many days may be yet.
+        self._replayed: dict[tuple[int, int], int] = {}
+        self._days_left = math.inf
         self._standing: Standing = {}
         self._since: dict[int, int] = {}
         self._saved: dict[tuple[int, int], int] = {}
@@ -171,11 +167,10 @@ class Usual:
     def begin(self) -> None:
         """Begin an evaluation: from the store again if the one before was not committed."""
         if self._open:
-            self._watches.clear()
-            self._judged.clear()
-            self._saved.clear()
+            for known in (self._watches, self._judged, self._saved, self._replayed):
+                known.clear()
             self._restored, self._said = False, None
-        self._open = True
+        self._open, self._days_left = True, REPLAYED
 
     def keep(self) -> None:
         """The evaluation was committed."""
@@ -192,14 +187,13 @@ class Usual:
         for length in self._lengths(rule):
             last = hour // step_of(length) * step_of(length)
             known = self._judged.get((rule.name, length))
-            if known is None or known.window.end != last * HOUR:
+            fresh = known is None or known.window.end != last * HOUR
+            self._replay(rule, length, last if fresh else last + 1)
+            if fresh:
                 known = self._judge(rule, length, last)
-                if known is None:
-                    continue
-                self._judged[rule.name, length] = known
+            if known is not None:
+                self._judged[rule.name, length] = replace(known, fresh=False)
                 out.append(known)
-            else:
-                out.append(replace(known, fresh=False))
         return out
 
     def _lengths(self, rule: Rule) -> tuple[int, ...]:
@@ -217,17 +211,15 @@ class Usual:
 
     def again(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
         """Judge a window of the past as it was then: by what had been learnt by that day, and accepted by `at`."""
-        self._watches.clear()
-        self._limits.clear()
+        for known in (self._watches, self._limits, self._replayed):
+            known.clear()
         day = hour // DAY * DAY
-        for row in usual_store.load_learned(connection, self._series.id, day * HOUR):
-            if row.hours == length:
-                watch = self._watch(row.position, length)
-                watch.learned, watch.day = Learned(row.predictor, row.scatter), day
-        for week in usual_store.load_weeks(connection, self._series.id):
-            self._watch(week.position, week.hours).maxima[week.week] = week.worst
+        self._load(connection, day * HOUR)
+        for watch in self._watches.values():
+            watch.day = day if watch.learned else 0
         self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK > self.hours.end else hour)
         self._stand(connection, standing_at(history(connection, self._series), at))
+        self._replay(rule, length, hour)
         return self._judge(rule, length, hour)
 
     def state(self) -> str:
@@ -243,10 +235,13 @@ class Usual:
             return
         self._restored = True
         self.lengths = self._drift.windows or tuple(json.loads(read_meta(connection, WINDOWS, "[]")))
-        for row in usual_store.load_learned(connection, self._series.id):
+        self._load(connection)
+        self._saved = {key: watch.day for key, watch in self._watches.items() if watch.learned}
+
+    def _load(self, connection: sqlite3.Connection, upto: float | None = None) -> None:
+        for row in usual_store.load_learned(connection, self._series.id, upto):
             watch = self._watch(row.position, row.hours)
             watch.learned, watch.day = Learned(row.predictor, row.scatter), int(row.day) // HOUR
-            self._saved[row.position, row.hours] = watch.day
         for week in usual_store.load_weeks(connection, self._series.id):
             self._watch(week.position, week.hours).maxima[week.week] = week.worst
 
@@ -263,49 +258,95 @@ class Usual:
         starts = {position: load_accepted(connection, row).start for position, row in standing.items()}
         self._standing, self._since = standing, {at: int(from_iso(text)) // HOUR for at, text in starts.items()}
 
+    def _cells_of(self, *positions: int) -> Cells:
+        if positions not in self._cells:
+            schema = self._series.schema
+            columns = [schema.columns[position] for position in positions]
+            self._cells[positions] = Cells(columns, schema.offsets[list(positions)].tolist())
+        return self._cells[positions]
+
     def _watch(self, position: int, length: int) -> Watch:
         if (position, length) not in self._watches:
-            self._watches[position, length] = Watch(self._cells[position], length)
+            self._watches[position, length] = Watch(self._cells_of(position), length)
         return self._watches[position, length]
 
+    def _weeks(self, rule: Rule) -> float:
+        limits = sum(self._cells_of(position).limits for position in self._covers[rule.name])
+        return horizon(limits * len(self._lengths(rule)), rule.alerts)
+
+    def _replay(self, rule: Rule, length: int, hour: int) -> None:
+        """Judge the windows of the hours that are stored already and end before `hour`, for a column that has none.
+
+        A long history of many columns takes several evaluations; what has not had its turn is not judged yet.
+        """
+        for position in self._covers[rule.name]:
+            if self._begun(position, length, hour):
+                continue
+            grid = self.hours.grid(self._since.get(position, 0))
+            end = min(max(hour - grid.first, 0), grid.hours + 1)
+            if self._days_left < REPLAYED and end / DAY > self._days_left:  # each evaluation replays one at least
+                break
+            self._days_left -= end / DAY
+            self._replayed[position, length] = hour
+            self._watch(position, length).run(grid, 0, end, self._weeks(rule))
+
     def _judge(self, rule: Rule, length: int, hour: int) -> Judged | None:
-        positions = self._covers[rule.name]
-        limits = sum(self._cells[position].limits for position in positions) * len(self._lengths(rule))
-        weeks = horizon(limits, rule.alerts)
-        offsets = self._series.schema.offsets
-        start = hour - length
-        span = Span(start * HOUR, hour * HOUR)
-        test = self.hours.between(start, hour)
-        level = self.hours.between(start - LEARNT, start)
+        span, deviations = Span((hour - length) * HOUR, hour * HOUR), self._series.reference.deviations
+        test, level = self.hours.between(hour - length, hour), self.hours.between(hour - length - LEARNT, hour - length)
         same = self._same_hours(hour, length)
-        accounts: dict[int, Explanation] = {}
-        results = []
-        for position in positions:
-            grid = self.hours.grid(
-                slice(int(offsets[position]), int(offsets[position + 1])), self._since.get(position, 0)
-            )
-            if not 0 <= hour - grid.first <= grid.hours:
+        pasts = [Sample(past.counts, past.sums, deviations) for past in (level, same)]
+        accounts = [Explained(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
+        groups: dict[int, list[int]] = {}
+        for position in self._covers[rule.name]:
+            groups.setdefault(self._since.get(position, 0), []).append(position)
+        weeks, results, looked_back = self._weeks(rule), dict[int, DriftResult](), False
+        for since, positions in groups.items():
+            grid = self.hours.grid(since)
+            ready = [position for position in sorted(positions) if self._learn(position, length, grid, hour)]
+            if not ready:
                 continue
-            watch = self._watch(position, length)
-            if not watch.maxima and watch.learned is None:
-                watch.run(grid, 0, hour - grid.first, weeks)  # the hours that are stored already
-            found = watch.judge(grid, hour - grid.first)
-            if found is None or watch.learned is None:
-                continue
-            by_hour = watch.learned.predictor > 0 and same.n > 0
-            if by_hour not in accounts:
-                past = same if by_hour else level
-                sample = Sample(past.counts, past.sums, self._series.reference.deviations)
-                accounts[by_hour] = Explained(self._layout, sample, Sample(test.counts, test.sums))
-            rows = same.n if by_hour else level.n
-            found_limits = self._limit(watch, position, weeks, hour)
-            results.append(self._result(rule, position, span, watch, found, found_limits, rows, accounts[by_hour]))
+            cells, watches = self._cells_of(*ready), [self._watch(position, length) for position in ready]
+            found = judge_together(watches, cells, grid, hour - grid.first)
+            for k, (position, watch) in enumerate(zip(ready, watches, strict=True)):
+                seasonal = watch.learned is not None and watch.learned.predictor > 0
+                by_hour = seasonal and same.n > 0
+                looked_back |= by_hour
+                column = self._series.schema.columns[position]
+                result = DriftResult(
+                    rule.name,
+                    column.name,
+                    column.role,
+                    column.kind,
+                    f"usual {duration_text(length * HOUR)}",
+                    "ok",
+                    span,
+                    "usual at this hour" if seasonal else "usual level",
+                    self._series.version,
+                    m=(level, same)[by_hour].n,
+                    explanation=accounts[by_hour],
+                    model=self._series.model,
+                    series=self._series.subject.series,
+                )
+                limits = self._limit(watch, position, weeks, hour)
+                results[position] = result._replace(**verdict_of(watch, k, cells, *found, limits, hour))
         if not results:
             return None
-        by_hour = True in accounts
-        past = same if by_hour else level
-        sample = Sample(past.counts, past.sums, self._series.reference.deviations)
-        return Judged(rule, span, test, sample, tuple(results))
+        in_order = tuple(results[position] for position in self._covers[rule.name] if position in results)
+        return Judged(rule, span, test, pasts[looked_back], in_order)
+
+    def _begun(self, position: int, length: int, hour: int) -> bool:
+        """Whether the history of a column has been replayed, or was by an earlier process."""
+        watch = self._watch(position, length)
+        return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
+
+    def _learn(self, position: int, length: int, grid: Grid, hour: int) -> bool:
+        """Learn of a column if a day has begun; whether it can be judged."""
+        at = hour - grid.first
+        return (
+            0 <= at <= grid.hours
+            and self._begun(position, length, hour)
+            and self._watch(position, length).learn(grid, at)
+        )
 
     def _limit(self, watch: Watch, position: int, weeks: float, hour: int) -> Floats:
         key = (position, watch.length, weeks, hour // WEEK)
@@ -323,59 +364,18 @@ class Usual:
                 total = total.plus(self.hours.between(back - length, back))
         return total
 
-    def _result(
-        self,
-        rule: Rule,
-        position: int,
-        span: Span,
-        watch: Watch,
-        found: tuple[Windows, Distances],
-        limits: Floats,
-        m: int,
-        account: Explanation,
-    ) -> DriftResult:
-        column, (windows, distances) = self._series.schema.columns[position], found
-        predictor = watch.learned.predictor if watch.learned else 0
-        state, reason, value, critical, floor, n, scatter = verdict_of(watch, windows, distances, limits, span)
-        return DriftResult(
-            rule.name,
-            column.name,
-            column.role,
-            column.kind,
-            f"usual {duration_text(watch.length * HOUR)}",
-            state,
-            span,
-            f"usual {'level' if PREDICTORS[predictor] == 'level' else 'at this hour'}",
-            self._series.version,
-            n,
-            m,
-            value,
-            critical,
-            floor,
-            None,
-            reason,
-            account if value is not None else Explanation(),
-            self._series.model,
-            self._series.subject.series,
-            scatter,
-        )
-
     def save(self, connection: sqlite3.Connection) -> None:
         """Store what was learnt and the weeks that grew, in the caller's transaction."""
         learned, weeks = [], []
-        for (position, length), watch in self._watches.items():
-            if watch.learned is not None and watch.day > self._saved.get((position, length), -1):
-                self._saved[position, length] = watch.day
+        for key, watch in self._watches.items():
+            if watch.learned is not None and watch.day > self._saved.get(key, -1):
+                self._saved[key] = watch.day
                 day = float(watch.day * HOUR)
-                learned.append(
-                    usual_store.LearnedRow(position, length, day, watch.learned.predictor, watch.learned.scatter)
-                )
-            if watch.grown:
-                weeks += [
-                    usual_store.WeekRow(position, length, week, watch.maxima[week]) for week in sorted(watch.grown)
-                ]
-                watch.grown.clear()
-        usual_store.save(connection, self._series.id, learned, weeks)
+                learned.append(usual_store.LearnedRow(*key, day, watch.learned.predictor, watch.learned.scatter))
+            weeks += [usual_store.WeekRow(*key, week, watch.maxima[week]) for week in sorted(watch.grown)]
+            watch.grown.clear()
+        if learned or weeks:
+            usual_store.save(connection, self._series.id, learned, weeks)
         if (state := self.state()) != self._said:
             write_meta(connection, LEARNING, state)
             write_meta(connection, WINDOWS, json.dumps(self.lengths))
@@ -404,43 +404,50 @@ class Past:
 
 
 def verdict_of(
-    watch: Watch, windows: Windows, distances: Distances, limits: Floats, span: Span
-) -> tuple[State, str, float | None, float | None, float | None, int, float | None]:
-    """State, reason, value, critical value, floor, rows and scatter of one judged window.
+    watch: Watch, k: int, cells: Cells, windows: Windows, distances: Distances, limits: Floats, hour: int
+) -> dict[str, Any]:
+    """The verdict on column `k` of one judged window, as fields of a result: of the cell that moved most.
 
-    All are of the cell that moved most. Value and critical value are shares: of a numeric column's shape the K-S
-    distance.
+    Value and critical value are shares: of a numeric column's shape the K-S distance.
     """
-    cells = watch.cells
-    rows, usual = int(windows.n[0, 1]), int(windows.usual[0])
-    known = distances.known[0]
+    part, own = cells.parts[k], watch.cells
+    rows, usual = int(windows.n[0, 2 * k + 1]), int(windows.usual[0, k])
+    known = distances.known[0, part]
     if not known.any():
         if not rows:
-            return "no traffic", "no rows in this window", None, None, None, 0, None
-        if windows.judged[0]:
-            return "insufficient data", "learning what is usual: too few hours are known", None, None, None, rows, None
-        least = f"{rows:,} rows, {max(usual, FEWEST_ROWS):,} are usual at this hour"
-        if rows >= max(usual, FEWEST_ROWS):
-            least = "its rows are in other hours than usual, or in quiet days"
-        return "insufficient data", f"{PARTIAL}: {least}", None, None, None, rows, None
-    size, critical = np.abs(distances.change[0]), distances.scale[0] * limits[cells.limit_of]
+            return {"state": "no traffic", "reason": "no rows in this window"}
+        reason = "learning what is usual: too few hours are known"
+        if not windows.judged[0, k]:
+            reason = f"{PARTIAL}: {rows:,} rows, {max(usual, FEWEST_ROWS):,} are usual at this hour"
+            if rows >= max(usual, FEWEST_ROWS):
+                reason = f"{PARTIAL}: its rows are in other hours than usual, or in quiet days"
+        return {"state": "insufficient data", "reason": reason, "n": rows}
+    change, scale = distances.change[0, part], distances.scale[0, part]
+    size, critical = np.abs(change), scale * limits[own.limit_of]
     with np.errstate(invalid="ignore"):
-        ratio = np.where(known, np.minimum(size / critical, size / cells.floors), -1.0)
+        ratio = np.where(known, np.minimum(size / critical, size / own.floors), -1.0)
     worst = int(np.argmax(ratio))
-    n = int(windows.n[0, 0 if worst < cells.bulk else 1])
-    state, why = verdicts(size[[worst]], critical[[worst]], cells.floors[[worst]])
-    scale = float(distances.scale[0, worst])
-    reason = why[0]
-    if state[0] == "drift":
-        reason = explain(watch, worst, float(distances.change[0, worst]), scale, int(span.end) // HOUR)
-    return state[0], reason, float(size[worst]), float(critical[worst]), float(cells.floors[worst]), n, scale
+    states, reasons = verdicts(size[[worst]], critical[[worst]], own.floors[[worst]])
+    reason = reasons[0]
+    if states[0] == "drift":
+        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour)
+    return {
+        "state": states[0],
+        "reason": reason,
+        "n": int(windows.n[0, 2 * k + (not own.is_bulk[worst])]),
+        "value": float(size[worst]),
+        "critical": float(critical[worst]),
+        "floor": float(own.floors[worst]),
+        "scatter": float(scale[worst]),
+    }
 
 
 def explain(watch: Watch, cell: int, change: float, scale: float, hour: int) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
     cells, where = watch.cells, int(watch.cells.limit_of[cell])
     at = "at this hour" if watch.learned and watch.learned.predictor else "of the last weeks"
-    text = f"{cell_name(cells, cell)} {abs(change):.2g} from its usual {'shape' if cell < cells.bulk else 'share'} {at}"
+    what = "shape" if cells.is_bulk[cell] else "share"
+    text = f"{cell_name(cells, cell)} {abs(change):.2g} from its usual {what} {at}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
     past = [one for one in past if one[0] >= 0]
     if len(past) < FEWEST_WEEKS:
@@ -455,16 +462,16 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int) -> 
 
 
 def cell_name(cells: Cells, cell: int) -> str:
-    """What a cell is called in a sentence.
+    """What a cell of one column is called in a sentence.
 
     >>> from monitor.columns.column import Column
-    >>> cells = cells_of(Column("plan", "feature", "categorical", categories=("free", "paid")))
+    >>> cells = Cells([Column("plan", "feature", "categorical", categories=("free", "paid"))])
     >>> [cell_name(cells, cell) for cell in (1, 2, 3)]
     ["share of 'paid'", 'missing share', 'unseen share']
     """
-    if cell < cells.bulk:
-        return "K-S" if cells.column.numeric else f"share of {cells.column.categories[cell]!r}"
-    return TAIL_NAMES[cells.tails[cell - cells.bulk]]
+    if cells.is_bulk[cell]:
+        return "K-S" if cells.columns[0].numeric else f"share of {cells.names[cell]!r}"
+    return TAIL_NAMES[cells.names[cell]]
 
 
 TAIL_NAMES = {

@@ -16,10 +16,10 @@ from monitor.clock import iso
 from monitor.columns.column import Column, Floats
 from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.result import Span
-from monitor.normal.cells import Cells, cells_of
+from monitor.normal.cells import Cells
 from monitor.normal.expected import WEEK
 from monitor.normal.limit import WEEKS_A_MONTH, horizon
-from monitor.normal.usual import DAY, Replayed, Watch, propose_lengths
+from monitor.normal.usual import DAY, Replayed, Watch, judge_together, propose_lengths
 from monitor.series import Series
 from monitor.usual import HOUR, PROPOSED, Hours
 from monitor.words import counted, number
@@ -79,18 +79,16 @@ def suggest(
     connection: sqlite3.Connection, series: Series, drift: DriftConfig, alerts: float, span: Span
 ) -> Suggestion | None:
     """Replay the rule over the stored hours of a period; None if they are fewer than a week."""
-    hours = Hours(series, drift)
-    hours.kept = max(round((span.end - span.start) // HOUR), 1)
+    hours = Hours(series, drift, kept=max(round((span.end - span.start) // HOUR), 1))
     hours.read(connection, round(span.end // HOUR))
     if len(hours.hourly) < PROPOSED * DAY:
         return None
     lengths = drift.windows or propose_lengths(hours.hourly)
-    cells = [cells_of(column) for column in series.schema.columns]
+    offsets = series.schema.offsets.tolist()
+    cells = [Cells([column], [offset]) for column, offset in zip(series.schema.columns, offsets, strict=False)]
     weeks = horizon(sum(one.limits for one in cells) * len(lengths), alerts)
-    offsets = series.schema.offsets
-    found = []
+    grid, found = hours.grid(), []
     for position, column in enumerate(series.schema.columns):
-        grid = hours.grid(slice(int(offsets[position]), int(offsets[position + 1])), 0)
         told: list[int] = []
         limits, still = {}, []
         for length in lengths:
@@ -98,15 +96,15 @@ def suggest(
             replayed = watch.run(grid, 0, grid.hours + 1, weeks)
             told += replayed.ends[replayed.excess > 1].tolist()
             still.append(_still(replayed))
-            latest = watch.judge(grid, grid.hours)
-            if latest is not None:
-                scale = float(latest[1].scale[0, 0]) if cells[position].bulk else 0.0
+            if watch.learn(grid, grid.hours):
+                _, latest = judge_together([watch], cells[position], grid, grid.hours)
+                scale = float(latest.scale[0, 0]) if cells[position].is_bulk[0] else 0.0
                 limit = float(watch.limits(weeks, grid.first + grid.hours)[0]) * scale
                 limits[length] = max(limit, float(cells[position].floors[0]))
         starts = tuple(float((grid.first + at) * HOUR) for at in _starts(sorted(told)))
         smallest = None
         if column.numeric and limits:
-            level, _ = cells[position].shares(grid.prefix[-1] - grid.prefix[0])
+            level, _ = cells[position].shares(hours.between(hours.first, hours.end).counts[cells[position].bins])
             smallest = smallest_shift(
                 column, cells[position], level, float(series.reference.deviations[position]), limits
             )
@@ -135,9 +133,9 @@ def smallest_shift(
     >>> smallest_shift(column, cells, level, 1.0, {24: 0.25})
     2.5
     """
-    if not deviation > 0 or cells.bulk < 2:
+    edges, shares = np.array(column.edges), level[cells.is_bulk]
+    if not deviation > 0 or len(edges) < 2:
         return None
-    edges, shares = np.array(column.edges), level[: cells.bulk]
     lowest = min(limits.values())
     for shift in np.arange(0.05, FARTHEST + 0.01, 0.05):
         moved = np.interp(edges - shift * deviation, edges, shares, left=0.0, right=1.0)

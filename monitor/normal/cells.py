@@ -2,94 +2,120 @@
 
 Bulk cells are the column's shape: the cumulative share at each inner edge (numeric), or the share of each known
 category. They are shares of the rows that have a value. Tail cells are what goes wrong at the rim: missing, below and
-above the reference's range, unseen, the fullest bin (a frozen sensor). They are shares of all rows.
+above the reference's range, infinite, unseen, the fullest bin (a frozen sensor). They are shares of all rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import Column, Floats, Mask
+from monitor.columns.column import Column, Counts, Floats
+
+Ints = npt.NDArray[np.intp]
 
 #: Smallest change of a share that a person is told of, by cell. Errors of units move 2 % of the rows out of range.
 EDGE_FLOOR, CATEGORY_FLOOR = 0.08, 0.05
 TAIL_FLOORS = {"missing": 0.03, "below": 0.01, "above": 0.01, "nonfinite": 0.01, "other": 0.01, "fullest": 0.3}
 
 
-@dataclass(frozen=True)
 class Cells:
-    """The cells of one column. `bulk`: how many bulk cells there are, the first of all.
+    """The cells of K columns, C in all, column after column, each with its bulk cells before its tail cells.
 
-    `floors`: shape (cells,), smallest change that matters. `tails`: names of the tail cells.
+    A column has one limit for all of its bulk cells and one for each tail cell: L in all. `bins`: where the columns lie
+    in the flat vector. Of each cell, shape (C,): `names`, a category or a tail's name, "" for an edge; `is_bulk`;
+    `floors`, the smallest change that matters; `column_of` and `limit_of`. Of each column, shape (K,): `parts`, its
+    cells, and `limits_of`, its limits.
+
+    `offsets`: where each column begins in the flat vector; all columns between the first and the last may be left out.
     """
 
-    column: Column
-    bulk: int
-    floors: Floats
-    tails: tuple[str, ...]
+    def __init__(self, columns: Sequence[Column], offsets: Sequence[int] = (0,)) -> None:
+        self.columns = tuple(columns)
+        self.bins = slice(offsets[0], offsets[-1] + columns[-1].size)
+        ranges: list[tuple[int, int]] = []
+        rows: list[tuple[int, int]] = []
+        names: list[str] = []
+        bulk: list[int] = []
+        tails: list[int] = []
+        for column, offset in zip(columns, offsets, strict=True):
+            begin = offset - self.bins.start
+            end = begin + column.value_bins
+            if column.numeric:
+                shape = [("", begin, begin + i + 1) for i in range(len(column.edges))]
+                rim = [("below", begin, begin + 1), ("above", end - 1, end)] if shape else []
+                rim.append(("nonfinite", end + 1, end + 2))
+            else:
+                shape = [(name, begin + i, begin + i + 1) for i, name in enumerate(column.categories)]
+                rim = [("other", end - 1, end)]
+            cells = [*shape, ("missing", end, end + 1), *rim, ("fullest", begin, end)]
+            names += [name for name, *_ in cells]
+            ranges += [(low, high) for _, low, high in cells]
+            rows += [(begin, end), (begin, begin + column.size)]
+            bulk.append(len(shape))
+            tails.append(len(cells) - len(shape))
+        self.names = tuple(names)
+        sizes = np.array([bulk, tails]).T
+        self.is_bulk = np.repeat(np.tile([True, False], len(columns)), sizes.ravel())
+        self.column_of: Ints = np.repeat(np.arange(len(columns)), sizes.sum(axis=1))
+        self.limit_of: Ints = np.cumsum(~self.is_bulk) + self.column_of
+        self.limits = len(columns) + sum(tails)
+        self.floors = np.array(
+            [
+                TAIL_FLOORS[name] if not inside else EDGE_FLOOR if columns[k].numeric else CATEGORY_FLOOR
+                for name, inside, k in zip(names, self.is_bulk.tolist(), self.column_of.tolist(), strict=True)
+            ]
+        )
+        ends, limit_ends = np.cumsum(sizes.sum(axis=1)), np.cumsum(sizes[:, 1] + 1)
+        self.parts = [slice(end - n, end) for end, n in zip(ends.tolist(), sizes.sum(axis=1).tolist(), strict=True)]
+        self.limits_of = [slice(end - n - 1, end) for end, n in zip(limit_ends.tolist(), tails, strict=True)]
+        #: Limits that have cells, and the first of them: a column without edges has no bulk cells.
+        self._present, self._starts = np.unique(self.limit_of, return_index=True)
+        self._present_of: Ints = np.searchsorted(self._present, self.limit_of)
+        self._low, self._high = np.array(ranges, dtype=np.intp).T
+        self._row_low, self._row_high = np.array(rows, dtype=np.intp).T
+        self._fullest: Ints = ends - 1
+        self._inside = np.array(rows[::2], dtype=np.intp).ravel()
+        self._rows_of: Ints = 2 * self.column_of + ~self.is_bulk
 
-    @property
-    def limits(self) -> int:
-        """How many limits a column has at each window length."""
-        return 1 + len(self.tails)
+    def shares(self, counts: Counts) -> tuple[Floats, Floats]:
+        """Shares of windows, shape (..., C), and the rows that they are shares of, shape (..., 2 K).
 
-    @property
-    def limit_of(self) -> npt.NDArray[np.intp]:
-        """Which limit is for each cell: 0 for all bulk cells, then one for each tail cell. Shape (cells,)."""
-        return np.array([0] * self.bulk + list(range(1, len(self.tails) + 1)), dtype=np.intp)
+        `counts`: shape (..., bins). The two numbers of rows of a column are those with a value (bulk) and all rows
+        (tail). Shares of no rows are NaN.
+        """
+        before = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), dtype=np.int64)
+        np.cumsum(counts, axis=-1, out=before[..., 1:])
+        hits = before[..., self._high] - before[..., self._low]
+        hits[..., self._fullest] = np.maximum.reduceat(counts, self._inside, axis=-1)[..., ::2]
+        rows = (before[..., self._row_high] - before[..., self._row_low]).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return hits / self.spread(rows), rows
 
-    @property
-    def is_bulk(self) -> Mask:
-        """Which cells are bulk cells, shape (cells,)."""
-        out: Mask = np.arange(len(self.floors)) < self.bulk
+    def spread(self, rows: Floats) -> Floats:
+        """The number of rows that each cell is a share of, shape (..., C), of (..., 2 K)."""
+        out: Floats = rows[..., self._rows_of]
         return out
 
-    def shares(self, counts: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:
-        """Shares of windows, shape (..., cells), and the rows that each is a share of, shape (..., 2).
-
-        `counts`: shape (..., bins). The two numbers of rows are those with a value (bulk) and all rows (tail). Shares
-        of no rows are NaN.
-        """
-        column, counted = self.column, np.asarray(counts, dtype=np.float64)
-        values = column.value_bins
-        rows, inside = counted.sum(axis=-1), counted[..., :values]
-        if column.numeric:
-            running = np.cumsum(inside, axis=-1)
-            with_value, bulk = running[..., -1], running[..., :-1]
-            tail = [counted[..., values], counted[..., 0], inside[..., -1], counted[..., values + 1]]
-            tail = tail if len(column.edges) else [tail[0], tail[3]]
-        else:
-            with_value, bulk = inside.sum(axis=-1), inside[..., :-1]
-            tail = [counted[..., values], inside[..., -1]]
-        tail.append(inside.max(axis=-1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts = [bulk / with_value[..., None], np.stack(tail, axis=-1) / rows[..., None]]
-        return np.concatenate(parts, axis=-1), np.stack([with_value, rows], axis=-1)
-
-    def spread(self, pair: Floats) -> Floats:
-        """One number for bulk and one for tail cells, shape (..., 2), as one for each cell, shape (..., cells)."""
-        out: Floats = pair[..., np.where(self.is_bulk, 0, 1)]
+    def largest(self, values: Floats) -> Floats:
+        """The largest of the cells of each limit, shape (..., L); minus infinity for one without cells."""
+        out: Floats = np.full((*values.shape[:-1], self.limits), -np.inf)
+        out[..., self._present] = np.maximum.reduceat(values, self._starts, axis=-1)
         return out
 
 
 def cells_of(column: Column) -> Cells:
-    """Say which cells a column has.
+    """Say which cells one column has.
 
     >>> cells = cells_of(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)))
-    >>> cells.bulk, cells.tails
-    (3, ('missing', 'below', 'above', 'nonfinite', 'fullest'))
+    >>> cells.names, cells.limits
+    (('', '', '', 'missing', 'below', 'above', 'nonfinite', 'fullest'), 6)
     >>> shares, rows = cells.shares(np.array([0, 3, 5, 0, 2, 0]))
     >>> shares.tolist(), rows.tolist()
     ([0.0, 0.375, 1.0, 0.2, 0.0, 0.0, 0.0, 0.5], [8.0, 10.0])
-    >>> cells_of(Column("c", "feature", "categorical", categories=("a", "b"))).tails
-    ('missing', 'other', 'fullest')
+    >>> cells_of(Column("c", "feature", "categorical", categories=("a", "b"))).names
+    ('a', 'b', 'missing', 'other', 'fullest')
     """
-    if column.numeric:
-        bulk, floor = len(column.edges), EDGE_FLOOR
-        tails = ("missing", "below", "above", "nonfinite", "fullest") if bulk else ("missing", "nonfinite", "fullest")
-    else:
-        bulk, floor, tails = len(column.categories), CATEGORY_FLOOR, ("missing", "other", "fullest")
-    return Cells(column, bulk, np.array([floor] * bulk + [TAIL_FLOORS[name] for name in tails]), tails)
+    return Cells([column])

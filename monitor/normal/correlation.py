@@ -30,8 +30,7 @@ def correlations(cells: Cells, counts: Counts) -> Floats:
     shares, pair = cells.shares(counts)
     own, totals = cells.shares(counts.sum(axis=0))
     rows, total = cells.spread(pair), cells.spread(totals)
-    groups = [cells.is_bulk]
-    groups += [np.array([False] * cells.bulk + [name in names for name in cells.tails]) for names in TAILS]
+    groups = [cells.is_bulk, *(~cells.is_bulk & np.isin(cells.names, names) for names in TAILS)]
     return np.array([_correlation(*(one[..., group] for one in (shares, own, rows, total))) for group in groups])
 
 

@@ -28,13 +28,11 @@ FEWEST_ROWS, WHOLE = 20, 0.85
 FEWEST_LEVEL = 2.0
 #: A window is looked at in this many parts, and is partial if so large a share of its rows lies in another one.
 PARTS, MOVED_ROWS = 4, 0.1
-#: Names of the predictors, in the order of the first axis of `Windows.expected`.
-PREDICTORS = ("level", "hour", "both")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Counts of one column in consecutive hours, as running sums. `prefix`: shape (hours + 1, bins).
+    """Counts of a schema's columns in consecutive hours, as running sums. `prefix`: shape (hours + 1, bins).
 
     `shift`: shape (hours + 1,), the local time's offset from UTC in hours at each edge of the grid.
     `known`: shape (hours + 1,), running number of hours that count (quiet days do not). `rows`: the same of rows.
@@ -52,18 +50,19 @@ class Grid:
         """Number of hours in the grid."""
         return len(self.prefix) - 1
 
-    def between(self, start: Ints, end: Ints) -> Counts:
-        """Counts of [start, end), shape (W, bins); what lies outside the grid is empty."""
-        out: Counts = self.prefix[np.clip(end, 0, self.hours)] - self.prefix[np.clip(start, 0, self.hours)]
+    def between(self, start: Ints, end: Ints, bins: slice) -> Counts:
+        """Counts of [start, end), shape (..., bins); what lies outside the grid is empty."""
+        prefix = self.prefix[:, bins]
+        out: Counts = prefix[np.clip(end, 0, self.hours)] - prefix[np.clip(start, 0, self.hours)]
         return out
 
     def parts(self, ends: Ints, length: int) -> Counts:
-        """Rows in the parts of windows, shape (W, PARTS)."""
-        edges = ends[:, None] - length + np.arange(PARTS + 1) * length // PARTS
-        out: Counts = np.diff(self.rows[np.clip(edges, 0, self.hours)], axis=1)
+        """Rows in the parts of windows, shape (..., PARTS)."""
+        edges = ends[..., None] - length + np.arange(PARTS + 1) * length // PARTS
+        out: Counts = np.diff(self.rows[np.clip(edges, 0, self.hours)], axis=-1)
         return out
 
-    def weeks_before(self, ends: Ints, weeks: int) -> Ints:
+    def weeks_before(self, ends: Ints, weeks: Ints) -> Ints:
         """The same local time so many weeks earlier."""
         plain = ends - weeks * WEEK
         inside = np.clip(plain, 0, self.hours)
@@ -88,11 +87,12 @@ def make_grid(counts: Counts, shift: Ints | None = None, quiet: Mask | None = No
 
 @dataclass(frozen=True)
 class Windows:
-    """W windows of one length of one column.
+    """W windows of one length of K columns with C cells.
 
-    `ends`: shape (W,). `shares`: (W, cells). `n`: (W, 2), rows with a value and all rows. `expected`: (3, W, cells), by
-    predictor, NaN if there is no history for it. `usual`: (W,), median rows of the same hours, 0 if unknown. `judged`:
-    (W,), whether the window is whole.
+    `ends`: shape (W,). `shares`: (W, C). `n`: (W, 2 K), rows with a value and all rows of each column. `expected`:
+    (3, W, C), by predictor: the level of the last weeks, the same hour of those weeks, their mean; NaN if there is no
+    history for it. `usual`: (W, K), median rows of the same hours, 0 if unknown. `judged`: (W, K), whether the window
+    is whole.
     """
 
     length: int
@@ -106,36 +106,33 @@ class Windows:
 
 def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
     """Work out the windows of `length` hours that end at `ends`, with the expectations for each."""
-    shares, n = cells.shares(grid.between(ends - length, ends))
-    level, level_n = cells.shares(grid.between(ends - length - LEARNT, ends - length))
-    level[level_n[:, 1] < FEWEST_LEVEL * n[:, 1]] = np.nan  # a few rows, as after a long gap, are no level
-    past = np.full((SAME_HOURS, *shares.shape), np.nan)
-    rows = np.full((SAME_HOURS, len(ends)), np.nan)
-    parts, usual_parts = grid.parts(ends, length), np.zeros((len(ends), PARTS))
-    for week in range(SAME_HOURS):
-        back = grid.weeks_before(ends, week + 1)
-        found, found_n = cells.shares(grid.between(back - length, back))
-        inside = (back - length >= 0) & (found_n[:, 1] >= FEWEST_ROWS)
-        rows[week] = np.where(inside, found_n[:, 1], np.nan)
-        past[week] = np.where(inside[:, None], found, np.nan)
-        usual_parts += np.where(inside[:, None], grid.parts(back, length), 0)
-    hour = _median(past, FEWEST_HOURS)
-    usual = np.nan_to_num(_median(rows, 1))
+    back = grid.weeks_before(ends, np.arange(1, SAME_HOURS + 1)[:, None])
+    # The windows, the weeks before each that make its level, and the same hours of those weeks.
+    until = np.concatenate((ends[None], (ends - length)[None], back))
+    since = until - length
+    since[1] = until[1] - LEARNT
+    (shares, level, *_), (n, *_) = found, found_n = cells.shares(grid.between(since, until, cells.bins))
+    rows, level_rows, past_rows = found_n[0, :, 1::2], found_n[1, :, 1::2], found_n[2:, :, 1::2]
+    level[(level_rows < FEWEST_LEVEL * rows)[:, cells.column_of]] = np.nan  # a few rows, as after a gap, are no level
+    inside = (back >= length)[..., None] & (past_rows >= FEWEST_ROWS)
+    hour = _median(np.where(inside[..., cells.column_of], found[2:], np.nan), FEWEST_HOURS)
+    usual = np.nan_to_num(_median(np.where(inside, past_rows, np.nan), 1))
+    usual_parts = (inside[..., None] * grid.parts(back, length)[:, :, None]).sum(axis=0)
     whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
-    judged = (ends >= length) & whole & (n[:, 1] >= np.maximum(FEWEST_ROWS, WHOLE * usual))
-    judged &= ~_lopsided(parts, usual_parts)
+    judged = ((ends >= length) & whole)[:, None] & (rows >= np.maximum(FEWEST_ROWS, WHOLE * usual))
+    judged &= ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
     return Windows(length, ends, shares, n, np.stack([level, hour, (level + hour) / 2]), usual, judged)
 
 
-def _lopsided(parts: Counts, usual: Floats) -> Mask:
-    """Whether the rows of windows lie in other parts of them than usual, by more than chance. Both: shape (W, PARTS).
+def _lopsided(parts: Counts, usual: Counts) -> Mask:
+    """Whether the rows of windows lie in other parts of them than usual, by more than chance. Both: shape (..., PARTS).
 
     Such a window holds other hours than the ones that it is compared with, and so other rows.
     """
-    rows, usual_rows = parts.sum(axis=1, keepdims=True), usual.sum(axis=1, keepdims=True)
-    moved = np.abs(parts / np.maximum(rows, 1) - usual / np.maximum(usual_rows, 1)).sum(axis=1) / 2
-    allowed = MOVED_ROWS + 0.5 * np.sqrt(PARTS / np.maximum(rows[:, 0], 1))
-    out: Mask = (usual_rows[:, 0] > 0) & (moved > allowed)
+    rows, usual_rows = parts.sum(axis=-1, keepdims=True), usual.sum(axis=-1, keepdims=True)
+    moved = np.abs(parts / np.maximum(rows, 1) - usual / np.maximum(usual_rows, 1)).sum(axis=-1) / 2
+    allowed = MOVED_ROWS + 0.5 * np.sqrt(PARTS / np.maximum(rows[..., 0], 1))
+    out: Mask = (usual_rows[..., 0] > 0) & (moved > allowed)
     return out
 
 

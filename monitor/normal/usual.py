@@ -1,11 +1,12 @@
 """Learn what is usual for a column, once a day, and say how far a window is from it.
 
 `learn` chooses the predictor and measures the scatter of windows about it; `judge` divides a window's distance by the
-scatter. `Watch` puts both together over the days of a grid: live, of one day; in a backtest, of a year.
+scatter. `Watch` puts both together over the days of a grid; `judge_together` judges one window of many columns, live.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,12 @@ class Learned:
 
 @dataclass(frozen=True)
 class Distances:
-    """How far W windows are from what was expected. `change`: shape (W, cells), share minus expected share.
+    """How far W windows of K columns with C cells and L limits are from what was expected.
 
-    `scale`: (W, cells), what the change is measured in: one scale for all bulk cells, one for each tail cell.
-    `known`: (W, cells), whether the window is whole and has enough rows. `worst`: (W, limits), the distance in units of
-    its scale: the largest of the bulk cells, and that of each tail cell; NaN if there is none.
+    `change`: shape (W, C), share minus expected share. `scale`: (W, C), what the change is measured in: one scale for
+    all bulk cells of a column, one for each tail cell. `known`: (W, C), whether the window is whole and has enough
+    rows. `worst`: (W, L), the distance in units of its scale: the largest of the bulk cells, and that of each tail
+    cell; NaN if there is none.
     """
 
     change: Floats
@@ -55,8 +57,8 @@ class Distances:
 
 
 def learn(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp]) -> Learned | None:
-    """Learn from some windows of the last weeks; None if they are too few. `rows`: positions of the windows."""
-    usable = rows[windows.judged[rows] & np.isfinite(windows.expected[0, rows, -1])]
+    """Learn from some windows of one column in the last weeks; None if they are too few. `rows`: their positions."""
+    usable = rows[windows.judged[rows, 0] & np.isfinite(windows.expected[0, rows, -1])]
     if len(usable) < FEWEST_WINDOWS:
         return None
     # Cells first: a median runs over consecutive numbers.
@@ -78,33 +80,22 @@ def learn(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp]) -> Learned
     return Learned(choice, scatter)
 
 
-def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Learned) -> Distances:
-    """Distances of some windows from what was expected. The level stands in if the predictor has no history yet."""
-    q = windows.expected[learned.predictor, rows]
-    q = np.where(np.isfinite(q), q, windows.expected[0, rows])
-    n = cells.spread(np.maximum(windows.n[rows], 1.0))
-    variance = np.nan_to_num(q * (1 - q)) / n + learned.scatter
-    if cells.bulk:
-        variance[:, : cells.bulk] = variance[:, : cells.bulk].max(axis=1, keepdims=True)
-    scale = np.sqrt(variance + 1.0 / n**2)
-    change = windows.shares[rows] - q
-    enough = windows.judged[rows, None] & (cells.spread(windows.n[rows]) >= FEWEST_ROWS) & np.isfinite(change)
-    filled = np.where(enough, np.abs(change) / scale, -1.0)
-    bulk = filled[:, : cells.bulk].max(axis=1, initial=-1.0)
-    worst = np.concatenate((bulk[:, None], filled[:, cells.bulk :]), axis=1)
-    return Distances(change, scale, enough, np.where(worst < 0, np.nan, worst))
+def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Sequence[Learned]) -> Distances:
+    """Distances of some windows from what was expected. `learned`: of each column.
 
-
-def excess(cells: Cells, distances: Distances, limits: Floats) -> Floats:
-    """Divide each window by its limit: the worst of the cells beyond their floors, shape (W,); 0 if there is none.
-
-    More than 1 is unusual. `limits`: shape (limits,), of the bulk and of each tail cell.
+    The level stands in if the predictor has no history yet.
     """
-    size = np.abs(distances.change)
-    scale = distances.scale * limits[cells.limit_of]
-    with np.errstate(invalid="ignore"):
-        out: Floats = np.where((size >= cells.floors) & distances.known, size / scale, 0.0).max(axis=1)
-    return out
+    predictors = np.array([one.predictor for one in learned])[cells.column_of]
+    q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
+    q = np.where(np.isfinite(q), q, windows.expected[0, rows])
+    n = cells.spread(windows.n[rows])
+    least = np.maximum(n, 1.0)
+    variance = np.nan_to_num(q * (1 - q)) / least + np.concatenate([one.scatter for one in learned])
+    scale = np.sqrt(cells.largest(variance)[:, cells.limit_of] + 1.0 / least**2)
+    change = windows.shares[rows] - q
+    known = windows.judged[rows][:, cells.column_of] & (n >= FEWEST_ROWS) & np.isfinite(change)
+    worst = cells.largest(np.where(known, np.abs(change) / scale, -1.0))
+    return Distances(change, scale, known, np.where(worst < 0, np.nan, worst))
 
 
 class Watch:
@@ -122,42 +113,24 @@ class Watch:
         #: Weeks whose largest distances have grown since somebody cleared this.
         self.grown: set[int] = set()
 
-    def copy(self) -> Watch:
-        """Return a watch that goes on from here by itself."""
-        other = Watch(self.cells, self.length)
-        other.maxima, other.learned, other.day = dict(self.maxima), self.learned, self.day
-        return other
-
     def limits(self, weeks: float, at: int) -> Floats:
         """Limits that hold at an hour since 1970, shape (limits,), from the weeks finished by then; see `horizon`."""
         finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK]
         table = np.array(finished, dtype=np.float64).reshape(-1, self.cells.limits)
         return np.array([limit(column[column >= 0], weeks) for column in table.T])
 
-    def finished(self, at: int) -> int:
-        """Weeks that were judged and finished by an hour since 1970."""
-        return sum(week < at // WEEK for week in self.maxima)
-
-    def judge(self, grid: Grid, end: int) -> tuple[Windows, Distances] | None:
-        """Judge the window that ends at a position of the grid; None if too little has been learnt.
-
-        Learns first if the day is a new one, and counts the distances towards the week's largest.
-        """
+    def learn(self, grid: Grid, end: int) -> bool:
+        """Learn anew if a day has begun since the last time; whether anything is known of windows that end at `end`."""
         day = (end + grid.first) // DAY * DAY
         if day > self.day or self.learned is None:
             first = max(day - grid.first - LEARNT, 0)
             ends = np.arange(first, day - grid.first + 1, dtype=np.int64)
             ends = ends[((ends + grid.first) % self.step == 0) & ((ends + grid.first) % LEARN_STEP == 0)]
             self._relearn(windows_of(self.cells, grid, ends, self.length), np.arange(len(ends)), day)
-        if self.learned is None:
-            return None
-        windows = windows_of(self.cells, grid, np.array([end]), self.length)
-        found = judge(self.cells, windows, np.array([0]), self.learned)
-        self._note((end + grid.first) // WEEK, found.worst)
-        return windows, found
+        return self.learned is not None
 
     def run(self, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
-        """Judge the windows that end within [start, end), as `judge` does one after the other."""
+        """Judge the windows that end within [start, end), as `judge_together` does one after the other."""
         before = max(start - LEARNT - DAY, 0)
         ends = np.arange(before, end, dtype=np.int64)
         ends = ends[(ends + grid.first) % self.step == 0]
@@ -172,25 +145,41 @@ class Watch:
             self._relearn(windows, learnt[(ends[learnt] + grid.first) % LEARN_STEP == 0], day + grid.first)
             rows = np.arange(begin, stop)
             if self.learned is not None and len(rows):
-                found = judge(self.cells, windows, rows, self.learned)
+                found = judge(self.cells, windows, rows, [self.learned])
                 if (day + grid.first) // WEEK != week:
                     week = (day + grid.first) // WEEK
                     limits = self.limits(weeks, day + grid.first)
                 place = slice(done, done + len(rows))
                 out.distances[place], out.limits[place] = found.worst, limits
-                out.excess[place] = excess(self.cells, found, limits)
-                self._note(week, found.worst)
+                size_of, told = np.abs(found.change), found.scale * limits[self.cells.limit_of]
+                with np.errstate(invalid="ignore"):
+                    beyond = (size_of >= self.cells.floors) & found.known
+                    out.excess[place] = np.where(beyond, size_of / told, 0.0).max(axis=1)
+                self.note(week, found.worst)
             done += len(rows)
         return out
 
     def _relearn(self, windows: Windows, rows: npt.NDArray[np.intp], day: int) -> None:
         self.learned, self.day = learn(self.cells, windows, rows) or self.learned, day
 
-    def _note(self, week: int, worst: Floats) -> None:
+    def note(self, week: int, worst: Floats) -> None:
+        """Count distances, shape (W, limits), towards the week's largest."""
         largest = np.where(np.isfinite(worst), worst, -1.0).max(axis=0)
         if largest.max() >= 0 and (week not in self.maxima or (largest > self.maxima[week]).any()):
             self.maxima[week] = np.maximum(self.maxima.get(week, largest), largest)
             self.grown.add(week)
+
+
+def judge_together(watches: Sequence[Watch], cells: Cells, grid: Grid, end: int) -> tuple[Windows, Distances]:
+    """Judge the window of several columns that ends at a position of the grid, by what each has learnt.
+
+    All watches have one length. `cells`: of their columns together. The distances count towards the week's largest.
+    """
+    windows = windows_of(cells, grid, np.array([end]), watches[0].length)
+    found = judge(cells, windows, np.array([0]), [one.learned for one in watches if one.learned is not None])
+    for watch, limits in zip(watches, cells.limits_of, strict=True):
+        watch.note((end + grid.first) // WEEK, found.worst[:, limits])
+    return windows, found
 
 
 def step_of(length: int) -> int:
@@ -219,7 +208,11 @@ def propose_lengths(hourly: Ints) -> tuple[int, ...]:
 
 @dataclass
 class Replayed:
-    """Judged windows: `ends`, shape (W,); `excess`, (W,); `distances` and `limits`, (W, limits)."""
+    """Judged windows: `ends`, shape (W,); `distances` and `limits`, (W, limits); `excess`, (W,).
+
+    `excess` is the worst distance of the cells beyond their floors over its limit, 0 if there is none: more than 1 is
+    unusual.
+    """
 
     ends: Ints
     excess: Floats

@@ -16,9 +16,9 @@ NUMBER = cells_of(Column("x", "feature", "numeric", edges=tuple(np.linspace(-2, 
 def numbers(levels: np.ndarray, rows: int, seed: int = 1) -> np.ndarray:
     """Counts of windows of normal rows about a level each."""
     random = np.random.default_rng(seed)
-    edges = [-np.inf, *NUMBER.column.edges, np.inf]
+    edges = [-np.inf, *NUMBER.columns[0].edges, np.inf]
     counts = np.array([np.histogram(random.normal(level, 1.0, rows), edges)[0] for level in levels])
-    return np.pad(counts, ((0, 0), (0, NUMBER.column.size - counts.shape[1])))
+    return np.pad(counts, ((0, 0), (0, NUMBER.columns[0].size - counts.shape[1])))
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.1, 0.4])
@@ -27,7 +27,7 @@ def test_a_known_correlation_is_found(rho: float) -> None:
     size = (1 - rho) / rho
     share = random.beta(0.3 * size, 0.7 * size, 2000)  # beta-binomial: correlation 1 / (a + b + 1)
     hits = random.binomial(200, share)
-    counts = np.zeros((2000, CATEGORY.column.size), dtype=np.int64)
+    counts = np.zeros((2000, CATEGORY.columns[0].size), dtype=np.int64)
     counts[:, 0], counts[:, 1] = hits, 200 - hits
     found = correlations(CATEGORY, counts)
     assert found[0] == pytest.approx(rho, rel=0.1)
@@ -49,7 +49,7 @@ def test_a_rhythm_makes_rows_alike_and_a_steady_ramp_does_not() -> None:
 
 def test_missing_rows_in_bursts_do_not_make_the_shape_alike() -> None:
     counts = numbers(np.zeros(200), 100)
-    counts[::10, NUMBER.column.value_bins] = 100
+    counts[::10, NUMBER.columns[0].value_bins] = 100
     shape, missing, other = correlations(NUMBER, counts)
     assert shape == 0
     assert other < 0.01  # rows without a value thin it
@@ -60,4 +60,4 @@ def test_too_few_windows_say_nothing() -> None:
     levels = np.sin(np.arange(9))
     assert not correlations(NUMBER, numbers(levels, 500)).any()
     assert not correlations(NUMBER, numbers(np.sin(np.arange(40)), 15)).any()
-    assert not correlations(NUMBER, np.zeros((40, NUMBER.column.size), dtype=np.int64)).any()
+    assert not correlations(NUMBER, np.zeros((40, NUMBER.columns[0].size), dtype=np.int64)).any()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from monitor.columns.column import Column, Counts, Floats
-from monitor.normal.cells import cells_of
-from monitor.normal.expected import make_grid
+from monitor.normal.cells import Cells, cells_of
+from monitor.normal.expected import Grid, make_grid
 from monitor.normal.limit import horizon
-from monitor.normal.usual import Replayed, Watch
+from monitor.normal.usual import Replayed, Watch, judge_together
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
 WEEK = 168
@@ -46,8 +46,12 @@ def told(replayed: Replayed, since: int = 0) -> list[int]:
 WEEKS = horizon(2 * cells_of(NUMERIC).limits, 1.0)
 
 
+def watch_of(column: Column, length: int) -> Watch:
+    return Watch(cells_of(column), length)
+
+
 def watch(length: int = 24) -> Watch:
-    return Watch(cells_of(NUMERIC), length)
+    return watch_of(NUMERIC, length)
 
 
 @pytest.mark.parametrize("level", [flat, daily], ids=["independent", "daily"])
@@ -192,10 +196,36 @@ def test_window_by_window_is_the_same_as_all_at_once() -> None:
     whole, single = watch(6), watch(6)
     at_once = whole.run(grid, 0, 6 * WEEK, WEEKS)
     for end, worst in zip(at_once.ends.tolist(), at_once.distances, strict=True):
-        found = single.judge(grid, end)
-        np.testing.assert_array_equal(np.full(6, np.nan) if found is None else found[1].worst[0], worst)
+        found = judge_together([single], single.cells, grid, end)[1].worst[0] if single.learn(grid, end) else np.nan
+        np.testing.assert_array_equal(np.broadcast_to(found, 6), worst)
     assert single.maxima.keys() == whole.maxima.keys()
     np.testing.assert_array_equal(single.limits(WEEKS, 10 * WEEK), whole.limits(WEEKS, 10 * WEEK))
+
+
+def test_columns_together_are_the_same_as_each_alone() -> None:
+    letters = Column("letter", "feature", "categorical", categories=tuple("abc"))
+    constant = Column("constant", "feature", "numeric")
+    columns, rng = (NUMERIC, letters, constant, letters), np.random.default_rng(4)
+    counts = [stream(5 * WEEK, daily)]
+    counts += [rng.multinomial(counts[0].sum(axis=1), np.full(c.size, 1 / c.size)) for c in columns[1:]]
+    grid, offsets = make_grid(np.concatenate(counts, axis=1)), np.cumsum([0, *(c.size for c in columns[:-1])]).tolist()
+    for chosen in ([0, 1, 2, 3], [1, 3], [2]):
+        cells = Cells([columns[k] for k in chosen], [offsets[k] for k in chosen])
+        together = [Watch(Cells([columns[k]], [offsets[k]]), 6) for k in chosen]
+        alone = [watch_of(columns[k], 6) for k in chosen]
+        for end in range(4 * WEEK, 5 * WEEK, 6):
+            assert all(one.learn(grid, end) for one in together)
+            windows, found = judge_together(together, cells, grid, end)
+            for k, one, at, limits in zip(chosen, alone, cells.parts, cells.limits_of, strict=True):
+                own = Grid(np.cumsum(np.pad(counts[k], ((1, 0), (0, 0))), axis=0), grid.shift, grid.known, grid.rows)
+                assert one.learn(own, end)
+                own_windows, expected = judge_together([one], one.cells, own, end)
+                np.testing.assert_array_equal(found.worst[:, limits], expected.worst)
+                for name in ("change", "scale", "known"):
+                    np.testing.assert_array_equal(getattr(found, name)[:, at], getattr(expected, name))
+                np.testing.assert_array_equal(windows.shares[:, at], own_windows.shares)
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_equal(one.maxima, other.maxima)
 
 
 def test_a_year_of_ten_columns_takes_seconds() -> None:
