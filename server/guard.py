@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.clock import Clock, SystemClock
-from monitor.columns.column import clean_text
+from monitor.columns.column import ROLES, clean_text
 from monitor.config.settings import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
@@ -49,7 +49,7 @@ ACCESS: Mapping[str, Access] = {
     "POST /login": "open",
     "POST /logout": "change",
     "GET /": "read",
-    "GET /column/<any(feature, prediction, derived):role>": "read",
+    f"GET /column/<any({', '.join(ROLES)}):role>": "read",
     "GET /alerts": "read",
     "GET /monitor": "read",
     "GET /silence": "read",

@@ -42,15 +42,11 @@ def login_page(after: str, wrong: str, status: int = 200) -> Response:
     return answer("login.html", status=status, after=local_path(after), wrong=wrong, has_token=guard().has_token)
 
 
-@actions.get("/login")
-def login_form() -> Response:
-    """The form that asks for the token."""
-    return login_page(request.args.get("next", "/"), "")
-
-
-@actions.post("/login")
+@actions.route("/login", methods=["GET", "POST"])
 def login() -> Response:
-    """Give a session for the token."""
+    """The form that asks for the token; give a session for the token."""
+    if request.method != "POST":
+        return login_page(request.args.get("next", "/"), "")
     after = request.form.get("next", "/")
     try:
         right = guard().log_in(request.form.get("token", "").strip(), request.remote_addr or "")
@@ -77,24 +73,11 @@ def _session(then: str, session: str, seconds: int) -> Response:
     return response
 
 
-@actions.get("/silence")
-def silence_form() -> Response:
-    """The form of a silence, filled in with what the address says."""
-    return silence_page(request.args, "")
-
-
-def silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Response:
-    """The form of a silence, and what is wrong with it."""
-    fields = {name: given.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
-    why_not = "" if g.viewer.csrf else "log in to use this form"
-    if not guard().has_token:
-        why_not = NOBODY_CHANGES
-    return answer("silence.html", status=status, given=fields, lengths=LENGTHS, wrong=wrong, why_not=why_not)
-
-
-@actions.post("/silence")
+@actions.route("/silence", methods=["GET", "POST"])
 def silence() -> Response:
-    """Mute alerts for a while, as `python -m monitor silence` does."""
+    """The form of a silence; mute alerts for a while, as `python -m monitor silence` does."""
+    if request.method != "POST":
+        return _silence_page(request.args, "")
     run, given = runtime(), request.form
     now, columns = run.clock.time(), [column.name for column in run.only.reference.schema.columns]
     author, reason = (clean_text(given.get(name, "").strip()[:MOST]) for name in ("author", "reason"))
@@ -102,10 +85,19 @@ def silence() -> Response:
         made = new_silence(matchers(given), now, _end(given, now), author, reason, run.config.rules, columns)
     except InputError as error:
         if g.viewer.by == "session":
-            return silence_page(given, str(error), 400)
+            return _silence_page(given, str(error), 400)
         raise
-    change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
-    return done({"id": made.id, "until": iso(made.end)}, 201)
+    _change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
+    return _done({"id": made.id, "until": iso(made.end)}, 201)
+
+
+def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Response:
+    """The form of a silence, filled in, and what is wrong with it."""
+    fields = {name: given.get(name, "") for name in (*MATCHERS, "for", "until", "author", "reason")}
+    why_not = "" if g.viewer.csrf else "log in to use this form"
+    if not guard().has_token:
+        why_not = NOBODY_CHANGES
+    return answer("silence.html", status=status, given=fields, lengths=LENGTHS, wrong=wrong, why_not=why_not)
 
 
 @actions.post("/silence/expire")
@@ -116,25 +108,23 @@ def expire() -> Response:
         known = [one.id for one in list_silences(connection, runtime().clock.time())]
     if wanted not in known:
         raise InputError("no_silence", f"no silence {clean_text(wanted)!r} is in force or to come", "id", 404)
-    change({"kind": "expire", "id": wanted})
+    _change({"kind": "expire", "id": wanted})
     current_app.logger.info("silence %s was ended from the page", wanted)
-    return done({"id": wanted}, 200)
+    return _done({"id": wanted}, 200)
 
 
-def change(what: Mapping[str, Any]) -> None:
+def _change(what: Mapping[str, Any]) -> None:
     """Have the writer apply a request in a transaction; the same requests as commands leave in the inbox."""
     run = runtime()
     now = run.clock.time()
     run.writer.call(lambda connection: inbox.apply(connection, what, now))
 
 
-def done(said: dict[str, str], status: int) -> Response:
+def _done(said: dict[str, str], status: int) -> Response:
     """Lead people back to the alerts, and tell programs what was made."""
     if g.viewer.by == "session":
         return cast(Response, redirect("/alerts", 303))
-    response = cast(Response, current_app.json.response(said))
-    response.status_code = status
-    return response
+    return current_app.make_response((said, status))
 
 
 def matchers(given: Mapping[str, str]) -> dict[str, str]:

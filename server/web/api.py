@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from monitor.clock import from_iso
 from monitor.columns.column import clean_text
@@ -18,10 +18,22 @@ api = Blueprint("api", __name__)
 #: 2200-01-01, seconds since 1970 UTC.
 FAR = 7_258_118_400
 
+#: What each of these answers with, as JSON.
+PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
+    "/readyz": lambda run: {"status": "ready", "model_version": run.only.version},
+    "/api/status": Runtime.status,
+    "/api/drift": lambda run: [result.to_json() for result in run.only.latest.results],
+    "/api/alerts": Runtime.alerts,
+}
+
 
 def runtime() -> Runtime:
     """The runtime that this application shows."""
     return cast(Runtime, current_app.config["RUNTIME"])
+
+
+for address, published in PUBLISHED.items():
+    api.add_url_rule(address, address.rpartition("/")[2], lambda said=published: jsonify(said(runtime())))
 
 
 @api.get("/metrics")
@@ -39,35 +51,11 @@ def healthz() -> tuple[dict[str, Any], int]:
     return health, 200 if health["status"] != "failing" else 503
 
 
-@api.get("/readyz")
-def readyz() -> dict[str, Any]:
-    """200 as soon as predictions are answered."""
-    return {"status": "ready", "model_version": runtime().only.version}
-
-
-@api.get("/api/status")
-def status() -> dict[str, Any]:
-    """Model, predictions, drift, alerts, receivers and health."""
-    return runtime().status()
-
-
-@api.get("/api/drift")
-def drift() -> list[dict[str, Any]]:
-    """The last verdicts."""
-    return [result.to_json() for result in runtime().only.latest.results]
-
-
-@api.get("/api/alerts")
-def alerts() -> list[dict[str, Any]]:
-    """Alerts that are not inactive."""
-    return runtime().alerts()
-
-
 @api.get("/api/windows")
 def windows() -> dict[str, Any]:
     """Counts over any period: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
     now, given = runtime().clock.time(), request.args
-    start, end = _moment(given, "from", now - 86_400), _moment(given, "to", now)
+    start, end = _moment("from", now - 86_400), _moment("to", now)
     try:
         step = duration(given["step"]) if "step" in given else None
     except ValueError as error:
@@ -75,12 +63,13 @@ def windows() -> dict[str, Any]:
     return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"))
 
 
-def _moment(given: Mapping[str, str], name: str, default: float) -> float:
+def _moment(name: str, default: float) -> float:
     """Read a time from the query. Raises InputError."""
+    text = request.args.get(name)
     try:
-        moment = from_iso(given[name]) if name in given else default
+        moment = default if text is None else from_iso(text)
     except (ValueError, OverflowError):
-        message = f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {clean_text(given[name])!r}"
+        message = f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {clean_text(text or '')!r}"
         raise InputError("time", message, name) from None
     if not 0 <= moment < FAR:
         raise InputError("time", "a time lies between 1970 and 2200", name)

@@ -71,9 +71,7 @@ def rules(site: Site) -> list[tuple[str, Rule]]:
 
 def example(rule: Rule) -> str:
     """An address that a rule fits."""
-    path = rule.rule.replace("<any(feature, prediction, derived):role>", "feature").replace(
-        "<path:filename>", "page.css"
-    )
+    path = re.sub(r"<any\(.*\):role>", "feature", rule.rule).replace("<path:filename>", "page.css")
     assert "<" not in path, "say here how an address of this route looks"
     return path
 
