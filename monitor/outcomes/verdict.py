@@ -103,9 +103,13 @@ def _share_test(live: Measure, reference: Measure, phi: float) -> _Test:
 
 
 def _mean_test(live: Measure, reference: Measure, phi: float) -> _Test:
-    """Welch's t-test, one-sided; a rising and skewed loss brings its own variance along."""
+    """Welch's t-test, one-sided; a rising and skewed loss brings its own variance along.
+
+    The reference's rows count with the larger of both variances: a skewed sample with a low mean has a low variance too.
+    """
     change = live.value - reference.value if live.better == "lower" else reference.value - live.value
-    now, before = phi * live.error**2, reference.error**2
+    now = phi * live.error**2
+    before = max(reference.error**2, live.error**2 * live.n / max(reference.n, 1))
     error = math.sqrt(now + before)
     if not error:
         return _Test(change, 1.0 if change <= 0 else 0.0, lambda _: 0.0)
