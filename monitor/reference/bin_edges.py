@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Floats
 
-#: Value bins between underflow and overflow. Each holds about 5 % of the reference, so that the binned K-S statistic
-#: lies within 0.05 of the exact one, while a few hundred rows still give the divergences enough rows a bin.
+#: Value bins between underflow and overflow. Each holds about 5 % of the reference, so that the binned K-S statistic is
+#: within 0.05 of the exact one, while a few hundred rows still give the divergences enough rows a bin.
 BINS = 20
 
-#: Parts of the rows that the outermost quantile bins are cut at again, and the fewest rows of such a bin: what is far
-#: out in a long tail carries most of a distance.
+#: The outermost quantile bins are cut again at these parts of the rows, if such a bin has TAIL_ROWS: what is far out in
+#: a long tail carries most of a distance.
 TAILS, TAIL_ROWS = (100, 1000), 10
 
 #: A value, and the next larger one in the data: None after the largest.
@@ -27,12 +28,8 @@ _LARGEST = float(np.finfo(np.float64).max)
 def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
     """Choose bin edges for a sample of a numeric column, shape (n,); values that are not finite are ignored.
 
-    >>> choose_edges(np.array([0.0, 1.0, 1.0, 2.0]))
-    (-0.5, 0.5, 1.5, 2.5)
-    >>> choose_edges(np.arange(1.0, 101.0), bins=4)
-    (0.0, 25.5, 50.5, 75.5, 101.0)
-    >>> choose_edges(np.array([math.nan]))
-    ()
+    >>> choose_edges(np.array([0.0, 1.0, 1.0, 2.0])), choose_edges(np.arange(1.0, 101.0), bins=4)
+    ((-0.5, 0.5, 1.5, 2.5), (0.0, 25.5, 50.5, 75.5, 101.0))
     """
     values = np.asarray(values, dtype=np.float64)
     return edges_of(*np.unique(values[np.isfinite(values)], return_counts=True), bins)
@@ -41,11 +38,10 @@ def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
 def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
     """Choose bin edges for a column that has these values, sorted, each in so many rows.
 
-    A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours: a value
-    that was rounded on its way still falls into its own bin. In any other column a value that has more than a bin's
-    share of the rows gets a bin of its own, and the rest is cut at its quantiles, finer in its tails. The first edge is
-    below the smallest value and the last above the largest, so that underflow and overflow are empty in the
-    reference. No value, no edges: one value bin.
+    A column with at most `bins` distinct values gets a bin for each, with edges half-way between neighbours. In any
+    other column a value that has more than a bin's share of the rows gets a bin of its own, and the rest is cut at its
+    quantiles, finer in its tails. The first edge is below all values and the last above them, so that underflow and
+    overflow are empty in the reference. No value, no edges: one value bin.
 
     >>> edges_of(np.arange(12.0), np.array([1, 1, 1, 90, 1, 1, 1, 1, 1, 1, 1, 1]), bins=4)
     (-0.1, 2.5, 3.5, 4.5, 8.5, 11.1)
@@ -65,11 +61,8 @@ def frequent(
 ) -> tuple[npt.NDArray[np.intp], int]:
     """Find the values that need a bin of their own; also return how many bins are left for the rest.
 
-    `rows`: of each value; `total`: of all values, also those that are not in `rows`. The most frequent value is taken
-    while it has more than `slack` times an equal part of the rows that are left, in the bins that are left.
-
-    >>> frequent(np.array([5, 500, 3, 40, 2]), 600, bins=5)
-    (array([1, 3]), 3)
+    `rows`: of each value; `total`: of all values. The most frequent value is taken while it has more than `slack` times
+    an equal part of the rows that are left, in the bins that are left.
     """
     own, left = [], bins
     for at in np.argsort(-rows, kind="stable")[: bins - 1].tolist():
@@ -96,22 +89,19 @@ def gaps_at(rest: Floats, positions: npt.NDArray[np.intp], own: Floats) -> list[
 def discrete_edges(distinct: Floats) -> tuple[float, ...]:
     """Edges half-way between the sorted distinct values, and as far outside the first and the last.
 
-    >>> discrete_edges(np.array([7.0]))
-    (6.5, 7.5)
+    >>> discrete_edges(np.array([7.0])), discrete_edges(np.array([0.0, 1.0, 3.0]))
+    ((6.5, 7.5), (-0.5, 0.5, 2.0, 4.0))
     """
-    distinct = np.asarray(distinct, dtype=np.float64)
-    if distinct.size == 1:
-        only = float(distinct[0])
+    listed = [float(value) for value in distinct]
+    if len(listed) == 1:
+        only = listed[0]
         half = 0.5 if only.is_integer() and abs(only) < 2**52 else max(abs(only) * 0.01, 1e-300)
         return _unique([between(only - 1.2 * half, only - 0.8 * half), between(only + 0.8 * half, only + 1.2 * half)])
     # A quarter of the gap to either side is still far from both values, and leaves room for a short number.
-    inner = [
-        between(0.75 * low + 0.25 * high, 0.25 * low + 0.75 * high)
-        for low, high in zip(distinct[:-1].tolist(), distinct[1:].tolist(), strict=True)
-    ]
-    below = float(distinct[1] / 2 - distinct[0] / 2)
-    above = float(distinct[-1] / 2 - distinct[-2] / 2)
-    return _unique([_below(float(distinct[0]), below), *inner, _above(float(distinct[-1]), above)])
+    pairs = pairwise(listed)
+    inner = [between(0.75 * low + 0.25 * high, 0.25 * low + 0.75 * high) for low, high in pairs]
+    below, above = listed[1] / 2 - listed[0] / 2, listed[-1] / 2 - listed[-2] / 2
+    return _unique([_outside(listed[0], -below), *inner, _outside(listed[-1], above)])
 
 
 def wanted_ranks(rows: int, bins: int) -> npt.NDArray[np.int64]:
@@ -131,12 +121,12 @@ def wanted_ranks(rows: int, bins: int) -> npt.NDArray[np.int64]:
 def edges_in(gaps: Sequence[Gap], low: float, high: float) -> tuple[float, ...]:
     """Edges in the gaps between neighbouring values, and one outside each of the smallest and the largest value.
 
-    An edge lies between two neighbouring values and not on one, at the number with the fewest digits there: values
-    that are rounded or computed a little differently in production do not change their bin.
+    An edge is between two neighbouring values and not on one, at the number with the fewest digits there: values that
+    are rounded or computed a little differently in production do not change their bin.
     """
     inner = [between(value, above) for value, above in gaps if above is not None]
     margin = max(high / 100 - low / 100, abs(low) * 1e-9, abs(high) * 1e-9, 1e-300)
-    return _unique([_below(low, margin), *inner, _above(high, margin)])
+    return _unique([_outside(low, -margin), *inner, _outside(high, margin)])
 
 
 def between(low: float, high: float) -> float:
@@ -162,16 +152,10 @@ def between(low: float, high: float) -> float:
     return middle if low < middle < high else low
 
 
-def _below(value: float, margin: float) -> float:
-    """Return a number about `margin` below a value."""
-    edge = between(value - 1.5 * margin, value - 0.5 * margin)
-    return edge if edge < value else math.nextafter(value, -math.inf)
-
-
-def _above(value: float, margin: float) -> float:
-    """Return a number about `margin` above a value."""
-    edge = between(value + 0.5 * margin, value + 1.5 * margin)
-    return edge if edge > value else math.nextafter(value, math.inf)
+def _outside(value: float, margin: float) -> float:
+    """Return a number about `margin` above a value, or below it if that is negative."""
+    edge = between(*sorted((value + 0.5 * margin, value + 1.5 * margin)))
+    return edge if (edge - value) * margin > 0 else math.nextafter(value, math.copysign(math.inf, margin))
 
 
 def _unique(edges: list[float]) -> tuple[float, ...]:

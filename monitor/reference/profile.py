@@ -1,8 +1,7 @@
 """What a column is, worked out from all of its rows: numeric or categorical, with which bins, and why.
 
 `ColumnProfile` gathers facts block by block, in bounded memory; `decide` turns them into a `Column` and a reason that a
-person can read. Nothing is sampled at random, and the order of the rows matters to nothing but the search for row
-numbers.
+person can read. Only the search for row numbers looks at the order of the rows.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class ColumnProfile:
 
     def __init__(self, name: str, capacity: int = 2**14) -> None:
         self.name = name
-        self.rows = self.missing = self.nonfinite = self.numbers = 0
+        self.rows = self.missing = self.numbers = 0
         self.low, self.high = math.inf, -math.inf
         self.mean = self.squares = 0.0
         self.whole = self.consecutive = self.rising = True
@@ -109,27 +108,26 @@ class ColumnProfile:
         """The search for the quantiles; its answer belongs into `gaps` and `rank_error`."""
         return QuantileSearch(self.guide.ordered(), self.numbers, bins, room)
 
-    def _add_numbers(self, block: Floats) -> None:
-        values = block
+    def _add_numbers(self, values: Floats) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
-            whole_block = math.isfinite(float(np.sum(block)))
-        if not whole_block:  # or finite values add up to infinity: then none is dropped
-            absent = np.isnan(block)
-            values = block[np.isfinite(block)]
-            self.missing += int(absent.sum())
-            self.nonfinite += block.size - values.size - int(absent.sum())
+            total = float(values.sum())
+        if not math.isfinite(total):  # or finite values add up to infinity: then none is dropped
+            self.missing += int(np.isnan(values).sum())
+            values = values[np.isfinite(values)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = float(values.sum())
         if not values.size:
             return
         # The mean and the squares of two parts put together: Chan, Golub and LeVeque (1983). Overflow to infinity is
         # possible near 1e154 and harmless: a deviation that is not finite is not written.
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(values.mean())
-            delta, total = mean - self.mean, self.numbers + values.size
+            mean, rows = total / values.size, self.numbers + values.size
+            delta = mean - self.mean
             apart = values - mean
             np.square(apart, out=apart)  # not np.dot, which starts threads
-            self.squares += float(apart.sum()) + delta * delta * self.numbers * values.size / total
-            self.mean += delta * values.size / total
-        self.numbers = total
+            self.squares += float(apart.sum()) + delta * delta * self.numbers * values.size / rows
+            self.mean += delta * values.size / rows
+        self.numbers = rows
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         self.whole = self.whole and bool(np.all(values == np.floor(values)))
         self._watch_order(values)
@@ -137,22 +135,22 @@ class ColumnProfile:
         self.guide.add(values)
 
     def _watch_order(self, values: Floats) -> None:
+        """Find out whether values rise, and whether they do so by one."""
         if self.rising:
-            before, after = values[:-1], values[1:]
-            follows = math.isnan(self._last) or float(values[0]) > self._last
-            self.rising = self.whole and follows and bool(np.all(after > before))
-            follows = math.isnan(self._last) or float(values[0]) == self._last + 1
-            self.consecutive = self.rising and self.consecutive and follows and bool(np.all(after == before + 1))
+            steps = np.diff(values, prepend=self._last)[math.isnan(self._last) :]
+            self.rising = self.whole and bool(np.all(steps > 0))
+            self.consecutive = self.rising and self.consecutive and bool(np.all(steps == 1))
             self._last = float(values[-1])
 
     def _count_distinct(self, values: Floats) -> None:
         if self.distinct is None:
             return
-        if values.size > 4 * MAX_DISTINCT_NUMBERS and np.unique(values[: 2 * MAX_DISTINCT_NUMBERS]).size > 1_000:
+        part = values[: 2 * MAX_DISTINCT_NUMBERS]
+        if values.size > 2 * part.size and np.unique(part).size > MAX_DISTINCT_NUMBERS:
             self.distinct = None  # told from a part: no need to sort the whole block
             return
-        for value, rows in zip(*np.unique(values, return_counts=True), strict=True):
-            self.distinct[float(value)] = self.distinct.get(float(value), 0) + int(rows)
+        for value, rows in zip(*(one.tolist() for one in np.unique(values, return_counts=True)), strict=True):
+            self.distinct[value] = self.distinct.get(value, 0) + rows
         if len(self.distinct) > MAX_DISTINCT_NUMBERS:
             self.distinct = None
 
@@ -186,54 +184,52 @@ def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Li
     2. text: dates and identifiers keep no categories (every new one would be an alarm), all else is categorical
     3. row numbers (whole, rising by one; or rising and named like an identifier): numeric with a single bin
     4. exactly two distinct whole numbers: a flag, categorical; so is a prediction of at most 20 whole numbers: labels
-    5. any other numbers: numeric; one bin a value where there are few distinct ones, quantile bins otherwise
+    5. any other numbers: numeric; one bin a value if there are few distinct ones, quantile bins otherwise
     """
-    absent = profile.missing / profile.rows if profile.rows else 0.0
-    given = "declared" if role == "feature" else "as the model answers"
-    if declared == "categorical":
-        column, reason = _categorical(profile, role, limits)
-        return Decision(column, f"{given}: {reason}", absent)
-    if declared == "numeric":
-        edges, reason = _edges(profile, limits)
-        return Decision(Column(profile.name, role, "numeric", edges=edges), f"{given}: {reason}", absent)
-    if profile.texts or profile.forgotten:
-        codes = "; leading zeros make texts, not numbers" if _are_codes(profile.texts) else ""
-        unwatched = _dates_or_identifier(profile)
-        if unwatched:
-            return Decision(Column(profile.name, role, "categorical"), unwatched + codes, absent)
-        column, reason = _categorical(profile, role, limits)
-        return Decision(column, reason + codes, absent)
-    if not profile.numbers:
+    kind: Kind = declared or "numeric"
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    whole = len(profile.distinct or ()) if profile.whole else 0
+    if declared:
+        categories, edges, reason = _bins(profile, kind, limits)
+        reason = f"{'declared' if role == 'feature' else 'as the model answers'}: {reason}"
+    elif profile.texts or profile.forgotten:
+        kind, reason = "categorical", _dates_or_identifier(profile)
+        if not reason:
+            categories, edges, reason = _bins(profile, kind, limits)
+        reason += "; leading zeros make texts, not numbers" if _are_codes(profile.texts) else ""
+    elif not profile.numbers:
         reason = "no value in any row: its kind cannot be known, only missing values are watched"
-        return Decision(Column(profile.name, role, "numeric"), reason, absent)
-    if _row_number(profile):
+    elif _row_number(profile):
         reason = "row numbers or an identifier: only missing values are watched"
-        return Decision(Column(profile.name, role, "numeric"), reason, absent)
-    distinct = len(profile.distinct) if profile.distinct is not None and profile.whole else 0
-    if distinct == 2 or (role == "prediction" and 2 < distinct <= MAX_LABELS):
-        column, reason = _categorical(profile, role, limits)
-        flag = f"a flag: only {' and '.join(column.categories)}"
-        return Decision(column, flag if distinct == 2 else f"whole numbers as labels: {reason}", absent)
-    edges, reason = _edges(profile, limits)
-    return Decision(Column(profile.name, role, "numeric", edges=edges), reason, absent)
+    elif whole == 2 or (role == "prediction" and 2 < whole <= MAX_LABELS):
+        kind = "categorical"
+        categories, edges, reason = _bins(profile, kind, limits)
+        reason = f"a flag: only {' and '.join(categories)}" if whole == 2 else f"whole numbers as labels: {reason}"
+    else:
+        categories, edges, reason = _bins(profile, kind, limits)
+    return Decision(Column(profile.name, role, kind, edges, categories), reason, profile.missing / max(1, profile.rows))
 
 
-def _dates_or_identifier(profile: ColumnProfile) -> str | None:
-    rows = sum(profile.texts.values())
-    if all(_DATE.fullmatch(text) for text in profile.texts):
+def _bins(profile: ColumnProfile, kind: Kind, limits: Limits) -> tuple[tuple[str, ...], tuple[float, ...], str]:
+    """Categories or edges, and what they are in words."""
+    if kind == "categorical":
+        categories, reason = _categories(profile, limits)
+        return categories, (), reason
+    return (), *_edges(profile, limits)
+
+
+def _dates_or_identifier(profile: ColumnProfile) -> str:
+    rows, kinds = sum(profile.texts.values()), len(profile.texts)
+    if all(map(_DATE.fullmatch, profile.texts)):
         return "dates, which always move on: only missing values are watched"
     if profile.forgotten and profile.forgotten > 0.5 * (profile.rows - profile.missing):
         return "an identifier: nearly every text is another; only missing values are watched"
-    if (
-        not profile.forgotten
-        and not profile.numbers
-        and rows >= MIN_IDENTIFIER_ROWS
-        and len(profile.texts) > 0.9 * rows
-    ):
-        if all(map(_DRESSED.fullmatch, profile.texts)) and not _are_codes(profile.texts):
-            return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
-        return f"an identifier: {len(profile.texts):,} texts in {rows:,} rows; only missing values are watched"
-    return None
+    if profile.forgotten or profile.numbers or rows < MIN_IDENTIFIER_ROWS or kinds <= 0.9 * rows:
+        return ""
+    if all(map(_DRESSED.fullmatch, profile.texts)) and not _are_codes(profile.texts):
+        return f"numbers written like {min(profile.texts)!r}: only missing values are watched; write plain numbers"
+    return f"an identifier: {kinds:,} texts in {rows:,} rows; only missing values are watched"
 
 
 def _are_codes(texts: Iterable[str]) -> bool:
@@ -248,7 +244,7 @@ def _row_number(profile: ColumnProfile) -> bool:
     return profile.consecutive or bool(_IDENTIFIER_NAME.fullmatch(profile.name))
 
 
-def _categorical(profile: ColumnProfile, role: Role, limits: Limits) -> tuple[Column, str]:
+def _categories(profile: ColumnProfile, limits: Limits) -> tuple[tuple[str, ...], str]:
     counted = Counter(profile.texts)
     for value, rows in (profile.distinct or {}).items():
         counted[canonical(value)] += rows
@@ -264,7 +260,7 @@ def _categorical(profile: ColumnProfile, role: Role, limits: Limits) -> tuple[Co
         reason = f"{len(categories)} categor{'y' if len(categories) == 1 else 'ies'}{listed}"
     if profile.numbers and profile.distinct is None:
         reason += f"; more than {MAX_DISTINCT_NUMBERS:,} distinct numbers, counted as {OTHER}"
-    return Column(profile.name, role, "categorical", categories=categories), reason
+    return categories, reason
 
 
 def _category_order(text: str) -> tuple[bool, float, str]:

@@ -1,13 +1,13 @@
 """Quantiles of a column that need not fit into memory, without sorting it: exact, or within a stated error.
 
-1. While the column is read, a `Guide` keeps every 2**k-th value: some thousands, whatever its length.
-2. `QuantileSearch.count` goes through the column again and counts its values in the cells of a fine grid, laid out by
-   the guide: the cell in which each wanted rank lies is known then.
-3. `QuantileSearch.collect` goes through it once more and keeps the values in these cells alone, a few in a hundred of
-   all. The value at each rank, and the one that follows it, are among them.
+1. While the column is read, a `Guide` keeps some thousands of its values.
+2. `QuantileSearch.count` reads it again and counts its values in the cells of a fine grid, laid out by the guide:
+   the cell of each wanted rank is known then.
+3. `QuantileSearch.collect` reads it once more and keeps the values of these cells, about one in a hundred of all. The
+   value at each rank, and the one that follows it, are among them.
 
-No random numbers: the same values in the same order give the same answer. Where even the values of those cells are too
-many to keep, neighbours are put together, and `rank_error` says how far a rank can be off.
+No random numbers: the same values in the same order give the same answer. If the values of those cells are too many to
+keep, neighbours are put together, and `rank_error` says how far a rank can be off.
 """
 
 from __future__ import annotations
@@ -26,25 +26,17 @@ CELLS = 4_096
 
 
 class Guide:
-    """Every 2**k-th value of a column, at most `capacity` of them.
-
-    >>> guide = Guide(capacity=100)
-    >>> for start in range(0, 1_000, 250):
-    ...     guide.add(np.arange(start, start + 250, dtype=np.float64))
-    >>> guide.whole, guide.ordered()[:4].tolist(), guide.ordered().size
-    (False, [0.0, 16.0, 32.0, 48.0], 63)
-    """
+    """Every 2**k-th value of a column, at most `capacity` of them."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._stride = 1
-        self._seen = 0
+        self._seen = self._size = 0
         self._kept: list[Floats] = []
-        self._size = 0
 
     @property
     def whole(self) -> bool:
-        """Whether it holds every value of the column."""
+        """Whether every value of the column is kept."""
         return self._stride == 1
 
     def add(self, values: Floats) -> None:
@@ -59,13 +51,13 @@ class Guide:
             self._stride *= 2
 
     def ordered(self) -> Floats:
-        """What is kept, sorted."""
+        """Return what is kept, sorted."""
         ordered: Floats = np.sort(np.concatenate(self._kept or [np.empty(0)]))
         return ordered
 
 
 class Grid:
-    """Equal cells over the middle of a column, numbered upwards; what lies outside is in the first or the last.
+    """Equal cells over the middle of a column, numbered upwards; the first and the last also have what is outside.
 
     The cells are equal in the values themselves, or in their bits taken as whole numbers, which is close to equal in
     their logarithms: whichever spreads the guide better.
@@ -92,7 +84,7 @@ class Grid:
             position = self._scaled(values) * self._scale
             position -= self._shift
         np.clip(position, 0.0, CELLS - 1.0, out=position)
-        return position.astype(np.intp)
+        return position.astype(np.int32).astype(np.intp)
 
     def _scaled(self, values: Floats) -> Floats:
         if not self._bits:
@@ -107,12 +99,6 @@ class QuantileSearch:
 
     `ordered`: sorted values of the column's guide. `room`: values that may be kept. Call `count` with every block, then
     `aim`, then `collect` with every block again; `gaps` has the answer.
-
-    >>> values = np.arange(100_000.0)
-    >>> search = QuantileSearch(values[::32], total=values.size, bins=4, room=10_000)
-    >>> search.count(values); search.aim(); search.collect(values)
-    >>> search.gaps()[2:-2], search.rank_error
-    ([(24999.0, 25000.0), (49999.0, 50000.0), (74999.0, 75000.0)], 0.0)
     """
 
     def __init__(self, ordered: Floats, total: int, bins: int, room: int) -> None:
@@ -168,10 +154,8 @@ class QuantileSearch:
         """Second pass: keep the values of these cells."""
         for piece in _finite(block):
             kept = piece[self._flags[self._grid.cells(piece)]]
-            if self._own.size:
-                kept = kept[~self._is_own(kept)[0]]
-            self._waiting.append(kept)
-            self._waiting_size += kept.size
+            self._waiting.append(kept[~self._is_own(kept)[0]] if self._own.size else kept)
+            self._waiting_size += self._waiting[-1].size
         if self._waiting_size + self._values.size > self._room:
             self._merge()
             if self._values.size > self._room // 2:
@@ -190,7 +174,7 @@ class QuantileSearch:
     def _merge(self) -> None:
         """Sort what is kept; equal values become one, with their number as its weight."""
         values = np.concatenate((self._values, *self._waiting))
-        weights = np.concatenate((self._weights, np.ones(self._waiting_size, dtype=np.int64)))
+        weights = np.append(self._weights, np.ones(self._waiting_size, dtype=np.int64))
         self._waiting, self._waiting_size = [], 0
         order = np.argsort(values)
         values = values[order]
