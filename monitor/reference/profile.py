@@ -137,7 +137,8 @@ class ColumnProfile:
     def _watch_order(self, values: Floats) -> None:
         """Find out whether values rise, and whether they do so by one."""
         if self.rising:
-            steps = np.diff(values, prepend=self._last)[math.isnan(self._last) :]
+            with np.errstate(over="ignore"):
+                steps = np.diff(values, prepend=self._last)[math.isnan(self._last) :]
             self.rising = self.whole and bool(np.all(steps > 0))
             self.consecutive = self.rising and self.consecutive and bool(np.all(steps == 1))
             self._last = float(values[-1])
