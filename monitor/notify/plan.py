@@ -6,7 +6,7 @@ restart need no rule of their own. The alerts of one rule are a group: one evalu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from monitor.drift.result import AlertKey, DriftResult
@@ -113,15 +113,15 @@ def plan(
     situation = replace(situation, muted=situation.muted | back)  # it was told when it began
     changed = [t.alert for t in situation.transitions if "firing" in (t.before, t.alert.state)]
     for receiver in receivers:
+        levels = receiver.kind == "alertmanager"
         mine = [alert for alert in situation.alerts if routed(alert, receiver, rules, default_receivers)]
         known = [group for name, group in states if name == receiver.name and group]
-        names = [""] if receiver.kind == "alertmanager" else dict.fromkeys([*(alert.rule for alert in mine), *known])
-        for name in names:
+        for name in [""] if levels else dict.fromkeys([*(alert.rule for alert in mine), *known]):
             state = states.get((receiver.name, name), GroupState(receiver.name, name))
-            members = [alert for alert in mine if name in ("", alert.rule)]
+            members = {alert.key: alert for alert in mine if name in ("", alert.rule)}
             moved = sum(alert.rule == name and alert in mine for alert in changed)
             before = replace(state, changes=state.changes + moved, told=_ended(state.told, situation.transitions))
-            if receiver.kind == "alertmanager":
+            if levels:
                 message, after = _levels(before, members, situation, policy)
             else:
                 message, after = _due(before, members, situation, receiver, policy)
@@ -161,53 +161,48 @@ def routed(alert: Alert, receiver: Receiver, rules: Sequence[Rule], default_rece
 
 
 def _due(
-    state: GroupState, alerts: Sequence[Alert], situation: Situation, receiver: Receiver, policy: Policy
+    state: GroupState, alerts: Mapping[AlertKey, Alert], situation: Situation, receiver: Receiver, policy: Policy
 ) -> tuple[Message | None, GroupState]:
     """The message about one group, if one is due, and what the receiver knows afterwards."""
-    now = situation.at
-    by_key = {alert.key: alert for alert in alerts}
-    firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
-    audible = {key: alert for key, alert in firing.items() if key not in situation.muted}
-    new = {key for key, alert in audible.items() if key not in state.told or state.told[key].event_id != alert.event_id}
-    over = {key for key in state.told if key not in firing}
-    if not state.told and not new:
+    now, known = situation.at, state.told
+    firing = {key: alert for key, alert in alerts.items() if alert.state == "firing"}
+    audible = firing.keys() - situation.muted
+    new = {key for key in audible if key not in known or known[key].event_id != firing[key].event_id}
+    over = known.keys() - firing.keys()
+    if not known and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
     # A negative age counts as old: a clock that was set back must not hold messages until it has caught up.
-    if not state.told and 0 <= now - min(audible[key].since for key in new) < policy.group_wait:
+    if not known and 0 <= now - min(firing[key].since for key in new) < policy.group_wait:
         return None, state
+    kind: MessageKind
     if not new and not over:
-        still = any(key in audible for key in state.told)
-        if not still or not policy.repeat or now - state.last < policy.repeat:
+        if not audible & known.keys() or not policy.repeat or now - state.last < policy.repeat:
             return None, state
-        kind: MessageKind = "repeat"
+        kind = "repeat"
     elif state.sequence and 0 <= now - state.last < policy.spacing:
         return None, state
     else:
-        kind = "firing" if not state.told else "resolved" if len(over) == len(state.told) and not new else "update"
-    told = {key: value for key, value in state.told.items() if key not in over}
-    told |= {key: _told(firing[key]) for key in new}
-    entries = _entries(told, new, over, state, by_key, situation)
+        kind = "firing" if not known else "resolved" if len(over) == len(known) and not new else "update"
+    told = {key: value for key, value in known.items() if key not in over} | {key: _told(firing[key]) for key in new}
+    entries = _entries(told, new, over, state, alerts, situation)
     first = next((item for item in entries if item.status != "resolved"), entries[0])
-    event_id = state.event_id if state.told else first.event_id
-    opened = state.opened if state.told else min(value.since for value in told.values())
-    after = replace(
-        state, event_id=event_id, opened=opened, told=told, changes=0, last=now, sequence=state.sequence + 1
-    )
+    event_id = state.event_id if known else first.event_id
+    opened = state.opened if known else min(value.since for value in told.values())
+    after = replace(state, event_id=event_id, opened=opened, told=told, changes=0)
     if not receiver.resolved:
         if kind == "resolved" or (kind == "update" and not new):
-            return None, replace(after, last=state.last, sequence=state.sequence)
+            return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
     severity = worst(item.severity for item in entries)
-    message = Message(
-        kind, state.group, severity, event_id, now, situation.model, entries, opened, state.changes, situation.link
-    )  # fmt: skip
-    return message, after
+    facts = (situation.model, entries, opened, state.changes, situation.link)
+    message = Message(kind, state.group, severity, event_id, now, *facts)
+    return message, replace(after, last=now, sequence=state.sequence + 1)
 
 
 def _entries(
     told: Mapping[AlertKey, Told],
-    new: set[AlertKey],
-    over: set[AlertKey],
+    new: Set[AlertKey],
+    over: Set[AlertKey],
     state: GroupState,
     alerts: Mapping[AlertKey, Alert],
     situation: Situation,
@@ -219,7 +214,7 @@ def _entries(
         return (-(result.strength if result else 0.0), key)
 
     out: list[Entry] = []
-    parts: tuple[tuple[Status, set[AlertKey]], ...] = (("new", new), ("firing", told.keys() - new), ("resolved", over))
+    parts: tuple[tuple[Status, Set[AlertKey]], ...] = (("new", new), ("firing", told.keys() - new), ("resolved", over))
     for status, keys in parts:
         for key in sorted(keys, key=strength):
             item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
@@ -239,15 +234,14 @@ def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, si
 
 
 def _levels(
-    state: GroupState, alerts: Sequence[Alert], situation: Situation, policy: Policy
+    state: GroupState, alerts: Mapping[AlertKey, Alert], situation: Situation, policy: Policy
 ) -> tuple[Message | None, GroupState]:
     """For Alertmanager: all that fires, and for RESOLVED_FOR what has resolved; on a change, and at each `resend`."""
     now = situation.at
-    by_key = {alert.key: alert for alert in alerts}
-    firing = {alert.key: alert for alert in alerts if alert.state == "firing" and alert.key not in situation.muted}
     ended = {key: now if known.resolved is None else known.resolved for key, known in state.told.items()}
     told = {key: replace(state.told[key], resolved=at) for key, at in ended.items() if now - at < RESOLVED_FOR}
-    told |= {key: _told(alert) for key, alert in firing.items()}
+    firing = {key for key, alert in alerts.items() if alert.state == "firing" and key not in situation.muted}
+    told |= {key: _told(alerts[key]) for key in alerts if key in firing}
     if not told:
         return None, replace(state, told={}, changes=0)
     changed = any(state.told.get(key) != known for key, known in told.items())
@@ -255,22 +249,13 @@ def _levels(
         return None, replace(state, told=told)
     entries = []
     for key, known in sorted(told.items()):
-        item = _describe(key, "firing" if key in firing else "resolved", known, by_key.get(key), situation)
+        item = _describe(key, "firing" if key in firing else "resolved", known, alerts.get(key), situation)
         entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
-    message = Message(
-        "state" if changed else "resend",
-        "",
-        worst(item.severity for item in entries),
-        min(known.event_id for known in told.values()),
-        now,
-        situation.model,
-        tuple(entries),
-        min(known.since for known in told.values()),
-        link=situation.link,
-        ends=now + 4 * max(policy.resend, 60.0),
-    )
-    after = replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=message.event_id, changes=0)
-    return message, after
+    event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
+    severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
+    facts = (severity, event_id, now, situation.model, tuple(entries), opened)
+    message = Message("state" if changed else "resend", "", *facts, link=situation.link, ends=ends)
+    return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
 
 
 def _told(alert: Alert) -> Told:

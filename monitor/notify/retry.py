@@ -24,18 +24,13 @@ UNCLEAR_TRIES, UNCLEAR_WAIT = 5, 900.0
 
 _DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
-#: Parts of errors by which a provider refuses our markup, not our words, and Slack's errors that pass by themselves.
-SLACK_FORMAT = (
-    "invalid_blocks", "invalid_payload", "invalid_attachments", "no_text", "msg_blocks_too_long", "msg_too_long",
-)  # fmt: skip
+#: Parts of errors by which a provider refuses our markup, not our words; and Slack's errors that pass by themselves.
+SLACK_FORMAT = "invalid_blocks|invalid_payload|invalid_attachments|no_text|msg_blocks_too_long|msg_too_long"
+TELEGRAM_FORMAT = "parse entities|parse message text|entity|unsupported start tag|message is too long|message_too_long"
 SLACK_PASSING = (
-    "ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout",
-    "rollup_error", "message_limit_exceeded", "team_added_to_org",
-)  # fmt: skip
-TELEGRAM_FORMAT = (
-    "parse entities", "parse message text", "entity", "unsupported start tag", "message is too long",
-    "message_too_long",
-)  # fmt: skip
+    "ratelimited|rate_limited|internal_error|fatal_error|service_unavailable|request_timeout|rollup_error|"
+    "message_limit_exceeded|team_added_to_org"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +69,14 @@ def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: floa
     slack, chat = kind.startswith("slack"), _inner(data).get("migrate_to_chat_id")
     if kind == "telegram" and type(chat) is int:
         return Decision("migrate", words, chat=str(chat))
-    if status == 429 or (slack and any(name in error for name in SLACK_PASSING)):
+    if status == 429 or (slack and re.search(SLACK_PASSING, error)):
         return Decision("retry", words, after=retry_after(answer, now))
     if status in (408, 409, 425) or status >= 500 or status < 200:
         return Decision("retry", words, after=retry_after(answer, now), doubt=status in (500, 502, 504))
     if 300 <= status < 400:
         return Decision("retry" if status in (302, 303, 307) else "dead", f"a redirect was refused: {words}")
-    form = SLACK_FORMAT if slack else TELEGRAM_FORMAT if kind == "telegram" else ()
-    if (status == 413 and form) or (status == 400 and any(name in error for name in form)):
+    form = SLACK_FORMAT if slack else TELEGRAM_FORMAT if kind == "telegram" else ""
+    if form and (status == 413 or (status == 400 and re.search(form, error))):
         return Decision("dead", f"refused as plain text too: {words}") if plain else Decision("plain", words)
     return Decision("dead", words)
 

@@ -12,8 +12,10 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -22,16 +24,15 @@ from monitor.errors import ConfigError
 
 HIDDEN = "[secret]"
 
-#: Shorter texts are not looked for in logs: that would hide words such as "ok".
-SHORTEST = 8
+#: Length of the parts by which a secret is found, also one that was cut: those of an address begin with ordinary words.
+#: Shorter secrets than a token's part are not looked for: that would hide words such as "ok".
+ADDRESS_PART, TOKEN_PART = 12, 8
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_known: tuple[str, ...] = ()
 
-#: Parts of secrets, by their length, to find one that was cut: 12 for addresses, which begin with ordinary words, and
-#: SHORTEST for tokens.
-_parts: dict[int, frozenset[str]] = {12: frozenset(), SHORTEST: frozenset()}
+#: All parts of all secrets, by their length.
+_parts: dict[int, frozenset[str]] = {}
 
 _JSON_ESCAPE = re.compile(r"\\(?:u00([0-7][0-9a-fA-F])|([/&]))")
 
@@ -65,31 +66,22 @@ class Secret:
 
 
 def redact(text: str) -> str:
-    """Return the text with every known secret replaced, also one that is escaped, and one of which a part is left.
+    """Return the text with every secret replaced, also one that is escaped, and one of which a part is left.
 
     >>> key = Secret("https://hooks.example/run?sig=q8-ZkP0_31xT&sv=1")
     >>> redact("at /run?sig=q8-ZkP0_31xT&amp;sv=1"), redact("sig%3Dq8-ZkP0_3"), redact("50 % done")
     ('at [secret]', '[secret]', '50 % done')
     """
-    if not _known:
-        return text
-    plain = clean = _unescaped(text)
-    for secret in _known:
-        clean = clean.replace(secret, HIDDEN)
+    clean = _unescaped(text)
+    covered = bytearray(len(clean))
     for length, parts in _parts.items():
-        found = [at for at in range(len(clean) - length + 1) if clean[at : at + length] in parts]
-        for start, end in reversed(_joined(found, length)):
-            clean = clean[:start] + HIDDEN + clean[end:]
-    return clean if clean != plain else text
-
-
-def _joined(starts: Sequence[int], length: int) -> list[tuple[int, int]]:
-    """Stretches of a text that parts of this length cover, from where the parts begin."""
-    out: list[tuple[int, int]] = []
-    for start in starts:
-        first = out.pop()[0] if out and start <= out[-1][1] else start
-        out.append((first, start + length))
-    return out
+        for at in range(len(clean) - length + 1):
+            if clean[at : at + length] in parts:
+                covered[at : at + length] = b"\1" * length
+    if not any(covered):
+        return text
+    stretches = groupby(zip(covered, clean, strict=True), key=itemgetter(0))
+    return "".join(HIDDEN if hidden else "".join(c for _, c in stretch) for hidden, stretch in stretches)
 
 
 def _unescaped(text: str) -> str:
@@ -151,7 +143,7 @@ def guard_logs() -> None:
 
     def guarded(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = factory(*args, **kwargs)
-        if _known:
+        if _parts:
             try:
                 text = record.getMessage()
             except Exception:  # noqa: BLE001 - a broken log call stays logging's to report
@@ -169,25 +161,18 @@ def guard_logs() -> None:
 
 
 def _remember(value: str) -> None:
-    """Remember a secret in the forms in which a client prints it, the longest first."""
-    global _known, _parts
-    parts = urlsplit(value) if "://" in value else None
-    if parts and not (parts.path.strip("/") or parts.query or parts.username):
-        return  # a bare host is no secret
-    forms, long, short = {value}, [], [value]
-    if parts:
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        if target == "/api/v2/alerts":
+    """Remember a secret, or what is secret of an address: path and query, the values in the query, the password."""
+    global _parts
+    secrets = [(value, TOKEN_PART)]
+    if "://" in value:
+        address = urlsplit(value)
+        target = address.path + (f"?{address.query}" if address.query else "")
+        if target in ("", "/", "/api/v2/alerts") and not address.password:
             return
-        short = [*(part.partition("=")[2] for part in parts.query.split("&")), parts.password or ""]
-        forms |= {target, parts.query, *short}
-        forms |= {piece for piece in parts.path.split("/") if len(piece) >= 16}
-        long = [target]
+        values = [address.password or "", *(pair.partition("=")[2] for pair in address.query.split("&"))]
+        secrets = [(target, ADDRESS_PART), *((text, TOKEN_PART) for text in values)]
     with _lock:
-        wanted = {form for text in forms for form in (text, _unescaped(text)) if len(form) >= SHORTEST}
-        _known = tuple(sorted({*_known, *wanted}, key=len, reverse=True))
-        _parts = {
-            length: known
-            | {text[at : at + length] for text in map(_unescaped, texts) for at in range(len(text) - length + 1)}
-            for (length, known), texts in zip(_parts.items(), (long, short), strict=True)
-        }
+        for text, length in ((_unescaped(text), length) for text, length in secrets if len(text) >= TOKEN_PART):
+            length = min(length, len(text))
+            parts = {text[at : at + length] for at in range(len(text) - length + 1)}
+            _parts = {**_parts, length: _parts.get(length, frozenset()) | parts}
