@@ -1,14 +1,10 @@
-"""A message as a value: what happened to one group of alerts, in no provider's format.
-
-It is read on a phone by a tired person: first what moved and how badly, then for each column how far, which way, a
-sketch of reference and live values, and since when; last the link, the event id and how to silence it.
-"""
+"""A message as a value: what happened to one group of alerts, in no provider's format."""
 
 from __future__ import annotations
 
 import glob
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -22,11 +18,8 @@ from monitor.words import counted, date_time, duration
 #: Seconds of delay from which the headline says it.
 STALE = 300.0
 
-#: Longest address in a message; a longer one is replaced by the address of the overview.
-LONGEST_ADDRESS = 600
-
-#: Longest command in a message.
-LONGEST_COMMAND = 150
+#: Longest address and command in a message; a longer address is replaced by that of the overview.
+LONGEST_ADDRESS, LONGEST_COMMAND = 600, 150
 
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
 Status = Literal["new", "firing", "resolved"]
@@ -105,8 +98,12 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `to_json` wrote."""
-        entries = tuple(Entry(**_with_tuples(entry)) for entry in data["entries"])
-        return cls(**{**data, "entries": entries, "lines": tuple(map(tuple, data["lines"]))})
+        entries: Iterable[dict[str, Any]] = (
+            {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+            for item in data["entries"]
+        )
+        lines = tuple(map(tuple, data["lines"]))
+        return cls(**{**data, "entries": tuple(Entry(**item) for item in entries), "lines": lines})
 
     @property
     def address(self) -> str:
@@ -140,10 +137,6 @@ def column_address(link: str, role: str, column: str) -> str:
     return address if len(address) <= LONGEST_ADDRESS else link
 
 
-def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-
-
 def entry(
     alert: Alert,
     status: Status,
@@ -154,43 +147,32 @@ def entry(
     reason: str = "",
 ) -> Entry:
     """Describe an alert with its verdict; without a verdict only with what the alert itself knows."""
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"value": alert.value}
     if result is not None:
-        said = {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
+        said |= {name: getattr(result, name) for name in ("statistic", "threshold", "n", "m", "reference")}
+        said["value"] = alert.value if result.value is None else result.value
         said["explained"] = result.reason if result.state == "drift" else ""
         said["window"] = (result.window.start, result.window.end)
         if direction := result.direction:
             said |= {name: getattr(direction, name) for name in ("change", "before", "after")}
             said["direction"] = direction.text
             said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
-    return Entry(
-        alert.column,
-        alert.role,
-        status,
-        alert.severity,
-        alert.event_id,
-        alert.began if since is None else since,
-        until,
-        dict(alert.labels),
-        value=alert.value if result is None or result.value is None else result.value,
-        reason=reason,
-        **said,
-    )
+    same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
+    return Entry(*same, until, dict(alert.labels), reason=reason, **said)
 
 
 def drawing(histograms: Histograms) -> dict[str, Any]:
     """The fields of an entry that draw it: bars for a message in words, and what a picture is drawn from."""
-    column, value_bins = histograms.column, histograms.column.value_bins
+    column = histograms.column
     bars, scale = sketch(histograms)
-    shares = {}
+    drawn: dict[str, Any] = {"edges": list(column.edges), "categories": []}
     for side, counts in (("reference", histograms.reference), ("test", histograms.test)):
-        values = counts[:value_bins].tolist()
-        shares[side] = [rows / (sum(values) or 1) for rows in values]
+        values = counts[: column.value_bins].tolist()
+        drawn[side] = [rows / (sum(values) or 1) for rows in values]
     if column.numeric:
-        drawn = {"edges": list(column.edges), "categories": [], **shares} if len(column.edges) > 1 else None
-        return {"sketches": bars, "scale": scale, "histogram": drawn}
+        return {"sketches": bars, "scale": scale, "histogram": drawn if len(column.edges) > 1 else None}
     # Bars of categories would need their names; the sentence names those that matter.
-    return {"scale": scale, "histogram": {"edges": [], "categories": [*column.categories, "unseen values"], **shares}}
+    return {"scale": scale, "histogram": {**drawn, "edges": [], "categories": [*column.categories, "unseen values"]}}
 
 
 def shown_of(entries: int) -> int:
@@ -209,33 +191,29 @@ def title(message: Message) -> str:
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
     'CRITICAL: bmi has drifted'
     """
-    late = f" ({duration(message.delayed)} ago)" if message.delayed >= STALE else ""
-    return _headline(message) + late
-
-
-def _headline(message: Message) -> str:
     firing, resolved = message.firing, message.resolved
     level, usual = message.severity.upper(), any(map(is_usual, message.entries))
     be, have = ("is", "has") if len(firing or resolved) == 1 else ("are", "have")
     match message.kind:
         case "firing":
-            return f"{level}: {names(firing)} {f'{be} unusual' if usual else f'{have} drifted'}"
+            said = f"{level}: {names(firing)} {f'{be} unusual' if usual else f'{have} drifted'}"
         case "update":
             new = sum(e.status == "new" for e in firing)
             parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
-            return f"{level}: {names(firing)} {be} drifting ({', '.join(parts)})"
+            said = f"{level}: {names(firing)} {be} drifting ({', '.join(parts)})"
         case "repeat":
-            return f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
+            said = f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
         case "resolved":
             again = f" {be} usual again" if usual else ""
             after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            return f"RESOLVED: {names(resolved)}{again}{after}"
+            said = f"RESOLVED: {names(resolved)}{again}{after}"
         case "digest":
-            return "CATCHING UP: messages could not be delivered"
+            said = "CATCHING UP: messages could not be delivered"
         case "test":
-            return "TEST: Telltale can reach you"
-        case "state" | "resend" | "picture":
-            return f"{counted(len(firing), 'column')} drifting"
+            said = "TEST: Telltale can reach you"
+        case _:
+            said = f"{counted(len(firing), 'column')} drifting"
+    return f"{said} ({duration(message.delayed)} ago)" if message.delayed >= STALE else said
 
 
 def is_usual(item: Entry) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from monitor.columns.column import clean_text
@@ -53,21 +54,20 @@ class Text:
     def others(self, shown: int, named: int = NAMED) -> Block:
         """Lines that count and name the columns beyond the first `shown`, and the resolved ones."""
         hidden = self.beyond + len(self.columns) - shown
-        rest = [(name, "") for name in self.rest[shown:]]
-        lines = [_listed(f"and {hidden} more", rest, hidden, named)] if hidden > 0 else []
-        lines += [_listed(what, items, len(items), named) for what, items in self.resolved]
-        return tuple(lines)
+        rest = [(f"and {hidden} more", [(name, "") for name in self.rest[shown:]], hidden)] if hidden > 0 else []
+        resolved = [(what, items, len(items)) for what, items in self.resolved]
+        return tuple(_listed(*group, named) for group in (*rest, *resolved))
 
 
 def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int) -> Line:
     """Say how many there are, name some, and count the others."""
-    shown = items[:named]
-    pieces = [Piece(what + (": " if shown else ""))]
-    for position, (name, more) in enumerate(shown):
-        pieces += [Piece(", ")] * bool(position) + [Piece(name, "code")] + [Piece(more)] * bool(more)
-    if count > len(shown) > 0:
-        pieces.append(Piece(f" and {count - len(shown)} others"))
-    return tuple(pieces)
+    pieces = [Piece(what)]
+    for position, (name, more) in enumerate(items[:named]):
+        pieces += [Piece(", " if position else ": "), Piece(name, "code"), Piece(more)]
+    left = count - len(items[:named])
+    return tuple(
+        piece for piece in (*pieces, Piece(f" and {left} others" if items[:named] and left else "")) if piece.text
+    )
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
@@ -119,32 +119,30 @@ def lay_out(message: Message) -> Text:
 def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """The resolved columns by reason; for a single one the title says all but the reason."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    alone = message.kind == "resolved" and len(message.entries) == 1
     for item in message.resolved:
-        took = "" if alone else f" after {duration(lasted(item, message))}"
-        groups.setdefault(item.reason, []).append((cut(label(item)), took))
-    if alone:
-        return tuple((f"because {cut(reason, 200)}", ()) for reason in groups if reason)
-    return tuple(
-        (f"{len(items)} resolved" + (f" because {cut(reason, 200)}" if reason else ""), tuple(items))
-        for reason, items in groups.items()
-    )
+        took = f" after {duration(lasted(item, message))}"
+        groups.setdefault(cut(item.reason, 200) if item.reason else "", []).append((cut(label(item)), took))
+    because = {reason: f"because {reason}" if reason else "" for reason in groups}
+    if message.kind == "resolved" and len(message.entries) == 1:
+        return tuple((text, ()) for text in because.values() if text)
+    return tuple((f"{len(items)} resolved {because[why]}".strip(), tuple(items)) for why, items in groups.items())
 
 
 def _head(message: Message) -> Block:
-    model = (Piece("model "), Piece(cut(message.model), "code")) if message.model else ()
-    rule = (Piece(", rule " if model else "rule "), Piece(cut(message.group), "code")) if message.group else ()
-    lines: list[Line] = [model + rule] if model + rule else []
+    facts = [(what, cut(text)) for what, text in (("model ", message.model), ("rule ", message.group)) if text]
+    first = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(facts)]
+    lines: list[Line] = [tuple(chain.from_iterable(first))] if first else []
     labels = message.entries[0].labels if message.entries else {}
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
-    if message.changes > max(2, len(message.entries)):
-        lines.append((Piece(f"changed {message.changes} times since the last message"),))
-    if message.delayed:
-        written = clock_time(message.at, message.now)
-        lines.append((Piece(f"delayed by {duration(message.delayed)}: written {written}"),))
-    if message.repeated:
-        lines.append((Piece("may be a repeat: no answer came to an earlier attempt"),))
+    written = clock_time(message.at, message.now)
+    for said, holds in (
+        (f"changed {message.changes} times since the last message", message.changes > max(2, len(message.entries))),
+        (f"delayed by {duration(message.delayed)}: written {written}", message.delayed),
+        ("may be a repeat: no answer came to an earlier attempt", message.repeated),
+    ):
+        if holds:
+            lines.append((Piece(said),))
     return tuple(lines)
 
 
