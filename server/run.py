@@ -23,7 +23,7 @@ from server.predict import HOT_PATHS, Predictor
 from server.protocols import inference, mlflow
 from server.protocols.inference import OpenInference
 from server.protocols.mlflow import Mlflow
-from server.serve import Server, create_server, serve
+from server.serve import Server, serve
 from server.web.app import create_app
 
 log = logging.getLogger("server")
@@ -45,7 +45,7 @@ def opened(config: Config) -> Iterator[Server]:
     try:
         application = create_application(runtime, model, guard)
         try:
-            server = create_server(application, config.server, runtime.instruments.rejected)
+            server = Server(application, config.server, runtime.instruments.rejected)
         except OSError as error:
             raise TelltaleError(
                 f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "

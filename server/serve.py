@@ -32,7 +32,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from monitor.config.settings import ServerConfig
@@ -42,47 +42,25 @@ from server.predict import HOT_PATHS
 
 log = logging.getLogger(__name__)
 
-#: Connections at once, each with a file for a long body or answer; fewer if the process may open few files.
-CONNECTIONS = 1000
+# How much there may be at once. What is beyond it is answered 503.
+CONNECTIONS = 1000  # each with a file for a long body or answer; fewer if the process may open few files
+WAITING = 256  # requests that wait for a thread
+SLOW_PAGES = 8  # slow requests for pages and metrics, each on a thread of its own, beside `[server] threads`
+BODIES = 4  # bodies under way, in bodies of the largest size allowed
+SHORT_BODY = 1 << 16  # bytes of a body that does not count in `BODIES`, and that tells how long a prediction takes
+UNREAD = 1 << 27  # bytes of answers that clients have yet to read; beyond that only short requests are answered
 
-#: Requests that may wait for a thread; further ones are answered 503.
-WAITING = 256
-
-#: Slow requests for pages and metrics that may run at once, each on a thread of its own, beside `[server] threads`.
-SLOW_PAGES = 8
-
-#: Bodies up to this size are not counted in `BODIES`, and tell how long a prediction takes, bytes.
-SHORT_BODY = 1 << 16
-
-#: Bodies that may be under way at once, in bodies of the largest size allowed; further ones are answered 503.
-BODIES = 4
-
-#: Bytes of answers that clients have yet to read, over all connections; beyond that, long answers are refused with 503.
-UNREAD = 1 << 27
-
-#: Predictions that usually take longer than this are handed to worker threads, seconds.
-SHORT = 0.002
-
-#: An answer that takes longer than this on the loop's thread loses the loop, seconds.
-STUCK = 0.02
-
-#: Seconds that a client may take to send one request, and to read one answer, however many bytes trickle in between.
-DEADLINE = 10.0
+# Seconds.
+SHORT = 0.002  # predictions that usually take longer are handed to worker threads
+STUCK = 0.02  # an answer that takes longer on the loop's thread loses the loop
+DEADLINE = 10.0  # for a client to send one request, and to read one answer, however many bytes trickle in between
+IDLE = 60.0  # that a kept-alive connection may be idle
+LINGER = 2.0  # that the server reads on from a refused client, so that the client gets to read the refusal
+CHANCE = 0.1  # that a new connection has to send a request before it may be closed for another one
+GRACE = 5.0  # that a stop waits for requests that are under way
 
 #: Bytes a second that a body of lines must arrive with, after `DEADLINE`.
 BULK_RATE = 1 << 16
-
-#: Seconds that a kept-alive connection may be idle.
-IDLE = 60.0
-
-#: Seconds that the server goes on reading from a refused client, so that the client gets to read the refusal.
-LINGER = 2.0
-
-#: Seconds that a new connection has to send a request before it may be closed for another one.
-CHANCE = 0.1
-
-#: How long a stop waits for requests that are under way, seconds.
-GRACE = 5.0
 
 _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
@@ -90,7 +68,7 @@ _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*$",
 class Busy(Error):  # type: ignore[misc]  # noqa: N818 - waitress' name for a refusal
     """Refusal of a request that the server has no room for."""
 
-    code, reason = 503, "Service Unavailable"
+    code = 503
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -98,15 +76,12 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     adj: Any
     completed: bool
-    error: Any
-    header_bytes_received: int
-    body_bytes_received: int
     bulk = False  # lines of observations, which have a limit of their own
     rest = b""  # what the client sent after this request
 
     def received(self, data: bytes) -> int:
         """Take in bytes and return how many are used up. What follows a whole request is kept in `rest`."""
-        consumed: int = super().received(data)
+        consumed = int(super().received(data))
         if self.body_bytes_received > SHORT_BODY and not self.completed and self.adj.no_room():
             self.error, self.completed = Busy("the server has too many large bodies at once; try again later"), True
         if self.error is not None:
@@ -123,8 +98,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Content-Length is invalid") from None  # thousands of digits
         if self.proxy_netloc:
             self.headers["HOST"] = self.proxy_netloc  # RFC 9112, 3.2.2: an absolute address overrides Host
-        self.bulk = self.path == "/observe" and is_lines(self.headers.get("CONTENT_TYPE", ""))
-        if self.bulk:
+        if self.path == "/observe" and is_lines(self.headers.get("CONTENT_TYPE", "")):
+            self.bulk = True
             self.adj = copy.copy(self.adj)
             self.adj.max_request_body_size = self.adj.max_bulk + 1
         if self.chunked:
@@ -148,43 +123,23 @@ class Refuse(ErrorTask):  # type: ignore[misc]
         server.refused(code)
         body = error_body(code, message, None)
         self.status = f"{error.code} {HTTPStatus(error.code).phrase}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        if error.code == 503:
-            self.response_headers.append(("Retry-After", "1"))
         self.content_length = len(body)
+        self.response_headers = [("Content-Type", "application/json")] + [("Retry-After", "1")] * (error.code == 503)
         self.channel.lingers = True
         self.set_close_on_finish()
         self.write(body)
 
 
-class Answer(WSGITask):  # type: ignore[misc]
-    """Has the application answer one request."""
-
-    def execute(self) -> None:
-        """Call the application. The last answer before a stop asks the client to close."""
-        if self.channel.server.stopping:
-            self.set_close_on_finish()
-        super().execute()
-
-
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection. All methods but `service` run on the thread that leads the loop.
+    """One connection. All methods but `service` run on the thread that leads the loop."""
 
-    `rest` has what the client has sent beyond the request that is being answered. It is parsed when that answer has
-    been sent, so a connection has at most one request ahead.
-    """
+    error_task_class, parser_class = Refuse, Parser
 
-    task_class, error_task_class, parser_class = Answer, Refuse, Parser
-
-    requests: list[Parser]
-    request: Parser | None
-    close_when_flushed: bool
-    total_outbufs_len: int
-    rest = b""
+    rest = b""  # what the client has sent beyond the request that is answered; parsed when that answer has been sent
     lingers = False  # the last answer was a refusal: the client may still be sending
     predicts = False  # the next request asks for few predictions: the time it takes is measured
     _draining = False
-    _heard = False
+    heard = False  # whether it has sent anything
     _receiving_since = _writing_since = 0.0
 
     def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
@@ -192,15 +147,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.idle_since = time.monotonic()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is under way: no request, whole or in part, and no answer."""
-        return not (self.requests or self.request or self.rest or self.total_outbufs_len or self._draining)
+    def answering(self) -> bool:
+        """Whether a whole request, or an answer, is under way."""
+        return bool(self.requests or self.rest or self.total_outbufs_len or self._draining)
+
+    def quiet(self, now: float) -> float:
+        """Seconds since the last answer, or since it connected; 0 if anything is under way."""
+        return 0.0 if self.request or self.answering else now - self.idle_since
 
     def received(self, data: bytes) -> bool:
         """Take in bytes from the client."""
         if self.request is None:
             self._receiving_since = time.monotonic()
-        self._heard = True
+        self.heard = True
         return bool(super().received(data))
 
     def readable(self) -> bool:
@@ -240,11 +199,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.will_close:
             self.handle_close()
 
-    def refuse(self, answer: bytes) -> None:
-        """Send a ready-made answer, whatever the client asks, and close once it can have read it."""
-        self.lingers = True
-        self.write_soon(answer)
-        self.close_when_flushed = True
+    def refuse(self, why: str) -> None:
+        """Answer 503, whatever the client asks."""
+        request = Parser(self.adj)
+        request.error, request.version = Busy(why), "1.1"
+        self.requests.append(request)
+        self.service()
 
     def handle_close(self) -> None:
         """Close the connection, and the file that half a body may have."""
@@ -255,6 +215,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Answer one request, on whatever thread."""
         began, self.rest = time.monotonic(), self.requests[0].rest
+        if self.server.stopping:
+            self.requests[0].headers["CONNECTION"] = "close"  # the answer tells the client
         super().service()
         if self.close_when_flushed:
             self.rest = b""
@@ -275,17 +237,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.request is not None:
             more = self.request.body_bytes_received / BULK_RATE if self.request.bulk else 0.0
             return now - self._receiving_since > DEADLINE + more
-        return now - self.idle_since > (IDLE if self._heard else DEADLINE)
+        return now - self.idle_since > (IDLE if self.heard else DEADLINE)
 
-    def worth(self, now: float) -> tuple[int, float] | None:
+    def cost(self, now: float) -> tuple[int, float] | None:
         """What closing this connection for a new one would cost; None if a request is being answered.
 
         0 and bytes a second: the client sends nothing, or part of a request. 1 and when its last answer was: it is
         idle. 2: it has just connected, and should get its chance.
         """
-        if self.will_close or self.requests or self.rest or self.total_outbufs_len or self._draining:
+        if self.will_close or self.answering:
             return None
-        if self._heard and self.request is None:
+        if self.heard and self.request is None:
             return (1, self.idle_since) if now - self.idle_since > 1.0 else None
         request, age = self.request, now - (self._receiving_since or self.idle_since)
         sent = 0 if request is None else request.header_bytes_received + request.body_bytes_received
@@ -293,27 +255,48 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """The server. `refused` is told the code of every request that no application has seen."""
+    """The server. `refused` is called with the code of every request that is refused before `application` sees it."""
 
-    channel_class = Channel
     accepting: bool
-    active_channels: dict[int, Channel]
 
-    def __init__(self, application: WSGIApplication, refused: Callable[[str], None], adjustments: Adjustments) -> None:
-        """Bind and listen. Raises OSError if the address is taken."""
+    def __init__(
+        self, application: WSGIApplication, config: ServerConfig, refused: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Bind and listen, without serving yet. Raises OSError if the address is taken."""
         self.refused = refused
         self.stopping = False
         self._sockets: dict[int, Any] = {}
         self._first: deque[Channel] = deque()  # requests for the loop's thread: POST,
         self._then: deque[Channel] = deque()  # and everything else, one for each turn of the loop
         self._usual = 0.0  # what a prediction takes, seconds
-        self._leading = threading.Lock()
+        self._leading = threading.RLock()
         self._leader: threading.Thread | None = None
         self._answering_since: float | None = None
         self._slow: set[threading.Thread] = set()  # threads that lost the loop, and are still answering
         self._done = threading.Event()
         self._stop_until = self._next_look = self._accept_after = self._next_complaint = 0.0
-        adjustments.no_room = self._no_room
+        # waitress writes a line whenever a request waits for a thread, and whenever a client vanishes.
+        for name in ("waitress", "waitress.queue"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        adjustments = Adjustments(
+            host=config.host,
+            port=config.port,
+            ipv6=":" in config.host,
+            ipv4=":" not in config.host,
+            threads=config.threads,
+            # One byte more than we accept: a chunked body has no length to check before it is read.
+            max_request_body_size=config.max_body + 1,
+            max_request_header_size=16384,
+            recv_bytes=65536,
+            inbuf_overflow=config.max_body + 1,
+            connection_limit=connection_limit(),
+            log_socket_errors=False,
+            clear_untrusted_proxy_headers=False,  # nothing here reads them
+            ident="telltale",
+            expose_tracebacks=False,
+        )
+        adjustments.max_bulk, adjustments.no_room = config.max_bulk, self._no_room
+        adjustments.send_bytes = 1 << 16  # a short answer leaves in one piece, when it is complete
         super().__init__(application, map=self._sockets, adj=adjustments)
 
     # Requests: which are answered, and by which thread.
@@ -324,7 +307,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         post = request.error is None and request.command == "POST"
         short = post and request.body_bytes_received <= SHORT_BODY
         queued = len(self._first) + len(self.task_dispatcher.queue) if post else len(self._then)
-        if request.error is None and (queued >= WAITING or (not short and self._unread() > UNREAD)):
+        unread = 0 if short else sum(channel.total_outbufs_len for channel in self.active_channels.values())
+        if request.error is None and (queued >= WAITING or unread > UNREAD):
             request.error = Busy("the server has more requests than it can answer; try again in a second")
             post = False
         channel.predicts = short and post and request.path in HOT_PATHS
@@ -336,11 +320,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _no_room(self) -> bool:
         """Whether the bodies that are under way, of requests in part and of those that wait, are too many."""
         requests = [request for c in self.active_channels.values() for request in (c.request, *c.requests) if request]
-        largest: int = max(self.adj.max_bulk, self.adj.max_request_body_size)
-        return sum(request.body_bytes_received for request in requests) > BODIES * largest
-
-    def _unread(self) -> int:
-        return sum(channel.total_outbufs_len for channel in self.active_channels.values())
+        largest = int(max(self.adj.max_bulk, self.adj.max_request_body_size))
+        return bool(sum(request.body_bytes_received for request in requests) > BODIES * largest)
 
     def took(self, seconds: float) -> None:
         """Note how long a small prediction took. One that hung counts as `STUCK`."""
@@ -369,7 +350,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         with self._leading:
             if self._leader is not me:
                 self._slow.discard(me)
-                self._wake()  # the loop may be waiting for this answer
+                self.pull_trigger()  # the loop may be waiting for this answer
                 return False
             self._answering_since = None
         if channel.connected and channel.writable():
@@ -379,11 +360,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def pull_trigger(self) -> None:
         """Wake the loop, unless this thread leads it, or the server has ended."""
         if threading.current_thread() is not self._leader:
-            self._wake()
-
-    def _wake(self) -> None:
-        if not self._done.is_set():  # else the descriptor may be another file's by now
-            super().pull_trigger()
+            with self._leading:
+                if not self._done.is_set():  # else the descriptor may be another file's by now
+                    super().pull_trigger()
 
     # The loop, and the thread that leads it.
 
@@ -397,9 +376,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.task_dispatcher.shutdown(timeout=0.1)
         if self._leader is not None:
             self._leader.join(0.1)
-        for channel in list(self.active_channels.values()):
-            channel.handle_close()
-        wasyncore.close_all(self._sockets)
+        with self._leading:
+            for channel in list(self.active_channels.values()):
+                channel.handle_close()
+            wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
         """Accept nothing more, finish what is under way, and return from `run`; at once if called again."""
@@ -408,7 +388,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             return
         self._stop_until = time.monotonic() + GRACE
         self.stopping = True
-        self._wake()
+        self.pull_trigger()
 
     def _promote(self) -> None:
         """Give the loop to a new thread, unless the one that leads has just finished its answer."""
@@ -456,8 +436,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self.socket.close()
         for channel in list(self.active_channels.values()):
             # One that has just connected and is yet to ask gets a second, so that its first request is answered.
-            quiet = 0.2 if channel._heard else 1.0
-            if channel.idle and min(now - channel.idle_since, now - self._stop_until + GRACE) > quiet:
+            enough = 0.2 if channel.heard else 1.0
+            if min(channel.quiet(now), now - self._stop_until + GRACE) > enough:
                 channel.handle_close()
         if not self.active_channels or now >= self._stop_until:
             self._done.set()
@@ -484,8 +464,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def handle_accept(self) -> None:
         """Accept connections up to the limit. Beyond it another one is closed; if all are busy, the answer is 503."""
         for _ in range(64):
-            full = len(self.active_channels) - self.adj.connection_limit
-            room = True if full < 0 else self._make_room()
+            over = len(self.active_channels) - self.adj.connection_limit
+            room = True if over < 0 else self._make_room()
             if room is None:
                 self._accept_after = time.monotonic() + CHANCE / 2
                 return
@@ -497,29 +477,27 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 return
             if pair is None:
                 return
-            connection, address = pair
-            if not room:
+            if not room and over >= max(4, self.adj.connection_limit // 8):
                 self.refused("busy")
-                if full >= max(4, self.adj.connection_limit // 8):
-                    connection.close()  # enough clients are being told why
-                else:
-                    self.channel_class(self, connection, address, self.adj, map=self._map).refuse(TURNED_AWAY)
+                pair[0].close()  # enough clients are being told why
                 continue
-            self.set_socket_options(connection)
-            self.channel_class(self, connection, address, self.adj, map=self._map)
-            if full >= 0:
+            self.set_socket_options(pair[0])
+            channel = Channel(self, pair[0], pair[1], self.adj, map=self._sockets)
+            if not room:
+                channel.refuse("the server has as many connections as it can hold; try again in a second")
+            elif over >= 0:
                 return
 
     def _make_room(self) -> bool | None:
         """Close the connection that costs least, in the next turn. False if all are busy; None if one soon is not."""
         now = time.monotonic()
-        costs = [(cost, id(one), one) for one in self.active_channels.values() if (cost := one.worth(now)) is not None]
+        costs = {one: cost for one in self.active_channels.values() if (cost := one.cost(now)) is not None}
         if not costs:
             return False
-        (rank, _), _, channel = min(costs)
-        if rank == 2:
+        cheapest = min(costs, key=costs.__getitem__)
+        if costs[cheapest][0] == 2:
             return None
-        channel.will_close = True
+        cheapest.will_close = True
         return True
 
     def _complain(self, message: str, *arguments: object) -> None:
@@ -530,58 +508,18 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             log.warning(message, *arguments)
 
 
-def _turned_away() -> bytes:
-    body = error_body("busy", "the server has as many connections as it can hold; try again in a second", None)
-    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
-
-
-TURNED_AWAY = _turned_away()
-
-
 def connection_limit() -> int:
     """Let the process open as many files as it may, and return how many connections to hold.
 
     A quarter of the descriptors: each connection may have a file as well, and half is left for the monitor.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS
     wanted = 4 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * CONNECTIONS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, soft // 4))
-
-
-def create_server(
-    application: WSGIApplication, config: ServerConfig, refused: Callable[[str], None] | None = None
-) -> Server:
-    """Bind, without serving yet. Raises OSError if the address is taken.
-
-    `refused` is called with the error code of every request that is refused before `application` sees it.
-    """
-    # waitress writes a line whenever a request waits for a thread, and whenever a client vanishes.
-    logging.getLogger("waitress").setLevel(logging.ERROR)
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    adjustments = Adjustments(
-        host=config.host,
-        port=config.port,
-        ipv6=":" in config.host,
-        ipv4=":" not in config.host,
-        threads=config.threads,
-        # One byte more than we accept: a chunked body has no length to check before it is read.
-        max_request_body_size=config.max_body + 1,
-        max_request_header_size=16384,
-        recv_bytes=65536,
-        inbuf_overflow=config.max_body + 1,
-        connection_limit=connection_limit(),
-        log_socket_errors=False,
-        clear_untrusted_proxy_headers=False,  # nothing here reads them
-        ident="telltale",
-        expose_tracebacks=False,
-    )
-    adjustments.max_bulk = config.max_bulk
-    adjustments.send_bytes = 1 << 16  # a short answer leaves in one piece, when it is complete
-    return Server(application, refused or (lambda _: None), adjustments)
+    return max(1, min(CONNECTIONS, max(soft, wanted) // 4))
 
 
 def serve(server: Server) -> None:
@@ -596,7 +534,6 @@ def serve(server: Server) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, stay)
-    # What the libraries made while loading stays until the end: the garbage collector need not go through it each time.
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # what the libraries made while loading stays until the end, so it need not be looked at again
     server.run()

@@ -13,7 +13,7 @@ from bench.running import Client
 from monitor.config.load import Config
 from monitor.config.settings import ServerConfig
 from server.run import opened
-from server.serve import Server, create_server
+from server.serve import Server
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def hosted(
     `config` replaces `threads` and `max_body`.
     """
     config = config or ServerConfig(host="127.0.0.1", port=0, threads=threads, url="", max_body=max_body)
-    server = create_server(application, config, refused)
+    server = Server(application, config, refused or (lambda _: None))
     with running(server) as thread:
         yield server, thread
 
