@@ -8,7 +8,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-#: What is offered, by what a scraper may ask for; of two asked for equally, the one further down.
+#: What is offered, by (media type, version); of two asked for equally, the one further down.
 OFFERED = {
     ("text/*", ""): TEXT,
     ("text/plain", ""): TEXT,
@@ -18,15 +18,15 @@ OFFERED = {
     ("application/openmetrics-text", "1.0.0"): OPENMETRICS,
 }
 
-#: How names outside of [a-zA-Z0-9_:] may be written (Prometheus 3). There are none, so each of them is kept to.
+#: How names outside of [a-zA-Z0-9_:] may be written (Prometheus 3). There are none, so every one is fulfilled.
 ESCAPING = ("allow-utf-8", "underscores", "dots", "values")
 
 
 def negotiate(accept: str | None) -> tuple[bool, str]:
     """Return whether to answer in OpenMetrics, and the content type to say.
 
-    Of the formats asked for the most eagerly asked for, OpenMetrics first. The Prometheus text format also for browsers
-    and for who asks for nothing that is offered. Prometheus 3 refuses a content type of another kind.
+    The format of the highest quality value, OpenMetrics first; the Prometheus text format if nothing that is offered is
+    asked for, as by a browser. Prometheus 3 refuses a content type of another kind.
 
     >>> negotiate("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")[0]
     True
@@ -36,14 +36,11 @@ def negotiate(accept: str | None) -> tuple[bool, str]:
     'text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8'
     """
     order = list(OFFERED)
-    best, content_type, escaping = (0.0, -1), TEXT, ""
-    for media, parameters, quality in _preferences(accept):
-        key = (media, parameters.get("version", ""))
-        if key in OFFERED and quality > 0 and (quality, order.index(key)) > best:
-            best, content_type = (quality, order.index(key)), OFFERED[key]
-            escaping = parameters.get("escaping", "") if content_type != TEXT else ""
-    more = f"; escaping={escaping}" if escaping in ESCAPING else ""
-    return content_type == OPENMETRICS, content_type + more
+    asked = [(quality, (media, given.get("version", "")), given) for media, given, quality in _preferences(accept)]
+    known = [(quality, order.index(key), given) for quality, key, given in asked if key in OFFERED and quality > 0]
+    _, place, given = max(known, key=lambda one: one[:2], default=(0.0, 0, {}))
+    kind, escaping = OFFERED[order[place]], given.get("escaping")
+    return kind == OPENMETRICS, f"{kind}; escaping={escaping}" if kind != TEXT and escaping in ESCAPING else kind
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
@@ -66,9 +63,8 @@ def _preferences(header: str | None) -> list[tuple[str, dict[str, str], float]]:
     out = []
     for item in (header or "").split(","):
         name, *rest = (part.strip() for part in item.split(";"))
-        parameters = {
-            key.strip().lower(): value.strip().strip('"') for key, _, value in (p.partition("=") for p in rest)
-        }
+        pairs = (part.partition("=") for part in rest)
+        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
         try:
             quality = float(parameters.get("q", 1.0))
         except ValueError:

@@ -17,8 +17,7 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 class Latency:
     """A histogram of durations in seconds.
 
-    `counts` has one more entry than `bounds`: observations in (bounds[i-1], bounds[i]], not cumulative, the last one
-    above every bound.
+    `counts`: observations in (bounds[i-1], bounds[i]], not cumulative; one more, above every bound.
     """
 
     bounds: tuple[float, ...] = LATENCY_BOUNDS
@@ -30,9 +29,9 @@ class Latency:
 class Health:
     """How the process itself is doing. Counters are totals that continue over a restart.
 
-    `rejected`: requests refused, by error code. `notifications`: attempts by (receiver, outcome); a receiver's outcomes
-    belong in here at zero from the start, so that the first failure is an increase. `evaluated`: when the last
-    evaluation ended, seconds since 1970 UTC. `late`: seconds by which it began too late. `every`: planned interval.
+    `rejected`: requests refused, by error code. `notifications`: attempts by (receiver, outcome), at zero from the
+    start, so that the first failure is an increase. `evaluated`: when the last evaluation ended, seconds since 1970.
+    `late`: seconds by which it began too late. `every`: planned interval, seconds.
     """
 
     latency: Latency = field(default_factory=Latency)
@@ -55,13 +54,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of the monitor, consistent in itself; nobody changes it after it is published.
+    """One moment of the monitor, consistent in itself and immutable.
 
     `totals`: counts since the first start, shape (schema.size,), int64, never falling. `sums`: of finite values, shape
-    (columns,); NaN or anything for categorical columns. `predictions`: rows answered and recorded. `since`: when
-    counting began, seconds since 1970 UTC. `results`: of the last evaluation of each rule. `alerts`: by `Alert.key`.
-    The same tuple and mapping objects should be handed over until they change: what is rendered from them is kept as
-    long as they are the same objects.
+    (columns,); anything for categorical columns. `since`: when counting began, seconds since 1970 UTC. `results`: of
+    the last evaluation of each rule. What is rendered from both is kept while they are the same objects.
     """
 
     totals: Counts

@@ -115,20 +115,12 @@ class Chart:
         self._shapes: list[Markup] = []
         self._texts: list[Markup] = []
 
-    def shape(self, class_: str, d: str) -> None:
-        """Draw a path on the plane of 1000 x 1000."""
-        self._shapes.append(element("path", class_=class_, d=d))
-
-    def level(self, y: float, class_: str) -> None:
-        """Draw a line across."""
-        self.shape(class_, line([(0, y), (1, y)]))
-
-    def upright(self, x: float, class_: str) -> None:
-        """Draw a line from bottom to top."""
-        self.shape(class_, line([(x, 0), (x, 1)]))
+    def draw(self, class_: str, *points: Point, d: str = "") -> None:
+        """Draw a line through points, or the path `d` on a plane of 1000 x 1000."""
+        self._shapes.append(element("path", class_=class_, d=d or line(points)))
 
     def axis(self, labels: Iterable[tuple[float, str]]) -> None:
-        """Write below the plane: places and texts. Every second one may be hidden on a narrow screen."""
+        """Write places and texts below the plane. Every second one may be hidden on a narrow screen."""
         for i, (x, text) in enumerate(labels):
             self.tick(x, text, "tick odd" if i % 2 else "tick")
 
@@ -207,11 +199,11 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -
     """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart."""
     chart = Chart(label, plot=190)
     if mark is not None:
-        chart.upright(plane.at(mark), "gap")
-    chart.shape("ref", outline(plane.bars, "reference", 1000, 1000))
+        chart.draw("gap", (plane.at(mark), 0), (plane.at(mark), 1))
+    chart.draw("ref", d=outline(plane.bars, "reference", 1000, 1000))
     if live:
-        chart.shape("live", outline(plane.bars, "test", 1000, 1000))
-    chart.level(0, "base")
+        chart.draw("live", d=outline(plane.bars, "test", 1000, 1000))
+    chart.draw("base", (0, 0), (1, 0))
     chart.axis(_value_labels(plane))
     for bar in plane.bars:
         middle = (bar.left + bar.right) / 2
@@ -229,13 +221,13 @@ def cumulative(plane: Plane, edges: Sequence[float], reference: Floats, test: Fl
     """
     chart = Chart(label)
     for level in (0.0, 0.5, 1.0):
-        chart.level(level, "grid" if level else "base")
+        chart.draw("grid" if level else "base", (0, level), (1, level))
     inside = [i for i, edge in enumerate(edges) if (plane.low or 0) <= edge <= (plane.high or 0)]
     for shares, class_ in ((reference, "line-ref"), (test, "line-live")):
-        chart.shape(class_, line((plane.at(edges[i]), float(shares[i])) for i in inside))
+        chart.draw(class_, *((plane.at(edges[i]), float(shares[i])) for i in inside))
     worst = int(np.argmax(np.abs(reference - test)))
     x, low, high = plane.at(edges[worst]), *sorted((float(reference[worst]), float(test[worst])))
-    chart.shape("gap", line([(x, low), (x, high)]))
+    chart.draw("gap", (x, low), (x, high))
     place, anchor = (x + 0.01, "start") if x < 0.8 else (x - 0.01, "end")
     chart.note(place, (low + high) / 2, f"gap {percent(high - low)}", "note gap-text", anchor)
     chart.axis(_value_labels(plane))
@@ -281,26 +273,24 @@ def time_line(
         return across(moment), fraction(value, low, high)
 
     chart = Chart(label)
-    for tick in ticks(low, high, 4):
-        chart.level(fraction(tick, low, high), "grid")
-        chart.note(0, fraction(tick, low, high), number(tick))
+    for class_, level, text in [("grid", tick, "") for tick in ticks(low, high, 4)] + list(levels):
+        height = fraction(level, low, high)
+        chart.draw(class_, (0, height), (1, height))
+        chart.note(1 if text else 0, height, text or number(level))
     chart.axis((across(moment), text) for moment, text in time_ticks(start, end))
     for some in _runs(band, longest):
         edge = [place(moment, value) for moment, _, value in some]
         edge += [place(moment, value) for moment, value, _ in reversed(some)]
-        chart.shape("band", line(edge) + "z")
-    for class_, level, text in levels:
-        chart.level(fraction(level, low, high), class_)
-        chart.note(1, fraction(level, low, high), text)
+        chart.draw("band", d=line(edge) + "z")
     if since is not None and start <= since <= end:
-        chart.upright(across(since), "since-line")
+        chart.draw("since-line", (across(since), 0), (across(since), 1))
         chart.note(across(since), 1.0, "alert", "note gap-text")
     for class_, points in lines.items():
         runs = [[place(*point) for point in run] for run in _runs(points, longest)]
         if joined := "".join(line(run) for run in runs if len(run) > 1):
-            chart.shape(class_, joined)
+            chart.draw(class_, d=joined)
         if alone := "".join(line(run) for run in runs if len(run) == 1):
-            chart.shape(f"{class_} dots", alone)
+            chart.draw(f"{class_} dots", d=alone)
     return chart.markup("chart time")
 
 
