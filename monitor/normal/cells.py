@@ -88,16 +88,16 @@ class Cells:
         """
         before = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), dtype=np.int64)
         np.cumsum(counts, axis=-1, out=before[..., 1:])
-        hits = before[..., self._high] - before[..., self._low]
+        hits = before.take(self._high, axis=-1)
+        hits -= before.take(self._low, axis=-1)
         hits[..., self._fullest] = np.maximum.reduceat(counts, self._inside, axis=-1)[..., ::2]
-        rows = (before[..., self._row_high] - before[..., self._row_low]).astype(np.float64)
+        rows = (before.take(self._row_high, axis=-1) - before.take(self._row_low, axis=-1)).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             return hits / self.spread(rows), rows
 
     def spread(self, rows: Floats) -> Floats:
         """The number of rows that each cell is a share of, shape (..., C), of (..., 2 K)."""
-        out: Floats = rows[..., self._rows_of]
-        return out
+        return rows.take(self._rows_of, axis=-1)
 
     def largest(self, values: Floats) -> Floats:
         """The largest of the cells of each limit, shape (..., L); minus infinity for one without cells."""

@@ -107,21 +107,22 @@ class Windows:
 def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
     """Work out the windows of `length` hours that end at `ends`, with the expectations for each."""
     back = grid.weeks_before(ends, np.arange(1, SAME_HOURS + 1)[:, None])
-    # The windows, the weeks before each that make its level, and the same hours of those weeks.
-    until = np.concatenate((ends[None], (ends - length)[None], back))
-    since = until - length
-    since[1] = until[1] - LEARNT
-    (shares, level, *_), (n, *_) = found, found_n = cells.shares(grid.between(since, until, cells.bins))
-    rows, level_rows, past_rows = found_n[0, :, 1::2], found_n[1, :, 1::2], found_n[2:, :, 1::2]
-    level[(level_rows < FEWEST_LEVEL * rows)[:, cells.column_of]] = np.nan  # a few rows, as after a gap, are no level
-    inside = (back >= length)[..., None] & (past_rows >= FEWEST_ROWS)
-    hour = _median(np.where(inside[..., cells.column_of], found[2:], np.nan), FEWEST_HOURS)
-    usual = np.nan_to_num(_median(np.where(inside, past_rows, np.nan), 1))
-    usual_parts = (inside[..., None] * grid.parts(back, length)[:, :, None]).sum(axis=0)
+    # Windows a week apart look back at each other: each is worked out once.
+    every, place = np.unique(np.concatenate((ends[None], back)), return_inverse=True)
+    now, *_ = place = place.reshape(SAME_HOURS + 1, -1)
+    found, n = cells.shares(grid.between(every - length, every, cells.bins))
+    rows = n[:, 1::2]
+    usable = (every >= length)[:, None] & (rows >= FEWEST_ROWS)
+    hour = _median(np.where(usable[:, cells.column_of], found, np.nan)[place[1:]], FEWEST_HOURS)
+    usual = np.nan_to_num(_median(np.where(usable, rows, np.nan)[place[1:]], 1))
+    usual_parts = (usable[place[1:], :, None] * grid.parts(back, length)[:, :, None]).sum(axis=0)
+    level, level_n = cells.shares(grid.between(ends - length - LEARNT, ends - length, cells.bins))
+    few = level_n[:, 1::2] < FEWEST_LEVEL * rows[now]
+    level[few[:, cells.column_of]] = np.nan  # a few rows, as after a long gap, are no level
     whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
-    judged = ((ends >= length) & whole)[:, None] & (rows >= np.maximum(FEWEST_ROWS, WHOLE * usual))
+    judged = ((ends >= length) & whole)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, WHOLE * usual))
     judged &= ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
-    return Windows(length, ends, shares, n, np.stack([level, hour, (level + hour) / 2]), usual, judged)
+    return Windows(length, ends, found[now], n[now], np.stack([level, hour, (level + hour) / 2]), usual, judged)
 
 
 def _lopsided(parts: Counts, usual: Counts) -> Mask:

@@ -69,15 +69,21 @@ def learn(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp]) -> Learned
     squares = np.nan_to_num((shares - expected) ** 2)
     choice = 0
     if seasonal.sum() >= max(FEWEST_WINDOWS, len(usable) / 2):
-        losses = np.median(squares[:, :, seasonal], axis=2).sum(axis=1)
+        losses = _median(squares[:, :, seasonal]).sum(axis=1)
         losses[0] *= LEVEL_HEAD_START
         choice = int(np.argmin(losses))
     kept = seasonal if choice else slice(None)
     q = np.nan_to_num(expected[choice][:, kept])
-    rows_of = np.maximum(cells.spread(windows.n[usable]).T[:, kept], 1.0)
-    noise = np.median(q * (1 - q) / rows_of, axis=1)
-    scatter = np.maximum(np.median(squares[choice][:, kept], axis=1) / CHI2_MEDIAN - noise, 0.0)
-    return Learned(choice, scatter)
+    noise = _median(q * (1 - q) / np.maximum(cells.spread(windows.n[usable]).T[:, kept], 1.0))
+    return Learned(choice, np.maximum(_median(squares[choice][:, kept]) / CHI2_MEDIAN - noise, 0.0))
+
+
+def _median(values: Floats) -> Floats:
+    """Median over the last axis; faster than numpy's, which looks for NaN."""
+    low, high = (values.shape[-1] - 1) // 2, values.shape[-1] // 2
+    parted = np.partition(values, (low, high), axis=-1)
+    out: Floats = (parted[..., low] + parted[..., high]) / 2
+    return out
 
 
 def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Sequence[Learned]) -> Distances:

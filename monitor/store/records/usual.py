@@ -60,12 +60,17 @@ def save(
         {**of, **row._asdict(), "day": iso(row.day), "scatter": json.dumps(row.scatter.tolist())} for row in learned
     ]
     append(connection, "usual_learned", days)
-    with seals.changing(connection, "usual_weeks", "series_id = ?", series_id):
+    if not weeks:
+        return
+    numbers = [row.week for row in weeks]
+    first, oldest = min(numbers), max(numbers) - KEPT_WEEKS
+    # Only weeks that change are sealed anew: there may be thousands of rows of others.
+    with seals.changing(
+        connection, "usual_weeks", "series_id = ? AND (week >= ? OR week < ?)", series_id, first, oldest
+    ):
         renewed = [{**of, **row._asdict(), "worst": json.dumps(row.worst.tolist())} for row in weeks]
         insert(connection, "usual_weeks", renewed, "INSERT OR REPLACE")
-        if weeks:
-            oldest = max(row.week for row in weeks) - KEPT_WEEKS
-            connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))
+        connection.execute("DELETE FROM usual_weeks WHERE series_id = ? AND week < ?", (series_id, oldest))
 
 
 def load_learned(connection: sqlite3.Connection, series_id: int, upto: float | None = None) -> list[LearnedRow]:
