@@ -1,13 +1,11 @@
 """Who may do what: every route's class, the token, sessions, and the names under which the server may be asked.
 
 A request is let in by `Authorization: Bearer TOKEN`, or by the session cookie that the login form gives for the token.
-A change that came with a cookie needs the form's CSRF token as well, since a browser sends cookies for whoever asks.
-Without a token nothing can be changed over HTTP, and `server.__main__` listens on loopback only.
+A change that came with a cookie needs the form's CSRF token as well, since a browser sends cookies with any request.
+Without a token nothing can be changed over HTTP, and the server listens on loopback only.
 
-Other sites are kept out by name: a page that a browser loaded from elsewhere can point its own name at 127.0.0.1 (DNS
-rebinding), but then its requests carry that name in `Host`. An address is safe: nobody can point it elsewhere.
-`Origin` names the page that sends a request: only the server's own pages may, those of the same `Host`, or of a name in
-`[server] hosts` or `url`.
+A page that a browser loaded from elsewhere can point its own name at 127.0.0.1 (DNS rebinding), but then its requests
+carry that name in `Host`. `Origin` names the page that sends a request: only the server's own pages may.
 """
 
 from __future__ import annotations
@@ -32,40 +30,27 @@ from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
 from server.payload import error_body
 
-#: open: for everybody. service: what other programs use without a token, unless `[server] protect = "all"`.
-#: read: pages and API; the token, where there is one. change: the token, always.
 Access = Literal["open", "service", "read", "change"]
 
-#: The class of every route. One that is not in here is `read`, and `change` for every method but GET; a test fails.
-ACCESS: Mapping[str, Access] = {
-    "POST /": "service",
-    "POST /predict": "service",
-    "POST /observe": "service",
-    "GET /metrics": "service",
-    "GET /healthz": "open",
-    "GET /readyz": "open",
-    "GET /assets/<path:filename>": "open",
-    "GET /login": "open",
-    "POST /login": "open",
-    "POST /logout": "change",
-    "GET /": "read",
-    f"GET /column/<any({', '.join(ROLES)}):role>": "read",
-    "GET /alerts": "read",
-    "GET /monitor": "read",
-    "GET /silence": "read",
-    "POST /silence": "change",
-    "POST /silence/expire": "change",
-    "GET /api/status": "read",
-    "GET /api/drift": "read",
-    "GET /api/alerts": "read",
-    "GET /api/windows": "read",
+#: The routes of each class. One that is not in here is `read`, and `change` for every method but GET; a test fails.
+_ROUTES: Mapping[Access, tuple[str, ...]] = {
+    # For everybody.
+    "open": ("GET /healthz", "GET /readyz", "GET /assets/<path:filename>", "GET /login", "POST /login"),
+    # For other programs: without a token, unless `[server] protect = "all"`.
+    "service": ("POST /", "POST /predict", "POST /observe", "GET /metrics"),
+    # Pages and API: with the token, if there is one.
+    "read": (
+        *("GET /", "GET /alerts", "GET /monitor", "GET /silence"),
+        f"GET /column/<any({', '.join(ROLES)}):role>",
+        *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows"),
+    ),
+    # With the token, always.
+    "change": ("POST /logout", "POST /silence", "POST /silence/expire"),
 }
+ACCESS: Mapping[str, Access] = {route: access for access, routes in _ROUTES.items() for route in routes}
 
-#: A session ends after this long, in seconds.
-SESSION = 12 * 3600
-
-#: A token that is shorter could be guessed.
-SHORTEST_TOKEN = 16
+SESSION = 12 * 3600  # seconds after which a session ends
+SHORTEST_TOKEN = 16  # characters; a shorter token could be guessed
 
 #: Wrong tokens that an address may send in a minute before it has to wait, and addresses that are remembered.
 WRONG_TOKENS, ADDRESSES = 10, 1000
@@ -80,7 +65,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 
 def access_of(method: str, rule: str | None) -> Access:
-    """The class of a route. `rule`: its pattern; None if no route fits, so that all there is to see is that.
+    """The class of a route. `rule`: its pattern; None if no route fits, so that nothing can be changed.
 
     >>> access_of("HEAD", "/metrics"), access_of("POST", "/silence"), access_of("PUT", "/new"), access_of("PUT", None)
     ('service', 'change', 'change', 'read')
@@ -101,7 +86,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(header: str) -> str:
-    """Read the name out of a `Host` header, without port; empty where the header is none.
+    """Read the name out of a `Host` header, without port; empty if it is not valid.
 
     >>> host_name("Box.example.:5000"), host_name("[::1]:5000"), host_name("127.0.0.1"), host_name("a b"), host_name("")
     ('box.example', '::1', '127.0.0.1', '', '')
@@ -133,7 +118,7 @@ class Viewer:
 
 
 class Guard:
-    """Answers whether a request may be served. Pure but for the clock: requests are texts, answers are raised."""
+    """Decides whether a request may be served. Requests are texts; refusals are raised."""
 
     def __init__(
         self,
@@ -153,22 +138,18 @@ class Guard:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._all = protect == "all"
         self._clock = clock or SystemClock()
-        self.secure = self._url.scheme == "https"
+        self.has_token, self.secure = token is not None, self._url.scheme == "https"
         # Cookies know no ports: two servers on one machine would end each other's sessions under one name.
         self.cookie = f"telltale_{self._sign('cookie', '')[:8]}" if token else ""
 
     @classmethod
     def of(cls, config: ServerConfig, clock: Clock | None = None) -> Guard:
-        """Set up a guard as `[server]` says.
-
-        Raises ConfigError if the token cannot be read, or is needed and not given.
-        """
+        """Set up as `[server]` says. Raises ConfigError if the token cannot be read, or is needed and not given."""
         guard_logs()
         token = read_secret("[server] token", env=config.token_env, file=config.token_file)
         if token and len(token.reveal()) < SHORTEST_TOKEN:
-            raise ConfigError(
-                f"[server] token: shorter than {SHORTEST_TOKEN} characters; make one by: {HOW_TO_MAKE_ONE}"
-            )
+            advice = f"make one by: {HOW_TO_MAKE_ONE}"
+            raise ConfigError(f"[server] token: shorter than {SHORTEST_TOKEN} characters; {advice}")
         if token is None and config.protect == "all":
             raise ConfigError('[server] protect = "all" needs a token; set token_file or token_env')
         if token is None and not is_loopback(config.host) and not config.trust_network:
@@ -179,11 +160,6 @@ class Guard:
             )
         return cls(token, config.hosts, url=config.url, host=config.host, protect=config.protect, clock=clock)
 
-    @property
-    def has_token(self) -> bool:
-        """Whether there is a token: without one, everybody may look and nobody may change."""
-        return self._token is not None
-
     # Names.
 
     def knows(self, name: str) -> bool:
@@ -191,7 +167,7 @@ class Guard:
         return name in self._hosts or _is_address(name) or name.endswith(".localhost") or "*" in self._hosts
 
     def check_host(self, header: str) -> None:
-        """Raise InputError where a request asks for somebody else."""
+        """Raise InputError if a request asks for another server."""
         name = host_name(header)
         if not self.knows(name):
             shown = clean_text(name or header[:80])
@@ -204,36 +180,28 @@ class Guard:
         `host`: the request's `Host`. A page is our own if its name and port are those of `Host` or of `[server] url`,
         or if its name is one of `[server] hosts` and its port that of `Host` or of the scheme.
         """
-        if origin is not None and not self._is_ours(origin.lower(), (host or "").lower()):
-            message = "a page of another site may not send this"
-            raise InputError("foreign_origin", message, "header Origin", 403)
-
-    def _is_ours(self, origin: str, host: str) -> bool:
-        scheme, _, site = origin.partition("://")
-        page, usual = _site(site, scheme), _PORTS.get(scheme)
-        if page is None or usual is None:
-            return False
-        own = _site(host, scheme)
+        if origin is None:
+            return
+        scheme, _, site = origin.lower().partition("://")
+        page, own = _site(site, scheme), _site((host or "").lower(), scheme)
         if own is not None and not self.knows(own[0]):
             own = None
-        if page == own or (scheme == self._url.scheme and page == _site(self._url.netloc, scheme)):
-            return True
-        return page[0] in self._named and page[1] in (usual, own and own[1])
+        named = page is not None and page[0] in self._named and page[1] in (_PORTS.get(scheme), own and own[1])
+        at_url = scheme == self._url.scheme and page == _site(self._url.netloc, scheme)
+        if page is None or scheme not in _PORTS or not (page == own or at_url or named):
+            raise InputError("foreign_origin", "a page of another site may not send this", "header Origin", 403)
 
     # The token and sessions.
 
     def is_token(self, given: str) -> bool:
-        """Whether a text is the token, in a time that says nothing about it."""
+        """Whether a text is the token, compared in constant time."""
         if self._token is None:
             return False
         mine, theirs = (sha256(text.encode("utf-8", "replace")).digest() for text in (self._token.reveal(), given))
         return hmac.compare_digest(mine, theirs)
 
     def log_in(self, given: str, address: str) -> bool:
-        """Whether a text is the token. Raises InputError, without a look, after too many wrong ones from an address.
-
-        Addresses that sent a wrong one are remembered for a minute, the last `ADDRESSES` of them.
-        """
+        """Whether a text is the token. Raises InputError after too many wrong ones from an address."""
         now = self._clock.monotonic()
         wrong = self._wrong.get(address) or deque(maxlen=WRONG_TOKENS)
         if len(wrong) == WRONG_TOKENS and now - wrong[0] < 60.0:
@@ -250,10 +218,10 @@ class Guard:
         return False
 
     def viewer(self, authorization: str | None, cookie: str | None, address: str = "") -> Viewer:
-        """Who asks, from which address. Raises InputError if the token that somebody sends is wrong.
+        """Find out who asks. Raises InputError if the request has a wrong token.
 
-        Without an address there is no brake: one client with an old token must not stop the predictions of others
-        behind the same proxy.
+        Without an address wrong tokens are not limited: one client with an old token must not stop the predictions of
+        others behind the same proxy.
         """
         if self._token is None:
             return Viewer()
@@ -276,9 +244,8 @@ class Guard:
 
     def _is_session(self, cookie: str) -> bool:
         body, _, signature = cookie.rpartition(".")
-        if not _same(signature, self._sign("session", body)):
-            return False
-        return self._clock.time() < int(body.partition(".")[0])
+        right = _same(signature, self._sign("session", body))
+        return right and self._clock.time() < int(body.partition(".")[0])
 
     def _sign(self, purpose: str, text: str) -> str:
         key = self._token.reveal().encode() if self._token else b""
@@ -287,7 +254,7 @@ class Guard:
     # Decisions.
 
     def admit(self, access: Access, viewer: Viewer, csrf: Callable[[], str]) -> None:
-        """Raise InputError where a viewer may not use a route of this class. `csrf` reads the form's token."""
+        """Raise InputError if a viewer may not use a route of this class. `csrf` reads the form's token."""
         if access == "change":
             if self._token is None:
                 raise InputError("no_token_set", f"{NOBODY_CHANGES}; set [server] token_file", None, 403)
@@ -307,19 +274,14 @@ class Guard:
                     if self._all:
                         self.admit("service", self.viewer(environ.get("HTTP_AUTHORIZATION"), None), str)
                 except InputError as error:
-                    return refuse(error, start_response)
+                    body = error_body(error.code, str(error), error.where)
+                    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+                    status = f"{error.status} {HTTPStatus(error.status).phrase}"
+                    start_response(status, [*headers, *challenge(error)])
+                    return [body]
             return application(environ, start_response)
 
         return guarded
-
-
-def refuse(error: InputError, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer a refused request as WSGI."""
-    body = error_body(error.code, str(error), error.where)
-    status = HTTPStatus(error.status)
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *challenge(error)]
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
 
 
 def challenge(error: InputError) -> list[tuple[str, str]]:
