@@ -22,61 +22,49 @@ class OpenInference:
     """Answers every path below `/v2`."""
 
     def __init__(self, scoring: Predictor) -> None:
-        self._scoring = scoring
-        self._names = scoring.names
+        self._scoring, self._names = scoring, scoring.names
         self._numeric = all(column.numeric for column in scoring.features)
-        self._about = {
-            (): {"name": "telltale", "version": __version__, "extensions": ["binary_tensor_data"]},
-            ("health", "live"): {"live": True},
-            ("health", "ready"): {"ready": True},
-        }
-        self._about_model = {
-            (): {
+        #: What is answered by path below `/v2`; None for what asks the model.
+        self.places: dict[str, dict[str, Any] | None] = {
+            "": {"name": "telltale", "version": __version__, "extensions": ["binary_tensor_data"]},
+            "/health/live": {"live": True},
+            "/health/ready": {"ready": True},
+            "/models/NAME": {
                 "name": scoring.name,
                 "versions": [scoring.version],
                 "platform": "telltale",
                 "inputs": _tensors(scoring.features),
                 "outputs": _tensors(scoring.outputs),
             },
-            ("ready",): {"name": scoring.name, "ready": True},
+            "/models/NAME/ready": {"name": scoring.name, "ready": True},
+            "/models/NAME/infer": None,
         }
-
-    def routes(self) -> set[str]:
-        """Every method and path that is answered, such as `GET /v2/models/NAME`."""
-        model = "/v2/models/NAME"
-        here = {"GET " + "/".join(("/v2", *parts)) for parts in self._about}
-        of_model = {("POST", ("infer",))} | {("GET", parts) for parts in self._about_model}
-        for base in (model, f"{model}/versions/VERSION"):
-            here |= {f"{method} {'/'.join((base, *parts))}" for method, parts in of_model}
-        return here
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        parts = tuple(path.strip("/").split("/"))[1:]
-        if parts[:1] == ("models",) and len(parts) > 1:
-            found = self._of_model(parts[1:])
-            infer = found == ("infer",)
-            about = self._about_model.get(found)
-        else:
-            infer, about = False, self._about.get(parts)
-        if about is None and not infer:
+        path = environ["PATH_INFO"]
+        place = self._place(path)
+        if place not in self.places:
             raise InputError("not_found", f"there is no {short(path, 200)}", None, 404)
-        wanted = "POST" if infer else "GET"
-        if method != wanted:
+        about = self.places[place]
+        wanted = "GET" if about else "POST"
+        if environ["REQUEST_METHOD"] != wanted:
             raise NotAllowedError(path, (wanted,))
-        return self._infer(environ) if infer else Answer(json.dumps(about).encode())
+        return Answer(json.dumps(about).encode()) if about else self._infer(environ)
 
-    def _of_model(self, parts: tuple[str, ...]) -> tuple[str, ...]:
-        """What is asked of the model, without its name and version. Raises InputError if either is another's."""
-        scoring = self._scoring
-        if parts[0] != scoring.name:
-            raise InputError("unknown_model", f"the model that is served here is called {scoring.name!r}", None, 404)
-        if parts[1:2] == ("versions",) and len(parts) > 2:
-            if parts[2] != scoring.version:
-                raise InputError("unknown_model", f"version {scoring.version!r} is served here", None, 404)
-            return parts[3:]
-        return parts[1:]
+    def _place(self, path: str) -> str:
+        """The path below `/v2`, with `NAME` for the model. Raises InputError for another model or version."""
+        scoring, parts = self._scoring, path.strip("/").split("/")[1:]
+        if parts[:1] == ["models"] and len(parts) > 1:
+            if parts[1] != scoring.name:
+                message = f"the model that is served here is called {scoring.name!r}"
+                raise InputError("unknown_model", message, None, 404)
+            parts[1] = "NAME"
+            if parts[2:3] == ["versions"] and len(parts) > 3:
+                if parts[3] != scoring.version:
+                    raise InputError("unknown_model", f"version {scoring.version!r} is served here", None, 404)
+                del parts[2:4]
+        return "".join(f"/{part}" for part in parts)
 
     def _infer(self, environ: WSGIEnvironment) -> Answer:
         scoring = self._scoring
@@ -89,8 +77,10 @@ class OpenInference:
         wanted = wanted_outputs(request, scoring.outputs)
         answers = scoring.score(self._rows(inputs))
         head = {"model_name": scoring.name, "model_version": scoring.version}
-        if request.get("id"):
-            head["id"] = check_id(request["id"])
+        if given := request.get("id"):
+            if not isinstance(given, str) or len(given) > LONGEST_ID:
+                raise InputError("bad_id", f"an id is a text of at most {LONGEST_ID} characters", "id", 422)
+            head["id"] = given
         content, length = write_response(head, wanted, scoring.outputs, answers)
         if length is None:
             return Answer(content)
@@ -123,13 +113,6 @@ class OpenInference:
             return np.asarray(tensor.values, np.float64).reshape(-1, width)
         flat = _listed(tensor.values)
         return [flat[start : start + width] for start in range(0, len(flat), width)]
-
-
-def check_id(given: Any) -> str:
-    """The request's id, which the answer repeats. Raises InputError."""
-    if not isinstance(given, str) or len(given) > LONGEST_ID:
-        raise InputError("bad_id", f"an id is a text of at most {LONGEST_ID} characters", "id", 422)
-    return given
 
 
 def _tensors(columns: Sequence[Column]) -> list[dict[str, Any]]:

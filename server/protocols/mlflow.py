@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -27,15 +27,8 @@ class Mlflow:
     """`POST /invocations`."""
 
     def __init__(self, scoring: Predictor) -> None:
-        self._scoring = scoring
-        self._names = scoring.names
+        self._scoring, self._names = scoring, scoring.names
         self._warned = False
-        self._forms: dict[str, Callable[[Any], list[Any]]] = {
-            "dataframe_split": self._split,
-            "dataframe_records": self._records,
-            "instances": self._instances,
-            "inputs": self._instances,
-        }
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
@@ -54,15 +47,21 @@ class Mlflow:
         return Answer(json.dumps({"predictions": listed}).encode() + b"\n")
 
     def _read_json(self, data: Any) -> list[Any]:
-        forms = [name for name in self._forms if isinstance(data, dict) and name in data]
+        readers = {
+            "dataframe_split": self._split,
+            "dataframe_records": self._records,
+            "instances": self._instances,
+            "inputs": self._instances,
+        }
+        forms = [name for name in readers if isinstance(data, dict) and name in data]
         if len(forms) != 1:
-            message = f"expected an object with exactly one of {', '.join(self._forms)}"
+            message = f"expected an object with exactly one of {', '.join(readers)}"
             raise InputError("unknown_key", message, None, 422)
         if data.get("params") and not self._warned:
             # MLflow's own server does the same for a model whose predict() takes no params.
             self._warned = True
             log.warning("/invocations: params are ignored: the model takes its columns and nothing else")
-        return self._forms[forms[0]](data[forms[0]])
+        return readers[forms[0]](data[forms[0]])
 
     def _split(self, data: Any) -> list[Any]:
         rows = data.get("data") if isinstance(data, dict) else None
@@ -113,40 +112,35 @@ def read_csv(body: bytes, features: Sequence[Column], values: Sequence[Values], 
     except UnicodeDecodeError as error:
         raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    known = {column.name: (column, one) for column, one in zip(features, values, strict=True)}
     rows = []
     try:
         header = [name and column_name(name) for name in next(reader, [])]
         found = [name for name in header if name]
         if not names.fit(found):
             raise names.complaint(found, "line 1")
-        pairs = zip(features, values, strict=True)
-        readers = dict.fromkeys(found, str) | {one.name: _cell_reader(one, values) for one, values in pairs}
-        for cells in reader:
-            if not cells:
-                continue
+        for cells in filter(None, reader):
             if len(cells) != len(header):
                 message = f"{len(cells)} cells; the first line names {len(header)}"
                 raise InputError("wrong_length", message, f"line {reader.line_num}", 422)
-            rows.append({name: readers[name](cell) for name, cell in zip(header, cells, strict=True) if name})
+            named = zip(header, cells, strict=True)
+            rows.append({name: _read_cell(cell, *known.get(name, ())) for name, cell in named if name})
     except csv.Error as error:
         raise InputError("not_csv", f"not CSV: {error}", f"line {reader.line_num}") from None
     return rows
 
 
-def _cell_reader(column: Column, values: Values) -> Callable[[str], Any]:
-    """How a cell of this column becomes the value that the model knows; what it cannot be is left to the check."""
-
-    def numeric(cell: str) -> Any:
+def _read_cell(cell: str, column: Column | None = None, values: Values | None = None) -> Any:
+    """The value that the model knows for a cell; the cell itself if there is none, which the check then refuses."""
+    if column is None or values is None:
+        return cell
+    if column.numeric:
         read = text_number(cell)
         return cell if read is None else None if math.isnan(read) else read
-
-    def category(cell: str) -> Any:
-        try:
-            return values.cell(cell)
-        except WrongTypeError:
-            return cell
-
-    return numeric if column.numeric else category
+    try:
+        return values.cell(cell)
+    except WrongTypeError:
+        return cell
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,24 +21,12 @@ from monitor.errors import InputError
 from server.payload import LARGEST_WHOLE, load
 
 #: numpy's name of each numeric data type; BF16, which numpy does not know, is the upper half of an FP32.
-_NUMBERS = {
-    "BOOL": "?",
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "FP16": "<f2",
-    "BF16": "<u2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-}
-_DATATYPES = frozenset(_NUMBERS) | {"BYTES"}
-
-_LENGTH = struct.Struct("<I")
+_NUMBERS = (
+    {"BOOL": "?", "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8"}
+    | {f"INT{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)}
+    | {f"UINT{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)}
+)
+_DATATYPES = (*sorted(_NUMBERS), "BYTES")
 
 #: Dimensions of a tensor, and lists within one another in its data.
 DIMENSIONS = 8
@@ -92,7 +79,7 @@ def _read_tensor(given: dict[str, Any], rest: bytes) -> tuple[Tensor, int]:
     name = clean_text(str(given.get("name")))
     where, shape, kind = f"tensor {name}", given.get("shape"), given.get("datatype")
     if not isinstance(kind, str) or kind not in _DATATYPES:
-        raise InputError("wrong_type", f"datatype is none of {', '.join(sorted(_DATATYPES))}", where, 422)
+        raise InputError("wrong_type", f"datatype is none of {', '.join(_DATATYPES)}", where, 422)
     sizes: list[int] = shape if isinstance(shape, list) else [-1]
     if len(sizes) > DIMENSIONS or not all(type(one) is int and 0 <= one <= LARGEST_WHOLE for one in sizes):
         raise InputError("wrong_length", f"shape is a list of at most {DIMENSIONS} whole numbers", where, 422)
@@ -104,28 +91,28 @@ def _read_tensor(given: dict[str, Any], rest: bytes) -> tuple[Tensor, int]:
         if type(size) is not int or not 0 <= size <= len(rest):
             message = f"binary_data_size is {size!r:.40}, and {len(rest)} bytes of binary data are left"
             raise InputError("wrong_length", message, where, 422)
-        values = (_texts if kind == "BYTES" else _numbers)(rest[:size], kind, where)
+        values = _texts(rest[:size], where) if kind == "BYTES" else _numbers(rest[:size], kind, where)
     if math.prod(sizes) != len(values):
         raise InputError("wrong_length", f"{len(values)} values for shape {sizes}", where, 422)
     return Tensor(name, tuple(sizes), values), size
 
 
 def _parameters(given: dict[str, Any], where: str) -> dict[str, Any]:
-    found = given.get("parameters")
-    parameters = found if isinstance(found, dict) else {}
+    parameters = given.get("parameters")
+    if not isinstance(parameters, dict):
+        return {}
     if "shared_memory_region" in parameters:
         raise InputError("wrong_type", "shared memory is not supported: send the values", where, 422)
     return parameters
 
 
 def _flatten(given: Any, where: str) -> list[Any]:
-    data = given
-    if not isinstance(data, list):
+    if not isinstance(given, list):
         raise InputError("not_a_list", "expected data, a list, or binary_data_size among the parameters", where, 422)
     for _ in range(DIMENSIONS):
-        if not any(isinstance(one, list) for one in data):
-            return list(data)
-        data = [value for one in data for value in (one if isinstance(one, list) else [one])]
+        if not any(isinstance(one, list) for one in given):
+            return list(given)
+        given = [value for one in given for value in (one if isinstance(one, list) else [one])]
     raise InputError("too_deep", f"data is nested more than {DIMENSIONS} deep", where, 422)
 
 
@@ -141,13 +128,13 @@ def _numbers(data: bytes, kind: str, where: str) -> npt.NDArray[Any]:
     return values
 
 
-def _texts(data: bytes, _kind: str, where: str) -> list[Any]:
+def _texts(data: bytes, where: str) -> list[Any]:
     texts: list[Any] = []
     at = 0
     while at < len(data):
-        begin = at + _LENGTH.size
-        at = begin + (_LENGTH.unpack_from(data, at)[0] if begin <= len(data) else 0)
-        if begin > len(data) or at > len(data):
+        begin = at + 4
+        at = begin + int.from_bytes(data[at:begin], "little")
+        if max(begin, at) > len(data):
             raise InputError("wrong_length", f"text {len(texts)} reaches beyond the tensor's bytes", where, 422)
         try:
             texts.append(data[begin:at].decode("utf-8"))
@@ -177,8 +164,7 @@ def wanted_outputs(request: dict[str, Any], columns: Sequence[Column]) -> dict[s
     for one in asked:
         name = one.get("name")
         if name not in names:
-            known = ", ".join(names[:12])
-            message = f"there is no output called {clean_text(str(name))!r}; there are {known}"
+            message = f"there is no output called {clean_text(str(name))!r}; there are {', '.join(names[:12])}"
             raise InputError("unknown_column", message, None, 422)
         parameters = _parameters(one, f"output {name}")
         if parameters.get("classification"):
@@ -190,16 +176,16 @@ def wanted_outputs(request: dict[str, Any], columns: Sequence[Column]) -> dict[s
 def write_response(
     head: dict[str, Any], wanted: dict[str, bool], columns: Sequence[Column], answers: Sequence[Sequence[Any]]
 ) -> tuple[bytes, int | None]:
-    """Write an answer with the outputs that are wanted; `True` for those in binary form.
+    """Write an answer. Returns the body, and the length of its JSON part if binary data follows.
 
-    Returns the body, and the length of its JSON part where binary data follows.
+    `wanted`: the outputs, and which of them in binary form.
     """
     outputs, parts = [], []
     for column, values in zip(columns, answers, strict=True):
-        if column.name not in wanted:
-            continue
         kind, plain = _plain(column, values)
         output: dict[str, Any] = {"name": column.name, "shape": [len(values), 1], "datatype": kind}
+        if column.name not in wanted:
+            continue
         if wanted[column.name]:
             part = _pack(kind, plain)
             output["parameters"] = {"binary_data_size": len(part)}
@@ -224,4 +210,4 @@ def _pack(kind: str, values: list[Any]) -> bytes:
     if kind != "BYTES":
         return np.array(values, _NUMBERS[kind]).tobytes()
     texts = [text.encode("utf-8", "replace") for text in values]
-    return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)

@@ -39,7 +39,9 @@ def served(runtime: Runtime, model: Model) -> set[str]:
     found = {f"POST {path}" for path in HOT_PATHS}
     for path, endpoint in program_routes(runtime, Predictor(model, runtime)).items():
         if isinstance(endpoint.respond, OpenInference):
-            found |= endpoint.respond.routes()
+            for place, about in endpoint.respond.places.items():
+                versioned = place.replace("NAME", "NAME/versions/VERSION")
+                found |= {f"{'GET' if about else 'POST'} /v2{one}" for one in (place, versioned)}
         else:
             found |= {f"{method} {path}" for method in endpoint.methods}
     for rule in create_app(runtime).url_map.iter_rules():
