@@ -16,29 +16,26 @@ from monitor.reference.file import Reference
 
 log = logging.getLogger(__name__)
 
-#: Where `export_text` writes where it is not told.
+#: Where `export_text` writes by default.
 DEFAULT_PATH = "/artefact/histogram.prom"
 
-#: Names the server in prediction ids, as Boxkite's does.
+#: The variable with which Boxkite names the server in prediction ids.
 SERVER_ID = "BEDROCK_SERVER_ID"
 
 
 class BaselineMetricCollector:
-    """Where the reference lies: what Boxkite's programs give to their service."""
+    """Path of the reference, as Boxkite's programs give it to their service."""
 
     def __init__(self, path: str | os.PathLike[str] = DEFAULT_PATH) -> None:
         self.path = path
 
 
 class ModelMonitoringService:
-    """The monitor, with Boxkite's methods.
+    """The monitor, with Boxkite's methods. Close it, or use it with `with`.
 
-    `baseline_collector`: as Boxkite's programs give it. `log_exporter` is not used: no row of data is kept or sent.
-    `reference`: a `histogram.prom` of ours or Boxkite's; without one, `[model] reference` of the settings, or Boxkite's
-    own place where there is such a file. `data`: the data folder; `config`: a settings file. Boxkite's names are shown
-    on `/metrics` as well, so that its dashboards go on.
-
-    Close it, or use it with `with`; it is closed when the program ends otherwise.
+    `log_exporter` is not used: no row of data is kept or sent. `reference`: a `histogram.prom` of ours or Boxkite's;
+    without one, the collector's, `[model] reference` of the settings, or Boxkite's own place if there is such a file.
+    `data`: the data folder; `config`: a settings file. Boxkite's names are on `/metrics` too: its dashboards go on.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class ModelMonitoringService:
             reference = baseline_collector.path
         if reference is None and not Path(settings.model.reference).exists() and Path(DEFAULT_PATH).exists():
             reference = DEFAULT_PATH
-        settings = _with_boxkite(settings)
+        settings = replace(settings, metrics=replace(settings.metrics, boxkite=True))
         self._server = os.environ.get(SERVER_ID, "unknown-server")
         self.monitor = Monitor.open(settings, reference=reference, data=data)
 
@@ -70,7 +67,7 @@ class ModelMonitoringService:
         params: Mapping[str, Sequence[str]] | None = None,  # noqa: ARG002 - Boxkite's signature
         headers: Mapping[str, str] | None = None,
     ) -> tuple[bytes, str]:
-        """Body and content type of `/metrics`. `params`, which chose metrics by name, are not looked at."""
+        """Body and content type of `/metrics`; `params`, which chose metrics by name, are ignored."""
         given = {name.lower(): value for name, value in (headers or {}).items()}
         return self.monitor.metrics(given.get("accept", ""))
 
@@ -81,14 +78,10 @@ class ModelMonitoringService:
         inference: Sequence[Any] | None = None,
         path: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Write the reference of columns, (name, values), and of what the model answered for them.
-
-        Raises DataError: also where `inference` is None, since a model is watched by what it answers as well.
-        """
+        """Write the reference of columns, (name, values), and of what the model answered for them. Raises DataError."""
         if inference is None:
             raise DataError("inference is None: give the model's answers for the data, they are watched as well")
-        columns = dict(features)
-        Reference.from_data(columns, list(inference)).save(path or DEFAULT_PATH)
+        Reference.from_data(dict(features), list(inference)).save(path or DEFAULT_PATH)
 
     def close(self) -> None:
         """Fold what is left and let go of the data folder."""
@@ -99,7 +92,3 @@ class ModelMonitoringService:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _with_boxkite(settings: Config) -> Config:
-    return replace(settings, metrics=replace(settings.metrics, boxkite=True))

@@ -89,8 +89,7 @@ def _short_time(text: str) -> str:
     >>> _short_time("2026-01-02T03:00:00.500"), _short_time("2026-01-02T00:00:00.000"), _short_time("2026-01-02T03:00")
     ('2026-01-02T03:00:00.5', '2026-01-02', '2026-01-02T03:00:00')
     """
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     if len(text) in (13, 16):
         text += ":00:00"[: 19 - len(text)]
     return text.removesuffix("T00:00:00")
@@ -152,10 +151,9 @@ def column_name(name: Any) -> str:
 
 
 def cell_number(cell: str, comma: bool = False) -> float | None:
-    """Read a cell as a number; NaN where it is missing, None where it is a text.
+    """Read a cell as a number; NaN if it is missing, None if it is a text, as a code with a leading zero is.
 
-    Python would also take `1_000`, which no other reader of CSV does. A zero before another digit makes a code, which
-    is a text. `comma`: decimals follow a comma, and a point is no part of a number.
+    `comma`: decimals follow a comma, and a point is no part of a number.
 
     >>> cell_number("1.5"), cell_number(" 2 "), cell_number("01067"), cell_number("12:30:00"), cell_number("1,5", True)
     (1.5, 2.0, None, None, 1.5)
@@ -175,7 +173,7 @@ def text_number(text: str, comma: bool = False) -> float | None:
     if comma:
         text = text.replace(".", "_").replace(",", ".")
     try:
-        return None if "_" in text else float(text)
+        return None if "_" in text else float(text)  # Python would also take `1_000`, which no other reader does
     except ValueError:
         pass
     if text in BOOLEANS:
@@ -184,7 +182,7 @@ def text_number(text: str, comma: bool = False) -> float | None:
 
 
 def duration(text: str) -> float | None:
-    """Seconds of a duration as pandas, Python or ISO 8601 write it; None where it is none.
+    """Seconds of a duration as pandas, Python or ISO 8601 write it; None if it is none.
 
     >>> duration("1 days 00:00:02.500000"), duration("0:01:00"), duration("PT1M"), duration("-1 day, 23:59:59")
     (86402.5, 60.0, 60.0, -1.0)

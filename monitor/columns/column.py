@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
@@ -68,18 +68,14 @@ def clean_text(value: str) -> str:
 def column_path(role: str, name: str) -> str:
     """Address of a column's page. The name is in the query: in a path, proxies would rewrite `..`, `a//b` or "".
 
-    >>> column_path("feature", "bmi"), column_path("feature", "../a?b=<c>")
-    ('/column/feature?name=bmi', '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E')
+    >>> column_path("feature", "../a?b=<c>")
+    '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E'
     """
     return f"/column/{role}?name={quote(name, safe='', errors='replace')}"
 
 
 def go_number(value: float) -> str:
-    """Write a number exactly as prometheus-client does, so that `le` has one spelling everywhere.
-
-    >>> go_number(0.5), go_number(3226414.69), go_number(math.inf)
-    ('0.5', '3.22641469e+06', '+Inf')
-    """
+    """Write a number exactly as prometheus-client does (3226414.69 is 3.22641469e+06): `le` has one spelling."""
     from prometheus_client.utils import floatToGoString  # it loads an HTTP server, which few commands need
 
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
@@ -87,11 +83,7 @@ def go_number(value: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """Write a number in the fewest digits that give it back, without a needless `.0`.
-
-    >>> number_text(2.0), number_text(0.1), number_text(1e300)
-    ('2', '0.1', '1e+300')
-    """
+    """Write a number in the fewest digits that give it back: 2, 0.1, 1e+300."""
     return repr(float(value)).removesuffix(".0")
 
 
@@ -99,11 +91,10 @@ def number_text(value: float) -> str:
 class Column:
     """One feature, prediction or derived column, with its frozen bins.
 
-    `edges` (numeric): strictly increasing finite upper bounds; a value lies in the first bin whose edge is >= it.
-    `means`, `spreads` (numeric): mean and standard deviation of the reference's own rows in each value bin; both empty
-    if unknown. A bin with a spread of 0 holds one value.
+    `edges` (numeric): strictly increasing finite upper bounds; a value is in the first bin whose edge is >= it.
+    `means`, `spreads` (numeric): mean and standard deviation of the reference's rows in each value bin; both empty if
+    unknown. A bin with a spread of 0 holds one value.
     `categories` (categorical): canonical texts, without the reserved `__other__` and `__missing__`.
-    `derivation`: of a derived column, how it is worked out.
     """
 
     name: str
@@ -166,8 +157,6 @@ class Column:
 
         >>> Column("bmi", "feature", "numeric", edges=(-0.1, 0.1)).labels
         ('(-inf, -0.1]', '(-0.1, 0.1]', '(0.1, +inf)', '__missing__', '__nonfinite__')
-        >>> Column("class", "prediction", "categorical", categories=("a", "b")).labels
-        ('a', 'b', '__other__', '__missing__')
         """
         if not self.numeric:
             return (*self.categories, OTHER, MISSING)
@@ -194,11 +183,7 @@ class Column:
 
     @property
     def bin_means(self) -> tuple[float, ...]:
-        """Where each value bin of a numeric column stands: `means`, else its middle, an outer one at its edge.
-
-        >>> Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)).bin_means
-        (0.0, 1.0, 3.0, 4.0)
-        """
+        """Mean of each value bin of a numeric column: `means`, else its middle, an outer one's edge."""
         if self.means or not self.edges:
             return self.means or (math.nan,)
         inner = (low / 2 + high / 2 for low, high in pairwise(self.edges))
@@ -216,8 +201,6 @@ class Column:
 @dataclass(frozen=True)
 class Schema:
     """The counted columns of one model: features in the order of the model's input, predictions, derived columns.
-
-    Features and predictions are captured: a record has a value for each.
 
     >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0,)),
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
@@ -261,8 +244,7 @@ class Schema:
     @cached_property
     def offsets(self) -> npt.NDArray[np.intp]:
         """Shape (columns + 1,): where each column's bins begin in the flat vector; the last one is its length."""
-        sizes = [column.size for column in self.columns]
-        return np.concatenate(([0], np.cumsum(sizes, dtype=np.intp))).astype(np.intp)
+        return np.array([0, *accumulate(column.size for column in self.columns)], dtype=np.intp)
 
     @property
     def size(self) -> int:
@@ -284,7 +266,8 @@ class Schema:
 
     def index(self, name: str, role: Role | None = None) -> int:
         """Position of a column; a feature wins over a prediction of the same name. Raises KeyError."""
-        for position, column in enumerate(self.columns):
-            if column.name == name and role in (None, column.role):
-                return position
-        raise KeyError(name)
+        found = (at for at, one in enumerate(self.columns) if one.name == name and role in (None, one.role))
+        position = next(found, None)
+        if position is None:
+            raise KeyError(name)
+        return position

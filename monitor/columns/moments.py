@@ -11,13 +11,9 @@ from monitor.columns.column import Column
 
 
 def exact_mean(column: Column, counts: Sequence[float], total: float) -> float | None:
-    """Mean of the finite values, `total` / rows; None if there are none, or if the sum does not fit the bins.
+    """Mean of the finite values, `total` / rows; None if there are none, or if the sum has overflowed.
 
-    A sum does not fit if it has overflowed: a mean lies between the smallest and the largest filled bin.
-
-    >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
-    >>> exact_mean(column, [0, 1, 3, 0], 5.0), exact_mean(column, [0, 1, 3, 0], 50.0)
-    (1.25, None)
+    A mean that is not between the smallest and the largest filled bin comes from a sum that has.
     """
     values = counts[: column.value_bins]
     rows = sum(values)
@@ -33,9 +29,9 @@ def exact_mean(column: Column, counts: Sequence[float], total: float) -> float |
 def settled_means(column: Column, counts: Sequence[float], mean: float | None) -> list[float]:
     """Mean of the rows in each value bin, such that they add up to the exact `mean` of all; None if that is unknown.
 
-    The bins stand where the reference's rows do. What is left belongs to the outer bin on that side, if it has rows:
-    values outside all edges may be anywhere. But if that would lay them farther out than all edges span, and also if it
-    has none, all rows move by the same part of their way to the edge of their bin, if that is enough.
+    Each bin has the mean of the reference's rows. What is left belongs to the outer bin on that side, if it has rows:
+    values outside all edges may be anywhere. But if that would put them farther out than all edges span, or if it has
+    none, all rows move by the same part of their way to the edge of their bin, if that is enough.
 
     >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
     >>> settled_means(column, [0, 4, 0, 1], 2.4), settled_means(column, [0, 4, 0, 0], 0.25)
@@ -64,8 +60,8 @@ def binned_median(
 ) -> float | None:
     """Median of the finite values; None if there are none, or if its bin is wider than `widest`.
 
-    A bin that holds one value is that value, and so is an outer bin its mean (`mean` of all values tells how far it is
-    outside); elsewhere values are taken to be spread evenly over the bin.
+    A bin that holds one value is that value, and an outer bin is its mean (`mean` of all values tells how far outside);
+    values of any other bin are taken to be spread evenly over it.
 
     >>> binned_median(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 3, 0])
     1.3333333333333335
@@ -88,10 +84,7 @@ def binned_spread(column: Column, counts: Sequence[float], mean: float | None = 
     """Standard deviation of the finite values, from the mean and the spread of each bin.
 
     `mean`: the exact mean of all values, if known. None if there is no good answer: no values, or much of the variance
-    from within bins (only the reference's is known there), the end of a long tail, or values outside of the edges.
-
-    >>> binned_spread(Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0)), [0, 1, 1, 0])
-    0.5773502691896258
+    is from within bins (only the reference's is known there), from the end of a long tail, or from outside the edges.
     """
     values = counts[: column.value_bins]
     rows = sum(values)
@@ -104,9 +97,8 @@ def binned_spread(column: Column, counts: Sequence[float], mean: float | None = 
     shares = [count / rows for count in values]
     middle = sum(place / unit * share for place, share in zip(places, shares, strict=True))
     within = [(spread / unit) ** 2 * share for spread, share in zip(column.bin_spreads, shares, strict=True)]
-    parts = [
-        (place / unit - middle) ** 2 * share + own for place, share, own in zip(places, shares, within, strict=True)
-    ]
+    apart = ((place / unit - middle) ** 2 * share for place, share in zip(places, shares, strict=True))
+    parts = [between + own for between, own in zip(apart, within, strict=True)]
     total, outside = sum(parts), values[0] + values[-1]
     wide = (part for part, spread in zip(parts[1:-1], column.bin_spreads[1:-1], strict=True) if spread > 0)
     known = sum(within) <= total / 3 and max(wide, default=0.0) <= total / 2
@@ -116,11 +108,7 @@ def binned_spread(column: Column, counts: Sequence[float], mean: float | None = 
 
 
 def fraction(value: float, low: float, high: float) -> float:
-    """Where a value is between two others, 0 to 1, even if their difference is beyond the largest number.
-
-    >>> fraction(2.0, 1.0, 5.0), fraction(0.0, -1.5e308, 1.5e308), fraction(1.0, 1.0, 1.0)
-    (0.25, 0.5, 0.0)
-    """
+    """Where a value is between two others, 0 to 1, even if their difference is beyond the largest number."""
     if not math.isfinite(high - low):
         value, low, high = value / 2, low / 2, high / 2
     return (value - low) / (high - low) if high > low else 0.0

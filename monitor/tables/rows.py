@@ -1,8 +1,7 @@
 """Rows and tables as people hold them, brought into the order of the reference's columns.
 
 A row comes as values in order or as names and values; a table as an array, a frame, columns by name, or a list of rows.
-What does not fit is refused with the names that are missing or unknown: a monitor that guessed would watch the wrong
-column for months.
+What does not fit is refused with the names that are missing or unknown.
 """
 
 from __future__ import annotations
@@ -63,10 +62,8 @@ class Names:
     def fit(self, given: Iterable[str]) -> bool:
         """Tell whether these are the names of all columns that are needed, and of no unknown one."""
         listed = list(given)
-        found = set(listed)
-        return (
-            len(found) == len(listed) and found <= self._known and self._known - found <= self._optional | self._ignored
-        )
+        found, spare = set(listed), self._optional | self._ignored
+        return len(found) == len(listed) and self._known - spare <= found <= self._known
 
     def arrange_many(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         """Values of many mappings, in order; what they have beside the names is not looked at. Raises KeyError."""
@@ -82,19 +79,15 @@ class Names:
     def complaint(self, given: Iterable[object], where: str | None = None) -> InputError:
         """Say which names are missing, and which are not known."""
         found = [column_name(name) for name in given]
-        missing = [name for name in self.names if name not in set(found) | self._optional]
+        missing = [name for name in self.names if name not in {*found, *self._optional}]
         unknown = [name for name in found if name not in self._known]
-        parts = []
-        if missing:
-            parts.append(f"no value for {_listed(missing)}")
+        parts = [f"no value for {_listed(missing)}"] if missing else []
         if unknown:
-            shown = clean_text(unknown[0])
-            near = difflib.get_close_matches(shown, missing or self.names, 1, 0.6)
+            near = difflib.get_close_matches(clean_text(unknown[0]), missing or self.names, 1, 0.6)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             parts.append(f"there is no {self._what} called {_listed(unknown)}{hint}")
-        if not parts:
-            parts.append(f"a {self._what} is named twice")
-        return InputError("missing_column" if missing else "unknown_column", "; ".join(parts), where, 422)
+        said = "; ".join(parts) or f"a {self._what} is named twice"
+        return InputError("missing_column" if missing else "unknown_column", said, where, 422)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -123,9 +116,12 @@ def in_order(row: Any) -> Sequence[Any]:
 def table(data: Any, names: Names) -> list[Any]:
     """Columns of a table, in order; what has names is arranged by them. Raises InputError."""
     if isinstance(data, (list, tuple)) and data and by_name(data[0]):
-        rows = [
-            names.arrange(row, f"row {index}") if by_name(row) else _unnamed(index) for index, row in enumerate(data)
-        ]
+        rows = []
+        for index, row in enumerate(data):
+            if not by_name(row):
+                message = "the rows before it name their values, this one does not"
+                raise InputError("wrong_length", message, f"row {index}", 422)
+            rows.append(names.arrange(row, f"row {index}"))
         return [to_array(column) for column in zip(*rows, strict=True)]
     try:
         found, columns = raw_columns(data)
@@ -140,8 +136,8 @@ def table(data: Any, names: Names) -> list[Any]:
     return names.arrange(dict(zip(found, columns, strict=True)))
 
 
-def _unnamed(index: int) -> list[Any]:
-    raise InputError("wrong_length", "the rows before it name their values, this one does not", f"row {index}", 422)
+#: 2200-01-01: what is later is milliseconds or microseconds taken for seconds, and beyond int64 soon after.
+_FAR = 7_258_118_400
 
 
 def time_ns(moment: object) -> int:
@@ -164,22 +160,17 @@ def time_ns(moment: object) -> int:
             seconds = from_iso(moment)
         except ValueError:
             raise InputError("bad_time", f"not a time in ISO 8601: {clean_text(moment)!r}", None, 422) from None
-    elif isinstance(moment, datetime):
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     elif isinstance(moment, date):
-        seconds = datetime(moment.year, moment.month, moment.day, tzinfo=UTC).timestamp()
+        whole = moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001
+        seconds = (whole if whole.tzinfo else whole.replace(tzinfo=UTC)).timestamp()
     elif isinstance(moment, (int, float, np.integer, np.floating)) and not isinstance(moment, bool):
         seconds = float(moment)
     else:
         kind = type(moment).__name__
         raise InputError("bad_time", f"a time is seconds since 1970, a datetime or ISO 8601, not {kind}", None, 422)
     if not 0 <= seconds < _FAR:
-        raise InputError("bad_time", f"a time lies between 1970 and 2200, in seconds; got {seconds:g}", None, 422)
+        raise InputError("bad_time", f"a time is between 1970 and 2200, in seconds; got {seconds:g}", None, 422)
     return round(seconds * 1e9)
-
-
-#: 2200-01-01: what lies beyond is milliseconds or microseconds taken for seconds, and beyond int64 soon after.
-_FAR = 7_258_118_400
 
 
 def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
@@ -198,8 +189,8 @@ def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
         return stamps
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         seconds = values.astype(np.float64)
-        if not bool(((seconds >= 0) & (seconds < _FAR)).all()):
-            raise InputError("bad_time", "a time lies between 1970 and 2200, in seconds", None, 422)
+        if not ((seconds >= 0) & (seconds < _FAR)).all():
+            raise InputError("bad_time", "a time is between 1970 and 2200, in seconds", None, 422)
         return np.round(seconds * 1e9).astype(np.int64)
     out = np.empty(rows, np.int64)
     for index, moment in enumerate(values):
