@@ -48,7 +48,7 @@ class Config:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
-        """Read a file; without one, `config.toml` of the current folder, or the defaults where there is none.
+        """Read a file; without a path, `config.toml` of the current folder, or the defaults if there is none.
 
         Raises ConfigError that names file, line, key, what was expected, and the nearest known key.
         """
@@ -98,13 +98,10 @@ class _Reader:
         receivers = self.receivers(data.get("receivers", {}))
         rules = self.rules(data.get("rule", []), sections["drift"])
         names = [receiver.name for receiver in receivers]
-        for where, wanted in [
-            ("alerts", sections["alerts"].receivers),
-            *((f"rule {rule.name}", rule.receivers) for rule in rules),
-        ]:
-            for name in wanted:
-                if name not in names:
-                    raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
+        wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
+        for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
+            if name not in names:
+                raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
         return Config(**sections, rules=rules, receivers=receivers, source=self.source)
 
     def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
@@ -162,9 +159,9 @@ class _Reader:
         if not usual and "alerts" in item:
             raise self.error("alerts", f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
         lengths = self.lengths(item, values["window"], drift) if usual else ()
-        patient = {"keep_firing": 86400.0, "reopen": 7 * 86400.0} if usual else {"keep_firing": 300.0, "reopen": 900.0}
-        defaults = {**patient, **{key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}}
-        given = {key: defaults[key] if value is None and key in defaults else value for key, value in values.items()}
+        defaults = {"keep_firing": 86400.0 if usual else 300.0, "reopen": 7 * 86400.0 if usual else 900.0}
+        defaults |= {key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}
+        given = {key: defaults.get(key) if value is None else value for key, value in values.items()}
         return {**given, "lengths": lengths}
 
     def lengths(self, item: dict[str, Any], window: float | None, drift: DriftConfig) -> tuple[int, ...]:

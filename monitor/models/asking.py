@@ -44,8 +44,8 @@ ROWS = 32
 class Fit:
     """How the inputs of a model and the features of a reference belong together.
 
-    `inputs`: name and position of the feature for each input. `named`: whether the names are the model's own. `known`:
-    by feature. `dropped`: positions of features that the model drops; `ignored`: names of inputs without a feature.
+    `inputs`: name and position of the feature for each. `named`: whether the names are the model's own. `known`: by
+    feature. `dropped`: positions of features that the model drops; `ignored`: names of inputs without a feature.
     """
 
     inputs: tuple[tuple[str, int | None], ...]
@@ -120,9 +120,6 @@ def seen_values(column: Column, counts: Counts, known: Known) -> list[Any]:
     """Return values that the reference has seen in a column: a short number of each bin that has rows, or categories.
 
     A model that was fitted with certain numbers, as an encoder is, knows them better than the bins.
-
-    >>> seen_values(Column("month", "feature", "numeric", edges=(0.5, 1.5, 2.5)), np.array([0, 9, 4, 0, 0, 0]), Known())
-    [1.0, 2.0]
     """
     if not column.numeric:
         return [text for text, rows in zip(column.categories, counts, strict=False) if rows] or [""]

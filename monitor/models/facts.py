@@ -142,9 +142,7 @@ def _inner(estimator: Any) -> Iterator[Any]:
 
 
 def _is_column_transformer(thing: Any) -> bool:
-    return (
-        attribute(thing, "transformers_") is not None and attribute(thing, "_transformer_to_input_indices") is not None
-    )
+    return all(attribute(thing, name) is not None for name in ("transformers_", "_transformer_to_input_indices"))
 
 
 def _is_booster(thing: Any) -> bool:
@@ -153,10 +151,9 @@ def _is_booster(thing: Any) -> bool:
 
 
 def knowledge(estimator: Any, names: Sequence[str]) -> dict[str, Known]:
-    """Return what a model knows of the values of its columns, by the names of the columns.
+    """Return what a model, or an encoder within it, knows of the values of its columns, by their names.
 
-    It looks for encoders and for libraries with categories, also within pipelines. Raises ModelError if what a model
-    was fitted with cannot be found out.
+    Raises ModelError if what a model was fitted with cannot be found out.
     """
     found: dict[str, Known] = {}
     for name, known in _search(estimator, names):
@@ -170,8 +167,9 @@ def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tupl
         return
     if isinstance(thing, OnnxModel):
         typical: dict[str, tuple[Any, ...]] = {"text": ("",), "boolean": (False, True), "number": (0.5,)}
-        for name, kind in zip(columns, thing.kinds, strict=False):
-            yield name, Known(typical[kind], dtype="onnx")
+        yield from (
+            (name, Known(typical[kind], dtype="onnx")) for name, kind in zip(columns, thing.kinds, strict=False)
+        )
         return
     yield from _own(thing, columns)
     for inner, its_columns in _parts(thing, columns):
@@ -192,9 +190,9 @@ def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[s
     for inner in _inner(thing):
         yield inner, columns
     if type(thing).__module__.partition(".")[0] not in _LIBRARIES:
-        for value in list(getattr(thing, "__dict__", {}).values()):
-            if callable(attribute(value, "predict")) or callable(attribute(value, "transform")):
-                yield value, columns
+        held = list(getattr(thing, "__dict__", {}).values())
+        usable = (one for one in held if callable(attribute(one, "predict")) or callable(attribute(one, "transform")))
+        yield from ((one, columns) for one in usable)
 
 
 def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:

@@ -40,8 +40,8 @@ class Loaded:
 def load(path: Path, expected: str = "", source: str = "") -> Loaded:
     """Load a model file. A pickle runs code that it holds: load only what you trust.
 
-    `expected`: the SHA-256 of the model that the reference file `source` was made for; a file of any other is refused
-    before anything of it runs. Raises ModelError with a way out.
+    `expected`: the SHA-256 of the model that the reference file `source` was made for; another file is refused before
+    anything of it runs. Raises ModelError with a way out.
     """
     try:
         mode = path.stat().st_mode
@@ -119,9 +119,8 @@ def _what_is_wrong(error: Exception) -> str:
 
 def _said(warning: Warning | str) -> str:
     """Return a warning in one line: the same one for each part of a model that another scikit-learn saved."""
-    was = getattr(warning, "original_sklearn_version", None)
-    if was is not None:
-        now = getattr(warning, "current_sklearn_version", "")
+    was, now = (getattr(warning, name, "") for name in ("original_sklearn_version", "current_sklearn_version"))
+    if was:
         return f"saved with scikit-learn {was} and loaded with {now}: what it answers may differ"
     return first_line(warning)
 

@@ -37,8 +37,8 @@ class Model:
     """A fitted model, and the form in which it is asked. `version` names it in metrics, tables and messages.
 
     `values`: how a value of each feature reaches the model. `optional`: positions of the features that it drops.
-    `ignored`: names of further columns that it was fitted with and drops, and that the reference does not have.
-    `classes`: the classes whose probabilities are answered too; empty if they are not.
+    `ignored`: names of columns that it was fitted with and drops, and that the reference does not have. `classes`: if
+    not empty, their probabilities are answered too. `example`: a row that it answers; empty if none is known.
     """
 
     def __init__(self, estimator: Any, form: Form, sha256: str = "", version: str = "") -> None:
@@ -49,7 +49,6 @@ class Model:
         self.ignored: frozenset[str] = frozenset()
         self.classes: tuple[str, ...] = ()
         self.features: tuple[Column, ...] = ()
-        #: A row that it answers; empty if none is known.
         self.example: list[Any] = []
         self._sklearn = sys.modules.get("sklearn")
 
@@ -75,7 +74,7 @@ class Model:
         return self._answer(self.form.of_columns(columns), len(columns[0]))
 
     def raw(self, columns: Sequence[Any], proba: bool) -> tuple[Any, npt.NDArray[np.float64] | None]:
-        """Return what `predict` and, with `proba`, `predict_proba` give for columns. Raises what the model raises."""
+        """Return what `predict` and, if asked for, `predict_proba` give for columns. Raises what the model raises."""
         self._check_whole(columns)
         prepared = self.form.of_columns(columns)
         with self._careful(prepared), warnings.catch_warnings():
@@ -84,7 +83,7 @@ class Model:
             return answers, np.asarray(self.estimator.predict_proba(prepared), np.float64) if proba else None
 
     def _check_whole(self, columns: Sequence[Any]) -> None:
-        """Refuse texts that were cut to be counted: the model would answer for other ones. Raises ModelError."""
+        """Refuse texts that were cut: the model would answer for other ones. Raises ModelError."""
         for column, values, block in zip(self.features, self.values, columns, strict=True):
             texts = () if values.kind != "text" or values.own or isinstance(block, np.ndarray) else block
             if any(text is not None and len(text) == MAX_TEXT and text[-13] == "…" for text in texts):
@@ -250,7 +249,7 @@ def class_names(estimator: Any, shares: npt.NDArray[np.float64], answers: Sequen
     """Name the columns of `predict_proba`, shape (n, classes), by the model's classes, or by what was answered.
 
     A model that does not name its classes, such as an ONNX model without a ZipMap, shows them by its answers: the label
-    of a row is the class with the largest probability. Raises ModelError if that leaves one without a name.
+    of a row is the class with the largest probability. Raises ModelError if one is left without a name.
     """
     own = [canonical(label) for label in facts.labels(estimator)]
     if own:

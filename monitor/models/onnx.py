@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class OnnxModel:
     """An ONNX model as an estimator.
 
     The first output, or the one called `label`, is the prediction; the other one of a classifier has probabilities.
+    `_rows`: rows that it takes at a time; `_widths`: columns of each input; None for any number.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -27,9 +29,7 @@ class OnnxModel:
         outputs = [one.name for one in self._session.get_outputs()]
         self._first = next((name for name in outputs if "label" in name.lower()), outputs[0])
         self._second = next((name for name in outputs if name != self._first), None)
-        #: Rows that it takes at a time, None for any number.
         self._rows = next((one.shape[0] for one in self._inputs if one.shape and isinstance(one.shape[0], int)), None)
-        #: Columns of each input, None for any number.
         self._widths = [_width(one.shape) for one in self._inputs]
         if len(self._inputs) > 1:
             self._widths = [width or 1 for width in self._widths]
@@ -51,13 +51,10 @@ class OnnxModel:
     def _feed(self, rows: Any) -> dict[str, Any]:
         if len(self._inputs) == 1:
             return {self._inputs[0].name: _tensor(rows, self._inputs[0])}
-        columns = list(zip(*rows, strict=True)) if not isinstance(rows, np.ndarray) else list(rows.T)
-        feed, begin = {}, 0
-        for one, width in zip(self._inputs, self._widths, strict=True):
-            part = columns[begin : begin + (width or 1)]
-            feed[one.name] = _tensor(list(zip(*part, strict=True)), one)
-            begin += len(part)
-        return feed
+        columns = iter(rows.T if isinstance(rows, np.ndarray) else zip(*rows, strict=True))
+        parts = [list(islice(columns, width)) for width in self._widths]
+        named = zip(self._inputs, parts, strict=True)
+        return {one.name: _tensor(list(zip(*part, strict=True)), one) for one, part in named}
 
     def _run(self, output: str, rows: Any) -> Any:
         if self._rows is None or len(rows) == self._rows:
@@ -93,9 +90,8 @@ _TENSORS = {"float": np.float32, "double": np.float64, "int64": np.int64, "int32
 def _tensor(rows: Any, declared: Any) -> Any:
     kind = declared.type.removeprefix("tensor(").removesuffix(")")
     if kind == "string":
-        return np.array(
-            [["" if (text := canonical(v)) == MISSING else text for v in row] for row in rows], dtype=object
-        )
+        texts = [[canonical(value) for value in row] for row in rows]
+        return np.array([["" if text == MISSING else text for text in row] for row in texts], dtype=object)
     if kind not in _TENSORS:
         raise ModelError(f"the ONNX model takes a {declared.type}, which is not supported")
     if kind not in ("float", "double"):

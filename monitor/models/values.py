@@ -153,11 +153,7 @@ def _typed(categories: Sequence[str], kind: Kind) -> dict[str, Any]:
 
 
 def as_number(text: str) -> Any:
-    """Return a text that is a number as one, a whole one as int; any other text as it is.
-
-    >>> as_number("101"), as_number("0.5"), as_number("a")
-    (101, 0.5, 'a')
-    """
+    """Return a text that is a number as one, a whole one as int ("101" as 101); any other text as it is."""
     value = cell_number(text)
     if value is None or not math.isfinite(value):
         return text
