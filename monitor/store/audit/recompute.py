@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -25,11 +25,15 @@ from monitor.store.windows.rows import load_series
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
 CACHE_CELLS = 10_000_000
-
-#: The same number, but for the last digits, where another version of a library adds up in another order.
+#: The same number, but for the last digits: another version of a library may add up in another order.
 SAME = 1e-12
+#: Seconds before a window whose hours say what is usual, and how the statistic of such a verdict begins.
+USUAL_REACH, USUAL = 9 * 7 * DAY, "usual "
 
 Row = sqlite3.Row
+
+#: Judges a past window by what was usual then: series, question, statistic, its end, and when it was judged.
+Past = Callable[[Series, Question, str, float, float], Sequence[DriftResult]]
 
 
 @dataclass
@@ -51,13 +55,6 @@ class Recomputed:
         return {"ok": self.ok, "verdicts": self.verdicts, "skipped": self.skipped, "problems": problems}
 
 
-#: Judges a past window by what was usual then: series, question, statistic, its end, and when it was judged.
-Past = Callable[[Series, Question, str, float, float], Sequence[DriftResult]]
-
-#: Seconds before a window whose hours say what is usual.
-USUAL_REACH = 9 * 7 * DAY
-
-
 def recompute(
     connection: sqlite3.Connection, progress: Callable[[int], object] = bool, past: Past | None = None
 ) -> Recomputed:
@@ -66,14 +63,11 @@ def recompute(
     `past` judges what was called unusual; without it those verdicts are skipped.
     """
     connection.row_factory = sqlite3.Row
-    done, known = Recomputed(), _AllSeries(connection)
+    done, judge = Recomputed(), _Judge(connection, past)
     rows = connection.execute("SELECT * FROM drift ORDER BY id")
-    for key, group in groupby(rows, key=lambda row: (row["at"], row["question_id"], row["rule"])):
+    for _, group in groupby(rows, key=_judged_together):
         verdicts = list(group)
-        if verdicts[0]["statistic"].startswith("usual "):
-            _usual_again(known, verdicts, past, done)
-            continue
-        again = None if key[1] is None else _again(known, verdicts)
+        again = judge.again(verdicts)
         if again is None:
             done.skipped += len(verdicts)
         else:
@@ -83,123 +77,121 @@ def recompute(
     return done
 
 
-class _AllSeries:
-    """Models and windows that were read already."""
+def _judged_together(row: Row) -> tuple[object, ...]:
+    window = (row["statistic"], row["window_end"]) if row["statistic"].startswith(USUAL) else ()
+    return row["at"], row["question_id"], row["rule"], *window
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self._known: dict[int, tuple[Series, Layout]] = {}
+
+class _Judge:
+    """Judges once more what a rule said of a window. Keeps the series and windows that were read already."""
+
+    def __init__(self, connection: sqlite3.Connection, past: Past | None) -> None:
+        self._connection, self._past = connection, past
+        self._series: dict[int, tuple[Series, Layout]] = {}
         self._windows: OrderedDict[int, Batch] = OrderedDict()
 
-    def series(self, series_id: int) -> tuple[Series, Layout]:
-        if series_id not in self._known:
-            series = load_series(self.connection, series_id)
-            self._known[series_id] = series, Layout(series.schema)
-        return self._known[series_id]
+    def again(self, rows: Sequence[Row]) -> tuple[Sequence[DriftResult], str] | None:
+        """Results for verdicts that were reached together, and the identity of the training data that they must name.
 
-    def sum(self, series: Series, span: Span, seen: int) -> Batch | None:
+        None if that cannot be worked out any more.
+        """
+        row = rows[0]
+        if row["question_id"] is None:
+            return None
+        series_id, question = read_question(self._connection, row["question_id"])
+        if series_id not in self._series:
+            series = load_series(self._connection, series_id)
+            self._series[series_id] = series, Layout(series.schema)
+        series, layout = self._series[series_id]
+        at, span = from_iso(row["at"]), Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
+        if row["statistic"].startswith(USUAL):
+            reach = Span(span.start - USUAL_REACH, span.end)
+            if (
+                self._past is None
+                or self._pruned(series_id, reach, (DAY,))
+                or self._late(series_id, reach, row["seen"])
+            ):
+                return None
+            return self._past(series, question, row["statistic"], span.end, at), ""
+        test, sample = self._sum(series, span, row["seen"]), self._reference(series, rows)
+        if test is None or sample is None:
+            return None
+        rho = in_force(self._connection, series_id, span.end - span.start, at)
+        window = Sample(test.counts, test.sums)
+        results = evaluate(question, layout, sample, window, span, (), series.subject, rho=rho)
+        return results, series.reference.identity[:12]
+
+    def _reference(self, series: Series, rows: Sequence[Row]) -> Sample | None:
+        """What the verdicts were compared with; None if its windows were pruned."""
+        reference = series.reference
+        past: Batch | None = Batch(0, reference.counts.copy(), reference.sums.copy())
+        accepted = {(row["column"], row["role"]): accepted_id(row["reference"]) for row in rows}
+        first, slash, last = rows[0]["reference"].partition("/")
+        if slash and not any(accepted.values()):
+            past = self._sum(series, Span(from_iso(first), from_iso(last)), rows[0]["seen"])
+        if past is None:
+            return None
+        parts = series.schema.split(past.counts)
+        for (column, role), number in accepted.items():
+            if number is not None:
+                position, period = series.schema.index(column, role), load_accepted(self._connection, number)
+                parts[position][:], past.sums[position] = period.counts, period.sum
+        return Sample(past.counts, past.sums, reference.deviations)
+
+    def _sum(self, series: Series, span: Span, seen: int) -> Batch | None:
         """Sum of the windows that were there when `seen` was the highest id; None if they were pruned."""
-        if self.pruned(series.id, span):
+        if self._pruned(series.id, span):
             return None
         total = empty_batch(series.schema)
-        for window in list_windows(self.connection, series.id, span.start, span.end):
+        for window in list_windows(self._connection, series.id, span.start, span.end):
             if window.id > seen:
                 continue
             batch = self._windows.get(window.id)
             if batch is None:
-                batch = self._windows[window.id] = sum_tiles(self.connection, series, [window])
+                batch = self._windows[window.id] = sum_tiles(self._connection, series, [window])
                 if len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
                     self._windows.popitem(last=False)
             total = total.plus(batch)
         return total
 
-    def late(self, series_id: int, span: Span, seen: int) -> bool:
+    def _late(self, series_id: int, span: Span, seen: int) -> bool:
         """Whether predictions of that time came after `seen` was the highest id."""
-        found = self.connection.execute(
-            "SELECT 1 FROM windows WHERE series_id = ? AND id > ? AND NOT children "
-            "AND start >= ? AND start < ? LIMIT 1",
-            (series_id, seen, math.ceil(span.start), math.ceil(span.end)),
+        sql = (
+            "SELECT 1 FROM windows WHERE series_id = ? AND id > ? AND NOT children AND start >= ? AND start < ? LIMIT 1"
         )
-        return found.fetchone() is not None
+        values = (series_id, seen, math.ceil(span.start), math.ceil(span.end))
+        return self._connection.execute(sql, values).fetchone() is not None
 
-    def pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
+    def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""
         sql = (
             "SELECT 1 FROM windows WHERE series_id = ? AND seconds = ? AND start > ? AND start < ? "
             "AND finest AND children LIMIT 1"
         )
         for seconds in tiers:
-            if self.connection.execute(sql, (series_id, seconds, span.start - seconds, span.end)).fetchone():
+            if self._connection.execute(sql, (series_id, seconds, span.start - seconds, span.end)).fetchone():
                 return True
-        (pruned,) = self.connection.execute("SELECT pruned FROM series WHERE id = ?", (series_id,)).fetchone()
-        return bool(pruned) and span.start < first_start(self.connection, series_id)
+        (pruned,) = self._connection.execute("SELECT pruned FROM series WHERE id = ?", (series_id,)).fetchone()
+        return bool(pruned) and span.start < first_start(self._connection, series_id)
 
 
-def _usual_again(known: _AllSeries, rows: Sequence[Row], past: Past | None, done: Recomputed) -> None:
-    """Work out again what was called unusual, or not, at one evaluation."""
-    windows: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        windows.setdefault((row["statistic"], row["window_end"]), []).append(row)
-    for (statistic, text), verdicts in windows.items():
-        end, first = from_iso(text), verdicts[0]
-        series_id, question = read_question(known.connection, first["question_id"])
-        series, _ = known.series(series_id)
-        span = Span(from_iso(first["window_start"]) - USUAL_REACH, end)
-        if past is None or known.pruned(series_id, span, (DAY,)) or known.late(series_id, span, first["seen"]):
-            done.skipped += len(verdicts)
-            continue
-        done.verdicts += len(verdicts)
-        results = past(series, question, statistic, end, from_iso(first["at"]))
-        done.problems.extend(_differences(verdicts, results, ""))
-
-
-def _again(known: _AllSeries, rows: Sequence[Row]) -> tuple[tuple[DriftResult, ...], str] | None:
-    """Answer once more what was answered in an evaluation by one rule, with the identity of its reference.
-
-    None if that cannot be done any more.
-    """
-    row = rows[0]
-    series_id, question = read_question(known.connection, row["question_id"])
-    series, layout = known.series(series_id)
-    span = Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
-    test = known.sum(series, span, row["seen"])
-    reference = series.reference
-    past: Batch | None = Batch(0, reference.counts.copy(), reference.sums.copy())
-    accepted = {(one["column"], one["role"]): accepted_id(one["reference"]) for one in rows}
-    first, slash, last = row["reference"].partition("/")
-    if slash and not any(accepted.values()):
-        past = known.sum(series, Span(from_iso(first), from_iso(last)), row["seen"])
-    if test is None or past is None:
-        return None
-    parts = series.schema.split(past.counts)
-    for (column, role), number in accepted.items():
-        if number is not None:
-            position, period = series.schema.index(column, role), load_accepted(known.connection, number)
-            parts[position][:], past.sums[position] = period.counts, period.sum
-    sample = Sample(past.counts, past.sums, reference.deviations)
-    window = Sample(test.counts, test.sums)
-    rho = in_force(known.connection, series_id, span.end - span.start, from_iso(row["at"]))
-    return evaluate(question, layout, sample, window, span, (), series.subject, rho=rho), reference.identity
-
-
-def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterable[Problem]:
+def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: str) -> Iterator[Problem]:
     """What is stored otherwise than it comes out."""
     known = {(result.column, result.role, result.statistic): result for result in results}
     for row in rows:
-        if identity and "/" not in row["reference"] and identity[:12] not in row["reference"]:
-            yield Problem(f"drift {row['id']}", f"was made against {row['reference']}, which the store does not have")
-            continue
-        result = known.get((row["column"], row["role"], row["statistic"]))
-        if result is None:
-            yield Problem(f"drift {row['id']}", "there is no such verdict when it is worked out again")
-            continue
-        # How much of a window there was when it was judged is not known any more.
-        partial = row["reason"].startswith(PARTIAL) and not row["statistic"].startswith("usual ")
-        for name in ("n", "m", "floor") if partial else ("state", "n", "m", "value", "critical", "floor", "p_value"):
-            stored, again = row[name], getattr(result, name)
-            if not _same(stored, again):
-                yield Problem(f"drift {row['id']}", f"{name} is stored as {stored!r} and comes out as {again!r}")
-                break
+        where, result = f"drift {row['id']}", known.get((row["column"], row["role"], row["statistic"]))
+        if "/" not in row["reference"] and identity not in row["reference"]:
+            yield Problem(where, f"was made against {row['reference']}, which the store does not have")
+        elif result is None:
+            yield Problem(where, "there is no such verdict when it is worked out again")
+        else:
+            # How much of a window there was when it was judged is not known any more.
+            partial = row["reason"].startswith(PARTIAL) and not row["statistic"].startswith(USUAL)
+            names = ("n", "m", "floor") if partial else ("state", "n", "m", "value", "critical", "floor", "p_value")
+            differ = [name for name in names if not _same(row[name], getattr(result, name))]
+            if differ:
+                stored, again = row[differ[0]], getattr(result, differ[0])
+                yield Problem(where, f"{differ[0]} is stored as {stored!r} and comes out as {again!r}")
 
 
 def _same(stored: object, again: object) -> bool:

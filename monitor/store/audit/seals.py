@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 SUM_BYTES = 16
 MODULUS = 1 << 8 * SUM_BYTES
-
 #: Made once: `json.dumps` would make one for each row.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 

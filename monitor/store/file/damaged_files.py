@@ -20,13 +20,10 @@ log = logging.getLogger(__name__)
 
 #: What is between a damaged database's name and the moment when it was moved aside.
 ASIDE = ".damaged-"
-
 #: Part of the cap that all of them may take.
 SHARE = 0.25
-
 #: How long the newest database stays, up to this part of the cap, in seconds.
 GRACE, GRACE_SHARE = 30 * 86400.0, 0.9
-
 #: Why a file that was moved aside is dropped, if not because somebody asked for it.
 FULL = "to make room: all such files may take a quarter of data.max_size, and the newest database is spared for 30 days"
 

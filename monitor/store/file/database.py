@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from monitor.clock import Clock
@@ -23,12 +23,8 @@ log = logging.getLogger(__name__)
 
 FOREIGN = "it is the database of another program"
 
-DAMAGED = (
-    "file is not a database",
-    "database disk image is malformed",
-    "file is encrypted or is not a database",
-    FOREIGN,
-)
+#: What an error says if the file itself is at fault.
+DAMAGED = ("is not a database", "database disk image is malformed", FOREIGN)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -80,12 +76,9 @@ def connect_read_only(path: Path, any_version: bool = False) -> sqlite3.Connecti
 @contextmanager
 def one_moment(path: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection in one transaction, so that all it reads is of one moment. Raises StoreError."""
-    connection = connect_read_only(path)
-    try:
+    with closing(connect_read_only(path)) as connection:
         connection.execute("BEGIN")
         yield connection
-    finally:
-        connection.close()
 
 
 def _other_version(connection: sqlite3.Connection, any_version: bool) -> str:
@@ -135,13 +128,10 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
 
 def _hold_wal(folder: DataFolder) -> Path:
     """Give the WAL a second name: where SQLite cannot read a database, it deletes the WAL with the last connection."""
-    wal = folder.database.with_name(folder.database.name + "-wal")
     held = folder.path / "wal-while-opening"
     held.unlink(missing_ok=True)
-    try:
-        held.hardlink_to(wal)
-    except OSError:
-        pass  # there is none, or the file system knows no second names
+    with suppress(OSError):  # there is none, or the file system knows no second names
+        held.hardlink_to(folder.path / f"{folder.database.name}-wal")
     return held
 
 

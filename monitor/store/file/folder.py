@@ -25,7 +25,6 @@ WAITING = "waiting"
 LOCK = "lock"
 BALLAST = "ballast"
 BALLAST_BYTES = 2 << 20
-
 #: Permissions of the lock, the ballast and the database: for the server's user and group.
 MODE = 0o640
 

@@ -14,7 +14,6 @@ from monitor.errors import StoreError
 
 #: Under which the database lists the changes that it has.
 SET = "telltale"
-
 #: One bin's count out of a stored text.
 _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
                        WHEN '1' THEN unicode(substr(h.counts, bin.key + 2, 1)) - 1

@@ -23,29 +23,22 @@ from monitor.store.file.database import explained
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
 #: How long a caller waits for its transaction before it is told that the store does not answer, in seconds.
 CALL_TIMEOUT = 30.0
-
 #: Seconds between checkpoints while there is something to move.
 CHECKPOINT_SECONDS = 5.0
-
 #: Bytes that the WAL may take, unless somebody's open cursor keeps it from being used again for hours.
 WAL_ROOM = 64 << 20
-
 #: Part of that room beyond which no more is folded until the cursor is closed. The journal takes what comes meanwhile.
 #: Evaluations go on and fold as well.
 HOLD = 3 / 4
-
 #: A WAL of more bytes than this, or of a quarter of its room, is cut to nothing once all of it has been moved.
 TRUNCATE = 4 << 20
 
 PAGE = 4096
-
-#: How long the last fold and checkpoint wait for somebody else's lock, in ms; the next start folds what they leave.
-LAST_PATIENCE = 1000
-
-
+#: How long a statement waits for somebody else's lock, and how long the last fold and checkpoint do, in ms. The next
+#: start folds what they leave.
+PATIENCE, LAST_PATIENCE = 5000, 1000
 #: Seconds between two log entries about the same failure.
 COMPLAIN_SECONDS = 60.0
 
@@ -63,12 +56,12 @@ class Writer:
         interval: float,
         wal_room: int = WAL_ROOM,
     ) -> None:
-        self._connection = connection
-        self._tick = tick
-        self._interval = interval
+        self._connection, self._tick, self._interval = connection, tick, interval
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="telltale-writer", daemon=True)
-        self._commits = 0
+        self._stopped = False
+        self._last: Callable[[], None] = lambda: None
+        self._commits, self._checkpointed = 0, 0.0
         #: SQLite's counter of commits by other connections, at the last transaction; there should be none.
         self._version = -1
         #: Pages in the WAL that could not be moved, or not be used again, at the last checkpoint.
@@ -76,9 +69,6 @@ class Writer:
         self._hold_pages = int(wal_room * HOLD) // PAGE
         self._truncate_pages = min(TRUNCATE, wal_room // 4) // PAGE
         self._holding = False
-        self._checkpointed = 0.0
-        self._stopped = False
-        self._last: Callable[[], None] = lambda: None
         self._complaints: dict[str, tuple[str, float]] = {}
 
     def start(self) -> None:
@@ -92,15 +82,14 @@ class Writer:
 
     def stop(self, last: Callable[[], None] = lambda: None) -> None:
         """Finish what has been asked for, run `last`, end the thread, checkpoint and close."""
-        self._stopped = True
-        self._last = last
+        self._stopped, self._last = True, last
         self._jobs.put(None)
         if self._thread.ident is not None:
             self._thread.join()
         else:
             self._safely(last)
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._move_wal("TRUNCATE")
         except sqlite3.Error as error:
             log.warning("the last checkpoint failed, the WAL stays beside the database: %s", error)
         self._connection.close()
@@ -138,7 +127,7 @@ class Writer:
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run in one transaction, for code that is on the writer's thread already."""
         connection = self._connection
-        # Immediate: a deferred transaction that upgrades fails at once where somebody else has written meanwhile.
+        # Immediate: a deferred transaction that upgrades fails at once if another program has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
@@ -173,16 +162,39 @@ class Writer:
         """Write the whole database anew and empty the WAL, so that nothing is left of what was deleted.
 
         On the writer's thread, outside of a transaction. Needs as much room on the disk as the database takes, twice.
-        Raises StoreError where there is none, or where a reader keeps the WAL from being emptied.
+        Raises StoreError if there is none, or if a reader keeps the WAL from being emptied.
         """
         try:
             self._connection.execute("VACUUM")
-            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy, _, _ = self._move_wal("TRUNCATE")
         except sqlite3.Error as error:
             raise StoreError(f"the database cannot be written anew: {explained(error)}") from error
         if busy:
             raise StoreError("the WAL cannot be emptied: another program reads the database; end it and try again")
         self.wal_pages = 0
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database; on the writer's thread.
+
+        Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
+        """
+        self._commits, self._checkpointed = 0, time.monotonic()
+        _, self.wal_pages, moved = self._move_wal("PASSIVE")
+        if self.wal_pages == moved and moved > self._truncate_pages:
+            self._wait_for_locks(0)
+            try:
+                busy, _, _ = self._move_wal("TRUNCATE")
+                self.wal_pages = self.wal_pages if busy else 0
+            finally:
+                self._wait_for_locks(PATIENCE)
+
+    def _move_wal(self, kind: str) -> tuple[int, int, int]:
+        """Whether a reader was in the way, pages in the WAL, and pages of it that were moved."""
+        busy, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        return busy, pages, moved
+
+    def _wait_for_locks(self, milliseconds: int) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -191,11 +203,13 @@ class Writer:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
                 more = not self._hold_back() and self._safely(self._tick)
-                self._safely(self._checkpoint_now_and_then)
+                waiting = self._commits or self.wal_pages > self._truncate_pages
+                if waiting and time.monotonic() - self._checkpointed >= CHECKPOINT_SECONDS:
+                    self._safely(self.checkpoint)
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
-                self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
+                self._wait_for_locks(LAST_PATIENCE)
                 self._safely(self._last)
                 return
             job()
@@ -210,27 +224,6 @@ class Writer:
                 self.wal_pages * PAGE >> 20,
             )
         return self._holding
-
-    def _checkpoint_now_and_then(self) -> None:
-        now = time.monotonic()
-        waiting = self._commits or self.wal_pages > self._truncate_pages
-        if waiting and now - self._checkpointed >= CHECKPOINT_SECONDS:
-            self._commits, self._checkpointed = 0, now
-            self.checkpoint()
-
-    def checkpoint(self) -> None:
-        """Move the WAL into the database; on the writer's thread.
-
-        Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
-        """
-        _, self.wal_pages, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if self.wal_pages == moved and moved > self._truncate_pages:
-            self._connection.execute("PRAGMA busy_timeout = 0")
-            try:
-                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self.wal_pages = self.wal_pages if busy else 0
-            finally:
-                self._connection.execute("PRAGMA busy_timeout = 5000")
 
     def _safely(self, function: Callable[[], bool | None]) -> bool | None:
         """Keep the thread alive: a failing tick is logged and comes again; the same failure, once a minute."""

@@ -33,27 +33,20 @@ from monitor.store.audit import seals
 
 #: Base of the digits in form `2`: that many characters have one byte, U+0000 aside.
 BASE: Final = 127
-
 #: The largest count in form `1`: its character, U+07FF, is the last one of two bytes.
 ONE_MOST: Final = 0x7FF - 1
-
 #: The largest count in form `2`: its first character, U+D7FF, is the last one before the surrogates.
 TWO_MOST: Final = (0xD7FF - 1) * BASE + BASE - 1
 
 _ZERO = "\1"
-
 #: What `unpack` raises for a text, or for what is no text, that is not as `pack` writes it.
 UNREADABLE = (TypeError, ValueError, OverflowError)
-
 #: Room for a model's columns in the numbers of one window. It is part of the schema, and never changes.
 SLOTS = 100_000
-
 #: Texts that are unpacked in one go.
 TEXTS = 1000
-
 #: Rows passed over for each column that is wanted, beyond which the columns of a window are looked up one by one.
 PASSED = 4
-
 #: Values of one statement: SQLite takes 32,766 by default, and 999 in versions that are still about.
 VALUES = 990
 

@@ -28,7 +28,6 @@ from monitor.store.windows.counts import add_up, read
 
 HOUR = 3600
 DAY = 86400
-
 #: Steps that one answer has at most: Prometheus stops at as many.
 MAX_STEPS = 11_000
 

@@ -34,28 +34,21 @@ log = logging.getLogger(__name__)
 
 #: Time that one call can let everything age by at most, in seconds.
 PACE = 3600.0
-
-#: Hours or days whose parts one call drops at most.
-BLOCKS = 24
-
+#: Hours or days whose parts, or verdicts, one call drops at most.
+BLOCKS = 48
 #: Rows of events, gaps, messages or verdicts that go at a time.
 ROWS = 2000
-
 #: Bytes that one round gives up at most, or one block if that is larger: they pass through the WAL, so it is no more
 #: than half of that one's room. Half as much of free pages is taken out of the file.
 FREED = 16 << 20
-
 #: What is shed for the cap leaves at least this much: what an evaluation of the next minute may look at.
 SHED_MINUTES, SHED_VERDICTS = 3 * HOUR, HOUR
-
 #: If the database fills the first part of its room, something is shed, until it fills no more than the second.
 FULL, ROOMY = 0.9, 0.8
-
 #: Part of the cap that the WAL may take beside the database.
 WAL_PART = 1 / 8
-
+#: Under which name `meta` has the moment by which things age.
 TRUSTED = "retention_clock"
-
 
 #: Tables of which rows stay until days are dropped: the moment that a row belongs to, and which rows may go.
 OF_DAYS = {
@@ -65,13 +58,8 @@ OF_DAYS = {
     "gaps": ('"end"', "1"),
 }
 
-#: Tables of what a model version is, in the order in which they can be dropped, each with the model's id.
-OF_SERIES = {
-    **dict.fromkeys(
-        ("usual_learned", "usual_weeks", "window_correlation", "reference_changes", "questions", "columns"), "series_id"
-    ),
-    "series": "id",
-}
+#: Tables with the id of a series, in the order in which their rows can be dropped with it.
+OF_SERIES = ("usual_learned", "usual_weeks", "window_correlation", "reference_changes", "questions", "columns")
 
 #: Hours with minutes, or days with hours that have no minutes any more.
 _WITH_PARTS = """windows AS whole WHERE NOT finest AND seconds = :seconds AND NOT EXISTS (
@@ -186,31 +174,20 @@ def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE)
 
 def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now: float, freed: int = FREED) -> None:
     """Drop what has become too old, and what is from days to come: about `freed` bytes of it."""
-    least, future, oldest_kept = live_bytes(connection) - freed, now + 2 * DAY, trusted - ages.keep
+    least, future, before = live_bytes(connection) - freed, now + 2 * DAY, trusted - ages.keep
 
     def repeat(step: Callable[[], object]) -> None:
         for _ in range(BLOCKS):
             if live_bytes(connection) < least or not step():
                 break
 
-    def drop_old_parts(seconds: int, age: float) -> bool:
-        end = oldest_parts(connection, seconds, trusted - age, future)
-        return end is not None and drop_parts(connection, seconds, end - seconds)
-
-    def thin_old(seconds: int, age: float) -> bool:
-        found = oldest(connection, "drift", seconds)
-        due = found is not None and not trusted - age < found + seconds <= future
-        return due and thin(connection, seconds)
-
     for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
-        repeat(partial(drop_old_parts, seconds, age))
-    for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
-        repeat(partial(thin_old, seconds, age))
-    _drop_days(connection, oldest_kept)
+        repeat(partial(_coarsen, connection, seconds, trusted - age, trusted - age - seconds, future))
+    _drop_days(connection, before)
     for table in OF_DAYS:
-        repeat(partial(drop_rows, connection, table, oldest_kept, future))
-    seals.delete(connection, "unseen_values", "last_seen < ?", iso(oldest_kept))
-    seals.delete(connection, "silences", '"end" < ?', iso(oldest_kept))
+        repeat(partial(drop_rows, connection, table, before, future))
+    seals.delete(connection, "unseen_values", "last_seen < ?", iso(before))
+    seals.delete(connection, "silences", '"end" < ?', iso(before))
 
 
 def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
@@ -219,13 +196,10 @@ def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
     First minutes and verdicts, then hours and the strongest verdicts of each hour, then the days, with what happened
     in them.
     """
-    for seconds, leave_windows, leave_verdicts in ((HOUR, SHED_MINUTES, SHED_VERDICTS), (DAY, DAY, DAY)):
-        windows = oldest_parts(connection, seconds, now - leave_windows)
-        at = oldest(connection, "drift", seconds)
-        if at is not None and at <= now - leave_verdicts and (windows is None or at < windows):
-            return thin(connection, seconds)
-        if windows is not None:
-            return drop_parts(connection, seconds, windows - seconds)
+    if _coarsen(connection, HOUR, now - SHED_MINUTES, now - SHED_VERDICTS) or _coarsen(
+        connection, DAY, now - DAY, now - DAY
+    ):
+        return True
     moments = [(moment, table) for table in OF_DAYS if (moment := oldest(connection, table)) and moment < now - DAY]
     moment, table = min(moments, default=(math.inf, ""))
     day = connection.execute(
@@ -236,7 +210,21 @@ def _shed_one(connection: sqlite3.Connection, now: float) -> bool:
     return day is not None and _drop_days(connection, day)
 
 
-def oldest_parts(connection: sqlite3.Connection, seconds: int, before: float, after: float = math.inf) -> int | None:
+def _coarsen(
+    connection: sqlite3.Connection, seconds: int, windows: float, verdicts: float, future: float = math.inf
+) -> bool:
+    """Drop the minutes of the oldest hour or thin its verdicts out (or the hours of a day), whichever is older.
+
+    Only windows that ended by one moment and verdicts up to another, or what is from the `future`. False if there is
+    nothing of that.
+    """
+    end, at = _oldest_parts(connection, seconds, windows, future), oldest(connection, "drift", seconds)
+    if at is not None and not verdicts < at <= future - seconds and (end is None or at < end):
+        return thin(connection, seconds)
+    return end is not None and drop_parts(connection, seconds, end - seconds)
+
+
+def _oldest_parts(connection: sqlite3.Connection, seconds: int, before: float, after: float) -> int | None:
     """End of the oldest hour (or day) that still has its minutes (hours), and ended by `before`; or begins `after`.
 
     A day whose hours still have their minutes is not one of them.
@@ -314,8 +302,9 @@ def _drop_series(connection: sqlite3.Connection, served: Collection[int], before
         of_it = "column_id IN (SELECT id FROM columns WHERE series_id = ?)"
         seals.delete(connection, "unseen_values", of_it, one)
         connection.execute(f"DELETE FROM totals WHERE {of_it}", (one,))  # noqa: S608 - a constant
-        for table, key in OF_SERIES.items():
-            seals.delete(connection, table, f"{key} = ?", one)
+        for table in OF_SERIES:
+            seals.delete(connection, table, "series_id = ?", one)
+        seals.delete(connection, "series", "id = ?", one)
 
 
 def thin(connection: sqlite3.Connection, seconds: int) -> bool:

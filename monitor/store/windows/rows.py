@@ -84,7 +84,9 @@ def newest_series(connection: sqlite3.Connection, version: str | None = None) ->
     """The model version that was entered last, or the last one of that name. Raises InputError if none is."""
     row = connection.execute("SELECT max(id) FROM series WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
     if row[0] is None:
-        what = f"there is no model version {version[:200]!r}" if version else "no predictions have been recorded yet"
+        what = "no predictions have been recorded yet"
+        if version is not None:
+            what = f"there is no model version {version[:200]!r}"
         raise InputError("unknown_model", what, "model_version", 404)
     return load_series(connection, row[0])
 
@@ -133,10 +135,12 @@ def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -
 def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:
     """Note that predictions are missing from the record; the same note twice is one."""
     row = (kind, start, end, lost, detail)
-    found = connection.execute('SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?, ?, ?, ?, ?)', row)
-    if found.fetchone() is None:
-        with seals.appended(connection, "gaps"):
-            connection.execute('INSERT INTO gaps (kind, "start", "end", lost, detail) VALUES (?, ?, ?, ?, ?)', row)
+    with seals.appended(connection, "gaps"):
+        connection.execute(
+            'INSERT INTO gaps (kind, "start", "end", lost, detail) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS '
+            '(SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?1, ?2, ?3, ?4, ?5))',
+            row,
+        )
 
 
 def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:

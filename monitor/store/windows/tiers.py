@@ -24,10 +24,8 @@ GRACE = {HOUR: 120, DAY: 600}
 
 #: Seconds that what is late waits for more of its kind, before it becomes another row of its hour or day.
 LATE = DAY
-
 #: Histograms that one call sums up at most, or one group if that has more: a quarter of a second's work.
 WORK = 100_000
-
 #: Windows from days to come, written under a clock that was wrong, do not wait: they would not age for as long.
 _DUE = """
     SELECT series_id, start - start % :long AS began FROM windows
