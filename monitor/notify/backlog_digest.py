@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from monitor.notify.message import Message
 from monitor.notify.plan import worst
@@ -38,8 +38,7 @@ OUTAGE = 300.0
 LAST_STATES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Collapse:
+class Collapse(NamedTuple):
     """What becomes of a backlog: `replaced` are ids of messages that the digest replaces; the others are sent."""
 
     replaced: tuple[int, ...]
@@ -64,20 +63,17 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     kept.sort(key=lambda item: (SEVERITIES.index(item.message.severity), -item.created))
     keep = {item.id for item in kept[:LAST_STATES]}
     begun, newest = untried[0].created, untried[-1].message
-    lines = [
+    lines: list[tuple[str, str]] = [
         ("", f"From {clock_time(begun, now)} until now ({duration(now - begun)}) this receiver could not be reached."),
         ("", f"{len(untried)} messages have piled up. In short:"),
-        *((name, _history(items)) for name, items in list(groups.items())[:LAST_STATES]),
     ]
+    for name, items in list(groups.items())[:LAST_STATES]:
+        kinds, latest = [item.message.kind for item in items], items[-1].message
+        state = f"{counted(len(latest.firing), 'column')} drifting" if latest.kind != "resolved" else "resolved"
+        fired, ended = (counted(kinds.count(kind), "time") for kind in ("firing", "resolved"))
+        lines.append((name, f"now {state}; fired {fired}, resolved {ended} meanwhile"))
     if len(groups) > LAST_STATES:
         lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
     severity = worst(item.message.severity for item in last)
     digest = Message("digest", "", severity, "", now, newest.model, lines=tuple(lines), link=newest.link)
     return Collapse(tuple(item.id for item in untried if item.id not in keep), digest)
-
-
-def _history(items: Sequence[Item]) -> str:
-    fired, ended = (sum(item.message.kind == kind for item in items) for kind in ("firing", "resolved"))
-    latest = items[-1].message
-    state = "now resolved" if latest.kind == "resolved" else f"now {counted(len(latest.firing), 'column')} drifting"
-    return f"{state}; fired {counted(fired, 'time')}, resolved {counted(ended, 'time')} meanwhile"

@@ -36,9 +36,9 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    def header(self, name: str) -> str | None:
-        """Return a header by its name in lower case."""
-        return next((value for key, value in self.headers.items() if key.lower() == name), None)
+    def header(self, name: str) -> str:
+        """Return a header by its name in lower case, or nothing."""
+        return next((value for key, value in self.headers.items() if key.lower() == name), "")
 
 
 @dataclass(frozen=True, slots=True)

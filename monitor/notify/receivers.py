@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from urllib3.filepost import encode_multipart_formdata
 
 from monitor.clock import Clock, SystemClock
 from monitor.config.load import Config
 from monitor.config.settings import ReceiverConfig
 from monitor.errors import ConfigError
-from monitor.notify import alertmanager, slack, telegram, webhook
+from monitor.notify import bodies
 from monitor.notify.http import Failure, Http, Reply, check_url
 from monitor.notify.message import Message, title
 from monitor.notify.picture import picture
@@ -28,6 +31,9 @@ T = TypeVar("T")
 
 #: Gap and burst of `Limiter`. Slack: one message a second. Telegram: also 20 a minute in a chat.
 LIMITS = {"slack": (1.0,), "slack-bot": (1.0,), "apprise": (1.0,), "telegram": (1.0, 20)}
+
+POST_MESSAGE = "https://slack.com/api/chat.postMessage"
+ALERTS_PATH = "/api/v2/alerts"
 
 _log = logging.getLogger("telltale.alerts")
 
@@ -50,23 +56,23 @@ class Poster:
         """Post the message, or its picture."""
         if message.kind == "picture":
             return self._send_picture(message, now)
-        body: Any
-        match self.kind:
-            case "slack" | "slack-bot":
-                body = slack.render(message, blocks=not plain) | ({"channel": self.chat_id} if self.chat_id else {})
-            case "telegram":
-                body = {"chat_id": self.chat_id, **telegram.render(message, markup=not plain)}
-            case "alertmanager":
-                body = alertmanager.render(message)
-                if not body:
-                    return Decision("sent", "nothing to send")
-            case _:
-                body = webhook.render(message)
-        data, headers = json.dumps(body).encode(), {"Content-Type": "application/json; charset=utf-8"}
+        body: Any = bodies.webhook(message)
+        headers = {"Content-Type": "application/json"}
+        if self.kind == "alertmanager" and not (body := bodies.alertmanager(message)):
+            return Decision("sent", "nothing to send")
+        if self.kind in ("slack", "slack-bot"):
+            body = bodies.slack(message, blocks=not plain)
+        elif self.kind == "telegram":
+            body = {"chat_id": self.chat_id, **bodies.telegram(message, markup=not plain)}
+        if self.kind == "slack-bot":
+            body["channel"] = self.chat_id
+            headers = {"Content-Type": "application/json; charset=utf-8", **self._bearer}
+        data = json.dumps(body).encode()
         if self.kind == "webhook":
-            headers = webhook.headers(message.event_id, self.token, str(int(now)), data)
-        elif self.kind == "slack-bot":
-            headers |= self._bearer
+            headers["X-Telltale-Event"] = message.event_id.encode("ascii", "replace").decode()
+        if self.kind == "webhook" and self.token:
+            stamp = str(int(now))
+            headers |= {bodies.TIMESTAMP: stamp, bodies.SIGNATURE: bodies.sign(self.token, stamp, data)}
         return decide(self.kind, self.http.post(self.url, data, headers), plain=plain, now=now)
 
     @property
@@ -77,15 +83,17 @@ class Poster:
         drawn = picture(message)
         if isinstance(drawn, Decision):
             return drawn
+        png, caption = drawn
         if self.kind == "telegram":
-            body, content_type = telegram.photo(self.chat_id, *drawn)
+            fields: dict[str, Any] = {
+                "chat_id": self.chat_id,
+                "caption": caption,
+                "photo": ("drift.png", png, "image/png"),
+            }
+            body, content_type = encode_multipart_formdata(fields)
             return self._decide(self._call("sendPhoto", body, {"Content-Type": content_type}), now)
-        return self._upload(*drawn, now)
-
-    def _upload(self, png: bytes, caption: str, now: float) -> Decision:
-        """Send a picture to Slack: ask for an address, upload to it, and show the file in the channel."""
-        form = {"Content-Type": "application/x-www-form-urlencoded", **self._bearer}
-        asked = self._call("files.getUploadURLExternal", slack.upload_request(png), form)
+        # Slack: ask for an address, upload to it, and show the file in the channel.
+        asked = self._form("files.getUploadURLExternal", {"filename": "drift.png", "length": str(len(png))})
         decision = self._decide(asked, now)
         if decision.action != "sent" or not isinstance(asked, Reply):
             return decision
@@ -97,8 +105,13 @@ class Poster:
         put = decide("webhook", self.http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
         if put.action != "sent":
             return put
-        shown = slack.upload_done(answer.get("file_id"), caption, self.chat_id)
-        return self._decide(self._call("files.completeUploadExternal", shown, form), now)
+        files = json.dumps([{"id": answer.get("file_id"), "title": caption.translate(bodies.NO_ANGLES)}])
+        shown = self._form("files.completeUploadExternal", {"files": files, "channel_id": self.chat_id})
+        return self._decide(shown, now)
+
+    def _form(self, method: str, fields: dict[str, str]) -> Reply | Failure:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self._bearer}
+        return self._call(method, urlencode(fields).encode(), headers)
 
     def _call(self, method: str, body: bytes, headers: dict[str, str]) -> Reply | Failure:
         """Call a method beside the one that takes messages."""
@@ -191,7 +204,7 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
             raise ConfigError(f"{where}: a receiver of kind {kind} needs {keys}")
         return value
 
-    token, chat = None, item.channel or item.chat_id
+    token, chat = None, ""
     if kind in ("slack-bot", "telegram", "webhook"):
         token = read_secret(f"{where}: token", env=item.token_env, file=item.token_file, environ=environ)
     if kind in ("slack-bot", "telegram"):
@@ -199,15 +212,16 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
         chat = needed(item.chat_id, "chat_id") if kind == "telegram" else needed(item.channel, "channel")
     if kind == "telegram" and token:
         api = check_url(item.api_url, f"{where}: api_url")
-        return Poster(kind, http, telegram.address(api, token), None, chat), api + chat
-    literal = item.url or (slack.POST_MESSAGE if kind == "slack-bot" and not (item.url_env or item.url_file) else "")
+        url = Secret(f"{api.rstrip('/')}/bot{token.reveal()}/sendMessage")
+        return Poster(kind, http, url, None, chat), api + chat
+    literal = item.url or (POST_MESSAGE if kind == "slack-bot" and not (item.url_env or item.url_file) else "")
     given = read_secret(f"{where}: url", literal=literal, env=item.url_env, file=item.url_file, environ=environ)
     url = needed(given, "url, url_env or url_file")
     if kind == "apprise":
         return Apprise(url), url.reveal()
     check_url(url.reveal(), f"{where}: url")
     if kind == "alertmanager":
-        url = alertmanager.address(url)
+        url = Secret(url.reveal().rstrip("/").removesuffix(ALERTS_PATH) + ALERTS_PATH)
     return Poster(kind, http, url, token, chat), url.reveal() + chat + (token.reveal() if token else "")
 
 

@@ -105,15 +105,13 @@ def retry_after(answer: Reply, now: float) -> float | None:
     >>> retry_after(Reply(429, {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"}), 20)
     40.0
     """
-    data = _json(answer.body)
-    header = answer.header("retry-after")
-    spelled = [header, data.get("retry_after"), _inner(data).get("retry_after")]
-    waits = [wait for item in spelled if (wait := _number(item)) is not None and wait > 0]
-    if header and _number(header) is None and (moment := _date(header)) is not None:
+    data, header = _json(answer.body), answer.header("retry-after")
+    waits = [_number(item) or 0.0 for item in (header, data.get("retry_after"), _inner(data).get("retry_after"))]
+    if _number(header) is None and (moment := _date(header)) is not None:
         # By the server's own clock if it tells it: ours may be wrong.
-        waits.append(moment - (_date(answer.header("date") or "") or now))
-    longest = max(waits, default=0.0)
-    return min(longest, LONGEST_WAIT) if longest > 0 else None
+        waits.append(moment - (_date(answer.header("date")) or now))
+    longest = min(max(waits), LONGEST_WAIT)
+    return longest if longest > 0 else None
 
 
 def backoff(attempts: int, rng: random.Random) -> float:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.drift.result import StoredExplanation
-from monitor.notify import alertmanager, slack, telegram, webhook
+from monitor.notify import bodies
 from monitor.notify.message import Message, entry
 from monitor.notify.text import cut, lay_out, units
 from tests.notify.hostile import CORPUS, NAMES
@@ -34,16 +34,16 @@ def message(name: str, columns: int = 1, kind: str = "firing") -> Message:
 
 
 def check(one: Message) -> None:
-    for body in (slack.render(one), slack.render(one, blocks=False)):
+    for body in (bodies.slack(one), bodies.slack(one, blocks=False)):
         assert slack_problem(body) == ""
-        assert len(body["text"]) <= 3 * slack.FALLBACK
+        assert len(body["text"]) <= 3 * bodies.FALLBACK
         json.dumps(body).encode("utf-8")
-    for body in (telegram.render(one), telegram.render(one, markup=False)):
+    for body in (bodies.telegram(one), bodies.telegram(one, markup=False)):
         assert telegram_problem({"chat_id": "1", **body}) == ""
-        assert units(body["text"]) <= telegram.LIMIT
+        assert units(body["text"]) <= bodies.LIMIT
         json.dumps(body, ensure_ascii=False).encode("utf-8")
-    json.dumps(webhook.render(one)).encode("utf-8")
-    json.dumps(alertmanager.render(one)).encode("utf-8")
+    json.dumps(bodies.webhook(one)).encode("utf-8")
+    json.dumps(bodies.alertmanager(one)).encode("utf-8")
 
 
 @pytest.mark.parametrize("kind", ["firing", "update", "repeat", "resolved", "digest", "test"])
@@ -99,7 +99,7 @@ def test_cut_does_not_split_an_emoji() -> None:
 def test_what_is_left_out_is_counted() -> None:
     """Forty columns with the longest names there can be: Telegram's limit holds and the rest is counted."""
     many = message("&" * 200, 40)
-    text = telegram.render(many)["text"]
+    text = bodies.telegram(many)["text"]
     shown = text.count(" since ")
     left = re.search(r"and (\d+) more", text.split("\n\n", 1)[1])
     assert left

@@ -15,7 +15,7 @@ import numpy as np
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
-from monitor.notify import alertmanager, slack, telegram, webhook
+from monitor.notify import bodies
 from monitor.notify.message import Entry, Message, title
 from monitor.notify.text import Line, lay_out, plain_text
 from monitor.reference.file import Reference
@@ -125,7 +125,7 @@ def test_counts_agree_with_the_list_and_resolved_ones_are_marked() -> None:
     assert "and 4 more: usage_05, usage_06, usage_07, usage_08\n" in text
     assert "3 resolved: usage_00 after 10 minutes, usage_01 after 10 minutes, usage_02 after 10 minutes" in text
     assert text.count("(new)") == 1
-    body = slack.render(update.message)
+    body = bodies.slack(update.message)
     assert "usage_03 since" in body["text"], "an underscore stays an underscore"
     assert "\uff3f" not in json.dumps(body, ensure_ascii=False)
 
@@ -153,7 +153,7 @@ def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
     world.clock.advance(240)
     (last,) = world.evaluate([])
     assert "because model v1 was replaced by v2" in plain_text(last.message, title(last.message), 4000)
-    assert webhook.render(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
+    assert bodies.webhook(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
 
 
 def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
@@ -188,7 +188,7 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
     said = [plain_line(line) for line in lay_out(message).columns[0]]
     assert re.fullmatch(r"unseen value 50% 0 % to [0-9.]+ %", said[1])
     assert message.entries[0].names == ("50%",)
-    for text in (plain_text(message, "", 4000), telegram.render(message)["text"], slack.render(message)["text"]):
+    for text in (plain_text(message, "", 4000), bodies.telegram(message)["text"], bodies.slack(message)["text"]):
         assert "__other__" not in text
         assert "phone" not in text
 
@@ -203,6 +203,6 @@ def test_the_link_leads_to_the_column_where_there_is_one() -> None:
     assert replace(message, link="").address == ""
     assert replace(message, entries=(replace(one, column="ü" * 200),)).address == "https://box.example/", "too long"
     sent = [
-        alert["generatorURL"] for alert in alertmanager.render(replace(message, kind="state", entries=(one, other)))
+        alert["generatorURL"] for alert in bodies.alertmanager(replace(message, kind="state", entries=(one, other)))
     ]
     assert sent == ["https://box.example/column/feature?name=a%26b", "https://box.example/column/feature?name=b"]
