@@ -13,18 +13,8 @@ import threading
 
 #: Every failpoint, in the order of the data path.
 NAMES = (
-    "append.body",
-    "append.done",
-    "batch.claimed",
-    "batch.body",
-    "batch.checksums",
-    "journal.roll",
-    "fold.begin",
-    "store.commit",
-    "fold.committed",
-    "journal.delete",
-    "recover.delete",
-    "evaluation.committed",
+    *("append.body", "append.done", "batch.claimed", "batch.body", "batch.checksums", "journal.roll"),
+    *("fold.begin", "store.commit", "fold.committed", "journal.delete", "recover.delete", "evaluation.committed"),
 )
 
 #: Those of delivery: reached only where there is a receiver to deliver to.

@@ -217,12 +217,10 @@ class Reader:
     def _in_order(self, rows: list[Any], names: Names) -> list[Any] | None:
         """Rows that are all lists, or all objects of the same names, as sequences of values in order; else None."""
         kinds = set(map(type, rows))
-        if kinds == {list}:
-            return rows if set(map(len, rows)) == {len(names.names)} else None
-        if kinds != {dict} or set(map(len, rows)) != {len(names.names)}:
+        if kinds not in ({list}, {dict}) or set(map(len, rows)) != {len(names.names)}:
             return None
         try:
-            return names.arrange_many(rows)
+            return rows if kinds == {list} else names.arrange_many(rows)
         except KeyError:
             return None
 
@@ -295,11 +293,7 @@ def _numbers(given: Sequence[Any]) -> Floats | None:
 
 def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
     values, times, ids = zip(*rows, strict=True)
-    return Batch(np.array(values), np.array(times, np.int64), _keys(ids))
-
-
-def _keys(names: Sequence[str]) -> Numbers | None:
-    return keys_of(names) if any(names) else None
+    return Batch(np.array(values), np.array(times, np.int64), keys_of(ids) if any(ids) else None)
 
 
 def _ids(given: list[Any]) -> Numbers | None:
@@ -307,29 +301,23 @@ def _ids(given: list[Any]) -> Numbers | None:
         lengths = set(map(len, given))
         if min(lengths) > 0 and max(lengths) <= LONGEST_ID:
             return keys_of(given)
-    return _keys([read_id(one, None) for one in given])
+    ids = [read_id(one, None) for one in given]
+    return keys_of(ids) if any(ids) else None
 
 
 def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
-    if not set(map(type, given)) <= {float, int}:
-        return np.array([_moment(one, now, None) for one in given], np.int64)
-    times = times_ns(np.array(given, np.float64), len(given))
-    if int(times.max()) > now + AHEAD_NS:
-        raise _in_the_future(None)
-    return times
-
-
-def _in_the_future(where: str | None) -> InputError:
-    return InputError("bad_time", "the time lies in the future", where, 422)
+    if set(map(type, given)) <= {float, int}:
+        times = times_ns(np.array(given, np.float64), len(given))
+        if int(times.max()) <= now + AHEAD_NS:
+            return times
+    return np.array([_moment(one, now, None) for one in given], np.int64)
 
 
 def _moment(given: Any, now: int, where: str | None) -> int:
-    if given is None:
-        return now
     try:
-        moment = time_ns(given)
+        moment = now if given is None else time_ns(given)
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
     if moment > now + AHEAD_NS:
-        raise _in_the_future(where)
+        raise InputError("bad_time", "the time lies in the future", where, 422)
     return moment
