@@ -23,9 +23,13 @@ TITLES = {
     "data": "What is kept, where, and for how long.",
     "window": "Windows: the unit in which predictions are counted.",
     "drift": "When drift is worked out, and what counts as drift; a [[rule]] may say otherwise for its columns.",
+    "outcomes": "What came true for predictions. Without this section outcomes are refused.",
     "metrics": "What /metrics exposes.",
     "alerts": "How alerts become messages.",
 }
+
+#: Sections that switch something on by being there.
+OFF = ("outcomes",)
 
 #: What a rule takes over from [drift] where it does not say.
 INHERITED = {
@@ -96,9 +100,10 @@ def config_toml() -> str:
     """The whole of config.toml."""
     out = [CONFIG_HEAD]
     for section, rows in SETTINGS.items():
-        out += [f"# {TITLES[section]}", f"[{section}]"]
+        sign = "# " if section in OFF else ""
+        out += [f"# {TITLES[section]}", f"{sign}[{section}]"]
         for row in rows:
-            out += [*comment(row), f"{row.key} = {literal(row.default)}"]
+            out += [*(f"{sign}{line}" for line in comment(row)), f"{sign}{row.key} = {literal(row.default)}"]
         out.append("")
     out[-1] = RULES_HEAD.lstrip("\n")
     usual = [row for row in RULE_SETTINGS if row.key == "alerts"]

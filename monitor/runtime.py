@@ -131,11 +131,12 @@ class Runtime:
         self.ledger = Ledger(round(config.window.base))
         #: The watched models by name.
         self.models = {
-            watch.name: Watched(connection, watch, self.folder, self.writer, self.ledger, config, clock, replica, why)
+            watch.name: Watched(connection, watch, self.folder, self.ledger, config, clock, replica, why)
             for watch in self._watches
         }
         self.ledger.commit()
-        self.sources: list[Source] = [model.source for model in self.models.values()]
+        outcomes = [model.outcomes for model in self.models.values() if model.outcomes is not None]
+        self.sources: list[Source] = [*(model.source for model in self.models.values()), *outcomes]
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
         self.announcer.retire(connection, clock.time())
         _, self._dropped_before = lost_predictions(connection)
@@ -254,6 +255,7 @@ class Runtime:
         self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
         self._gaps, _ = lost_predictions(connection)
         self._tallies = read_tallies(connection)
+        self._outcomes = [model.count_outcomes(connection) for model in self.models.values()]
         self._damage = last_damage(connection)
         self._database_bytes = self.folder.database.stat().st_size
 
@@ -321,7 +323,7 @@ class Runtime:
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self._dropped_before + sum(source.dropped for source in self.sources)
+        return self._dropped_before + sum(model.source.dropped for model in self.models.values())
 
     def facts(self) -> Health:
         """How the process is doing, as `/metrics` shows it."""
@@ -332,6 +334,7 @@ class Runtime:
             rejected=readings.rejected,
             dropped=self.dropped,
             repeated=sum(count for (_, result), count in self._tallies.items() if result == "repeated"),
+            outcomes=self._outcomes[0],
             gaps=self._gaps,
             fold_lag=self.lag,
             journal_bytes=sum(source.bytes for source in self.sources),

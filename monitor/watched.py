@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import Any, NamedTuple
 
 from monitor.clock import Clock, from_iso, iso
@@ -11,15 +12,16 @@ from monitor.config.load import Config
 from monitor.drift.result import MODEL, Subject
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
-from monitor.exposition.snapshot import Health, Snapshot
+from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, Snapshot
+from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
 from monitor.source.journal import JournalSource
-from monitor.store.file.folder import WAITING, DataFolder
-from monitor.store.file.writer import Writer
-from monitor.store.records.outcomes import add_token
+from monitor.source.outcomes import OutcomeSource
+from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
+from monitor.store.records.outcomes import add_token, read_delays, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
-from monitor.store.windows.rows import newest_moment, register_series, series_of_schema
+from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
 
 class Watch(NamedTuple):
@@ -39,7 +41,6 @@ class Watched:
         connection: sqlite3.Connection,
         watch: Watch,
         folder: DataFolder,
-        writer: Writer,
         ledger: Ledger,
         config: Config,
         clock: Clock,
@@ -54,7 +55,9 @@ class Watched:
         self._ledger = ledger
         ledger.open(connection, self.series)
         source = f"journal/{watch.journal}" if watch.journal else "journal"
-        waiting = Waiting(folder.path / WAITING / watch.journal)
+        wanted = config.outcomes
+        size = (wanted.within, wanted.max_size) if wanted else (0.0, 0)
+
         self.source = JournalSource(
             source,
             folder.journal / watch.journal,
@@ -62,8 +65,8 @@ class Watched:
             read_cursor(connection, source),
             config,
             clock,
-            lambda schema: writer.transaction(lambda connection: series_of_schema(connection, schema)),
-            waiting,
+            partial(series_of_schema, connection),
+            Waiting(folder.path / WAITING / watch.journal, *size),
             why,
             newest_moment(connection) or "",
         )
@@ -71,6 +74,21 @@ class Watched:
             ledger.keep(connection, source, self.source.opening, now)
         add_token(connection, self.source.token, source, self.source.start, now)
         self.record = self.source.record
+        #: Takes outcomes; None without `[outcomes]`.
+        self.outcomes: OutcomeSource | None = None
+        if wanted is not None:
+            name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
+            self.outcomes = OutcomeSource(
+                name,
+                folder.path / OUTCOMES / watch.journal,
+                self.source,
+                read_cursor(connection, name),
+                config,
+                clock,
+                partial(series_of_schema, connection),
+                partial(load_series, connection),
+                read_tokens(connection, source),
+            )
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(
@@ -93,6 +111,18 @@ class Watched:
     def latest(self) -> Evaluation:
         """The last committed evaluation."""
         return self.evaluator.latest
+
+    def count_outcomes(self, connection: sqlite3.Connection) -> OutcomeCounts | None:
+        """What became of outcomes by the last commit; None if none are taken."""
+        if self.outcomes is None:
+            return None
+        tallies, (delays, seconds) = read_tallies(connection), read_delays(connection, self.series)
+        return OutcomeCounts(
+            {result: tallies.get((self.outcomes.name, result), 0) for result in RESULTS},
+            Latency(DELAYS, tuple(delays.tolist()), seconds),
+            self.source.kept.open,
+            self.source.kept.one_in,
+        )
 
     def snapshot(self, health: Health) -> Snapshot:
         """Everything that `/metrics` shows of it, at one moment."""

@@ -20,6 +20,7 @@ from monitor.config.settings import (
     DriftConfig,
     MetricsConfig,
     ModelConfig,
+    OutcomesConfig,
     ReceiverConfig,
     ServerConfig,
     Setting,
@@ -40,6 +41,7 @@ class Config:
     data: DataConfig
     window: WindowConfig
     drift: DriftConfig
+    outcomes: OutcomesConfig | None
     metrics: MetricsConfig
     alerts: AlertsConfig
     rules: tuple[Rule, ...]
@@ -95,6 +97,8 @@ class _Reader:
             name: section(**self.section(name, SETTINGS[name], data.get(name, {})))
             for name, section in SECTIONS.items()
         }
+        if "outcomes" not in data:
+            sections["outcomes"] = None  # they are taken only if the section is there
         receivers = self.receivers(data.get("receivers", {}))
         rules = self.rules(data.get("rule", []), sections["drift"])
         names = [receiver.name for receiver in receivers]

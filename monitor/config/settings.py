@@ -272,6 +272,14 @@ class DriftConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomesConfig:
+    """`[outcomes]`: seconds, bytes."""
+
+    within: float = _row("30d", POSITIVE_DURATION, "How long a prediction waits for its outcome; later ones are `expired`. No feature is kept for it.")
+    max_size: int = _row("256MB", SIZE, "Most that the waiting predictions take on the disk; if more wait, one in 2, 4, 8, ... is kept, chosen by its number.")
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsConfig:
     """`[metrics]`."""
 
@@ -314,6 +322,7 @@ SECTIONS: dict[str, type] = {
     "data": DataConfig,
     "window": WindowConfig,
     "drift": DriftConfig,
+    "outcomes": OutcomesConfig,
     "metrics": MetricsConfig,
     "alerts": AlertsConfig,
 }

@@ -89,6 +89,10 @@ MODEL_ERRORS = Family("telltale_model_errors_total", "counter", (), "Requests an
 REJECTED = Family("telltale_rejected_total", "counter", ("code",), "Requests refused with a 4xx, by error code.")
 CAPTURE_DROPPED = Family("telltale_capture_dropped_total", "counter", (), "Predictions that were answered but could not be recorded.")
 REPEATED = Family("telltale_predictions_repeated_total", "counter", (), "Predictions that were recorded again under an id of the caller that had come before; they are in no other count.")
+OUTCOMES = Family("telltale_outcomes_total", "counter", ("result",), "Outcomes by what became of them; one that is waiting for its prediction is counted again when that has come, or has not for an hour.")
+OUTCOME_DELAY = Family("telltale_outcome_delay_seconds", "histogram", ("le",), "Time from a prediction to its outcome.")
+OUTCOME_WAITING = Family("telltale_outcome_waiting", "gauge", (), "Predictions that wait for their outcome.")
+OUTCOME_ONE_IN = Family("telltale_outcome_waiting_one_in", "gauge", (), "Of how many predictions one is kept to wait for its outcome: more than 1 if [outcomes] max_size does not hold them all.")
 GAPS = Family("telltale_gaps_total", "counter", (), "Stretches of time of which records are missing.")
 FOLD_LAG = Family("telltale_fold_lag_seconds", "gauge", (), "Age of the oldest record that is not yet folded into the windows; 0 when there is none.")
 JOURNAL_BYTES = Family("telltale_journal_bytes", "gauge", (), "Size of the journal's segments on disk.")
@@ -109,6 +113,7 @@ CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SCATTER, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
     "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES, COUNTING_SINCE),
     "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
+    "Outcomes": (OUTCOMES, OUTCOME_DELAY, OUTCOME_WAITING, OUTCOME_ONE_IN),
     "Telltale's own health": (CAPTURE_DROPPED, REPEATED, GAPS, FOLD_LAG, JOURNAL_BYTES, DATABASE_BYTES, EVALUATIONS, EVALUATION_LATE, EVALUATION_TIME, EVALUATION_EVERY, NOTIFICATIONS, WAITING, DEAD_LETTERS, SERIES_DROPPED, BUILD_INFO),
 }
 # fmt: on

@@ -19,7 +19,7 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.exposition import families as f
 from monitor.exposition.boxkite import boxkite_forms, boxkite_series, late_bins
 from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, reference_form, write_counts
-from monitor.exposition.snapshot import Snapshot
+from monitor.exposition.snapshot import Latency, Snapshot
 from monitor.exposition.template import Form, Labels
 from monitor.exposition.verdicts import IN_PROMQL, choose, constants_form, verdict_form, verdict_series
 from monitor.reference.file import Reference
@@ -166,17 +166,26 @@ def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmet
     }
     for family, value in single.items():
         form.family(family, [({}, value)])
-    form.family(f.PREDICTION_SECONDS)
-    below = list(accumulate(health.latency.counts))
-    for bound, count in zip((*map(go_number, health.latency.bounds), "+Inf"), below, strict=True):
-        form.fixed({"le": bound}, count, "_bucket")
-    form.fixed({}, below[-1], "_count")
-    form.fixed({}, health.latency.sum, "_sum")
+    _histogram(form, f.PREDICTION_SECONDS, health.latency)
+    if (outcomes := health.outcomes) is not None:
+        form.family(f.OUTCOMES, [({"result": result}, count) for result, count in outcomes.results.items()])
+        _histogram(form, f.OUTCOME_DELAY, outcomes.delays)
+        form.family(f.OUTCOME_WAITING, [({}, outcomes.waiting)])
+        form.family(f.OUTCOME_ONE_IN, [({}, outcomes.one_in)])
     form.family(f.REJECTED, [({"code": code}, count) for code, count in sorted(health.rejected.items())])
     attempts = sorted(health.notifications.items())
     form.family(f.NOTIFICATIONS, [({"receiver": to, "outcome": outcome}, n) for (to, outcome), n in attempts])
     form.family(f.BUILD_INFO, [({"version": __version__}, 1.0)])
     return form.freeze()
+
+
+def _histogram(form: Form, family: f.Family, found: Latency) -> None:
+    form.family(family)
+    below = list(accumulate(found.counts))
+    for bound, count in zip((*map(go_number, found.bounds), "+Inf"), below, strict=True):
+        form.fixed({"le": bound}, count, "_bucket")
+    form.fixed({}, below[-1], "_count")
+    form.fixed({}, found.sum, "_sum")
 
 
 def series_of(column: Column, boxkite: bool) -> int:

@@ -26,6 +26,16 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """What became of outcomes, by result, their delays, and how many predictions wait; one in `one_in` is kept."""
+
+    results: Mapping[str, int]
+    delays: Latency
+    waiting: int
+    one_in: int
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How the process itself is doing. Counters are totals that continue over a restart.
 
@@ -39,6 +49,7 @@ class Health:
     rejected: Mapping[str, int] = field(default_factory=dict)
     dropped: int = 0
     repeated: int = 0
+    outcomes: OutcomeCounts | None = None
     gaps: int = 0
     fold_lag: float = 0.0
     journal_bytes: int = 0

@@ -25,12 +25,15 @@ Floats = npt.NDArray[np.float64]
 #: Rows of one file.
 ROWS = 1 << 16
 
+#: Parts of the time that predictions wait: a file takes predictions for no longer than one of them.
+PARTS = 8
+
 #: Ids that are known again at least, if so many were given: the newest ones.
 RECENT = 1 << 20
 
 _MAGIC = int.from_bytes(b"TELLWAIT", "little")
 _HEAD = 8
-_COUNT, _CAPACITY, _COLUMNS, _SERIES, _ONE_IN, _WRITTEN = range(1, 7)
+_COUNT, _CAPACITY, _COLUMNS, _SERIES, _ONE_IN, _BEGAN, _WRITTEN = range(1, 8)
 
 #: Columns of a row; its predictions follow.
 SEQ, TIME, OUTCOME, OUTCOME_SEQ, PREDICTIONS = range(5)
@@ -66,7 +69,7 @@ class Block:
     """A mapped file of some columns of 64-bit words, which are appended to together.
 
     The number of rows is written last, so that a kill leaves whole rows. `series`: of its predictions. `one_in`: of how
-    many predictions one is kept. `written`: when the last row came, in ns since 1970 UTC.
+    many predictions one is kept.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,6 +102,11 @@ class Block:
         return int(self._head[_COUNT])
 
     @property
+    def began(self) -> int:
+        """When the first row came, in ns since 1970 UTC."""
+        return int(self._head[_BEGAN])
+
+    @property
     def written(self) -> int:
         """When the last row came, in ns since 1970 UTC."""
         return int(self._head[_WRITTEN])
@@ -118,6 +126,8 @@ class Block:
         for index, column in enumerate(columns):
             self.all[index, begin:end] = column
         self._head[_WRITTEN] = now
+        if not begin:
+            self._head[_BEGAN] = now
         self._head[_COUNT] = end
 
     def replace(self, columns: npt.NDArray[Any], one_in: int) -> Block:
@@ -126,6 +136,7 @@ class Block:
             self.path.with_suffix(".new"), len(columns), max(1, columns.shape[1]), series=self.series, one_in=one_in
         )
         new.append(list(columns), self.written)
+        new._head[_BEGAN] = self.began
         new.sync()
         new.path.replace(self.path)
         new.path = self.path
@@ -219,6 +230,15 @@ class Places(NamedTuple):
             here = self.blocks == index
             words[here] = self.files[index].all[column, self.rows[here]]
         return words
+
+    def of(self, which: npt.NDArray[Any]) -> Places:
+        """Some of them, by a mask or by their positions."""
+        return Places(self.files, self.blocks[which], self.rows[which])
+
+    def predictions(self, width: int) -> Floats:
+        """Return the predictions, shape (n, width)."""
+        columns = [self.words(PREDICTIONS + at).view(np.float64) for at in range(width)]
+        return np.stack(columns, axis=1)
 
     def set_outcomes(self, outcomes: Floats, numbers: Numbers) -> None:
         """Write outcomes, NaN for none, with the numbers of their records; the last one of a prediction holds."""
@@ -316,9 +336,10 @@ class Waiting:
         words[TIME] = np.where(repeated, REPEAT, times[new]).view(np.uint64)
         words[OUTCOME] = np.where(repeated, firsts[new].astype(np.float64), np.nan).view(np.uint64)
         words[PREDICTIONS:] = np.ascontiguousarray(predictions[new].T).view(np.uint64)
+        too_old = now - int(self._within * 1e9 / PARTS)
         while words.shape[1]:
             block = self._rows[-1] if self._rows else None
-            if block is None or len(block) == block.capacity or block.series != series or len(block.all) != len(words):
+            if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
                 if self._make_room(8 * ROWS * len(words)):
                     words = words[:, is_kept(words[SEQ], self.one_in)]
                     continue

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from abc import ABC, abstractmethod
@@ -53,7 +52,7 @@ class Recorded(ABC):
         self.name, self.series, self.folder = name, series, folder
         self._clock, self._find = clock, find
         #: Sequence number up to which everything is folded and committed.
-        self.applied = int(json.loads(cursor or "0"))
+        self.applied = int((cursor or "0").partition(" ")[0])
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
         self.journal: Journal
@@ -312,7 +311,7 @@ class JournalSource(Recorded):
         if repeated.any():
             records = records[~repeated]
         binner, names = self._counting_of(series)
-        batches = fold(binner, records["values"], records["time"], self._seconds)
+        batches = fold(binner, records["values"], records["time"], self._seconds) if len(records) else {}
         seen = unseen(records["values"], series.schema, names.names)
         return Handover(
             self._cursor(upto),

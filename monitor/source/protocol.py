@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.columns.batch import Batch
+from monitor.columns.column import Counts
+from monitor.outcomes.sums import Sums
 from monitor.series import Series
 
 
@@ -31,7 +33,9 @@ class Handover:
 
     `counts`: by series, and start of the base window in seconds since 1970 UTC. `unseen`: rows by series, position of
     the column and value that the reference does not have. `rows`: how many records there were. `tallies`: counts by
-    what became of records, such as `repeated`: the caller's id had come before, and it is in no count.
+    what became of records, such as `repeated`: the caller's id had come before, and it is in no count. `performance`:
+    what outcomes add to the sums of a series, by the start of their predictions' hour. `delays`: of these outcomes, in
+    the bins of `monitor.outcomes.join.DELAYS`, with their sum in seconds.
     """
 
     cursor: str
@@ -40,6 +44,8 @@ class Handover:
     gaps: tuple[Gap, ...] = ()
     rows: int = 0
     tallies: Mapping[str, int] = field(default_factory=dict)
+    performance: Mapping[tuple[Series, int], Sums] = field(default_factory=dict)
+    delays: Mapping[Series, tuple[Counts, float]] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -56,8 +56,10 @@ SEALED = {
     "window_correlation": Sealed(1024, day="substr(at, 1, 10)"),
     "meta": Sealed(),
     "sources": Sealed(),
-    "id_tokens": Sealed(),
+    "id_tokens": Sealed(1024),
     "tallies": Sealed(),
+    "performance_sums": Sealed(columns="id, series_id, seconds, start, sums", day="date(start, 'unixepoch')"),
+    "outcome_delays": Sealed(),
 }
 
 #: Number of rows and sum of digests by block.

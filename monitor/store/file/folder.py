@@ -2,6 +2,7 @@
 
 data/telltale.db    the database        data/journal/   segments of the journal
 data/waiting/       predictions that wait for their outcome, and ids that callers gave
+data/outcomes/      segments of the journal of outcomes
 data/lock           held by the one process that uses the folder
 data/ballast        room that is given up to start on a full disk
 """
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 DATABASE = "telltale.db"
 JOURNAL = "journal"
 WAITING = "waiting"
+OUTCOMES = "outcomes"
 LOCK = "lock"
 BALLAST = "ballast"
 BALLAST_BYTES = 2 << 20

@@ -318,11 +318,12 @@ LEFT JOIN series m ON m.id = q.series_id;
 
 _OUTCOMES = """
 CREATE TABLE id_tokens (
-    token TEXT PRIMARY KEY,              -- what the ids of one process begin with
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE,          -- what the ids of one process begin with
     source TEXT NOT NULL,                -- the journal that its predictions are in
     first INTEGER NOT NULL,              -- sequence number of the first one
     at TEXT NOT NULL                     -- when it began
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE tallies (
     source TEXT NOT NULL,
@@ -330,6 +331,22 @@ CREATE TABLE tallies (
     count INTEGER NOT NULL,
     PRIMARY KEY (source, result)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE performance_sums (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    series_id INTEGER NOT NULL REFERENCES series,
+    seconds INTEGER NOT NULL,            -- 3600, or 86400 once an hour's time is over
+    start INTEGER NOT NULL,              -- of the predictions' hour (day), seconds since 1970 UTC
+    start_utc TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', start, 'unixepoch')) VIRTUAL,
+    sums TEXT NOT NULL,                  -- JSON object of counts and moments by position: see `monitor.outcomes.sums`
+    UNIQUE (series_id, seconds, start)
+) STRICT;
+
+CREATE TABLE outcome_delays (
+    series_id INTEGER PRIMARY KEY REFERENCES series,
+    counts TEXT NOT NULL,                -- JSON array: outcomes by the delay after their predictions, in bins
+    sum REAL NOT NULL                    -- of the delays, seconds
+) STRICT;
 """
 
 

@@ -1,19 +1,36 @@
-"""What became of records by source, and the tokens that ids begin with."""
+"""Sums of predictions with their outcomes by hour, delays of outcomes, what became of records, and tokens of ids."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 
+import numpy as np
+
+from monitor.columns.column import Counts
+from monitor.outcomes.join import DELAYS
+from monitor.outcomes.sums import Sums, target_of
+from monitor.reference.file import Reference
+from monitor.series import Series
 from monitor.store.audit import seals
+
+HOUR, DAY = 3600, 86400
 
 
 def add_token(connection: sqlite3.Connection, token: str, source: str, first: int, now: str) -> None:
     """Note that ids of this token belong to a source, from a sequence number on."""
-    connection.execute(
-        "INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", (token, source, first, now)
-    )
+    row = (token, source, first, now)
+    connection.execute("INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", row)
     seals.add(connection, "id_tokens", "token = ?", token)
+
+
+def read_tokens(connection: sqlite3.Connection, source: str) -> dict[str, tuple[int, int]]:
+    """Tokens of a source, each with its sequence numbers [first, end)."""
+    rows = connection.execute("SELECT token, first FROM id_tokens WHERE source = ? ORDER BY id", (source,))
+    found = [(row[0], row[1]) for row in rows]
+    ends = [*(first for _, first in found[1:]), 1 << 62]
+    return {token: (first, end) for (token, first), end in zip(found, ends, strict=True)}
 
 
 def add_tallies(connection: sqlite3.Connection, source: str, tallies: Mapping[str, int]) -> None:
@@ -30,3 +47,75 @@ def add_tallies(connection: sqlite3.Connection, source: str, tallies: Mapping[st
 def read_tallies(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
     """What became of records, by source and result, since the first start."""
     return {(row[0], row[1]): row[2] for row in connection.execute("SELECT source, result, count FROM tallies")}
+
+
+def add_sums(connection: sqlite3.Connection, series: Series, hour: int, sums: Sums) -> None:
+    """Add to the sums of an hour, or of its day if the hour was rolled up. `hour`: seconds since 1970 UTC."""
+    row = connection.execute(
+        "SELECT id, sums FROM performance_sums WHERE series_id = ? AND (seconds, start) IN (VALUES (?, ?), (?, ?)) "
+        "ORDER BY seconds LIMIT 1",
+        (series.id, HOUR, hour, DAY, hour - hour % DAY),
+    ).fetchone()
+    if row is None:
+        cursor = connection.execute(
+            "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, ?, ?, ?)",
+            (series.id, HOUR, hour, sums.to_json()),
+        )
+        seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
+        return
+    whole = Sums.from_json(sums.target, row[1]) + sums
+    if not whole.counts.any():
+        whole = Sums.zero(sums.target)  # all taken back: without what rounding has left
+    with seals.changing(connection, "performance_sums", "id = ?", row[0]):
+        connection.execute("UPDATE performance_sums SET sums = ? WHERE id = ?", (whole.to_json(), row[0]))
+
+
+def read_sums(connection: sqlite3.Connection, series: Series, start: float, end: float) -> dict[tuple[int, int], Sums]:
+    """Sums of the hours and days that begin in [start, end), by start and length in seconds."""
+    rows = connection.execute(
+        "SELECT start, seconds, sums FROM performance_sums WHERE series_id = ? AND start >= ? AND start < ? "
+        "ORDER BY start, seconds",
+        (series.id, start, end),
+    )
+    target = target_of(series.schema)
+    return {(row[0], row[1]): Sums.from_json(target, row[2]) for row in rows}
+
+
+def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
+    """Add the hours of days that ended by `before` to their days."""
+    rows = connection.execute(
+        "SELECT DISTINCT series_id, start - start % 86400 FROM performance_sums "
+        "WHERE seconds = 3600 AND start - start % 86400 + 86400 <= ? LIMIT 50",
+        (before,),
+    ).fetchall()
+    for series_id, day in rows:
+        text = connection.execute("SELECT reference FROM series WHERE id = ?", (series_id,)).fetchone()[0]
+        target = target_of(Reference.from_text(text).schema)
+        of_day = "series_id = ? AND start >= ? AND start < ?"
+        key = (series_id, day, day + DAY)
+        parts = connection.execute(f"SELECT sums FROM performance_sums WHERE {of_day}", key)  # noqa: S608 - a constant
+        whole = sum((Sums.from_json(target, part[0]) for part in parts.fetchall()), Sums.zero(target))
+        seals.delete(connection, "performance_sums", of_day, *key)
+        cursor = connection.execute(
+            "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, 86400, ?, ?)",
+            (series_id, day, whole.to_json()),
+        )
+        seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
+
+
+def add_delays(connection: sqlite3.Connection, series: Series, counts: Counts, seconds: float) -> None:
+    """Count the delays of outcomes: shape (len(DELAYS) + 1,), and their sum."""
+    before, total = read_delays(connection, series)
+    with seals.changing(connection, "outcome_delays", "series_id = ?", series.id):
+        connection.execute(
+            "INSERT OR REPLACE INTO outcome_delays (series_id, counts, sum) VALUES (?, ?, ?)",
+            (series.id, json.dumps((before + counts).tolist()), total + seconds),
+        )
+
+
+def read_delays(connection: sqlite3.Connection, series: Series) -> tuple[Counts, float]:
+    """Outcomes by their delay, shape (len(DELAYS) + 1,), and the sum of the delays in seconds."""
+    row = connection.execute("SELECT counts, sum FROM outcome_delays WHERE series_id = ?", (series.id,)).fetchone()
+    if row is None:
+        return np.zeros(len(DELAYS) + 1, np.int64), 0.0
+    return np.array(json.loads(row[0]), np.int64), row[1]

@@ -13,7 +13,7 @@ from monitor.errors import StoreError
 from monitor.series import Series
 from monitor.source.protocol import Handover
 from monitor.store.audit import seals
-from monitor.store.records.outcomes import add_tallies
+from monitor.store.records.outcomes import add_delays, add_sums, add_tallies
 from monitor.store.windows.counts import UNREADABLE, json_text, move_sealed, unpack, write, write_rows
 from monitor.store.windows.ranges import Tile, sum_tiles
 from monitor.store.windows.rows import add_gap
@@ -59,6 +59,10 @@ class Ledger:
         for gap in handover.gaps:
             add_gap(connection, gap.kind, gap.start, gap.end, gap.lost, gap.detail)
         add_tallies(connection, source, handover.tallies)
+        for (series, hour), sums in handover.performance.items():
+            add_sums(connection, series, hour, sums)
+        for series, (delays, seconds) in handover.delays.items():
+            add_delays(connection, series, delays, seconds)
         with seals.changing(connection, "sources", "name = ?", source):
             connection.execute("INSERT OR REPLACE INTO sources (name, cursor) VALUES (?, ?)", (source, handover.cursor))
 

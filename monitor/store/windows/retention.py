@@ -24,6 +24,7 @@ from monitor.store.audit import seals
 from monitor.store.file import damaged_files
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import WAL_ROOM, Writer
+from monitor.store.records.outcomes import roll_up_sums
 from monitor.store.windows import counts
 from monitor.store.windows.ledger import seal
 from monitor.store.windows.ranges import DAY, HOUR
@@ -59,7 +60,10 @@ OF_DAYS = {
 }
 
 #: Tables with the id of a series, in the order in which their rows can be dropped with it.
-OF_SERIES = ("usual_learned", "usual_weeks", "window_correlation", "reference_changes", "questions", "columns")
+OF_SERIES = (
+    *("performance_sums", "outcome_delays", "usual_learned", "usual_weeks", "window_correlation"),
+    *("reference_changes", "questions", "columns"),
+)
 
 #: Hours with minutes, or days with hours that have no minutes any more.
 _WITH_PARTS = """windows AS whole WHERE NOT finest AND seconds = :seconds AND NOT EXISTS (
@@ -184,6 +188,8 @@ def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now:
     for seconds, age in ((HOUR, ages.minutes), (DAY, ages.hours)):
         repeat(partial(_coarsen, connection, seconds, trusted - age, trusted - age - seconds, future))
     _drop_days(connection, before)
+    roll_up_sums(connection, trusted - ages.hours)
+    seals.delete(connection, "performance_sums", "start + seconds <= ?", before)
     for table in OF_DAYS:
         repeat(partial(drop_rows, connection, table, before, future))
     seals.delete(connection, "unseen_values", "last_seen < ?", iso(before))

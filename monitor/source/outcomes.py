@@ -1,0 +1,293 @@
+"""Outcomes as a source: a journal of their own, joined to the predictions that wait for them.
+
+An outcome is in the journal before it is acknowledged. When it is folded, the sums of its prediction's hour and model
+version change in the transaction that moves the cursor. After that the outcome is written beside its prediction, and
+only then may the journal forget it: so a process that was killed writes it again at the next start.
+
+The cursor is the applied sequence number, and behind it the numbers of outcomes that wait for their predictions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.capture.recover import scan
+from monitor.clock import Clock
+from monitor.columns.canonical import canonical, number
+from monitor.columns.column import Counts, Floats
+from monitor.config.load import Config
+from monitor.errors import InputError
+from monitor.outcomes import join
+from monitor.outcomes.join import RESULTS, Codes
+from monitor.outcomes.sums import Sums, Target, target_of
+from monitor.outcomes.waiting import OUTCOME, SEQ, TIME, Numbers, Places, is_kept, key_of
+from monitor.series import Series
+from monitor.source.journal import Find, JournalSource, Recorded, Records
+from monitor.source.protocol import Gap, Handover
+
+#: Values of a record; the prediction columns follow, of an outcome that came with its prediction.
+NUMBER, FLAGS, KNOWN, VALUE, PREDICTED = range(5)
+
+#: Flags: the id is like those of another process; the outcome came with its prediction.
+FOREIGN, WHOLE = 1, 2
+
+#: How long an outcome waits for its prediction, in ns, and how many of them do at most.
+PATIENCE_NS, PATIENT = 3600 * 10**9, 10_000
+
+#: Newest outcomes of which it is known what became of each.
+TOLD = 1 << 20
+
+_OURS = re.compile(r"([0-9a-f]{12})-([1-9][0-9]{0,15})", re.ASCII)
+
+
+class Id(NamedTuple):
+    """Whose outcome it is: a sequence number, or the hash of a caller's id."""
+
+    number: int
+    key: int
+    flags: int
+
+
+class OutcomeSource(Recorded):
+    """Records outcomes, and hands over what they change."""
+
+    what = "outcomes"
+    kinds = ("outcomes dropped", "outcomes damaged")
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        predictions: JournalSource,
+        cursor: str,
+        config: Config,
+        clock: Clock,
+        find: Find,
+        series: Callable[[int], Series],
+        tokens: Mapping[str, tuple[int, int]],
+    ) -> None:
+        """Take up at a cursor. `series` finds one by its id; `tokens` of ids have the numbers [first, end) of each."""
+        super().__init__(name, folder, predictions.series, cursor, clock, find)
+        self._taken_up = cursor
+        self._predictions, self._load, self._tokens = predictions, series, tokens
+        self.target = target_of(self.series.schema)
+        self._series = {self.series.id: self.series}
+        self._targets = {self.series.id: self.target}
+        self._width = PREDICTED + len(self.series.schema.predictions)
+        self._open(self._width, config)
+        #: What became of the newest outcomes, by sequence number modulo the length.
+        self._told: Codes = np.zeros(TOLD, np.uint8)
+        #: Outcomes that wait for their predictions, in order.
+        self._pending: list[tuple[Series, Records]] = []
+        #: Of the records that were handed over last, those that go on to wait once that is committed.
+        self._unsettled: list[tuple[Series, Records]] = []
+        self._keep_again()
+
+    # Recording: any thread.
+
+    def read_id(self, given: str) -> Id:
+        """Whose outcome it is, by an id that this project gave out, or the caller's own."""
+        match = _OURS.fullmatch(given)
+        if match is not None:
+            number = int(match[2])
+            first, end = self._tokens.get(match[1], (0, 0))
+            if first <= number < end:
+                return Id(number, 0, 0)
+        return Id(0, key_of(given), 0 if match is None else FOREIGN)
+
+    def read_value(self, given: object, where: str | None = None) -> float:
+        """An outcome as the journal has it: a number or the code of a class; NaN for None, which takes it back.
+
+        Raises InputError for what is no outcome of this model.
+        """
+        return read_outcome(self.target, given, where)
+
+    def append(self, rows: Floats, keys: Numbers) -> int:
+        """Record outcomes, shape (n, values); returns the first sequence number. Raises InputError on a full disk."""
+        if not self.journal.has_room(len(rows)):
+            raise InputError("no_room", f"the disk is full: {len(rows)} outcomes were not recorded", None, 503)
+        values = np.full((len(rows), self._width), np.nan)
+        values[:, : rows.shape[1]] = rows
+        return self.journal.append_many(values, None, keys).first
+
+    def told(self, first: int, rows: int) -> dict[str, int]:
+        """What became of outcomes that were folded lately, by sequence number: how many of each result."""
+        codes = self._told[np.arange(first, first + rows) % TOLD]
+        return {
+            name: int(count) for name, count in zip(RESULTS, np.bincount(codes, minlength=len(RESULTS)), strict=True)
+        }
+
+    # From here on: the writer's thread.
+
+    @property
+    def waits(self) -> int:
+        """How many outcomes wait for their predictions."""
+        return sum(len(records) for _, records in self._pending)
+
+    def read(self) -> Generator[Handover]:
+        """Hand over outcomes whose prediction has come by now, or has not for too long, then what was recorded."""
+        self._unsettled = []
+        for waited in [*self._pending]:
+            codes, _, _ = self._look_up(*waited)
+            if (codes == join.WAITS).all():
+                continue
+            before, self._pending = self._pending, [one for one in self._pending if one is not waited]
+            try:
+                yield self._count(*waited, self.applied, ())
+            except GeneratorExit:
+                self._pending = before
+                raise
+            self._settle(*waited)
+        yield from super().read()
+
+    def _cursor(self, upto: int) -> str:
+        numbers = [int(seq) for _, records in (*self._pending, *self._unsettled) for seq in records["seq"]]
+        return " ".join(map(str, (upto, *dict.fromkeys(numbers))))
+
+    def _needed(self) -> int:
+        return min([self.applied, *(int(records["seq"][0]) - 1 for _, records in self._pending)])
+
+    def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
+        codes, places, outcomes = self._look_up(series, records)
+        again = upto == self.applied and len(records) and int(records["seq"][0]) <= upto
+        performance: dict[tuple[Series, int], Sums] = {}
+        delays: dict[Series, tuple[Counts, float]] = {}
+        found = np.flatnonzero(codes == join.JOINED)
+        here, outcomes = places.of(found), outcomes[found]
+        held = here.words(OUTCOME).view(np.float64)
+        changed = join.changes(here.words(SEQ), held, outcomes)
+        codes[found] = changed.results
+        times = here.words(TIME).view(np.int64)
+        known = records["values"][:, KNOWN]
+        known = np.where(np.isnan(known), records["time"] / 1e9, known)[found]
+        owners = np.array([places.files[block].series for block in here.blocks], np.int64)
+        for owner in map(int, np.unique(owners)):
+            whose, mine = self._series_by_id(owner), owners == owner
+            last = np.flatnonzero(mine & changed.last)
+            predictions = here.of(last).predictions(len(whose.schema.predictions))
+            hours = join.by_hour(self._target(whose), times[last], predictions, held[last], outcomes[last])
+            performance |= {(whose, hour): sums for hour, sums in hours}
+            joined = mine & (changed.results == join.JOINED)
+            if joined.any():
+                delays[whose] = join.delays(times[joined], known[joined])
+        self._count_whole(series, records, codes, performance)
+        self._told[records["seq"] % TOLD] = codes
+        still = codes == join.WAITS
+        self._unsettled = [(series, records[still].copy())] if still.any() else []
+        counts = np.bincount(codes[~still] if again else codes)
+        return Handover(
+            self._cursor(upto),
+            gaps=tuple(gaps),
+            rows=len(records),
+            tallies={RESULTS[code]: int(count) for code, count in enumerate(counts) if count},
+            performance=performance,
+            delays=delays,
+        )
+
+    def _count_whole(
+        self, series: Series, records: Records, codes: Codes, performance: dict[tuple[Series, int], Sums]
+    ) -> None:
+        """Count outcomes that came with their predictions."""
+        values = records["values"]
+        whole = (values[:, FLAGS].astype(int) & WHOLE) != 0
+        if not whole.any():
+            return
+        codes[whole] = join.JOINED
+        values = values[whole]
+        times = np.where(np.isnan(values[:, KNOWN]), records["time"][whole], values[:, KNOWN] * 1e9).astype(np.int64)
+        none = np.full(len(values), np.nan)
+        for hour, sums in join.by_hour(self._target(series), times, values[:, PREDICTED:], none, values[:, VALUE]):
+            held = performance.get((series, hour))
+            performance[series, hour] = sums if held is None else held + sums
+
+    def _look_up(self, series: Series, records: Records) -> tuple[Codes, Places, Floats]:
+        """Find the predictions of outcomes: where they wait, and what becomes of each; JOINED for all that wait."""
+        kept, values = self._predictions.kept, records["values"]
+        flags = values[:, FLAGS].astype(int)
+        numbers = values[:, NUMBER].astype(np.uint64)
+        keyed = np.flatnonzero((records["key"] != 0) & (numbers == 0))
+        numbers[keyed] = kept.by_key(records["key"][keyed])
+        places = kept.find(numbers)
+        codes = np.full(len(records), join.UNKNOWN, np.uint8)
+        fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
+        pending = any(held is records for _, held in self._pending)
+        room = PATIENT - self.waits + (len(records) if pending else 0)
+        coming = (numbers > self._predictions.applied) & (numbers <= self._predictions.journal.written)
+        lost = numbers == 0
+        codes[(coming | (lost & (flags == 0))) & fresh] = join.WAITS
+        codes[lost & (flags == FOREIGN)] = join.OTHER_REPLICA
+        past = (numbers > 0) & (numbers <= self._predictions.applied)
+        codes[past & (numbers < max(kept.first, 1)) | (past & (kept.first == 0))] = join.EXPIRED
+        if kept.one_in > 1:
+            codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
+        outcomes = values[:, VALUE].copy()
+        for index in np.unique(places.blocks[places.found]):
+            mine = np.flatnonzero(places.blocks == index)
+            target = self._target(self._series_by_id(places.files[index].series))
+            outcomes[mine], usable = join.recoded(outcomes[mine], self._target(series), target)
+            codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
+        waits = np.flatnonzero(codes == join.WAITS)
+        codes[waits[max(0, room) :]] = join.UNKNOWN
+        return codes, places, outcomes
+
+    def _keep(self, series: Series, records: Records) -> None:
+        """Write committed outcomes beside their predictions, but for those that wait."""
+        self._settle(series, records)
+
+    def _settle(self, series: Series, records: Records) -> None:
+        self._pending += self._unsettled
+        waiting = [int(seq) for _, held in self._unsettled for seq in held["seq"]]
+        self._unsettled = []
+        if waiting:
+            records = records[~np.isin(records["seq"], np.array(waiting, np.uint64))]
+        if len(records):
+            codes, places, outcomes = self._look_up(series, records)
+            there = codes == join.JOINED
+            places.of(there).set_outcomes(outcomes[there], records["seq"][there])
+
+    def _keep_again(self) -> None:
+        pending = np.array([int(one) for one in self._taken_up.split()[1:]], np.uint64)
+        for one in self._left:
+            if one.head is None or one.first > self.applied:
+                continue
+            found = scan(one, one.first - 1)
+            records = found.records[found.records["seq"] <= self.applied]
+            series = self._series_of(found)
+            if series is not None and len(records):
+                waits = np.isin(records["seq"], pending)
+                self._settle(series, records[~waits])
+                if waits.any():
+                    self._pending.append((series, records[waits]))
+
+    def _sync_kept(self) -> None:
+        self._predictions.kept.sync()
+
+    def _series_by_id(self, series: int) -> Series:
+        if series not in self._series:
+            self._series[series] = self._load(series)
+        return self._series[series]
+
+    def _target(self, series: Series) -> Target:
+        if series.id not in self._targets:
+            self._targets[series.id] = target_of(series.schema)
+        return self._targets[series.id]
+
+
+def read_outcome(target: Target, given: object, where: str | None = None) -> float:
+    """An outcome as the journal has it: a number or the code of a class; NaN for None. Raises InputError."""
+    if given is None:
+        return float("nan")
+    if isinstance(given, (list, dict, tuple)):
+        raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
+    if target.classified:
+        text = canonical(given)
+        return float(target.classes.index(text) if text in target.classes else len(target.classes))
+    value = number(given)
+    if isinstance(given, str) or not np.isfinite(value):
+        raise InputError("not_an_outcome", f"expected a finite number, got {str(given)[:40]!r}", where, 422)
+    return value
