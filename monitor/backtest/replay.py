@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, NamedTuple
 
@@ -29,7 +29,6 @@ from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
-from monitor.reference.build import Chunk
 from monitor.rules.reference import USUAL
 from monitor.runtime import Runtime
 from monitor.sender import Senders
@@ -64,23 +63,9 @@ _DATE = re.compile(r"(19|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _YEARS = (1678, 2261)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which columns of a file are what.
-
-    `time`: the column of the timestamps, read by `time_format` (as `strptime`) where that is given. `predictions`: the
-    file's columns for the reference's predictions, in the reference's order; empty where `predict` works them out.
-    """
-
-    time: str
-    time_format: str
-    predictions: tuple[str, ...]
-    predict: Predict | None = None
-
-
 @dataclass
 class Recording:
-    """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i lies at `order[i]` of `rows`."""
+    """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`."""
 
     times: npt.NDArray[np.int64]
     order: npt.NDArray[np.intp]
@@ -121,17 +106,25 @@ class Outcome:
         plain = {**asdict(self), "start": iso(self.start), "end": iso(self.end)}
         return {**plain, "events": sorted(self.events), "drifted": sorted(self.drifted)}
 
+    def lines(self) -> list[str]:
+        """Write it for a terminal."""
+        drifted = ", ".join(sorted(self.drifted)) or "none"
+        skipped = f" ({self.skipped:,} without traffic were stepped over)" if self.skipped else ""
+        if not self.verdicts:
+            drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
+        return [
+            f"{self.rows:,} rows from {iso(self.start)} to {iso(self.end)}: "
+            f"{words.counted(self.evaluations, 'evaluation')}{skipped}, "
+            f"{words.counted(len(self.events), 'alert event')}",
+            f"columns that drifted at any time: {drifted}",
+        ]
 
-def quiet_config(config: Config) -> Config:
-    """The same settings without any receiver: only the log is told."""
-    rules = tuple(replace(rule, receivers=()) for rule in config.rules)
-    return replace(config, rules=rules, receivers=(), alerts=replace(config.alerts, receivers=()))
 
+def prediction_columns(reader: Reader, schema: Schema, named: Sequence[str], time: str, asked: bool) -> tuple[str, ...]:
+    """Return the file's columns for the reference's predictions, in its order; none if a model is asked for them.
 
-def make_plan(
-    reader: Reader, schema: Schema, time: str, time_format: str, predictions: Sequence[str], predict: Predict | None
-) -> Plan:
-    """Match a file's columns with a model's. Raises DataError that names what is missing."""
+    `named`: those that a person names. Raises DataError for what the file lacks, `time` and features too.
+    """
     names, where = set(reader.names), reader.path
     if time not in names:
         raise DataError(f"{where}: has no column {time!r} for --time; it has: {', '.join(reader.names)}")
@@ -140,11 +133,11 @@ def make_plan(
         raise DataError(
             f"{where}: lacks the feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the reference has"
         )
-    wanted = tuple(predictions) or tuple(column.name for column in schema.predictions)
-    if predict is not None:
-        if predictions:
+    if asked:
+        if named:
             raise DataError("--model works the predictions out, and --prediction names a column of them; leave one out")
-        return Plan(time, time_format, (), predict)
+        return ()
+    wanted = tuple(named) or tuple(column.name for column in schema.predictions)
     if len(wanted) != len(schema.predictions):
         raise DataError(f"the reference has {len(schema.predictions)} predictions, --prediction names {len(wanted)}")
     absent = [name for name in wanted if name not in names]
@@ -153,26 +146,42 @@ def make_plan(
             f"{where}: has no column {', '.join(absent)} with the predictions; name the column by --prediction COLUMN, "
             "or have the model work them out: --model model.pkl"
         )
-    return Plan(time, time_format, wanted)
+    return wanted
 
 
-def read_recording(reader: Reader, plan: Plan, encoder: Encoder, scratch: IO[bytes]) -> Recording:
+def read_recording(
+    reader: Reader,
+    encoder: Encoder,
+    scratch: IO[bytes],
+    time: str,
+    time_format: str = "",
+    predictions: Sequence[str] = (),
+    predict: Predict | None = None,
+) -> Recording:
     """Read a whole file; its rows go to `scratch`, only their times are kept in memory. Raises DataError.
 
-    Rows that cannot be used (a time that is none, a text where a number belongs) are named by line in `reader.bad`.
+    `time`: the column of the timestamps, read by `time_format` (as `strptime`) if there is one. `predictions`: the
+    columns for the reference's predictions; without any, `predict` works them out. Rows that cannot be used (not a
+    time, a text where a number belongs) are named by line in `reader.bad`.
     """
     schema = encoder.schema
-    wanted = [plan.time, *(column.name for column in schema.features), *plan.predictions]
-    kinds: dict[str, Kind] = {plan.time: "categorical"}
+    wanted = [time, *(column.name for column in schema.features), *predictions]
+    kinds: dict[str, Kind] = {time: "categorical"}
     for column, name in zip(schema.columns, wanted[1:], strict=False):
         kinds[name] = "numeric" if column.numeric else "categorical"
     times: list[npt.NDArray[np.int64]] = []
     for chunk in reader.chunks(list(dict.fromkeys(wanted)), kinds):
         blocks = dict(zip(dict.fromkeys(wanted), chunk, strict=True))
-        moments, good = _times(blocks[plan.time], plan.time_format, reader.lines, plan.time, reader.bad)
-        values = _encode([blocks[name] for name in wanted[1:]], plan, encoder, good)
-        scratch.write(np.ascontiguousarray(values).tobytes())
-        times.append(moments)
+        moments = _moments(blocks[time], time_format, reader.lines, time, reader.bad)
+        good = np.array([moment is not None for moment in moments], dtype=np.bool_)
+        times.append(np.array([moment for moment in moments if moment is not None], dtype=np.int64))
+        kept: list[Any] = [_pick(blocks[name], good) for name in wanted[1:]]
+        if predict is not None and good.any():
+            kept += predict(kept)
+        values = np.empty((int(good.sum()), len(schema.captured)))
+        for position, block in enumerate(kept):
+            values[:, position] = encoder.column(position, block)
+        scratch.write(values.tobytes())
     scratch.flush()
     found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
     if not len(found):
@@ -182,46 +191,24 @@ def read_recording(reader: Reader, plan: Plan, encoder: Encoder, scratch: IO[byt
     return Recording(found[order], order, rows)
 
 
-def _encode(blocks: Chunk, plan: Plan, encoder: Encoder, good: npt.NDArray[np.bool_]) -> Floats:
-    """Floats of the good rows of a chunk, shape (good rows, captured columns), as the journal takes them."""
-    columns = encoder.schema.captured
-    kept = [_pick(block, good) for block in blocks]
-    values = np.empty((int(good.sum()), len(columns)))
-    for position, block in enumerate(kept):
-        values[:, position] = encoder.column(position, block)
-    if plan.predict is not None and len(values):
-        width = len(encoder.schema.features)
-        for position, answers in enumerate(plan.predict(kept), width):
-            values[:, position] = encoder.column(position, answers)
-    return values
+def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Any:
+    return block[good] if isinstance(block, np.ndarray) else list(itertools.compress(block, good))
 
 
-def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Block:
-    if good.all():
-        return block
-    return block[good] if isinstance(block, np.ndarray) else [x for x, keep in zip(block, good, strict=True) if keep]
-
-
-def _times(
-    block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Nanoseconds of the rows that have a time, and which rows those are."""
-    cells = block if isinstance(block, list) else [canonical(value) for value in block]
-    known: dict[str | None, int | None] = {}
-    good = np.ones(len(cells), dtype=np.bool_)
-    out = []
-    for position, cell in enumerate(cells):
-        if cell not in known:
-            known[cell] = None if cell is None else parse_time(cell, time_format)
-        moment = known[cell]
-        if moment is None:
+def _moments(block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows) -> list[int | None]:
+    """Nanoseconds of each row; None, and a bad row, if it has no time."""
+    known: dict[str | None, int | None] = {None: None}
+    moments = []
+    for line, value in zip(lines, block, strict=False):
+        cell = value if value is None or isinstance(value, str) else canonical(value)
+        if cell is not None and cell not in known:
+            known[cell] = parse_time(cell, time_format)
+        if known[cell] is None:
             what = "is empty" if cell is None else f"holds {cell[:40]!r}, which is no time"
             hint = "" if time_format or cell is None else " in ISO 8601 or since 1970 (--time-format reads others)"
-            bad.add(lines[position], f"column {name!r} {what}{hint}")
-            good[position] = False
-        else:
-            out.append(moment)
-    return np.array(out, dtype=np.int64), good
+            bad.add(line, f"column {name!r} {what}{hint}")
+        moments.append(known[cell])
+    return moments
 
 
 def parse_time(text: str, time_format: str = "") -> int | None:
@@ -370,17 +357,3 @@ def deliver(runtime: Runtime, patience: float) -> int:
     finally:
         senders.stop()
     return left
-
-
-def describe(outcome: Outcome) -> list[str]:
-    """What a replay did, in two lines."""
-    drifted = ", ".join(sorted(outcome.drifted)) or "none"
-    skipped = f" ({outcome.skipped:,} without traffic were stepped over)" if outcome.skipped else ""
-    if not outcome.verdicts:
-        drifted += " (no test window held min_samples predictions: a longer [drift] window suits these data)"
-    return [
-        f"{outcome.rows:,} rows from {iso(outcome.start)} to {iso(outcome.end)}: "
-        f"{words.counted(outcome.evaluations, 'evaluation')}"
-        f"{skipped}, {words.counted(len(outcome.events), 'alert event')}",
-        f"columns that drifted at any time: {drifted}",
-    ]

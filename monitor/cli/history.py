@@ -114,16 +114,10 @@ def coarsen(found: Timeline, most: int) -> Timeline:
     first, last = int(found.starts[0]), int((found.starts + found.seconds).max())
     shortest = int(found.seconds.min())
     step = max(math.ceil((last - first) / most / shortest), 1) * shortest
-    _, index, group = np.unique(found.starts // step, return_index=True, return_inverse=True)
-    starts, cells = found.starts[index], len(index)
-    ends, n = np.zeros(cells, dtype=np.int64), np.zeros(cells, dtype=np.int64)
-    counts = np.zeros((cells, found.counts.shape[1]), dtype=np.int64)
-    sums = np.zeros((cells, found.sums.shape[1]))
-    np.maximum.at(ends, group, found.starts + found.seconds)
-    np.add.at(n, group, found.n)
-    np.add.at(counts, group, found.counts)
-    np.add.at(sums, group, found.sums)
-    return Timeline(starts, ends - starts, n, counts, sums)
+    _, index = np.unique(found.starts // step, return_index=True)
+    ends = np.maximum.reduceat(found.starts + found.seconds, index)
+    n, counts, sums = (np.add.reduceat(values, index, axis=0) for values in (found.n, found.counts, found.sums))
+    return Timeline(found.starts[index], ends - found.starts[index], n, counts, sums)
 
 
 def tell(column: Column, span: Span, cells: Timeline, busy: int, onsets: Onsets) -> list[str]:

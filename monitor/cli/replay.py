@@ -6,25 +6,15 @@ import argparse
 import dataclasses
 import logging
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from monitor.backtest.replay import (
-    HOUR,
-    Predict,
-    Recording,
-    deliver,
-    describe,
-    make_plan,
-    quiet_config,
-    read_recording,
-    replay,
-)
+from monitor.backtest.replay import HOUR, Predict, Recording, deliver, prediction_columns, read_recording, replay
 from monitor.capture.encode import Encoder, UnseenNames, names_file
 from monitor.cli.command import JSON, Answer, command, option
 from monitor.clock import ManualClock, iso
@@ -73,25 +63,53 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     predict, version = predictor(config, reference) if options.model else (None, config.model.version)
     version = version or reference.info.model_sha256[:12] or reference.identity[:12]
     bad = BadRows(str(options.file), options.skip_bad_rows)
+    size = options.file.stat().st_size if options.file.exists() else 0
     with tempfile.TemporaryFile(prefix="telltale-replay-") as scratch:
-        with bar("Reading", size(options.file), "B") as reading:
-            reader = open_reader(options.file, bad, reading.update)
-            plan = make_plan(reader, reference.schema, options.time, options.time_format, options.prediction, predict)
+        with bar("Reading", size, "B") as progress:
+            reader = open_reader(options.file, bad, progress.update)
+            columns = prediction_columns(
+                reader, reference.schema, options.prediction, options.time, predict is not None
+            )
             folder = DataFolder(Path(config.data.path))
             folder.open()
             try:
                 encoder = prepare(folder, reference, config.data.keep_unseen)
-                recording = read_recording(reader, plan, encoder, scratch)
+                form = options.time, options.time_format
+                recording = read_recording(reader, encoder, scratch, *form, columns, predict)
                 refuse_overlap(folder, recording)
             finally:
                 folder.close()
-        return feed(options, config, reference, version, recording, bad)
+        clock = ManualClock(recording.times[0] / 1e9)
+
+        def open_runtime(base: float, rounds: float) -> Runtime:
+            window = dataclasses.replace(config.window, base=base)
+            runtime = Runtime.of_one(dataclasses.replace(config, window=window), reference, version, clock)
+            runtime.maintain_every = rounds
+            return runtime
+
+        left = 0
+        with alerts_logged(options.verbose):
+            with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
+                outcome = replay(open_runtime, clock, config, recording, progress.update)
+            if options.notify:
+                with closing(open_runtime(config.window.base, HOUR)) as runtime:
+                    left = deliver(runtime, PATIENCE)
+    lines = outcome.lines()
+    if bad.count:
+        lines.append(
+            f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}"
+        )
+    if left:
+        lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
+    lines.append(f"see: {options.program} alerts --data {config.data.path}")
+    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
 
 
 def settings(options: argparse.Namespace, config: Config) -> Config:
-    """The settings with what the command line changes. Raises ConfigError."""
+    """The settings with what the command line changes; without `--notify` only the log is told. Raises ConfigError."""
+    replace = dataclasses.replace
     if options.model:
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, path=options.model))
+        config = replace(config, model=replace(config.model, path=options.model))
     if options.every:
         try:
             every = duration(options.every)
@@ -99,8 +117,24 @@ def settings(options: argparse.Namespace, config: Config) -> Config:
             raise ConfigError(f"--every: {error}") from None
         if every <= 0:
             raise ConfigError("--every: expected more than zero")
-        config = dataclasses.replace(config, drift=dataclasses.replace(config.drift, every=every))
-    return config if options.notify else quiet_config(config)
+        config = replace(config, drift=replace(config.drift, every=every))
+    if options.notify:
+        return config
+    rules = tuple(replace(rule, receivers=()) for rule in config.rules)
+    return replace(config, rules=rules, receivers=(), alerts=replace(config.alerts, receivers=()))
+
+
+@contextmanager
+def alerts_logged(shown: bool) -> Iterator[None]:
+    """Show the messages of the log receiver, or hide them."""
+    log = logging.getLogger("telltale.alerts")
+    level = log.level
+    if not shown:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def predictor(config: Config, reference: Reference) -> tuple[Predict, str]:
@@ -142,52 +176,6 @@ def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
             f"{folder.path}: has a record up to {iso(latest)}, and the file begins at {iso(first)}; "
             "replay into a folder of its own: --data DIR"
         )
-
-
-def feed(
-    options: argparse.Namespace,
-    config: Config,
-    reference: Reference,
-    version: str,
-    recording: Recording,
-    bad: BadRows,
-) -> Answer:
-    """Replay, and say what came of it."""
-    alerts_log = logging.getLogger("telltale.alerts")
-    level = alerts_log.level
-    if not options.verbose:
-        alerts_log.setLevel(logging.ERROR)
-    clock = ManualClock(recording.times[0] / 1e9)
-
-    def open_runtime(base: float, rounds: float) -> Runtime:
-        window = dataclasses.replace(config.window, base=base)
-        runtime = Runtime.of_one(dataclasses.replace(config, window=window), reference, version, clock)
-        runtime.maintain_every = rounds
-        return runtime
-
-    left = 0
-    try:
-        with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
-            outcome = replay(open_runtime, clock, config, recording, progress.update)
-        if options.notify:
-            with closing(open_runtime(config.window.base, HOUR)) as runtime:
-                left = deliver(runtime, PATIENCE)
-    finally:
-        alerts_log.setLevel(level)
-    lines = [*describe(outcome)]
-    if bad.count:
-        lines.append(
-            f"{bad.count:,} bad rows were left out: {'; '.join(bad.examples)}{', ...' if bad.count > 3 else ''}"
-        )
-    if left:
-        lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
-    lines.append(f"see: {options.program} alerts --data {config.data.path}")
-    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
-
-
-def size(path: Path) -> int:
-    """Bytes of a file; 0 where there is none: the reader says so."""
-    return path.stat().st_size if path.exists() else 0
 
 
 def bar(what: str, total: int, unit: str) -> Any:
