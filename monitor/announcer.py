@@ -19,7 +19,7 @@ from monitor.evaluation import Evaluation, Evaluator
 from monitor.notify import plan as planning
 from monitor.notify.receivers import build_receivers, policy
 from monitor.notify.sketch import Histograms
-from monitor.rules.engine import by_alert, reported
+from monitor.rules.alert import by_alert, reported
 from monitor.rules.silence import mutes
 from monitor.sender import Senders
 from monitor.store.file.writer import Writer

@@ -14,8 +14,7 @@ from monitor.drift.result import Span
 from monitor.normal.cells import cells_of
 from monitor.normal.correlation import correlations
 from monitor.normal.usual import FEWEST_WINDOWS
-from monitor.rules.reference import USUAL
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
 from monitor.store.records import correlation as store
 from monitor.store.windows.ranges import first_start, read_timeline

@@ -22,11 +22,9 @@ from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
-from monitor.rules.alert import Alert, Transition
+from monitor.rules.alert import Alert, Transition, advance, end_all
 from monitor.rules.cover import cover
-from monitor.rules.engine import advance, end_all
-from monitor.rules.reference import USUAL, reference_span
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule, reference_span
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store

@@ -28,8 +28,7 @@ from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
 from monitor.normal.limit import FEWEST_WEEKS, WEEKS, horizon, weeks_between
 from monitor.normal.usual import DAY, Distances, Learned, Watch, judge_together, propose_lengths, step_of
-from monitor.rules.reference import USUAL
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at

@@ -28,8 +28,7 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.reference import USUAL, reference_span
-from monitor.rules.rule import PRESETS, Rule
+from monitor.rules.rule import PRESETS, USUAL, Rule, reference_span
 
 
 @dataclass(frozen=True, slots=True)
