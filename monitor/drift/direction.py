@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 from monitor.columns.column import MISSING, OTHER, Column
@@ -96,15 +96,12 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
 
 def _numeric(sides: Sides) -> Direction:
     column, reference, test = sides.column, sides.reference, sides.test
-    means = exact_mean(column, reference, sides.sums[0]), exact_mean(column, test, sides.sums[1])
-    sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
     # Rounding gives a constant a tiny deviation: it counts as zero.
-    known = sides.deviation if 1e-12 * abs(means[0] or 0.0) < sides.deviation < math.inf else None
+    least = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
+    known = sides.deviation if least < sides.deviation < math.inf else None
     widest = known if known is not None else math.inf
-    medians = (
-        binned_median(column, reference, means[0], widest / 2),
-        binned_median(column, test, means[1], widest / 2),
-    )
+    trained = _reference_moments(column, tuple(reference), sides.sums[0], widest)
+    means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest), strict=True)
     mean, median = _difference(means), _difference(medians)
     mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
 
@@ -151,6 +148,16 @@ def _numeric(sides: Sides) -> Direction:
     if abs(spread) >= max(STILL, reach / 2) and known is not None:
         told.append(wider)
     return say("moved", ", ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
+
+
+def _moments(column: Column, counts: Sequence[float], total: float, widest: float) -> tuple[float | None, ...]:
+    """Mean, standard deviation and median of one side."""
+    mean = exact_mean(column, counts, total)
+    return mean, binned_spread(column, counts, mean), binned_median(column, counts, mean, widest / 2)
+
+
+#: Those of a reference, which is the same for many windows.
+_reference_moments = lru_cache(maxsize=4096)(_moments)
 
 
 def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
