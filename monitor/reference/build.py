@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import Block, column_name, declares_categories, to_array, to_block
 from monitor.columns.column import Counts, Kind, Role, Schema
-from monitor.columns.counter import ColumnCounter
 from monitor.errors import DataError
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from monitor.capture.encode import Encoder
-from monitor.columns import derived
+from monitor.columns import column as column_module
 from monitor.columns.binning import CHUNK, Binner
-from monitor.columns.column import Column, Schema
-from monitor.columns.derived import Derivation
+from monitor.columns.column import Column, Derivation, Schema
 from monitor.errors import ReferenceFileError
 from monitor.reference.build import MemoryTable, summarise
 from monitor.reference.file import Reference
@@ -28,7 +27,7 @@ from tests.store.world import Monitored, reference
 @pytest.fixture(autouse=True)
 def absolute_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a function of two columns; a parameter is its unit."""
-    monkeypatch.setitem(derived.FUNCTIONS, "absolute_difference", lambda x, unit: np.abs(x[0] - x[1]) / unit[0])
+    monkeypatch.setitem(column_module.FUNCTIONS, "absolute_difference", lambda x, unit: np.abs(x[0] - x[1]) / unit[0])
 
 
 def distance(unit: float = 0.5) -> Derivation:
@@ -62,7 +61,7 @@ def test_a_reference_file_brings_it_back() -> None:
 
 def test_a_function_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     text = with_gap().to_text()
-    monkeypatch.delitem(derived.FUNCTIONS, "absolute_difference")
+    monkeypatch.delitem(column_module.FUNCTIONS, "absolute_difference")
     with pytest.raises(ReferenceFileError, match="no function 'absolute_difference' that derives a column"):
         Reference.from_text(text)
 
