@@ -38,14 +38,14 @@ def with_gap() -> Reference:
     """The reference of two features and a category, and the gap between the features."""
     base, rng = reference(), np.random.default_rng(7)
     gap = distance().values(np.array([rng.normal(size=2000), rng.normal(size=2000)]))
-    found = summarise(MemoryTable(("gap",), (gap,)), "derived", {"gap": "numeric"}, Limits())
-    column = dataclasses.replace(found.decisions[0].column, derivation=distance())
+    (found,) = summarise(MemoryTable(("gap",), (gap,)), "derived", {"gap": "numeric"}, Limits())
+    column = dataclasses.replace(found.column, derivation=distance())
     return dataclasses.replace(
         base,
         schema=Schema((*base.schema.columns, column)),
-        counts=np.concatenate((base.counts, *found.counts)),
-        sums=np.append(base.sums, found.sums),
-        deviations=np.append(base.deviations, found.deviations),
+        counts=np.concatenate((base.counts, found.counts)),
+        sums=np.append(base.sums, found.sum),
+        deviations=np.append(base.deviations, found.deviation),
     )
 
 
