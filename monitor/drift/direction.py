@@ -76,10 +76,19 @@ def direction(sides: Sides, statistic: str = "", unseen: Sequence[str] = ()) -> 
     """
     column = sides.column
     if statistic == "missing":
-        return _share(sides, "missing", "missing values", range(column.missing_bin, column.size))
+        return _share(sides, "missing", "missing values", share_cells(column, statistic))
     if statistic == "other":
         return _outside(sides) if column.numeric else _rare(sides, unseen)
     return _numeric(sides) if column.numeric else _categories(sides, unseen)
+
+
+def share_cells(column: Column, statistic: str) -> Sequence[int]:
+    """Bins whose rows `missing` or `other` counts; rare categories, which `other` counts too, are not among them."""
+    if statistic == "missing":
+        return range(column.missing_bin, column.size)
+    if not column.numeric:
+        return [column.value_bins - 1]
+    return [0, len(column.edges)] if column.edges else []
 
 
 def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[float]) -> tuple[Shift, ...]:
@@ -183,7 +192,7 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
 
 def _outside(sides: Sides) -> Direction:
     """What `other` sees of a numeric column: rows out of range."""
-    ends = [0, len(sides.column.edges)] if sides.column.edges else []
+    ends = share_cells(sides.column, "other")
     moves = _outer_moves(sides.column, *sides.shares)
     if not moves:
         return _share(sides, "out of range", "out of range", ends)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor.columns.column import Column, Counts, Floats, Mask
-from monitor.drift.direction import Sides, direction, shifts
+from monitor.drift.direction import Sides, direction, share_cells, shifts
 from monitor.drift.layout import Layout, Measured, Rows
 from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
 from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS
@@ -441,8 +441,8 @@ class Explained(Explanation):
         if result.value is None:
             return ()
         row, sides = self._sides(result)
-        cells = self._layout.cells(result.statistic, row)
-        if cells is None:
+        if result.statistic not in ("missing", "other"):
             return shifts(self._layout.labels[row], sides.reference, sides.test)
+        cells = share_cells(sides.column, result.statistic)
         before, after = (sum([side[i] for i in cells]) / max(sum(side), 1) for side in (sides.reference, sides.test))
         return (Shift(f"__{result.statistic}__", before, after),)
