@@ -136,11 +136,6 @@ class Hours:
         out: Ints = np.diff(self._rows[: self.end - self.first + 1])
         return out
 
-    def week_before(self, hour: int, weeks: int) -> int:
-        """The same local time so many weeks earlier."""
-        before = hour - weeks * WEEK
-        return before + self._offset(hour) - self._offset(before)
-
 
 class Usual:
     """Judges the windows of one series by what is usual."""
@@ -345,11 +340,10 @@ class Usual:
         return self._limits[key]
 
     def _same_hours(self, hour: int, length: int) -> Batch:
-        total = self.hours.between(0, 0)
-        for week in range(1, SAME_HOURS + 1):
-            back = self.hours.week_before(hour, week)
-            if back - length >= self.hours.first:
-                total = total.plus(self.hours.between(back - length, back))
+        grid, total = self.hours.grid(), self.hours.between(0, 0)
+        back = grid.weeks_before(np.array(hour - grid.first), np.arange(1, SAME_HOURS + 1))
+        for end in (grid.first + back[back >= length]).tolist():
+            total = total.plus(self.hours.between(end - length, end))
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:

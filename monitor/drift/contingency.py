@@ -256,7 +256,7 @@ def _largest_quiet(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: floa
     left = np.flatnonzero(loud - quiet > 1)
     # The first ones lie about where the normal approximation sees the answer, or are the first few numbers of hits:
     # more of them if there are few rows, as a call costs more than its numbers do.
-    points = max(1, min(48, 512 // len(quiet)))
+    points = max(1, min(64, 1024 // len(quiet)))
     around = 1 + FIRST_SPREAD * ((2 * np.arange(points) + 1) / points - 1)
     away = np.maximum(sigmas[left, None] * around, np.arange(1, points + 1))
     tried, wanted = expected[left, None] + away, math.sqrt(-math.log(alpha / 2))

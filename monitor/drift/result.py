@@ -119,9 +119,11 @@ class StoredExplanation(Explanation):
     bins: tuple[Shift, ...] = ()
 
     def direction(self, _result: DriftResult) -> Direction | None:
+        """What was said."""
         return self.said
 
     def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
+        """The bins that were named."""
         return self.bins
 
 
