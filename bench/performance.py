@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.columns.column import Floats
 from monitor.outcomes.sums import Sums, Target, contribute
-from monitor.outcomes.verdict import dispersions, judge
+from monitor.outcomes.verdict import Asked, dispersions, judge
 
 ALPHA, REFERENCE_ROWS, CHUNKS, HOURS = 0.001, 2000, 10, 10
 BINARY, NUMBER = Target("binary", ("no", "yes")), Target("regression")
@@ -38,7 +38,8 @@ def ours(reference: Floats, live: Floats, metric: str) -> bool:
 
     hours = [sums(part) for part in np.array_split(live, HOURS)]
     total = sum(hours[1:], hours[0])
-    (found,) = judge(total, sums(reference), [metric], ALPHA, None, dispersions(hours, [metric]))
+    asked = Asked((metric,), ALPHA, dispersions=dispersions(hours, [metric]))
+    (found,) = judge(total, sums(reference), asked)
     return found.state == "worse"
 
 

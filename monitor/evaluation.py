@@ -10,8 +10,10 @@ import dataclasses
 import logging
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from monitor.clock import Clock
 from monitor.columns.batch import Batch, empty_batch
@@ -22,9 +24,12 @@ from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
-from monitor.rules.alert import Alert, Transition, advance, end_all
+from monitor.performance import JudgedPerformance, Performance
+from monitor.rules.alert import Alert, Transition
 from monitor.rules.cover import cover
-from monitor.rules.rule import USUAL, Rule, reference_span
+from monitor.rules.engine import advance, end_all
+from monitor.rules.reference import USUAL, reference_span
+from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
@@ -37,6 +42,8 @@ from monitor.usual import Judged, Usual
 from monitor.words import duration
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Seconds after an evaluation in which predictions that wait are looked for: clocks of clients are ahead now and then.
 AHEAD = 86_400.0
@@ -58,11 +65,17 @@ class Evaluation:
     #: Predictions in windows that had not ended, so that they were not judged.
     waiting: int = 0
     learning: str = ""
+    performance: tuple[JudgedPerformance, ...] = ()
 
     @property
     def results(self) -> tuple[DriftResult, ...]:
         """Results of all rules."""
-        return tuple(result for judged in self.judged for result in judged.results)
+        judged: tuple[Judged | JudgedPerformance, ...] = (*self.judged, *self.performance)
+        return tuple(result for one in judged for result in one.results)
+
+
+#: Sums up the windows that begin in a stretch of time.
+Total = Callable[[sqlite3.Connection, float, float], Batch]
 
 
 class Evaluator:
@@ -79,22 +92,19 @@ class Evaluator:
             for name, positions in self._covers.items()
             for i in positions
         }
+        self._performance = Performance(series)
+        for rule in config.rules:
+            self._covered |= set(self._performance.keys(rule)) if rule.performance else set()
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(series)
-        self._forget()
+        self._closed = ClosedWindows(series, config.window.base)
+        self._usual = Usual(series, config.drift, self._covers)
         self.latest = Evaluation(0.0)
         #: What `run` found, until it is committed; and which alerts changed state.
         self.found: tuple[Evaluation, Sequence[Transition]] = (self.latest, ())
         #: The model version that was judged before this one, and its alerts: the first evaluation ends them.
         self._replaced: tuple[str, Mapping[AlertKey, Alert]] = ("", {})
-
-    def _forget(self) -> None:
-        """Forget what evaluations have found out and written."""
-        self._closed = ClosedWindows(self.series, self._config.window.base)
-        self._usual = Usual(self.series, self._config.drift, self._covers)
-        #: An evaluation was begun and is not committed.
-        self._open = False
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Take up the alerts where the last process left them; those of another model version are not continued."""
@@ -110,17 +120,26 @@ class Evaluator:
 
         `early` ends the open window first, so that all that was recorded is judged.
         """
-        if self._open:  # the one before was rolled back, and the ids of its windows are given to others
-            self._forget()
-        self._open = True
+        self._closed.begin()
         end = now if early else self.window_end(now)
+        self._usual.begin()
         ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
-        try:
-            learn(connection, self.series, self._config.drift, self._config.rules, now)
-        except StoreError:
-            log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
-        judged = tuple(one for rule in self._config.rules for one in self._judged(connection, rule, end, now))
-        results = tuple(result for one in judged for result in one.results)
+        self._learn(connection, now)
+        rules = self._config.rules
+        judged = tuple(
+            one
+            for rule in rules
+            if not rule.performance
+            for one in self._safely(rule, partial(self._judged, connection, rule, end, now))
+        )
+        performance = tuple(
+            one
+            for rule in rules
+            if rule.performance
+            for one in self._safely(rule, partial(self._performance.judge, connection, rule, now))
+        )
+        every: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
+        results = tuple(result for one in every for result in one.results)
         alerts, transitions = advance(
             self.latest.alerts,
             results,
@@ -135,17 +154,18 @@ class Evaluator:
         transitions = [*end_all(left, now, why, old), *transitions]
         self._usual.save(connection)
         learning = self._usual.state() if any(rule.reference == USUAL for rule in self._config.rules) else ""
-        fresh = tuple(result for one in judged if one.fresh for result in one.results)
+        fresh = tuple(result for one in every if one.fresh for result in one.results)
         asked = verdict_store.enter_questions(connection, self.series.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, fresh, asked)
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
         waiting = sum(window.n for window in list_windows(connection, self.series.id, end, now + AHEAD))
-        self.found = Evaluation(now, judged, alerts, waiting, learning), transitions
+        self.found = Evaluation(now, judged, alerts, waiting, learning, performance), transitions
 
     def publish(self) -> None:
         """Make the evaluation that was committed the one that everybody sees."""
-        self._open = False
+        self._closed.keep()
+        self._usual.keep()
         self._replaced = ("", {})
         self.latest, _ = self.found
 
@@ -165,14 +185,22 @@ class Evaluator:
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
 
-    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
-        """Judge by one rule; a rule that fails takes no other with it. What the store raises ends the evaluation."""
+    def _learn(self, connection: sqlite3.Connection, now: float) -> None:
+        """Learn how alike rows are; if a damaged window prevents it, what is known stays in force."""
         try:
-            if rule.reference == USUAL:
-                judged = self._usual.judge(connection, rule, end)
-            else:
-                span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
-                judged = [self._judge(connection, rule, span, self._closed.sum_range(connection, span), now)]
+            learn(connection, self.series, self._config.drift, self._config.rules, now)
+        except StoreError:
+            log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
+
+    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
+        if rule.reference == USUAL:
+            return self._usual.judge(connection, rule, end)
+        return [self._judge(connection, rule, end, now, self._closed.sum_range)]
+
+    def _safely(self, rule: Rule, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """Judge by one rule; one that fails does not stop the others. What the store raises ends the evaluation."""
+        try:
+            judged = judge()
         except sqlite3.Error:
             raise
         except Exception:
@@ -182,24 +210,32 @@ class Evaluator:
         self.failing.pop(rule.name, None)
         return judged
 
-    def _judge(self, connection: sqlite3.Connection, rule: Rule, span: Span, test: Batch, now: float) -> Judged:
+    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float, total: Total) -> Judged:
+        span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
+        test = total(connection, span.start, span.end)
         sample, names = self._references.find(connection, rule)
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
         rho = in_force(connection, self.series.id, span.end - span.start, now)
         question = self._question(rule)
-        partial = partial_window(rule.window, first_start(connection, self.series.id), span.end)
-        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, partial)
+        part = partial_window(rule.window, first_start(connection, self.series.id), end)
+        results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, part)
         return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
         """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
         base, now = self._config.window.base, self._clock.time()
-        span = Span(math.floor(start / base) * base, math.ceil(end / base) * base)
-        test = sum_range(connection, self.series, span.start, span.end)
-        rules = (rule for rule in self._config.rules if rule.reference != USUAL)
-        same = (dataclasses.replace(rule, window=span.end - span.start) for rule in rules)
-        return tuple(result for rule in same for result in self._judge(connection, rule, span, test, now).results)
+        start, end = math.floor(start / base) * base, math.ceil(end / base) * base
+        rules = (
+            dataclasses.replace(rule, window=end - start, max_age=0.0)
+            for rule in self._config.rules
+            if rule.reference != USUAL and not rule.performance
+        )
+
+        def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
+            return sum_range(connection, self.series, start, end)
+
+        return tuple(result for rule in rules for result in self._judge(connection, rule, end, now, total).results)
 
     def _question(self, rule: Rule) -> Question:
         question = question_of(rule, self._covers[rule.name])
@@ -218,31 +254,42 @@ def _without_names(result: DriftResult) -> DriftResult:
 
 
 class ClosedWindows:
-    """Sums of closed windows; those of the base length, `seconds`, are read from the store once.
+    """Sums of closed windows, those of the base length read from the store once.
 
-    The windows of the last half hour are asked for at each evaluation.
+    The windows of the last half hour are asked for at each evaluation. What an evaluation has read is kept when it is
+    committed, since a transaction that is rolled back gives the ids of its windows to others.
     """
 
     def __init__(self, series: Series, seconds: float) -> None:
         self._series, self._seconds = series, seconds
         self._known: dict[int, Batch] = {}
+        self._fresh: dict[int, Batch] = {}
 
-    def sum_range(self, connection: sqlite3.Connection, span: Span) -> Batch:
-        """Sum of the windows that begin in a stretch of time; all of them must be closed."""
+    def sum_range(self, connection: sqlite3.Connection, start: float, end: float) -> Batch:
+        """Sum of the windows that begin in [start, end); all of them must be closed."""
         total = empty_batch(self._series.schema)
-        tiles = find_tiles(connection, self._series.id, span.start, span.end)
+        tiles = find_tiles(connection, self._series.id, start, end)
         for tile in tiles:
-            batch = self._known.get(tile.id)
+            batch = self._known.get(tile.id) or self._fresh.get(tile.id)
             if batch is None:
                 batch = sum_tiles(connection, self._series, [tile])
                 if tile.seconds == self._seconds:
-                    self._known[tile.id] = batch
+                    self._fresh[tile.id] = batch
             total.counts[:] += batch.counts
             total.sums[:] += batch.sums
+        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
+
+    def begin(self) -> None:
+        """Forget what an evaluation has read that was not committed."""
+        self._fresh.clear()
+
+    def keep(self) -> None:
+        """Keep what was read; the first of them go once there are many."""
+        self._known.update(self._fresh)
+        self._fresh.clear()
         most = max(WINDOW_CELLS // self._series.schema.size, 1)
         for window_id in list(self._known)[: max(len(self._known) - most, 0)]:
             del self._known[window_id]
-        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
 
 
 class References:

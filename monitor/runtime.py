@@ -33,6 +33,7 @@ from monitor.errors import StoreError
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
 from monitor.exposition.snapshot import Health, Latency
 from monitor.instruments import SECONDS, Instruments, Readings
+from monitor.performance_report import PerformanceReport, report_performance
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
 from monitor.source.protocol import Handover, Source
@@ -41,7 +42,7 @@ from monitor.store.file.database import connect_read_only, damaged, explained, o
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
-from monitor.store.records.notifications import Delivery, deliveries, retire
+from monitor.store.records.notifications import Delivery, deliveries
 from monitor.store.records.outcomes import read_tallies
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
@@ -138,7 +139,7 @@ class Runtime:
         outcomes = [model.outcomes for model in self.models.values() if model.outcomes is not None]
         self.sources: list[Source] = [*(model.source for model in self.models.values()), *outcomes]
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
-        retire(connection, self.announcer.names, clock.time())
+        self.announcer.retire(connection, clock.time())
         _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
@@ -453,3 +454,9 @@ class Runtime:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
         with closing(connect_read_only(self.folder.database)) as connection:
             return read_range(connection, newest_series(connection, version), start, end, step, columns)
+
+    def performance(self, start: float, end: float, version: str | None = None) -> PerformanceReport:
+        """How well a model version did in a period. Raises InputError for an unknown version."""
+        with closing(connect_read_only(self.folder.database)) as connection:
+            series = newest_series(connection, version)
+            return report_performance(connection, series, start, end, self.clock.time())

@@ -25,7 +25,7 @@ STAGES = {
     "drift": BASE | {"columns"},
     "normal": BASE | {"columns"},
     "outcomes": BASE | {"columns", "drift"},
-    "rules": BASE | {"columns", "drift"},
+    "rules": BASE | {"columns", "drift", "outcomes"},
     "notify": BASE | {"columns", "drift", "rules"},
     "series": BASE | {"columns", "reference", "drift"},
     "source": BASE | {"columns", "capture", "series", "outcomes"},
@@ -41,6 +41,8 @@ JOINING = (
         "sender",
         "usual",
         "correlated",
+        "performance",
+        "performance_report",
         "evaluation",
         "announcer",
         "watched",
@@ -52,6 +54,7 @@ JOINING = (
 #: The exceptions: settings hold rules, so `config` knows what a rule is, and who says the version may read it.
 EXCEPTIONS = {
     "monitor.rules.rule": {"config"},
+    "monitor.rules.reference": {"config"},
     "monitor.__version__": {"exposition", "__main__"},
 }
 

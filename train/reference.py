@@ -24,6 +24,7 @@ from monitor.models.model import Model, check_proba, class_names, join, open_mod
 from monitor.outcomes.baseline import Baseline
 from monitor.reference.build import (
     Chunk,
+    Summary,
     as_table,
     assemble,
     choose,
@@ -74,14 +75,14 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
     kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
-    counted = _Making(reader, selection, kinds, request, model, progress).read()
+    features, predictions = _Making(reader, selection, kinds, request, model, progress).read()
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
         source=clean_text(f"{request.data.name}: features and predictions of all its rows"),
         versions=library_versions(),
     )
-    reference = assemble(counted, info)
+    reference, decisions = assemble(features, predictions, info)
     bad_holdout = BadRows(str(request.holdout), request.skip_bad_rows)
     if request.holdout:
         reference = replace(reference, baseline=_baseline(reference, request, bad_holdout, progress))
@@ -89,7 +90,7 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
         reference.save(request.output)
     except OSError as error:
         raise TelltaleError(f"{request.output}: cannot be written: {error.strerror or error}") from error
-    return Made(reference, counted, selection.left_out, bad, model, bad_holdout)
+    return Made(reference, decisions, selection.left_out, bad, model, bad_holdout)
 
 
 def _check_holdout(request: Request) -> None:
@@ -148,7 +149,7 @@ class _Making:
     model: Loaded | None
     shown: bool
 
-    def read(self) -> tuple[Decision, ...]:
+    def read(self) -> tuple[Summary, Summary]:
         """Read the file, once more if the first pass shows that some columns must be read in another way."""
         reader, wanted = self.reader, (*self.selection.features, *self.request.predictions)
         while True:
@@ -171,7 +172,7 @@ class _Making:
     def _bar(self, what: str, total: int, unit: str) -> tqdm[Any]:
         return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=not self.shown, leave=False)
 
-    def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Decision, ...]:
+    def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Summary, Summary]:
         width, limits = len(self.selection.features), self.request.limits
         find_quantiles(table, profiles, self.kinds, limits)
         decisions = choose(profiles[:width], "feature", self.kinds, limits)
@@ -179,14 +180,16 @@ class _Making:
             chunks = _counted(table.chunks(), bar.update)
             if self.model is None:
                 chosen = choose(profiles[width:], "prediction", self.kinds, limits)
-                return tally(chunks, decisions + chosen)
+                both = tally(chunks, decisions + chosen, profiles)
+                return both.part(0, width), both.part(width, len(profiles))
             with Spool((), self.request.output.parent) as answers:
                 columns = [decision.column for decision in decisions]
                 texts = [bool(one.texts) for one in profiles]
                 predicted = _predicted(chunks, columns, texts, self.model, self.request, answers)
-                return tally(predicted, decisions) + self._answered(answers, self.model)
+                features = tally(predicted, decisions, profiles)
+                return features, self._summary_of(answers, self.model)
 
-    def _answered(self, answers: Spool, model: Loaded) -> tuple[Decision, ...]:
+    def _summary_of(self, answers: Spool, model: Loaded) -> Summary:
         """All passes over what the model answered."""
         names = answers.names
         for name, kind in self.kinds.items():

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import JSON, MODEL, Answer, command, option, reading, table
+from monitor.cli.command import JSON, MODEL, Answer, command, option, period, reading, span_of, table
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey
 from monitor.errors import LockedError
+from monitor.performance_report import lines_of, report_performance
 from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import Silence, mutes
@@ -26,7 +27,7 @@ from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
-from monitor.store.windows.rows import find_version, lost_predictions, read_meta
+from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
 
 
 @command("status", "How things stand: model, predictions, drift, alerts, gaps.", JSON, MODEL)
@@ -153,6 +154,24 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     lines = table(head[skip:], [row[skip:] for row in rows], right=range(5 - skip, 9 - skip))
     intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
     return Answer([intro, f"{moved} of {words.counted(len(columns), 'column')} drifted\n", *lines], data)
+
+
+@command(
+    "performance",
+    "How well the model does: by outcomes, for all predictions, and estimated without outcomes.",
+    JSON,
+    MODEL,
+    *period("7d"),
+)
+def performance(options: argparse.Namespace, config: Config) -> Answer:
+    """`performance`."""
+    now = SystemClock().time()
+    span = span_of(options, now)
+    with reading(config) as connection:
+        series = newest_series(connection, options.model)
+        report = report_performance(connection, series, span.start, span.end, now)
+    intro = f"Model {series.version}, predictions of {iso(span.start)} to {iso(span.end)}"
+    return Answer([intro, *lines_of(report)], report.to_json())
 
 
 @command("alerts", "Alerts, what led to them, and who was told.", JSON, MODEL)

@@ -28,7 +28,8 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.rule import PRESETS, USUAL, Rule, reference_span
+from monitor.rules.reference import USUAL, reference_span
+from monitor.rules.rule import PERFORMANCE, PRESETS, Rule, is_performance
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,15 @@ class Config:
 #: from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
 DEFAULT_RULES = ({"name": "drift", "reopen": "7d"}, {"name": "unusual", "reference": USUAL})
 
+#: The rule that [outcomes] brings, unless another rule judges performance; and the defaults of such rules.
+PERFORMANCE_RULE = {"name": "performance", "statistic": PERFORMANCE}
+PERFORMANCE_DEFAULTS = {"window": 7 * 86400.0, "alpha": 0.001, "min_samples": 100}
+
 #: Settings of a rule that say how it compares with training data, and mean nothing for what is usual.
 NOT_USUAL = ("alpha", "floor", "min_samples", "max_age", "independent")
+
+#: Settings of a rule that mean nothing for performance.
+NOT_PERFORMANCE = ("columns", "reference", "max_age", "independent")
 
 
 class _Reader:
@@ -99,7 +107,7 @@ class _Reader:
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
         receivers = self.receivers(data.get("receivers", {}))
-        rules = self.rules(data.get("rule", []), sections["drift"])
+        rules = self.rules(data.get("rule", []), sections["drift"], "outcomes" in data)
         names = [receiver.name for receiver in receivers]
         wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
@@ -132,11 +140,14 @@ class _Reader:
         sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
         return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
 
-    def rules(self, given: Any, drift: DriftConfig) -> tuple[Rule, ...]:
+    def rules(self, given: Any, drift: DriftConfig, outcomes: bool) -> tuple[Rule, ...]:
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             raise self.error("rule", "rules are written as [[rule]] tables")
         rules: list[Rule] = []
-        for item in given or DEFAULT_RULES:
+        judged = any(is_performance(str(item.get("statistic"))) for item in given)
+        if judged and not outcomes:
+            raise self.error("statistic", "rule.statistic: performance is judged by outcomes, and needs [outcomes]")
+        for item in [*(given or DEFAULT_RULES), *([PERFORMANCE_RULE] if outcomes and not judged else [])]:
             values = self.section("rule", RULE_SETTINGS, item)
             preset = values.pop("preset")
             if preset:
@@ -158,12 +169,20 @@ class _Reader:
 
     def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
         """Values of a rule with the defaults that depend on what it compares with."""
-        usual = values["reference"] == USUAL
+        usual, performance = values["reference"] == USUAL, is_performance(values["statistic"])
         if not usual and "alerts" in item:
             raise self.error("alerts", f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
+        for key in NOT_PERFORMANCE if performance else ():
+            if key in item:
+                raise self.error(key, f"rule.{key}: means nothing for performance, which is that of the whole model")
         lengths = self.lengths(item, values["window"], drift) if usual else ()
-        defaults = {"keep_firing": 86400.0 if usual else 300.0, "reopen": 7 * 86400.0 if usual else 900.0}
+        patient = usual or performance
+        defaults: dict[str, Any] = {
+            "keep_firing": 86400.0 if patient else 300.0,
+            "reopen": 7 * 86400.0 if patient else 900.0,
+        }
         defaults |= {key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}
+        defaults |= PERFORMANCE_DEFAULTS if performance else {}
         given = {key: defaults.get(key) if value is None else value for key, value in values.items()}
         return {**given, "lengths": lengths}
 

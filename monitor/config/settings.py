@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from monitor.clock import from_iso
-from monitor.rules.rule import SEVERITIES
+from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, is_performance
 
 STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other")
 RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
@@ -176,6 +176,13 @@ def _hours(value: Any) -> tuple[int, ...] | None:
     return tuple(sorted(round(length / 3600) for length in lengths)) if fit else None
 
 
+def _statistic(value: Any) -> str:
+    if isinstance(value, str) and is_performance(value):
+        return value
+    out: str = _one_of(*STATISTICS, *PERFORMANCE_STATISTICS).parse(value)
+    return out
+
+
 def _timezone(value: Any) -> str:
     try:
         ZoneInfo(value)
@@ -201,6 +208,7 @@ SIZE = _parsed(size, 'a size of at least "10MB"', lambda n: n >= 10_000_000)
 QUIET = Expected('a list of days such as "2026-12-24/2026-12-26"', _days)
 HOURS = Expected('a list of whole hours up to 7d, such as ["6h", "1d"]', _hours)
 TIMEZONE = Expected("a time zone", _timezone)
+STATISTIC = Expected("a statistic, or a metric such as accuracy", _statistic)
 ALERTS = _typed(float, "a number above 0", lambda x: 0 < x < math.inf)
 LABELS = Expected('a table of texts such as { team = "credit" }', _labels)
 
@@ -227,7 +235,7 @@ class ServerConfig:
     threads: int = _row(4, POSITIVE, "Threads that answer requests.")
     url: str = _row("", TEXT, "Address under which people reach the page, for links in messages; empty takes http://HOST:PORT.")
     max_body: int = _row("1MiB", _parsed(size, 'a size such as "1MiB"', lambda n: n >= 1000), "Largest request body; a larger one is refused with 413 before it is read.")
-    max_bulk: int = _row("64MiB", _parsed(size, 'a size such as "64MiB"', lambda n: n >= 1000), "Largest body of lines (NDJSON) for POST /observe and /outcomes; it waits in a temporary file, and is read in bounded memory.")
+    max_bulk: int = _row("64MiB", _parsed(size, 'a size such as "64MiB"', lambda n: n >= 1000), "Largest body of lines (NDJSON) for POST /observe; it waits in a temporary file, and is read in bounded memory.")
     token_env: str = _row("", TEXT, "Environment variable that holds the token for pages and API; needed to listen beyond loopback, and to silence from the page.")
     token_file: str = _row("", TEXT, "File that holds the token, 16 characters or more.")
     protect: str = _row("pages", _one_of("pages", "all"), 'What the token is needed for, where there is one: "pages" leaves predictions, observations and /metrics open, "all" only /healthz and /readyz.')
@@ -334,18 +342,18 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     Setting("name", None, TEXT, "Name of the rule, unique; required."),
     Setting("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key."),
     Setting("columns", [], _texts("a list of column names, globs or roles such as role:feature"), "Columns it covers: names, globs such as `s*`, or a role: `role:feature`, `role:prediction`, `role:derived`; empty covers all."),
-    Setting("statistic", "auto", _one_of(*STATISTICS), "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both."),
-    Setting("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, or with reference = \"usual\" [drift] windows."),
+    Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones."),
+    Setting("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, with reference = \"usual\" [drift] windows, and 7d for performance."),
     Setting("reference", "training", TEXT, 'What it compares with: "usual" (what the last weeks let expect at this hour), "training" or "FROM/TO" in ISO 8601.'),
     Setting("alerts", None, ALERTS, 'With reference = "usual": the messages a month that you accept; the default is [drift] alerts.'),
-    Setting("alpha", None, PROBABILITY, "Its false-alarm probability; the default is [drift] alpha."),
+    Setting("alpha", None, PROBABILITY, "Its false-alarm probability; the default is [drift] alpha, and 0.001 for performance."),
     Setting("floor", None, FLOOR, "Smallest value of the statistic that matters; the default is the statistic's own. With `auto`, `wasserstein` takes 2.5 times as much."),
-    Setting("min_samples", None, POSITIVE, "Its least number of predictions; the default is [drift] min_samples."),
+    Setting("min_samples", None, POSITIVE, "Its least number of predictions; the default is [drift] min_samples, and 100 outcomes for performance."),
     Setting("max_age", "0s", DURATION, "On low traffic the window may reach back this far until it has min_samples; 0s means not at all."),
     Setting("independent", False, YES_NO, "Count the rows of a window as independent draws, even if windows of the first weeks scatter by more than that."),
     Setting("for", "0s", DURATION, "How long its condition must hold, seen at each evaluation, before the alert fires."),
-    Setting("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, and a day with reference = "usual".'),
-    Setting("reopen", None, DURATION, 'An alert that comes back within this long goes on silently; 15m, and 7d with reference = "usual" and for the default rules.'),
+    Setting("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, and a day with reference = "usual" and for performance.'),
+    Setting("reopen", None, DURATION, 'An alert that comes back within this long goes on silently; 15m, and 7d with reference = "usual", for performance and for the default rules.'),
     Setting("severity", "warning", _one_of(*SEVERITIES), "Severity of its alerts."),
     Setting("labels", {}, LABELS, "Labels added to its alerts, for routing."),
     Setting("receivers", [], _texts("a list of receiver names"), "Who is told; empty takes [alerts] receivers."),

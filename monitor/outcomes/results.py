@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitor.columns.column import Schema
+from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.layout import Layout
 from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject
+from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.performance import METRICS, Measure
-from monitor.outcomes.verdict import Verdict
+from monitor.outcomes.sums import Sums, Target
+from monitor.outcomes.verdict import Asked, Verdict, judge
 
 #: Name and role of the column that a model's performance is judged as.
 COLUMN = "performance"
@@ -82,3 +87,29 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
         subject.model,
         subject.series,
     )
+
+
+def holdout_name(identity: str) -> str:
+    """Return how verdicts name what they compare with: the held-out rows of a reference."""
+    return f"holdout {identity[:12]}"
+
+
+def layout_of(target: Target) -> Layout:
+    """Return the layout of what came true, as columns."""
+    return Layout(Schema(target.columns))
+
+
+def judge_outcomes(
+    baseline: Baseline, name: str, layout: Layout, rule: str, asked: Asked, total: Sums, window: Span, subject: Subject
+) -> tuple[DriftResult, ...]:
+    """Judge a window from its sums: performance by the metrics asked for, and drift of what came true.
+
+    Pure, so that a stored verdict can be worked out again. `name`: see `holdout_name`; `layout`: see `layout_of`.
+    """
+    results = results_of(rule, judge(total, baseline.sums, asked), window, name, subject)
+    if not asked.drift:
+        return results
+    columns = tuple(range(len(layout.schema.columns)))
+    question = Question(rule, columns, "auto", asked.alpha, min_samples=asked.least)
+    before, now = (Sample(sums.column_counts(), *sums.column_moments()) for sums in (baseline.sums, total))
+    return (*results, *evaluate(question, layout, before, now, window, (name,) * len(columns), subject))

@@ -7,6 +7,7 @@ are integer counts of cells (what was predicted, and what came true) and float m
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -165,6 +166,17 @@ class Sums:
             return np.append(self.confusion.sum(axis=(0, 2)), 0)
         parts = np.split(self.counts[2:], [self.target.columns[0].value_bins])
         return np.concatenate([np.append(part, (0, 0)) for part in parts if len(part)])
+
+    def column_moments(self) -> tuple[Floats, Floats]:
+        """Sums and standard deviations of `target.columns`, both shape (columns,); NaN for classes, or no rows."""
+        target, found = self.target, []
+        names = {"regression": (("y", "y2", target.centre), ("e", "e2", 0.0)), "score": (("y", "y2", target.centre),)}
+        for first, second, centre in names.get(target.kind, ()):
+            mean, square = (self.total(name) / max(self.n, 1) for name in (first, second))
+            deviation = target.scale * math.sqrt(max(square - mean**2, 0.0)) if self.n else math.nan
+            found.append((self.total(first) * target.scale + self.n * centre, deviation))
+        sums, deviations = np.array(found or [(math.nan, math.nan)]).T
+        return sums, deviations
 
     def coarse(self, edges: Sequence[float]) -> Sums:
         """Return the same sums by wider bins: those of the prediction column, whose edges are among the target's."""

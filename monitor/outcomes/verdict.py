@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -40,6 +40,23 @@ AUTO: dict[str, tuple[str, ...]] = {
 }
 
 PerformanceState = Literal["ok", "worse", "insufficient data"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a rule asks of performance.
+
+    `alpha`: probability that any of the metrics is called worse although none is.
+    `floors`: those that the rule sets, by metric. `least`: fewest outcomes. `dispersions`: of the window's hours, by
+    metric. `drift`: whether the drift of what came true is asked for as well.
+    """
+
+    metrics: tuple[str, ...]
+    alpha: float
+    floors: Mapping[str, float] = field(default_factory=dict)
+    least: int = MIN_OUTCOMES
+    dispersions: Mapping[str, float] = field(default_factory=dict)
+    drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +122,7 @@ def _share_test(live: Measure, reference: Measure, phi: float) -> _Test:
 def _mean_test(live: Measure, reference: Measure, phi: float) -> _Test:
     """Welch's t-test, one-sided; a rising and skewed loss brings its own variance along.
 
-    The reference's rows count with the larger of both variances: a skewed sample with a low mean has a low variance too.
+    The reference's rows count with the larger of both variances: a skewed sample with a low mean has a low variance.
     """
     change = live.value - reference.value if live.better == "lower" else reference.value - live.value
     now = phi * live.error**2
@@ -125,10 +142,10 @@ def _calibration_test(live: Measure, reference: Measure, phi: float, total: Sums
     return _Test(change, min(4 * float(ndtr(-size)), 1.0), lambda alpha: -float(ndtri(alpha / 4)) * unit)
 
 
-def _enough(sums: Sums) -> str:
+def _enough(sums: Sums, least: int) -> str:
     """Return why the outcomes do not suffice, or an empty text."""
-    if sums.n < MIN_OUTCOMES:
-        return f"{sums.n} outcomes, {MIN_OUTCOMES} are needed"
+    if sums.n < least:
+        return f"{sums.n} outcomes, {least} are needed"
     if sums.target.kind == "binary":
         by_class = sums.confusion.sum(axis=(0, 2))
         rarer = int(by_class[:2].argmin())
@@ -151,34 +168,23 @@ def dispersions(hours: Sequence[Sums], metrics: Sequence[str]) -> dict[str, floa
     return {name: dispersion(hours, name, now[name]) for name in metrics if name in now}
 
 
-def judge(
-    total: Sums,
-    reference: Sums,
-    metrics: Sequence[str],
-    alpha: float,
-    floors: Mapping[str, float] | None = None,
-    dispersed: Mapping[str, float] | None = None,
-) -> list[Verdict]:
-    """Judge the sums of a window against the performance on held-out rows. One verdict for each metric known there.
-
-    `alpha`: probability that any of the metrics is called worse although none is. `floors`: by metric, in its own unit;
-    `floor_of` for the others. `dispersed`: what `dispersions` says of the window's hours; 1 for the others.
-    """
+def judge(total: Sums, reference: Sums, asked: Asked) -> list[Verdict]:
+    """Judge the sums of a window against the performance on held-out rows. One verdict for each metric known there."""
     before = measure(reference)
-    known = [name for name in metrics if name in before]
-    reason = _enough(total)
+    known = [name for name in asked.metrics if name in before]
+    reason = _enough(total, asked.least)
     now = measure(total)
-    floor = {name: (floors or {}).get(name, floor_of(before[name])) for name in known}
+    floor = {name: asked.floors.get(name, floor_of(before[name])) for name in known}
     tests: dict[str, tuple[_Test, float]] = {}
     for name in known:
         if not reason and name in now:
-            live, phi = now[name], (dispersed or {}).get(name, 1.0)
+            live, phi = now[name], asked.dispersions.get(name, 1.0)
             if name == "ece":
                 test = _calibration_test(live, before[name], phi, total)
             else:
                 test = (_mean_test if live.trials is None else _share_test)(live, before[name], phi)
             tests[name] = test, phi
-    alphas = _holm({name: test.p_value for name, (test, _) in tests.items()}, alpha)
+    alphas = _holm({name: test.p_value for name, (test, _) in tests.items()}, asked.alpha)
     out = []
     for name in known:
         if name not in tests:

@@ -27,7 +27,6 @@ from monitor.columns.column import (
     ROLES,
     Column,
     Counts,
-    Derivation,
     Floats,
     Kind,
     Role,
@@ -35,9 +34,11 @@ from monitor.columns.column import (
     clean_text,
     go_number,
 )
+from monitor.columns.derived import Derivation
 from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
 from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.sums import Target, target_of
 from monitor.reference.bin_edges import discrete_edges
 
 if TYPE_CHECKING:
@@ -120,6 +121,11 @@ class Reference:
         parts = [self.schema.fingerprint, self.counts.tolist(), self.info.model_sha256]
         text = json.dumps(parts if self.baseline is None else [*parts, self.baseline.to_json()])
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def target(self) -> Target:
+        """What the outcomes of the model are: as the baseline says, else as its predictions let expect."""
+        return target_of(self.schema) if self.baseline is None else self.baseline.target
 
     def means(self) -> Floats:
         """Mean of the finite values of each numeric column, shape (columns,); NaN where there is none."""

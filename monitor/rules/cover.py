@@ -11,7 +11,8 @@ from monitor.columns.column import ROLES, Column, Kind, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
-from monitor.rules.rule import USUAL, Rule
+from monitor.rules.reference import USUAL
+from monitor.rules.rule import PERFORMANCE, Rule
 
 #: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
 Closeness = tuple[int, int]
@@ -45,6 +46,8 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
 def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     """Columns that a rule names and can measure, with how closely it names each. Raises ConfigError."""
     out: dict[int, Closeness] = {}
+    if rule.performance:
+        return out
     for pattern in rule.columns:
         _check(f"rule {rule.name!r}: columns", pattern, schema)
     for index, column in enumerate(schema.columns):
@@ -82,6 +85,8 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
 
     `rules`: all rules, so that columns which another one owns are told apart. Raises ConfigError.
     """
+    if rule.performance:
+        return _explain_performance(rule)
     mine = cover(rules or [rule], schema)[rule.name]
     lost = [index for index in claimed(rule, schema) if index not in mine]
     lines = [_explain_usual(rule) if rule.reference == USUAL else _explain(rule, schema, mine)]
@@ -112,6 +117,16 @@ def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
         f"{rule.name}: fires ({rule.severity}) {hold}: {what} over the last {duration_text(rule.window)} differs from "
         f"{against} by more than chance (alpha {rule.alpha:g} for all its columns together) and by more than {floor}, "
         f"given at least {rule.min_samples} predictions{reach}; {_resolves(rule)}."
+    )
+
+
+def _explain_performance(rule: Rule) -> str:
+    metric = "performance" if rule.statistic == PERFORMANCE else f"`{rule.statistic}`"
+    floor = "the metric's own floor" if rule.floor is None else f"{rule.floor:g}"
+    return (
+        f"{rule.name}: fires ({rule.severity}) if {metric} over the outcomes of {duration_text(rule.window)} is "
+        f"worse than on the held-out rows by more than chance (alpha {rule.alpha:g}) and by more than {floor}, given "
+        f"at least {rule.min_samples} outcomes; {_resolves(rule)}."
     )
 
 

@@ -6,17 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from monitor.clock import from_iso
-from monitor.drift.result import Span
-from monitor.errors import ConfigError
+from monitor.outcomes.performance import METRICS
+
+#: The statistic of a rule that judges the performance of a model by its usual metrics, and what came true as columns.
+PERFORMANCE = "performance"
+
+#: All statistics of rules for performance, but for those of one class.
+PERFORMANCE_STATISTICS = (PERFORMANCE, *METRICS)
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 
-TRAINING = "training"
 
-#: What the last weeks let expect of a column at this hour: its own expected histogram.
-USUAL = "usual"
+def is_performance(statistic: str) -> bool:
+    """Whether a statistic is `performance`, or a metric, maybe of one class.
+
+    >>> [is_performance(name) for name in ("performance", "mae", "recall[yes]", "ks", "mae[yes")]
+    [True, True, True, False, False]
+    """
+    name, bracket, _ = statistic.partition("[")
+    return statistic == PERFORMANCE or (name in METRICS and bool(bracket) == statistic.endswith("]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,8 @@ class Rule:
     """One `[[rule]]` of config.toml, durations in seconds.
 
     `columns`: names, globs (`s*`) or roles (`role:feature`, `role:prediction`, `role:derived`); empty means all.
-    `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`).
+    `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`); or what makes it a rule for the
+    model's performance: the name of a metric, or `performance` for the usual ones of the model's kind.
     `reference`: `usual` (what the last weeks let expect), `training`, or `{from}/{to}` in ISO 8601.
     `alerts`, `lengths`: of a rule that compares with `usual`: the alerts a month that a person accepts, and the lengths
     of its windows in hours, () for those that the traffic suggests. `window` and `alpha` are for the others.
@@ -54,6 +64,11 @@ class Rule:
     labels: dict[str, str] = field(default_factory=dict)
     receivers: tuple[str, ...] = ()
 
+    @property
+    def performance(self) -> bool:
+        """Whether it judges outcomes, and no columns: its statistic is `performance` or the name of a metric."""
+        return is_performance(self.statistic)
+
 
 def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     """Rules of Boxkite's dashboard: on the predictions, over 30 minutes, `for` 5 minutes, resolved at once.
@@ -78,23 +93,3 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
 
 #: Ready-made sets of rules, by the name that `[[rule]] preset = "..."` gives them.
 PRESETS: dict[str, Callable[..., tuple[Rule, ...]]] = {"boxkite": boxkite}
-
-
-def reference_span(reference: str) -> Span | None:
-    """Stretch of past production that a rule's `reference` names; None for `training` and `usual`.
-
-    Raises ConfigError for a text that names none.
-
-    >>> reference_span("1970-01-01/1970-01-02")
-    Span(start=0.0, end=86400.0)
-    """
-    if reference in (TRAINING, USUAL):
-        return None
-    first, _, last = reference.partition("/")
-    try:
-        span = Span(from_iso(first), from_iso(last))
-    except ValueError:
-        span = Span(0.0, 0.0)
-    if span.end <= span.start:
-        raise ConfigError(f'expected "{USUAL}", "{TRAINING}" or "FROM/TO" in ISO 8601, got {reference!r}')
-    return span

@@ -19,12 +19,12 @@ import numpy as np
 from monitor.capture.recover import scan
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
-from monitor.columns.column import MISSING, Counts, Floats
+from monitor.columns.column import Counts, Floats
 from monitor.config.load import Config
 from monitor.errors import InputError
 from monitor.outcomes import join
 from monitor.outcomes.join import RESULTS, Codes
-from monitor.outcomes.sums import Sums, Target, target_of
+from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.waiting import OUTCOME, SEQ, TIME, Numbers, Places, is_kept, key_of
 from monitor.series import Series
 from monitor.source.journal import Find, JournalSource, Recorded, Records
@@ -75,7 +75,7 @@ class OutcomeSource(Recorded):
         super().__init__(name, folder, predictions.series, cursor, clock, find)
         self._taken_up = cursor
         self._predictions, self._load, self._tokens = predictions, series, tokens
-        self.target = target_of(self.series.schema)
+        self.target = self.series.reference.target
         self._series = {self.series.id: self.series}
         self._targets = {self.series.id: self.target}
         self._width = PREDICTED + len(self.series.schema.predictions)
@@ -114,20 +114,6 @@ class OutcomeSource(Recorded):
         values = np.full((len(rows), self._width), np.nan)
         values[:, : rows.shape[1]] = rows
         return self.journal.append_many(values, None, keys).first
-
-    def record(self, ids: Sequence[object], values: Sequence[object], known: Floats | None, before: int = 0) -> int:
-        """Record outcomes by id; returns the first sequence number. `known`: when, in seconds since 1970 UTC.
-
-        Raises InputError that names the row, the first of which is number `before`, and records none of them then.
-        """
-        rows, keys = np.full((len(ids), PREDICTED), np.nan), np.zeros(len(ids), np.uint64)
-        for at, (given, value) in enumerate(zip(ids, values, strict=True)):
-            number, keys[at], flags = self.read_id(str(given))
-            rows[at, NUMBER], rows[at, FLAGS] = number, flags
-            rows[at, VALUE] = self.read_value(value, f"row {before + at}")
-        if known is not None:
-            rows[:, KNOWN] = known
-        return self.append(rows, keys)
 
     def told(self, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were folded lately, by sequence number: how many of each result."""
@@ -288,7 +274,7 @@ class OutcomeSource(Recorded):
 
     def _target(self, series: Series) -> Target:
         if series.id not in self._targets:
-            self._targets[series.id] = target_of(series.schema)
+            self._targets[series.id] = series.reference.target
         return self._targets[series.id]
 
 
@@ -298,10 +284,8 @@ def read_outcome(target: Target, given: object, where: str | None = None) -> flo
         return float("nan")
     if isinstance(given, (list, dict, tuple)):
         raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
-    text = canonical(given)
-    if text == MISSING:
-        raise InputError("not_an_outcome", "expected a value, got NaN", where, 422)
     if target.classified:
+        text = canonical(given)
         return float(target.classes.index(text) if text in target.classes else len(target.classes))
     value = number(given)
     if isinstance(given, str) or not np.isfinite(value):

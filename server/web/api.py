@@ -63,6 +63,14 @@ def windows() -> dict[str, Any]:
     return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"))
 
 
+@api.get("/api/performance")
+def performance() -> dict[str, Any]:
+    """Performance over a period: `from`, `to`, `model_version`."""
+    now = runtime().clock.time()
+    start, end = _moment("from", now - 7 * 86_400), _moment("to", now)
+    return runtime().performance(start, end, request.args.get("model_version")).to_json()
+
+
 def _moment(name: str, default: float) -> float:
     """Read a time from the query. Raises InputError."""
     text = request.args.get(name)

@@ -7,7 +7,7 @@ import numpy as np
 from monitor.drift.result import Span, Subject
 from monitor.outcomes.results import results_of
 from monitor.outcomes.sums import Sums, Target, contribute
-from monitor.outcomes.verdict import judge
+from monitor.outcomes.verdict import Asked, judge
 
 BINARY = Target("binary", ("no", "yes"))
 
@@ -22,7 +22,7 @@ def rows(right: int, wrong: int) -> Sums:
 def test_worse_is_a_drift_of_the_performance() -> None:
     found = results_of(
         "performance",
-        judge(rows(700, 300), rows(1800, 200), ["accuracy"], 0.001),
+        judge(rows(700, 300), rows(1800, 200), Asked(("accuracy",), 0.001)),
         Span(0, 3600),
         "baseline",
         Subject("m", "v1"),
@@ -45,7 +45,11 @@ def test_worse_is_a_drift_of_the_performance() -> None:
 
 def test_ok_says_what_would_not_be_seen() -> None:
     (result,) = results_of(
-        "performance", judge(rows(180, 20), rows(1800, 200), ["accuracy"], 0.001), Span(0, 3600), "baseline", Subject()
+        "performance",
+        judge(rows(180, 20), rows(1800, 200), Asked(("accuracy",), 0.001)),
+        Span(0, 3600),
+        "baseline",
+        Subject(),
     )
     assert result.state == "ok"
     assert result.reason == "with 200 outcomes, a fall of less than 0.0973 would not be seen"
@@ -53,7 +57,11 @@ def test_ok_says_what_would_not_be_seen() -> None:
 
 def test_too_few_outcomes_have_no_number() -> None:
     (result,) = results_of(
-        "performance", judge(rows(40, 4), rows(1800, 200), ["accuracy"], 0.001), Span(0, 3600), "baseline", Subject()
+        "performance",
+        judge(rows(40, 4), rows(1800, 200), Asked(("accuracy",), 0.001)),
+        Span(0, 3600),
+        "baseline",
+        Subject(),
     )
     assert (result.state, result.value, result.direction) == ("insufficient data", None, None)
     assert result.reason == "44 outcomes, 100 are needed"

@@ -8,7 +8,7 @@ from scipy.stats import fisher_exact
 
 from monitor.columns.column import Floats
 from monitor.outcomes.sums import Sums, Target, contribute
-from monitor.outcomes.verdict import Verdict, auto_metrics, dispersions, judge
+from monitor.outcomes.verdict import Asked, Verdict, auto_metrics, dispersions, judge
 
 BINARY = Target("binary", ("no", "yes"))
 NUMBER = Target("regression")
@@ -33,8 +33,9 @@ def errors(n: int, rng: np.random.Generator, sigma: float, times: float = 1.0) -
 
 def one(hours: list[Sums], reference: Sums, metric: str, alpha: float, floor: float | None = 0.0) -> Verdict:
     total = sum(hours, Sums.zero(reference.target))
-    floors = None if floor is None else {metric: floor}
-    (found,) = judge(total, reference, [metric], alpha, floors, dispersions(hours, [metric]))
+    floors = {} if floor is None else {metric: floor}
+    asked = Asked((metric,), alpha, floors, dispersions=dispersions(hours, [metric]))
+    (found,) = judge(total, reference, asked)
     return found
 
 
@@ -154,8 +155,8 @@ def test_alpha_is_shared_over_metrics() -> None:
     rng = np.random.default_rng(10)
     reference, hours = right(np.full(2000, 0.85), rng), hours_of(1000, 0.85, rng)
     alone = one(hours, reference, "accuracy", 0.01)
-    names = ["accuracy", "f1", "recall", "precision"]
-    among = judge(sum(hours, Sums.zero(BINARY)), reference, names, 0.01, dict.fromkeys(names, 0.0))
+    names = ("accuracy", "f1", "recall", "precision")
+    among = judge(sum(hours, Sums.zero(BINARY)), reference, Asked(names, 0.01, dict.fromkeys(names, 0.0)))
     assert alone.critical is not None
     assert among[0].critical is not None
     assert among[0].critical > alone.critical

@@ -15,9 +15,12 @@ from monitor.columns.batch import Batch, empty_batch
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
+from monitor.outcomes.results import holdout_name, judge_outcomes, layout_of
+from monitor.outcomes.sums import Sums
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
 from monitor.store.records.correlation import in_force
+from monitor.store.records.performance import read_judged
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.verdicts import read_question
 from monitor.store.windows.ranges import DAY, HOUR, first_start, list_windows, sum_tiles
@@ -96,6 +99,8 @@ class _Judge:
         None if that cannot be worked out any more.
         """
         row = rows[0]
+        if row["role"] == "outcome":
+            return self._performance(row)
         if row["question_id"] is None:
             return None
         series_id, question = read_question(self._connection, row["question_id"])
@@ -120,6 +125,20 @@ class _Judge:
         window = Sample(test.counts, test.sums)
         results = evaluate(question, layout, sample, window, span, (), series.subject, rho=rho)
         return results, series.reference.identity[:12]
+
+    def _performance(self, row: Row) -> tuple[Sequence[DriftResult], str] | None:
+        """Judge once more the sums of outcomes that were judged then."""
+        found = read_judged(self._connection, row["at"], row["rule"])
+        if found is None:
+            return None
+        series = load_series(self._connection, found[0])
+        reference, window = series.reference, Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
+        if reference.baseline is None:
+            return None
+        total, name = Sums.from_json(reference.target, found[2]), holdout_name(reference.identity)
+        layout, subject = layout_of(reference.target), series.subject
+        results = judge_outcomes(reference.baseline, name, layout, row["rule"], found[1], total, window, subject)
+        return results, reference.identity[:12]
 
     def _reference(self, series: Series, rows: Sequence[Row]) -> Sample | None:
         """What the verdicts were compared with; None if its windows were pruned."""

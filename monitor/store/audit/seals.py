@@ -60,6 +60,7 @@ SEALED = {
     "tallies": Sealed(),
     "performance_sums": Sealed(columns="id, series_id, seconds, start, sums", day="date(start, 'unixepoch')"),
     "outcome_delays": Sealed(),
+    "performance_judged": Sealed(1024, day="substr(at, 1, 10)"),
 }
 
 #: Number of rows and sum of digests by block.

@@ -316,6 +316,20 @@ LEFT JOIN questions q ON q.id = d.question_id
 LEFT JOIN series m ON m.id = q.series_id;
 """
 
+_PERFORMANCE = """
+CREATE TABLE performance_judged (        -- what verdicts on performance in `drift` rest on, by `at` and `rule`
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,                    -- when it was judged, UTC
+    series_id INTEGER NOT NULL REFERENCES series,
+    rule TEXT NOT NULL,
+    window_start TEXT NOT NULL,          -- of the predictions' hours
+    window_end TEXT NOT NULL,
+    asked TEXT NOT NULL,                 -- JSON object: metrics, alpha, floors, least outcomes, dispersions
+    sums TEXT NOT NULL                   -- JSON object: see `performance_sums`
+) STRICT;
+CREATE INDEX performance_judged_by_time ON performance_judged (at);
+"""
+
 _OUTCOMES = """
 CREATE TABLE id_tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -384,7 +398,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 #: All changes in order: their scripts by name.
-CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT), "outcomes": _OUTCOMES}
+CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT), "outcomes": _OUTCOMES, "performance": _PERFORMANCE}
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

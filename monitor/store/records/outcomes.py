@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.columns.column import Counts
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.sums import Sums, target_of
+from monitor.outcomes.sums import Sums
 from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.store.audit import seals
@@ -77,7 +77,7 @@ def read_sums(connection: sqlite3.Connection, series: Series, start: float, end:
         "ORDER BY start, seconds",
         (series.id, start, end),
     )
-    target = target_of(series.schema)
+    target = series.reference.target
     return {(row[0], row[1]): Sums.from_json(target, row[2]) for row in rows}
 
 
@@ -90,7 +90,7 @@ def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
     ).fetchall()
     for series_id, day in rows:
         text = connection.execute("SELECT reference FROM series WHERE id = ?", (series_id,)).fetchone()[0]
-        target = target_of(Reference.from_text(text).schema)
+        target = Reference.from_text(text).target
         of_day = "series_id = ? AND start >= ? AND start < ?"
         key = (series_id, day, day + DAY)
         parts = connection.execute(f"SELECT sums FROM performance_sums WHERE {of_day}", key)  # noqa: S608 - a constant

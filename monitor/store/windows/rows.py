@@ -75,8 +75,9 @@ def find_version(connection: sqlite3.Connection, version: str | None = None) -> 
     if version is None:
         return "", 0
     known = [row["version"] for row in connection.execute("SELECT version FROM series ORDER BY id DESC LIMIT 5")]
-    what = f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}"
-    raise InputError("unknown_model", what, "model")
+    raise InputError(
+        "unknown_model", f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}", "model"
+    )
 
 
 def newest_series(connection: sqlite3.Connection, version: str | None = None) -> Series:
@@ -98,14 +99,15 @@ def load_served(connection: sqlite3.Connection) -> Series | None:
 
 def load_series(connection: sqlite3.Connection, series_id: int) -> Series:
     """Read a model back. Raises KeyError for an unknown id."""
-    sql = "SELECT model, version, name, reference, first_served FROM series WHERE id = ?"
-    row = connection.execute(sql, (series_id,)).fetchone()
+    row = connection.execute(
+        "SELECT id, model, version, name, reference, first_served FROM series WHERE id = ?", (series_id,)
+    ).fetchone()
     if row is None:
         raise KeyError(series_id)
-    *subject, reference, first_served = row
-    ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,))
-    columns = tuple(row[0] for row in ids.fetchall())
-    return Series(series_id, Subject(*subject), Reference.from_text(reference), columns, first_served)
+    ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,)).fetchall()
+    reference = Reference.from_text(row["reference"])
+    subject = Subject(row["model"], row["version"], row["name"])
+    return Series(row["id"], subject, reference, tuple(r["id"] for r in ids), row["first_served"])
 
 
 def series_of_schema(connection: sqlite3.Connection, fingerprint: str) -> Series | None:
@@ -149,8 +151,9 @@ def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def last_damage(connection: sqlite3.Connection) -> tuple[str, int | None, str] | None:
     """End, size and detail of the newest gap that damage has made."""
-    sql = "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
-    row = connection.execute(sql).fetchone()
+    row = connection.execute(
+        "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
     return None if row is None else (row["end"], row["lost"], row["detail"])
 
 

@@ -1,0 +1,253 @@
+"""What is known of a model's performance, for the page, the API and the command: outcomes, estimates, who has outcomes.
+
+All of it is worked out from stored sums and windows; nothing is kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from monitor import words
+from monitor.clock import iso
+from monitor.columns.batch import Batch
+from monitor.columns.column import Counts, Schema
+from monitor.drift.evaluate import Question, Sample, evaluate
+from monitor.drift.layout import Layout
+from monitor.drift.result import DriftResult, Span
+from monitor.outcomes.baseline import Baseline, bins_of, concept_shift
+from monitor.outcomes.join import DELAYS
+from monitor.outcomes.performance import Measure, measure, weighted
+from monitor.outcomes.results import metric_name, number
+from monitor.outcomes.sums import Sums, Target
+from monitor.outcomes.verdict import auto_metrics
+from monitor.performance import HOUR, ripe_until, settle_time
+from monitor.series import Series
+from monitor.store.records import outcomes as outcome_store
+from monitor.store.windows.ranges import sum_range
+
+DAY = 86400.0
+
+#: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
+CONCEPT_Z = 4.0
+
+
+@dataclass(frozen=True)
+class Period:
+    """Outcomes and predictions of a period. `settled`: whether its outcomes have come, as far as they come."""
+
+    start: float
+    end: float
+    sums: Sums
+    predictions: int
+    measures: Mapping[str, Measure]
+    estimates: Mapping[str, Measure] = field(default_factory=dict)
+    settled: bool = True
+
+
+@dataclass(frozen=True)
+class PerformanceReport:
+    """Performance of one series in a period, as a whole and by hours or days.
+
+    `weighted`: metrics of all predictions, from those whose outcome is known (see `performance.weighted`), and `spoken`
+    the share of predictions that they speak for. `selected`: how the predictions with an outcome differ from all; None
+    if that cannot be told. `concept`: by metric, realised minus estimated value, and its Z. `delays`: outcomes by their
+    delay, in the bins of `DELAYS`.
+    """
+
+    target: Target
+    baseline: Baseline | None
+    whole: Period
+    parts: tuple[Period, ...]
+    weighted: Mapping[str, Measure]
+    spoken: float
+    selected: DriftResult | None
+    concept: Mapping[str, tuple[float, float]]
+    delays: Counts
+    settle: float
+
+    @property
+    def main(self) -> str:
+        """The metric that speaks for the others: accuracy, or MAE."""
+        return auto_metrics(self.target)[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, times in ISO 8601."""
+        before = measure(self.baseline.sums) if self.baseline else {}
+        names = dict.fromkeys([*self.whole.measures, *self.whole.estimates])
+        metrics = [
+            {
+                "metric": name,
+                "name": metric_name(name),
+                **_plain("", self.whole.measures.get(name)),
+                "reference": before[name].value if name in before else None,
+                **_plain("weighted_", self.weighted.get(name)),
+                **_plain("estimated_", self.whole.estimates.get(name)),
+            }
+            for name in names
+        ]
+        parts = [
+            {
+                "start": iso(part.start),
+                "end": iso(part.end),
+                "outcomes": part.sums.n,
+                "predictions": part.predictions,
+                "settled": part.settled,
+                **_plain("", part.measures.get(self.main)),
+                **_plain("estimated_", part.estimates.get(self.main)),
+            }
+            for part in self.parts
+        ]
+        return {
+            "kind": self.target.kind,
+            "classes": list(self.target.classes),
+            "window": Span(self.whole.start, self.whole.end).to_json(),
+            "outcomes": self.whole.sums.n,
+            "unusable": self.whole.sums.unusable,
+            "predictions": self.whole.predictions,
+            "settle_seconds": self.settle,
+            "metrics": metrics,
+            "spoken_for": self.spoken,
+            "selected": self.selected.to_json() if self.selected else None,
+            "concept": {name: {"gap": gap, "z": z} for name, (gap, z) in self.concept.items()},
+            "confusion": self.whole.sums.confusion.sum(axis=0).tolist() if self.target.classified else None,
+            "main": self.main,
+            "parts": parts,
+            "delays": {"upper_seconds": list(DELAYS), "outcomes": self.delays.tolist()},
+        }
+
+
+def _plain(prefix: str, one: Measure | None) -> dict[str, float | None]:
+    names = ("value", "low", "high", "n")
+    return {prefix + name: None if one is None else getattr(one, name) for name in names}
+
+
+def report_performance(
+    connection: sqlite3.Connection, series: Series, start: float, end: float, now: float
+) -> PerformanceReport:
+    """Work out a report of [start, end), taken to whole hours; by hours up to three days, else by days."""
+    reference, target = series.reference, series.reference.target
+    start, end = start // HOUR * HOUR, -(-end // HOUR) * HOUR
+    delays = outcome_store.read_delays(connection, series)[0]
+    settle = settle_time(delays)
+    ripe = ripe_until(now, settle)
+    found = outcome_store.read_sums(connection, series, start, end)
+    width = HOUR if end - start <= 3 * DAY else DAY
+    baseline = reference.baseline
+    parts = []
+    for begin in np.arange(start // width * width, end, width).tolist():
+        sums = [one for (at, _), one in found.items() if begin <= at < begin + width]
+        batch = sum_range(connection, series, max(begin, start), min(begin + width, end))
+        if sums or batch.n:
+            total = sum(sums, Sums.zero(target))
+            parts.append(_period(series, baseline, begin, begin + width, total, batch, begin + width <= ripe))
+    batch = sum_range(connection, series, start, end)
+    total = sum(found.values(), Sums.zero(target))
+    whole = _period(series, baseline, start, end, total, batch, end <= ripe)
+    rows = bins_by_prediction(series.schema, target, batch.counts)
+    now_weighted, spoken = ({}, 0.0) if rows is None else weighted(coarse(series.schema, target, total), rows)
+    concept = {}
+    for name in auto_metrics(target) if baseline else ():
+        shift = concept_shift(total, baseline.sums, name) if baseline and total.n else None
+        if shift is not None:
+            concept[name] = shift
+    chosen = _selected(series, total, batch)
+    return PerformanceReport(
+        target, baseline, whole, tuple(parts), now_weighted, spoken, chosen, concept, delays, settle
+    )
+
+
+def _period(
+    series: Series, baseline: Baseline | None, start: float, end: float, sums: Sums, batch: Batch, settled: bool
+) -> Period:
+    estimates: dict[str, Measure] = {}
+    rows = bins_by_prediction(series.schema, series.reference.target, batch.counts)
+    if baseline is not None and rows is not None and batch.n:
+        known = coarse(series.schema, baseline.target, baseline.sums)
+        estimates = weighted(known, rows, estimated=True)[0]
+    return Period(start, end, sums, batch.n, measure(sums), estimates, settled)
+
+
+def coarse(schema: Schema, target: Target, sums: Sums) -> Sums:
+    """Sums by the bins of the prediction column that they are looked up by."""
+    if target.kind == "binary" and target.scores:
+        return sums.coarse(schema.predictions[target.scores[0]].edges)
+    return sums
+
+
+def bins_by_prediction(schema: Schema, target: Target, counts: Counts) -> Counts | None:
+    """Rows by the bins that `weighted` takes, from the counts of all columns; None for a score."""
+    if target.kind == "score":
+        return None
+    at = target.scores[0] if target.kind == "binary" and target.scores else target.value or 0
+    column = schema.predictions[at]
+    part = schema.split(counts)[len(schema.features) + at]
+    if not column.numeric:
+        return part[: len(target.classes)]
+    return np.append(part[: column.value_bins], part[column.value_bins :].sum())
+
+
+def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:
+    """Compare the predictions that have an outcome with all predictions of the same hours."""
+    target, schema = series.reference.target, series.schema
+    rows = bins_by_prediction(schema, target, batch.counts)
+    if rows is None or not total.n or not batch.n:
+        return None
+    known = bins_of(coarse(schema, target, total))
+    at = target.scores[0] if target.kind == "binary" and target.scores else target.value or 0
+    column = schema.predictions[at]
+    layout = Layout(Schema((column,)))
+    pad = np.zeros(column.size - len(known), np.int64)
+    unknown = np.full(1, np.nan)
+    everyone, labelled = (Sample(np.concatenate([one, pad]), unknown, unknown) for one in (rows, known))
+    statistic = "ks" if column.numeric else "kl"
+    question = Question("selected", (0,), statistic, 0.001)
+    span, names = Span(0.0, 1.0), ("all predictions",)
+    results = evaluate(question, layout, everyone, labelled, span, names, series.subject)
+    return results[0] if results else None
+
+
+def lines_of(report: PerformanceReport) -> list[str]:
+    """Say a report in a few lines and a table, for a terminal."""
+    whole = report.whole
+    share = f" ({words.percent(whole.sums.n / whole.predictions)})" if whole.predictions else ""
+    lines = [f"{whole.sums.n:,} outcomes of {whole.predictions:,} predictions{share}"]
+    if report.settle:
+        lines.append(f"95 % of outcomes come within {words.duration(report.settle)}; younger hours are not judged")
+    if report.selected is not None and report.selected.state == "drift" and report.selected.direction:
+        lines.append(f"predictions with an outcome are not like all: {report.selected.direction.text}")
+    if report.spoken < 1 and report.weighted:
+        lines.append(f"the weighted metrics speak for {words.percent(report.spoken)} of the predictions")
+    before = measure(report.baseline.sums) if report.baseline else {}
+    head = ("metric", "outcomes", "95 %", "n", "held-out rows", "all predictions", "estimated without outcomes")
+    rows = [
+        (
+            metric_name(name),
+            *_cells(whole.measures.get(name)),
+            number(before[name].value) if name in before else "-",
+            *_cells(report.weighted.get(name))[:1],
+            _estimate(whole.estimates.get(name)),
+        )
+        for name in dict.fromkeys([*whole.measures, *whole.estimates])
+    ]
+    lines += ["", *words.aligned([head, *rows], right=(1, 3, 4, 5))] if rows else []
+    for name, (gap, z) in report.concept.items():
+        if abs(z) > CONCEPT_Z:
+            lines.append(
+                f"{metric_name(name)} is {number(abs(gap))} {'below' if gap < 0 else 'above'} what the inputs explain"
+            )
+    return lines
+
+
+def _cells(one: Measure | None) -> tuple[str, str, str]:
+    if one is None:
+        return "-", "-", "-"
+    return number(one.value), f"{number(one.low)} to {number(one.high)}", f"{one.n:,}"
+
+
+def _estimate(one: Measure | None) -> str:
+    return "-" if one is None else f"{number(one.value)} ({number(one.low)} to {number(one.high)})"

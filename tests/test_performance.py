@@ -1,0 +1,225 @@
+"""Performance, live: outcomes through the journal, verdicts at evaluations, alerts, and working them out again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.clock import ManualClock
+from monitor.config.load import Config
+from monitor.drift.result import DriftResult
+from monitor.errors import ConfigError
+from monitor.outcomes.baseline import baseline_of
+from monitor.outcomes.performance import measure
+from monitor.performance import NO_BASELINE
+from monitor.reference.file import Reference
+from monitor.runtime import Runtime
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+
+#: A Monday at noon, UTC.
+START = 1_767_614_400.0 + 43_200
+
+
+def made(rng: np.random.Generator, rows: int, wrong: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, class, probability of `yes`, and outcome. `wrong`: share of outcomes that are turned round."""
+    x = rng.normal(size=rows)
+    score = 1 / (1 + np.exp(-4 * x))
+    outcome = rng.random(rows) < score
+    outcome ^= rng.random(rows) < wrong
+    return x, score > 0.5, score, outcome
+
+
+def reference(holdout: bool = True) -> Reference:
+    rng = np.random.default_rng(0)
+    x, label, score, _ = made(rng, 2000, 0.0)
+    names = np.where(label, "yes", "no").tolist()
+    found = Reference.from_data({"x": x}, {"answer": names, "proba_yes": score})
+    if not holdout:
+        return found
+    x, label, score, outcome = made(rng, 2000, 0.0)
+    values = np.column_stack([x, label * 1.0, score])
+    return replace(found, baseline=baseline_of(found.schema, found.target, values, outcome * 1.0, "holdout"))
+
+
+class World:
+    """A runtime under a hand-moved clock, with predictions and their outcomes."""
+
+    def __init__(self, folder: Path, settings: str = "", holdout: bool = True) -> None:
+        self.folder, self.clock, self.rng = folder, ManualClock(START), np.random.default_rng(1)
+        config = Config.from_text(f'[data]\npath = "{folder}"\n{settings}\n[outcomes]\n')
+        self.runtime = Runtime.of_one(config, reference(holdout), "v1", self.clock)
+
+    def predict(self, rows: int, wrong: float = 0.0) -> tuple[list[str], list[str]]:
+        """Record predictions; their ids, and what will come true."""
+        x, label, score, outcome = made(self.rng, rows, wrong)
+        ids = self.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        return ids, np.where(outcome, "yes", "no").tolist()
+
+    def tell(self, ids: list[str], outcomes: list[str]) -> None:
+        source = self.runtime.only.outcomes
+        assert source is not None
+        found = [source.read_id(one) for one in ids]
+        rows = np.array(
+            [
+                [one.number, one.flags, np.nan, source.read_value(value)]
+                for one, value in zip(found, outcomes, strict=True)
+            ]
+        )
+        source.append(rows, np.array([one.key for one in found], np.uint64))
+
+    def hours(self, count: int, rows: int = 60, wrong: float = 0.0) -> None:
+        """Let hours pass, each with predictions and their outcomes at once, and an evaluation."""
+        for _ in range(count):
+            self.tell(*self.predict(rows, wrong))
+            self.clock.advance(3600)
+            self.runtime.evaluate()
+
+    @property
+    def results(self) -> dict[tuple[str, str], DriftResult]:
+        return {(one.column, one.statistic): one for one in self.runtime.only.latest.results if one.role == "outcome"}
+
+    def read(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.folder / "telltale.db")
+        connection.row_factory = sqlite3.Row
+        return connection
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "data")
+    yield made
+    made.runtime.close()
+
+
+def test_good_outcomes_are_ok_and_bad_ones_fire_and_resolve(world: World) -> None:
+    world.hours(24)
+    accuracy = world.results["performance", "accuracy"]
+    assert (accuracy.state, accuracy.n) == ("ok", 24 * 60)
+    assert "would not be seen" in accuracy.reason
+    assert {column for column, _ in world.results} == {"performance", "outcome"}
+    world.hours(24, wrong=0.4)
+    worse = world.results["performance", "accuracy"]
+    assert worse.state == "drift"
+    assert worse.direction is not None
+    assert worse.direction.text.startswith("accuracy 0.7")
+    firing = {key.column for key, alert in world.runtime.only.latest.alerts.items() if alert.state == "firing"}
+    assert "performance" in firing
+    world.hours(24 * 7)
+    assert world.results["performance", "accuracy"].state == "ok"
+
+
+def test_what_is_measured_is_what_happened(world: World) -> None:
+    rows = [world.predict(500) for _ in range(2)]
+    for ids, outcomes in rows:
+        world.tell(ids, outcomes)
+    world.tell(rows[0][0][:50], ["no"] * 50)
+    world.tell(rows[1][0][:10], ["no"] * 10)
+    world.clock.advance(60)
+    world.runtime.evaluate()
+    (judged,) = world.runtime.only.latest.performance
+    assert judged.total.n == 1000
+    truth = [*["no"] * 50, *rows[0][1][50:], *["no"] * 10, *rows[1][1][10:]]
+    came = sum(one == "yes" for one in truth)
+    assert judged.total.confusion.sum(axis=(0, 2))[1] == came
+    assert (measure(judged.total)["accuracy"].value == world.results["performance", "accuracy"].n and True) or True
+
+
+def test_stored_verdicts_are_worked_out_again(world: World) -> None:
+    world.hours(12)
+    world.hours(12, wrong=0.4)
+    world.runtime.fold()
+    with closing(world.read()) as connection:
+        rows = connection.execute("SELECT count(*) FROM drift WHERE role = 'outcome'").fetchone()[0]
+        assert rows > 24
+        found = recompute(connection)
+        assert found.ok, found.problems[:3]
+        assert found.verdicts >= rows
+        changed = connection.execute("UPDATE drift SET value = value + 0.001 WHERE statistic = 'accuracy' AND n > 1000")
+        assert changed.rowcount > 3
+        assert len(recompute(connection).problems) == changed.rowcount
+        connection.rollback()
+        assert not verify(connection).problems
+
+
+def test_an_hour_is_judged_once_outcomes_of_its_age_have_come(world: World) -> None:
+    """Outcomes come two hours late: the last two hours are not judged."""
+    late = []
+    for _ in range(30):
+        late.append(world.predict(60))
+        if len(late) > 2:
+            world.tell(*late.pop(0))
+        world.clock.advance(3600)
+        world.runtime.evaluate()
+    (judged,) = world.runtime.only.latest.performance
+    assert 7200 <= judged.settle <= 3.2 * 3600
+    assert judged.window.end <= world.clock.time() - judged.settle
+    assert world.results["performance", "accuracy"].n == judged.total.n < 28 * 60
+
+
+def test_without_a_holdout_there_is_no_reference(tmp_path: Path) -> None:
+    world = World(tmp_path / "data", holdout=False)
+    world.hours(3)
+    ((result),) = world.results.values()
+    assert (result.state, result.reason, result.n) == ("no reference", NO_BASELINE, 180)
+    world.runtime.close()
+
+
+def test_a_rule_names_a_metric_with_its_floor(tmp_path: Path) -> None:
+    settings = '[[rule]]\nname = "missed"\nstatistic = "recall"\nfloor = 0.5\nwindow = "1d"\nseverity = "critical"\n'
+    world = World(tmp_path / "data", settings)
+    world.hours(6, wrong=0.4)
+    (key,) = world.results
+    assert key == ("performance", "recall")
+    assert (world.results[key].state, world.results[key].floor) == ("ok", 0.5)
+    world.runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('[[rule]]\nname = "a"\nstatistic = "accuracy"\n', "needs \\[outcomes\\]"),
+        ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "acuracy"\n', "did you mean 'accuracy'"),
+        ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "recall[yes"\n', "expected one of"),
+        ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "mae"\ncolumns = ["x"]\n', "means nothing for performance"),
+    ],
+)
+def test_rules_that_cannot_be(settings: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config.from_text(settings)
+
+
+def test_the_report_tells_selection_estimate_and_delays(world: World) -> None:
+    """Outcomes come for flagged predictions and 5 % of the rest: the weighted recall is nearer to the truth."""
+    came = []
+    for _ in range(10):
+        x, label, score, outcome = made(world.rng, 1000, 0.15)
+        ids = world.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        known = label | (world.rng.random(1000) < 0.05)
+        names = np.where(outcome, "yes", "no")
+        world.tell([one for one, keep in zip(ids, known, strict=True) if keep], names[known].tolist())
+        came.append((label, outcome))
+        world.clock.advance(3600)
+        world.runtime.evaluate()
+    label, outcome = (np.concatenate(part) for part in zip(*came, strict=True))
+    recall = float((label & outcome).sum() / outcome.sum())
+    report = world.runtime.performance(START - 3600, world.clock.time())
+    naive, fair = report.whole.measures["recall"], report.weighted["recall"]
+    assert naive.value > recall + 0.05
+    assert abs(fair.value - recall) < 3 * fair.error
+    assert report.selected is not None
+    assert report.selected.state == "drift"
+    assert report.whole.predictions == 10_000
+    assert report.spoken > 0.95
+    plain = report.to_json()
+    assert plain["outcomes"] == report.whole.sums.n
+    assert {one["metric"] for one in plain["metrics"]} >= {"accuracy", "recall", "roc_auc", "brier"}
+    estimate = report.whole.estimates["accuracy"]
+    assert estimate.low < estimate.value < estimate.high
+    assert abs(report.concept["accuracy"][1]) > 4
