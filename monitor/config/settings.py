@@ -62,18 +62,25 @@ def size(text: str) -> int:
     return int(float(match[1]) * _SIZES[match[2]])
 
 
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is closest to a given one; empty if none is close."""
+    near = difflib.get_close_matches(given, list(known), 1, 0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a setting holds, in words, and how it is read: `parse` returns None, or raises ValueError, for all else."""
 
     text: str
     parse: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
 
     def read(self, value: Any) -> Any:
         """Return the value as the program uses it: a duration as seconds. Raises ValueError."""
         found = self.parse(value)
         if found is None:
-            raise ValueError(f"expected {self.text}, got {value!r}")
+            raise ValueError(f"expected {self.text}, got {value!r}{did_you_mean(str(value), self.choices)}")
         return found
 
 
@@ -126,24 +133,8 @@ def _texts(text: str) -> Expected:
 
 
 def _one_of(*choices: str) -> Expected:
-    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
-
-    def parse(value: Any) -> Any:
-        if value not in choices:
-            raise ValueError(f"expected {expected}, got {value!r}{did_you_mean(str(value), choices)}")
-        return value
-
-    return Expected(expected, parse)
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name that is closest to a given one; empty if none is close.
-
-    >>> did_you_mean("alow", ["allow", "refuse"]), did_you_mean("zzz", ["allow"])
-    ("; did you mean 'allow'?", '')
-    """
-    near = difflib.get_close_matches(given, list(known), 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(f'"{choice}"' for choice in choices)
+    return Expected(f"one of {listed}", lambda value: value if value in choices else None, choices)
 
 
 def _labels(value: Any) -> dict[str, str] | None:

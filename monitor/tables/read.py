@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
@@ -57,7 +58,7 @@ Progress = Callable[[int], object]
 Rows = tuple[Sequence[int], list[Any]]
 
 
-class Reader:
+class Reader(ABC):
     """Rows of one file.
 
     `names`: its columns. `bad`: the rows that could not be used. `lines`: the line (Parquet: row) of each row of the
@@ -84,11 +85,11 @@ class Reader:
                 pairs = zip(wanted, columns, strict=True)
                 yield [self._block(column, kinds.get(name), name) for name, column in pairs]
 
-    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]:
-        raise NotImplementedError
+    @abstractmethod
+    def _rows(self, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[Rows]: ...
 
-    def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
-        raise NotImplementedError
+    @abstractmethod
+    def _block(self, column: Any, declared: Kind | None, name: str) -> Block: ...
 
     def torn(self) -> set[str]:
         """Columns of which some blocks were read as numbers and others as texts: `written` is for them."""
@@ -198,15 +199,16 @@ class CsvReader(Reader):
                 table = self._arrow_table(content, wanted, texts)
             except ValueError:  # a text among numbers, or a line of another length
                 continue
-            if table.num_rows != count:  # blank lines are no rows
-                return None
-            named = zip(wanted, table.columns, strict=True)
-            columns = [
-                one.to_pylist() if name in texts else np.ascontiguousarray(one.to_numpy()) for name, one in named
-            ]
-            declared = [one for name, one in zip(wanted, columns, strict=True) if kinds.get(name) == "numeric"]
-            wrong = any(isinstance(one, list) and numbers(one, "numeric", self.comma) is None for one in declared)
-            return None if wrong else columns
+            columns: list[Any] = []
+            for name, column in zip(wanted, table.columns, strict=True):
+                columns.append(column.to_pylist() if name in texts else np.ascontiguousarray(column.to_numpy()))
+                if (
+                    name in texts
+                    and kinds.get(name) == "numeric"
+                    and numbers(columns[-1], "numeric", self.comma) is None
+                ):
+                    return None
+            return columns if table.num_rows == count else None  # blank lines are no rows
         return None
 
     def _arrow_table(self, content: bytes, wanted: Sequence[str], texts: Collection[str]) -> Any:
