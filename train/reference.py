@@ -176,18 +176,27 @@ class _Making:
         width, limits = len(self.selection.features), self.request.limits
         find_quantiles(table, profiles, self.kinds, limits)
         decisions = choose(profiles[:width], "feature", self.kinds, limits)
+        decisions += choose(profiles[width:], "prediction", self.kinds, limits)
         with self._bar("Counting", table.rows, " rows") as bar:
-            chunks = _counted(table.chunks(), bar.update)
-            if self.model is None:
-                chosen = choose(profiles[width:], "prediction", self.kinds, limits)
-                both = tally(chunks, decisions + chosen, profiles)
-                return both.part(0, width), both.part(width, len(profiles))
-            with Spool((), self.request.output.parent) as answers:
-                columns = [decision.column for decision in decisions]
-                texts = [bool(one.texts) for one in profiles]
-                predicted = _predicted(chunks, columns, texts, self.model, self.request, answers)
-                features = tally(predicted, decisions, profiles)
-                return features, self._summary_of(answers, self.model)
+            both = tally(_counted(table.chunks(), bar.update), decisions, profiles)
+        features = both.part(0, width)
+        if self.model is None:
+            return features, both.part(width, len(profiles))
+        with Spool((), self.request.output.parent) as answers:
+            with self._bar("Predicting", table.rows, " rows") as bar:
+                columns = [decision.column for decision in features.decisions]
+                for chunk in _counted(self._written(table, profiles), bar.update):
+                    if not answers.rows:
+                        asked = join_to_data(self.model, columns, chunk, self.request.data)
+                    names, blocks = predict(asked, self.model, chunk, self.request.proba)
+                    answers.names = tuple(map(column_name, names))
+                    answers.append(blocks)
+            return features, self._summary_of(answers, self.model)
+
+    def _written(self, table: Spool, profiles: Sequence[ColumnProfile]) -> Iterator[Chunk]:
+        """The rows, with texts in each block of a column that holds texts in any of them."""
+        for chunk in table.chunks():
+            yield [_as_texts(block) if one.texts else block for block, one in zip(chunk, profiles, strict=True)]
 
     def _summary_of(self, answers: Spool, model: Loaded) -> Summary:
         """All passes over what the model answered."""
@@ -213,26 +222,6 @@ def _counted(chunks: Iterable[Chunk], progress: Progress) -> Iterator[Chunk]:
     for chunk in chunks:
         yield chunk
         progress(len(chunk[0]))
-
-
-def _predicted(
-    chunks: Iterable[Chunk],
-    columns: Sequence[Column],
-    texts: Sequence[bool],
-    model: Loaded,
-    request: Request,
-    answers: Spool,
-) -> Iterator[Chunk]:
-    """Pass chunks on, and keep what the model answers for each; `texts`: columns that hold texts in any chunk."""
-    asked: Model | None = None
-    for chunk in chunks:
-        rows = [_as_texts(block) if text else block for block, text in zip(chunk, texts, strict=True)]
-        if asked is None:
-            asked = join_to_data(model, columns, rows, request.data)
-        names, blocks = predict(asked, model, rows, request.proba)
-        answers.names = tuple(map(column_name, names))
-        answers.append(blocks)
-        yield chunk
 
 
 def join_to_data(model: Loaded, columns: Sequence[Column], chunk: Chunk, data: Path) -> Model:
