@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
     add("--proba", action="store_true", help="watch a classifier's probabilities too, a column a class")
     add("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
+    add("--time", metavar="COLUMN", help="when each row was: no feature; says how to make the rows known as history")
     add("--holdout", type=Path, metavar="FILE", help="rows that the model was not trained on: how well it does there")
     add("--positive", metavar="CLASS", help="of two classes, the one that precision and recall speak of")
     add("--categorical", **names, help="these columns are categorical; names with commas between, may be repeated")
@@ -122,6 +124,22 @@ def reference(options: argparse.Namespace) -> None:
         print(line)
     if made.model:
         print(configure(made.reference, made.model.path, options.output, Path("config.toml")))
+    if options.time:
+        model = ["--model", str(options.model)] if options.model else []
+        given = [
+            "python",
+            "-m",
+            "monitor",
+            "replay",
+            str(options.data),
+            "--time",
+            options.time,
+            "--every",
+            "1h",
+            *model,
+        ]
+        print("If these rows end shortly before the service begins, their replay lets it begin with four weeks known:")
+        print(f"  {shlex.join(given)}")
 
 
 def request_from(options: argparse.Namespace) -> Request:
@@ -136,6 +154,7 @@ def request_from(options: argparse.Namespace) -> Request:
         predictions=_names(options.prediction),
         proba=options.proba,
         target=None if options.target is None else column_name(options.target),
+        time=None if options.time is None else column_name(options.time),
         holdout=options.holdout,
         positive=options.positive,
         categorical=_names(options.categorical),

@@ -19,8 +19,9 @@ from monitor.reference.profile import Limits
 class Request:
     """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
 
-    `proba`: the model's probabilities too, a column for each class. `holdout`: rows that the model was not trained on,
-    with `target`; of two classes precision and recall speak of `positive`.
+    `proba`: the model's probabilities too, a column for each class. `time`: the column with each row's time.
+    `holdout`: rows that the model was not trained on, with `target`; of two classes precision and recall speak of
+    `positive`.
     """
 
     data: Path
@@ -28,6 +29,7 @@ class Request:
     predictions: tuple[str, ...] = ()
     proba: bool = False
     target: str | None = None
+    time: str | None = None
     holdout: Path | None = None
     positive: str | None = None
     categorical: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ def select(names: Sequence[str], request: Request, model: Loaded | None) -> Sele
         glob = next((glob for glob in request.ignore if fnmatchcase(name, glob)), None)
         if name == request.target:
             left_out.append((name, "the target"))
+        elif name == request.time:
+            left_out.append((name, "the time of each row"))
         elif glob is not None:
             left_out.append((name, f"--ignore {glob}"))
         elif inputs is not None and name not in inputs:
@@ -102,7 +106,8 @@ def _inputs(model: Loaded) -> list[str] | None:
 
 
 def _check_options(names: Sequence[str], request: Request) -> None:
-    for option, wanted in (("--target", request.target), *(("--prediction", name) for name in request.predictions)):
+    named = ("--target", request.target), ("--time", request.time)
+    for option, wanted in (*named, *(("--prediction", name) for name in request.predictions)):
         if wanted is not None and wanted not in names:
             raise DataError(f"{option} {wanted}: {request.data} has no such column; it has {list_names(names)}")
     if request.target in request.predictions:

@@ -2,6 +2,9 @@ import argparse
 import csv
 import json
 import pickle
+import re
+import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import joblib
@@ -14,6 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from monitor.__main__ import main as monitor
 from monitor.clock import ManualClock
 from monitor.config.settings import ModelConfig
 from monitor.errors import DataError, ModelError, TelltaleError
@@ -296,6 +300,26 @@ def test_a_model_that_everybody_may_write_to_is_refused(folder: Path) -> None:
     (folder / "model.pkl").chmod(0o666)
     with pytest.raises(ModelError, match="everybody may write to it"):
         make_reference(Request(Path("data.csv"), Path("model.pkl")))
+
+
+def test_rows_with_times_become_the_history_from_which_what_is_usual_is_learnt(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten days of rows, an hour apart and more: the command that is proposed is run as it is."""
+    days = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=0.8 * i) for i in range(300)]
+    rows = [[day.isoformat(), *row, y] for day, row, y in zip(days, NUMBERS, ANSWERS, strict=True)]
+    save_csv(folder / "timed.csv", ["when", "a", "b", "y"], rows)
+    made = ["reference", "--data", "timed.csv", "--model", "model.pkl", "--target", "y", "--time", "when"]
+    assert main(made) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^when +left out +the time of each row$", said, re.M)
+    command = shlex.split(said.splitlines()[-1])
+    assert command[:4] == ["python", "-m", "monitor", "replay"]
+    assert monitor(command[3:]) == 0
+    assert monitor(["status"]) == 0
+    assert "learning what is usual, day 11 of 28" in capsys.readouterr().out
+    assert main([*made[:-1], "then", "--force"]) == 2
+    assert "--time then: timed.csv has no such column" in capsys.readouterr().err
 
 
 def test_every_option_is_documented() -> None:
