@@ -47,10 +47,8 @@ def opened(config: Config) -> Iterator[Server]:
         try:
             server = Server(application, config.server, runtime.instruments.rejected)
         except OSError as error:
-            raise TelltaleError(
-                f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}; "
-                "stop what uses it, or choose another port with --port"
-            ) from error
+            message = f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}"
+            raise TelltaleError(f"{message}; stop what uses it, or choose another port with --port") from error
         runtime.listens_on(int(server.effective_port))
         runtime.start()
         say_hello(config, runtime, server.effective_port)
@@ -109,16 +107,14 @@ def no_model(_environ: WSGIEnvironment) -> Answer:
 
 def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
     """Tell the terminal what runs and what to open."""
-    schema = runtime.only.reference.schema
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
     served = config.model.path or "not served here; POST /observe takes what was predicted elsewhere"
-    log.info("model %s (%s): %d features", runtime.only.version, served, len(schema.features))
+    log.info("model %s (%s): %d features", runtime.only.version, served, len(runtime.only.reference.schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
     if config.receivers and works_here_only(runtime.announcer.link):
-        log.warning(
-            "links in messages lead to %s, so they work on this machine only; set [server] url", runtime.announcer.link
-        )
+        link = runtime.announcer.link
+        log.warning("links in messages lead to %s, so they work on this machine only; set [server] url", link)
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)

@@ -376,9 +376,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.task_dispatcher.shutdown(timeout=0.1)
         if self._leader is not None:
             self._leader.join(0.1)
-        with self._leading:
-            for channel in list(self.active_channels.values()):
-                channel.handle_close()
+        for channel in list(self.active_channels.values()):
+            channel.handle_close()
+        with self._leading:  # another thread may be about to wake the loop
             wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
