@@ -59,8 +59,8 @@ def boxkite() -> Times:
 
 
 def ours() -> Times:
+    from monitor.columns.binning import ColumnCounter
     from monitor.columns.column import Column
-    from monitor.columns.counter import ColumnCounter
     from monitor.reference.build import build_reference
 
     values = data()

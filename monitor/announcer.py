@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from monitor.clock import Clock
 from monitor.config.load import Config
 from monitor.config.settings import ServerConfig
-from monitor.drift.result import AlertKey, DriftResult
-from monitor.evaluation import Evaluation, Evaluator
+from monitor.drift.result import AlertKey
+from monitor.evaluation import Evaluator
 from monitor.notify import plan as planning
-from monitor.notify.receivers import build_receivers, policy
+from monitor.notify.receivers import build_receivers
 from monitor.notify.sketch import Histograms
-from monitor.rules.engine import by_alert, reported
+from monitor.rules.alert import by_alert, reported
 from monitor.rules.silence import mutes
 from monitor.sender import Senders
 from monitor.store.file.writer import Writer
@@ -55,48 +55,43 @@ def works_here_only(link: str) -> bool:
 
 
 class Announcer:
-    """Plans messages for the receivers of a configuration, and runs their senders. Raises ConfigError."""
+    """Plans messages for the receivers of a configuration, and runs their senders. Raises ConfigError.
+
+    `names`: of all receivers, the log included.
+    """
 
     def __init__(self, config: Config, writer: Writer, clock: Clock, link: str) -> None:
+        self._config, self.link = config, link
         self.receivers = build_receivers(config)
-        self._config = config
-        self.link = link
-        self._policy = policy(config)
+        self.names = [receiver.name for receiver in self.receivers]
         self.senders = Senders(self.receivers, writer, clock)
-
-    def retire(self, connection: sqlite3.Connection, now: float) -> None:
-        """Settle messages for receivers that are no longer configured."""
-        outbox.retire(connection, self.names, now)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all receivers, the log included."""
-        return [receiver.name for receiver in self.receivers]
 
     def announce(self, connection: sqlite3.Connection, evaluators: Sequence[Evaluator], now: float) -> None:
         """Queue the messages that are due after what all evaluators found, in the caller's transaction."""
         found = [evaluator.found for evaluator in evaluators]
-        alerts = tuple(alert for evaluation, _ in found for alert in evaluation.alerts.values())
+        alerts = {key: alert for evaluation, _ in found for key, alert in evaluation.alerts.items()}
+        groups = by_alert(result for evaluation, _ in found for result in evaluation.results)
+        known = tuple(alerts.values())
         seen = planning.Situation(
             at=now,
-            alerts=alerts,
+            alerts=known,
             transitions=[transition for _, transitions in found for transition in transitions],
-            results={key: result for evaluation, _ in found for key, result in spoken(evaluation).items()},
-            muted=frozenset(mutes(alerts, alert_store.list_silences(connection, now), now)),
+            results={k: reported(group, alerts[k].statistic if k in alerts else "") for k, group in groups.items()},
+            muted=frozenset(mutes(known, alert_store.list_silences(connection, now), now)),
             histograms=lambda key: histograms(evaluators, key),
             model=", ".join(evaluator.series.version for evaluator in evaluators),
             link=self.link,
             learning=next((evaluation.learning for evaluation, _ in found if evaluation.learning), ""),
         )
-        planned = planning.plan(
-            seen,
-            outbox.load_groups(connection),
-            self.receivers,
-            self._config.rules,
-            self._config.alerts.receivers,
-            self._policy,
-        )
-        outbox.enqueue(connection, planned)
+        rules, settings = self._config.rules, self._config.alerts
+        states, policy = outbox.load_groups(connection), policy_of(self._config)
+        outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
+
+
+def policy_of(config: Config) -> planning.Policy:
+    """Say when messages are due. Changes of a group are gathered over five evaluations, at most five minutes."""
+    every = config.drift.every
+    return planning.Policy(config.alerts.repeat, config.alerts.group_wait, min(300.0, 5 * every), max(60.0, every))
 
 
 def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | None:
@@ -109,12 +104,3 @@ def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | N
                 column, reference = schema.columns[position], schema.split(judged.reference.counts)[position]
                 return Histograms(column, reference, schema.split(judged.test.counts)[position])
     return None
-
-
-def spoken(evaluation: Evaluation) -> dict[AlertKey, DriftResult]:
-    """The result that each alert reports, by the alert's key."""
-    groups = by_alert(evaluation.results)
-    return {
-        key: reported(group, evaluation.alerts[key].statistic if key in evaluation.alerts else "")
-        for key, group in groups.items()
-    }

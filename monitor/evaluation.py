@@ -25,11 +25,9 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
 from monitor.performance import JudgedPerformance, Performance
-from monitor.rules.alert import Alert, Transition
+from monitor.rules.alert import Alert, Transition, advance, end_all
 from monitor.rules.cover import cover
-from monitor.rules.engine import advance, end_all
-from monitor.rules.reference import USUAL, reference_span
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule, reference_span
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
@@ -74,10 +72,6 @@ class Evaluation:
         return tuple(result for one in judged for result in one.results)
 
 
-#: Sums up the windows that begin in a stretch of time.
-Total = Callable[[sqlite3.Connection, float, float], Batch]
-
-
 class Evaluator:
     """Judges the windows of one model by the rules of a configuration."""
 
@@ -98,13 +92,19 @@ class Evaluator:
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(series)
-        self._closed = ClosedWindows(series, config.window.base)
-        self._usual = Usual(series, config.drift, self._covers)
+        self._forget()
         self.latest = Evaluation(0.0)
         #: What `run` found, until it is committed; and which alerts changed state.
         self.found: tuple[Evaluation, Sequence[Transition]] = (self.latest, ())
         #: The model version that was judged before this one, and its alerts: the first evaluation ends them.
         self._replaced: tuple[str, Mapping[AlertKey, Alert]] = ("", {})
+
+    def _forget(self) -> None:
+        """Forget what evaluations have found out and written."""
+        self._closed = ClosedWindows(self.series, self._config.window.base)
+        self._usual = Usual(self.series, self._config.drift, self._covers)
+        #: An evaluation was begun and is not committed.
+        self._open = False
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Take up the alerts where the last process left them; those of another model version are not continued."""
@@ -120,11 +120,15 @@ class Evaluator:
 
         `early` ends the open window first, so that all that was recorded is judged.
         """
-        self._closed.begin()
+        if self._open:  # the one before was rolled back, and the ids of its windows are given to others
+            self._forget()
+        self._open = True
         end = now if early else self.window_end(now)
-        self._usual.begin()
         ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
-        self._learn(connection, now)
+        try:
+            learn(connection, self.series, self._config.drift, self._config.rules, now)
+        except StoreError:
+            log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
         rules = self._config.rules
         judged = tuple(
             one
@@ -164,8 +168,7 @@ class Evaluator:
 
     def publish(self) -> None:
         """Make the evaluation that was committed the one that everybody sees."""
-        self._closed.keep()
-        self._usual.keep()
+        self._open = False
         self._replaced = ("", {})
         self.latest, _ = self.found
 
@@ -185,17 +188,11 @@ class Evaluator:
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
 
-    def _learn(self, connection: sqlite3.Connection, now: float) -> None:
-        """Learn how alike rows are; if a damaged window prevents it, what is known stays in force."""
-        try:
-            learn(connection, self.series, self._config.drift, self._config.rules, now)
-        except StoreError:
-            log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
-
     def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
         if rule.reference == USUAL:
             return self._usual.judge(connection, rule, end)
-        return [self._judge(connection, rule, end, now, self._closed.sum_range)]
+        span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
+        return [self._judge(connection, rule, span, self._closed.sum_range(connection, span), now)]
 
     def _safely(self, rule: Rule, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
         """Judge by one rule; one that fails does not stop the others. What the store raises ends the evaluation."""
@@ -210,32 +207,24 @@ class Evaluator:
         self.failing.pop(rule.name, None)
         return judged
 
-    def _judge(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float, total: Total) -> Judged:
-        span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
-        test = total(connection, span.start, span.end)
+    def _judge(self, connection: sqlite3.Connection, rule: Rule, span: Span, test: Batch, now: float) -> Judged:
         sample, names = self._references.find(connection, rule)
         unseen = unseen_since(connection, self.series, span.start)
         live = Sample(test.counts, test.sums)
         rho = in_force(connection, self.series.id, span.end - span.start, now)
         question = self._question(rule)
-        part = partial_window(rule.window, first_start(connection, self.series.id), end)
+        part = partial_window(rule.window, first_start(connection, self.series.id), span.end)
         results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, part)
         return Judged(rule, span, test, sample, results)
 
     def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
         """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
         base, now = self._config.window.base, self._clock.time()
-        start, end = math.floor(start / base) * base, math.ceil(end / base) * base
-        rules = (
-            dataclasses.replace(rule, window=end - start, max_age=0.0)
-            for rule in self._config.rules
-            if rule.reference != USUAL and not rule.performance
-        )
-
-        def total(connection: sqlite3.Connection, start: float, end: float) -> Batch:
-            return sum_range(connection, self.series, start, end)
-
-        return tuple(result for rule in rules for result in self._judge(connection, rule, end, now, total).results)
+        span = Span(math.floor(start / base) * base, math.ceil(end / base) * base)
+        test = sum_range(connection, self.series, span.start, span.end)
+        rules = (rule for rule in self._config.rules if rule.reference != USUAL and not rule.performance)
+        same = (dataclasses.replace(rule, window=span.end - span.start) for rule in rules)
+        return tuple(result for rule in same for result in self._judge(connection, rule, span, test, now).results)
 
     def _question(self, rule: Rule) -> Question:
         question = question_of(rule, self._covers[rule.name])
@@ -254,42 +243,31 @@ def _without_names(result: DriftResult) -> DriftResult:
 
 
 class ClosedWindows:
-    """Sums of closed windows, those of the base length read from the store once.
+    """Sums of closed windows; those of the base length, `seconds`, are read from the store once.
 
-    The windows of the last half hour are asked for at each evaluation. What an evaluation has read is kept when it is
-    committed, since a transaction that is rolled back gives the ids of its windows to others.
+    The windows of the last half hour are asked for at each evaluation.
     """
 
     def __init__(self, series: Series, seconds: float) -> None:
         self._series, self._seconds = series, seconds
         self._known: dict[int, Batch] = {}
-        self._fresh: dict[int, Batch] = {}
 
-    def sum_range(self, connection: sqlite3.Connection, start: float, end: float) -> Batch:
-        """Sum of the windows that begin in [start, end); all of them must be closed."""
+    def sum_range(self, connection: sqlite3.Connection, span: Span) -> Batch:
+        """Sum of the windows that begin in a stretch of time; all of them must be closed."""
         total = empty_batch(self._series.schema)
-        tiles = find_tiles(connection, self._series.id, start, end)
+        tiles = find_tiles(connection, self._series.id, span.start, span.end)
         for tile in tiles:
-            batch = self._known.get(tile.id) or self._fresh.get(tile.id)
+            batch = self._known.get(tile.id)
             if batch is None:
                 batch = sum_tiles(connection, self._series, [tile])
                 if tile.seconds == self._seconds:
-                    self._fresh[tile.id] = batch
+                    self._known[tile.id] = batch
             total.counts[:] += batch.counts
             total.sums[:] += batch.sums
-        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
-
-    def begin(self) -> None:
-        """Forget what an evaluation has read that was not committed."""
-        self._fresh.clear()
-
-    def keep(self) -> None:
-        """Keep what was read; the first of them go once there are many."""
-        self._known.update(self._fresh)
-        self._fresh.clear()
         most = max(WINDOW_CELLS // self._series.schema.size, 1)
         for window_id in list(self._known)[: max(len(self._known) - most, 0)]:
             del self._known[window_id]
+        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
 
 
 class References:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -46,6 +47,8 @@ CHUNK, FOLD_EVERY = 65_536, 4 * 65_536
 NOTHING: dict[str, Any] = {
     "observe": "",
     "observe_many": [],
+    "outcome": None,
+    "outcome_many": {},
     "flush": None,
     "evaluate": (),
     "judge": (),
@@ -286,6 +289,38 @@ class Monitor:
                 values, None if stamps is None else stamps[part], None if keys is None else keys[part]
             )
         return recorded
+
+    def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
+        """Record what came true for a prediction: see `outcome_many`."""
+        self.outcome_many([id], [value], None if time is None else [time])
+
+    def outcome_many(self, ids: Any, values: Any, times: Any = None, *, wait: bool = False) -> dict[str, int]:
+        """Record what came true for predictions, in the order in which it came.
+
+        `ids`: what `observe` returned, or the program's own. `values`: numbers or classes, shape (n,); None takes an
+        outcome back. `times`: when they became known, now by default. With `wait` the outcomes are folded now.
+
+        Returns how many were `accepted`, and with `wait` what became of them (`monitor.outcomes.join.RESULTS`). Raises
+        InputError for what is no outcome of this model, StoreError without `[outcomes]` in the settings.
+        """
+        runtime = self._usable()
+        source = runtime.only.outcomes
+        if source is None:
+            raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
+        names, given = list(ids), list(values)
+        if len(names) != len(given):
+            raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
+        known = None if times is None else times_ns(times, len(names)) / 1e9
+        results: Counter[str] = Counter(accepted=len(names))
+        for row, value in enumerate(given):
+            source.read_value(value, f"row {row}")  # all or none
+        for start in range(0, len(names), CHUNK):
+            part = slice(start, start + CHUNK)
+            first = source.record(names[part], given[part], None if known is None else known[part], start)
+            if wait or len(names) > FOLD_EVERY:
+                runtime.fold()
+                results.update(source.told(first, len(names[part])) if wait else {})
+        return dict(results)
 
     # Judging and showing.
 

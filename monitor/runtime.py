@@ -42,7 +42,7 @@ from monitor.store.file.database import connect_read_only, damaged, explained, o
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
-from monitor.store.records.notifications import Delivery, deliveries
+from monitor.store.records.notifications import Delivery, deliveries, retire
 from monitor.store.records.outcomes import read_tallies
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
@@ -139,7 +139,7 @@ class Runtime:
         outcomes = [model.outcomes for model in self.models.values() if model.outcomes is not None]
         self.sources: list[Source] = [*(model.source for model in self.models.values()), *outcomes]
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
-        self.announcer.retire(connection, clock.time())
+        retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
         self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)

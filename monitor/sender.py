@@ -17,9 +17,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from monitor import failpoint
 from monitor.clock import Clock
-from monitor.notify.backlog_digest import OUTAGE, Item, collapse
+from monitor.notify.http import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
+from monitor.notify.plan import OUTAGE, Item, collapse
 from monitor.notify.receiver import Receiver
-from monitor.notify.retry import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
 from monitor.store.records import notifications as outbox
 from monitor.store.windows.rows import read_meta, write_meta
 

@@ -1,7 +1,7 @@
 """What is usual for the columns of one series, live: hours are read from the store, days learnt, windows judged.
 
 Windows end at whole hours, so that each is judged once and can be worked out again from the hours that the store keeps.
-`Usual.judge` runs on the writer's thread in the transaction of an evaluation; `keep` when that is committed.
+`Usual.judge` runs on the writer's thread in the transaction of an evaluation; if that is rolled back, make a new one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
 from monitor.normal.limit import FEWEST_WEEKS, WEEKS, horizon, weeks_between
 from monitor.normal.usual import DAY, Distances, Learned, Watch, judge_together, propose_lengths, step_of
-from monitor.rules.reference import USUAL
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
@@ -137,11 +136,6 @@ class Hours:
         out: Ints = np.diff(self._rows[: self.end - self.first + 1])
         return out
 
-    def week_before(self, hour: int, weeks: int) -> int:
-        """The same local time so many weeks earlier."""
-        before = hour - weeks * WEEK
-        return before + self._offset(hour) - self._offset(before)
-
 
 class Usual:
     """Judges the windows of one series by what is usual."""
@@ -154,27 +148,14 @@ class Usual:
         self._watches: dict[tuple[int, int], Watch] = {}
         self._judged: dict[tuple[str, int], Judged] = {}
         self._limits: dict[tuple[int, int, float, int], Floats] = {}
-        #: Up to which hour the history of a column was replayed, by position and length; and how many days may be yet.
+        #: Up to which hour the history of a column was replayed, by position and length.
         self._replayed: dict[tuple[int, int], int] = {}
-        self._days_left = math.inf
         self._standing: Standing = {}
         self._since: dict[int, int] = {}
         self._saved: dict[tuple[int, int], int] = {}
-        self._restored = self._open = False
+        self._restored = False
         self._said: str | None = None
         self.lengths: tuple[int, ...] = drift.windows
-
-    def begin(self) -> None:
-        """Begin an evaluation: from the store again if the one before was not committed."""
-        if self._open:
-            for known in (self._watches, self._judged, self._saved, self._replayed):
-                known.clear()
-            self._restored, self._said = False, None
-        self._open, self._days_left = True, REPLAYED
-
-    def keep(self) -> None:
-        """The evaluation was committed."""
-        self._open = False
 
     def judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> list[Judged]:
         """Judge the latest windows of a rule, of each length, that end at or before `end`; none while it learns."""
@@ -183,12 +164,12 @@ class Usual:
         if hour != self.hours.end:
             self.hours.read(connection, hour)
         self._accept(connection)
-        out = []
+        out, days = [], float(REPLAYED)
         for length in self._lengths(rule):
             last = hour // step_of(length) * step_of(length)
             known = self._judged.get((rule.name, length))
             fresh = known is None or known.window.end != last * HOUR
-            self._replay(rule, length, last if fresh else last + 1)
+            days = self._replay(rule, length, last, days)
             if fresh:
                 known = self._judge(rule, length, last)
             if known is not None:
@@ -219,7 +200,7 @@ class Usual:
             watch.day = day if watch.learned else 0
         self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK > self.hours.end else hour)
         self._stand(connection, standing_at(history(connection, self._series), at))
-        self._replay(rule, length, hour)
+        self._replay(rule, length, hour, math.inf)
         return self._judge(rule, length, hour)
 
     def state(self) -> str:
@@ -274,21 +255,23 @@ class Usual:
         limits = sum(self._cells_of(position).limits for position in self._covers[rule.name])
         return horizon(limits * len(self._lengths(rule)), rule.alerts)
 
-    def _replay(self, rule: Rule, length: int, hour: int) -> None:
+    def _replay(self, rule: Rule, length: int, hour: int, days: float) -> float:
         """Judge the windows of the hours that are stored already and end before `hour`, for a column that has none.
 
-        A long history of many columns takes several evaluations; what has not had its turn is not judged yet.
+        At most so many days of one column, but one column at least; the days that are left. So a long history of many
+        columns takes several evaluations; a column that has not had its turn is not judged yet.
         """
         for position in self._covers[rule.name]:
             if self._begun(position, length, hour):
                 continue
             grid = self.hours.grid(self._since.get(position, 0))
-            end = min(max(hour - grid.first, 0), grid.hours + 1)
-            if self._days_left < REPLAYED and end / DAY > self._days_left:  # each evaluation replays one at least
+            end = min(max(hour - grid.first, 0), grid.hours)
+            if days <= 0:
                 break
-            self._days_left -= end / DAY
+            days -= end / DAY
             self._replayed[position, length] = hour
             self._watch(position, length).run(grid, 0, end, self._weeks(rule))
+        return days
 
     def _judge(self, rule: Rule, length: int, hour: int) -> Judged | None:
         span, deviations = Span((hour - length) * HOUR, hour * HOUR), self._series.reference.deviations
@@ -357,11 +340,10 @@ class Usual:
         return self._limits[key]
 
     def _same_hours(self, hour: int, length: int) -> Batch:
-        total = self.hours.between(0, 0)
-        for week in range(1, SAME_HOURS + 1):
-            back = self.hours.week_before(hour, week)
-            if back - length >= self.hours.first:
-                total = total.plus(self.hours.between(back - length, back))
+        grid, total = self.hours.grid(), self.hours.between(0, 0)
+        back = grid.weeks_before(np.array(hour - grid.first), np.arange(1, SAME_HOURS + 1))
+        for end in (grid.first + back[back >= length]).tolist():
+            total = total.plus(self.hours.between(end - length, end))
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:

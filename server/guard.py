@@ -37,7 +37,14 @@ _ROUTES: Mapping[Access, tuple[str, ...]] = {
     # For everybody.
     "open": ("GET /healthz", "GET /readyz", "GET /assets/<path:filename>", "GET /login", "POST /login"),
     # For other programs: without a token, unless `[server] protect = "all"`.
-    "service": ("POST /", "POST /predict", "POST /observe", "GET /metrics"),
+    "service": (
+        "POST /",
+        "POST /predict",
+        "POST /observe",
+        "POST /outcomes",
+        "POST /api/v1.0/feedback",
+        "GET /metrics",
+    ),
     # Pages and API: with the token, if there is one.
     "read": (
         *("GET /", "GET /alerts", "GET /monitor", "GET /silence"),

@@ -19,6 +19,7 @@ from monitor.runtime import Runtime
 from server.endpoint import Answer, Endpoint
 from server.guard import Guard, is_loopback
 from server.observe import Observer
+from server.outcomes import OutcomeRoute
 from server.predict import HOT_PATHS, Predictor
 from server.protocols import inference, mlflow
 from server.protocols.inference import OpenInference
@@ -85,12 +86,18 @@ def create_application(runtime: Runtime, model: Model | None, guard: Guard) -> W
 
 def program_routes(runtime: Runtime, predictor: Predictor | None) -> dict[str, Endpoint]:
     """Routes that programs call, by path, beside the hot one; `/v2` answers all paths below it, too."""
-    observe = Endpoint(Observer(runtime, runtime.config.server.max_body), runtime)
+    limit = runtime.config.server.max_body
+    outcomes = OutcomeRoute(runtime, limit)
+    table = {
+        "/observe": Endpoint(Observer(runtime, limit), runtime),
+        "/outcomes": Endpoint(outcomes, runtime),
+        "/api/v1.0/feedback": Endpoint(outcomes.feedback, runtime),
+    }
     if predictor is None:
-        return {"/observe": observe, "/predict": Endpoint(no_model, runtime)}
+        return {**table, "/predict": Endpoint(no_model, runtime)}
     healthy = Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
     return {
-        "/observe": observe,
+        **table,
         "/invocations": Endpoint(Mlflow(predictor), runtime, error=mlflow.error_body),
         "/ping": healthy,
         "/health": healthy,

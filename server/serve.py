@@ -98,7 +98,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Content-Length is invalid") from None  # thousands of digits
         if self.proxy_netloc:
             self.headers["HOST"] = self.proxy_netloc  # RFC 9112, 3.2.2: an absolute address overrides Host
-        if self.path == "/observe" and is_lines(self.headers.get("CONTENT_TYPE", "")):
+        if self.path in ("/observe", "/outcomes") and is_lines(self.headers.get("CONTENT_TYPE", "")):
             self.bulk = True
             self.adj = copy.copy(self.adj)
             self.adj.max_request_body_size = self.adj.max_bulk + 1

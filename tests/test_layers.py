@@ -54,7 +54,6 @@ JOINING = (
 #: The exceptions: settings hold rules, so `config` knows what a rule is, and who says the version may read it.
 EXCEPTIONS = {
     "monitor.rules.rule": {"config"},
-    "monitor.rules.reference": {"config"},
     "monitor.__version__": {"exposition", "__main__"},
 }
 

@@ -24,7 +24,6 @@ from monitor.models.model import Model, check_proba, class_names, join, open_mod
 from monitor.outcomes.baseline import Baseline
 from monitor.reference.build import (
     Chunk,
-    Summary,
     as_table,
     assemble,
     choose,
@@ -75,14 +74,14 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     reader = open_reader(request.data, bad)
     selection = select(reader.names, request, model)
     kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
-    features, predictions = _Making(reader, selection, kinds, request, model, progress).read()
+    counted = _Making(reader, selection, kinds, request, model, progress).read()
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
         source=clean_text(f"{request.data.name}: features and predictions of all its rows"),
         versions=library_versions(),
     )
-    reference, decisions = assemble(features, predictions, info)
+    reference = assemble(counted, info)
     bad_holdout = BadRows(str(request.holdout), request.skip_bad_rows)
     if request.holdout:
         reference = replace(reference, baseline=_baseline(reference, request, bad_holdout, progress))
@@ -90,7 +89,7 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
         reference.save(request.output)
     except OSError as error:
         raise TelltaleError(f"{request.output}: cannot be written: {error.strerror or error}") from error
-    return Made(reference, decisions, selection.left_out, bad, model, bad_holdout)
+    return Made(reference, counted, selection.left_out, bad, model, bad_holdout)
 
 
 def _check_holdout(request: Request) -> None:
@@ -149,7 +148,7 @@ class _Making:
     model: Loaded | None
     shown: bool
 
-    def read(self) -> tuple[Summary, Summary]:
+    def read(self) -> tuple[Decision, ...]:
         """Read the file, once more if the first pass shows that some columns must be read in another way."""
         reader, wanted = self.reader, (*self.selection.features, *self.request.predictions)
         while True:
@@ -172,33 +171,33 @@ class _Making:
     def _bar(self, what: str, total: int, unit: str) -> tqdm[Any]:
         return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=not self.shown, leave=False)
 
-    def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Summary, Summary]:
+    def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Decision, ...]:
         width, limits = len(self.selection.features), self.request.limits
         find_quantiles(table, profiles, self.kinds, limits)
         decisions = choose(profiles[:width], "feature", self.kinds, limits)
         decisions += choose(profiles[width:], "prediction", self.kinds, limits)
         with self._bar("Counting", table.rows, " rows") as bar:
-            both = tally(_counted(table.chunks(), bar.update), decisions, profiles)
-        features = both.part(0, width)
+            counted = tally(_counted(table.chunks(), bar.update), decisions)
         if self.model is None:
-            return features, both.part(width, len(profiles))
+            return counted
+        features = counted[:width]
         with Spool((), self.request.output.parent) as answers:
             with self._bar("Predicting", table.rows, " rows") as bar:
-                columns = [decision.column for decision in features.decisions]
+                columns = [decision.column for decision in features]
                 for chunk in _counted(self._written(table, profiles), bar.update):
                     if not answers.rows:
                         asked = join_to_data(self.model, columns, chunk, self.request.data)
                     names, blocks = predict(asked, self.model, chunk, self.request.proba)
                     answers.names = tuple(map(column_name, names))
                     answers.append(blocks)
-            return features, self._summary_of(answers, self.model)
+            return features + self._answered(answers, self.model)
 
     def _written(self, table: Spool, profiles: Sequence[ColumnProfile]) -> Iterator[Chunk]:
         """The rows, with texts in each block of a column that holds texts in any of them."""
         for chunk in table.chunks():
             yield [_as_texts(block) if one.texts else block for block, one in zip(chunk, profiles, strict=True)]
 
-    def _summary_of(self, answers: Spool, model: Loaded) -> Summary:
+    def _answered(self, answers: Spool, model: Loaded) -> tuple[Decision, ...]:
         """All passes over what the model answered."""
         names = answers.names
         for name, kind in self.kinds.items():

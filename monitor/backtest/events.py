@@ -1,6 +1,6 @@
 """What rules would have done over recorded evaluations: the events, and how often people would have been told.
 
-Pure: the evaluations come from the store or from windows judged anew, and pass through `engine.advance` as they would
+Pure: the evaluations come from the store or from windows judged anew, and pass through `advance` as they would
 have in service. Verdicts of the same windows under other thresholds need `drift.evaluate` first.
 """
 
@@ -16,8 +16,7 @@ from monitor import words
 from monitor.clock import iso
 from monitor.config.settings import duration_text
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.rules.alert import Alert, Transition
-from monitor.rules.engine import advance, by_alert, reported
+from monitor.rules.alert import Alert, Transition, advance, by_alert, reported
 from monitor.rules.rule import Rule
 
 WEEK = 604_800.0

@@ -14,7 +14,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import STATES, DriftResult, State
 from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
-from monitor.rules.reference import TRAINING
+from monitor.rules.rule import TRAINING
 from monitor.series import Series
 from monitor.store.records.correlation import in_force
 from monitor.store.records.references import current

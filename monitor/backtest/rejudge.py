@@ -23,8 +23,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.evaluation import References, partial_window, question_of
 from monitor.rules.cover import cover
-from monitor.rules.reference import TRAINING, USUAL
-from monitor.rules.rule import Rule
+from monitor.rules.rule import TRAINING, USUAL, Rule
 from monitor.series import Series
 from monitor.store.records.references import history, standing_at
 from monitor.store.windows.ranges import Timeline, first_start, lengths, read_timeline

@@ -29,7 +29,7 @@ from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
-from monitor.rules.reference import USUAL
+from monitor.rules.rule import USUAL
 from monitor.runtime import Runtime
 from monitor.sender import Senders
 from monitor.store.records.notifications import waiting

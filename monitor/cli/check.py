@@ -10,11 +10,12 @@ from monitor import words
 from monitor.announcer import PAGE, page_address, works_here_only
 from monitor.cli.command import Answer, command, option, reading
 from monitor.cli.traffic import starving
+from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.errors import LockedError, TelltaleError
 from monitor.models.load import way_out
 from monitor.models.model import open_model
-from monitor.notify.receivers import build_receivers, test_alert
+from monitor.notify.receivers import build_receivers, try_receiver
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover, explain
 from monitor.store.file.folder import DATABASE, refuse_second
@@ -67,7 +68,7 @@ def send_test(options: argparse.Namespace, config: Config) -> Answer:
         known = ", ".join(receiver.name for receiver in config.receivers) or "none"
         raise TelltaleError(f"there is no receiver {options.receiver!r}; configured are: {known}")
     link = served_page(config)
-    sent = [(receiver.name, test_alert(receiver, link)) for receiver in receivers]
+    sent = [(receiver.name, try_receiver(receiver, SystemClock(), link)) for receiver in receivers]
     lines = [f"{name:<16}{decision.action:<8}{decision.reason}" for name, decision in sent]
     where = ", which works on this machine only; set [server] url" if works_here_only(link) else ""
     failed = any(decision.action != "sent" for _, decision in sent)

@@ -23,7 +23,7 @@ from monitor.config.load import Config
 from monitor.config.settings import duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
-from monitor.rules.reference import USUAL
+from monitor.rules.rule import USUAL
 from monitor.series import Series
 from monitor.store.records import references
 from monitor.store.windows.ranges import Timeline, bounds, read_timeline

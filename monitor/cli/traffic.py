@@ -11,8 +11,7 @@ import numpy.typing as npt
 from monitor import words
 from monitor.config.settings import duration_text
 from monitor.normal.usual import DAY, propose_lengths
-from monitor.rules.reference import USUAL
-from monitor.rules.rule import Rule
+from monitor.rules.rule import USUAL, Rule
 from monitor.store.windows.ranges import bounds, list_windows
 from monitor.store.windows.rows import load_served
 

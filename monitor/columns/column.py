@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -24,8 +24,6 @@ from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-
-from monitor.columns.derived import Derivation
 
 Role = Literal["feature", "prediction", "derived", "outcome"]
 Kind = Literal["numeric", "categorical"]
@@ -85,6 +83,32 @@ def go_number(value: float) -> str:
 def number_text(value: float) -> str:
     """Write a number in the fewest digits that give it back: 2, 0.1, 1e+300."""
     return repr(float(value)).removesuffix(".0")
+
+
+#: Derives one value a record from the captured columns that it names, shape (columns, n), and the parameters: shape
+#: (n,), of each record by itself. A number, or the index of a category; NaN is missing. Must not raise.
+Function = Callable[[Floats, tuple[float, ...]], Floats]
+
+#: The functions by the name that a reference file calls them.
+FUNCTIONS: dict[str, Function] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a derived column is worked out. `of`: positions in the schema of the captured columns that it is made of."""
+
+    function: str
+    of: tuple[int, ...]
+    parameters: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.function not in FUNCTIONS:
+            known = ", ".join(sorted(FUNCTIONS)) or "none"
+            raise ValueError(f"this version has no function {self.function!r} that derives a column; it has: {known}")
+
+    def values(self, captured: Floats) -> Floats:
+        """Work the column out, shape (n,), from the captured columns, shape (columns, n)."""
+        return FUNCTIONS[self.function](captured[list(self.of)], self.parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,7 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.reference import USUAL, reference_span
-from monitor.rules.rule import PERFORMANCE, PRESETS, Rule, is_performance
+from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_performance, reference_span
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ class ServerConfig:
     threads: int = _row(4, POSITIVE, "Threads that answer requests.")
     url: str = _row("", TEXT, "Address under which people reach the page, for links in messages; empty takes http://HOST:PORT.")
     max_body: int = _row("1MiB", _parsed(size, 'a size such as "1MiB"', lambda n: n >= 1000), "Largest request body; a larger one is refused with 413 before it is read.")
-    max_bulk: int = _row("64MiB", _parsed(size, 'a size such as "64MiB"', lambda n: n >= 1000), "Largest body of lines (NDJSON) for POST /observe; it waits in a temporary file, and is read in bounded memory.")
+    max_bulk: int = _row("64MiB", _parsed(size, 'a size such as "64MiB"', lambda n: n >= 1000), "Largest body of lines (NDJSON) for POST /observe and /outcomes; it waits in a temporary file, and is read in bounded memory.")
     token_env: str = _row("", TEXT, "Environment variable that holds the token for pages and API; needed to listen beyond loopback, and to silence from the page.")
     token_file: str = _row("", TEXT, "File that holds the token, 16 characters or more.")
     protect: str = _row("pages", _one_of("pages", "all"), 'What the token is needed for, where there is one: "pages" leaves predictions, observations and /metrics open, "all" only /healthz and /readyz.')

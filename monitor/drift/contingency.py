@@ -104,16 +104,15 @@ def overlooked_other(pair: Pair) -> Floats:
 def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float = 0.0) -> Floats:
     """How many reference rows may well be missing from a set of categories that was chosen for being rare in them.
 
-    The set holds what falls into `__other__` and the known categories with fewer than `rare` rows. Categories that are
-    in it by the reference's luck have fewer rows there than in other rows of the same source. Leaving one row out at a
-    time shows how many more rows the set has without that luck (Good 1953): those of the categories with exactly
-    `edge` rows, the smallest number that keeps a category out of it. That is 1 for `__other__` alone, or, if there are
-    left-over rows because a cap on categories was reached, the number of rows of the rarest known category.
+    The set holds `other`, the bin of `__other__`, and the known categories with fewer than `rare` rows. By the
+    reference's luck it has fewer rows there than in other rows of the same source. Leaving one row out at a time shows
+    how many fewer (Good 1953): the rows of the categories with exactly `edge` rows, the smallest number that keeps a
+    category out of the set. That is 1 for `__other__` alone, or the rows of the rarest known category if a cap on
+    categories left rows over.
 
-    With N[x] categories of x rows these are edge N[edge] rows. Their variance, for counts that are Poisson variables,
-    is edge N[edge] + edge (edge + 1) N[edge + 1]. N[edge + 1] may be 0 by luck, so it is also expected from the rows of
-    all categories, and the larger of both is taken. Four standard errors are added. Zero for a numeric column; `other`
-    is the bin of what is left over, as missing rows are none.
+    With N[x] categories of x rows these are edge N[edge] rows, of variance edge N[edge] + edge (edge + 1) N[edge + 1]
+    for Poisson counts. N[edge + 1] may be 0 by luck, so it is also expected from the rows of all categories, and the
+    larger of both is taken. Four standard errors are added. Zero for a numeric column.
 
     >>> known, other = np.array([True, True, False, False]), np.array([False, False, True, False])
     >>> rows = [[90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0]]
@@ -139,9 +138,6 @@ def chi_square_critical(freedom: Floats, alpha: float) -> Floats:
     """Value that a chi-square variable with so many degrees of freedom exceeds with probability `alpha`.
 
     Most columns have as many bins as their neighbours, and each inverse takes a microsecond: it is asked for once.
-
-    >>> chi_square_critical(np.array([9.0, 9.0, 1.0]), 0.05).round(2).tolist()
-    [16.92, 16.92, 3.84]
     """
     distinct, back = np.unique(freedom, return_inverse=True)
     out: Floats = (2 * gammainccinv(distinct / 2, alpha))[back.reshape(freedom.shape)]
@@ -178,9 +174,6 @@ def hypergeometric_tail(x: Floats, hits: Floats, n: Floats, m: Floats) -> Floats
     Exact to rounding where the tail ends or fades within 12 terms; beyond that the rest is bounded from above by a
     geometric series, because the ratio of neighbouring terms falls. So it is never too small. Only for `x` at the
     expected number or above, where that ratio is below 1; the answer is 1 for any other.
-
-    >>> round(float(hypergeometric_tail(np.array(3.0), np.array(4.0), np.array(10.0), np.array(10.0))), 6)
-    0.291022
     """
     last = np.minimum(hits, n)
 
@@ -228,9 +221,9 @@ def share_critical(
 ) -> Floats:
     """Largest difference of shares, without its sign, that is NOT significant at `alpha` given the reference.
 
-    For a share that grew, or fell (`grew` False). Found by bisection on the whole number of hits in the test window,
-    so that `abs(difference) > critical` and `p_value <= alpha` always say the same. Where no number of hits would be
-    significant it is the largest difference there can be.
+    For a share that grew, or fell (`grew` False). Found on the whole number of hits in the test window, so that
+    `abs(difference) > critical` and `p_value <= alpha` always say the same. The largest difference there can be if no
+    number of hits would be significant.
 
     >>> c = share_critical(np.array([0.0]), True, np.array([200.0]), np.array([5e3]), 0.001)
     >>> float(c[0])  # Two hits of 200 are not enough, three are.
@@ -263,7 +256,7 @@ def _largest_quiet(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: floa
     left = np.flatnonzero(loud - quiet > 1)
     # The first ones lie about where the normal approximation sees the answer, or are the first few numbers of hits:
     # more of them if there are few rows, as a call costs more than its numbers do.
-    points = max(1, min(48, 512 // len(quiet)))
+    points = max(1, min(64, 1024 // len(quiet)))
     around = 1 + FIRST_SPREAD * ((2 * np.arange(points) + 1) / points - 1)
     away = np.maximum(sigmas[left, None] * around, np.arange(1, points + 1))
     tried, wanted = expected[left, None] + away, math.sqrt(-math.log(alpha / 2))

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 from monitor.columns.column import MISSING, OTHER, Column
@@ -76,10 +76,19 @@ def direction(sides: Sides, statistic: str = "", unseen: Sequence[str] = ()) -> 
     """
     column = sides.column
     if statistic == "missing":
-        return _share(sides, "missing", "missing values", range(column.missing_bin, column.size))
+        return _share(sides, "missing", "missing values", share_cells(column, statistic))
     if statistic == "other":
         return _outside(sides) if column.numeric else _rare(sides, unseen)
     return _numeric(sides) if column.numeric else _categories(sides, unseen)
+
+
+def share_cells(column: Column, statistic: str) -> Sequence[int]:
+    """Bins whose rows `missing` or `other` counts; rare categories, which `other` counts too, are not among them."""
+    if statistic == "missing":
+        return range(column.missing_bin, column.size)
+    if not column.numeric:
+        return [column.value_bins - 1]
+    return [0, len(column.edges)] if column.edges else []
 
 
 def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[float]) -> tuple[Shift, ...]:
@@ -96,15 +105,12 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
 
 def _numeric(sides: Sides) -> Direction:
     column, reference, test = sides.column, sides.reference, sides.test
-    means = exact_mean(column, reference, sides.sums[0]), exact_mean(column, test, sides.sums[1])
-    sds = binned_spread(column, reference, means[0]), binned_spread(column, test, means[1])
     # Rounding gives a constant a tiny deviation: it counts as zero.
-    known = sides.deviation if 1e-12 * abs(means[0] or 0.0) < sides.deviation < math.inf else None
+    least = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
+    known = sides.deviation if least < sides.deviation < math.inf else None
     widest = known if known is not None else math.inf
-    medians = (
-        binned_median(column, reference, means[0], widest / 2),
-        binned_median(column, test, means[1], widest / 2),
-    )
+    trained = _reference_moments(column, tuple(reference), sides.sums[0], widest)
+    means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest), strict=True)
     mean, median = _difference(means), _difference(medians)
     mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
 
@@ -153,6 +159,16 @@ def _numeric(sides: Sides) -> Direction:
     return say("moved", ", ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
 
 
+def _moments(column: Column, counts: Sequence[float], total: float, widest: float) -> tuple[float | None, ...]:
+    """Mean, standard deviation and median of one side."""
+    mean = exact_mean(column, counts, total)
+    return mean, binned_spread(column, counts, mean), binned_median(column, counts, mean, widest / 2)
+
+
+#: Those of a reference, which is the same for many windows.
+_reference_moments = lru_cache(maxsize=4096)(_moments)
+
+
 def _moves(means: Pair, medians: Pair, mean_sd: float | None, median_sd: float | None) -> list[str]:
     """The mean if it moved, and the median if it moved and the mean did not go the same way."""
     mean, median = _difference(means) or 0.0, _difference(medians) or 0.0
@@ -176,7 +192,7 @@ def _outer_moves(column: Column, before: Sequence[float], after: Sequence[float]
 
 def _outside(sides: Sides) -> Direction:
     """What `other` sees of a numeric column: rows out of range."""
-    ends = [0, len(sides.column.edges)] if sides.column.edges else []
+    ends = share_cells(sides.column, "other")
     moves = _outer_moves(sides.column, *sides.shares)
     if not moves:
         return _share(sides, "out of range", "out of range", ends)

@@ -8,16 +8,16 @@ drifted is at most `alpha`: it is shared out by Holm's procedure over all tests 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, groupby, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from monitor.columns.column import Column, Counts, Floats, Mask
-from monitor.drift.direction import Sides, direction, shifts
-from monitor.drift.layout import Layout, Measured, Rows
+from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role
+from monitor.drift.direction import Sides, direction, share_cells, shifts
+from monitor.drift.layout import Layout, Measured
 from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
 from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS
 
@@ -181,30 +181,20 @@ def evaluate(
 class _Part:
     """One statistic over W windows and the R columns that it fits, before alpha is shared out; arrays: (W, R).
 
-    `found`: rows of the window and of the reference, with a value or not. `damaged`: its numbers cannot be. `known`:
-    there is a verdict.
+    `named`: names, roles and kinds of the columns. `found`: rows of the window and of the reference, with a value or
+    not. `damaged`: its numbers cannot be. `known`: there is a verdict. `tested`: the p-values that alpha is shared out
+    over, infinity for columns without a verdict or that could not come out significant.
     """
 
     statistic: str
-    rows: Rows
+    rows: list[int]
+    named: tuple[list[str], list[Role], list[Kind]]
     measured: Measured
-    value: Floats
-    n: Floats
-    m: Floats
     found: tuple[Floats, Floats]
     floor: Floats
     damaged: Mask
     known: Mask
-
-    @property
-    def p_value(self) -> Floats:
-        return np.broadcast_to(self.measured.p_value, self.value.shape)
-
-    @property
-    def tested(self) -> Floats:
-        """The p-values that alpha is shared out over: of columns with a verdict that can be tested at all."""
-        out: Floats = np.where(self.known & self.measured.testable, self.measured.p_value, np.inf)
-        return out
+    tested: Floats
 
 
 class Answers:
@@ -245,8 +235,12 @@ class Answers:
         self._rho = None if question.independent else rho
         self._partial = partial or [""] * len(tests.counts)
         self._made: dict[int, tuple[DriftResult, ...]] = {}
-        #: Number of results of each window.
-        self.size = sum(len(statistics_for(question, layout.schema.columns[row].kind)) for row in question.columns)
+
+    @property
+    def size(self) -> int:
+        """Number of results of each window."""
+        kinds = (self._layout.schema.columns[row].kind for row in self.question.columns)
+        return sum(len(statistics_for(self.question, kind)) for kind in kinds)
 
     @cached_property
     def overview(self) -> tuple[Mask, Counts]:
@@ -262,7 +256,7 @@ class Answers:
             level = self._levels(parts)[:, None] * (1 + 1e-6)  # the critical value decides, not rounding
             for part in parts:
                 judged[chosen] += part.known.sum(axis=-1)
-                above = part.known & (part.measured.p_value <= level) & (part.value > part.floor)
+                above = part.known & (part.measured.p_value <= level) & (part.measured.value > part.floor)
                 loud[chosen] |= above.any(axis=-1)
         return loud, judged
 
@@ -284,17 +278,20 @@ class Answers:
             assert reference.deviations is not None
             sums = reference.sums, tests.sums
             pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums)
-            rho = np.zeros((1, rows.size, 3)) if self._rho is None else self._rho[chosen][:, rows]
-            thinned = [pair.thin(rho[..., kind]) for kind in range(rho.shape[-1])]
+            columns = [layout.schema.columns[row] for row in rows.tolist()]
+            named = [one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]
+            thinned = [pair] * 3
+            if self._rho is not None:
+                thinned = [pair.thin(self._rho[chosen][:, rows, kind]) for kind in range(3)]
             for name in statistics_for(question, "numeric" if numeric else "categorical"):
                 one = STATISTICS[name].measure(thinned[CORRELATION[name]])
-                shape = one.value.shape
-                value, n, m = np.abs(one.value), np.broadcast_to(one.n, shape), np.broadcast_to(one.m, shape)
-                damaged = broken[:, rows] | ~np.isfinite(value)
-                known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
+                p_value, n, m, all_n, all_m = np.broadcast_arrays(one.p_value, one.n, one.m, *pair.sizes)
                 floors = floors_of(question, name, one)
-                found = pair.sizes[0], np.broadcast_to(pair.sizes[1], shape)
-                parts.append(_Part(name, rows, one, value, n, m, found, floors, damaged, known))
+                one = replace(one, value=np.abs(one.value), p_value=p_value, n=n, m=m)
+                damaged = broken[:, rows] | ~np.isfinite(one.value)
+                known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
+                tested = np.where(known & one.testable, p_value, np.inf)
+                parts.append(_Part(name, rows.tolist(), named, one, (all_n, all_m), floors, damaged, known, tested))
         return parts
 
     def _sound(self, reference: Sample, tests: Sample) -> tuple[Sample, Sample, Mask]:
@@ -325,7 +322,7 @@ class Answers:
             for k in range(chosen.start, chosen.stop)
         ]
         made: list[dict[int, tuple[DriftResult, ...]]] = [{} for _ in told]
-        for rows, group in groupby(parts, key=lambda part: part.rows.tolist()):
+        for rows, group in groupby(parts, key=lambda part: part.rows):
             of_statistics = [self._results(chosen.start, part, levels, told) for part in group]
             for columns, found in zip(made, zip(*of_statistics, strict=True), strict=True):
                 columns.update(zip(rows, zip(*found, strict=True), strict=True))
@@ -333,32 +330,31 @@ class Answers:
 
     def _results(self, first: int, part: _Part, levels: Floats, told: Sequence[Explanation]) -> list[list[DriftResult]]:
         """Results of one statistic in each window from `first` on; field by field, as there may be thousands."""
-        critical = np.empty(part.value.shape)
+        measured, width = part.measured, len(part.rows)
+        critical = np.empty(measured.value.shape)
         for level in np.unique(levels):
             same = levels == level
-            critical[same] = np.broadcast_to(part.measured.critical(float(level)), critical.shape)[same]
-        states, reasons = verdicts(part.value.ravel(), critical.ravel(), part.floor.ravel())
-        numbers: list[list[Any]] = [array.ravel().tolist() for array in (part.value, critical, part.p_value)]
-        width = len(part.rows)
+            critical[same] = np.broadcast_to(measured.critical(float(level)), critical.shape)[same]
+        states, reasons = verdicts(measured.value.ravel(), critical.ravel(), part.floor.ravel())
+        numbers: list[list[Any]] = [array.ravel().tolist() for array in (measured.value, critical, measured.p_value)]
         for k, i in np.argwhere(~part.known).tolist():
             at = k * width + i
             states[at], reasons[at] = self._no_verdict(part, k, i, self._partial[first + k])
             for field in numbers:
                 field[at] = None
-        columns = [self._layout.schema.columns[row] for row in part.rows.tolist()]
-        naming = [[one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]]
-        n, m, floors, out = part.n.astype(np.int64).tolist(), part.m.astype(np.int64).tolist(), part.floor.tolist(), []
+        n, m = measured.n.astype(np.int64).tolist(), measured.m.astype(np.int64).tolist()
+        floors, out = part.floor.tolist(), []
         for k, explanation in enumerate(told):
             cut = slice(k * width, (k + 1) * width)
             value, limit, p_value = (field[cut] for field in numbers)
             names = self._names[first + k]
             made = DriftResult.rows(
                 repeat(self.question.name),
-                *naming,
+                *part.named,
                 repeat(part.statistic),
                 states[cut],
                 repeat(self._spans[first + k]),
-                [names[row] for row in part.rows.tolist()] if names else repeat("training"),
+                [names[row] for row in part.rows] if names else repeat("training"),
                 repeat(self._subject.version),
                 n[k],
                 m[k],
@@ -376,7 +372,7 @@ class Answers:
         return out
 
     def _no_verdict(self, part: _Part, k: int, i: int, partial: str) -> tuple[State, str]:
-        n, m, rows, reference_rows = (int(array[k, i]) for array in (part.n, part.m, *part.found))
+        n, m, rows, reference_rows = (int(rows[k, i]) for rows in (part.measured.n, part.measured.m, *part.found))
         if part.damaged[k, i]:
             return "error", "the stored counts of this column are damaged"
         if not m:
@@ -441,8 +437,8 @@ class Explained(Explanation):
         if result.value is None:
             return ()
         row, sides = self._sides(result)
-        cells = self._layout.cells(result.statistic, row)
-        if cells is None:
+        if result.statistic not in ("missing", "other"):
             return shifts(self._layout.labels[row], sides.reference, sides.test)
+        cells = share_cells(sides.column, result.statistic)
         before, after = (sum([side[i] for i in cells]) / max(sum(side), 1) for side in (sides.reference, sides.test))
         return (Shift(f"__{result.statistic}__", before, after),)

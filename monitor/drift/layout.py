@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -134,30 +134,32 @@ class Layout:
 
     >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0, 2.0)),
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
-    >>> layout = Layout(schema)
-    >>> layout.matrix(np.arange(8), np.array([0, 1])).astype(int).tolist()
+    >>> pair = Layout(schema).pair(np.arange(8), np.ones(8), np.ones(2), np.array([0, 1]))
+    >>> pair.reference.astype(int).tolist()
     [[0, 1, 2, 3, 4], [5, 6, 7, 0, 0]]
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        columns = schema.columns
-        self.sizes = np.array([column.size for column in columns], dtype=np.intp)
-        self.value_bins = np.array([column.value_bins for column in columns], dtype=np.intp)
-        self.numeric = np.array([column.numeric for column in columns], dtype=np.bool_)
-        place = np.arange(int(self.sizes.max(initial=0)))
-        #: Index into the flat vector with one zero behind it, which the padding points at.
-        self._index = np.where(place < self.sizes[:, None], schema.offsets[:-1, None] + place, schema.size)
+        self.sizes = np.array([column.size for column in schema.columns], dtype=np.intp)
+        self.numeric = np.array([column.numeric for column in schema.columns], dtype=np.bool_)
         self._frames: dict[bytes, Frame] = {}
-        self._cells: dict[tuple[str, int], list[int]] = {}
 
     @cached_property
-    def _places(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """`places` and `bounds` of all columns; the first edge and half the span of each, shape (columns,)."""
-        columns, width = self._index.shape
-        places, bounds = np.zeros((columns, width)), np.zeros((columns, 2, width))
-        starts, halves = np.zeros(columns), np.zeros(columns)
-        for row, column in enumerate(self.schema.columns):
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """A text for each bin of each column."""
+        return tuple(column.labels for column in self.schema.columns)
+
+    @cached_property
+    def _whole(self) -> Frame:
+        """The frame of all columns. Padding points at a zero behind the flat vector."""
+        schema, numeric = self.schema, self.numeric[:, None]
+        value_bins = np.array([column.value_bins for column in schema.columns], dtype=np.intp)[:, None]
+        place = np.arange(int(self.sizes.max(initial=0)))
+        real, values, last = place < self.sizes[:, None], place < value_bins, place == value_bins - 1
+        places, bounds = np.zeros(real.shape), np.zeros((len(real), 2, len(place)))
+        starts, halves = np.zeros(len(real)), np.zeros(len(real))
+        for row, column in enumerate(schema.columns):
             bins = column.value_bins
             places[row, :bins], halves[row] = bin_places(column)
             places[row, bins:] = places[row, bins - 1]
@@ -166,59 +168,33 @@ class Layout:
             if halves[row]:
                 ends = (np.array(column.edges) / 2 - starts[row] / 2) / halves[row]
                 bounds[row, 0, 1 : bins - 1], bounds[row, 1, 1 : bins - 1] = ends[:-1], ends[1:]
-        return places, bounds, starts, halves
-
-    @cached_property
-    def labels(self) -> tuple[tuple[str, ...], ...]:
-        """A text for each bin of each column."""
-        return tuple(column.labels for column in self.schema.columns)
-
-    def rows(self, columns: Sequence[int], *, numeric: bool | None = None) -> Rows:
-        """The given columns as an index array, only those of one kind where `numeric` is given."""
-        chosen = np.array(columns, dtype=np.intp)
-        return chosen if numeric is None else chosen[self.numeric[chosen] == numeric]
-
-    def matrix(self, flat: npt.NDArray[np.generic], rows: Rows) -> Floats:
-        """Counts of the given columns, shape (..., R, K), from flat vectors of shape (..., schema.size)."""
-        return self._spread(flat, self._frame(rows).index)
-
-    def cells(self, statistic: str, row: int) -> list[int] | None:
-        """Bins of a column that `missing` or `other` counts the rows of; None for any other statistic."""
-        if statistic not in ("missing", "other"):
-            return None
-        if (statistic, row) not in self._cells:
-            frame = self._frame(np.array([row], dtype=np.intp))
-            mask = frame.missing if statistic == "missing" else frame.outside
-            self._cells[statistic, row] = np.flatnonzero(mask[0]).tolist()
-        return self._cells[statistic, row]
-
-    def _spread(self, flat: npt.NDArray[np.generic], index: Rows) -> Floats:
-        padded = np.zeros((*flat.shape[:-1], flat.shape[-1] + 1))
-        padded[..., :-1] = flat
-        return padded.take(index, axis=-1)
+        return Frame(
+            np.where(real, schema.offsets[:-1, None] + place, schema.size),
+            real,
+            values,
+            missing=real & ~values,
+            outside=(last | (numeric & (place == 0))) & (~numeric | (value_bins > 1)),
+            known=values & ~numeric & ~last,
+            places=places,
+            bounds=bounds,
+            starts=starts,
+            halves=halves,
+        )
 
     def _frame(self, rows: Rows) -> Frame:
-        """The frame of some columns; rules ask for the same ones again and again."""
+        """The frame of some columns, as wide as the widest of them; rules ask for the same ones again and again."""
         key = rows.tobytes()
         if key not in self._frames:
-            width = int(self.sizes[rows].max(initial=0))
-            place = np.arange(width)
-            value_bins, numeric = self.value_bins[rows, None], self.numeric[rows, None]
-            values, last = place < value_bins, place == value_bins - 1
-            places, bounds, starts, halves = self._places
-            self._frames[key] = Frame(
-                self._index[rows, :width],
-                real=place < self.sizes[rows, None],
-                values=values,
-                missing=(place < self.sizes[rows, None]) & ~values,
-                outside=(last | (numeric & (place == 0))) & (~numeric | (value_bins > 1)),
-                known=values & ~numeric & ~last,
-                places=places[rows, :width],
-                bounds=bounds[rows, :, :width],
-                starts=starts[rows],
-                halves=halves[rows],
-            )
+            whole, width = self._whole, int(self.sizes[rows].max(initial=0))
+            arrays = [getattr(whole, one.name)[rows] for one in fields(whole)]
+            self._frames[key] = Frame(*(array[..., :width] if array.ndim > 1 else array for array in arrays))
         return self._frames[key]
+
+    def rows(self, columns: Sequence[int], *, numeric: bool) -> Rows:
+        """Those of the given columns that are of one kind, as an index array."""
+        chosen: Rows = np.array(columns, dtype=np.intp)
+        out: Rows = chosen[self.numeric[chosen] == numeric]
+        return out
 
     def pair(
         self,
@@ -230,19 +206,23 @@ class Layout:
     ) -> Pair:
         """Lay reference and test window of the given columns side by side; `sums` of both are over finite values."""
         frame = self._frame(rows)
-        half = frame.halves
+        half, before, after = frame.halves, _spread(reference, frame.index), _spread(test, frame.index)
+        means = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         # Quotients of extreme numbers may overflow or vanish; what is not a useful scale counts as unknown.
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             scale = np.where(half > 0, deviations[rows] / np.where(half > 0, half, 1.0) / 2, 0.0)
-            before, after = self._spread(reference, frame.index), self._spread(test, frame.index)
-            means = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
             if sums is not None:
-                found = [
-                    total[..., rows] / (side * frame.values).sum(axis=-1)
-                    for side, total in zip((before, after), sums, strict=True)
-                ]
+                values = (before * frame.values).sum(axis=-1), (after * frame.values).sum(axis=-1)
+                found = [total[..., rows] / count for total, count in zip(sums, values, strict=True)]
                 means = tuple((mean / 2 - frame.starts / 2) / half for mean in found)
         return Pair(frame, before, after, np.where((scale > 1e-9) & (scale < 1e9), scale, 1.0), means)
+
+
+def _spread(flat: npt.NDArray[np.generic], index: Rows) -> Floats:
+    """Counts, shape (..., R, K), from flat vectors of shape (..., schema.size)."""
+    padded = np.zeros((*flat.shape[:-1], flat.shape[-1] + 1))
+    padded[..., :-1] = flat
+    return padded.take(index, axis=-1)
 
 
 def bin_places(column: Column) -> tuple[Floats, float]:

@@ -24,10 +24,7 @@ ALL = "all"
 
 
 class AlertKey(NamedTuple):
-    """What an alert is about, and by what it is found everywhere: one rule on one column of one series of one model.
-
-    `model`: the model's name; an alert goes on over versions.
-    """
+    """What an alert is about: one rule on one column of one series of a model, by name, as it goes on over versions."""
 
     rule: str
     model: str
@@ -75,9 +72,9 @@ Change = Literal["moved", "spread", "shape", "new value", "out of range", "took 
 class Direction:
     """What changed in a column: the sentence, and what it rests on.
 
-    `text` says it in words, without the column's name: "mean 42 to 379 (27 sd)". `change`: the kind of change. `names`:
-    the values or ranges that the sentence names: unseen values, the value that took over, categories that moved.
-    `before`, `after`: the two numbers that it tells first, in the column's own unit, or shares in [0, 1].
+    `text`: "mean 42 to 379 (27 sd)". `names`: the values or ranges that it names: unseen values, the value that took
+    over, categories that moved. `before`, `after`: the two numbers that it tells first, in the column's own unit, or
+    shares in [0, 1].
 
     Of a numeric column also `mean` and `median`: test minus reference, in the column's unit; `mean_deviations` and
     `median_deviations`: the same in reference standard deviations (None if that is zero or unknown). Of a categorical
@@ -103,10 +100,10 @@ class Explanation:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.strip('_')}>"
+        return f"<{type(self).__name__}>"
 
     def direction(self, _result: DriftResult) -> Direction | None:
-        """Which way it moved; None where there is no verdict."""
+        """Which way it moved; None if there is no verdict."""
         return None
 
     def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
@@ -213,25 +210,7 @@ class DriftResult(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `/api/drift` lists."""
-        direction = self.direction
-        return {
-            "rule": self.rule,
-            "model": self.model,
-            "series": self.series,
-            "column": self.column,
-            "role": self.role,
-            "kind": self.kind,
-            "statistic": self.statistic,
-            "value": self.value,
-            "critical": self.critical,
-            "floor": self.floor,
-            "p_value": self.p_value,
-            "n": self.n,
-            "m": self.m,
-            "state": self.state,
-            "direction": direction.text if direction else None,
-            "window": self.window.to_json(),
-            "reference": self.reference,
-            "model_version": self.model_version,
-            "reason": self.reason,
-        }
+        fields = self._asdict()
+        del fields["explanation"], fields["scatter"]
+        said = self.direction
+        return {**fields, "direction": said.text if said else None, "window": self.window.to_json()}

@@ -1,4 +1,4 @@
-"""One POST by `requests`, bounded in time and size, without redirects, and without secrets in its errors.
+"""One POST by `requests`, bounded in time and size, without redirects and secrets in errors; and what its answer means.
 
 The call runs in the sender's own thread. The time of the system's resolver comes on top of the deadline (`timeout` and
 `attempts` in resolv.conf); only that one receiver waits for it.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
+import math
 import os
+import random
+import re
 import socket
 import ssl
 import threading
 import urllib.request
 from dataclasses import dataclass, field
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -179,3 +184,152 @@ def _explain(error: Exception, connected: bool) -> tuple[str, bool]:
         if any(isinstance(cause, kinds) for cause in causes):
             return reason, connected and place >= 6
     return redact(f"the call failed ({type(error).__name__})"), connected
+
+
+Action = Literal["sent", "retry", "plain", "dead", "migrate"]
+
+#: Longest wait that a provider gets: after it the backlog has become a digest.
+LONGEST_WAIT = 3600.0
+BACKOFF_FIRST, BACKOFF_CAP = 1.0, 60.0
+
+#: A 2xx with a body that makes no sense may have delivered: after so many attempts, one in so many seconds.
+UNCLEAR_TRIES, UNCLEAR_WAIT = 5, 900.0
+
+_DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+#: Parts of errors by which a provider refuses our markup, not our words; and Slack's errors that pass by themselves.
+SLACK_FORMAT = "invalid_blocks|invalid_payload|invalid_attachments|no_text|msg_blocks_too_long|msg_too_long"
+TELEGRAM_FORMAT = "parse entities|parse message text|entity|unsupported start tag|message is too long|message_too_long"
+SLACK_PASSING = (
+    "ratelimited|rate_limited|internal_error|fatal_error|service_unavailable|request_timeout|rollup_error|"
+    "message_limit_exceeded|team_added_to_org"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do next, and why in words that may be stored and shown.
+
+    `after`: seconds that the provider asked for; None leaves it to the back-off. `doubt`: it may have been delivered.
+    `chat`: the new id of a Telegram group that moved. `unclear`: an answer of success that makes no sense.
+    """
+
+    action: Action
+    reason: str
+    after: float | None = None
+    doubt: bool = False
+    chat: str = ""
+    unclear: bool = False
+
+
+def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: float = 0.0) -> Decision:
+    """Judge an answer of a receiver of this kind.
+
+    `plain`: it answers the plain-text form. `now`: seconds since 1970, for a Retry-After that is a date.
+    """
+    if isinstance(answer, Failure):
+        return Decision("retry", answer.reason, doubt=answer.doubt)
+    data, status = _json(answer.body), answer.status
+    words = _words(answer, data)
+    if 200 <= status < 300:
+        sent = _sent(kind, answer, data)
+        if sent is None:
+            return Decision("retry", f"unclear answer: {words}", doubt=True, unclear=True)
+        if sent:
+            return Decision("sent", words)
+        status = int(_number(data.get("error_code")) or 400)
+    error = str(data.get("error") or data.get("description") or answer.body[:200].decode("utf-8", "replace")).lower()
+    slack, chat = kind.startswith("slack"), _inner(data).get("migrate_to_chat_id")
+    if kind == "telegram" and type(chat) is int:
+        return Decision("migrate", words, chat=str(chat))
+    if status == 429 or (slack and re.search(SLACK_PASSING, error)):
+        return Decision("retry", words, after=retry_after(answer, now))
+    if status in (408, 409, 425) or status >= 500 or status < 200:
+        return Decision("retry", words, after=retry_after(answer, now), doubt=status in (500, 502, 504))
+    if 300 <= status < 400:
+        return Decision("retry" if status in (302, 303, 307) else "dead", f"a redirect was refused: {words}")
+    form = SLACK_FORMAT if slack else TELEGRAM_FORMAT if kind == "telegram" else ""
+    if form and (status == 413 or (status == 400 and re.search(form, error))):
+        return Decision("dead", f"refused as plain text too: {words}") if plain else Decision("plain", words)
+    return Decision("dead", words)
+
+
+def _sent(kind: str, answer: Reply, data: dict[str, Any]) -> bool | None:
+    """Whether an answer of 2xx says that the message was taken. Returns None if its body makes no sense."""
+    if kind == "alertmanager":
+        return None if answer.body.lstrip()[:1] == b"<" else True
+    if kind not in ("slack", "slack-bot", "telegram"):
+        return True
+    if data.get("ok") is True or data.get("success") is True or (kind == "slack" and answer.body.strip() == b"ok"):
+        return True
+    return False if data.get("ok") is False else None
+
+
+def retry_after(answer: Reply, now: float) -> float | None:
+    """Seconds that an answer asks to wait, at most an hour. Returns None if it does not say, or says nonsense.
+
+    The header has seconds, also a fraction, or a date; the body `retry_after` or `parameters.retry_after`. The longest
+    wait holds.
+
+    >>> retry_after(Reply(429, {"Retry-After": "1.5"}), 0), retry_after(Reply(429, {"Retry-After": "-1"}), 0)
+    (1.5, None)
+    >>> retry_after(Reply(429, {}, b'{"parameters": {"retry_after": 7}}'), 0)
+    7.0
+    >>> retry_after(Reply(429, {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"}), 20)
+    40.0
+    """
+    data, header = _json(answer.body), answer.header("retry-after")
+    waits = [_number(item) or 0.0 for item in (header, data.get("retry_after"), _inner(data).get("retry_after"))]
+    if _number(header) is None and (moment := _date(header)) is not None:
+        # By the server's own clock if it tells it: ours may be wrong.
+        waits.append(moment - (_date(answer.header("date")) or now))
+    longest = min(max(waits), LONGEST_WAIT)
+    return longest if longest > 0 else None
+
+
+def backoff(attempts: int, rng: random.Random) -> float:
+    """Seconds to wait after so many failed attempts: doubling to 60 s, with jitter, never less than 1 s.
+
+    >>> [round(backoff(n, random.Random(1)), 1) for n in (1, 2, 3, 10)]
+    [1.1, 2.3, 4.5, 34.0]
+    """
+    top = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0 ** min(attempts, 10))
+    return max(BACKOFF_FIRST, rng.uniform(top / 2, top))
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _inner(data: dict[str, Any]) -> dict[str, Any]:
+    inner = data.get("parameters")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    """A number of at most an hour, from a number or its digits. Returns None for everything else."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value := value.strip()):
+        value = float(value)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == math.inf:
+        return None
+    return float(max(-1, min(value, LONGEST_WAIT)))
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _words(answer: Reply, data: dict[str, Any]) -> str:
+    """The answer in one line for the store: status, and the provider's words without secrets."""
+    said = data.get("description") or data.get("error") or data.get("message")
+    text = said if isinstance(said, str) else answer.body.decode("utf-8", "replace")
+    # Cleaned before it is cut, since half a secret is harder to find.
+    text = "".join(c if c.isprintable() else " " for c in redact(text)[:160]).strip()
+    return f"HTTP {answer.status}: {text}" if text else f"HTTP {answer.status}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from monitor.clock import from_iso
@@ -91,13 +91,9 @@ class Message:
     delayed: float = 0.0
     repeated: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary; `from_json` reads it back."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
-        """Read what `to_json` wrote."""
+        """Read what `dataclasses.asdict` made, also through JSON."""
         entries: Iterable[dict[str, Any]] = (
             {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
             for item in data["entries"]

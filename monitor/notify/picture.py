@@ -10,8 +10,8 @@ import warnings
 from itertools import pairwise
 from typing import Any
 
+from monitor.notify.http import Decision
 from monitor.notify.message import Entry, Message, label, title
-from monitor.notify.retry import Decision
 from monitor.notify.text import cut
 
 #: Longest caption: Telegram takes 1,024 UTF-16 units.

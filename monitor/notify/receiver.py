@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from monitor.notify.message import Message
 
 if TYPE_CHECKING:
-    from monitor.notify.retry import Decision  # it loads requests, for which commands that only read need not wait
+    from monitor.notify.http import Decision  # it loads requests, for which commands that only read need not wait
 
 
 class Notifier(Protocol):

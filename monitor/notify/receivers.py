@@ -13,17 +13,15 @@ from urllib.parse import urlencode
 
 from urllib3.filepost import encode_multipart_formdata
 
-from monitor.clock import Clock, SystemClock
+from monitor.clock import Clock
 from monitor.config.load import Config
 from monitor.config.settings import ReceiverConfig
 from monitor.errors import ConfigError
 from monitor.notify import bodies
-from monitor.notify.http import Failure, Http, Reply, check_url
+from monitor.notify.http import Decision, Failure, Http, Reply, check_url, decide
 from monitor.notify.message import Message, title
 from monitor.notify.picture import picture
-from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Notifier, Receiver
-from monitor.notify.retry import Decision, decide
 from monitor.notify.secret import Secret, guard_logs, read_secret
 from monitor.notify.text import cut, plain_text
 
@@ -225,15 +223,9 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
     return Poster(kind, http, url, token, chat), url.reveal() + chat + (token.reveal() if token else "")
 
 
-def policy(config: Config) -> Policy:
-    """Say when messages are due. Changes of a group are gathered over five evaluations, at most five minutes."""
-    every = config.drift.every
-    return Policy(config.alerts.repeat, config.alerts.group_wait, min(300.0, 5 * every), max(60.0, every))
-
-
-def test_alert(receiver: Receiver, link: str = "", clock: Clock | None = None) -> Decision:  # noqa: PT028 - no test
+def try_receiver(receiver: Receiver, clock: Clock, link: str = "") -> Decision:
     """Send a test message past the outbox, which belongs to the process that serves; return the provider's answer."""
-    now = (clock or SystemClock()).time()
+    now = clock.time()
     lines = (("", "A test by python -m monitor test-alert. Nothing has drifted."),)
     message = Message("test", "", "info", "", now, lines=lines, link=link)
     decision = receiver.notifier.send(message, now=now)
@@ -243,6 +235,3 @@ def test_alert(receiver: Receiver, link: str = "", clock: Clock | None = None) -
         moved = f"{decision.reason}; the chat is now {decision.chat}: put that into config.toml"
         decision = replace(decision, action="dead", reason=moved)
     return decision
-
-
-test_alert.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest thinks of its name

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import Block, column_name, declares_categories, to_array, to_block
-from monitor.columns.column import Counts, Kind, Role, Schema
-from monitor.columns.counter import ColumnCounter
+from monitor.columns.column import Kind, Role, Schema
 from monitor.errors import DataError
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
@@ -94,37 +93,18 @@ def build_reference(
         raise DataError(f"a kind is declared for {unknown[0]!r}, which is no column of {', '.join(table.names)}")
     limits = limits or Limits()
     answer_kinds = dict.fromkeys(answers.names, prediction_kind) if prediction_kind else kinds
-    reference, _ = assemble(
-        summarise(table, "feature", {**table.kinds, **kinds}, limits),
-        summarise(answers, "prediction", {**answers.kinds, **answer_kinds}, limits, labels),
-        info or ReferenceInfo(),
-    )
-    return reference
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One table, worked out: a decision, counts, the sum and the deviation of each column."""
-
-    decisions: tuple[Decision, ...]
-    counts: tuple[Counts, ...]
-    sums: tuple[float, ...]
-    deviations: tuple[float, ...]
-    rows: int
-
-    def part(self, begin: int, end: int) -> Summary:
-        """Only the columns from `begin` to before `end`."""
-        kept = slice(begin, end)
-        return Summary(self.decisions[kept], self.counts[kept], self.sums[kept], self.deviations[kept], self.rows)
+    seen = summarise(table, "feature", {**table.kinds, **kinds}, limits)
+    answered = summarise(answers, "prediction", {**answers.kinds, **answer_kinds}, limits, labels)
+    return assemble(seen + answered, info or ReferenceInfo())
 
 
 def summarise(
     table: Table, role: Role, kinds: Mapping[str, Kind | None], limits: Limits, labels: Iterable[object] = ()
-) -> Summary:
+) -> tuple[Decision, ...]:
     """Walk through a table: gather facts, look for quantiles, choose the bins of each column, count its rows."""
     profiles = profile(table.names, table.chunks())
     find_quantiles(table, profiles, kinds, limits)
-    return tally(table.chunks(), choose(profiles, role, kinds, limits, labels), profiles)
+    return tally(table.chunks(), choose(profiles, role, kinds, limits, labels))
 
 
 def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
@@ -171,31 +151,23 @@ def choose(
     return tuple(with_labels(decision, labels, limits) for decision in decisions)
 
 
-def tally(chunks: Iterable[Chunk], decisions: tuple[Decision, ...], profiles: Sequence[ColumnProfile]) -> Summary:
-    """Last pass: count exactly, and find the mean of each bin's rows. Other facts come from the first pass."""
+def tally(chunks: Iterable[Chunk], decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Last pass: count exactly, and find the mean of each bin's rows."""
     counters = [ColumnCounter(decision.column) for decision in decisions]
     _walk(chunks, [counter.add for counter in counters])
-    numeric = [(one.column.numeric, facts) for one, facts in zip(decisions, profiles, strict=False)]
-    return Summary(
-        tuple(replace(one, column=counter.placed()) for one, counter in zip(decisions, counters, strict=True)),
-        tuple(counter.counts for counter in counters),
-        tuple(facts.sum if is_number else math.nan for is_number, facts in numeric),
-        tuple(facts.deviation if is_number else math.nan for is_number, facts in numeric),
-        max((facts.rows for facts in profiles), default=0),
-    )
+    pairs = zip(decisions, counters, strict=True)
+    return tuple(replace(one, column=counter.placed(), counts=counter.counts) for one, counter in pairs)
 
 
-def assemble(features: Summary, predictions: Summary, info: ReferenceInfo) -> tuple[Reference, tuple[Decision, ...]]:
-    """Put the two halves of a reference together; also return what was decided for each column."""
-    decisions = features.decisions + predictions.decisions
-    reference = Reference(
-        Schema(tuple(decision.column for decision in decisions)),
-        np.concatenate((*features.counts, *predictions.counts)),
-        np.array(features.sums + predictions.sums),
-        np.array(features.deviations + predictions.deviations),
-        replace(info, rows=features.rows),
+def assemble(counted: Sequence[Decision], info: ReferenceInfo) -> Reference:
+    """Make a reference of its counted columns, features first."""
+    return Reference(
+        Schema(tuple(one.column for one in counted)),
+        np.concatenate([one.counts for one in counted]),
+        np.array([one.sum for one in counted]),
+        np.array([one.deviation for one in counted]),
+        replace(info, rows=int(counted[0].counts.sum())),
     )
-    return reference, decisions
 
 
 def as_table(

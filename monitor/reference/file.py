@@ -27,6 +27,7 @@ from monitor.columns.column import (
     ROLES,
     Column,
     Counts,
+    Derivation,
     Floats,
     Kind,
     Role,
@@ -34,7 +35,6 @@ from monitor.columns.column import (
     clean_text,
     go_number,
 )
-from monitor.columns.derived import Derivation
 from monitor.columns.moments import binned_spread, exact_mean
 from monitor.errors import ReferenceFileError
 from monitor.outcomes.baseline import Baseline

@@ -10,12 +10,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from monitor.columns.canonical import Block, canonical
-from monitor.columns.column import MISSING, OTHER, Column, Floats, Kind, Role, number_text
+from monitor.columns.column import MISSING, OTHER, Column, Counts, Floats, Kind, Role, number_text
 from monitor.reference.bin_edges import BINS, Gap, choose_edges, edges_in, edges_of
 from monitor.reference.quantiles import Guide, QuantileSearch
 
@@ -50,13 +50,19 @@ _IDENTIFIER_NAME = re.compile(
 _DRESSED = re.compile(r"[$€£¥]? ?[+-]?\d[\d,. ']*( ?(%|[$€£¥]|[a-z]{1,3}))?|0x[0-9a-f]+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
-    """What was decided for one column, and why."""
+    """What was decided for one column, and why; with the sum and the deviation of its numbers.
+
+    `counts`: its rows in each bin, shape (column.size,), once they are counted.
+    """
 
     column: Column
     reason: str
     missing_share: float
+    sum: float = field(default=math.nan, compare=False)
+    deviation: float = field(default=math.nan, compare=False)
+    counts: Counts = field(default_factory=lambda: np.empty(0, dtype=np.int64), compare=False)
 
 
 class ColumnProfile:
@@ -209,7 +215,9 @@ def decide(profile: ColumnProfile, role: Role, declared: Kind | None, limits: Li
         reason = f"a flag: only {' and '.join(categories)}" if whole == 2 else f"whole numbers as labels: {reason}"
     else:
         categories, edges, reason = _bins(profile, kind, limits)
-    return Decision(Column(profile.name, role, kind, edges, categories), reason, profile.missing / max(1, profile.rows))
+    facts = (profile.sum, profile.deviation) if kind == "numeric" else (math.nan, math.nan)
+    absent = profile.missing / max(1, profile.rows)
+    return Decision(Column(profile.name, role, kind, edges, categories), reason, absent, *facts)
 
 
 def _bins(profile: ColumnProfile, kind: Kind, limits: Limits) -> tuple[tuple[str, ...], tuple[float, ...], str]:

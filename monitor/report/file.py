@@ -22,7 +22,7 @@ from monitor.report import overview
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.rules.reference import USUAL
+from monitor.rules.rule import USUAL
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events

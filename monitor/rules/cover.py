@@ -11,8 +11,7 @@ from monitor.columns.column import ROLES, Column, Kind, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
-from monitor.rules.reference import USUAL
-from monitor.rules.rule import PERFORMANCE, Rule
+from monitor.rules.rule import PERFORMANCE, USUAL, Rule
 
 #: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
 Closeness = tuple[int, int]

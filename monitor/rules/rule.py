@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from monitor.clock import from_iso
+from monitor.drift.result import Span
+from monitor.errors import ConfigError
 from monitor.outcomes.performance import METRICS
 
 #: The statistic of a rule that judges the performance of a model by its usual metrics, and what came true as columns.
@@ -16,6 +19,11 @@ PERFORMANCE_STATISTICS = (PERFORMANCE, *METRICS)
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+
+TRAINING = "training"
+
+#: What the last weeks let expect of a column at this hour: its own expected histogram.
+USUAL = "usual"
 
 
 def is_performance(statistic: str) -> bool:
@@ -93,3 +101,23 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
 
 #: Ready-made sets of rules, by the name that `[[rule]] preset = "..."` gives them.
 PRESETS: dict[str, Callable[..., tuple[Rule, ...]]] = {"boxkite": boxkite}
+
+
+def reference_span(reference: str) -> Span | None:
+    """Stretch of past production that a rule's `reference` names; None for `training` and `usual`.
+
+    Raises ConfigError for a text that names none.
+
+    >>> reference_span("1970-01-01/1970-01-02")
+    Span(start=0.0, end=86400.0)
+    """
+    if reference in (TRAINING, USUAL):
+        return None
+    first, _, last = reference.partition("/")
+    try:
+        span = Span(from_iso(first), from_iso(last))
+    except ValueError:
+        span = Span(0.0, 0.0)
+    if span.end <= span.start:
+        raise ConfigError(f'expected "{USUAL}", "{TRAINING}" or "FROM/TO" in ISO 8601, got {reference!r}')
+    return span

@@ -19,7 +19,7 @@ import numpy as np
 from monitor.capture.recover import scan
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
-from monitor.columns.column import Counts, Floats
+from monitor.columns.column import MISSING, Counts, Floats
 from monitor.config.load import Config
 from monitor.errors import InputError
 from monitor.outcomes import join
@@ -114,6 +114,20 @@ class OutcomeSource(Recorded):
         values = np.full((len(rows), self._width), np.nan)
         values[:, : rows.shape[1]] = rows
         return self.journal.append_many(values, None, keys).first
+
+    def record(self, ids: Sequence[object], values: Sequence[object], known: Floats | None, before: int = 0) -> int:
+        """Record outcomes by id; returns the first sequence number. `known`: when, in seconds since 1970 UTC.
+
+        Raises InputError that names the row, the first of which is number `before`, and records none of them then.
+        """
+        rows, keys = np.full((len(ids), PREDICTED), np.nan), np.zeros(len(ids), np.uint64)
+        for at, (given, value) in enumerate(zip(ids, values, strict=True)):
+            number, keys[at], flags = self.read_id(str(given))
+            rows[at, NUMBER], rows[at, FLAGS] = number, flags
+            rows[at, VALUE] = self.read_value(value, f"row {before + at}")
+        if known is not None:
+            rows[:, KNOWN] = known
+        return self.append(rows, keys)
 
     def told(self, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were folded lately, by sequence number: how many of each result."""
@@ -284,8 +298,10 @@ def read_outcome(target: Target, given: object, where: str | None = None) -> flo
         return float("nan")
     if isinstance(given, (list, dict, tuple)):
         raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
+    text = canonical(given)
+    if text == MISSING:
+        raise InputError("not_an_outcome", "expected a value, got NaN", where, 422)
     if target.classified:
-        text = canonical(given)
         return float(target.classes.index(text) if text in target.classes else len(target.classes))
     value = number(given)
     if isinstance(given, str) or not np.isfinite(value):

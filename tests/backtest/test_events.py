@@ -8,7 +8,7 @@ import pytest
 from monitor.backtest.events import WEEK
 from monitor.clock import iso
 from monitor.drift.result import DriftResult
-from monitor.rules.engine import advance
+from monitor.rules.alert import advance
 from monitor.rules.rule import Rule
 from tests.backtest.recorded import backtest
 from tests.rules.series import EVERY, START, ticks, verdict

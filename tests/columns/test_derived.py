@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from monitor.capture.encode import Encoder
-from monitor.columns import derived
+from monitor.columns import column as column_module
 from monitor.columns.binning import CHUNK, Binner
-from monitor.columns.column import Column, Schema
-from monitor.columns.derived import Derivation
+from monitor.columns.column import Column, Derivation, Schema
 from monitor.errors import ReferenceFileError
 from monitor.reference.build import MemoryTable, summarise
 from monitor.reference.file import Reference
@@ -28,7 +27,7 @@ from tests.store.world import Monitored, reference
 @pytest.fixture(autouse=True)
 def absolute_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a function of two columns; a parameter is its unit."""
-    monkeypatch.setitem(derived.FUNCTIONS, "absolute_difference", lambda x, unit: np.abs(x[0] - x[1]) / unit[0])
+    monkeypatch.setitem(column_module.FUNCTIONS, "absolute_difference", lambda x, unit: np.abs(x[0] - x[1]) / unit[0])
 
 
 def distance(unit: float = 0.5) -> Derivation:
@@ -39,14 +38,14 @@ def with_gap() -> Reference:
     """The reference of two features and a category, and the gap between the features."""
     base, rng = reference(), np.random.default_rng(7)
     gap = distance().values(np.array([rng.normal(size=2000), rng.normal(size=2000)]))
-    found = summarise(MemoryTable(("gap",), (gap,)), "derived", {"gap": "numeric"}, Limits())
-    column = dataclasses.replace(found.decisions[0].column, derivation=distance())
+    (found,) = summarise(MemoryTable(("gap",), (gap,)), "derived", {"gap": "numeric"}, Limits())
+    column = dataclasses.replace(found.column, derivation=distance())
     return dataclasses.replace(
         base,
         schema=Schema((*base.schema.columns, column)),
-        counts=np.concatenate((base.counts, *found.counts)),
-        sums=np.append(base.sums, found.sums),
-        deviations=np.append(base.deviations, found.deviations),
+        counts=np.concatenate((base.counts, found.counts)),
+        sums=np.append(base.sums, found.sum),
+        deviations=np.append(base.deviations, found.deviation),
     )
 
 
@@ -62,7 +61,7 @@ def test_a_reference_file_brings_it_back() -> None:
 
 def test_a_function_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     text = with_gap().to_text()
-    monkeypatch.delitem(derived.FUNCTIONS, "absolute_difference")
+    monkeypatch.delitem(column_module.FUNCTIONS, "absolute_difference")
     with pytest.raises(ReferenceFileError, match="no function 'absolute_difference' that derives a column"):
         Reference.from_text(text)
 

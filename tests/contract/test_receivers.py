@@ -26,8 +26,7 @@ from monitor.notify.http import Http
 from monitor.notify.message import Message, title
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Receiver
-from monitor.notify.receivers import build_receivers
-from monitor.notify.receivers import test_alert as try_receiver
+from monitor.notify.receivers import build_receivers, try_receiver
 from monitor.notify.secret import Secret
 from tests.notify.world import World, firing
 from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
@@ -74,7 +73,7 @@ def test_delivers(kind: str, provider: FakeProvider) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_test_message_goes_the_same_way_and_says_what_it_is(kind: str, provider: FakeProvider) -> None:
-    decision = try_receiver(build(kind, provider), "http://127.0.0.1:5000/", ManualClock())
+    decision = try_receiver(build(kind, provider), ManualClock(), "http://127.0.0.1:5000/")
     assert (decision.action, decision.reason[:8]) == ("sent", "HTTP 200")
     assert "test" in json.dumps(provider.delivered).lower()
 
@@ -273,4 +272,4 @@ def test_a_real_alertmanager_takes_hostile_names(provider: FakeProvider, alertma
 def test_its_own_test_message_is_taken(provider: FakeProvider, alertmanager: str) -> None:
     config = Config.from_text(f'[receivers.am]\nkind = "alertmanager"\nurl = "{alertmanager}"\n')
     clock = ManualClock(time.time())
-    assert try_receiver(build_receivers(config)[0], clock=clock).action == "sent"
+    assert try_receiver(build_receivers(config)[0], clock).action == "sent"

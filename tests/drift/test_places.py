@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from monitor.columns.counter import ColumnCounter
+from monitor.columns.binning import ColumnCounter
 from monitor.columns.moments import binned_median, binned_spread, exact_mean
 from monitor.drift.evaluate import Sample
 from monitor.reference.file import Reference

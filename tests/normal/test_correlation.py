@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from monitor.columns.column import Column
+from monitor.correlated import correlations
 from monitor.normal.cells import cells_of
-from monitor.normal.correlation import correlations
 
 CATEGORY = cells_of(Column("plan", "feature", "categorical", categories=("a", "b")))
 NUMBER = cells_of(Column("x", "feature", "numeric", edges=tuple(np.linspace(-2, 2, 9).tolist())))

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.notify.backlog_digest import LAST_STATES, OUTAGE, Item, collapse
 from monitor.notify.message import Message, title
-from monitor.notify.plan import Policy
+from monitor.notify.plan import LAST_STATES, OUTAGE, Item, Policy, collapse
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from tests.notify.world import World, firing, verdict

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.notify.http import Failure, Reply
-from monitor.notify.retry import LONGEST_WAIT, backoff, decide, retry_after
+from monitor.notify.http import LONGEST_WAIT, Failure, Reply, backoff, decide, retry_after
 from monitor.notify.secret import Secret
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"

@@ -13,7 +13,7 @@ import pytest
 
 from monitor.config.load import Config
 from monitor.errors import ConfigError
-from monitor.notify.receivers import build_receivers, test_alert
+from monitor.notify.receivers import build_receivers, try_receiver
 from monitor.notify.secret import Secret, guard_logs, read_secret, redact
 from tests.notify.world import World, firing, slack_and_telegram
 from tests.support.fake_providers import Scripted, fake_provider
@@ -83,7 +83,7 @@ def test_the_canary_is_in_no_output_at_debug(script: str | None, tmp_path: Path)
             world.evaluate([firing(at=world.clock.time())])
             for name in ("team", "night"):
                 world.deliver(world.sender(name), until=3.0)
-                logging.getLogger("x").warning("what is %r", test_alert(world.receiver(name), clock=world.clock))
+                logging.getLogger("x").warning("what is %r", try_receiver(world.receiver(name), world.clock))
                 logging.getLogger("y").debug("the receiver is %s %s", world.receiver(name), vars(world.sender(name)))
             assert len(provider.calls) >= 4
             world.writer.connection.close()

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from monitor.clock import ManualClock, SystemClock
-from monitor.notify.http import Failure, Reply
+from monitor.notify.http import Decision, Failure, Reply, decide
 from monitor.notify.message import Message
 from monitor.notify.plan import Policy
 from monitor.notify.receiver import Limiter, Receiver
-from monitor.notify.retry import Decision, decide
 from monitor.rules.alert import Alert
 from monitor.sender import MOVES, Sender, Senders
 from monitor.store.records.notifications import head

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import Block
 from monitor.columns.column import MISSING, OTHER, Column, Kind
-from monitor.columns.counter import ColumnCounter
 from monitor.reference import profile as profile_module
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
 

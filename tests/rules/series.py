@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.columns.column import Role
 from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult, Span, State
-from monitor.rules.alert import Alert, AlertState, Transition
-from monitor.rules.engine import advance
+from monitor.rules.alert import Alert, AlertState, Transition, advance
 from monitor.rules.rule import Rule
 
 EVERY = 60.0

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.rules.alert import REOPEN, Alert, condition
-from monitor.rules.engine import advance, reported, watched_seconds
+from monitor.rules.alert import REOPEN, Alert, advance, condition, reported, watched_seconds
 from monitor.rules.rule import Rule
 from tests.rules.series import EVERY, START, STATES, key, moves, play, ticks, verdict
 

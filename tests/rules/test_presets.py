@@ -7,8 +7,8 @@ from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
+from monitor.rules.alert import advance
 from monitor.rules.cover import cover
-from monitor.rules.engine import advance
 from monitor.rules.rule import PRESETS, boxkite
 from tests.rules.series import EVERY, ticks
 

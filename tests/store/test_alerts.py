@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import MODEL, AlertKey, DriftResult
-from monitor.rules.alert import Alert, Transition
-from monitor.rules.engine import advance
+from monitor.rules.alert import Alert, Transition, advance
 from monitor.rules.rule import Rule
 from monitor.rules.silence import Silence, new_silence, silenced_by
 from monitor.store.file.database import connect

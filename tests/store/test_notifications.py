@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import iso
-from monitor.notify.backlog_digest import Collapse
 from monitor.notify.message import Message
-from monitor.notify.plan import GroupState, Notification, Plan, Told
+from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Told
 from monitor.store.records import notifications as store
 from monitor.store.windows.retention import drop_rows
 from tests.notify.world import World, Writer, drawing, firing, verdict

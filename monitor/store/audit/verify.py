@@ -182,12 +182,12 @@ def _check_schema(connection: sqlite3.Connection) -> Iterable[Problem]:
 def _check_table(connection: sqlite3.Connection, table: str, report: Report) -> None:
     seals, found = read_seals(connection, table), sums(connection, table, SEALED[table].where)
     for block in sorted(seals.keys() | found.keys()):
-        seal, (rows, total) = seals.get(block, Seal()), found.get(block, (0, 0))
+        seal, (rows, total), what = seals.get(block, Seal()), found.get(block, (0, 0)), ""
         if rows != seal.rows:
             what = f"{seal.rows} rows were written and {rows} are there"
-            report.problems.append(Problem(_place(connection, table, block), what))
         elif total != seal.sum or (SEALED[table].size and rows == seal.added_rows and total != seal.added):
             what = "a row was changed after it had been written"
+        if what:
             report.problems.append(Problem(_place(connection, table, block), what))
     grown = sum(seal.added_rows for seal in seals.values())
     there = sum(seal.rows for seal in seals.values())

@@ -181,20 +181,17 @@ class Writer:
         self._commits, self._checkpointed = 0, time.monotonic()
         _, self.wal_pages, moved = self._move_wal("PASSIVE")
         if self.wal_pages == moved and moved > self._truncate_pages:
-            self._wait_for_locks(0)
+            self._connection.execute("PRAGMA busy_timeout = 0")
             try:
                 busy, _, _ = self._move_wal("TRUNCATE")
                 self.wal_pages = self.wal_pages if busy else 0
             finally:
-                self._wait_for_locks(PATIENCE)
+                self._connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
 
     def _move_wal(self, kind: str) -> tuple[int, int, int]:
         """Whether a reader was in the way, pages in the WAL, and pages of it that were moved."""
         busy, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
         return busy, pages, moved
-
-    def _wait_for_locks(self, milliseconds: int) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -209,7 +206,7 @@ class Writer:
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
-                self._wait_for_locks(LAST_PATIENCE)
+                self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
                 self._safely(self._last)
                 return
             job()
@@ -235,10 +232,9 @@ class Writer:
             last, at = self._complaints.get(name, ("", 0.0))
             if said != last or now - at >= COMPLAIN_SECONDS:
                 self._complaints[name] = (said, now)
-                if isinstance(error, sqlite3.OperationalError | OSError | StoreError):
-                    log.error("the writer's %s failed; it is tried again: %s", name, explained(error))
-                else:
-                    log.exception("the writer's %s failed; it is tried again", name)
+                known = isinstance(error, sqlite3.OperationalError | OSError | StoreError)
+                what = "the writer's %s failed; it is tried again: %s"
+                log.error(what, name, explained(error), exc_info=None if known else error)
             return None
         self._complaints.pop(name, None)
         return result

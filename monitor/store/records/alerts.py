@@ -1,7 +1,7 @@
 """Alerts in the database: the state of each, its transitions, and silences.
 
 Functions of a connection; the caller owns the transaction. Times are stored to the millisecond, which is all that
-`engine.advance` keeps, so that what is loaded equals what was saved.
+`rules.alert.advance` keeps, so that what is loaded equals what was saved.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def carry_out(
         erase(writer, folder, request, now)
         log.info("unseen values erased by %s: %s", request["author"], request["reason"])
     elif request["kind"] == "prune":
-        # Somebody asks for it now, so the clock is taken at its word.
+        # Requested by a person: skip the limit on how fast data may age.
         maintenance.work_off(writer, now, PRUNE_ROUNDS, math.inf)
     else:
         writer.transaction(lambda connection: apply(connection, request, now))
@@ -93,28 +93,23 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     kind = request["kind"]
     if kind == "silence":
         fields = request["silence"]
-        silence = Silence(
-            str(fields["id"]),
-            {str(name): str(value) for name, value in fields["matchers"].items()},
-            float(fields["start"]),
-            float(fields["end"]),
-            str(fields["author"]),
-            str(fields["reason"]),
-        )
+        identity, author, reason = (str(fields[name]) for name in ("id", "author", "reason"))
+        matchers = {str(name): str(value) for name, value in fields["matchers"].items()}
+        silence = Silence(identity, matchers, float(fields["start"]), float(fields["end"]), author, reason)
         save_silence(connection, silence, now)
-        log.info("silenced until %s by %s: %s", iso(silence.end), silence.author, silence.text)
+        log.info("silenced until %s by %s: %s", iso(silence.end), author, silence.text)
     elif kind == "expire":
         if not expire_silence(connection, str(request["id"]), now):
             raise ValueError(f"no silence {request['id']!r} is in force")
-    elif kind == "accept":
+    elif kind in ("accept", "reset"):
+        by = str(request["author"]), str(request["reason"])
+        columns = [int(position) for position in request["columns"]]
+        if kind == "reset":
+            references.reset(connection, *by, now, columns)
+            log.info("reference reset to the training data by %s: %s", *by)
+            return
         span = Span(float(request["start"]), float(request["end"]))
-        author, reason = str(request["author"]), str(request["reason"])
-        columns = [int(position) for position in request["columns"]]
-        references.accept(connection, span, author, reason, now, int(request["least"]), columns)
-        log.info("%s to %s accepted as reference by %s: %s", *span.to_json().values(), author, reason)
-    elif kind == "reset":
-        columns = [int(position) for position in request["columns"]]
-        references.reset(connection, str(request["author"]), str(request["reason"]), now, columns)
-        log.info("reference reset to the training data by %s: %s", request["author"], request["reason"])
+        references.accept(connection, span, *by, now, int(request["least"]), columns)
+        log.info("%s to %s accepted as reference by %s: %s", *span.to_json().values(), *by)
     else:
         raise ValueError(f"unknown kind {kind!r}")

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from typing import Any, NamedTuple
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey
-from monitor.notify.backlog_digest import Collapse, Item, Outcome
 from monitor.notify.message import Message
-from monitor.notify.plan import GroupState, Notification, Plan, Told
+from monitor.notify.plan import Collapse, GroupState, Item, Notification, Outcome, Plan, Told
 from monitor.store.audit import seals
 from monitor.store.records.rows import Row, append, fields_of, insert, read
 
@@ -68,7 +67,7 @@ def _queue(connection: sqlite3.Connection, new: Notification) -> None:
         "severity": message.severity,
         "event_id": message.event_id,
         "model_version": message.model,
-        "message": _json(message.to_json()),
+        "message": _json(asdict(message)),
         "state": "pending",
         **waits,
     }

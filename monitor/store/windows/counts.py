@@ -62,18 +62,17 @@ def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
     ends = [*accumulate(sizes)]
     starts = [0, *ends[:-1]]
     one = _characters(np.minimum(counts, ONE_MOST))
+    texts = ["1" + (one[start:end].rstrip(_ZERO) or _ZERO) for start, end in zip(starts, ends, strict=True)]
     if counts.max() <= ONE_MOST:
-        return ["1" + (one[start:end].rstrip(_ZERO) or _ZERO) for start, end in zip(starts, ends, strict=True)]
+        return texts
     two = _characters(np.column_stack(np.divmod(np.minimum(counts, TWO_MOST), BASE)))
-    texts = []
-    for start, end, most in zip(starts, ends, np.maximum.reduceat(counts, starts).tolist(), strict=True):
-        if most <= ONE_MOST:
-            texts.append("1" + (one[start:end].rstrip(_ZERO) or _ZERO))
-        elif most <= TWO_MOST:
+    largest = np.maximum.reduceat(counts, starts).tolist()
+    for i, (start, end, most) in enumerate(zip(starts, ends, largest, strict=True)):
+        if ONE_MOST < most <= TWO_MOST:
             digits = two[2 * start : 2 * end].rstrip(_ZERO)
-            texts.append("2" + digits + _ZERO * (len(digits) % 2))  # the lower digit of the last count may be zero
-        else:
-            texts.append(json_text(counts[start:end]))
+            texts[i] = "2" + digits + _ZERO * (len(digits) % 2)  # the lower digit of the last count may be zero
+        elif most > TWO_MOST:
+            texts[i] = json_text(counts[start:end])
     return texts
 
 

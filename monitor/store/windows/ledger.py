@@ -132,11 +132,8 @@ class Windows:
         if start in self._open:
             return self._open[start]
         key = (self.series.id, self.seconds, start)
-        row = connection.execute(
-            "SELECT id, start, seconds, n FROM windows "
-            "WHERE series_id = ? AND seconds = ? AND start = ? AND NOT sealed",
-            key,
-        ).fetchone()
+        which = "series_id = ? AND seconds = ? AND start = ? AND NOT sealed"
+        row = connection.execute(f"SELECT id, start, seconds, n FROM windows WHERE {which}", key).fetchone()  # noqa: S608
         if row is not None:
             try:
                 whole = sum_tiles(connection, self.series, [Tile(*row)])
@@ -170,9 +167,8 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
     totals = empty_batch(series.schema)
     parts = series.schema.split(totals.counts)
     for position, column_id in enumerate(series.column_ids):
-        row = connection.execute(
-            "SELECT CAST(counts AS BLOB), sum FROM totals WHERE column_id = ?", (column_id,)
-        ).fetchone()
+        sql = "SELECT CAST(counts AS BLOB), sum FROM totals WHERE column_id = ?"
+        row = connection.execute(sql, (column_id,)).fetchone()
         try:
             parts[position][:] = unpack([str(row[0], "utf-8")], [len(parts[position])])
             totals.sums[position] = row[1] or 0.0

@@ -101,12 +101,8 @@ def list_windows(connection: sqlite3.Connection, series_id: int, start: float, e
 
 def first_start(connection: sqlite3.Connection, series_id: int) -> float:
     """Start of the oldest window; infinite if there is none."""
-    starts = [
-        connection.execute(
-            "SELECT min(start) FROM windows WHERE series_id = ? AND seconds = ?", (series_id, seconds)
-        ).fetchone()[0]
-        for seconds in lengths(connection, series_id)
-    ]
+    sql = "SELECT min(start) FROM windows WHERE series_id = ? AND seconds = ?"
+    starts = [connection.execute(sql, (series_id, one)).fetchone()[0] for one in lengths(connection, series_id)]
     return min(map(float, starts), default=math.inf)
 
 
@@ -164,25 +160,18 @@ def read_range(
 ) -> dict[str, Any]:
     """Counts per step over [start, end), seconds since 1970 UTC; without `step` as one sum.
 
-    `columns`: names, all where there are none. Each step is read from the longest windows that lie in it; a window
-    belongs to the step in which it begins. The answer is plain data:
-
-    `columns`: for each, `column`, `role`, `kind` and `bins`, the labels of its counts;
-    `steps`: for each, `start`, `end`, `n`, `windows` (rows read), `resolution` (seconds of the longest one), `exact`
-    (False where old windows were rolled up to more than the step, so that they reach over one of its ends), `counts`
-    (a list for each column) and `sums` (a number for each column, None where it is not numeric);
-    `windows`: rows read in all; `gaps`: what is missing from the record in that stretch.
-    Raises InputError for a column that the model does not have, and for an empty stretch or too many steps.
+    `columns`: names; empty for all. A window belongs to the step in which it begins. The answer is plain data. Of a
+    step, `windows` is how many rows were read, `resolution` the seconds of the longest one; `exact` is False if old
+    windows were rolled up to more than the step, so that they reach over one of its ends. `counts` has a list and
+    `sums` a number for each column, None if it is not numeric. Raises InputError for an unknown column, an empty
+    stretch or too many steps.
     """
-    all_columns = series.schema.columns
-    for name in columns:
-        if all(column.name != name for column in all_columns):
-            raise InputError("unknown_column", f"the model has no column {name[:200]!r}", "column", 404)
+    unknown = [name for name in columns if name not in {column.name for column in series.schema.columns}]
+    if unknown:
+        raise InputError("unknown_column", f"the model has no column {unknown[0][:200]!r}", "column", 404)
     # A name that is both a feature's and a prediction's stands for both.
-    chosen = [position for position, column in enumerate(all_columns) if not columns or column.name in columns]
-    sizes = [series.sizes[position] for position in chosen]
-    numeric = [all_columns[position].numeric for position in chosen]
-    steps = []
+    known = [(i, column) for i, column in enumerate(series.schema.columns) if not columns or column.name in columns]
+    chosen, sizes, steps = [position for position, _ in known], [column.size for _, column in known], []
     for begin, stop in _steps(start, end, step):
         tiles = find_tiles(connection, series.id, begin, stop)
         counts, sums = add_up(connection, [tile.id for tile in tiles], chosen, sizes)
@@ -195,7 +184,7 @@ def read_range(
                 "resolution": max((tile.seconds for tile in tiles), default=0),
                 "exact": not _cut(connection, series, tiles, begin, stop),
                 "counts": [part.tolist() for part in np.split(counts, np.cumsum(sizes)[:-1])],
-                "sums": [float(total) if sums_up else None for total, sums_up in zip(sums, numeric, strict=True)],
+                "sums": [float(total) if one.numeric else None for total, (_, one) in zip(sums, known, strict=True)],
             }
         )
     return {
@@ -205,8 +194,7 @@ def read_range(
         "model_version": series.version,
         "reference": series.reference.identity,
         "columns": [
-            {"column": one.name, "role": one.role, "kind": one.kind, "bins": list(one.labels)}
-            for one in (all_columns[position] for position in chosen)
+            {"column": one.name, "role": one.role, "kind": one.kind, "bins": list(one.labels)} for _, one in known
         ],
         "windows": sum(one["windows"] for one in steps),
         "gaps": read_gaps(connection, start, end),

@@ -153,20 +153,13 @@ class Maintenance:
         return max(0, self._max_size - wal_room(self._max_size) - self._folder.bytes_beside_database())
 
     def _shed(self, connection: sqlite3.Connection, target: int, now: float) -> None:
-        least = max(target, live_bytes(connection) - self._freed)
-        for _ in range(BLOCKS):
-            if live_bytes(connection) <= least:
-                return
-            if not _shed_one(connection, now):
-                if not self._warned:
-                    log.warning(
-                        "%s: data.max_size is too small to keep the last hours of this model: %d MB are in use",
-                        self._folder.path,
-                        live_bytes(connection) >> 20,
-                    )
-                self._warned = True
-                return
-        self._warned = False
+        least, left, shed = max(target, live_bytes(connection) - self._freed), BLOCKS, True
+        while shed and left and live_bytes(connection) > least:
+            shed, left = _shed_one(connection, now), left - 1
+        if not shed and not self._warned:
+            what = "%s: data.max_size is too small to keep the last hours of this model: %d MB are in use"
+            log.warning(what, self._folder.path, live_bytes(connection) >> 20)
+        self._warned = not shed
 
 
 def trusted_time(connection: sqlite3.Connection, now: float, pace: float = PACE) -> float:
@@ -236,11 +229,9 @@ def _oldest_parts(connection: sqlite3.Connection, seconds: int, before: float, a
 
     A day whose hours still have their minutes is not one of them.
     """
-    row = connection.execute(
-        f"SELECT min(start) FROM {_WITH_PARTS} AND (start + seconds <= :before OR start > :after)",  # noqa: S608
-        {"seconds": seconds, "before": before, "after": after},
-    ).fetchone()
-    return None if row[0] is None else int(row[0]) + seconds
+    sql = f"SELECT min(start) FROM {_WITH_PARTS} AND (start + seconds <= :before OR start > :after)"  # noqa: S608
+    (start,) = connection.execute(sql, {"seconds": seconds, "before": before, "after": after}).fetchone()
+    return None if start is None else int(start) + seconds
 
 
 def drop_parts(connection: sqlite3.Connection, seconds: int, start: int) -> bool:
@@ -255,7 +246,7 @@ def drop_parts(connection: sqlite3.Connection, seconds: int, start: int) -> bool
 
 
 def _drop_days(connection: sqlite3.Connection, before: float) -> bool:
-    """Drop the windows that ended by a moment for good, with all that is in them; at most a hundred at a time."""
+    """Drop the windows that ended by a moment for good, at most a hundred at a time."""
     rows = connection.execute(
         "SELECT id, n, series_id FROM windows WHERE parent_id IS NULL AND finest AND sealed "
         "AND seconds <= 86400 AND start + seconds <= ? AND id < (SELECT max(id) FROM windows) ORDER BY start LIMIT 100",
@@ -321,9 +312,8 @@ def thin(connection: sqlite3.Connection, seconds: int) -> bool:
         return False
     begin = math.floor(moment / seconds) * seconds
     span = {"begin": iso(begin - 1), "end": iso(begin + seconds)}
-    first, last = connection.execute(
-        "SELECT min(id), max(id) FROM drift WHERE at >= :begin AND at < :end", span
-    ).fetchone()
+    sql = "SELECT min(id), max(id) FROM drift WHERE at >= :begin AND at < :end"
+    first, last = connection.execute(sql, span).fetchone()
     gone = connection.execute(
         "SELECT id FROM drift WHERE id BETWEEN :first AND :last AND at >= :begin AND at < :end "  # noqa: S608
         f"AND id NOT IN ({_KEPT})",
@@ -336,21 +326,24 @@ def thin(connection: sqlite3.Connection, seconds: int) -> bool:
 
 def database_bytes(connection: sqlite3.Connection) -> int:
     """Size of the database file, when the WAL has been moved into it."""
-    return _pragma(connection, "page_count") * _pragma(connection, "page_size")
+    size, pages, _ = _pages(connection)
+    return size * pages
 
 
 def live_bytes(connection: sqlite3.Connection) -> int:
     """What of the database file is in use."""
-    return database_bytes(connection) - _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
+    size, pages, free = _pages(connection)
+    return size * (pages - free)
 
 
 def _vacuum(connection: sqlite3.Connection, most: int) -> None:
     """Give free pages back, a part of them, if there are many: a few are wanted again in a minute."""
-    free = _pragma(connection, "freelist_count")
-    spare = max(16, _pragma(connection, "page_count") // 50)
-    for _ in range(min(free - spare, most // _pragma(connection, "page_size"))):
+    size, pages, free = _pages(connection)
+    for _ in range(min(free - max(16, pages // 50), most // size)):
         connection.execute("PRAGMA incremental_vacuum(1)")  # one at a time: Python steps such a statement only once
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+def _pages(connection: sqlite3.Connection) -> list[int]:
+    """Bytes of a page, pages of the file, and free ones among them."""
+    names = ("page_size", "page_count", "freelist_count")
+    return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]

@@ -75,9 +75,8 @@ def find_version(connection: sqlite3.Connection, version: str | None = None) -> 
     if version is None:
         return "", 0
     known = [row["version"] for row in connection.execute("SELECT version FROM series ORDER BY id DESC LIMIT 5")]
-    raise InputError(
-        "unknown_model", f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}", "model"
-    )
+    what = f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}"
+    raise InputError("unknown_model", what, "model")
 
 
 def newest_series(connection: sqlite3.Connection, version: str | None = None) -> Series:
@@ -99,15 +98,14 @@ def load_served(connection: sqlite3.Connection) -> Series | None:
 
 def load_series(connection: sqlite3.Connection, series_id: int) -> Series:
     """Read a model back. Raises KeyError for an unknown id."""
-    row = connection.execute(
-        "SELECT id, model, version, name, reference, first_served FROM series WHERE id = ?", (series_id,)
-    ).fetchone()
+    sql = "SELECT model, version, name, reference, first_served FROM series WHERE id = ?"
+    row = connection.execute(sql, (series_id,)).fetchone()
     if row is None:
         raise KeyError(series_id)
-    ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,)).fetchall()
-    reference = Reference.from_text(row["reference"])
-    subject = Subject(row["model"], row["version"], row["name"])
-    return Series(row["id"], subject, reference, tuple(r["id"] for r in ids), row["first_served"])
+    *subject, reference, first_served = row
+    ids = connection.execute("SELECT id FROM columns WHERE series_id = ? ORDER BY position", (series_id,))
+    columns = tuple(row[0] for row in ids.fetchall())
+    return Series(series_id, Subject(*subject), Reference.from_text(reference), columns, first_served)
 
 
 def series_of_schema(connection: sqlite3.Connection, fingerprint: str) -> Series | None:
@@ -151,9 +149,8 @@ def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def last_damage(connection: sqlite3.Connection) -> tuple[str, int | None, str] | None:
     """End, size and detail of the newest gap that damage has made."""
-    row = connection.execute(
-        "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
-    ).fetchone()
+    sql = "SELECT \"end\", lost, detail FROM gaps WHERE kind = 'damaged' ORDER BY id DESC LIMIT 1"
+    row = connection.execute(sql).fetchone()
     return None if row is None else (row["end"], row["lost"], row["detail"])
 
 

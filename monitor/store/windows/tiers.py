@@ -19,6 +19,8 @@ from monitor.store.windows.ranges import DAY, HOUR
 
 log = logging.getLogger(__name__)
 
+#: Length of the shortest windows that an hour or day is summed up from.
+PARTS = {HOUR: 0, DAY: HOUR}
 #: Seconds after the end of an hour or day before it is rolled up, so that what is a little late still gets in.
 GRACE = {HOUR: 120, DAY: 600}
 
@@ -82,13 +84,8 @@ def due_groups(connection: sqlite3.Connection, seconds: int, now: float) -> list
         "late": math.floor((now - LATE) / seconds) * seconds,
         "future": now + DAY,
     }
-    rows = connection.execute(_DUE, {"long": seconds, "short": _shortest(seconds), **times})
+    rows = connection.execute(_DUE, {"long": seconds, "short": PARTS[seconds], **times})
     return [Group(row[0], row[1], seconds) for row in rows.fetchall()]
-
-
-def _shortest(seconds: int) -> int:
-    """Length of the shortest windows that one of `seconds` is summed up from."""
-    return 0 if seconds == HOUR else HOUR
 
 
 def _merge(connection: sqlite3.Connection, group: Group) -> int:
@@ -99,7 +96,7 @@ def _merge(connection: sqlite3.Connection, group: Group) -> int:
     children = connection.execute(
         "SELECT id, n FROM windows WHERE parent_id IS NULL AND seconds >= ? AND seconds < ? "
         "AND series_id = ? AND start >= ? AND start < ? AND sealed ORDER BY start, id",
-        (_shortest(group.seconds), group.seconds, group.series_id, group.start, group.start + group.seconds),
+        (PARTS[group.seconds], group.seconds, group.series_id, group.start, group.start + group.seconds),
     ).fetchall()
     cursor = connection.execute(
         "INSERT INTO windows (series_id, seconds, start, n, sealed, finest, children) VALUES (?, ?, ?, ?, 1, 0, ?)",

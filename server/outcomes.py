@@ -1,0 +1,181 @@
+"""`POST /outcomes`: what came true for predictions, one, many, or a stream of lines; and Seldon's feedback.
+
+    {"id": "9f3c61d2a07b-17", "outcome": 3.5, "time": "2026-03-02T08:00:00Z"}
+    {"prediction": 3.2, "outcome": 3.5, "time": "2026-03-01T12:00:00Z"}
+
+`id` is the prediction's or the caller's own; null takes an outcome back. An outcome that brings its prediction along
+needs no id; its `time` is then the prediction's. What becomes of outcomes is known when they are folded: with
+`?wait=true` the answer waits for that and says it, otherwise it says how many were accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
+
+import numpy as np
+
+from monitor.columns.column import clean_text
+from monitor.errors import InputError
+from monitor.runtime import Runtime
+from monitor.source.outcomes import WHOLE, OutcomeSource
+from monitor.tables.rows import Names, time_ns
+from server.endpoint import Answer
+from server.observe import AHEAD_NS, blocks, check, is_lines
+from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
+
+#: What an outcome may say.
+KEYS = frozenset({"id", "prediction", "outcome", "time"})
+
+
+def taken(runtime: Runtime) -> OutcomeSource:
+    """The source that takes outcomes. Raises InputError if there is none."""
+    found = runtime.only.outcomes
+    if found is None:
+        message = "outcomes are not kept: add the section [outcomes] to the settings and start again"
+        raise InputError("no_outcomes", message, None, 409)
+    return found
+
+
+class OutcomeRoute:
+    """Takes outcomes in."""
+
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
+        self._runtime, self._max_body, self._max_bulk = runtime, max_body, runtime.config.server.max_bulk
+        schema = runtime.only.reference.schema
+        self._columns, self._first = schema.predictions, len(schema.features)
+        self._predictions = Names(schema.predictions)
+
+    def __call__(self, environ: WSGIEnvironment) -> Answer:
+        """Answer one request. Raises InputError."""
+        source = taken(self._runtime)
+        wait = parse_qs(environ.get("QUERY_STRING", "")).get("wait", ["false"])[-1] == "true"
+        if is_lines(environ.get("CONTENT_TYPE", "")):
+            return self._lines(environ, source, wait)
+        data = load(read_json(environ, self._max_body))
+        if not isinstance(data, (dict, list)):
+            raise InputError("not_a_list", "expected an object with id and outcome, or a list of such")
+        if not data:
+            raise InputError("empty", "expected id and outcome, got nothing")
+        rows = [(data, None)] if isinstance(data, dict) else [(row, f"row {at}") for at, row in enumerate(data)]
+        return self._answer(len(rows), [(self._record(source, rows), len(rows))], wait, source)
+
+    def _lines(self, environ: WSGIEnvironment, source: OutcomeSource, wait: bool) -> Answer:
+        accepted = number = 0
+        parts = []
+        try:
+            for lines in blocks(body_parts(environ, self._max_bulk)):
+                rows = [(at, line) for at, line in enumerate(lines, number + 1) if line and not line.isspace()]
+                number += len(lines)
+                if rows:
+                    read = [(_load(line, f"line {at}"), f"line {at}") for at, line in rows]
+                    parts.append((self._record(source, read), len(read)))
+                    accepted += len(read)
+        except InputError as error:
+            self._runtime.instruments.rejected(error.code)
+            said = json.loads(error_body(error.code, str(error), error.where))
+            return Answer(json.dumps({**said, "accepted": accepted}).encode() + b"\n", error.status)
+        return self._answer(accepted, parts, wait, source)
+
+    def _answer(self, accepted: int, parts: Sequence[tuple[int, int]], wait: bool, source: OutcomeSource) -> Answer:
+        results: Counter[str] = Counter()
+        if wait:
+            self._runtime.fold()
+            for first, rows in parts:
+                results.update(source.told(first, rows))
+        return Answer(json.dumps({"accepted": accepted, **results}).encode() + b"\n")
+
+    def _record(self, source: OutcomeSource, rows: Sequence[tuple[Any, str | None]]) -> int:
+        """Check outcomes and record them all; returns the first sequence number. Raises InputError."""
+        now = self._runtime.clock.time_ns()
+        read = [self._row(source, row, where, now) for row, where in rows]
+        return source.append(np.array([values for values, _ in read]), np.array([key for _, key in read], np.uint64))
+
+    def _row(self, source: OutcomeSource, row: Any, where: str | None, now: int) -> tuple[list[float], int]:
+        if not isinstance(row, dict):
+            raise InputError("not_an_object", "expected an object with id and outcome", where)
+        for key in row.keys() - KEYS:
+            raise InputError("unknown_key", f"{clean_text(key)!r} is none of {', '.join(sorted(KEYS))}", where, 422)
+        if "outcome" not in row:
+            raise InputError("missing_key", "'outcome' is missing", where, 422)
+        if ("id" in row) == ("prediction" in row):
+            raise InputError("missing_key", "expected either 'id' or 'prediction'", where, 422)
+        known = _known(row.get("time"), now, where)
+        value = source.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
+        if "id" in row:
+            given = read_id(row["id"], where)
+            if not given:
+                raise InputError("bad_id", "an id is a text or a whole number, not null", where, 422)
+            number, key, flags = source.read_id(given)
+            return [number, flags, known, value, *([np.nan] * len(self._columns))], key
+        if np.isnan(value):
+            raise InputError("not_an_outcome", "an outcome without an id cannot be taken back", where, 422)
+        return [0, WHOLE, known, value, *self._encoded(row["prediction"], where)], 0
+
+    def _encoded(self, answers: Any, where: str | None) -> list[float]:
+        if len(self._columns) == 1 and not isinstance(answers, (list, dict)):
+            answers = [answers]
+        given = arranged(answers, self._predictions, where)
+        values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
+        encoder = self._runtime.only.source.encoder
+        return [float(encoder.column(self._first + at, [value])[0]) for at, value in enumerate(values)]
+
+    def feedback(self, environ: WSGIEnvironment) -> Answer:
+        """Take Seldon's feedback: `response.meta.puid` is the id; `truth`, else `reward`, the outcome."""
+        source, data = taken(self._runtime), load(read_json(environ, self._max_body))
+        puid = _path(data, "response", "meta", "puid") or _path(data, "request", "meta", "puid")
+        if not isinstance(puid, str) or not puid:
+            raise InputError("missing_key", "the id of the prediction is missing", "response.meta.puid", 422)
+        truth = _path(data, "truth")
+        outcome = _truth(truth) if truth is not None else _path(data, "reward")
+        if outcome is None:
+            raise InputError("missing_key", "expected the outcome in truth or reward", "truth", 422)
+        if truth is None and source.target.classified:
+            raise InputError("not_an_outcome", "a reward is no class; send what came true in truth", "reward", 422)
+        self._record(source, [({"id": puid, "outcome": outcome}, "truth" if truth is not None else "reward")])
+        return Answer(b'{"meta": {}}\n')
+
+
+def _load(line: bytes, where: str) -> Any:
+    try:
+        return load(line)
+    except InputError as error:
+        raise InputError(error.code, str(error), where, error.status) from None
+
+
+def _known(given: Any, now: int, where: str | None) -> float:
+    """When an outcome became known, seconds since 1970 UTC; NaN for now. Raises InputError."""
+    if given is None:
+        return float("nan")
+    try:
+        moment = time_ns(given)
+    except InputError as error:
+        raise InputError(error.code, str(error), where, 422) from None
+    if moment > now + AHEAD_NS:
+        raise InputError("bad_time", "the time lies in the future", where, 422)
+    return moment / 1e9
+
+
+def _path(data: Any, *keys: str) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _truth(truth: Any) -> Any:
+    """The one value of a Seldon message: of `data.ndarray`, `data.tensor`, `strData` or `jsonData`."""
+    values = next(
+        (
+            found
+            for keys in (("data", "ndarray"), ("data", "tensor", "values"), ("strData",), ("jsonData",))
+            if (found := _path(truth, *keys)) is not None
+        ),
+        None,
+    )
+    while isinstance(values, list) and len(values) == 1:
+        values = values[0]
+    return values
