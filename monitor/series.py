@@ -1,8 +1,7 @@
 """A series: one stream of counts of one model.
 
-All rows of a model are one, those of a segment another, those whose outcome is known a third. Windows, totals,
-questions and verdicts in the store point at a series, and so do alerts, pages and metrics. Each has columns, bins and a
-reference of its own, so the counts of two series of one model need not have the same n.
+All rows of a model are one, those of a segment another, those whose outcome is known a third. Each has columns, bins
+and a reference of its own, so the counts of two series of one model need not have the same n.
 """
 
 from __future__ import annotations

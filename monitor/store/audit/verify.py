@@ -67,7 +67,7 @@ class Report:
 #: Rows that one rule names at most.
 NAMED = 10
 
-#: What must hold and is in no seal: SQL for where it does not, and what is wrong there. `total(counts, bins)` adds a
+#: What must hold and is in no seal: SQL for where it does not, and what is wrong there. `counted(counts, bins)` adds a
 #: column's counts up; it is NULL if Telltale did not write them so.
 _RULES = {
     "open windows": """
@@ -81,7 +81,7 @@ _RULES = {
                ELSE printf('the counts do not add up to the window''s %d predictions', w.n) END
         FROM windows w JOIN columns c ON c.series_id = w.series_id
         LEFT JOIN open_counts h ON h.id = w.id * :slots + c.position
-        WHERE NOT w.sealed AND total(CAST(h.counts AS BLOB), json_array_length(c.bins)) IS NOT w.n""",
+        WHERE NOT w.sealed AND counted(CAST(h.counts AS BLOB), json_array_length(c.bins)) IS NOT w.n""",
     "finest windows": """
         SELECT 'windows ' || w.id,
                'is marked wrongly in `finest`: its shorter windows are not those that it was summed up from'
@@ -108,7 +108,7 @@ _RULES = {
         SELECT 'totals of column ' || c.name,
                printf('the counts do not add up to the model''s %d predictions', s.predictions)
         FROM series s JOIN columns c ON c.series_id = s.id LEFT JOIN totals t ON t.column_id = c.id
-        WHERE total(CAST(t.counts AS BLOB), json_array_length(c.bins)) IS NOT s.predictions""",
+        WHERE counted(CAST(t.counts AS BLOB), json_array_length(c.bins)) IS NOT s.predictions""",
     "keys": """
         SELECT trim("table" || ' ' || coalesce(rowid, '')), 'names a row of ' || parent || ' that is not there'
         FROM pragma_foreign_key_check""",
@@ -122,7 +122,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     report = Report()
     factory, connection.row_factory = connection.row_factory, None
     connection.execute("PRAGMA cell_size_check = 1")
-    connection.create_function("total", 2, _total, deterministic=True)
+    connection.create_function("counted", 2, _counted, deterministic=True)
     began = not connection.in_transaction
     if began:
         connection.execute("BEGIN")  # one moment, whatever the server writes meanwhile
@@ -150,7 +150,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
     return report
 
 
-def _total(text: bytes | None, bins: int) -> int | None:
+def _counted(text: bytes | None, bins: int) -> int | None:
     """Sum of a column's counts; None if they are not as Telltale writes them."""
     try:
         counts = unpack([str(text, "utf-8")], [bins])  # type: ignore[arg-type]

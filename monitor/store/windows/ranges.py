@@ -88,14 +88,12 @@ def find_tiles(connection: sqlite3.Connection, series_id: int, start: float, end
 
 def list_windows(connection: sqlite3.Connection, series_id: int, start: float, end: float) -> list[Tile]:
     """The shortest windows that begin in [start, end), by start."""
+    which = "series_id = ? AND seconds = ? AND start >= ? AND start < ? AND finest"
+    sql = f"SELECT id, start, seconds, n FROM windows WHERE {which}"  # noqa: S608 - a constant
     found: list[Tile] = []
     for seconds in lengths(connection, series_id):
-        rows = connection.execute(
-            "SELECT id, start, seconds, n FROM windows "
-            "WHERE series_id = ? AND seconds = ? AND start >= ? AND start < ? AND finest",
-            (series_id, seconds, math.ceil(start), math.ceil(end)),
-        )
-        found.extend(Tile(*row) for row in rows)
+        values = (series_id, seconds, math.ceil(start), math.ceil(end))
+        found.extend(Tile(*row) for row in connection.execute(sql, values))
     return sorted(found, key=lambda tile: (tile.start, tile.id))
 
 
