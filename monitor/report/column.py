@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from monitor.backtest.locate import locate
+from monitor.clock import from_iso, iso
 from monitor.columns.column import Column, Counts, Floats
 from monitor.config.load import Config
+from monitor.drift.result import DriftResult
+from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out, shares
 from monitor.report.overview import Row, counts, figure_label, reference_mean
+from monitor.rules.rule import USUAL
 from monitor.store.records import history
+from monitor.store.records.alerts import list_events
 from monitor.store.records.history import Point, Series
-from monitor.words import number, statistic
+from monitor.store.records.references import ACCEPT, changes
+from monitor.words import duration, number, statistic
 
 #: Quantiles drawn over time: the ends of the band, and the middle.
 QUANTILES = (0.05, 0.95, 0.5)
+
+DAY = 86_400.0
+WEEK, HALF_A_YEAR = 7 * DAY, 182 * DAY
 
 
 def histograms(row: Row, reference: Reference) -> dict[str, Any]:
@@ -106,6 +117,7 @@ def over_time(
 
     `since`: a moment to mark in the charts.
     """
+    marks = {} if since is None else {since: "alert"}
     column, position, identity, base = row.column, row.position, reference.identity, config.window.base
     width = max(base, int(end - start) // 120 // base * base)
     series = history.windows(connection, identity, position, column, start, end, width)
@@ -126,7 +138,7 @@ def over_time(
             },
             levels=[] if floor is None else [("line-floor", floor, f"floor {statistic(floor)}")],
             zero=True,
-            since=since,
+            marks=marks,
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
         )
     deviation = float(reference.deviations[position])
@@ -134,13 +146,13 @@ def over_time(
         "points": points,
         "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": statistic_chart,
-        "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), since),
+        "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), marks),
         "unseen": [] if column.numeric else history.unseen_values(connection, identity, position),
     }
 
 
 def _values_chart(
-    column: Column, series: Series, start: float, end: float, mean: float | None, since: float | None
+    column: Column, series: Series, start: float, end: float, mean: float | None, marks: dict[float, str]
 ) -> Markup | None:
     """Draw mean, median and the band from the 5th to the 95th percentile. Returns None if there is nothing to draw."""
     rows = series.counts[:, : column.value_bins].sum(axis=1)
@@ -157,6 +169,116 @@ def _values_chart(
         {"line-median": list(zip(moments, middle, strict=True)), "line-live": list(zip(moments, means, strict=True))},
         band=list(zip(moments, low, high, strict=True)),
         levels=[] if mean is None or not math.isfinite(mean) else [("line-ref-level", mean, "reference mean")],
-        since=since,
+        marks=marks,
         longest=series.width * 1.5,
+    )
+
+
+def usual(
+    connection: sqlite3.Connection,
+    evaluation: Evaluation,
+    row: Row,
+    reference: Reference,
+    start: float,
+    end: float,
+) -> list[dict[str, Any]]:
+    """Draw how far a column's windows are from what is usual, of each length that was judged last.
+
+    All of it is stored verdicts and the counts that the last evaluation looked at; nothing is judged here.
+    """
+    column, out = row.column, []
+    accepted = [
+        (from_iso(change["start"]), from_iso(change["end"]))
+        for change in changes(connection)
+        if change["action"] == ACCEPT and column.name in change["columns"] and change["end"] > iso(start)
+    ]
+    low, high = reference.schema.offsets[row.position : row.position + 2]
+    for judged in evaluation.judged:
+        if judged.rule.reference != USUAL:
+            continue
+        found = [result for result in judged.results if (result.role, result.column) == (column.role, column.name)]
+        for result in found:
+            names = result.model_version, column.role, column.name, result.rule, result.statistic
+            points = history.usual_verdicts(connection, *names, min(start, end - HALF_A_YEAR))
+            events = list_events(connection, *names[:3], 100)
+            alerts = [from_iso(one["at"]) for one in events if (one["rule"], one["after"]) == (result.rule, "firing")]
+            sides = [side[low:high] for side in (judged.reference.counts, reference.counts, judged.test.counts)]
+            out.append(
+                {
+                    "result": result,
+                    "window": judged.window,
+                    "length": duration(judged.window.end - judged.window.start),
+                    "worst": worst_weeks(points, end - HALF_A_YEAR),
+                    "chart": _usual_chart(result, points, alerts, accepted, start, end),
+                    "accepted": bool(accepted),
+                    "expected": _over(column, sides[0], sides[2], "what is usual"),
+                    "training": _over(column, sides[1], sides[2], "the training data"),
+                }
+            )
+    return out
+
+
+def _over(column: Column, before: Counts, after: Counts, what: str) -> dict[str, Any]:
+    label = f"{column.name}: the last window over {what}"
+    plane = lay_out(column, before, after, slot=0.06, finest=0.015)
+    drawn = figure.histogram(plane, label, bool(after.any())) if column.numeric else ""
+    return {"drawn": drawn, "bins": _bins(column, before, after), "live": bool(after.any()), "rows": int(before.sum())}
+
+
+def worst_weeks(points: Sequence[Point], since: float, most: int = 3) -> list[tuple[float, Point]]:
+    """The weeks whose worst window came closest to its threshold or furthest beyond it: their Mondays, UTC.
+
+    >>> point = Point(1_772_668_800.0, 0.12, 0.1, 0.08, 50, "drift")
+    >>> [(iso(monday), worst.value) for monday, worst in worst_weeks([point, point._replace(value=0.11)], 0.0)]
+    [('2026-03-02T00:00:00Z', 0.12)]
+    """
+    worst: dict[float, Point] = {}
+    for point in points:
+        # The epoch was a Thursday; a window that ends on Monday at midnight is the week's before.
+        monday = (point.at - 1 + 3 * DAY) // WEEK * WEEK - 3 * DAY
+        if point.value and point.at >= since:
+            worst[monday] = max(worst.get(monday, point), point, key=_of_threshold)
+    return sorted(worst.items(), key=lambda item: -_of_threshold(item[1]))[:most]
+
+
+def _of_threshold(point: Point) -> float:
+    return (point.value or 0.0) / max(point.critical or 0.0, point.floor or 0.0, 1e-9)
+
+
+def _usual_chart(
+    result: DriftResult,
+    points: Sequence[Point],
+    alerts: Sequence[float],
+    accepted: Sequence[tuple[float, float]],
+    start: float,
+    end: float,
+) -> Markup | None:
+    """Draw the distance from what is usual with alerts and accepted periods; None without a verdict.
+
+    It is drawn as a multiple of its limit, since now the shape and now a share is what is furthest from usual, and each
+    has a limit of its own.
+    """
+    shown = [point for point in points if start <= point.at <= end and point.value is not None]
+    if not shown:
+        return None
+    # Of each cell of the range the window that came closest to its threshold: the peaks are what matters.
+    cell = max((end - start) / (2 * history.POINTS), 1.0)
+    cells: dict[int, Point] = {}
+    for point in shown:
+        at = int((point.at - start) / cell)
+        cells[at] = max(cells.get(at, point), point, key=_of_threshold)
+    kept = list(cells.values())
+    steps = sorted(after.at - before.at for before, after in pairwise(shown))
+    step = steps[len(steps) // 2] if steps else 0.0
+    return figure.time_line(
+        f"How far {result.column} is from what is usual over time, as a multiple of its limit",
+        start,
+        end,
+        {"line-live": [(point.at, _of_threshold(point)) for point in kept]},
+        band=[(point.at, 0.0, 1.0) for point in kept],
+        levels=[("line-critical", 1.0, "limit")],
+        periods=accepted,
+        zero=True,
+        marks=dict.fromkeys(alerts, "▲"),
+        longest=2.5 * max(cell, step),
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -248,16 +249,17 @@ def time_line(
     lines: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
     band: Sequence[tuple[float, float, float]] = (),
+    periods: Sequence[tuple[float, float]] = (),
     levels: Sequence[tuple[str, float, str]] = (),
     zero: bool = False,
-    since: float | None = None,
+    marks: Mapping[float, str] = MappingProxyType({}),
     longest: float = LARGEST,
 ) -> Markup:
     """Values over time.
 
     `lines`: (moment, value) points by class; a value of None breaks the line, as does a pause of more than `longest`
-    seconds. `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across.
-    `zero`: begin at 0. `since`: a moment to mark.
+    seconds. `band`: moments with a lower and an upper value. `periods`: beginnings and ends to shade. `levels`: class,
+    value and text of lines across. `zero`: begin at 0. `marks`: texts at moments.
     """
     values = [value for points in lines.values() for _, value in points if value is not None]
     values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides]
@@ -273,6 +275,9 @@ def time_line(
         return across(moment), fraction(value, low, high)
 
     chart = Chart(label)
+    for period in periods:
+        left, right = (min(max(across(moment), 0.0), 1.0) for moment in period)
+        chart.draw("period", d=line([(left, 0), (left, 1), (right, 1), (right, 0)]) + "z")
     for class_, level, text in [("grid", tick, "") for tick in ticks(low, high, 4)] + list(levels):
         height = fraction(level, low, high)
         chart.draw(class_, (0, height), (1, height))
@@ -282,9 +287,10 @@ def time_line(
         edge = [place(moment, value) for moment, _, value in some]
         edge += [place(moment, value) for moment, value, _ in reversed(some)]
         chart.draw("band", d=line(edge) + "z")
-    if since is not None and start <= since <= end:
-        chart.draw("since-line", (across(since), 0), (across(since), 1))
-        chart.note(across(since), 1.0, "alert", "note gap-text")
+    for moment, text in marks.items():
+        if start <= moment <= end:
+            chart.draw("since-line", (across(moment), 0), (across(moment), 1))
+            chart.note(across(moment), 1.0, text, "note gap-text")
     for class_, points in lines.items():
         runs = [[place(*point) for point in run] for run in _runs(points, longest)]
         if joined := "".join(line(run) for run in runs if len(run) > 1):

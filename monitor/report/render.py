@@ -40,6 +40,7 @@ def environment() -> Environment:
     )
     env.filters |= {name: getattr(words, name) for name in WORDS}
     env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
+    env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
     env.filters["css"] = lambda state: state.replace(" ", "-")
     env.filters["glob"] = glob.escape

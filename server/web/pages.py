@@ -158,6 +158,7 @@ def column(role: str) -> Response:
     with one_moment(run.folder.database) as connection:
         chosen = _range(connection, now)
         facts = column_page.over_time(connection, row, reference, run.config, now - RANGES[chosen], now, row.since)
+        usual = column_page.usual(connection, evaluation, row, reference, now - RANGES[chosen], now)
         events = list_events(connection, run.only.version, row.column.role, name, 30)
     shown = column_page.histograms(row, reference)
     results = (row.result, *row.others) if row.result else ()
@@ -178,6 +179,8 @@ def column(role: str) -> Response:
         shown=shown,
         signs=figure.SIGNS,
         **facts,
+        usual=usual,
+        learning=evaluation.learning,
         results=results,
         rules=[rule for rule in run.config.rules if rule.name in {result.rule for result in results}],
         events=events,

@@ -363,6 +363,11 @@ CREATE TABLE outcome_delays (
 ) STRICT;
 """
 
+#: Verdicts on what is usual are few among all others, and a page draws a year of one column's.
+_USUAL = """
+CREATE INDEX drift_on_usual ON drift ("column", role, statistic, at) WHERE substr(statistic, 1, 6) = 'usual ';
+"""
+
 
 def applied(connection: sqlite3.Connection) -> list[str] | None:
     """Names of the changes that a database has, in order; None for a database of another program."""
@@ -398,7 +403,12 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 #: All changes in order: their scripts by name.
-CHANGES = {"schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT), "outcomes": _OUTCOMES, "performance": _PERFORMANCE}
+CHANGES = {
+    "schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT),
+    "outcomes": _OUTCOMES,
+    "performance": _PERFORMANCE,
+    "usual": _USUAL,
+}
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -140,6 +140,18 @@ def verdicts(
     return out
 
 
+def usual_verdicts(
+    connection: sqlite3.Connection, version: str, role: Role, column: str, rule: str, statistic: str, start: float
+) -> list[Point]:
+    """Every verdict since `start` on a column by what is usual, oldest first; `at` is when its window ended."""
+    rows = connection.execute(
+        "SELECT window_end, value, critical, floor, n, state FROM drift WHERE substr(statistic, 1, 6) = 'usual ' "
+        'AND "column" = ? AND role = ? AND statistic = ? AND at >= ? AND rule = ? AND model_version = ? ORDER BY at',
+        (column, role, statistic, iso(start), rule, version),
+    )
+    return [Point(from_iso(row[0]), *row[1:]) for row in rows]
+
+
 def _last(connection: sqlite3.Connection, version: str, start: str, end: str) -> str | None:
     """The last evaluation of a model version in [start, end)."""
     sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND model_version = ?"
