@@ -24,7 +24,7 @@ from monitor.normal.expected import FEWEST_ROWS
 from monitor.normal.usual import FEWEST_WINDOWS
 from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
-from monitor.store.records import correlation as store
+from monitor.store.records import usual as store
 from monitor.store.windows.ranges import first_start, read_timeline
 
 HOUR, DAY = 3600, 86_400
@@ -44,10 +44,10 @@ def learn(
     """Learn for each window length that rules need it for, if that was not done today; nothing once it is settled."""
     wanted = {hours_of(rule.window) for rule in rules if rule.reference != USUAL and not rule.independent}
     for hours in sorted(wanted):
-        known = store.newest(connection, series.id, hours, now)
+        known = store.newest_correlation(connection, series.id, hours, now)
         if known is None or not (known[1] or known[0] // DAY == now // DAY):
             rho, settled = learnt(connection, series, drift, hours, now)
-            store.save(connection, series.id, hours, now, rho, settled=settled)
+            store.save_correlation(connection, series.id, hours, now, rho, settled=settled)
 
 
 def hours_of(seconds: float) -> int:
@@ -94,7 +94,7 @@ def in_the_past(
     if rule.independent or not len(times):
         return None
     known: dict[tuple[int, float], Floats] = {}
-    changes = store.changes(connection, series.id)
+    changes = store.correlation_changes(connection, series.id)
     if not changes:
         rho, _ = learnt(connection, series, drift, hours_of(rule.window), float(times[-1]))
         return np.broadcast_to(rho, (len(times), *rho.shape))

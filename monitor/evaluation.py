@@ -31,8 +31,8 @@ from monitor.rules.rule import USUAL, Rule, reference_span
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
-from monitor.store.records.correlation import in_force
 from monitor.store.records.references import Standing, current, load_accepted
+from monitor.store.records.usual import in_force
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import find_tiles, first_start, list_windows, sum_range, sum_tiles
 from monitor.store.windows.rows import unseen_since

@@ -168,18 +168,15 @@ class Sender:
         # Set before saving: if the store fails now, the answer is kept and nothing is sent twice.
         self._unsaved = (item, decision)
         if decision.action == "retry":
-            self._hold(item, decision)
+            pause = backoff(item.attempts, self._rng)
+            if decision.after is not None:
+                # A little later than asked, since a provider's clock may round.
+                pause = decision.after + self._rng.uniform(0.05, 1.0)
+            elif decision.unclear and item.attempts > UNCLEAR_TRIES:
+                pause = UNCLEAR_WAIT
+            self.receiver.limiter.hold(self._clock.monotonic() + pause)
         self._save(item, decision)
         self._reach("notify.settled")
-
-    def _hold(self, item: Item, decision: Decision) -> None:
-        pause = backoff(item.attempts, self._rng)
-        if decision.after is not None:
-            # A little later than asked, since a provider's clock may round.
-            pause = decision.after + self._rng.uniform(0.05, 1.0)
-        elif decision.unclear and item.attempts > UNCLEAR_TRIES:
-            pause = UNCLEAR_WAIT
-        self.receiver.limiter.hold(self._clock.monotonic() + pause)
 
     def _save(self, item: Item, decision: Decision) -> None:
         now, name, picture = self._clock.time(), self.receiver.name, item.message.kind == "picture"

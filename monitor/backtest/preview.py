@@ -16,8 +16,8 @@ from monitor.evaluation import References, question_of
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING
 from monitor.series import Series
-from monitor.store.records.correlation import in_force
 from monitor.store.records.references import current
+from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import latest_results
 from monitor.store.windows.ranges import sum_range
 

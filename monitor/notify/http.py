@@ -239,7 +239,7 @@ def decide(kind: str, answer: Reply | Failure, *, plain: bool = False, now: floa
             return Decision("sent", words)
         status = int(_number(data.get("error_code")) or 400)
     error = str(data.get("error") or data.get("description") or answer.body[:200].decode("utf-8", "replace")).lower()
-    slack, chat = kind.startswith("slack"), _inner(data).get("migrate_to_chat_id")
+    slack, chat = kind.startswith("slack"), _object(data.get("parameters")).get("migrate_to_chat_id")
     if kind == "telegram" and type(chat) is int:
         return Decision("migrate", words, chat=str(chat))
     if status == 429 or (slack and re.search(SLACK_PASSING, error)):
@@ -279,7 +279,10 @@ def retry_after(answer: Reply, now: float) -> float | None:
     40.0
     """
     data, header = _json(answer.body), answer.header("retry-after")
-    waits = [_number(item) or 0.0 for item in (header, data.get("retry_after"), _inner(data).get("retry_after"))]
+    waits = [
+        _number(item) or 0.0
+        for item in (header, data.get("retry_after"), _object(data.get("parameters")).get("retry_after"))
+    ]
     if _number(header) is None and (moment := _date(header)) is not None:
         # By the server's own clock if it tells it: ours may be wrong.
         waits.append(moment - (_date(answer.header("date")) or now))
@@ -299,15 +302,13 @@ def backoff(attempts: int, rng: random.Random) -> float:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(body)
+        return _object(json.loads(body))
     except (ValueError, RecursionError):
         return {}
-    return data if isinstance(data, dict) else {}
 
 
-def _inner(data: dict[str, Any]) -> dict[str, Any]:
-    inner = data.get("parameters")
-    return inner if isinstance(inner, dict) else {}
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: object) -> float | None:

@@ -111,24 +111,18 @@ def read_secret(
         if not value:
             raise ConfigError(f"{what}: the environment variable {env} is not set or empty")
     elif file:
-        value = _from_file(what, Path(file))
+        try:
+            value, mode = Path(file).read_text("utf-8").strip(), Path(file).stat().st_mode
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+            raise ConfigError(f"{what}: {file} cannot be read: {reason}") from None
+        if not value:
+            raise ConfigError(f"{what}: {file} is empty")
+        if mode & 0o077:
+            _log.warning("%s: %s can be read by others (mode %o); chmod 600 it", what, file, mode & 0o777)
     if not value.isprintable():
         raise ConfigError(f"{what}: holds line breaks or control characters; put nothing else beside the secret")
     return Secret(value) if value else None
-
-
-def _from_file(what: str, path: Path) -> str:
-    try:
-        value = path.read_text("utf-8").strip()
-        mode = path.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise ConfigError(f"{what}: {path} cannot be read: {reason}") from None
-    if not value:
-        raise ConfigError(f"{what}: {path} is empty")
-    if mode & 0o077:
-        _log.warning("%s: %s can be read by others (mode %o); chmod 600 it", what, path, mode & 0o777)
-    return value
 
 
 def guard_logs() -> None:

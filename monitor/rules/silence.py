@@ -73,14 +73,10 @@ def new_silence(
     `rules`: those in force; `columns`: names of the model's columns. A matcher that fits none of them is refused: it
     would mute nothing, and the operator would find out at night.
     """
-    known: dict[str, list[str]] = {
-        "rule": [rule.name for rule in rules],
-        "model": [],
-        "series": [],
-        "column": list(columns),
-        "role": list(ROLES) if rules else [],
-        "severity": list(SEVERITIES) if rules else [],
-    }
+    known: dict[str, list[str]] = {"rule": [rule.name for rule in rules], "model": [], "series": []}
+    known |= {"column": list(columns), "role": [], "severity": []}
+    if rules:
+        known |= {"role": list(ROLES), "severity": list(SEVERITIES)}
     for rule in rules:
         for label, value in rule.labels.items():
             known.setdefault(label, []).append(value)

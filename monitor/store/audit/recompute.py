@@ -19,9 +19,9 @@ from monitor.outcomes.results import holdout_name, judge_outcomes, layout_of
 from monitor.outcomes.sums import Sums
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
-from monitor.store.records.correlation import in_force
 from monitor.store.records.performance import read_judged
 from monitor.store.records.references import accepted_id, load_accepted
+from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import read_question
 from monitor.store.windows.ranges import DAY, HOUR, first_start, list_windows, sum_tiles
 from monitor.store.windows.rows import load_series
