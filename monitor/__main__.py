@@ -32,6 +32,7 @@ MODULES = {
     "erase": "change",
     "reference": "reference",
     "replay": "replay",
+    "outcomes": "outcomes",
     "locate": "history",
     "backtest": "history",
 }

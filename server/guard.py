@@ -49,7 +49,7 @@ _ROUTES: Mapping[Access, tuple[str, ...]] = {
     "read": (
         *("GET /", "GET /alerts", "GET /monitor", "GET /silence"),
         f"GET /column/<any({', '.join(ROLES)}):role>",
-        *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows"),
+        *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows", "GET /api/performance"),
     ),
     # With the token, always.
     "change": ("POST /logout", "POST /silence", "POST /silence/expire"),
