@@ -8,11 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monitor import words
-from monitor.cli.command import JSON, Answer, command, moment, option, period, reading, table
+from monitor.cli.command import JSON, Answer, command, length, moment, option, period, reading, table
 from monitor.clock import SystemClock
 from monitor.config.load import Config
-from monitor.config.settings import duration
-from monitor.errors import InputError
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify as verify_record
 from monitor.store.windows.ranges import read_range
@@ -36,10 +34,7 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     """`windows`. Raises TelltaleError."""
     now = SystemClock().time()
     start, end = moment(options.start, now, "--from"), moment(options.end, now, "--to")
-    try:
-        step = duration(options.step) if options.step else None
-    except ValueError as error:
-        raise InputError("step", str(error)) from None
+    step = length(options.step, "--step") if options.step else None
     with reading(config) as connection:
         model = newest_series(connection, options.model)
         found = read_range(connection, model, start, end, step, options.columns)

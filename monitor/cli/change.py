@@ -10,12 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monitor.cli.command import BY, COLUMNS, DRY_RUN, Answer, command, moment, option, reading, table
+from monitor.cli.command import BY, COLUMNS, DRY_RUN, Answer, command, length, moment, option, reading, table
 from monitor.cli.show import silence_table
 from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.column import Column
 from monitor.config.load import Config
-from monitor.config.settings import duration
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.rules.cover import closeness
 from monitor.rules.silence import new_silence
@@ -54,10 +53,12 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
         with reading(config) as connection:
             silences = list_silences(connection, clock.time())
         return Answer(silence_table(silences) if silences else ["no silence is in force"])
+    now = clock.time()
+    end = moment(options.until, now, "--until", ahead=True) if options.until else now + length(options.length, "--for")
     made = new_silence(
         dict(matcher(text) for text in options.matchers),
-        clock.time(),
-        until(options, clock),
+        now,
+        end,
         **by(options),
         rules=config.rules,
         columns=columns_of(config),
@@ -141,7 +142,7 @@ def columns_of(config: Config) -> list[str]:
     try:
         with reading(config) as connection:
             return [column.name for column in served_model(connection).schema.columns]
-    except (StoreError, ValueError):
+    except StoreError:
         return []
 
 
@@ -155,16 +156,6 @@ def matcher(text: str) -> tuple[str, str]:
     if not sign or not label:
         raise InputError("matcher", f"expected LABEL=GLOB, such as column=bmi, got {text!r}")
     return label, glob
-
-
-def until(options: argparse.Namespace, clock: Clock) -> float:
-    """When the silence ends. Raises InputError."""
-    if options.until:
-        return moment(options.until, clock.time(), "--until", ahead=True)
-    try:
-        return clock.time() + duration(options.length)
-    except ValueError as error:
-        raise InputError("time", str(error)) from None
 
 
 def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: float = PATIENCE) -> None:

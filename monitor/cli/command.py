@@ -34,10 +34,14 @@ class Answer(NamedTuple):
     code: int = 0
 
 
-class Command(NamedTuple):
-    """One command. It is run with its options and the settings; `options.program` is how it was called."""
+#: Runs a command with its options and the settings; `options.program` is how it was called.
+Run = Callable[[argparse.Namespace, Config], Answer]
 
-    run: Callable[[argparse.Namespace, Config], Answer]
+
+class Command(NamedTuple):
+    """One command."""
+
+    run: Run
     text: str
     options: tuple[Option, ...]
 
@@ -58,14 +62,10 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {}
 
 
-def command(
-    name: str, text: str, *options: Option
-) -> Callable[[Callable[[argparse.Namespace, Config], Answer]], Callable[[argparse.Namespace, Config], Answer]]:
+def command(name: str, text: str, *options: Option) -> Callable[[Run], Run]:
     """Declare a function as a command."""
 
-    def register(
-        run: Callable[[argparse.Namespace, Config], Answer],
-    ) -> Callable[[argparse.Namespace, Config], Answer]:
+    def register(run: Run) -> Run:
         COMMANDS[name] = Command(run, text, options)
         return run
 
@@ -149,6 +149,14 @@ def cell(value: object) -> str:
     if value is None or value == "":
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def length(text: str, option: str) -> float:
+    """Read a length of time, in seconds. Raises ConfigError."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def moment(text: str, now: float, option: str, ahead: bool = False) -> float:

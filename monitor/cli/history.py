@@ -40,10 +40,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
 
     Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
     """
-    try:
-        model = references.served_model(connection)
-    except ValueError as error:
-        raise StoreError(str(error)) from None
+    model = references.served_model(connection)
     stored = bounds(connection, model.id)
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")

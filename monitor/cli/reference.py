@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from monitor import words
 from monitor.backtest.preview import preview
@@ -50,7 +49,7 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
     clock = SystemClock()
     span = past_period(options, clock.time())
     least = max((rule.min_samples for rule in config.rules), default=1)
-    with reading(config) as connection, store_errors():
+    with reading(config) as connection:
         series, chosen = choose(connection, options.columns)
         batch = references.weigh(connection, series, span, least)
         effects = list(preview(connection, config, series, chosen, batch))
@@ -86,24 +85,15 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
 )
 def reset(options: argparse.Namespace, config: Config) -> Answer:
     """`reference reset`. Raises TelltaleError."""
-    with reading(config) as connection, store_errors():
+    with reading(config) as connection:
         series, chosen = choose(connection, options.columns)
         standing = references.current(connection, series)
         chosen = [position for position in chosen if position in standing]
         if not chosen:
-            raise ValueError(f"model {series.version} is compared with its training data already")
+            raise StoreError(f"model {series.version} is compared with its training data already")
     request(config, {"kind": "reset", "columns": chosen, **by(options)}, SystemClock())
     names = ", ".join(series.schema.columns[position].name for position in chosen)
     return Answer([f"the training data is the reference of model {series.version} from now on, for {names}"])
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """What the history does not hold, as an error of the store."""
-    try:
-        yield
-    except ValueError as error:
-        raise StoreError(str(error)) from None
 
 
 def choose(connection: sqlite3.Connection, patterns: Sequence[str]) -> tuple[Series, list[int]]:

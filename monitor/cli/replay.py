@@ -16,11 +16,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from monitor.backtest.replay import HOUR, Predict, Recording, deliver, prediction_columns, read_recording, replay
 from monitor.capture.encode import Encoder, UnseenNames, names_file
-from monitor.cli.command import JSON, Answer, command, option
+from monitor.cli.command import JSON, Answer, command, length, option
 from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
-from monitor.config.settings import duration
 from monitor.errors import ConfigError, DataError, InputError
 from monitor.models.model import open_model
 from monitor.reference.file import Reference
@@ -111,10 +110,7 @@ def settings(options: argparse.Namespace, config: Config) -> Config:
     if options.model:
         config = replace(config, model=replace(config.model, path=options.model))
     if options.every:
-        try:
-            every = duration(options.every)
-        except ValueError as error:
-            raise ConfigError(f"--every: {error}") from None
+        every = length(options.every, "--every")
         if every <= 0:
             raise ConfigError("--every: expected more than zero")
         config = replace(config, drift=replace(config.drift, every=every))

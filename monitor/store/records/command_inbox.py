@@ -77,7 +77,7 @@ def apply_all(
 def carry_out(
     writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: float, maintenance: Maintenance
 ) -> None:
-    """Do what a request asks, on the writer's thread. Raises ValueError, KeyError or TypeError for one that is none."""
+    """Do what a request asks, on the writer's thread. Raises StoreError, ValueError, KeyError or TypeError if bad."""
     if request["kind"] == "erase":
         erase(writer, folder, request, now)
         log.info("unseen values erased by %s: %s", request["author"], request["reason"])
@@ -89,7 +89,7 @@ def carry_out(
 
 
 def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
-    """Apply one request that is a transaction. Raises ValueError, KeyError or TypeError for one that is none."""
+    """Apply one request that is a transaction. Raises StoreError, ValueError, KeyError or TypeError if it cannot."""
     kind = request["kind"]
     if kind == "silence":
         fields = request["silence"]

@@ -22,6 +22,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts
 from monitor.drift.result import Span
+from monitor.errors import StoreError
 from monitor.series import Series
 from monitor.store.records.history import newest
 from monitor.store.records.rows import Row, append, read
@@ -65,18 +66,18 @@ def accepted_id(name: str) -> int | None:
 
 
 def served_model(connection: sqlite3.Connection) -> Series:
-    """The model that was served last. Raises ValueError if no model has been served yet."""
+    """The model that was served last. Raises StoreError if no model has been served yet."""
     series = load_served(connection)
     if series is None:
-        raise ValueError("no model has been served yet")
+        raise StoreError("no model has been served yet")
     return series
 
 
 def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int) -> Batch:
-    """Sum a stretch up that is to be accepted. Raises ValueError where it holds fewer than `least` predictions."""
+    """Sum a stretch up that is to be accepted. Raises StoreError if it holds fewer than `least` predictions."""
     batch = sum_range(connection, series, span.start, span.end)
     if batch.n < max(least, 1):
-        raise ValueError(
+        raise StoreError(
             f"{iso(span.start)} to {iso(span.end)} holds {words.counted(batch.n, 'prediction')} of "
             f"model {series.version}; "
             f"a reference needs {max(least, 1)} (the largest min_samples of the rules)"
@@ -96,7 +97,7 @@ def accept(
     """Make a period the reference of some columns of the model that is served, of all without `columns`.
 
     `columns`: positions in the schema. In a history that was replayed at its own times it holds from the end of the
-    period, as if it had been accepted then. Raises ValueError if the period holds fewer than `least` predictions.
+    period, as if it had been accepted then. Raises StoreError if the period holds fewer than `least` predictions.
     """
     series = served_model(connection)
     batch = weigh(connection, series, span, least)
@@ -110,12 +111,12 @@ def accept(
 
 
 def reset(connection: sqlite3.Connection, author: str, reason: str, now: float, columns: Sequence[int] = ()) -> None:
-    """Compare columns with the training data again, all without `columns`. Raises ValueError if they are already."""
+    """Compare columns with the training data again, all without `columns`. Raises StoreError if they are already."""
     series = served_model(connection)
     standing, replayed = current(connection, series), _replayed(connection)
     chosen = [position for position in columns or standing if position in standing]
     if not chosen:
-        raise ValueError(f"model {series.version} is compared with its training data already")
+        raise StoreError(f"model {series.version} is compared with its training data already")
     for position in chosen:
         found = connection.execute("SELECT since FROM reference_changes WHERE id = ?", (standing[position],))
         (since,) = found.fetchone() if replayed else (iso(now),)
