@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from monitor.clock import from_iso
 from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, is_performance
 
-STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other")
+_STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other", *PERFORMANCE_STATISTICS)
 RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
@@ -167,11 +167,8 @@ def _hours(value: Any) -> tuple[int, ...] | None:
     return tuple(sorted(round(length / 3600) for length in lengths)) if fit else None
 
 
-def _statistic(value: Any) -> str:
-    if isinstance(value, str) and is_performance(value):
-        return value
-    out: str = _one_of(*STATISTICS, *PERFORMANCE_STATISTICS).parse(value)
-    return out
+def _statistic(value: Any) -> str | None:
+    return value if isinstance(value, str) and (value in _STATISTICS or is_performance(value)) else None
 
 
 def _timezone(value: Any) -> str:
@@ -199,7 +196,7 @@ SIZE = _parsed(size, 'a size of at least "10MB"', lambda n: n >= 10_000_000)
 QUIET = Expected('a list of days such as "2026-12-24/2026-12-26"', _days)
 HOURS = Expected('a list of whole hours up to 7d, such as ["6h", "1d"]', _hours)
 TIMEZONE = Expected("a time zone", _timezone)
-STATISTIC = Expected("a statistic, or a metric such as accuracy", _statistic)
+STATISTIC = Expected("a statistic, or a metric such as accuracy", _statistic, _STATISTICS)
 ALERTS = _typed(float, "a number above 0", lambda x: 0 < x < math.inf)
 LABELS = Expected('a table of texts such as { team = "credit" }', _labels)
 
