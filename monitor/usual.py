@@ -147,7 +147,6 @@ class Usual:
         self._cells: dict[tuple[int, ...], Cells] = {}
         self._watches: dict[tuple[int, int], Watch] = {}
         self._judged: dict[tuple[str, int], Judged] = {}
-        self._limits: dict[tuple[int, int, float, int], Floats] = {}
         #: Up to which hour the history of a column was replayed, by position and length.
         self._replayed: dict[tuple[int, int], int] = {}
         self._standing: Standing = {}
@@ -192,8 +191,8 @@ class Usual:
 
     def again(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
         """Judge a window of the past as it was then: by what had been learnt by that day, and accepted by `at`."""
-        for known in (self._watches, self._limits, self._replayed):
-            known.clear()
+        self._watches.clear()
+        self._replayed.clear()
         day = hour // DAY * DAY
         self._load(connection, day * HOUR)
         for watch in self._watches.values():
@@ -285,12 +284,14 @@ class Usual:
         weeks, results, looked_back = self._weeks(rule), dict[int, DriftResult](), False
         for since, positions in groups.items():
             grid = self.hours.grid(since)
-            ready = [position for position in sorted(positions) if self._learn(position, length, grid, hour)]
-            if not ready:
+            at = hour - grid.first
+            begun = [one for one in sorted(positions) if 0 <= at <= grid.hours and self._begun(one, length, hour)]
+            watches = {one: watch for one in begun if (watch := self._watch(one, length)).learn(grid, at)}
+            if not watches:
                 continue
-            cells, watches = self._cells_of(*ready), [self._watch(position, length) for position in ready]
-            found = judge_together(watches, cells, grid, hour - grid.first)
-            for k, (position, watch) in enumerate(zip(ready, watches, strict=True)):
+            cells = self._cells_of(*watches)
+            found = judge_together(list(watches.values()), cells, grid, at)
+            for k, (position, watch) in enumerate(watches.items()):
                 seasonal = watch.learned is not None and watch.learned.predictor > 0
                 by_hour = seasonal and same.n > 0
                 looked_back |= by_hour
@@ -310,7 +311,7 @@ class Usual:
                     model=self._series.model,
                     series=self._series.subject.series,
                 )
-                limits = self._limit(watch, position, weeks, hour)
+                limits = watch.limits(weeks, hour)
                 results[position] = result._replace(**verdict_of(watch, k, cells, *found, limits, hour))
         if not results:
             return None
@@ -321,23 +322,6 @@ class Usual:
         """Whether the history of a column has been replayed, or was by an earlier process."""
         watch = self._watch(position, length)
         return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
-
-    def _learn(self, position: int, length: int, grid: Grid, hour: int) -> bool:
-        """Learn of a column if a day has begun; whether it can be judged."""
-        at = hour - grid.first
-        return (
-            0 <= at <= grid.hours
-            and self._begun(position, length, hour)
-            and self._watch(position, length).learn(grid, at)
-        )
-
-    def _limit(self, watch: Watch, position: int, weeks: float, hour: int) -> Floats:
-        key = (position, watch.length, weeks, hour // WEEK)
-        if key not in self._limits:
-            if len(self._limits) > 4 * len(self._watches) + 100:
-                self._limits.clear()
-            self._limits[key] = watch.limits(weeks, hour)
-        return self._limits[key]
 
     def _same_hours(self, hour: int, length: int) -> Batch:
         grid, total = self.hours.grid(), self.hours.between(0, 0)

@@ -115,8 +115,7 @@ def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float
     larger of both is taken. Four standard errors are added. Zero for a numeric column.
 
     >>> known, other = np.array([True, True, False, False]), np.array([False, False, True, False])
-    >>> rows = [[90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0]]
-    >>> [round(float(overlooked(np.array(one), known, other)), 1) for one in rows]
+    >>> overlooked(np.array([[90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0]]), known, other).round(1).tolist()
     [5.7, 0.3]
     """
     if not known.any():

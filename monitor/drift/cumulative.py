@@ -67,11 +67,7 @@ def wasserstein(pair: Pair) -> Measured:
 
 
 def shares(counts: Floats) -> Floats:
-    """Proportions along the last axis; zeros where there is nothing.
-
-    >>> shares(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
-    [[0.25, 0.75], [0.0, 0.0]]
-    """
+    """Proportions along the last axis; zeros where there is nothing."""
     total = counts.sum(axis=-1, keepdims=True)
     out: Floats = counts / np.maximum(total, 1.0)
     return out
@@ -94,10 +90,6 @@ def transport(reference: Floats, at_reference: Floats, test: Floats, at_test: Fl
     """First Wasserstein distance between two distributions whose bins stand at places of their own, shape (...).
 
     Equals `scipy.stats.wasserstein_distance(at_reference, at_test, reference, test)`. All have shape (..., K).
-
-    >>> both = np.array([1.0, 3.0])
-    >>> float(transport(both, np.array([0.0, 1.0]), both, np.array([0.0, 3.0])))
-    1.5
     """
     places = np.concatenate((at_reference, at_test), axis=-1)
     order = np.argsort(places, axis=-1)
@@ -157,13 +149,8 @@ def _settled(pair: Pair) -> tuple[Mask, Floats, Floats]:
 class WassersteinNull:
     """Distribution of `wasserstein` without drift, from the pooled counts.
 
-    For large samples the gap between the distributions is sqrt(h) B(F), B a Brownian bridge, so W = sqrt(h) times the
-    area under |B(F)|. Let s^2 be the variance of the pooled distribution and S the area under sqrt(F(1-F)).
-    The squared area has the tail of s^2 times a squared normal variable (Borell 1975: s^2 is the largest variance of
-    any function with slope at most 1), and a mean of at most (2/pi) S^2 + (1 - 2/pi) s^2, because the correlations of
-    a bridge are positive and E|XY| <= 2/pi + (1 - 2/pi) r for standard normal X, Y with correlation r >= 0. So
-    W^2 / (h s^2) is taken as chi-square with (2/pi) (S/s)^2 + 1 - 2/pi degrees of freedom: exact for two bins.
-
+    With s^2 the variance of the pooled distribution and S the area under sqrt(F(1-F)), W^2 / (h s^2) is taken as
+    chi-square with (2/pi) (S/s)^2 + 1 - 2/pi degrees of freedom: exact for two bins, and docs/statistics.md says why.
     Small windows of a skewed column have a longer tail: the quantile is moved by the Cornish-Fisher term
     |skewness of the mean difference| (t^2 - 1) / 6. Checked by simulation: docs/bench-drift.md.
     """

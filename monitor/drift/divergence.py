@@ -31,12 +31,7 @@ def kl(pair: Pair) -> Measured:
 
     Surprise per row for someone who expects the reference. 0 and up; the two directions differ.
     """
-
-    def total(shares: Shares) -> Floats:
-        out: Floats = np.maximum(np.einsum("...k,...k->...", shares.q, shares.log_ratio), 0.0)
-        return out
-
-    return _measure(pair, total, 0.5)
+    return _measure(pair, lambda shares: np.maximum(_dot(shares.q, shares.log_ratio), 0.0), 0.5)
 
 
 def psi(pair: Pair) -> Measured:
@@ -44,12 +39,7 @@ def psi(pair: Pair) -> Measured:
 
     0 and up, the same in both directions; no term is negative. Boxkite calls this one KL.
     """
-
-    def total(shares: Shares) -> Floats:
-        out: Floats = np.einsum("...k,...k->...", shares.q - shares.p, shares.log_ratio)
-        return out
-
-    return _measure(pair, total, 1.0)
+    return _measure(pair, lambda shares: _dot(shares.q - shares.p, shares.log_ratio), 1.0)
 
 
 def js(pair: Pair) -> Measured:
@@ -63,9 +53,8 @@ def js(pair: Pair) -> Measured:
         # Half the sum of P ln(P/M) + Q ln(Q/M), M the middle of both; written with d = ln(Q/P) as
         # q d - (p + q) ln((1 + e^d) / 2), which needs one more logarithm and not two.
         grown = np.log1p((shares.q / shares.p - 1) / 2)
-        whole = np.einsum("...k,...k->...", shares.q, shares.log_ratio)
-        out: Floats = np.maximum(whole - np.einsum("...k,...k->...", shares.p + shares.q, grown), 0.0) / 2
-        return out
+        whole = _dot(shares.q, shares.log_ratio) - _dot(shares.p + shares.q, grown)
+        return np.maximum(whole, 0.0) / 2
 
     return _measure(pair, total, 0.125, lambda nats: np.sqrt(nats / math.log(2)))
 
@@ -96,12 +85,13 @@ def _measure(
     )
 
 
-def smoothed(counts: Floats, real: Mask) -> Floats:
-    """Proportions after adding 0.5 to each real bin; 1 in the padding of both sides, which so adds nothing.
+def _dot(a: Floats, b: Floats) -> Floats:
+    out: Floats = np.einsum("...k,...k->...", a, b)
+    return out
 
-    >>> smoothed(np.array([1.5, 0.5, 0.0]), np.array([True, True, False])).round(3).tolist()
-    [0.667, 0.333, 1.0]
-    """
+
+def smoothed(counts: Floats, real: Mask) -> Floats:
+    """Proportions after adding 0.5 to each real bin; 1 in the padding of both sides, which so adds nothing."""
     filled = (counts + SMOOTHING) * real
     shares = filled / np.maximum(filled.sum(axis=-1, keepdims=True), SMOOTHING)
     out: Floats = shares + ~real

@@ -231,9 +231,8 @@ def bin_places(column: Column) -> tuple[Floats, float]:
     A bin stands at the mean of the reference's rows in it, an empty one at its middle, an outer one at its edge. Half,
     because the span may be beyond the largest number.
 
-    >>> places, half = bin_places(Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)))
-    >>> places.tolist(), half
-    ([0.0, 0.25, 0.75, 1.0], 2.0)
+    >>> bin_places(Column("x", "feature", "numeric", edges=(0.0, 2.0, 4.0)))[0].tolist()
+    [0.0, 0.25, 0.75, 1.0]
     """
     edges = np.array(column.edges)
     half = float(edges[-1] / 2 - edges[0] / 2) if column.numeric and edges.size > 1 else 0.0

@@ -73,7 +73,6 @@ class Cells:
         self.limits_of = [slice(end - n - 1, end) for end, n in zip(limit_ends.tolist(), tails, strict=True)]
         #: Limits that have cells, and the first of them: a column without edges has no bulk cells.
         self._present, self._starts = np.unique(self.limit_of, return_index=True)
-        self._present_of: Ints = np.searchsorted(self._present, self.limit_of)
         self._low, self._high = np.array(ranges, dtype=np.intp).T
         self._row_low, self._row_high = np.array(rows, dtype=np.intp).T
         self._fullest: Ints = ends - 1

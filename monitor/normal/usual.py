@@ -118,12 +118,16 @@ class Watch:
         self.day = 0
         #: Weeks whose largest distances have grown since somebody cleared this.
         self.grown: set[int] = set()
+        self._limits: tuple[tuple[float, int], Floats] = ((0.0, -1), np.zeros(0))
 
     def limits(self, weeks: float, at: int) -> Floats:
         """Limits that hold at an hour since 1970, shape (limits,), from the weeks finished by then; see `horizon`."""
-        finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK]
-        table = np.array(finished, dtype=np.float64).reshape(-1, self.cells.limits)
-        return np.array([limit(column[column >= 0], weeks) for column in table.T])
+        key = (weeks, at // WEEK)
+        if self._limits[0] != key:
+            finished = [self.maxima[week] for week in sorted(self.maxima) if week < at // WEEK]
+            table = np.array(finished, dtype=np.float64).reshape(-1, self.cells.limits)
+            self._limits = key, np.array([limit(column[column >= 0], weeks) for column in table.T])
+        return self._limits[1]
 
     def learn(self, grid: Grid, end: int) -> bool:
         """Learn anew if a day has begun since the last time; whether anything is known of windows that end at `end`."""
