@@ -33,8 +33,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.normal.cells import cells_of
 from monitor.normal.expected import make_grid
-from monitor.normal.limit import horizon
-from monitor.normal.usual import Watch
+from monitor.normal.usual import Watch, horizon
 from monitor.reference.build import build_reference
 
 HOUR, DAY, MONTH = 3600, 24, 30.44 * 24

@@ -123,13 +123,13 @@ class Evaluator:
         if self._open:  # the one before was rolled back, and the ids of its windows are given to others
             self._forget()
         self._open = True
+        rules = self._config.rules
         end = now if early else self.window_end(now)
         ledger.seal(connection, self.series, end if end < now else now + self._config.window.base)
         try:
-            learn(connection, self.series, self._config.drift, self._config.rules, now)
+            learn(connection, self.series, self._config.drift, rules, now)
         except StoreError:
             log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
-        rules = self._config.rules
         judged = tuple(
             one
             for rule in rules
@@ -144,20 +144,15 @@ class Evaluator:
         )
         every: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
         results = tuple(result for one in every for result in one.results)
+        every_seconds = self._config.drift.every
         alerts, transitions = advance(
-            self.latest.alerts,
-            results,
-            self._config.rules,
-            now,
-            self._config.drift.every,
-            self.series.version,
-            self._covered,
+            self.latest.alerts, results, rules, now, every_seconds, self.series.version, self._covered
         )
         old, left = self._replaced
         why = f"model {old} was replaced by {self.series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
         self._usual.save(connection)
-        learning = self._usual.state() if any(rule.reference == USUAL for rule in self._config.rules) else ""
+        learning = self._usual.state() if any(rule.reference == USUAL for rule in rules) else ""
         fresh = tuple(result for one in every if one.fresh for result in one.results)
         asked = verdict_store.enter_questions(connection, self.series.id, [self._question(one.rule) for one in judged])
         verdict_store.save_results(connection, now, fresh, asked)

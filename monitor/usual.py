@@ -26,8 +26,19 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
 from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
-from monitor.normal.limit import FEWEST_WEEKS, WEEKS, horizon, weeks_between
-from monitor.normal.usual import DAY, Distances, Learned, Watch, judge_together, propose_lengths, step_of
+from monitor.normal.usual import (
+    DAY,
+    FEWEST_WEEKS,
+    WEEKS,
+    Distances,
+    Learned,
+    Watch,
+    horizon,
+    judge_together,
+    propose_lengths,
+    step_of,
+    weeks_between,
+)
 from monitor.rules.rule import USUAL, Rule
 from monitor.series import Series
 from monitor.store.records import usual as usual_store

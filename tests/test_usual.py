@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import monitor.usual
 from monitor.backtest.suggest import describe, suggest
 from monitor.clock import iso
 from monitor.drift.result import DriftResult, Span
@@ -98,6 +99,20 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
         assert (done.problems, done.skipped, done.verdicts) == ([], 0, stored)
         connection.execute("UPDATE usual_weeks SET worst = replace(worst, '[', '[9')")
         assert recompute(connection, past=Past(connection)).problems
+
+
+def test_a_long_history_is_replayed_over_several_evaluations(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor.usual, "REPLAYED", 1)
+    world = make()
+    world.pass_hours(5 * 7 * 24, judge=False)
+    judged = []
+    for _ in range(12):  # four columns, two lengths: one of the eight at a time
+        world.pass_hours(1)
+        judged.append(len(world.runtime.only.latest.results))
+    assert judged == sorted(judged)
+    assert judged[0] == 1
+    assert judged[-1] == 8
+    assert not world.messages()
 
 
 def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path) -> None:

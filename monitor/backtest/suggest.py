@@ -18,8 +18,7 @@ from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.result import Span
 from monitor.normal.cells import Cells
 from monitor.normal.expected import WEEK
-from monitor.normal.limit import WEEKS_A_MONTH, horizon
-from monitor.normal.usual import DAY, Replayed, Watch, judge_together, propose_lengths
+from monitor.normal.usual import DAY, WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths
 from monitor.series import Series
 from monitor.usual import HOUR, PROPOSED, Hours
 from monitor.words import counted, number

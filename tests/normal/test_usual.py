@@ -11,8 +11,7 @@ import pytest
 from monitor.columns.column import Column, Counts, Floats
 from monitor.normal.cells import Cells, cells_of
 from monitor.normal.expected import Grid, make_grid
-from monitor.normal.limit import horizon
-from monitor.normal.usual import Replayed, Watch, judge_together
+from monitor.normal.usual import Replayed, Watch, horizon, judge_together
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
 WEEK = 168
