@@ -18,6 +18,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -158,6 +159,7 @@ class Monitor:
         def quietly(name: str) -> Callable[..., Any]:
             method, nothing = getattr(self, name), NOTHING[name]
 
+            @wraps(method)
             def call(*given: Any, **named: Any) -> Any:
                 if self.error is None:
                     try:
