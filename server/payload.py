@@ -138,13 +138,14 @@ class Payload:
             raise InputError("empty", message)
         kinds = (list, dict)
         if isinstance(data, list) and (isinstance(data[0], list) or all(isinstance(row, kinds) for row in data)):
+            ids, rows = self._take_ids(data, "row "), []
             for at, row in enumerate(data):
                 if type(row) is not type(data[0]):
                     code = "not_a_list" if isinstance(data[0], list) else "not_an_object"
                     message = f"expected {kind_of(data[0])}, as the rows before it, got {kind_of(row)}"
                     raise InputError(code, message, f"row {at}")
-            ids = self._take_ids(data, "row ")
-            return Parsed([self._row(row, f"row {at}") for at, row in enumerate(data)], True, ids)
+                rows.append(self._row(row, f"row {at}"))
+            return Parsed(rows, True, ids)
         if isinstance(data, dict):
             ids = self._take_ids([data], "")
             data = self.names.arrange(data)
