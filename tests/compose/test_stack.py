@@ -92,7 +92,7 @@ def test_prometheus_accepts_what_the_document_says_to_add(tmp_path: Path) -> Non
     command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 rule files found" in done.stdout
+    assert "3 rule files found" in done.stdout
 
 
 def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
@@ -154,5 +154,5 @@ def test_a_replica_asks_for_the_token_where_one_is_set(tmp_path: Path) -> None:
 def test_what_a_replica_passes_is_what_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELLTALE_TOKEN", "correct-horse-battery-staple")
     for more, has_token in ((["--trust-network"], False), (["--token-env", "TELLTALE_TOKEN"], True)):
-        config = configure(parse(["--host", "0.0.0.0", *more]))
+        config = configure(parse(["--host", "0.0.0.0", *more], "telltale"))
         assert Guard.of(config.server).has_token == has_token
