@@ -34,7 +34,7 @@ from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Standing, current, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.windows.ledger import Ledger
-from monitor.store.windows.ranges import find_tiles, first_start, list_windows, sum_range, sum_tiles
+from monitor.store.windows.ranges import Tile, find_tiles, first_start, list_windows, sum_range, sum_tiles
 from monitor.store.windows.rows import unseen_since
 from monitor.usual import Judged, Usual
 from monitor.words import duration
@@ -101,7 +101,7 @@ class Evaluator:
 
     def _forget(self) -> None:
         """Forget what evaluations have found out and written."""
-        self._closed = ClosedWindows(self.series, self._config.window.base)
+        self._closed = ClosedWindows(self.series)
         self._usual = Usual(self.series, self._config.drift, self._covers)
         #: An evaluation was begun and is not committed.
         self._open = False
@@ -238,30 +238,24 @@ def _without_names(result: DriftResult) -> DriftResult:
 
 
 class ClosedWindows:
-    """Sums of closed windows; those of the base length, `seconds`, are read from the store once.
+    """Sums of closed windows, each of which is read from the store once: evaluations ask for the same ones again."""
 
-    The windows of the last half hour are asked for at each evaluation.
-    """
-
-    def __init__(self, series: Series, seconds: float) -> None:
-        self._series, self._seconds = series, seconds
-        self._known: dict[int, Batch] = {}
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._known: dict[Tile, Batch] = {}
 
     def sum_range(self, connection: sqlite3.Connection, span: Span) -> Batch:
         """Sum of the windows that begin in a stretch of time; all of them must be closed."""
         total = empty_batch(self._series.schema)
         tiles = find_tiles(connection, self._series.id, span.start, span.end)
         for tile in tiles:
-            batch = self._known.get(tile.id)
-            if batch is None:
-                batch = sum_tiles(connection, self._series, [tile])
-                if tile.seconds == self._seconds:
-                    self._known[tile.id] = batch
-            total.counts[:] += batch.counts
-            total.sums[:] += batch.sums
+            if tile not in self._known:
+                self._known[tile] = sum_tiles(connection, self._series, [tile])
+            total.counts[:] += self._known[tile].counts
+            total.sums[:] += self._known[tile].sums
         most = max(WINDOW_CELLS // self._series.schema.size, 1)
-        for window_id in list(self._known)[: max(len(self._known) - most, 0)]:
-            del self._known[window_id]
+        for tile in list(self._known)[: max(len(self._known) - most, 0)]:
+            del self._known[tile]
         return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
 
 
