@@ -122,8 +122,11 @@ def over_time(
     width = max(base, int(end - start) // 120 // base * base)
     series = history.windows(connection, identity, position, column, start, end, width)
     points: list[Point] = []
-    if row.result:
-        names = row.result.model_version, column.role, column.name, row.result.rule, row.result.statistic
+    # What is usual has a chart of its own, and is judged too seldom to be found at the evaluations drawn here.
+    every = [row.result, *row.others] if row.result else []
+    result = next((one for one in every if not one.statistic.startswith("usual ")), None)
+    if result:
+        names = result.model_version, column.role, column.name, result.rule, result.statistic
         points = history.verdicts(connection, *names, start, end)
     statistic_chart = None
     if any(point.value is not None for point in points):
@@ -144,6 +147,7 @@ def over_time(
     deviation = float(reference.deviations[position])
     return {
         "points": points,
+        "drawn_statistic": result.statistic if result else "",
         "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": statistic_chart,
         "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), marks),

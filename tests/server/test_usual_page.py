@@ -102,3 +102,20 @@ def test_a_column_that_is_learning_says_so(tmp_path: Path) -> None:
     text = section(world, "x0")
     world.close()
     assert "Learning what is usual, day 2 of 28. No window has been judged yet." in text
+
+
+def test_the_chart_over_time_is_of_a_statistic_that_each_evaluation_has(tmp_path: Path) -> None:
+    """An unusual window leads the column, but is judged once an hour: the chart over time is of another statistic."""
+    more = '[[rule]]\nname = "drift"\nwindow = "6h"'
+    world = Weeks(tmp_path / "data", RULE.format(more="") + more)
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(24, every=6)
+    world.pass_hours(12, shift=2.0, every=6)
+    text = create_app(world.runtime).test_client().get("/column/feature?name=x0&range=7d").get_data(as_text=True)
+    leading = [r.statistic for r in world.runtime.only.latest.results if r.column == "x0" and r.state == "drift"]
+    world.close()
+    assert "usual 6h" in leading
+    assert "The statistic over time" in text
+    over_time = text[text.index('id="time"') : text.index('id="usual"')]
+    statistic, _ = re.findall(r"<h3>(.*?)</h3>", over_time)
+    assert statistic in ("K-S", "Wasserstein")
