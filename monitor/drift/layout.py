@@ -78,11 +78,14 @@ class Pair:
         weights = np.maximum(np.floor(n / (1 + (n - 1) * rho) + 1e-9), 1.0) / n
         return replace(self, weights=weights, _known={})
 
-    @cached_property
+    @property
     def counted(self) -> Pair:
         """Both sides with as many rows in the test window as count: what its chance is worked out from."""
-        if self.weights is None:
-            return self
+        return self if self.weights is None else self._thinned  # itself in its own cache would be freed late
+
+    @cached_property
+    def _thinned(self) -> Pair:
+        assert self.weights is not None
         return replace(self, test=self.test * self.weights[..., None], weights=None, _known={})
 
     @cached_property
@@ -187,7 +190,9 @@ class Layout:
         if key not in self._frames:
             whole, width = self._whole, int(self.sizes[rows].max(initial=0))
             arrays = [getattr(whole, one.name)[rows] for one in fields(whole)]
-            self._frames[key] = Frame(*(array[..., :width] if array.ndim > 1 else array for array in arrays))
+            self._frames[key] = Frame(
+                *(np.ascontiguousarray(one[..., :width] if one.ndim > 1 else one) for one in arrays)
+            )
         return self._frames[key]
 
     def rows(self, columns: Sequence[int], *, numeric: bool) -> Rows:
