@@ -31,15 +31,22 @@ PARTS = 8
 #: Ids that are known again at least, if so many were given: the newest ones.
 RECENT = 1 << 20
 
+#: First bits of hashes that are marked as known, and how many ids may be marked before the marks are made anew.
+MARK_BITS, MOST_MARKS = 24, 1 << 22
+_MARK_SHIFT = np.uint64(64 - MARK_BITS)
+
+#: Rows that are copied at a time: a record's fields are then in the cache when the second one is copied.
+COPIED = 4096
+
 _MAGIC = int.from_bytes(b"TELLWAIT", "little")
 _HEAD = 8
 _COUNT, _CAPACITY, _COLUMNS, _SERIES, _ONE_IN, _BEGAN, _WRITTEN = range(1, 8)
 
-#: Columns of a row; its predictions follow.
+#: Columns of a row; its predictions follow. Without an outcome `OUTCOME_SEQ` is 0, and `OUTCOME` says nothing.
 SEQ, TIME, OUTCOME, OUTCOME_SEQ, PREDICTIONS = range(5)
 
 #: Time of a row whose caller's id had been used before: `OUTCOME` is the number of the prediction that had it first.
-REPEAT = -1
+REPEAT = (1 << 64) - 1
 
 
 def key_of(name: str) -> int:
@@ -80,6 +87,8 @@ class Block:
             raise ValueError(f"{path}: is not a file of waiting predictions")
         self._head: Numbers = words[:_HEAD]
         self.capacity = int(words[_CAPACITY])
+        #: Whether something was written that may not be on the disk yet.
+        self.written_to = True
         self.series, self.one_in = int(words[_SERIES]), int(words[_ONE_IN])
         self.all: npt.NDArray[Any] = words[_HEAD:].reshape(int(words[_COLUMNS]), self.capacity)
 
@@ -125,10 +134,17 @@ class Block:
         begin, end = len(self), len(self) + len(columns[0])
         for index, column in enumerate(columns):
             self.all[index, begin:end] = column
+        self.written_to = True
         self._head[_WRITTEN] = now
         if not begin:
             self._head[_BEGAN] = now
         self._head[_COUNT] = end
+
+    def cut(self) -> None:
+        """Leave out rows that a power cut has taken: the journal still has them, and they are added again."""
+        lost = np.flatnonzero(self.column(0) == 0)
+        if len(lost):
+            self._head[_COUNT] = int(lost[0])
 
     def replace(self, columns: npt.NDArray[Any], one_in: int) -> Block:
         """Put other rows in the place of these, at once; the file has no room for more. Raises OSError."""
@@ -143,7 +159,10 @@ class Block:
         return new
 
     def sync(self) -> None:
-        """Bring it to the disk. Raises OSError."""
+        """Bring to the disk what was written since the last time. Raises OSError."""
+        if not self.written_to:
+            return
+        self.written_to = False
         handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
             os.fdatasync(handle)
@@ -157,6 +176,7 @@ def _opened(folder: Path, suffix: str) -> list[Block]:
     for path in sorted(folder.glob(f"*{suffix}")):
         try:
             blocks.append(Block(path))
+            blocks[-1].cut()
         except (OSError, ValueError) as error:
             log.error("%s; outcomes for what it has are not joined", error)
             path.replace(path.with_suffix(".damaged"))
@@ -171,18 +191,37 @@ class Keys:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.blocks = _opened(folder, ".keys")
+        #: Highest sequence number that was added.
+        self.last = max((int(block.column(0).max(initial=0)) for block in self.blocks), default=0)
         #: Of the file that is not full, hashes in order with their numbers.
         self._open: tuple[Numbers, Numbers] | None = None
+        #: Which first bits of hashes there may be: spares new ids, which most are, the search through all files.
+        self._marks: npt.NDArray[np.bool_] | None = None
+        self._marked = 0
 
     def find(self, keys: Numbers) -> Numbers:
         """Sequence numbers, shape (n,), 0 for an id that is not known (any more)."""
         found = np.zeros(len(keys), np.uint64)
-        for block in self.blocks:
-            known, numbers = self._sorted(block)
+        if not self.blocks:
+            return found
+        if self._marks is None or self._marked > MOST_MARKS:
+            self._marks, self._marked = np.zeros(1 << MARK_BITS, bool), 0
+            for block in self.blocks:
+                self._mark(block.column(1))
+        likely = np.flatnonzero(self._marks[keys >> _MARK_SHIFT])
+        wanted, numbers = keys[likely], np.zeros(len(likely), np.uint64)
+        for block in self.blocks if len(likely) else ():
+            known, whose = self._sorted(block)
             if len(known):
-                at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-                found = np.where((known[at] == keys) & (found == 0), numbers[at], found)
+                at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+                numbers = np.where((known[at] == wanted) & (numbers == 0), whose[at], numbers)
+        found[likely] = numbers
         return found
+
+    def _mark(self, keys: Numbers) -> None:
+        if self._marks is not None:
+            self._marks[keys >> _MARK_SHIFT] = True
+            self._marked += len(keys)
 
     def _sorted(self, block: Block) -> tuple[Numbers, Numbers]:
         numbers, keys = block.column(0), block.column(1)
@@ -195,12 +234,14 @@ class Keys:
 
     def add(self, keys: Numbers, numbers: Numbers, now: int) -> None:
         """Add ids that are new, with ascending numbers. Raises OSError."""
+        self._mark(keys)
         while len(keys):
             if not self.blocks or len(self.blocks[-1]) == self.blocks[-1].capacity:
                 self.blocks.append(Block.make(self._folder / f"{int(numbers[0]):020d}.keys", 2))
             block, self._open = self.blocks[-1], None
             rows = min(len(keys), block.capacity - len(block))
             block.append((numbers[:rows], keys[:rows]), now)
+            self.last = int(numbers[rows - 1])
             if len(block) == block.capacity:
                 order = np.argsort(block.column(1), kind="stable")
                 self.blocks[-1] = block.replace(block.all[:, order], 1)
@@ -240,12 +281,17 @@ class Places(NamedTuple):
         columns = [self.words(PREDICTIONS + at).view(np.float64) for at in range(width)]
         return np.stack(columns, axis=1)
 
+    def outcomes(self) -> Floats:
+        """Return the outcomes that they have, shape (n,), NaN for none."""
+        return np.where(self.words(OUTCOME_SEQ) == 0, np.nan, self.words(OUTCOME).view(np.float64))
+
     def set_outcomes(self, outcomes: Floats, numbers: Numbers) -> None:
         """Write outcomes, NaN for none, with the numbers of their records; the last one of a prediction holds."""
         for index in np.unique(self.blocks[self.found]):
             here = np.flatnonzero(self.blocks == index)
             rows, last = np.unique(self.rows[here][::-1], return_index=True)
             here = here[::-1][last]
+            self.files[index].written_to = True
             self.files[index].all[OUTCOME, rows] = outcomes[here].view(np.uint64)
             self.files[index].all[OUTCOME_SEQ, rows] = np.where(np.isnan(outcomes[here]), 0, numbers[here])
 
@@ -262,12 +308,15 @@ class Waiting:
         folder.mkdir(parents=True, exist_ok=True)
         self._keys, self._rows = Keys(folder), _opened(folder, ".rows")
         self.one_in = max((block.one_in for block in self._rows), default=1)
+        #: Whether predictions wait.
+        self.keeps = within > 0
+        self._part = int(within * 1e9 / PARTS)
         self._full = False
 
     @property
     def last(self) -> int:
         """Highest sequence number that is here; 0 if there is none."""
-        return max((int(block.column(SEQ).max(initial=0)) for block in (*self._keys.blocks, *self._rows)), default=0)
+        return max([self._keys.last, *(int(block.column(SEQ).max(initial=0)) for block in self._rows)])
 
     def clear(self) -> None:
         """Forget everything: the numbers are of another database."""
@@ -280,9 +329,10 @@ class Waiting:
 
         `keys`, `numbers`: shape (n,), the numbers ascending.
         """
-        firsts = numbers.copy()
         given = np.flatnonzero(keys)
+        firsts = numbers
         if len(given):
+            firsts = numbers.copy()
             unique, first, group = np.unique(keys[given], return_index=True, return_inverse=True)
             known = self._keys.find(unique)
             firsts[given] = np.where(known == 0, numbers[given][first], known)[group.ravel()]
@@ -295,20 +345,19 @@ class Waiting:
         times: npt.NDArray[np.int64],
         predictions: Floats,
         keys: Numbers,
+        firsts: Numbers,
         now: int,
     ) -> None:
         """Take in predictions that are committed, again or for the first time. Never raises for a full disk.
 
         `series`: its number; `numbers`: ascending, shape (n,); `times`: in ns; `predictions`: as the journal has them,
-        shape (n, p); `keys`: of the callers' ids, 0 for none. `now`: in ns since 1970 UTC.
+        shape (n, p); `keys`: of the callers' ids, 0 for none; `firsts`: what `firsts` says. `now`: in ns since 1970.
         """
-        firsts = self.firsts(keys, numbers)
         try:
-            fresh = (keys != 0) & (firsts == numbers)
-            if fresh.any():
-                fresh[fresh] = self._keys.find(keys[fresh]) == 0
+            if firsts is not numbers:
+                fresh = (keys != 0) & (firsts == numbers) & (numbers > self._keys.last)
                 self._keys.add(keys[fresh], numbers[fresh], now)
-            if self._within:
+            if self.keeps:
                 self._add_rows(series, numbers, times, predictions, firsts, now)
             self._expire(now)
             self._full = False
@@ -327,28 +376,33 @@ class Waiting:
         now: int,
     ) -> None:
         last = int(self._rows[-1].column(SEQ)[-1]) if self._rows and len(self._rows[-1]) else 0
-        new = numbers > last
-        if self.one_in > 1:
-            new &= is_kept(numbers, self.one_in)
-        repeated = (firsts != numbers)[new]
-        words = np.empty((PREDICTIONS + predictions.shape[1], len(repeated)), np.uint64)
-        words[SEQ], words[OUTCOME_SEQ] = numbers[new], 0
-        words[TIME] = np.where(repeated, REPEAT, times[new]).view(np.uint64)
-        words[OUTCOME] = np.where(repeated, firsts[new].astype(np.float64), np.nan).view(np.uint64)
-        words[PREDICTIONS:] = np.ascontiguousarray(predictions[new].T).view(np.uint64)
-        too_old = now - int(self._within * 1e9 / PARTS)
-        while words.shape[1]:
+        begin, too_old = int(np.searchsorted(numbers, np.uint64(last), side="right")), now - self._part
+        while begin < len(numbers):
             block = self._rows[-1] if self._rows else None
             if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
-                if self._make_room(8 * ROWS * len(words)):
-                    words = words[:, is_kept(words[SEQ], self.one_in)]
-                    continue
-                path = self._folder / f"{int(words[SEQ, 0]):020d}.rows"
-                block = Block.make(path, len(words), series=series, one_in=self.one_in)
+                columns = PREDICTIONS + predictions.shape[1]
+                while self._make_room(8 * ROWS * columns):
+                    pass
+                path = self._folder / f"{int(numbers[begin]):020d}.rows"
+                block = Block.make(path, columns, series=series, one_in=self.one_in)
                 self._rows.append(block)
-            rows = min(words.shape[1], block.capacity - len(block))
-            block.append(list(words[:, :rows]), now)
-            words = words[:, rows:]
+            part = slice(begin, min(begin + block.capacity - len(block), len(numbers)))
+            begin = part.stop
+            rows: Any = part
+            if self.one_in > 1:
+                rows = part.start + np.flatnonzero(is_kept(numbers[part], self.one_in))
+            some, at = numbers[rows], len(block)
+            if not len(some):
+                continue
+            end = at + len(some)
+            repeated = firsts[rows] != some if firsts is not numbers else None
+            block.all[TIME, at:end] = times[rows].view(np.uint64)
+            block.all[PREDICTIONS:, at:end].view(np.float64)[:] = predictions[rows].T
+            if repeated is not None and repeated.any():
+                where = at + np.flatnonzero(repeated)
+                block.all[TIME, where] = np.uint64(REPEAT)
+                block.all[OUTCOME, where] = firsts[rows][repeated]
+            block.append((some,), now)
 
     def _make_room(self, wanted: int) -> bool:
         """Keep fewer predictions, if there is no room for a further file. Returns whether it does. Raises OSError."""
@@ -392,9 +446,9 @@ class Waiting:
             hit = known[at] == numbers[near]
             blocks[near[hit]], rows[near[hit]] = index, at[hit]
         found = Places(self._rows, blocks, rows)
-        repeats = np.flatnonzero(found.words(TIME).view(np.int64) == REPEAT)
+        repeats = np.flatnonzero(found.words(TIME) == REPEAT)
         if len(repeats):
-            counted = self.find(found.words(OUTCOME).view(np.float64)[repeats].astype(np.uint64))
+            counted = self.find(found.words(OUTCOME)[repeats])
             blocks[repeats], rows[repeats] = counted.blocks, counted.rows
         return found
 
@@ -414,6 +468,6 @@ class Waiting:
         return sum(block.bytes for block in (*self._keys.blocks, *self._rows))
 
     def sync(self) -> None:
-        """Bring what is not full to the disk. Raises OSError."""
-        for block in (*self._keys.blocks[-2:], *self._rows):
+        """Bring what was written since the last time to the disk. Raises OSError."""
+        for block in (*self._keys.blocks, *self._rows):
             block.sync()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from monitor.columns.batch import fold, unseen
 from monitor.columns.binning import Binner
 from monitor.columns.column import Floats
 from monitor.config.load import Config
-from monitor.outcomes.waiting import Numbers, Waiting
+from monitor.outcomes.waiting import COPIED, Numbers, Waiting
 from monitor.series import Series
 from monitor.source.protocol import Gap, Handover
 
@@ -204,16 +204,15 @@ class Recorded(ABC):
         fingerprint = found.head.fingerprint.hex()
         return self.series if fingerprint == self.series.schema.fingerprint else self._find(fingerprint)
 
-    def _keep_again(self) -> None:
-        """Keep what is needed of committed records that an earlier process has left: it may have died before it did."""
+    def _committed(self) -> Iterator[tuple[Series, Records]]:
+        """Records that an earlier process has left and that are committed: it may have died before it kept them."""
         for one in self._left:
-            if one.head is None or one.first > self.applied:
-                continue
-            found = scan(one, one.first - 1)
-            records = found.records[found.records["seq"] <= self.applied]
-            series = self._series_of(found)
-            if series is not None and len(records):
-                self._keep(series, records)
+            if one.head is not None and one.first <= self.applied:
+                found = scan(one, one.first - 1)
+                series = self._series_of(found)
+                records = found.records[found.records["seq"] <= self.applied]
+                if series is not None and len(records):
+                    yield series, records
 
     def sync(self) -> None:
         """Bring the journal to the disk. Raises OSError."""
@@ -242,6 +241,31 @@ class Record(Protocol):
         """Record."""
 
 
+class _Fields(NamedTuple):
+    """Fields of records, each shape (n,); predictions (n, p). `firsts`: see `Waiting.firsts`."""
+
+    numbers: Numbers
+    times: npt.NDArray[np.int64]
+    predictions: Floats
+    keys: Numbers
+    firsts: Numbers
+
+
+def _fields(records: Records, features: int, kept: Waiting) -> _Fields:
+    """Copy fields out of records, all in one pass through the memory: it is what takes the time."""
+    rows, values = len(records), records["values"]
+    times, keys = np.empty(rows, np.int64), np.empty(rows, np.uint64)
+    predictions = np.empty((values.shape[1] - features if kept.keeps else 0, rows))
+    for begin in range(0, rows, COPIED):
+        part = slice(begin, begin + COPIED)
+        times[part], keys[part] = records["time"][part], records["key"][part]
+        predictions[:, part] = values[part, features:].T[: len(predictions)]
+    first = int(records["seq"][0]) if rows else 0
+    dense = rows and int(records["seq"][-1]) - first == rows - 1
+    numbers = np.arange(first, first + rows, dtype=np.uint64) if dense else records["seq"].astype(np.uint64)
+    return _Fields(numbers, times, predictions.T, keys, kept.firsts(keys, numbers))
+
+
 class JournalSource(Recorded):
     """Records the predictions of one series, and hands over their counts."""
 
@@ -267,6 +291,7 @@ class JournalSource(Recorded):
         self._seconds, self._keep_unseen = round(config.window.base), config.data.keep_unseen
         self.kept = waiting
         self.opening = self._fallback(why, newest)
+        self._looked: tuple[Records, _Fields] | None = None
         self._counting: dict[int, tuple[Binner, UnseenNames]] = {}
         schema = series.schema
         self.encoder = Encoder(schema, self._counting_of(series)[1])
@@ -275,7 +300,8 @@ class JournalSource(Recorded):
         self.start = next_number(self._left, self.applied)
         if why or self.opening is not None or self.start <= waiting.last:
             waiting.clear()
-        self._keep_again()
+        for owner, records in self._committed():
+            self._keep(owner, records)
         #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
         self.token = secrets.token_hex(6)
         self.prefix = f"{self.token}-"
@@ -306,12 +332,13 @@ class JournalSource(Recorded):
         return self._counting[series.id]
 
     def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
-        repeated = self.kept.firsts(records["key"], records["seq"]) != records["seq"]
         rows = len(records)
-        if repeated.any():
-            records = records[~repeated]
+        numbers, times, _, _, firsts = self._looked_up(series, records)
+        if firsts is not numbers:
+            counted = firsts == numbers
+            records, times = records[counted], times[counted]
         binner, names = self._counting_of(series)
-        batches = fold(binner, records["values"], records["time"], self._seconds) if len(records) else {}
+        batches = fold(binner, records["values"], times, self._seconds) if len(records) else {}
         seen = unseen(records["values"], series.schema, names.names)
         return Handover(
             self._cursor(upto),
@@ -322,11 +349,16 @@ class JournalSource(Recorded):
             {"repeated": rows - len(records)} if rows > len(records) else {},
         )
 
+    def _looked_up(self, series: Series, records: Records) -> _Fields:
+        if self._looked is None or self._looked[0] is not records:
+            self._looked = records, _fields(records, len(series.schema.features), self.kept)
+        return self._looked[1]
+
     def _keep(self, series: Series, records: Records) -> None:
         if len(records):
-            predictions = records["values"][:, len(series.schema.features) :]
-            now = self._clock.time_ns()
-            self.kept.add(series.id, records["seq"], records["time"], predictions, records["key"], now)
+            fields = self._looked_up(series, records)
+            self.kept.add(series.id, *fields, self._clock.time_ns())
+        self._looked = None
 
     def _sync_kept(self) -> None:
         self.kept.sync()

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.capture.recover import scan
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
 from monitor.columns.column import MISSING, Counts, Floats
@@ -25,7 +24,7 @@ from monitor.errors import InputError
 from monitor.outcomes import join
 from monitor.outcomes.join import RESULTS, Codes
 from monitor.outcomes.sums import Sums, Target
-from monitor.outcomes.waiting import OUTCOME, SEQ, TIME, Numbers, Places, is_kept, key_of
+from monitor.outcomes.waiting import SEQ, TIME, Numbers, Places, is_kept, key_of
 from monitor.series import Series
 from monitor.source.journal import Find, JournalSource, Recorded, Records
 from monitor.source.protocol import Gap, Handover
@@ -82,10 +81,10 @@ class OutcomeSource(Recorded):
         self._open(self._width, config)
         #: What became of the newest outcomes, by sequence number modulo the length.
         self._told: Codes = np.zeros(TOLD, np.uint8)
-        #: Outcomes that wait for their predictions, in order.
-        self._pending: list[tuple[Series, Records]] = []
-        #: Of the records that were handed over last, those that go on to wait once that is committed.
-        self._unsettled: list[tuple[Series, Records]] = []
+        #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
+        self._pending: dict[Series, Records] = {}
+        #: Of the records that were handed over last, those that will wait once that is committed.
+        self._unsettled: list[Records] = []
         self._keep_again()
 
     # Recording: any thread.
@@ -141,39 +140,40 @@ class OutcomeSource(Recorded):
     @property
     def waits(self) -> int:
         """How many outcomes wait for their predictions."""
-        return sum(len(records) for _, records in self._pending)
+        return sum(map(len, self._pending.values()))
 
     def read(self) -> Generator[Handover]:
         """Hand over outcomes whose prediction has come by now, or has not for too long, then what was recorded."""
         self._unsettled = []
-        for waited in [*self._pending]:
-            codes, _, _ = self._look_up(*waited)
-            if (codes == join.WAITS).all():
+        for series, records in [*self._pending.items()]:
+            ready = self._look_up(series, records, PATIENT)[0] != join.WAITS
+            if not ready.any():
                 continue
-            before, self._pending = self._pending, [one for one in self._pending if one is not waited]
+            self._pending[series] = records[~ready]
             try:
-                yield self._count(*waited, self.applied, ())
+                yield self._count(series, records[ready], self.applied, ())
             except GeneratorExit:
-                self._pending = before
+                self._pending[series] = records
                 raise
-            self._settle(*waited)
+            self._keep(series, records[ready])
         yield from super().read()
 
     def _cursor(self, upto: int) -> str:
-        numbers = [int(seq) for _, records in (*self._pending, *self._unsettled) for seq in records["seq"]]
-        return " ".join(map(str, (upto, *dict.fromkeys(numbers))))
+        waiting = [int(seq) for records in (*self._pending.values(), *self._unsettled) for seq in records["seq"]]
+        return " ".join(map(str, (upto, *waiting)))
 
     def _needed(self) -> int:
-        return min([self.applied, *(int(records["seq"][0]) - 1 for _, records in self._pending)])
+        return min(
+            (int(records["seq"][0]) - 1 for records in self._pending.values() if len(records)), default=self.applied
+        )
 
     def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
-        codes, places, outcomes = self._look_up(series, records)
-        again = upto == self.applied and len(records) and int(records["seq"][0]) <= upto
+        codes, places, outcomes = self._look_up(series, records, PATIENT - self.waits)
         performance: dict[tuple[Series, int], Sums] = {}
         delays: dict[Series, tuple[Counts, float]] = {}
         found = np.flatnonzero(codes == join.JOINED)
         here, outcomes = places.of(found), outcomes[found]
-        held = here.words(OUTCOME).view(np.float64)
+        held = here.outcomes()
         changed = join.changes(here.words(SEQ), held, outcomes)
         codes[found] = changed.results
         times = here.words(TIME).view(np.int64)
@@ -191,14 +191,12 @@ class OutcomeSource(Recorded):
                 delays[whose] = join.delays(times[joined], known[joined])
         self._count_whole(series, records, codes, performance)
         self._told[records["seq"] % TOLD] = codes
-        still = codes == join.WAITS
-        self._unsettled = [(series, records[still].copy())] if still.any() else []
-        counts = np.bincount(codes[~still] if again else codes)
+        self._unsettled = [records[codes == join.WAITS]]
         return Handover(
             self._cursor(upto),
             gaps=tuple(gaps),
             rows=len(records),
-            tallies={RESULTS[code]: int(count) for code, count in enumerate(counts) if count},
+            tallies={RESULTS[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count},
             performance=performance,
             delays=delays,
         )
@@ -219,64 +217,50 @@ class OutcomeSource(Recorded):
             held = performance.get((series, hour))
             performance[series, hour] = sums if held is None else held + sums
 
-    def _look_up(self, series: Series, records: Records) -> tuple[Codes, Places, Floats]:
-        """Find the predictions of outcomes: where they wait, and what becomes of each; JOINED for all that wait."""
-        kept, values = self._predictions.kept, records["values"]
-        flags = values[:, FLAGS].astype(int)
-        numbers = values[:, NUMBER].astype(np.uint64)
+    def _look_up(self, series: Series, records: Records, room: int) -> tuple[Codes, Places, Floats]:
+        """Find the predictions of outcomes: where they wait, and what becomes of each; JOINED for all that wait.
+
+        `room`: how many more outcomes may wait for their predictions. The third part are the outcomes as the series of
+        their predictions has them.
+        """
+        source, kept, values = self._predictions, self._predictions.kept, records["values"]
+        flags, numbers = values[:, FLAGS].astype(int), values[:, NUMBER].astype(np.uint64)
         keyed = np.flatnonzero((records["key"] != 0) & (numbers == 0))
         numbers[keyed] = kept.by_key(records["key"][keyed])
         places = kept.find(numbers)
         codes = np.full(len(records), join.UNKNOWN, np.uint8)
-        fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
-        pending = any(held is records for _, held in self._pending)
-        room = PATIENT - self.waits + (len(records) if pending else 0)
-        coming = (numbers > self._predictions.applied) & (numbers <= self._predictions.journal.written)
-        lost = numbers == 0
-        codes[(coming | (lost & (flags == 0))) & fresh] = join.WAITS
-        codes[lost & (flags == FOREIGN)] = join.OTHER_REPLICA
-        past = (numbers > 0) & (numbers <= self._predictions.applied)
-        codes[past & (numbers < max(kept.first, 1)) | (past & (kept.first == 0))] = join.EXPIRED
-        if kept.one_in > 1:
-            codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
+        past, nowhere = (numbers > 0) & (numbers <= source.applied), numbers == 0
+        codes[nowhere & (flags == FOREIGN)] = join.OTHER_REPLICA
+        codes[past & ((numbers < kept.first) | (kept.first == 0))] = join.EXPIRED
+        codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
+        coming = (nowhere & (flags == 0)) | ((numbers > source.applied) & (numbers <= source.journal.written))
+        coming &= records["time"] > self._clock.time_ns() - PATIENCE_NS
+        codes[np.flatnonzero(coming)[: max(0, room)]] = join.WAITS
         outcomes = values[:, VALUE].copy()
         for index in np.unique(places.blocks[places.found]):
             mine = np.flatnonzero(places.blocks == index)
             target = self._target(self._series_by_id(places.files[index].series))
             outcomes[mine], usable = join.recoded(outcomes[mine], self._target(series), target)
             codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
-        waits = np.flatnonzero(codes == join.WAITS)
-        codes[waits[max(0, room) :]] = join.UNKNOWN
         return codes, places, outcomes
 
     def _keep(self, series: Series, records: Records) -> None:
         """Write committed outcomes beside their predictions, but for those that wait."""
-        self._settle(series, records)
-
-    def _settle(self, series: Series, records: Records) -> None:
-        self._pending += self._unsettled
-        waiting = [int(seq) for _, held in self._unsettled for seq in held["seq"]]
-        self._unsettled = []
-        if waiting:
-            records = records[~np.isin(records["seq"], np.array(waiting, np.uint64))]
-        if len(records):
-            codes, places, outcomes = self._look_up(series, records)
-            there = codes == join.JOINED
-            places.of(there).set_outcomes(outcomes[there], records["seq"][there])
+        waiting, self._unsettled = [one for one in self._unsettled if len(one)], []
+        for some in waiting:
+            held = self._pending.get(series)
+            self._pending[series] = some.copy() if held is None else np.concatenate([held, some])
+            records = records[~np.isin(records["seq"], some["seq"])]
+        codes, places, outcomes = self._look_up(series, records, 0)
+        there = codes == join.JOINED
+        places.of(there).set_outcomes(outcomes[there], records["seq"][there])
 
     def _keep_again(self) -> None:
-        pending = np.array([int(one) for one in self._taken_up.split()[1:]], np.uint64)
-        for one in self._left:
-            if one.head is None or one.first > self.applied:
-                continue
-            found = scan(one, one.first - 1)
-            records = found.records[found.records["seq"] <= self.applied]
-            series = self._series_of(found)
-            if series is not None and len(records):
-                waits = np.isin(records["seq"], pending)
-                self._settle(series, records[~waits])
-                if waits.any():
-                    self._pending.append((series, records[waits]))
+        waiting = np.array([int(one) for one in self._taken_up.split()[1:]], np.uint64)
+        for series, records in self._committed():
+            waits = np.isin(records["seq"], waiting)
+            self._unsettled = [records[waits]]
+            self._keep(series, records)
 
     def _sync_kept(self) -> None:
         self._predictions.kept.sync()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.outcomes import waiting
-from monitor.outcomes.waiting import OUTCOME, PREDICTIONS, Numbers, Waiting, is_kept, key_of, keys_of
+from monitor.outcomes.waiting import PREDICTIONS, Numbers, Waiting, is_kept, key_of, keys_of
 
 SECOND = 10**9
 DAY = 86_400 * SECOND
@@ -26,9 +26,8 @@ def numbers(first: int, last: int) -> Numbers:
 
 def add(store: Waiting, some: Numbers, keys: Numbers | None = None, now: int = DAY, series: int = 7) -> None:
     predictions = np.stack([some.astype(float), -some.astype(float)], axis=1)
-    store.add(
-        series, some, some.astype(np.int64) * SECOND, predictions, np.zeros_like(some) if keys is None else keys, now
-    )
+    given = np.zeros_like(some) if keys is None else keys
+    store.add(series, some, some.astype(np.int64) * SECOND, predictions, given, store.firsts(given, some), now)
 
 
 def predicted(store: Waiting, some: Numbers) -> list[float]:
@@ -54,7 +53,7 @@ def test_an_outcome_stays_when_the_prediction_is_written_again(tmp_path: Path) -
     places.set_outcomes(np.array([1.5, 2.5, 3.5]), np.array([11, 12, 13], np.uint64))
     add(store, numbers(1, 100))
     again = Waiting(tmp_path, within=3600, max_size=1 << 20)
-    found = again.find(np.array([5, 90, 6], np.uint64)).words(OUTCOME).view(np.float64)
+    found = again.find(np.array([5, 90, 6], np.uint64)).outcomes()
     np.testing.assert_array_equal(found, [3.5, 2.5, np.nan])
     assert again.open == 98
 
