@@ -41,15 +41,20 @@ MODULES = {
 #: `--prediction` makes a reference: it is `python -m train reference`.
 ELSEWHERE = {"serve": "server.__main__", "train": "train.__main__", "load": "train.load", "reference": "train.__main__"}
 
+#: How the program with all commands is called.
+TELLTALE = "telltale"
+
 #: The packages of the extra `server`, which those commands need.
 EXTRA = {"flask", "waitress", "sklearn"}
 
 
 def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
-    parser = argparse.ArgumentParser(
-        prog=program, description="Look at what Telltale recorded, check its settings, try its alerts."
+    more = (
+        "Also: telltale serve, telltale train, telltale load; each has its own --help." if program == TELLTALE else None
     )
+    about = "Look at what Telltale recorded, check its settings, try its alerts."
+    parser = argparse.ArgumentParser(prog=program, description=about, epilog=more)
     parser.set_defaults(program=program)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
@@ -94,8 +99,8 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
         return 0
     makes = any(text.startswith(("--model", "--prediction")) for text in given)
     if name not in ELSEWHERE or (name == "reference" and not makes):
-        return main(given, "telltale")
-    rest, program = (given, "telltale") if name == "reference" else (given[1:], f"telltale {name}")
+        return main(given, TELLTALE)
+    rest, program = (given, TELLTALE) if name == "reference" else (given[1:], f"telltale {name}")
     try:
         code: int = importlib.import_module(ELSEWHERE[name]).main(rest, program=program)
     except ModuleNotFoundError as error:
