@@ -26,8 +26,7 @@ from monitor.reference.file import Reference  # noqa: E402
 from monitor.runtime import Runtime  # noqa: E402
 from server.web.app import create_app  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
-from train.dataset import load_dataset  # noqa: E402
-from train.fit import fit, write_pair  # noqa: E402
+from train.fit import fit, load_dataset, write_pair  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 START = from_iso("2026-03-14T12:00:00Z")

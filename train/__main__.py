@@ -19,8 +19,7 @@ from monitor.models.facts import title
 from monitor.outcomes.performance import METRICS, measure
 from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
-from train.dataset import Task, load_dataset
-from train.fit import MODEL_FILE, REFERENCE_FILE, check_free, fit, write_pair
+from train.fit import MODEL_FILE, REFERENCE_FILE, Task, check_free, fit, load_dataset, write_pair
 from train.reference import Made, make_reference
 from train.selection import Request
 

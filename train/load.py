@@ -29,8 +29,7 @@ from monitor.errors import DataError, TelltaleError
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
-from train.dataset import Dataset, load_dataset
-from train.fit import REFERENCE_FILE
+from train.fit import REFERENCE_FILE, Dataset, load_dataset
 from train.selection import list_names
 
 URL = "http://127.0.0.1:5000/"

@@ -10,8 +10,7 @@ from monitor.clock import ManualClock
 from monitor.reference.file import Reference
 from train import fit as fit_module
 from train.__main__ import main
-from train.dataset import Task, load_dataset
-from train.fit import fit, library_versions, write_pair
+from train.fit import Task, fit, library_versions, load_dataset, write_pair
 
 TASKS: list[Task] = ["regression", "classification"]
 

@@ -11,7 +11,7 @@ import pytest
 from monitor.clock import ManualClock
 from monitor.errors import DataError
 from monitor.reference.build import build_reference
-from train.dataset import load_dataset
+from train.fit import load_dataset
 from train.load import main, read_shifts, resampled_rows, tutorial_rows
 
 

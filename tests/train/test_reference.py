@@ -26,9 +26,8 @@ from monitor.models.model import open_model
 from monitor.reference.file import Reference
 from monitor.tables import read as read_module
 from train.__main__ import main, parser
-from train.reference import make_reference
+from train.reference import Spool, make_reference
 from train.selection import Request
-from train.spool import Spool
 
 NUMBERS = np.round(np.random.default_rng(0).normal(size=(300, 2)), 4)
 ANSWERS = NUMBERS @ [1.0, 2.0]
