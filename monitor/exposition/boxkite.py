@@ -17,7 +17,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from monitor.columns.column import MISSING, OTHER, Column, Floats, Schema
+from monitor.columns.column import MISSING, OTHER, Floats, Schema
 from monitor.exposition.distributions import FEW_EDGES, LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
 from monitor.exposition.template import Form, Labels
@@ -37,11 +37,6 @@ def category_text(text: str) -> str:
     except ValueError:
         return text
     return str(number) if math.isfinite(number) else text
-
-
-def boxkite_series(column: Column) -> int:
-    """Series that Boxkite's names add for a column."""
-    return 2 * (column.value_bins + (2 if column.numeric else 1)) + 1
 
 
 def discrete(reference: Reference, i: int) -> bool:

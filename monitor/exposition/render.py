@@ -16,12 +16,20 @@ import numpy.typing as npt
 from monitor import __version__
 from monitor.columns.column import Column, Schema, go_number
 from monitor.drift.result import AlertKey, DriftResult
+from monitor.drift.statistics import AUTO
 from monitor.exposition import families as f
-from monitor.exposition.boxkite import boxkite_forms, boxkite_series, late_bins
+from monitor.exposition.boxkite import boxkite_forms, late_bins
 from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, reference_form, write_counts
 from monitor.exposition.snapshot import Latency, Snapshot
 from monitor.exposition.template import Form, Labels
-from monitor.exposition.verdicts import IN_PROMQL, choose, constants_form, verdict_form, verdict_series
+from monitor.exposition.verdicts import (
+    ALERT_STATES,
+    IN_PROMQL,
+    SERIES_PER_RESULT,
+    choose,
+    constants_form,
+    verdict_form,
+)
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
 
@@ -29,6 +37,8 @@ from monitor.rules.alert import Alert
 RESERVED = 200
 #: Series of the whole model among those of its columns: default floors, quantile, fewest rows, facts of the reference.
 GENERAL = len(IN_PROMQL) + 3
+#: Window lengths that the rule on what is unusual judges by default.
+USUAL_LENGTHS = 2
 
 Flags = npt.NDArray[np.bool_]
 
@@ -188,12 +198,15 @@ def _histogram(form: Form, family: f.Family, found: Latency) -> None:
     form.fixed({}, found.sum, "_sum")
 
 
-def series_of(column: Column, boxkite: bool) -> int:
-    """Series that a column takes without its verdicts."""
+def cost(column: Column, boxkite: bool) -> tuple[int, int]:
+    """Series that a column takes, and those of its verdicts under the two default rules, `drift` and `unusual`."""
     shown = 2 * column.value_bins + 2 + 1 + 4  # both sides, missing, info, constants
     if column.numeric:
         shown += 4 + 2 + len(bin_edges(column)) + 2  # sums and counts, nonfinite, edges, deviation and ks
-    return shown + (boxkite_series(column) if boxkite else 0)
+    if boxkite:
+        shown += 2 * (column.value_bins + (2 if column.numeric else 1)) + 1
+    results = len(AUTO[column.kind]) + USUAL_LENGTHS
+    return shown, results * SERIES_PER_RESULT + 2 * len(ALERT_STATES)
 
 
 def choose_columns(schema: Schema, budget: int, boxkite: bool) -> tuple[list[int], int]:
@@ -202,12 +215,6 @@ def choose_columns(schema: Schema, budget: int, boxkite: bool) -> tuple[list[int
     Predictions come first: what the model answers is what people look at. Room is kept for their verdicts.
     """
     order = sorted(range(len(schema.columns)), key=lambda i: (schema.columns[i].role != "prediction", i))
-    kept, dropped = [], 0
-    for i in order:
-        cost, verdicts = series_of(schema.columns[i], boxkite), verdict_series(schema.columns[i])
-        if dropped == 0 and cost + verdicts <= budget:
-            kept.append(i)
-            budget -= cost + verdicts
-        else:
-            dropped += cost
-    return sorted(kept), dropped
+    costs = np.array([cost(schema.columns[i], boxkite) for i in order])
+    fits = np.cumsum(costs.sum(axis=1)) <= budget
+    return sorted(np.array(order)[fits].tolist()), int(costs[~fits, 0].sum())

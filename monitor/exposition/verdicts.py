@@ -36,17 +36,6 @@ NUMBERS = {
 }
 
 SERIES_PER_RESULT = len(NUMBERS) + len(STATES)
-#: Window lengths that the rule on what is unusual judges by default.
-LENGTHS = 2
-
-
-def verdict_series(column: Column) -> int:
-    """Series of one column under the two default rules, `drift` and `unusual`: their results, and an alert of each.
-
-    >>> verdict_series(Column("c", "feature", "categorical", categories=("a",)))
-    68
-    """
-    return (len(AUTO[column.kind]) + LENGTHS) * SERIES_PER_RESULT + 2 * len(ALERT_STATES)
 
 
 def choose(

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
-from monitor.exposition.snapshot import Health, Latency, Snapshot
+from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, Snapshot
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.rules.alert import Alert
 
@@ -54,6 +54,7 @@ def snapshot(schema: Schema) -> Snapshot:
         notifications={("team", "sent"): 2, ("team", "failed"): 0},
         evaluated=1_700_000_000.5,
         fold_lag=0.25,
+        outcomes=OutcomeCounts({"joined": 4}, Latency(counts=tuple(range(15)), sum=900.0), 12, 2),
     )
     return Snapshot(
         totals,
