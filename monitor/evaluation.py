@@ -21,7 +21,6 @@ from monitor.config.load import Config
 from monitor.correlated import learn
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate
-from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
 from monitor.performance import JudgedPerformance, Performance
@@ -78,7 +77,7 @@ class Evaluator:
     def __init__(self, series: Series, config: Config, clock: Clock) -> None:
         self.series, self._config, self._clock = series, config, clock
         self._subject = series.subject
-        self._layout = Layout(series.schema)
+        self._layout = series.layout
         self._covers = cover(config.rules, series.schema)
         columns = series.schema.columns
         self._covered = {
@@ -234,7 +233,7 @@ def _without_names(result: DriftResult) -> DriftResult:
     if said is None or (text := without_names(said.text)) == said.text:
         return result
     said = dataclasses.replace(said, text=text, names=())
-    return result._replace(explanation=StoredExplanation(said, result.contributions))
+    return result._replace(explanation=StoredExplanation(said, result.contributions, result.harm))
 
 
 class ClosedWindows:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from monitor.columns.column import Schema
+from monitor.drift.layout import Layout
 from monitor.drift.result import Subject
 from monitor.reference.file import Reference
 
@@ -42,6 +43,12 @@ class Series:
     def schema(self) -> Schema:
         """Its columns."""
         return self.reference.schema
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the bins of its columns lie, and what a shift of one does to the model."""
+        baseline = self.reference.baseline
+        return Layout(self.schema, baseline.harm if baseline else None)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:

@@ -22,7 +22,6 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
 from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
-from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
 from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
@@ -153,7 +152,7 @@ class Usual:
 
     def __init__(self, series: Series, drift: DriftConfig, covers: Mapping[str, tuple[int, ...]]) -> None:
         self._series, self._drift, self._covers = series, drift, covers
-        self._layout = Layout(series.schema)
+        self._layout = series.layout
         self.hours = Hours(series, drift)
         self._cells: dict[tuple[int, ...], Cells] = {}
         self._watches: dict[tuple[int, int], Watch] = {}

@@ -16,17 +16,22 @@ from monitor.cli.command import JSON, MODEL, Answer, command, option, period, re
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey
+from monitor.drift.evaluate import Explained, Sample
+from monitor.drift.result import AlertKey, Span, StoredExplanation, answers, share_of_importance
 from monitor.errors import LockedError
+from monitor.evaluation import References
 from monitor.performance_report import lines_of, report_performance
 from monitor.rules.alert import Alert
 from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import Silence, mutes
+from monitor.series import Series
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
 from monitor.store.records.notifications import listing
+from monitor.store.records.references import current
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
+from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
 
 
@@ -113,10 +118,27 @@ def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
     return sorted(best.values(), key=rank, reverse=True)
 
 
-def rank(verdict: Verdict) -> tuple[bool, bool, float]:
+def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts with the harm of the columns that moved, from the counts of their windows, if the store has them."""
+    sample, names = References(series).standing(connection, current(connection, series))
+    explained: dict[Span, Explained] = {}
+    out = []
+    for verdict in verdicts:
+        result = verdict.result
+        if result.state in ("drift", "warning") and result.reference in names:
+            if result.window not in explained:
+                test = sum_range(connection, series, result.window.start, result.window.end)
+                explained[result.window] = Explained(series.layout, sample, Sample(test.counts, test.sums))
+            said = StoredExplanation(result.direction, (), explained[result.window].harm(result))
+            verdict = Verdict(verdict.at, result._replace(explanation=said))
+        out.append(verdict)
+    return out
+
+
+def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
     """How bad a verdict is."""
     result = verdict.result
-    return (result.state == "drift", result.state == "warning", result.strength)
+    return (result.state == "drift", result.state == "warning", *result.weight)
 
 
 def urgency(alert: Alert) -> tuple[bool, int, float]:
@@ -135,6 +157,8 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         served, _ = find_version(connection, options.model)
         verdicts = latest_results(connection, served)
+        if verdicts:
+            verdicts = with_harm(connection, newest_series(connection, served), verdicts)
     data = [verdict.result.to_json() for verdict in verdicts]
     if not verdicts:
         return Answer(["Nothing has been evaluated yet."], data)
@@ -144,16 +168,19 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     columns = strongest(verdicts, by_rule=False)
     moved = sum(verdict.result.state == "drift" for verdict in columns)
     shown = sorted(verdicts, key=rank, reverse=True) if options.all else strongest(verdicts)
-    head = ("rule", "column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed")
+    head = ("rule", "column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed", "harm")
     rows = [
         (*(r.rule, r.column, r.role, r.state, r.statistic, r.value, r.threshold, r.n, r.m),)
-        + (r.direction.text if r.direction else r.reason,)
+        + (r.direction.text if r.direction else r.reason, r.harm.text if r.harm else "")
         for r in (verdict.result for verdict in shown)
     ]
-    skip = len({row[0] for row in rows}) == 1
-    lines = table(head[skip:], [row[skip:] for row in rows], right=range(5 - skip, 9 - skip))
+    skip, told = len({row[0] for row in rows}) == 1, any(row[-1] for row in rows)
+    shown_rows = [row[skip : len(row) - (not told)] for row in rows]
+    lines = table(head[skip : len(head) - (not told)], shown_rows, right=range(5 - skip, 9 - skip))
     intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
-    return Answer([intro, f"{moved} of {words.counted(len(columns), 'column')} drifted\n", *lines], data)
+    results = [verdict.result for verdict in verdicts]
+    counted = f"{moved} of {words.counted(len(columns), 'column')} drifted{share_of_importance(results)}"
+    return Answer([intro, "; ".join(filter(None, [counted, answers(results)])) + "\n", *lines], data)
 
 
 @command(

@@ -18,7 +18,7 @@ import numpy as np
 from monitor.columns.column import Column, Counts, Floats, Kind, Mask, Role
 from monitor.drift.direction import Sides, direction, share_cells, shifts
 from monitor.drift.layout import Layout, Measured
-from monitor.drift.result import Direction, DriftResult, Explanation, Shift, Span, State, Subject
+from monitor.drift.result import Direction, DriftResult, Explanation, Harm, Shift, Span, State, Subject
 from monitor.drift.statistics import AUTO, CORRELATION, STATISTICS
 
 #: A significant value above this part of its floor is a `warning`; below it the change is real but too small to tell.
@@ -398,6 +398,7 @@ class Explained(Explanation):
     ) -> None:
         self._layout, self._reference, self._test, self._unseen = layout, reference, test, unseen
         self._seen: dict[tuple[int, str], Direction] = {}
+        self._harms: dict[int, Harm | None] = {}
 
     @cached_property
     def _lists(self) -> tuple[Sequence[float], ...]:
@@ -431,6 +432,17 @@ class Explained(Explanation):
             names = () if sides.column.numeric else self._unseen(sides.column)
             self._seen[row, share] = direction(sides, share, names)
         return self._seen[row, share]
+
+    def harm(self, result: DriftResult) -> Harm | None:
+        """What the shift of the result's column does to the model; None without a verdict, or if it is not known."""
+        if result.value is None or self._layout.harm is None:
+            return None
+        row, sides = self._sides(result)
+        if row not in self._harms:
+            found = self._layout.harm(sides.column, np.array(sides.reference), np.array(sides.test))
+            whole = result.reference.startswith("training")
+            self._harms[row] = replace(found, whole=whole) if found else None
+        return self._harms[row]
 
     def contributions(self, result: DriftResult) -> tuple[Shift, ...]:
         """The bins of the result's column that moved most."""

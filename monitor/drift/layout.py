@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Column, Counts, Floats, Mask, Schema
+from monitor.drift.result import Harm
 
 Rows = npt.NDArray[np.intp]
 T = TypeVar("T")
@@ -132,8 +133,12 @@ class Measured:
     floor_unit: Floats | float = 1.0
 
 
+#: Works out what the shift of a column from one vector of counts to another does to the model.
+Assess = Callable[[Column, Counts, Counts], Harm | None]
+
+
 class Layout:
-    """Where the bins of each column of a schema lie, worked out once.
+    """Where the bins of each column of a schema lie, worked out once. `harm`: says what a shift does, if it is known.
 
     >>> schema = Schema((Column("x", "feature", "numeric", edges=(0.0, 2.0)),
     ...                  Column("y", "prediction", "categorical", categories=("a",))))
@@ -142,8 +147,8 @@ class Layout:
     [[0, 1, 2, 3, 4], [5, 6, 7, 0, 0]]
     """
 
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self, schema: Schema, harm: Assess | None = None) -> None:
+        self.schema, self.harm = schema, harm
         self.sizes = np.array([column.size for column in schema.columns], dtype=np.intp)
         self.numeric = np.array([column.numeric for column in schema.columns], dtype=np.bool_)
         self._frames: dict[bytes, Frame] = {}

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from monitor.clock import iso
 from monitor.columns.column import Kind, Role
+from monitor.words import apart, number, percent
 
 State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
@@ -94,6 +95,79 @@ class Direction:
     shrank: tuple[Shift, ...] = ()
 
 
+#: The smallest rise of the mean loss that matters, and one that must be ruled out before a drift is called harmless,
+#: as parts of the mean loss on held-out rows; and the largest share of rows of which nothing may be known for that.
+HARM_FLOOR, RULED_OUT, UNKNOWN = 0.05, 0.25, 0.05
+
+Effect = Literal["harmful", "harmless", "unknown"]
+
+
+def _by(change: float, share: bool) -> str:
+    return f"{number(100 * abs(change), 2)} points" if share else number(abs(change))
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What the shift of one column does to the model, if only it had moved and the rest followed as it used to.
+
+    `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
+    unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
+    `usual`: mean loss on held-out rows. `name`: of the loss. `of`: what the answer is, "answer" or "share of yes".
+    `whole`: the shift is one from the training data, so that the loss began at `usual`. `importance`: of the column for
+    the model, as a part of that of all columns; None if it was not measured.
+    """
+
+    loss: float
+    loss_error: float
+    answer: float
+    answer_error: float
+    unknown: float
+    usual: float = 0.0
+    name: str = "loss"
+    of: str = "answer"
+    whole: bool = True
+    importance: float | None = None
+
+    @property
+    def effect(self) -> Effect:
+        """Whether the loss rises by more than chance and than the floor; harmless only if a large rise is ruled out."""
+        if self.loss > 2 * self.loss_error and self.loss > HARM_FLOOR * self.usual:
+            return "harmful"
+        unsure = self.loss + 2 * self.loss_error > RULED_OUT * self.usual
+        return "unknown" if unsure or self.unknown > UNKNOWN else "harmless"
+
+    @property
+    def text(self) -> str:
+        """Say it in a few words.
+
+        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, "MAE").text
+        'would raise MAE from 41.2 to 47.9 and the answer by 12; nothing is known of 12 % of the rows'
+        >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, "error rate", "share of yes", whole=False).text
+        'would raise the error rate by 4 points and lower the share of yes by 9 points'
+        >>> Harm(0.1, 1.0, 0.0, 0.01, 0.0, 41.2, "MAE").text, Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2, "MAE").text
+        ('harmless', 'harm unknown, too few held-out rows')
+        """
+        unknown = f"nothing is known of {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
+        if self.effect != "harmful":
+            why = unknown or "too few held-out rows"
+            return "harmless" if self.effect == "harmless" else f"harm unknown, {why}"
+        rate = self.name == "error rate"
+        said = f"would raise {'the ' * rate}{self.name} "
+        if self.whole:
+            after = self.usual + self.loss
+            said += f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
+        else:
+            said += f"by {_by(self.loss, rate)}"
+        if abs(self.answer) > 2 * self.answer_error:
+            said += f" and {'lower ' * (self.answer < 0)}the {self.of} by {_by(self.answer, self.of != 'answer')}"
+        return f"{said}; {unknown}" if unknown else said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its numbers, and what they come to."""
+        names = ("loss", "loss_error", "answer", "answer_error", "unknown", "importance")
+        return {"effect": self.effect, **{name: getattr(self, name) for name in names}}
+
+
 class Explanation:
     """Says which way a result's column moved, when somebody asks. This one has nothing to say."""
 
@@ -110,6 +184,10 @@ class Explanation:
         """The bins that moved most, the largest move first."""
         return ()
 
+    def harm(self, _result: DriftResult) -> Harm | None:
+        """What the shift does to the model; None if that is not known."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class StoredExplanation(Explanation):
@@ -117,6 +195,7 @@ class StoredExplanation(Explanation):
 
     said: Direction | None = None
     bins: tuple[Shift, ...] = ()
+    does: Harm | None = None
 
     def direction(self, _result: DriftResult) -> Direction | None:
         """What was said."""
@@ -125,6 +204,10 @@ class StoredExplanation(Explanation):
     def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
         """The bins that were named."""
         return self.bins
+
+    def harm(self, _result: DriftResult) -> Harm | None:
+        """What was worked out."""
+        return self.does
 
 
 NOTHING = Explanation()
@@ -190,6 +273,18 @@ class DriftResult(NamedTuple):
         return self.explanation.contributions(self)
 
     @property
+    def harm(self) -> Harm | None:
+        """What the shift of a column that has moved does to the model; None if that is not known."""
+        return self.explanation.harm(self) if self.state in ("drift", "warning") else None
+
+    @property
+    def weight(self) -> tuple[float, float, float]:
+        """What columns are ranked by: the harm that they do, their importance, and `strength`."""
+        harm = self.harm
+        loss = harm.loss if harm and harm.effect == "harmful" else 0.0
+        return loss, (harm.importance or 0.0) if harm else 0.0, self.strength
+
+    @property
     def threshold(self) -> float | None:
         """The larger of critical value and floor; None if there is no verdict."""
         return None if self.critical is None else max(self.critical, self.floor or 0.0)
@@ -212,5 +307,26 @@ class DriftResult(NamedTuple):
         """Return the object that `/api/drift` lists."""
         fields = self._asdict()
         del fields["explanation"], fields["scatter"]
-        said = self.direction
-        return {**fields, "direction": said.text if said else None, "window": self.window.to_json()}
+        said, harm = self.direction, self.harm
+        told = {"direction": said.text if said else None, "harm": harm.to_json() if harm else None}
+        return {**fields, **told, "window": self.window.to_json()}
+
+
+def answers(results: Iterable[DriftResult]) -> str:
+    """Say whether the model answers differently, by the results on predictions; "" without a verdict on one."""
+    judged = [result for result in results if result.role == "prediction" and result.value is not None]
+    if not judged:
+        return ""
+    worst = max(judged, key=lambda result: (result.state == "drift", result.state == "warning", result.strength))
+    if worst.state not in ("drift", "warning") or worst.direction is None:
+        return "predictions have not moved"
+    name = "" if worst.column == "prediction" else f"{worst.column} "
+    much = "the model answers differently" if worst.state == "drift" else "predictions have moved a little"
+    return f"{much}: {name}{worst.direction.text}"
+
+
+def share_of_importance(results: Iterable[DriftResult]) -> str:
+    """Say how important the columns are that drifted: ", 61 % of the model's importance"; "" if it is not known."""
+    harms = {result.column: result.harm for result in results if result.state == "drift" and result.role == "feature"}
+    known = [harm.importance for harm in harms.values() if harm and harm.importance is not None]
+    return f", {percent(sum(known))} of the model's importance" if known else ""

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from monitor.columns.binning import NumericBins
 from monitor.columns.column import Column, Counts, Floats, Role, Schema
+from monitor.drift.result import Harm
 from monitor.outcomes.performance import measure, weighted
 from monitor.outcomes.sums import Sums, Target, contribute
-
-#: The smallest harm that matters, as a part of the mean loss on held-out rows.
-HARM_FLOOR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +34,6 @@ class ByBin:
     loss2: Floats
     answer: Floats
     answer2: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """What the shift of one column does to the model, if the rest follows as it used to.
-
-    `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
-    unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
-    """
-
-    loss: float
-    loss_error: float
-    answer: float
-    answer_error: float
-    unknown: float
-
-    def harmful(self, mean_loss: float) -> bool:
-        """Whether the loss rises by more than chance, and by more than the floor."""
-        return self.loss > 2 * self.loss_error and self.loss > HARM_FLOOR * mean_loss
 
 
 @dataclass(frozen=True)
@@ -79,11 +59,22 @@ class Baseline:
         """Name of the loss for people."""
         return "MAE" if self.target.kind == "regression" else "error rate"
 
-    @property
+    @cached_property
     def mean_loss(self) -> float:
         """Mean loss of the held-out rows: MAE in the target's unit, or the share of wrong answers."""
         found = measure(self.sums)
         return found["mae"].value if self.target.kind == "regression" else 1 - found["accuracy"].value
+
+    def harm(self, column: Column, reference: Counts, live: Counts) -> Harm | None:
+        """What the shift of a column does to the model, for people; None if the held-out rows do not tell."""
+        by_bin = self.columns.get((column.role, column.name))
+        found = harm(by_bin, reference, live) if by_bin is not None else None
+        if found is None:
+            return None
+        target = self.target
+        of = f"share of {target.classes[target.positive]}" if target.kind == "binary" else "answer"
+        importance = self.importance.get(column.name) if column.role == "feature" else None
+        return replace(found, usual=self.mean_loss, name=self.loss_name, of=of, importance=importance)
 
     def to_json(self) -> str:
         """Return all of it as JSON."""

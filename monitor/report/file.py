@@ -13,7 +13,6 @@ from monitor import words
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
-from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, References, question_of
@@ -84,7 +83,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 
 
 def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
-    layout, covers, references = Layout(series.schema), cover(config.rules, series.schema), References(series)
+    layout, covers, references = series.layout, cover(config.rules, series.schema), References(series)
     test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
     for rule in config.rules:
         if rule.reference == USUAL:

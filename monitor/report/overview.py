@@ -13,7 +13,7 @@ from markupsafe import Markup
 from monitor import words
 from monitor.clock import iso
 from monitor.columns.column import Column, Counts, Role
-from monitor.drift.result import STATES, DriftResult
+from monitor.drift.result import STATES, DriftResult, Harm, answers, share_of_importance
 from monitor.evaluation import Evaluation
 from monitor.notify.message import against
 from monitor.reference.file import Reference
@@ -63,6 +63,11 @@ class Row:
         return "" if self.state == "ok" else self.result.direction.text
 
     @property
+    def harm(self) -> Harm | None:
+        """What it does to the model that the column moved; None if it has not, or if that is not known."""
+        return self.result.harm if self.result else None
+
+    @property
     def also(self) -> tuple[str, ...]:
         """What else has moved, beside the result that leads."""
         moved = (result.direction for result in self.others if result.state in ("drift", "warning"))
@@ -71,7 +76,7 @@ class Row:
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
-    """Every column of the model, the worst first; within a state by strength, then in the model's order."""
+    """Every column of the model, the worst first; within a state by harm, importance and strength."""
     found: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
     for judged in evaluation.judged:
         for result in judged.results:
@@ -96,8 +101,8 @@ def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
     return out
 
 
-def _worst_first(state: str, result: DriftResult | None) -> tuple[int, float]:
-    return ORDER.index(state), -result.strength if result else 0.0
+def _worst_first(state: str, result: DriftResult | None) -> tuple[float, ...]:
+    return ORDER.index(state), *(-part for part in (result.weight if result else (0.0, 0.0, 0.0)))
 
 
 def counts(row: Row, reference: Reference) -> tuple[Counts, Counts]:
@@ -147,6 +152,7 @@ class Headline(NamedTuple):
     tone: Tone
     text: str
     since: float | None = None
+    more: str = ""
 
 
 def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "") -> Headline:
@@ -156,7 +162,8 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: 
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
     watched = sum(row.result is not None for row in listed)
     if drifted := by_state["drift"]:
-        return _drifted(drifted, watched)
+        told = answers(evaluation.results)
+        return _drifted(drifted, watched)._replace(more=f"{told[:1].upper()}{told[1:]}." if told else "")
     if failed := by_state["error"]:
         return Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
     judged = next((judged for judged in evaluation.judged if judged.test.n), evaluation.judged[0])
@@ -180,7 +187,8 @@ def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: 
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     whats = {against_what(row) for row in moved}
     what = whats.pop() if len(whats) == 1 else "their references"
-    text = f"{_columns(moved, watched, 'has')} drifted from {what}"
+    important = share_of_importance(row.result for row in moved if row.result)
+    text = f"{_columns(moved, watched, 'has')} drifted from {what}{important}"
     # The alert that began first, and of several a feature's, since a prediction follows its features.
     known = sorted((row for row in moved if row.since is not None), key=lambda row: (row.since or 0.0, row.column.role))
     if len(moved) == 1:

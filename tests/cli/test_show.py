@@ -61,7 +61,7 @@ def test_columns_are_counted_once_whatever_the_number_of_rules(shown: Shown) -> 
     text = shown("drift")
     head, count, _, titles, *rows = text.splitlines()
     assert head.startswith("Model v1, evaluated ")
-    assert count == "2 of 4 columns drifted"
+    assert count == "2 of 4 columns drifted; predictions have not moved"
     assert titles.split()[:2] == ["rule", "column"]
     assert {tuple(row.split()[:2]) for row in rows} == {
         (rule, column) for rule in ("fast", "slow") for column in ("x0", "x1", "colour", "prediction")

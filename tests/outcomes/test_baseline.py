@@ -52,18 +52,16 @@ def test_harm_is_what_happens() -> None:
     values, outcomes = regressed(20_000, rng)
     baseline = baseline_of(REGRESSOR, target_of(REGRESSOR), values, outcomes)
     moved, came = regressed(20_000, rng, shift=0.7)
-    found = harm(baseline.columns["feature", "x"], counts(REGRESSOR, values, "x"), counts(REGRESSOR, moved, "x"))
+    found = baseline.harm(X, counts(REGRESSOR, values, "x"), counts(REGRESSOR, moved, "x"))
     assert found is not None
     rise = float(np.abs(moved[:, 2] - came).mean() - np.abs(values[:, 2] - outcomes).mean())
     assert found.loss == pytest.approx(rise, rel=0.15)
     assert found.answer == pytest.approx(1.4, rel=0.05)
-    assert found.harmful(baseline.mean_loss)
-    still = harm(
-        baseline.columns["feature", "quiet"], counts(REGRESSOR, values, "quiet"), counts(REGRESSOR, moved, "quiet")
-    )
+    assert found.effect == "harmful"
+    still = baseline.harm(QUIET, counts(REGRESSOR, values, "quiet"), counts(REGRESSOR, moved, "quiet"))
     assert still is not None
     assert abs(still.loss) < 3 * still.loss_error
-    assert not still.harmful(baseline.mean_loss)
+    assert still.effect == "harmless"
 
 
 def test_the_error_of_harm_is_that_of_repeated_windows() -> None:
