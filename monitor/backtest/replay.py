@@ -29,9 +29,11 @@ from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
+from monitor.outcomes.sums import Target
 from monitor.rules.rule import USUAL
 from monitor.runtime import Runtime
 from monitor.sender import Senders
+from monitor.source.outcomes import OutcomeSource, read_outcome
 from monitor.store.records.notifications import waiting
 from monitor.store.records.references import REPLAYED
 from monitor.store.windows.rows import write_meta
@@ -65,11 +67,19 @@ _YEARS = (1678, 2261)
 
 @dataclass
 class Recording:
-    """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`."""
+    """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`.
+
+    `outcomes`: what came true for each row, as the journal has it, NaN for nothing; None without such a column. Each is
+    told `delay` seconds after its row. `told`: rows that were looked at for that; `first`: sequence number of row 0.
+    """
 
     times: npt.NDArray[np.int64]
     order: npt.NDArray[np.intp]
     rows: Floats
+    outcomes: Floats | None = None
+    delay: float = 0.0
+    told: int = 0
+    first: int = 0
 
     def batch(self, begin: int, end: int) -> Floats:
         """Rows of a stretch, shape (end - begin, columns)."""
@@ -157,11 +167,13 @@ def read_recording(
     time_format: str = "",
     predictions: Sequence[str] = (),
     predict: Predict | None = None,
+    outcome: tuple[str, Target] | None = None,
 ) -> Recording:
     """Read a whole file; its rows go to `scratch`, only their times are kept in memory. Raises DataError.
 
     `time`: the column of the timestamps, read by `time_format` (as `strptime`) if there is one. `predictions`: the
-    columns for the reference's predictions; without any, `predict` works them out. Rows that cannot be used (not a
+    columns for the reference's predictions; without any, `predict` works them out. `outcome`: the column of outcomes,
+    and what they are; an empty cell is none. Rows that cannot be used (not a
     time, a text where a number belongs) are named by line in `reader.bad`.
     """
     schema = encoder.schema
@@ -169,9 +181,14 @@ def read_recording(
     kinds: dict[str, Kind] = {time: "categorical"}
     for column, name in zip(schema.columns, wanted[1:], strict=False):
         kinds[name] = "numeric" if column.numeric else "categorical"
+    named = list(dict.fromkeys(wanted))
+    if outcome is not None and outcome[0] not in kinds:
+        named.append(outcome[0])
+        kinds[outcome[0]] = "categorical" if outcome[1].classified else "numeric"
     times: list[npt.NDArray[np.int64]] = []
-    for chunk in reader.chunks(list(dict.fromkeys(wanted)), kinds):
-        blocks = dict(zip(dict.fromkeys(wanted), chunk, strict=True))
+    came: list[Floats] = []
+    for chunk in reader.chunks(named, kinds):
+        blocks = dict(zip(named, chunk, strict=True))
         moments = _moments(blocks[time], time_format, reader.lines, time, reader.bad)
         good = np.array([moment is not None for moment in moments], dtype=np.bool_)
         times.append(np.array([moment for moment in moments if moment is not None], dtype=np.int64))
@@ -182,13 +199,19 @@ def read_recording(
         for position, block in enumerate(kept):
             values[:, position] = encoder.column(position, block)
         scratch.write(values.tobytes())
+        if outcome is not None:
+            came.append(np.array([_came(value, outcome[1]) for value in _pick(blocks[outcome[0]], good)]))
     scratch.flush()
     found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
     if not len(found):
         raise DataError(f"{reader.path}: holds no row that could be replayed")
     order = np.argsort(found, kind="stable")
     rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.captured)))
-    return Recording(found[order], order, rows)
+    return Recording(found[order], order, rows, np.concatenate(came)[order] if came else None)
+
+
+def _came(value: object, target: Target) -> float:
+    return math.nan if value is None or value != value else read_outcome(target, value)
 
 
 def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Any:
@@ -293,12 +316,29 @@ def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: i
     clock.advance(step.at - clock.time())
     for begin in range(done, step.rows, RECORD_ROWS):
         end = min(begin + RECORD_ROWS, step.rows)
-        runtime.only.source.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+        ids = runtime.only.source.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+        recording.first = int(ids[0].rpartition("-")[2]) - begin
         if end < step.rows:
             runtime.fold()
+    if recording.outcomes is not None and runtime.only.outcomes is not None:
+        _tell(runtime, runtime.only.outcomes, recording, recording.outcomes, step)
     runtime.evaluate()
     if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
         serve(runtime.announcer.senders, "log")
+
+
+def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, outcomes: Floats, step: Step) -> None:
+    """Record the outcomes that are known by now."""
+    known = int(np.searchsorted(recording.times, (step.at - recording.delay) * 1e9, side="right"))
+    for begin in range(recording.told, min(known, step.rows), RECORD_ROWS):
+        rows = np.arange(begin, min(begin + RECORD_ROWS, known, step.rows))
+        rows = rows[~np.isnan(outcomes[rows])]
+        if len(rows):
+            when = recording.times[rows] / 1e9 + recording.delay
+            columns = [recording.first + rows, np.zeros(len(rows)), when, outcomes[rows]]
+            source.append(np.stack(columns, axis=1).astype(float), np.zeros(len(rows), np.uint64))
+            runtime.fold()
+    recording.told = max(recording.told, min(known, step.rows))
 
 
 class Step(NamedTuple):

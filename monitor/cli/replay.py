@@ -48,6 +48,8 @@ PATIENCE = 60.0
         metavar="COLUMN",
         help="column with the predictions (default: named as in the reference); once for each of several",
     ),
+    option("--outcome", type=column_name, metavar="COLUMN", help="column with what came true, for performance"),
+    option("--delay", default="0s", metavar="DURATION", help="how long after its prediction each outcome is known"),
     option("--model", metavar="FILE", help="let this model work the predictions out instead"),
     option("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
@@ -66,6 +68,10 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     with tempfile.TemporaryFile(prefix="telltale-replay-") as scratch:
         with bar("Reading", size, "B") as progress:
             reader = open_reader(options.file, bad, progress.update)
+            if options.outcome and config.outcomes is None:
+                raise ConfigError("--outcome: the settings need the section [outcomes]")
+            if options.outcome and options.outcome not in reader.names:
+                raise DataError(f"{options.file}: has no column {options.outcome!r} for --outcome")
             columns = prediction_columns(
                 reader, reference.schema, options.prediction, options.time, predict is not None
             )
@@ -74,7 +80,9 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             try:
                 encoder = prepare(folder, reference, config.data.keep_unseen)
                 form = options.time, options.time_format
-                recording = read_recording(reader, encoder, scratch, *form, columns, predict)
+                came = (options.outcome, reference.target) if options.outcome else None
+                recording = read_recording(reader, encoder, scratch, *form, columns, predict, came)
+                recording.delay = length(options.delay, "--delay")
                 refuse_overlap(folder, recording)
             finally:
                 folder.close()

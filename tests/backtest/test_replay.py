@@ -285,3 +285,26 @@ def test_every_row_is_seen_and_no_evaluation_is_lost(seconds: list[int], every: 
             assert last - earlier[-1] / 1e9 > 1800
         last = step.at
     assert last - interval <= times[-1] / 1e9 < last
+
+
+def test_outcomes_come_after_their_delay(recorded: Recorded) -> None:
+    with (recorded.folder / "config.toml").open("a") as file:
+        file.write('[outcomes]\nwithin = "30d"\n')
+    rows = [[*row, repr(float(row[-1]) + 1) if n % 3 else ""] for n, row in enumerate(recorded.rows())]
+    path = recorded.write(rows, head="when,x,colour,prediction,came")
+    assert recorded.replay(path, "--outcome", "came", "--delay", "1h") == 0
+    known = sum(at < recorded.times[-1] - timedelta(hours=1) for n, at in enumerate(recorded.times) if n % 3)
+    ((joined,),) = recorded.read("SELECT count FROM tallies WHERE result = 'joined'")
+    assert abs(joined - known) < 100, "those of the last ten minutes are told by the last evaluation, or not any more"
+    hours = recorded.read("SELECT start_utc, sums FROM performance_sums ORDER BY start")
+    assert hours[0][0] == "2026-03-02T08:00:00Z"
+    assert recorded.read("SELECT sum FROM outcome_delays")[0][0] == pytest.approx(joined * 3600)
+
+
+def test_outcomes_need_their_section_and_column(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recorded.replay(recorded.write(), "--outcome", "came") == 2
+    assert "--outcome: the settings need the section [outcomes]" in capsys.readouterr().err
+    with (recorded.folder / "config.toml").open("a") as file:
+        file.write("[outcomes]\n")
+    assert recorded.replay(recorded.write(), "--outcome", "came") == 2
+    assert "has no column 'came' for --outcome" in capsys.readouterr().err
