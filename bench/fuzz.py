@@ -119,6 +119,9 @@ def good(r: random.Random) -> Request:
         ("/predict", [list(ROW.values())] * 2),
         ("/observe", seen),
         ("/observe", [seen, seen]),
+        ("/outcomes", {"id": seen["id"], "outcome": 2.5}),
+        ("/outcomes", [{"id": "a", "outcome": None}, {"prediction": 2.0, "outcome": 2.5, "time": seen["time"]}]),
+        ("/api/v1.0/feedback", {"response": {"meta": {"puid": "a"}}, "truth": {"data": {"ndarray": [[2.5]]}}}),
         ("/invocations", {"dataframe_split": {"columns": list(ROW), "data": [list(ROW.values())]}}),
         ("/invocations", {"dataframe_records": [ROW]}),
         ("/invocations", {"inputs": {name: [value] for name, value in ROW.items()}}),
@@ -172,7 +175,7 @@ def bad_body(r: random.Random) -> Request:
     body = json.dumps(data, ensure_ascii=r.random() < 0.5).encode("utf-8", "surrogatepass")
     if r.random() < 0.1:
         body = r.choice([b"[" * 100_000, b"[" * 600 + b"]" * 600, b'{"a":' * 5000, b"1" * 5000, b"", b"\xef\xbb\xbf[]"])
-    if request.path == "/observe" and r.random() < 0.5:
+    if request.path in ("/observe", "/outcomes") and r.random() < 0.5:
         headers["CONTENT_TYPE"] = "application/x-ndjson"
         lines = data if isinstance(data, list) else [data]
         body = b"\n".join(json.dumps(line).encode() for line in lines)
@@ -265,7 +268,9 @@ def send(application: WSGIApplication, request: Request) -> tuple[int, bytes]:
 @contextmanager
 def opened(folder: Path) -> Iterator[tuple[Runtime, Model]]:
     """Open a runtime in `folder`, and a model for it."""
-    (folder / "config.toml").write_text(f'[data]\npath = "{folder / "data"}"\n[model]\npath = "model.pkl"\n')
+    (folder / "config.toml").write_text(
+        f'[data]\npath = "{folder / "data"}"\n[model]\npath = "model.pkl"\n[outcomes]\n'
+    )
     rows = [[float(step), step % 7, ("north", "south", "10")[step % 3]] for step in range(300)]
     reference = Reference.from_data(rows, [1.0 + step % 2 for step in range(300)], names=list(ROW))
     runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")

@@ -29,7 +29,7 @@ STAGES = {
     "notify": BASE | {"columns", "drift", "rules"},
     "series": BASE | {"columns", "reference", "drift"},
     "source": BASE | {"columns", "capture", "series", "outcomes"},
-    "store": BASE | {"columns", "series", "source", "outcomes", "reference", "drift", "rules", "notify"},
+    "store": BASE | {"columns", "capture", "series", "source", "outcomes", "reference", "drift", "rules", "notify"},
     "exposition": BASE | {"columns", "reference", "drift", "rules"},
 }
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.encode import Encoder
+from monitor.capture.names import UnseenNames
 from monitor.columns.canonical import Block
 from monitor.columns.column import Floats, Kind, Schema
 from monitor.errors import DataError

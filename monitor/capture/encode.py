@@ -8,121 +8,14 @@ not watched by category (an identifier, a free text) keeps no names, so that non
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from monitor.capture.names import UnseenNames
 from monitor.columns.canonical import Codes, canonical, distinct, floats, number
 from monitor.columns.column import Column, Floats, Schema
-
-log = logging.getLogger(__name__)
-
-
-class UnseenNames:
-    """Names of categories that the reference does not have, by column, in a file that survives a crash.
-
-    `most`: distinct ones that are kept of each column that is watched by category.
-    """
-
-    def __init__(self, path: Path, schema: Schema, most: int) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._most = [most if column.categories else 0 for column in schema.captured]
-        self.load()
-
-    def load(self) -> None:
-        """Read the file, as at the start or after the names in it were erased."""
-        with self._lock:
-            codes: list[dict[str, int]] = [{} for _ in self._most]
-            names: list[list[str]] = [[] for _ in self._most]
-            for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
-                entry = _read_entry(line)
-                if entry is not None and 0 <= entry[0] < len(names):
-                    position, name = entry
-                    if name:
-                        codes[position].setdefault(name, len(names[position]))
-                    names[position].append(name)
-                    continue
-                log.warning("%s: a line is damaged; the value that it named is counted without its name", self._path)
-                for some in names:
-                    some.append("")
-            self._codes, self.names = codes, names
-
-    def code(self, position: int, name: str) -> int | None:
-        """Number of a name, given out at its first sight. None if the column keeps no more, or the disk is full."""
-        codes = self._codes[position]
-        code = codes.get(name)
-        if code is not None or len(codes) >= self._most[position]:
-            return code
-        with self._lock:
-            codes = self._codes[position]
-            if name not in codes and len(codes) < self._most[position]:
-                try:
-                    self._append(json.dumps([position, name]) + "\n")
-                except OSError as error:
-                    log.debug("the name of an unseen value cannot be kept: %s", error)
-                    return None
-                self.names[position].append(name)
-                codes[name] = len(self.names[position]) - 1
-            return codes.get(name)
-
-    def _append(self, line: str) -> None:
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
-
-
-#: What the files of names are called.
-NAMES_FILES = "unseen-*.jsonl"
-
-
-def names_file(folder: Path, schema: Schema) -> Path:
-    """File of a journal's folder that has the names of a schema's unseen values."""
-    return folder / NAMES_FILES.replace("*", schema.fingerprint[:16])
-
-
-def kept_names(path: Path) -> list[tuple[int, str]]:
-    """Names of unseen values in a file of names, each with the position of its column. Raises OSError."""
-    return [entry for line in path.read_bytes().splitlines() if (entry := _read_entry(line)) is not None and entry[1]]
-
-
-def erase_names(path: Path, wanted: Callable[[int, str], bool]) -> None:
-    """Overwrite names in their place, and damaged lines; each keeps its number, and nothing else. Raises OSError.
-
-    `wanted`: which ones, by position of the column and name. Safe beside a process that appends to the file, which must
-    call `UnseenNames.load` afterwards.
-    """
-    with path.open("r+b") as file:
-        while line := file.readline():
-            text, entry = line.rstrip(b"\n"), _read_entry(line)
-            if entry is None:
-                blank = b"-" * len(text)  # counted as damaged still, so that those behind it keep their numbers
-            elif entry[1] and wanted(*entry):
-                blank = f'[{entry[0]}, ""'.encode()
-                blank += b" " * (len(text) - len(blank) - 1) + b"]"
-            else:
-                continue
-            file.seek(-len(line), os.SEEK_CUR)
-            file.write(blank + line[len(text) :])
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _read_entry(line: bytes) -> tuple[int, str] | None:
-    """Read a line of a file of names: position of the column, and name; empty if it was erased. None if damaged."""
-    try:
-        position, name = json.loads(line)
-    except (ValueError, TypeError):
-        return None
-    return (position, name) if type(position) is int and isinstance(name, str) else None
 
 
 class Encoder:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from monitor.capture.names import Name
 from monitor.cli.command import BY, COLUMNS, DRY_RUN, Answer, command, length, moment, option, reading, table
 from monitor.cli.show import silence_table
 from monitor.clock import Clock, SystemClock, iso
@@ -18,7 +19,6 @@ from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.rules.cover import closeness
 from monitor.rules.silence import new_silence
-from monitor.source.names import Name
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from monitor.backtest.replay import HOUR, Predict, Recording, deliver, prediction_columns, read_recording, replay
-from monitor.capture.encode import Encoder, UnseenNames, names_file
+from monitor.capture.encode import Encoder
+from monitor.capture.names import UnseenNames, names_file
 from monitor.cli.command import JSON, Answer, command, length, option
 from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name

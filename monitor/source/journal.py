@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor import failpoint
-from monitor.capture.encode import Encoder, UnseenNames, names_file
+from monitor.capture.encode import Encoder
 from monitor.capture.journal import Encode, Journal
+from monitor.capture.names import UnseenNames, names_file
 from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan, scan_all
 from monitor.clock import Clock, iso
 from monitor.columns.batch import fold, unseen

@@ -19,6 +19,7 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.source.outcomes import OutcomeSource
+from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
 
 START = 1_750_000_000.0
@@ -327,3 +328,30 @@ def test_a_database_put_back_forgets_what_waited(tmp_path: Path) -> None:
     world.outcome(name, 1.0)
     world.fold()
     assert world.tallies() == {"other_replica": 1}
+
+
+def test_verify_covers_outcomes(world: World) -> None:
+    name = world.predict(1.0)
+    world.fold()
+    world.outcome(name, 1.0)
+    world.fold()
+    world.outcome(name, 2.0)
+    world.fold()
+    world.runtime.writer.transaction(lambda connection: roll_up_sums(connection, START + 2 * 86400))
+    assert not world.runtime.writer.transaction(verify).problems
+    for change in (
+        "UPDATE performance_sums SET sums = replace(sums, ':1', ':2')",
+        "UPDATE tallies SET count = count + 1",
+        "DELETE FROM outcome_delays",
+        "UPDATE id_tokens SET first = 2",
+    ):
+        table = change.split()[2 if change.startswith("DELETE") else 1]
+
+        def undone(connection: Any, change: str = change) -> list[str]:
+            connection.execute("SAVEPOINT test")
+            connection.execute(change)
+            found = [problem.where.split()[0] for problem in verify(connection).problems]
+            connection.execute("ROLLBACK TO test")
+            return found
+
+        assert world.runtime.writer.transaction(undone) == [table]

@@ -19,7 +19,8 @@ import pandas
 import pytest
 
 from bench.running import Client, Server, wait_for
-from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.encode import Encoder
+from monitor.capture.names import UnseenNames
 from monitor.clock import ManualClock
 from monitor.columns.binning import Binner
 from monitor.config.load import Config

@@ -19,7 +19,8 @@ import pytest
 from scipy import sparse
 
 from monitor import Monitor
-from monitor.capture.encode import Encoder, UnseenNames
+from monitor.capture.encode import Encoder
+from monitor.capture.names import UnseenNames
 from monitor.columns.binning import Binner
 from monitor.columns.canonical import Codes, canonical
 from monitor.columns.column import Counts

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monitor.capture.names import UNKNOWN, Name, erase_names, kept_names
 from monitor.clock import iso
 from monitor.columns.column import Schema
 from monitor.drift.direction import without_names
-from monitor.source.names import UNKNOWN, Name, erase_names, kept_names
 from monitor.store.audit import seals
 from monitor.store.file import damaged_files
 from monitor.store.file.folder import DataFolder
