@@ -20,12 +20,10 @@
   }
 
   const offline = document.getElementById("offline");
-  let shown = new Map();
 
-  /** Remember what the server sent, before anything here changed it. */
-  function remember(root) {
-    shown = new Map([...root.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
-  }
+  /** The parts that are refreshed, as the server sent them, by id. */
+  const texts = (root) => new Map([...root.querySelectorAll("[data-live]")].map((part) => [part.id, part.outerHTML]));
+  let shown = texts(document);
 
   /** Put a fresh element in the place of an old one, with what the reader had opened and where the focus was. */
   function swap(old, part) {
@@ -40,15 +38,13 @@
 
   /** Replace the parts that changed; everything else keeps its focus, its place and its selection. */
   function update(fresh) {
-    const parts = (root) => [...root.querySelectorAll("[data-live]")];
-    const text = new Map(parts(fresh).map((part) => [part.id, part.outerHTML]));
-    if ([...text.keys()].join() !== parts(document).map((part) => part.id).join()) {
+    const text = texts(fresh);
+    if ([...text.keys()].join() !== [...texts(document).keys()].join()) {
       // A section came or went: the order matters, so all of it is replaced.
-      swap(document.getElementById("main"), fresh.getElementById("main"));
-      swap(document.getElementById("foot"), fresh.getElementById("foot"));
+      for (const id of ["main", "foot"]) swap(document.getElementById(id), fresh.getElementById(id));
     } else {
-      for (const part of parts(fresh)) {
-        if (shown.get(part.id) !== text.get(part.id)) swap(document.getElementById(part.id), part);
+      for (const [id, html] of text) {
+        if (shown.get(id) !== html) swap(document.getElementById(id), fresh.getElementById(id));
       }
     }
     shown = text;
@@ -88,7 +84,6 @@
   document.getElementById("filter")?.addEventListener("input", filter);
   document.addEventListener("telltale:updated", filter);
 
-  remember(document);
   localise(document);
   const every = Number(document.body.dataset.refresh);
   if (every > 0) {
