@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,15 @@ def ripe_until(now: float, settle: float) -> float:
     return math.floor((now - settle) / HOUR) * HOUR
 
 
+def whole_hours(span: Span) -> Span:
+    """Widen a period to whole hours, of which the sums are.
+
+    >>> whole_hours(Span(3601.0, 7200.0))
+    Span(start=3600.0, end=7200.0)
+    """
+    return Span(span.start // HOUR * HOUR, -(-span.end // HOUR) * HOUR)
+
+
 @dataclass(frozen=True)
 class JudgedPerformance:
     """One rule's verdict on performance. `total`: the sums of its window. `settle`: see `settle_time`.
@@ -101,23 +110,32 @@ class Performance:
         """Judge the last ripe hours, as many as the rule's window has: one verdict, in a list as of any rule."""
         settle = settle_time(outcome_store.read_delays(connection, self._series)[0])
         end = ripe_until(now, settle)
-        window = Span(end - math.ceil(rule.window / HOUR) * HOUR, end)
-        hours = [*outcome_store.read_sums(connection, self._series, window.start, end).values()]
+        found, asked = self.look(connection, rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end), settle)
+        if asked is None:
+            return [found]
+        states = tuple(result.state for result in found.results)
+        at, before = self._stored.get(rule.name, (-math.inf, ()))
+        fresh = states != before or now - at >= STORE_EVERY
+        if fresh:
+            save_judged(connection, now, self._series, rule.name, found.window, asked, found.total)
+            self._stored[rule.name] = now, states
+        return [replace(found, fresh=fresh)]
+
+    def look(
+        self, connection: sqlite3.Connection, rule: Rule, window: Span, settle: float = 0.0
+    ) -> tuple[JudgedPerformance, Asked | None]:
+        """Judge the outcomes of a window, and keep nothing; with what was asked, None if there is no baseline."""
+        hours = [*outcome_store.read_sums(connection, self._series, window.start, window.end).values()]
         total = sum(hours, Sums.zero(self._target))
         baseline = self._series.reference.baseline
         if baseline is None:
-            return [JudgedPerformance(rule, window, total, (self._unknown(rule, window, total),), settle, fresh=False)]
+            results: tuple[DriftResult, ...] = (self._unknown(rule, window, total),)
+            return JudgedPerformance(rule, window, total, results, settle, fresh=False), None
         asked = self.asked(rule, hours)
         results = judge_outcomes(
             baseline, self._name, self._layout, rule.name, asked, total, window, self._series.subject
         )
-        states = tuple(result.state for result in results)
-        at, before = self._stored.get(rule.name, (-math.inf, ()))
-        fresh = states != before or now - at >= STORE_EVERY
-        if fresh:
-            save_judged(connection, now, self._series, rule.name, window, asked, total)
-            self._stored[rule.name] = now, states
-        return [JudgedPerformance(rule, window, total, results, settle, fresh)]
+        return JudgedPerformance(rule, window, total, results, settle, fresh=False), asked
 
     def asked(self, rule: Rule, hours: Sequence[Sums]) -> Asked:
         """What a rule asks, with what is known of the hours."""

@@ -25,10 +25,10 @@ from monitor.outcomes.performance import Measure, measure, weighted
 from monitor.outcomes.results import metric_name, number
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import auto_metrics
-from monitor.performance import HOUR, ripe_until, settle_time
+from monitor.performance import HOUR, SOON, ripe_until, settle_time, whole_hours
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
-from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.ranges import first_start, sum_range
 
 DAY = 86400.0
 
@@ -47,6 +47,17 @@ class Period:
     measures: Mapping[str, Measure]
     estimates: Mapping[str, Measure] = field(default_factory=dict)
     settled: bool = True
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric: of the predictions with an outcome, of the held-out rows, of all predictions, and estimated."""
+
+    metric: str
+    live: Measure | None
+    reference: Measure | None
+    weighted: Measure | None
+    estimated: Measure | None
 
 
 @dataclass(frozen=True)
@@ -75,20 +86,52 @@ class PerformanceReport:
         """The metric that speaks for the others: accuracy, or MAE."""
         return auto_metrics(self.target)[0]
 
+    @property
+    def rows(self) -> list[MetricRow]:
+        """Every metric that is known by outcomes or estimated."""
+        before = measure(self.baseline.sums) if self.baseline else {}
+        live, estimates = self.whole.measures, self.whole.estimates
+        return [
+            MetricRow(name, live.get(name), before.get(name), self.weighted.get(name), estimates.get(name))
+            for name in dict.fromkeys([*live, *estimates])
+        ]
+
+    @property
+    def coverage(self) -> list[str]:
+        """How many predictions have an outcome, whether these are like all, and when outcomes come; a sentence each."""
+        whole = self.whole
+        share = f" ({words.percent(whole.sums.n / whole.predictions)})" if whole.predictions else ""
+        lines = [f"{whole.sums.n:,} outcomes of {words.counted(whole.predictions, 'prediction')}{share}"]
+        if self.settle:
+            young = "; younger hours are not judged" if self.settle > SOON else ""
+            lines.append(f"95 % of outcomes come within {words.duration(self.settle)}{young}")
+        if self.selected is not None and self.selected.state == "drift" and self.selected.direction:
+            lines.append(f"predictions with an outcome are not like all: {self.selected.direction.text}")
+        if self.spoken < 1 and self.weighted:
+            lines.append(f"the weighted metrics speak for {words.percent(self.spoken)} of the predictions")
+        return lines
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Metrics that are not what the inputs let expect, a sentence each."""
+        return [
+            f"{metric_name(name)} is {number(abs(gap))} {'below' if gap < 0 else 'above'} what the inputs explain"
+            for name, (gap, z) in self.concept.items()
+            if abs(z) > CONCEPT_Z
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, times in ISO 8601."""
-        before = measure(self.baseline.sums) if self.baseline else {}
-        names = dict.fromkeys([*self.whole.measures, *self.whole.estimates])
         metrics = [
             {
-                "metric": name,
-                "name": metric_name(name),
-                **_plain("", self.whole.measures.get(name)),
-                "reference": before[name].value if name in before else None,
-                **_plain("weighted_", self.weighted.get(name)),
-                **_plain("estimated_", self.whole.estimates.get(name)),
+                "metric": row.metric,
+                "name": metric_name(row.metric),
+                **_plain("", row.live),
+                "reference": row.reference.value if row.reference else None,
+                **_plain("weighted_", row.weighted),
+                **_plain("estimated_", row.estimated),
             }
-            for name in names
+            for row in self.rows
         ]
         parts = [
             {
@@ -131,7 +174,8 @@ def report_performance(
 ) -> PerformanceReport:
     """Work out a report of [start, end), taken to whole hours; by hours up to three days, else by days."""
     reference, target = series.reference, series.reference.target
-    start, end = start // HOUR * HOUR, -(-end // HOUR) * HOUR
+    span = whole_hours(Span(start, end))
+    start, end = span.start, span.end
     delays = outcome_store.read_delays(connection, series)[0]
     settle = settle_time(delays)
     ripe = ripe_until(now, settle)
@@ -139,7 +183,9 @@ def report_performance(
     width = HOUR if end - start <= 3 * DAY else DAY
     baseline = reference.baseline
     parts = []
-    for begin in np.arange(start // width * width, end, width).tolist():
+    # Nothing was before the first window and the first sums, so a period of centuries has no more parts than history.
+    first = min(max(start, min([first_start(connection, series.id), *(at for at, _ in found)])), end)
+    for begin in np.arange(first // width * width, min(end, now + HOUR), width).tolist():
         sums = [one for (at, _), one in found.items() if begin <= at < begin + width]
         batch = sum_range(connection, series, max(begin, start), min(begin + width, end))
         if sums or batch.n:
@@ -213,34 +259,19 @@ def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:
 
 def lines_of(report: PerformanceReport) -> list[str]:
     """Say a report in a few lines and a table, for a terminal."""
-    whole = report.whole
-    share = f" ({words.percent(whole.sums.n / whole.predictions)})" if whole.predictions else ""
-    lines = [f"{whole.sums.n:,} outcomes of {whole.predictions:,} predictions{share}"]
-    if report.settle:
-        lines.append(f"95 % of outcomes come within {words.duration(report.settle)}; younger hours are not judged")
-    if report.selected is not None and report.selected.state == "drift" and report.selected.direction:
-        lines.append(f"predictions with an outcome are not like all: {report.selected.direction.text}")
-    if report.spoken < 1 and report.weighted:
-        lines.append(f"the weighted metrics speak for {words.percent(report.spoken)} of the predictions")
-    before = measure(report.baseline.sums) if report.baseline else {}
     head = ("metric", "outcomes", "95 %", "n", "held-out rows", "all predictions", "estimated without outcomes")
     rows = [
         (
-            metric_name(name),
-            *_cells(whole.measures.get(name)),
-            number(before[name].value) if name in before else "-",
-            *_cells(report.weighted.get(name))[:1],
-            _estimate(whole.estimates.get(name)),
+            metric_name(row.metric),
+            *_cells(row.live),
+            number(row.reference.value) if row.reference else "-",
+            *_cells(row.weighted)[:1],
+            _estimate(row.estimated),
         )
-        for name in dict.fromkeys([*whole.measures, *whole.estimates])
+        for row in report.rows
     ]
-    lines += ["", *words.aligned([head, *rows], right=(1, 3, 4, 5))] if rows else []
-    for name, (gap, z) in report.concept.items():
-        if abs(z) > CONCEPT_Z:
-            lines.append(
-                f"{metric_name(name)} is {number(abs(gap))} {'below' if gap < 0 else 'above'} what the inputs explain"
-            )
-    return lines
+    table = ["", *words.aligned([head, *rows], right=(1, 3, 4, 5))] if rows else []
+    return [*report.coverage, *table, *report.unexplained]
 
 
 def _cells(one: Measure | None) -> tuple[str, str, str]:

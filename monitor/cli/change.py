@@ -17,6 +17,7 @@ from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.column import Column
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
+from monitor.outcomes.results import names_of
 from monitor.rules.cover import closeness
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import open_database
@@ -138,10 +139,11 @@ def refuse_unknown(config: Config, silence_id: str, clock: Clock) -> None:
 
 
 def columns_of(config: Config) -> list[str]:
-    """Names of the columns of the model that was served last; empty if there is no database or no model yet."""
+    """Names of what alerts of the model that was served last may be about; empty without a database or a model."""
     try:
         with reading(config) as connection:
-            return [column.name for column in served_model(connection).schema.columns]
+            series = served_model(connection)
+            return [*(column.name for column in series.schema.columns), *names_of(series.reference.target)]
     except StoreError:
         return []
 

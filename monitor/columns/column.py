@@ -66,9 +66,15 @@ def clean_text(value: str) -> str:
 def column_path(role: str, name: str) -> str:
     """Address of a column's page. The name is in the query: in a path, proxies would rewrite `..`, `a//b` or "".
 
+    What came true is on the page of the model's performance.
+
     >>> column_path("feature", "../a?b=<c>")
     '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E'
+    >>> column_path("outcome", "performance")
+    '/performance'
     """
+    if role == "outcome":
+        return "/performance"
     return f"/column/{role}?name={quote(name, safe='', errors='replace')}"
 
 

@@ -17,6 +17,15 @@ from monitor.outcomes.verdict import Asked, Verdict, judge
 COLUMN = "performance"
 
 
+def names_of(target: Target) -> tuple[str, ...]:
+    """Names of the columns that alerts about performance and outcomes have.
+
+    >>> names_of(Target("binary", ("no", "yes"))), names_of(Target("regression"))
+    (('performance', 'outcome'), ('performance', 'outcome', 'error'))
+    """
+    return (COLUMN, *(column.name for column in target.columns))
+
+
 def metric_name(metric: str) -> str:
     """Return what people call a metric.
 

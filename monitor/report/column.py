@@ -190,7 +190,7 @@ def usual(
 
     All of it is stored verdicts and the counts that the last evaluation looked at; nothing is judged here.
     """
-    column, out = row.column, []
+    column, out, last = row.column, [], f"{row.column.name}: the last window over"
     accepted = [
         (from_iso(change["start"]), from_iso(change["end"]))
         for change in changes(connection)
@@ -215,15 +215,15 @@ def usual(
                     "worst": worst_weeks(points, end - HALF_A_YEAR),
                     "chart": _usual_chart(result, points, alerts, accepted, start, end),
                     "accepted": bool(accepted),
-                    "expected": _over(column, sides[0], sides[2], "what is usual"),
-                    "training": _over(column, sides[1], sides[2], "the training data"),
+                    "expected": over(column, sides[0], sides[2], f"{last} what is usual"),
+                    "training": over(column, sides[1], sides[2], f"{last} the training data"),
                 }
             )
     return out
 
 
-def _over(column: Column, before: Counts, after: Counts, what: str) -> dict[str, Any]:
-    label = f"{column.name}: the last window over {what}"
+def over(column: Column, before: Counts, after: Counts, label: str) -> dict[str, Any]:
+    """Draw live counts of a column over others: a histogram of numbers, and all bins. `label`: its text."""
     plane = lay_out(column, before, after, slot=0.06, finest=0.015)
     drawn = figure.histogram(plane, label, bool(after.any())) if column.numeric else ""
     return {"drawn": drawn, "bins": _bins(column, before, after), "live": bool(after.any()), "rows": int(before.sum())}

@@ -103,6 +103,21 @@ def line(points: Iterable[Point]) -> str:
     return f"M{'L'.join(places)}{'h0' if len(places) == 1 else ''}"
 
 
+def hatching(left: float, right: float, step: int = 12, slope: int = 60) -> str:
+    """Slanted lines from `left` to `right` on a plane of 1000 x 1000; those of neighbours meet.
+
+    >>> hatching(0.0, 0.02)
+    'M0 200L12 0M0 400L20 67M0 600L20 267M0 800L20 467M0 1000L20 667M12 1000L20 867'
+    """
+    low, high = round(1000 * left), round(1000 * right)
+    parts = []
+    for x in range(-(-(low - slope + 1) // step) * step, high, step):
+        begin, end = max(x, low), min(x + slope, high)
+        top, bottom = (round(1000 - 1000 * (place - x) / slope) for place in (end, begin))
+        parts.append(f"M{begin} {bottom}L{end} {top}")
+    return "".join(parts)
+
+
 class Chart:
     """A chart as wide as its place: shapes stretch, texts do not. Places are in [0, 1], from the left and from below.
 
@@ -248,8 +263,9 @@ def time_line(
     end: float,
     lines: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
-    band: Sequence[tuple[float, float, float]] = (),
+    band: Sequence[tuple[float, float | None, float | None]] = (),
     periods: Sequence[tuple[float, float]] = (),
+    hatched: Sequence[tuple[float, float]] = (),
     levels: Sequence[tuple[str, float, str]] = (),
     zero: bool = False,
     marks: Mapping[float, str] = MappingProxyType({}),
@@ -258,11 +274,11 @@ def time_line(
     """Values over time.
 
     `lines`: (moment, value) points by class; a value of None breaks the line, as does a pause of more than `longest`
-    seconds. `band`: moments with a lower and an upper value. `periods`: beginnings and ends to shade. `levels`: class,
-    value and text of lines across. `zero`: begin at 0. `marks`: texts at moments.
+    seconds. `band`: moments with a lower and an upper value. `periods`, `hatched`: beginnings and ends to shade, or to
+    hatch. `levels`: class, value and text of lines across. `zero`: begin at 0. `marks`: texts at moments.
     """
     values = [value for points in lines.values() for _, value in points if value is not None]
-    values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides]
+    values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides if side is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
     low = min(low, 0.0) if zero else low
     margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
@@ -275,9 +291,12 @@ def time_line(
         return across(moment), fraction(value, low, high)
 
     chart = Chart(label)
-    for period in periods:
+    for period in (*periods, *hatched):
         left, right = (min(max(across(moment), 0.0), 1.0) for moment in period)
-        chart.draw("period", d=line([(left, 0), (left, 1), (right, 1), (right, 0)]) + "z")
+        if period in hatched:
+            chart.draw("hatched", d=hatching(left, right))
+        else:
+            chart.draw("period", d=line([(left, 0), (left, 1), (right, 1), (right, 0)]) + "z")
     for class_, level, text in [("grid", tick, "") for tick in ticks(low, high, 4)] + list(levels):
         height = fraction(level, low, high)
         chart.draw(class_, (0, height), (1, height))

@@ -16,8 +16,11 @@ from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, References, question_of
+from monitor.performance import Performance, whole_hours
+from monitor.performance_report import PerformanceReport, report_performance
 from monitor.report import column as column_page
 from monitor.report import overview
+from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
@@ -46,6 +49,8 @@ class Report:
     rows: tuple[Row, ...]
     events: list[Record]
     gaps: list[Record]
+    #: None if no rule judges performance.
+    performance: PerformanceReport | None = None
 
     @property
     def predictions(self) -> int:
@@ -64,6 +69,7 @@ class Report:
             "results": [result.to_json() for result in self.evaluation.results],
             "alert_events": self.events,
             "gaps": self.gaps,
+            "performance": self.performance.to_json() if self.performance else None,
         }
 
 
@@ -75,18 +81,24 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     series = load_served(connection)
     if series is None:
         raise StoreError("no model has been served yet, so there is nothing to report")
-    evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)))
+    rules = [rule for rule in config.rules if rule.performance]
+    judge = Performance(series)
+    performance = tuple(judge.look(connection, rule, whole_hours(span))[0] for rule in rules)
+    evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
+    found = report_performance(connection, series, span.start, span.end, now) if rules else None
     start, end = iso(span.start), iso(span.end)
     events = [event for event in list_events(connection, series.version, most=1000) if start <= event["at"] <= end]
     gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
-    return Report(series, span, now, evaluation, tuple(overview.rows(evaluation, series.reference)), events, gaps)
+    return Report(
+        series, span, now, evaluation, tuple(overview.rows(evaluation, series.reference)), events, gaps, found
+    )
 
 
 def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
     layout, covers, references = series.layout, cover(config.rules, series.schema), References(series)
     test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
     for rule in config.rules:
-        if rule.reference == USUAL:
+        if rule.reference == USUAL or rule.performance:
             continue
         sample, names = references.find(connection, rule)
         question = question_of(rule, covers[rule.name])
@@ -101,6 +113,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
     cells = HeatMap().read(connection, report.series.version, span.end, seconds, length)
+    found, said = report.performance, performance_page.said(report.evaluation)
     when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
 
     def listed(place: int, row: Row) -> tuple[Row, str, Markup, str]:
@@ -118,6 +131,8 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         now=None,  # the file is read on another day
         when=when,
         headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),
+        performance=said,
+        p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
         reference=reference,
         rows=[listed(place, row) for place, row in enumerate(report.rows)],
         sections=[section(row) for row in report.rows[:MOST_SECTIONS]],

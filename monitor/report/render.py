@@ -13,6 +13,8 @@ from markupsafe import Markup
 from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
+from monitor.outcomes.results import metric_name
+from monitor.outcomes.results import number as measured_number
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -43,6 +45,8 @@ def environment() -> Environment:
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
     env.filters["css"] = lambda state: state.replace(" ", "-")
+    env.filters["metric_name"] = metric_name
+    env.filters["metric"] = measured_number
     env.filters["glob"] = glob.escape
     env.globals["roles"] = ROLES
     for name in env.list_templates(extensions=["html"]):

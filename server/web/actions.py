@@ -12,6 +12,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import clean_text
 from monitor.config.settings import duration
 from monitor.errors import InputError
+from monitor.outcomes.results import names_of
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
 from monitor.store.records import command_inbox as inbox
@@ -79,7 +80,8 @@ def silence() -> Response:
     if request.method != "POST":
         return _silence_page(request.args, "")
     run, given = runtime(), request.form
-    now, columns = run.clock.time(), [column.name for column in run.only.reference.schema.columns]
+    now, reference = run.clock.time(), run.only.reference
+    columns = [*(column.name for column in reference.schema.columns), *names_of(reference.target)]
     author, reason = (clean_text(given.get(name, "").strip()[:MOST]) for name in ("author", "reason"))
     try:
         made = new_silence(matchers(given), now, _end(given, now), author, reason, run.config.rules, columns)

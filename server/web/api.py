@@ -55,7 +55,7 @@ def healthz() -> tuple[dict[str, Any], int]:
 def windows() -> dict[str, Any]:
     """Counts over any period: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
     now, given = runtime().clock.time(), request.args
-    start, end = _moment("from", now - 86_400), _moment("to", now)
+    start, end = period(now, 86_400)
     try:
         step = duration(given["step"]) if "step" in given else None
     except ValueError as error:
@@ -66,9 +66,14 @@ def windows() -> dict[str, Any]:
 @api.get("/api/performance")
 def performance() -> dict[str, Any]:
     """Performance over a period: `from`, `to`, `model_version`."""
-    now = runtime().clock.time()
-    start, end = _moment("from", now - 7 * 86_400), _moment("to", now)
+    start, end = period(runtime().clock.time(), 7 * 86_400)
     return runtime().performance(start, end, request.args.get("model_version")).to_json()
+
+
+def period(now: float, seconds: float) -> tuple[float, float]:
+    """Read `from` and `to` from the query; without them the last `seconds`. Raises InputError."""
+    end = _moment("to", now)
+    return _moment("from", end - seconds), end
 
 
 def _moment(name: str, default: float) -> float:

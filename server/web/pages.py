@@ -17,14 +17,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, current_app, g, request
+from flask import Blueprint, Response, abort, current_app, g, redirect, request
 from markupsafe import Markup
 
 from monitor import words
-from monitor.columns.column import ROLES, Role
+from monitor.columns.column import ROLES, Role, column_path
 from monitor.evaluation import Evaluation
 from monitor.report import column as column_page
 from monitor.report import figure, overview
+from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
 from monitor.rules.rule import SEVERITIES
@@ -37,7 +38,7 @@ from monitor.store.records.history import RANGES, HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
 from monitor.usual import Judged
-from server.web.api import runtime
+from server.web.api import period, runtime
 
 pages = Blueprint("pages", __name__)
 
@@ -129,6 +130,7 @@ def columns() -> Response:
         learning=evaluation.learning,
         told=told,
         headline=overview.headline(every, evaluation, run.config.drift.every),
+        performance=performance_page.said(evaluation),
         some=bool(listed),
         # Drawn while the template asks for them, and not for JSON and CSV.
         rows=(shown(place, row) for place, row in enumerate(listed)),
@@ -153,6 +155,8 @@ def column(role: str) -> Response:
     try:
         position = reference.schema.index(name, cast(Role, role))
     except KeyError:
+        if role == "outcome":
+            return cast(Response, redirect(column_path(role, name)))
         return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
     with one_moment(run.folder.database) as connection:
@@ -185,6 +189,34 @@ def column(role: str) -> Response:
         rules=[rule for rule in run.config.rules if rule.name in {result.rule for result in results}],
         events=events,
         choices=_choices(f"/column/{role}", {"name": name}),
+        chosen=chosen,
+    )
+
+
+@pages.get("/performance")
+def performance() -> Response:
+    """How well the model does: over `range`, or from `from` to `to`; `metric` is drawn over time."""
+    run = runtime()
+    now, given = run.clock.time(), request.args
+    with one_moment(run.folder.database) as connection:
+        chosen = "" if {"from", "to"} & set(given) else _range(connection, now, "7d")
+        events = list_events(connection, run.only.version, "outcome", most=30)
+    start, end = period(now, RANGES[chosen or "7d"])
+    said = performance_page.said(run.only.latest)
+    report = run.performance(start, end, run.only.version)
+    metric = given.get("metric") or (said.metric if said else "")
+    kept = {name: given[name][:LONGEST_FIELD] for name in ("from", "to", "range") if name in given}
+    return answer(
+        "performance.html",
+        performance_page.records(report),
+        said=said,
+        taken=run.config.outcomes is not None,
+        judged=run.only.latest.performance,
+        p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
+        address=lambda name: f"/performance?{urlencode({**kept, 'metric': name})}",
+        rules=[rule for rule in run.config.rules if rule.performance],
+        events=events,
+        choices=_choices("/performance", {"metric": given.get("metric", "")[:LONGEST_FIELD]}),
         chosen=chosen,
     )
 
@@ -280,9 +312,9 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
     return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
 
 
-def _range(connection: sqlite3.Connection, now: float) -> str:
+def _range(connection: sqlite3.Connection, now: float, most: str = history.DEFAULT_RANGE) -> str:
     chosen = request.args.get("range", "")
-    return chosen if chosen in RANGES else history.fitting_range(connection, now)
+    return chosen if chosen in RANGES else history.fitting_range(connection, now, most)
 
 
 def _choices(path: str, keep: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -304,6 +336,7 @@ def answer(template: str, records: Records = (), status: int = 200, **context: A
     body = render(
         template,
         here=request.path,
+        performance_page=run.config.outcomes is not None,
         version=run.only.version,
         now=run.clock.time(),
         refresh=0 if template in FORMS else min(max(run.config.drift.every / 2, low), high),

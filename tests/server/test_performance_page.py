@@ -1,0 +1,109 @@
+"""`/performance`, and what the overview and `/alerts` say of performance."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from monitor.report.performance import said
+from server.web.app import create_app
+from tests.server.scenes import opened
+from tests.test_performance import World
+
+
+@pytest.fixture(scope="module")
+def fallen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, FlaskClient]]:
+    """A good day, then one on which four outcomes of ten are turned round."""
+    world = World(tmp_path_factory.mktemp("fallen") / "data")
+    world.hours(24)
+    world.hours(24, wrong=0.4)
+    yield world, create_app(world.runtime).test_client()
+    world.runtime.close()
+
+
+def page(client: FlaskClient, address: str = "/performance") -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200, address
+    return answer.get_data(as_text=True)
+
+
+def headline(text: str) -> tuple[str, str]:
+    """Tone and first line of a page, as plain text."""
+    found = re.search(r'<section id="headline" data-live class="headline (\w+)">.*?<h1>(.*?)</h1>', text, re.S)
+    assert found
+    return found[1], re.sub(r"<.*?>", "", found[2])
+
+
+def test_page_and_overview_begin_with_the_line(fallen: tuple[World, FlaskClient]) -> None:
+    world, client = fallen
+    line = said(world.runtime.only.latest)
+    assert line is not None
+    for address in ("/performance", "/"):
+        tone, text = headline(page(client, address))
+        assert tone == "drift"
+        assert re.fullmatch(r"Accuracy 0\.7\d+ \(.*\), was 0\.866: worse since 7 Jan \d\d:00 UTC", text), text
+    overview = page(client, "/")
+    assert '<h1><a href="/performance">' in overview
+    assert "No traffic: no predictions in the last 30 minutes." in overview
+
+
+def test_page_shows_every_part(fallen: tuple[World, FlaskClient]) -> None:
+    _, client = fallen
+    text = page(client)
+    assert '<a href="/performance" aria-current="page">Performance</a>' in text
+    for title in ("Accuracy over time", "Every metric of this period", "Do probabilities come true?", "Alert history"):
+        assert title in text
+    assert "2,880 outcomes of 2,880 predictions (100 %)." in text
+    assert "Outcomes no longer follow from the predictions as they did on the held-out rows." in text
+    assert text.count('<td class="cell">') == 4
+    recall = page(client, "/performance?metric=recall&range=24h")
+    assert "Recall over time" in recall
+    assert '<a href="/performance?range=24h&amp;metric=f1">F1</a>' in recall
+    assert "Accuracy over time" in page(client, "/performance?metric=%3Cb%3E")
+
+
+def test_data_are_the_metrics_of_the_period(fallen: tuple[World, FlaskClient]) -> None:
+    _, client = fallen
+    period = "from=2026-01-06T00:00Z&to=2026-01-07T00:00Z"
+    records = client.get(f"/performance?format=json&{period}").get_json()
+    rows = list(csv.DictReader(io.StringIO(page(client, f"/performance?format=csv&{period}"))))
+    assert [row["metric"] for row in rows] == [record["metric"] for record in records]
+    assert (records[0]["metric"], records[0]["n"]) == ("accuracy", 24 * 60)
+    assert records[0]["value"] > 0.84
+    answer = client.get("/performance?from=yesterday")
+    assert (answer.status_code, answer.get_json()["error"]["where"]) == (400, "from")
+
+
+def test_alerts_lead_to_the_page_and_can_be_silenced(fallen: tuple[World, FlaskClient]) -> None:
+    _, client = fallen
+    text = page(client, "/alerts")
+    assert '<a href="/performance"><bdi>performance</bdi></a>' in text
+    for name in ("performance", "outcome", "error"):
+        answer = client.get(f"/column/outcome?name={name}")
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/performance")
+
+
+def test_learning_is_said_below_what_the_columns_do(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    client = create_app(world.runtime).test_client()
+    assert headline(page(client)) == ("unknown", "Nothing judged yet")
+    world.hours(1, rows=44)
+    assert headline(page(client)) == ("unknown", "Learning: 44 outcomes, 100 are needed")
+    overview = page(client, "/")
+    assert headline(overview)[1].startswith("No traffic")
+    assert '<a href="/performance">Performance</a>: Learning: 44 outcomes, 100 are needed.' in overview
+    world.runtime.close()
+
+
+def test_without_outcomes_there_is_no_link_and_the_page_says_how(tmp_path: Path) -> None:
+    with opened("insufficient", tmp_path) as runtime:
+        client = create_app(runtime).test_client()
+        assert "/performance" not in page(client, "/")
+        tone, text = headline(page(client))
+        assert (tone, text) == ("unknown", "Outcomes are not kept: add the section [outcomes] to the settings")
