@@ -23,13 +23,10 @@ TITLES = {
     "data": "What is kept, where, and for how long.",
     "window": "Windows: the unit in which predictions are counted.",
     "drift": "When drift is worked out, and what counts as drift; a [[rule]] may say otherwise for its columns.",
-    "outcomes": "What came true for predictions. Without this section outcomes are refused.",
+    "outcomes": "What came true for predictions. Without this section outcomes are refused, and nothing is kept.",
     "metrics": "What /metrics exposes.",
     "alerts": "How alerts become messages.",
 }
-
-#: Sections that switch something on by being there.
-OFF = ("outcomes",)
 
 #: What a rule takes over from [drift] where it does not say.
 INHERITED = {
@@ -42,14 +39,15 @@ INHERITED = {
 }
 
 CONFIG_HEAD = """\
-# Telltale's settings: every one with its default. A start without this file uses the same values.
+# Telltale's settings: every one with its default. A start without this file uses the same values, without [outcomes].
 # Durations are texts such as "30s", "5m", "1h30m" or "1d"; sizes such as "500MB" or "2GiB".
 # `python -m monitor check` says whether the file is good, and what each rule does.
 """
 
 RULES_HEAD = """
 # Rules: each [[rule]] makes an alert for every column that it covers. Without any there are these two, which cover all
-# columns. To write your own, take the signs away; keys that you leave out have the values shown.
+# columns; [outcomes] adds one on performance. To write your own, take the signs away; keys that you leave out have the
+# values shown.
 #
 # [[rule]]"""
 
@@ -100,10 +98,9 @@ def config_toml() -> str:
     """The whole of config.toml."""
     out = [CONFIG_HEAD]
     for section, rows in SETTINGS.items():
-        sign = "# " if section in OFF else ""
-        out += [f"# {TITLES[section]}", f"{sign}[{section}]"]
+        out += [f"# {TITLES[section]}", f"[{section}]"]
         for row in rows:
-            out += [*(f"{sign}{line}" for line in comment(row)), f"{sign}{row.key} = {literal(row.default)}"]
+            out += [*comment(row), f"{row.key} = {literal(row.default)}"]
         out.append("")
     out[-1] = RULES_HEAD.lstrip("\n")
     usual = [row for row in RULE_SETTINGS if row.key == "alerts"]

@@ -21,6 +21,7 @@ MODULES = {
     "status": "show",
     "drift": "show",
     "alerts": "show",
+    "performance": "show",
     "check": "check",
     "test-alert": "check",
     "windows": "audit",

@@ -216,7 +216,7 @@ class Evaluator:
         base, now = self._config.window.base, self._clock.time()
         span = Span(math.floor(start / base) * base, math.ceil(end / base) * base)
         test = sum_range(connection, self.series, span.start, span.end)
-        rules = (rule for rule in self._config.rules if rule.reference != USUAL and not rule.performance)
+        rules = (rule for rule in self._config.rules if rule.fixed)
         same = (dataclasses.replace(rule, window=span.end - span.start) for rule in rules)
         return tuple(result for rule in same for result in self._judge(connection, rule, span, test, now).results)
 

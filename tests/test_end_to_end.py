@@ -174,6 +174,29 @@ def test_the_classifier_needs_nothing_else(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize(("options", "worse"), [((), False), (("--flip", "0.3", "--delay", "1s"), True)])
+def test_outcomes_that_are_turned_round_make_the_model_worse(
+    folder: Path, options: tuple[str, ...], worse: bool
+) -> None:
+    server = Server(folder, f"{DEMO}[outcomes]\n").ready()
+    try:
+        load(server, "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", *options)
+
+        def seen() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = server.json("/api/drift")
+            return [one for one in found if one["statistic"] == "mae" and one["n"] == 1000]
+
+        (mae,) = wait_for(seen, "a verdict on 1,000 outcomes")
+        assert mae["state"] == ("drift" if worse else "ok")
+        report = server.json("/api/performance")
+        assert (report["outcomes"], report["predictions"]) == (1000, 1000)
+        (said,) = (one for one in report["metrics"] if one["metric"] == "mae")
+        assert said["value"] - said["reference"] == pytest.approx(mae["value"])
+        assert "MAE" in run(folder, "monitor", "performance")
+    finally:
+        server.stop()
+
+
 def test_the_tutorials_load_is_enough_for_a_verdict(folder: Path) -> None:
     """Sixty predictions with all but one feature held still: the still ones have drifted, the moving one has not."""
     server = Server(folder, DEMO).ready()

@@ -2,8 +2,8 @@
 
 Without options it sends the load of the tutorial: sixty single rows at about ten a second, in which every feature but
 the first stands still. With `--rate`, `--count`, `--shift` or `--batch` it sends rows drawn with replacement from the
-whole data set: nothing drifts then but what `--shift` moves. With `--data` the rows are those of a file, for a model of
-your own.
+whole data set: nothing drifts then but what `--shift` moves. With `--outcomes` what the data set says of a row follows
+its prediction. With `--data` the rows are those of a file, for a model of your own.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import math
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
+import numpy.typing as npt
 import requests
 from tqdm import tqdm
 
 from monitor.clock import Clock, SystemClock
+from monitor.config.settings import duration
 from monitor.errors import DataError, TelltaleError
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
@@ -46,7 +50,13 @@ OTHER_MODEL = (
     "; does it serve another model? -c sends iris rows, --data FILE rows of your own, such as the file of its training"
 )
 
+#: Outcomes in one request, at most.
+TOLD = 1_000
+
 Row = list[float] | dict[str, Any]
+
+#: A row, and what came true for it; None if that is not sent.
+Case = tuple[Row, object]
 
 
 @dataclass
@@ -54,13 +64,17 @@ class Load:
     """What to send, and what came back.
 
     `text` describes the rows. `rate`: rows a second, 0 for as fast as they are answered. `batch`: rows a request.
+    `delay`: seconds from a prediction to its outcome. `due`: outcomes that are to be sent, and when.
     """
 
-    rows: Iterator[Row]
+    rows: Iterator[Case]
     text: str
     rate: float = 10.0
     count: int = 60
     batch: int = 1
+    delay: float = 0.0
+    due: deque[tuple[float, dict[str, object]]] = field(default_factory=deque)
+    told: int = 0
     sent: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -68,23 +82,44 @@ class Load:
     first_failure: str = ""
 
 
-def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Row]:
+def tutorial_rows(classification: bool, seed: int | None) -> Iterator[Case]:
     """Rows of the tutorial, without end."""
     base, mean, deviation = TUTORIAL_IRIS if classification else TUTORIAL_DIABETES
     dice = random.Random(seed)
     while True:
-        yield [dice.gauss(mean, deviation), *base[1:]]
+        yield [dice.gauss(mean, deviation), *base[1:]], None
 
 
-def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None) -> Iterator[Row]:
-    """Rows drawn with replacement from the data set, each named feature moved by so many standard deviations."""
+def resampled_rows(data: Dataset, shifts: Mapping[str, float], seed: int | None, flip: float = 0.0) -> Iterator[Case]:
+    """Rows drawn with replacement from the data set, each named feature moved by so many standard deviations.
+
+    The outcome is that of the row before it was moved; `flip`: share of outcomes that are turned round.
+    """
     dice = np.random.default_rng(seed)
+    (coin,) = dice.spawn(1)
     moved = data.rows + data.deviations * np.array([shifts.get(name, 0.0) for name in data.names])
     while True:
-        yield from moved[dice.integers(len(moved), size=1_000)].tolist()
+        drawn = dice.integers(len(moved), size=1_000)
+        wrong = coin.random(len(drawn)) < flip
+        outcomes = np.where(wrong, turned(data.target, drawn, coin), data.target[drawn])
+        yield from zip(moved[drawn].tolist(), outcomes.tolist(), strict=True)
 
 
-def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], seed: int | None) -> Iterator[Row]:
+def turned(target: npt.NDArray[Any], drawn: npt.NDArray[np.intp], coin: np.random.Generator) -> npt.NDArray[Any]:
+    """Wrong outcomes of the drawn rows: another class, or the number as far on the other side of the mean.
+
+    >>> turned(np.array(["no", "yes"]), np.array([0, 1, 1]), np.random.default_rng(0)).tolist()
+    ['yes', 'no', 'no']
+    """
+    if target.dtype.kind == "f":
+        mirrored: npt.NDArray[Any] = 2 * target.mean() - target[drawn]
+        return mirrored
+    classes, codes = np.unique(target, return_inverse=True)
+    others: npt.NDArray[Any] = classes[(codes[drawn] + coin.integers(1, len(classes), len(drawn))) % len(classes)]
+    return others
+
+
+def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], seed: int | None) -> Iterator[Case]:
     """Rows by name, drawn with replacement from the first rows of a file, with what the reference's model takes.
 
     The file is read before this returns. Raises DataError if it lacks a column, or has no row that can be used.
@@ -101,11 +136,11 @@ def rows_of_file(path: Path, reference: Reference, shifts: Mapping[str, float], 
         shifts.get(column.name, 0.0) * (deviation if column.numeric else 0.0)
         for column, deviation in zip(features, reference.deviations, strict=False)
     ]
-    table: list[Row] = []
+    table: list[Case] = []
     for chunk in reader.chunks(names, {}):
         blocks = [block.tolist() if isinstance(block, np.ndarray) else block for block in chunk]
         for row in zip(*blocks, strict=True):
-            table.append({name: _plain(*pair) for name, *pair in zip(names, row, moved, strict=True)})
+            table.append(({name: _plain(*pair) for name, *pair in zip(names, row, moved, strict=True)}, None))
         if len(table) >= MAX_ROWS:
             break
     if not table:
@@ -149,28 +184,36 @@ def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
 
 def plan(options: argparse.Namespace) -> Load:
     """Turn options into what to send. Raises DataError and ReferenceFileError."""
+    if (options.flip or options.delay) and not options.outcomes:
+        raise DataError("--flip and --delay are about outcomes: add --outcomes")
     if options.data is not None:
+        if options.outcomes:
+            raise DataError("--outcomes sends those of the example data; `telltale outcomes FILE` sends your own")
         reference, source = Reference.load(options.reference), str(options.data)
         shifts = read_shifts(options.shift, [column.name for column in reference.schema.features if column.numeric])
         rows = rows_of_file(options.data, reference, shifts, options.seed)
     else:
         data = load_dataset("classification" if options.classification else "regression")
-        if options.rate is None and not (options.count or options.batch or options.shift):
+        if options.rate is None and not (options.count or options.batch or options.shift or options.outcomes):
             text = f"60 {data.title} rows, about 10 a second: {data.names[0]} varies, the other features stand still"
             return Load(tutorial_rows(options.classification, options.seed), text)
         shifts, source = read_shifts(options.shift, data.names), f"the {data.title} data"
-        rows = resampled_rows(data, shifts, options.seed)
+        rows = resampled_rows(data, shifts, options.seed, options.flip)
+        if not options.outcomes:
+            rows = ((row, None) for row, _ in rows)
     rate, count = 100.0 if options.rate is None else options.rate, options.count or 1_000
     pace = f"{rate:g} a second" if rate else "as fast as they are answered"
     moved = ", ".join(f"{name} moved by {sigmas:+g} standard deviations" for name, sigmas in shifts.items())
     text = f"{count} rows resampled from {source}, {pace}: {moved or 'nothing moved'}"
-    return Load(rows, text, rate, count, options.batch or 1)
+    if options.outcomes:
+        text += f"; with outcomes, {options.flip:.0%} of them turned round"
+    return Load(rows, text, rate, count, options.batch or 1, options.delay)
 
 
 def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
-    """Send `load.count` rows, evenly paced, and note in `load` what came back.
+    """Send `load.count` rows, evenly paced, with their outcomes if there are any, and note in `load` what came back.
 
-    Raises TelltaleError if no server answers, or if it refuses the very first request.
+    Raises TelltaleError if no server answers, or if it refuses the very first request or outcomes.
     """
     never = threading.Event()
     start = clock.monotonic()
@@ -181,21 +224,46 @@ def send(load: Load, url: str, clock: Clock, progress: Any) -> None:
             if load.rate and (wait := start + load.sent / load.rate - clock.monotonic()) > 0:
                 clock.wait(never, wait)
             batch = [next(load.rows) for _ in range(min(load.batch, load.count - load.sent))]
-            _post(session, url, batch, load)
+            ids = _predict(session, url, [row for row, _ in batch], load)
             load.seconds = clock.monotonic() - start
+            at = clock.monotonic() + load.delay
+            for one, (_, outcome) in zip(ids, batch, strict=False):
+                if outcome is not None:
+                    load.due.append((at, {"id": one, "outcome": outcome}))
+            _tell(session, url, load, clock.monotonic())
             progress.update(len(batch))
+        while load.due:
+            clock.wait(never, max(load.due[0][0] - clock.monotonic(), 0.0))
+            _tell(session, url, load, clock.monotonic())
 
 
-def _post(session: requests.Session, url: str, batch: list[Row], load: Load) -> None:
-    single = load.batch == 1
+def _tell(session: requests.Session, url: str, load: Load, now: float) -> None:
+    """Send the outcomes that are due."""
+    while load.due and load.due[0][0] <= now:
+        ready = min(TOLD, sum(at <= now for at, _ in load.due))
+        outcomes = [load.due.popleft()[1] for _ in range(ready)]
+        answer = _post(session, urljoin(url, "outcomes"), outcomes, load)
+        if answer.status_code != 200:
+            raise TelltaleError(f"the server refuses outcomes: HTTP {answer.status_code}: {_message(answer)}")
+        load.told += ready
+
+
+def _post(session: requests.Session, url: str, content: object, load: Load) -> requests.Response:
     try:
-        answer = session.post(url, data=json.dumps(batch[0] if single else batch), timeout=TIMEOUT)
+        return session.post(url, data=json.dumps(content), timeout=TIMEOUT)
     except requests.exceptions.InvalidURL as error:
         raise TelltaleError(f"{url} is not a URL: {error}") from error
     except requests.RequestException as error:
         if load.sent:
             raise TelltaleError(f"{url} stopped answering after {load.sent} rows: {_why(error)}") from error
         raise TelltaleError(f"no server answers at {url}: {_why(error)}; `make run` starts one") from error
+
+
+def _predict(session: requests.Session, url: str, batch: list[Row], load: Load) -> list[str]:
+    """Send rows; the ids of their predictions."""
+    single = load.batch == 1
+    ids: list[str] = []
+    answer = _post(session, url, batch[0] if single else batch, load)
     if answer.status_code != 200:
         failure = f"HTTP {answer.status_code}: {_message(answer)}"
         if not load.sent and 400 <= answer.status_code < 500:
@@ -203,13 +271,16 @@ def _post(session: requests.Session, url: str, batch: list[Row], load: Load) -> 
             raise TelltaleError(f"the server at {url} refuses the rows: {failure}{hint}")
         load.first_failure = load.first_failure or failure
         load.failed += len(batch)
-    elif len(load.sample) < 3:
+    else:
         try:
             content = answer.json()
             load.sample.append((batch[0], content["result"] if single else content["results"][0]))
+            ids = [content["prediction_id"]] if single else content["prediction_ids"]
         except (ValueError, KeyError, IndexError, TypeError):
             raise TelltaleError(f"{url} answers, but not as Telltale does: {answer.text[:80]!r}") from None
+        del load.sample[3:]
     load.sent += len(batch)
+    return ids
 
 
 def _message(answer: requests.Response) -> str:
@@ -250,6 +321,12 @@ def parser(program: str) -> argparse.ArgumentParser:
     add("--batch", type=_positive, metavar="N", help="rows in a request (default: 1)")
     shift = "move a feature by so many of its standard deviations; may be repeated"
     add("--shift", action="append", default=[], metavar="FEATURE=SIGMAS", help=shift)
+    outcomes = "after each prediction send what the data set says of its row, as its outcome"
+    add("--outcomes", action="store_true", help=outcomes)
+    flip = "turn this share of the outcomes round: another class, or as far on the other side of the mean"
+    add("--flip", type=_share, default=0.0, metavar="SHARE", help=flip)
+    delay = "send outcomes that much later, such as 30s (default: at once)"
+    add("--delay", type=duration, default=0.0, metavar="DURATION", help=delay)
     add("--seed", type=int, metavar="N", help="send the same rows each time")
     return top
 
@@ -265,6 +342,13 @@ def _not_negative(text: str) -> float:
     number = float(text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a rate: 0 or more rows a second")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: 0 to 1")
     return number
 
 
@@ -307,6 +391,8 @@ def report(load: Load, url: str) -> None:
     pace = load.sent / load.seconds if load.seconds else 0.0
     failed = f"{load.failed} failed" if load.failed else "none failed"
     print(f"Sent {load.sent} rows in {load.seconds:.1f} s ({pace:.1f} a second), {failed}.")
+    if load.told or load.due:
+        print(f"Sent {load.told} outcomes." + (f" {len(load.due)} were not due yet." if load.due else ""))
     if load.first_failure:
         print(f"First failure: {load.first_failure}", file=sys.stderr)
     if load.sent > load.failed:

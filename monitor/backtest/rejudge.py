@@ -23,7 +23,7 @@ from monitor.drift.layout import Layout
 from monitor.drift.result import Span
 from monitor.evaluation import References, partial_window, question_of
 from monitor.rules.cover import cover
-from monitor.rules.rule import TRAINING, USUAL, Rule
+from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series
 from monitor.store.records.references import history, standing_at
 from monitor.store.windows.ranges import Timeline, first_start, lengths, read_timeline
@@ -108,7 +108,7 @@ class _Judging:
         self._connection, self._series, self._config = connection, series, config
         self._layout = Layout(series.schema)
         covers = cover(config.rules, series.schema)
-        rules = [rule for rule in config.rules if rule.reference != USUAL]
+        rules = [rule for rule in config.rules if rule.fixed]
         self._questions = [(rule, question_of(rule, covers[rule.name])) for rule in rules]
         self._references = References(series)
         self._changes = history(connection, series)

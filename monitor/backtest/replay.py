@@ -30,7 +30,6 @@ from monitor.config.load import Config
 from monitor.errors import DataError
 from monitor.evaluation import Evaluation
 from monitor.outcomes.sums import Target
-from monitor.rules.rule import USUAL
 from monitor.runtime import Runtime
 from monitor.sender import Senders
 from monitor.source.outcomes import OutcomeSource, read_outcome
@@ -302,7 +301,7 @@ def coarse_windows(config: Config, end: float) -> tuple[float, float]:
     >>> coarse_windows(config, 10 * 86_400.0)
     (1800.0, 259200.0)
     """
-    rules = [rule for rule in config.rules if rule.reference != USUAL]
+    rules = [rule for rule in config.rules if rule.fixed]
     lengths = [HOUR, config.drift.every, *(rule.window for rule in rules)]
     coarse = float(math.gcd(*map(round, lengths)))
     fits = all(length == round(length) for length in lengths) and coarse % config.window.base == 0

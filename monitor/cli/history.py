@@ -23,7 +23,6 @@ from monitor.config.load import Config
 from monitor.config.settings import duration_text
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
-from monitor.rules.rule import USUAL
 from monitor.series import Series
 from monitor.store.records import references
 from monitor.store.windows.ranges import Timeline, bounds, read_timeline
@@ -179,7 +178,7 @@ def try_rules(options: argparse.Namespace, config: Config) -> Answer:
         total = math.floor(span.end / every) - math.floor(span.start / every)
         with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
             moments = judge(connection, model, config, span.start, span.end, progress.update)
-            done = play(moments, [rule for rule in config.rules if rule.reference != USUAL], every)
+            done = play(moments, [rule for rule in config.rules if rule.fixed], every)
     nothing = [f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}"]
     return Answer(done.lines() if done.evaluations else nothing, {"model_version": model.version, **done.to_json()})
 

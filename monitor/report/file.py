@@ -24,7 +24,6 @@ from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
-from monitor.rules.rule import USUAL
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events
@@ -97,9 +96,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
 def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
     layout, covers, references = series.layout, cover(config.rules, series.schema), References(series)
     test, unseen = sum_range(connection, series, span.start, span.end), unseen_since(connection, series, span.start)
-    for rule in config.rules:
-        if rule.reference == USUAL or rule.performance:
-            continue
+    for rule in (rule for rule in config.rules if rule.fixed):
         sample, names = references.find(connection, rule)
         question = question_of(rule, covers[rule.name])
         live = Sample(test.counts, test.sums)

@@ -77,6 +77,11 @@ class Rule:
         """Whether it judges outcomes, and no columns: its statistic is `performance` or the name of a metric."""
         return is_performance(self.statistic)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it compares counts of columns with a reference that stands: training data, or a period."""
+        return self.reference != USUAL and not self.performance
+
 
 def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     """Rules of Boxkite's dashboard: on the predictions, over 30 minutes, `for` 5 minutes, resolved at once.

@@ -112,15 +112,28 @@ def test_count_batch_and_rate(server: FakeServer, options: list[str], requests: 
 def test_resampled_rows_are_rows_of_the_data_set() -> None:
     data = load_dataset("regression")
     known = {tuple(row) for row in data.rows.tolist()}
-    assert {tuple(row) for row in islice(resampled_rows(data, {}, 1), 500)} <= known
+    assert {tuple(row) for row, _ in islice(resampled_rows(data, {}, 1), 500)} <= known
 
 
 def test_exactly_the_named_features_move() -> None:
     data = load_dataset("regression")
-    still = np.array(list(islice(resampled_rows(data, {}, 1), 1_000)))
-    moved = np.array(list(islice(resampled_rows(data, {"bmi": 1.0, "s5": -2.0}, 1), 1_000)))
-    deviations = (moved - still) / data.rows.std(axis=0)
+    still, before = zip(*islice(resampled_rows(data, {}, 1), 1_000), strict=True)
+    moved, after = zip(*islice(resampled_rows(data, {"bmi": 1.0, "s5": -2.0}, 1), 1_000), strict=True)
+    assert before == after
+    deviations = (np.array(moved) - np.array(still)) / data.rows.std(axis=0)
     assert np.allclose(deviations, [0, 0, 1, 0, 0, 0, 0, 0, -2, 0])
+
+
+def test_outcomes_are_those_of_the_data_set_but_for_a_share_that_is_turned_round() -> None:
+    data = load_dataset("regression")
+    true = {tuple(row): target for row, target in zip(data.rows.tolist(), data.target.tolist(), strict=True)}
+    right = [true[tuple(row)] == came for row, came in islice(resampled_rows(data, {}, 1, 0.3), 5_000)]  # type: ignore[arg-type]
+    assert 0.67 < np.mean(right) < 0.73
+    flowers = load_dataset("classification")
+    classes = {tuple(row): name for row, name in zip(flowers.rows.tolist(), flowers.target.tolist(), strict=True)}
+    turned = [(classes[tuple(row)], came) for row, came in islice(resampled_rows(flowers, {}, 1, 1.0), 1_000)]  # type: ignore[arg-type]
+    assert all(name != came for name, came in turned)
+    assert {came for _, came in turned} == set(classes.values())
 
 
 def test_a_seed_sends_the_same_rows() -> None:
