@@ -225,6 +225,9 @@ class Runtime:
         if trouble := self.folder.database_trouble:
             raise StoreError(trouble)
         readings = self.instruments.read()
+        for model in self.models.values():
+            if model.outcomes is not None:
+                model.outcomes.mark()
         for source in self.sources:
             with closing(source.read()) as handovers:
                 for handover in handovers:

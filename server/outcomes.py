@@ -11,6 +11,8 @@ needs no id; its `time` is then the prediction's. What becomes of outcomes is kn
 from __future__ import annotations
 
 import json
+import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +22,15 @@ from wsgiref.types import WSGIEnvironment
 import numpy as np
 
 from monitor.columns.column import clean_text
-from monitor.errors import InputError
+from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
 from monitor.source.outcomes import WHOLE, OutcomeSource
 from monitor.tables.rows import Names, time_ns
 from server.endpoint import Answer
 from server.observe import AHEAD_NS, blocks, check, is_lines
 from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
+
+log = logging.getLogger(__name__)
 
 #: What an outcome may say.
 KEYS = frozenset({"id", "prediction", "outcome", "time"})
@@ -83,11 +87,16 @@ class OutcomeRoute:
 
     def _answer(self, accepted: int, parts: Sequence[tuple[int, int]], wait: bool, source: OutcomeSource) -> Answer:
         results: Counter[str] = Counter()
+        status = 200
         if wait:
-            self._runtime.fold()
+            try:
+                self._runtime.fold()
+            except (StoreError, OSError, sqlite3.Error) as error:
+                log.warning("outcomes are accepted, and will be joined later: %s", error)
+                status, parts = 202, ()
             for first, rows in parts:
                 results.update(source.told(first, rows))
-        return Answer(json.dumps({"accepted": accepted, **results}).encode() + b"\n")
+        return Answer(json.dumps({"accepted": accepted, **results}).encode() + b"\n", status)
 
     def _record(self, source: OutcomeSource, rows: Sequence[tuple[Any, str | None]]) -> int:
         """Check outcomes and record them all; returns the first sequence number. Raises InputError."""

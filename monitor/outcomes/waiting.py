@@ -380,6 +380,8 @@ class Waiting:
         while begin < len(numbers):
             block = self._rows[-1] if self._rows else None
             if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
+                if block is not None and len(block) < block.capacity:
+                    self._rows[-1] = block.replace(block.all[:, : len(block)], block.one_in)
                 columns = PREDICTIONS + predictions.shape[1]
                 while self._make_room(8 * ROWS * columns):
                     pass
@@ -405,8 +407,11 @@ class Waiting:
             block.append((some,), now)
 
     def _make_room(self, wanted: int) -> bool:
-        """Keep fewer predictions, if there is no room for a further file. Returns whether it does. Raises OSError."""
-        if not self._rows or self.bytes + wanted <= self._max_size:
+        """Keep fewer predictions, if there is no room for a further file. Returns whether it does. Raises OSError.
+
+        There is always room for one file, and for the newest ids.
+        """
+        if self.bytes + wanted <= self._max_size or sum(block.bytes for block in self._rows) <= wanted:
             return False
         self.one_in *= 2
         log.warning("[outcomes] max_size is reached: one prediction in %d waits for its outcome", self.one_in)

@@ -85,6 +85,10 @@ class Recorded(ABC):
     def _sync_kept(self) -> None:
         """Bring what `_keep` has kept to the disk: records are about to be deleted. Raises OSError."""
 
+    def _until(self) -> int:
+        """Sequence number up to which `read` hands over."""
+        return self.journal.written
+
     def _needed(self) -> int:
         """Sequence number up to which records may be deleted."""
         return self.applied
@@ -127,9 +131,9 @@ class Recorded(ABC):
         if self._left:
             yield from self._recover()
         self.journal.maintain()
-        until = self.journal.written
-        while True:
-            records = self.journal.read(FOLD_ROWS)
+        until = self._until()
+        while self.journal.read_upto < until or self.journal.drops():
+            records = self.journal.read(min(FOLD_ROWS, max(1, until - self.journal.read_upto)))
             applied, drops = self.journal.read_upto, self.journal.drops()
             if not len(records) and not drops and applied <= self.applied:
                 break
@@ -142,8 +146,6 @@ class Recorded(ABC):
             self.applied = applied
             self._keep(self.series, records)
             self.journal.noted(drops)
-            if applied >= until:
-                break
         self.journal.forget(self._needed(), self._sync_kept)
         self._caught_up = self._clock.time()
 

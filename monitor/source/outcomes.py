@@ -79,6 +79,7 @@ class OutcomeSource(Recorded):
         self._targets = {self.series.id: self.target}
         self._width = PREDICTED + len(self.series.schema.predictions)
         self._open(self._width, config)
+        self._marked = 0
         #: What became of the newest outcomes, by sequence number modulo the length.
         self._told: Codes = np.zeros(TOLD, np.uint8)
         #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
@@ -141,6 +142,13 @@ class OutcomeSource(Recorded):
     def waits(self) -> int:
         """How many outcomes wait for their predictions."""
         return sum(map(len, self._pending.values()))
+
+    def mark(self) -> None:
+        """Hand over next what has come by now. To be called before predictions are read: theirs are found then."""
+        self._marked = self.journal.written
+
+    def _until(self) -> int:
+        return self._marked
 
     def read(self) -> Generator[Handover]:
         """Hand over outcomes whose prediction has come by now, or has not for too long, then what was recorded."""
@@ -220,8 +228,8 @@ class OutcomeSource(Recorded):
     def _look_up(self, series: Series, records: Records, room: int) -> tuple[Codes, Places, Floats]:
         """Find the predictions of outcomes: where they wait, and what becomes of each; JOINED for all that wait.
 
-        `room`: how many more outcomes may wait for their predictions. The third part are the outcomes as the series of
-        their predictions has them.
+        `room`: how many more outcomes may wait for predictions that are not known. The third part are the outcomes as
+        the series of their predictions has them.
         """
         source, kept, values = self._predictions, self._predictions.kept, records["values"]
         flags, numbers = values[:, FLAGS].astype(int), values[:, NUMBER].astype(np.uint64)
@@ -233,9 +241,9 @@ class OutcomeSource(Recorded):
         codes[nowhere & (flags == FOREIGN)] = join.OTHER_REPLICA
         codes[past & ((numbers < kept.first) | (kept.first == 0))] = join.EXPIRED
         codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
-        coming = (nowhere & (flags == 0)) | ((numbers > source.applied) & (numbers <= source.journal.written))
-        coming &= records["time"] > self._clock.time_ns() - PATIENCE_NS
-        codes[np.flatnonzero(coming)[: max(0, room)]] = join.WAITS
+        fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
+        codes[np.flatnonzero(nowhere & (flags == 0) & fresh)[: max(0, room)]] = join.WAITS
+        codes[(numbers > source.applied) & (numbers <= source.journal.written) & fresh] = join.WAITS
         outcomes = values[:, VALUE].copy()
         for index in np.unique(places.blocks[places.found]):
             mine = np.flatnonzero(places.blocks == index)

@@ -94,6 +94,23 @@ def test_what_is_too_much_is_thinned_by_number(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.find(every).found, is_kept(every, store.one_in))
 
 
+def test_there_is_room_for_one_file_and_the_newest_ids(tmp_path: Path) -> None:
+    store = Waiting(tmp_path, within=3600, max_size=1000)
+    keys = keys_of(f"id-{n}" for n in range(1, 2001))
+    for begin in range(0, 2000, 100):
+        add(store, numbers(begin + 1, begin + 100), keys[begin : begin + 100])
+    assert store.by_key(keys[-256:]).all()
+    assert store.find(numbers(1901, 2000)).found.any()
+
+
+def test_a_file_that_takes_no_more_keeps_only_the_room_that_it_needs(tmp_path: Path) -> None:
+    store = Waiting(tmp_path, within=80, max_size=1 << 20)
+    for n in range(1, 8):
+        add(store, numbers(n, n), now=DAY + n * 11 * SECOND)
+    assert store.bytes < 2 * 8 * 64 * 6
+    assert store.find(numbers(1, 7)).found.all()
+
+
 def test_what_has_waited_too_long_goes(tmp_path: Path) -> None:
     store = Waiting(tmp_path, within=86_400, max_size=1 << 20)
     add(store, numbers(1, 64), now=DAY)

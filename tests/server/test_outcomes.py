@@ -135,6 +135,18 @@ def test_without_the_section_they_are_refused(tmp_path: Path) -> None:
         assert "telltale_outcomes_total" not in client.get("/metrics")[2].decode()
 
 
+def test_what_cannot_be_joined_now_is_accepted(tmp_path: Path) -> None:
+    reference().save(tmp_path / "histogram.prom")
+    with served(tmp_path, CONFIG) as client:
+        ours = observe(client, 3.5)
+        told(client, {"id": ours, "outcome": 1})
+        database = tmp_path / "data" / "telltale.db"
+        database.rename(tmp_path / "data" / "aside")
+        assert client.post({"id": ours, "outcome": 2}, "/outcomes?wait=true") == (202, {"accepted": 1})
+        (tmp_path / "data" / "aside").rename(database)
+        assert told(client, {"id": ours, "outcome": 2}) == {"accepted": 1, "repeated": 1}
+
+
 def test_from_python(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f'[data]\npath = "{tmp_path / "data"}"\n[outcomes]\nwithin = "1d"\n')
     clock = ManualClock(1_750_000_000.0)
