@@ -36,6 +36,7 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.performance_report import PerformanceReport, report_performance
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
+from monitor.source.outcomes import OutcomeSource
 from monitor.source.protocol import Handover, Source
 from monitor.store.file.damaged_files import move_aside
 from monitor.store.file.database import connect_read_only, damaged, explained, open_database
@@ -327,7 +328,8 @@ class Runtime:
     @property
     def dropped(self) -> int:
         """Predictions that were answered and could not be recorded, since the first start."""
-        return self._dropped_before + sum(model.source.dropped for model in self.models.values())
+        ours = (source for source in self.sources if not isinstance(source, OutcomeSource))
+        return self._dropped_before + sum(source.dropped for source in ours)
 
     def facts(self) -> Health:
         """How the process is doing, as `/metrics` shows it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
 from train.fit import MODEL_FILE, REFERENCE_FILE, Task, check_free, fit, load_dataset, write_pair
 from train.reference import Made, make_reference
-from train.selection import Request
+from train.selection import Aim, Request
 
 DESCRIPTION = """\
 Train an example model and write model.pkl and histogram.prom (its reference) into the current folder:
@@ -68,6 +69,10 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     add("--time", metavar="COLUMN", help="when each row was: no feature; says how to make the rows known as history")
     add("--holdout", type=Path, metavar="FILE", help="rows that the model was not trained on: how well it does there")
     add("--positive", metavar="CLASS", help="of two classes, the one that precision and recall speak of")
+    add("--interval", **names, help="the predictions that are the lower and the upper bound of the target")
+    add("--quantile", type=float, metavar="TAU", help="which quantile of the target the model predicts, such as 0.9")
+    add("--value", **{**names, "metavar": "CAME:ANSWERED=X"}, help="what an answer is worth, by class that came true")
+    add("--score", action="store_true", help="the target is a score or reward of an answer, compared with nothing")
     add("--categorical", **names, help="these columns are categorical; names with commas between, may be repeated")
     add("--numeric", **names, help="these columns are numeric")
     add("--ignore", **names, help="leave these columns out; * stands for any text")
@@ -155,7 +160,7 @@ def request_from(options: argparse.Namespace) -> Request:
         target=None if options.target is None else column_name(options.target),
         time=None if options.time is None else column_name(options.time),
         holdout=options.holdout,
-        positive=options.positive,
+        aim=Aim(options.positive, _names(options.interval), options.quantile, _values(options.value), options.score),
         categorical=_names(options.categorical),
         numeric=_names(options.numeric),
         ignore=_names(options.ignore),
@@ -164,6 +169,17 @@ def request_from(options: argparse.Namespace) -> Request:
         output=options.output,
         force=options.force,
     )
+
+
+def _values(texts: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
+    """Read `CAME:ANSWERED=X`, with commas between. Raises DataError."""
+    out = []
+    for part in (part.strip() for text in texts for part in text.split(",") if part.strip()):
+        found = re.fullmatch(r"(.+):(.+)=(-?[0-9.]+)", part)
+        if found is None:
+            raise DataError(f"--value {part}: expected CAME:ANSWERED=NUMBER, such as yes:no=-100")
+        out.append((found[1], found[2], float(found[3])))
+    return tuple(out)
 
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames
-from monitor.columns.canonical import Block
+from monitor.columns.canonical import Block, floats
 from monitor.columns.column import Floats, Kind, Schema
 from monitor.errors import DataError
 from monitor.outcomes.baseline import Baseline, baseline_of, losses
@@ -21,6 +21,7 @@ from monitor.outcomes.sums import Target, target_of
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
+from train.selection import Aim
 
 #: Rows that importances are measured on, and shuffles of each column: a share of importance moves by a few hundredths.
 IMPORTANCE_ROWS, SHUFFLES = 5_000, 3
@@ -37,24 +38,49 @@ def encoder_of(schema: Schema) -> Encoder:
     return Encoder(schema, UnseenNames(Path(os.devnull), schema, 0))
 
 
-def target_for(schema: Schema, answered: Floats, came: Floats, positive: str | None) -> Target:
+def target_for(schema: Schema, answered: Floats, came: Floats, aim: Aim) -> Target:
     """Return the target of a model, with scale and bins from what it answered and what came true, each of shape (n,).
 
-    Raises DataError.
+    Raises DataError for an aim that does not fit the model.
     """
-    first = schema.predictions[0]
-    if positive is not None and positive not in first.categories:
+    first, names = schema.predictions[0], [column.name for column in schema.predictions]
+    if aim.positive is not None and aim.positive not in first.categories:
         known = ", ".join(first.categories) or "numbers"
-        raise DataError(f"--positive {positive}: the model answers no such class; it answers {known}")
-    target = target_of(schema, positive)
-    if target.kind != "regression":
+        raise DataError(f"--positive {aim.positive}: the model answers no such class; it answers {known}")
+    target = Target("score") if aim.score else target_of(schema, aim.positive)
+    if aim.costs:
+        target = replace(target, costs=_costs(target, aim))
+    if aim.interval:
+        missing = [name for name in aim.interval if name not in names]
+        if missing or len(aim.interval) != 2:
+            raise DataError(f"--interval: expected two of the predictions {', '.join(names)}, LOWER,UPPER")
+        target = replace(target, interval=(names.index(aim.interval[0]), names.index(aim.interval[1])))
+    if aim.quantile is not None and not 0 < aim.quantile < 1:
+        raise DataError(f"--quantile {aim.quantile:g}: lies between 0 and 1")
+    if target.classified and (aim.interval or aim.quantile is not None):
+        raise DataError("--interval and --quantile are for a model that answers numbers; this one answers classes")
+    target = replace(target, quantile=aim.quantile)
+    if target.classified:
         return target
-    usable = np.isfinite(came) & np.isfinite(answered)
+    usable = np.isfinite(came) & (np.isfinite(answered) | aim.score)
     came, error = came[usable], (answered - came)[usable]
     if not len(came):
         return target
     target = replace(target, centre=float(came.mean()), scale=float(came.std()) or 1.0)
-    return replace(target, outcome_edges=quantile_edges(came), error_edges=quantile_edges(error))
+    edges = () if aim.score else quantile_edges(error)
+    return replace(target, outcome_edges=quantile_edges(came), error_edges=edges)
+
+
+def _costs(target: Target, aim: Aim) -> tuple[tuple[float, ...], ...]:
+    if not target.classified:
+        raise DataError("--value is for a model that answers classes; this one answers numbers")
+    table = np.zeros((len(target.classes), len(target.classes)))
+    for came, answered, worth in aim.costs:
+        for name in (came, answered):
+            if name not in target.classes:
+                raise DataError(f"--value: the model answers no {name!r}; it answers {', '.join(target.classes)}")
+        table[target.classes.index(came), target.classes.index(answered)] = worth
+    return tuple(map(tuple, table.tolist()))
 
 
 def quantile_edges(values: Floats, bins: int = 20) -> tuple[float, ...]:
@@ -70,7 +96,7 @@ def baseline_from_rows(
     predict: Predict,
     *,
     source: str,
-    positive: str | None = None,
+    aim: Aim = Aim(),  # noqa: B008 - a constant
     shown: Shown = iter,
 ) -> Baseline:
     """Work out the baseline of a model from rows that it was not trained on.
@@ -82,11 +108,13 @@ def baseline_from_rows(
     values = np.empty((len(features[0]), len(schema.captured)))
     for position, block in enumerate([*features, *predict(features)]):
         values[:, position] = encoder.column(position, block)
-    came = encoder.column(width, outcomes)
-    target = target_for(schema, values[:, width], came, positive)
+    came = floats(outcomes) if aim.score else encoder.column(width, outcomes)
+    target = target_for(schema, values[:, width], came, aim)
     baseline = baseline_of(schema, target, values, came, source)
     if not baseline.sums.n:
         raise DataError(f"{source}: has no row with both an outcome and a prediction")
+    if aim.score:
+        return baseline  # shuffling a column changes no reward that was given
     return replace(baseline, importance=_importance(encoder, features, came, predict, target, shown))
 
 
@@ -127,7 +155,7 @@ def baseline_from_file(
     predict: Predict | None,
     bad: BadRows,
     *,
-    positive: str | None = None,
+    aim: Aim = Aim(),  # noqa: B008 - a constant
     shown: Shown = iter,
 ) -> Baseline:
     """Read held-out rows, and work out the baseline. Raises DataError that names what is missing.
@@ -143,6 +171,7 @@ def baseline_from_file(
         raise DataError(f"{path}: has no column {', '.join(missing)}, which --data has")
     columns = [*schema.features, *(() if predict else schema.predictions), schema.predictions[0]]
     kinds: dict[str, Kind] = {name: column.kind for name, column in zip(wanted, columns, strict=True)}
+    kinds |= {target: "numeric"} if aim.score else {}
     chunks = list(reader.chunks(list(dict.fromkeys(wanted)), kinds))
     if not chunks:
         raise DataError(f"{path}: holds no row that can be used")
@@ -155,7 +184,7 @@ def baseline_from_file(
         blocks[target],
         predict or (lambda _: given),
         source=path.name,
-        positive=positive,
+        aim=aim,
         shown=shown if predict else lambda _: iter(()),
     )
 

@@ -41,7 +41,7 @@ from monitor.tables.parse import BadRows
 from monitor.tables.read import Progress, Reader, open_reader
 from train.fit import library_versions
 from train.holdout import baseline_from_file
-from train.selection import Request, Selection, declared_kinds, list_names, select
+from train.selection import Aim, Request, Selection, declared_kinds, list_names, select
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,11 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
 
 
 def _check_holdout(request: Request) -> None:
-    if request.positive is not None and not request.holdout:
-        raise DataError("--positive names a class for the performance on held-out rows, and so needs --holdout FILE")
+    if request.aim != Aim() and not request.holdout:
+        raise DataError(
+            "--positive, --interval, --quantile, --value and --score say how held-out rows are judged, and so need "
+            "--holdout FILE"
+        )
     if not request.holdout:
         return
     if request.target is None:
@@ -122,7 +125,7 @@ def _baseline(reference: Reference, request: Request, bad: BadRows, shown: bool)
     assert request.target is not None
     return baseline_from_file(
         *(reference, request.holdout, request.target, request.predictions, predict, bad),
-        positive=request.positive,
+        aim=request.aim,
         shown=progress,
     )
 

@@ -16,6 +16,22 @@ from monitor.reference.profile import Limits
 
 
 @dataclass(frozen=True)
+class Aim:
+    """How outcomes are to be judged. Of two classes precision and recall speak of `positive`.
+
+    `interval`: names of the predictions that are the lower and the upper bound. `quantile`: which one a number is a
+    prediction of. `costs`: business value by class that came true and class predicted. `score`: outcomes are rewards,
+    and are compared with nothing.
+    """
+
+    positive: str | None = None
+    interval: tuple[str, ...] = ()
+    quantile: float | None = None
+    costs: tuple[tuple[str, str, float], ...] = ()
+    score: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
     """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
 
@@ -31,7 +47,7 @@ class Request:
     target: str | None = None
     time: str | None = None
     holdout: Path | None = None
-    positive: str | None = None
+    aim: Aim = field(default_factory=Aim)
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

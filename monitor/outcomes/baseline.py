@@ -57,12 +57,14 @@ class Baseline:
     @property
     def loss_name(self) -> str:
         """Name of the loss for people."""
-        return "MAE" if self.target.kind == "regression" else "error rate"
+        return {"regression": "MAE", "score": "lost score"}.get(self.target.kind, "error rate")
 
     @cached_property
     def mean_loss(self) -> float:
-        """Mean loss of the held-out rows: MAE in the target's unit, or the share of wrong answers."""
+        """Mean loss of the held-out rows: MAE in the target's unit, the share of wrong answers, or the score less."""
         found = measure(self.sums)
+        if self.target.kind == "score":
+            return -found["score"].value
         return found["mae"].value if self.target.kind == "regression" else 1 - found["accuracy"].value
 
     def harm(self, column: Column, reference: Counts, live: Counts) -> Harm | None:
@@ -125,7 +127,9 @@ def target_from_json(parts: Mapping[str, Any]) -> Target:
 
 
 def losses(target: Target, predictions: Floats, outcomes: Floats) -> Floats:
-    """Loss of each row, shape (n,): the absolute error, or 1 for a wrong class; NaN if it cannot be compared."""
+    """Loss of each row, shape (n,): the absolute error, 1 for a wrong class, or minus the score; NaN if unknown."""
+    if target.kind == "score":
+        return -outcomes
     value = predictions[:, target.value or 0]
     if target.kind == "regression":
         return np.asarray(np.abs(value - outcomes))

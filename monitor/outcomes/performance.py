@@ -43,6 +43,7 @@ METRICS = {
     "rmse": "RMSE",
     "r2": "R2",
     "mape": "MAPE",
+    "pinball": "pinball loss",
     "coverage": "coverage",
     "value": "business value",
     "score": "score",
@@ -240,6 +241,8 @@ def _regression(sums: Sums) -> Iterator[Measure | None]:
         yield Measure("rmse", root, error, low, math.sqrt(mse.high), n, "lower")
     yield _r2(sums)
     yield _mean("mape", total("ape"), total("ape2"), round(total("ape_rows")), "lower")
+    if target.quantile is not None:
+        yield pinball(sums, target.quantile)
     rows = total("interval_rows")
     if target.interval is not None and rows:
         inside = total("inside")
@@ -372,7 +375,8 @@ def metric_names(target: Target) -> tuple[str, ...]:
     if target.kind == "score":
         return ("score",)
     if target.kind == "regression":
-        return ("bias", "mae", "mse", "rmse", "r2", "mape", *(("coverage",) if target.interval else ()))
+        more = (*(("pinball",) if target.quantile is not None else ()), *(("coverage",) if target.interval else ()))
+        return ("bias", "mae", "mse", "rmse", "r2", "mape", *more)
     averages = ("balanced_accuracy",) if target.kind == "binary" else ("macro_precision", "macro_recall", "macro_f1")
     precision = ("average_precision",) if target.kind == "binary" else ()
     scored = ("roc_auc", *precision, "ece", "brier", "log_loss") if target.scores else ()
@@ -386,6 +390,7 @@ _MEANS = {
     "mse": "e2",
     "rmse": "e2",
     "r2": "e2",
+    "pinball": "abs_e",
     "brier": "brier",
     "log_loss": "log",
     "ece": "brier",
@@ -436,7 +441,7 @@ def _independent(measured: Measure, metric: str, ratio: float) -> float:
         return ratio * (1 - ratio) / measured.trials
     if metric in ("roc_auc", "average_precision", "balanced_accuracy") or metric.startswith("macro_"):
         return ratio * (1 - ratio) / measured.n
-    return math.inf if metric in ("ece", "r2", "rmse") else measured.error**2
+    return math.inf if metric in ("ece", "r2", "rmse", "pinball") else measured.error**2
 
 
 def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict[str, Measure], float]:

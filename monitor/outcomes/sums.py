@@ -59,8 +59,9 @@ class Target:
     the positive class, or one for each class of a multiclass model; () if there are none. `edges`: upper bounds of the
     bins of the prediction (regression) or of the score. `outcome_edges`, `error_edges`: those of a number that came
     true, and of prediction minus outcome. `centre`, `scale`: mean and standard deviation of the training target, by
-    which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction. `costs`:
-    business value of each outcome class (row) and predicted class (column).
+    which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction. `quantile`:
+    which one a number is a prediction of, for the pinball loss. `costs`: business value of each outcome class (row) and
+    predicted class (column).
     """
 
     kind: TargetKind
@@ -75,6 +76,7 @@ class Target:
     centre: float = 0.0
     scale: float = 1.0
     interval: tuple[int, int] | None = None
+    quantile: float | None = None
     costs: tuple[tuple[float, ...], ...] = ()
 
     @property

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import accuracy_score, mean_absolute_error, recall_score, roc_auc_score
+from sklearn.metrics import accuracy_score, mean_absolute_error, mean_pinball_loss, recall_score, roc_auc_score
 
+from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.performance import measure
 from monitor.reference.file import Reference
 from train.__main__ import main
@@ -115,7 +116,11 @@ def test_without_a_holdout_it_says_how_to_get_one(folder: Path, capsys: pytest.C
         (["--holdout", "copy.csv"], "has the rows of --data"),
         (["--holdout", "gone.csv"], "gone.csv"),
         (["--holdout", "other.csv"], "has no column noise"),
-        (["--positive", "bad"], "needs --holdout"),
+        (["--positive", "bad"], "need --holdout"),
+        (["--holdout", "test.csv", "--value", "good=3"], "expected CAME:ANSWERED=NUMBER"),
+        (["--holdout", "test.csv", "--value", "good:ugly=3"], "the model answers no 'ugly'"),
+        (["--holdout", "test.csv", "--interval", "a,b"], "expected two of the predictions"),
+        (["--holdout", "test.csv", "--quantile", "0.9"], "this one answers classes"),
         (["--holdout", "test.csv", "--positive", "ugly"], "answers no such class; it answers bad, good"),
         (["--holdout", "empty.csv"], "empty.csv"),
         (["--holdout", "blank.csv"], "no row with both an outcome and a prediction"),
@@ -130,6 +135,41 @@ def test_what_is_refused(folder: Path, arguments: list[str], message: str, capsy
     assert run(*arguments) == 2
     assert message in capsys.readouterr().err
     assert not (folder / "histogram.prom").exists()
+
+
+def test_intervals_quantiles_values_and_scores(folder: Path) -> None:
+    """How outcomes are judged is said once, with the reference."""
+    regressor(folder)
+    assert run("--holdout", "test.csv", "--quantile", "0.9") == 0
+    found = baseline().sums
+    predicted = LinearRegression().fit(ROWS[:600], NUMBER[:600]).predict(ROWS[600:])
+    loss = mean_pinball_loss(NUMBER[600:], predicted, alpha=0.9)
+    assert measure(found)["pinball"].value == pytest.approx(loss, rel=1e-9)
+    assert run("--holdout", "test.csv", "--score") == 0
+    assert measure(baseline().sums)["score"].value == pytest.approx(NUMBER[600:].mean(), rel=1e-9)
+    classifier(folder)
+    assert run("--holdout", "test.csv", "--value", "good:bad=-5,bad:good=-100,good:good=10.5") == 0
+    answered = LogisticRegression().fit(ROWS[:600], LABEL[:600]).predict(ROWS[600:])
+    worth = {("good", "bad"): -5, ("bad", "good"): -100, ("good", "good"): 10.5, ("bad", "bad"): 0}
+    value = np.mean([worth[pair] for pair in zip(LABEL[600:], answered, strict=True)])
+    assert measure(baseline().sums)["value"].value == pytest.approx(value, rel=1e-9)
+
+
+def test_an_interval_is_two_of_the_predictions(folder: Path) -> None:
+    rows = [[x, y, x - 1, x + 1, x + noise] for x, y, noise in zip(ROWS[:, 0], ROWS[:, 0], ROWS[:, 1], strict=True)]
+    for name, part in (("data", rows[:600]), ("test", rows[600:])):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["a", "mid", "low", "high", "y"], *part])
+    arguments = ["--data", "data.csv", "--prediction", "mid,low,high", "--target", "y", "--holdout", "test.csv"]
+    assert main(["reference", *arguments, "--interval", "low,high"]) == 0
+    inside = float((np.abs(ROWS[600:, 1]) <= 1).mean())
+    assert measure(baseline().sums)["coverage"].value == pytest.approx(inside, abs=1e-9)
+
+
+def baseline() -> Baseline:
+    found = Reference.load("histogram.prom").baseline
+    assert found is not None
+    return found
 
 
 def test_target_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
