@@ -22,7 +22,7 @@ from monitor.drift.result import Span
 from monitor.normal.cells import Cells, cells_of
 from monitor.normal.expected import FEWEST_ROWS
 from monitor.normal.usual import FEWEST_WINDOWS
-from monitor.rules.rule import USUAL, Rule
+from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import usual as store
 from monitor.store.windows.ranges import first_start, read_timeline
@@ -42,7 +42,7 @@ def learn(
     connection: sqlite3.Connection, series: Series, drift: DriftConfig, rules: Iterable[Rule], now: float
 ) -> None:
     """Learn for each window length that rules need it for, if that was not done today; nothing once it is settled."""
-    wanted = {hours_of(rule.window) for rule in rules if rule.reference != USUAL and not rule.independent}
+    wanted = {hours_of(rule.window) for rule in rules if rule.fixed and not rule.independent}
     for hours in sorted(wanted):
         known = store.newest_correlation(connection, series.id, hours, now)
         if known is None or not (known[1] or known[0] // DAY == now // DAY):

@@ -12,7 +12,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from monitor.clock import Clock
@@ -64,7 +64,7 @@ class Evaluation:
     learning: str = ""
     performance: tuple[JudgedPerformance, ...] = ()
 
-    @property
+    @cached_property
     def results(self) -> tuple[DriftResult, ...]:
         """Results of all rules."""
         judged: tuple[Judged | JudgedPerformance, ...] = (*self.judged, *self.performance)

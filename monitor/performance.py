@@ -24,6 +24,7 @@ from monitor.rules.rule import PERFORMANCE, Rule
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.records.performance import save_judged
+from monitor.store.windows.ranges import find_tiles
 
 HOUR = 3600.0
 
@@ -73,8 +74,9 @@ def whole_hours(span: Span) -> Span:
 
 @dataclass(frozen=True)
 class JudgedPerformance:
-    """One rule's verdict on performance. `total`: the sums of its window. `settle`: see `settle_time`.
+    """One rule's verdict on performance. `total`: the sums of its window, which has so many `predictions`.
 
+    `settle`: see `settle_time`.
     `fresh`: it is stored; in between, only what is shown is renewed.
     """
 
@@ -82,6 +84,7 @@ class JudgedPerformance:
     window: Span
     total: Sums
     results: tuple[DriftResult, ...]
+    predictions: int
     settle: float = 0.0
     fresh: bool = True
 
@@ -127,15 +130,16 @@ class Performance:
         """Judge the outcomes of a window, and keep nothing; with what was asked, None if there is no baseline."""
         hours = [*outcome_store.read_sums(connection, self._series, window.start, window.end).values()]
         total = sum(hours, Sums.zero(self._target))
+        predictions = sum(tile.n for tile in find_tiles(connection, self._series.id, window.start, window.end))
         baseline = self._series.reference.baseline
         if baseline is None:
             results: tuple[DriftResult, ...] = (self._unknown(rule, window, total),)
-            return JudgedPerformance(rule, window, total, results, settle, fresh=False), None
+            return JudgedPerformance(rule, window, total, results, predictions, settle, fresh=False), None
         asked = self.asked(rule, hours)
         results = judge_outcomes(
             baseline, self._name, self._layout, rule.name, asked, total, window, self._series.subject
         )
-        return JudgedPerformance(rule, window, total, results, settle, fresh=False), asked
+        return JudgedPerformance(rule, window, total, results, predictions, settle, fresh=False), asked
 
     def asked(self, rule: Rule, hours: Sequence[Sums]) -> Asked:
         """What a rule asks, with what is known of the hours."""

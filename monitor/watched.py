@@ -12,7 +12,7 @@ from monitor.config.load import Config
 from monitor.drift.result import MODEL, Subject
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
-from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, Snapshot
+from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
@@ -127,7 +127,11 @@ class Watched:
     def snapshot(self, health: Health) -> Snapshot:
         """Everything that `/metrics` shows of it, at one moment."""
         latest, totals = self.latest, self.totals
-        return Snapshot(totals.counts, totals.sums, totals.n, self._since, latest.results, latest.alerts, health)
+        performance = tuple(
+            ShownPerformance(one.rule.name, one.total, one.predictions, one.results) for one in latest.performance
+        )
+        counted = totals.counts, totals.sums, totals.n, self._since
+        return Snapshot(*counted, latest.results, latest.alerts, health, performance)
 
     def status(self) -> dict[str, Any]:
         """How it stands, as `/api/status` tells it."""

@@ -30,7 +30,7 @@ STAGES = {
     "series": BASE | {"columns", "reference", "drift"},
     "source": BASE | {"columns", "capture", "series", "outcomes"},
     "store": BASE | {"columns", "capture", "series", "source", "outcomes", "reference", "drift", "rules", "notify"},
-    "exposition": BASE | {"columns", "reference", "drift", "rules"},
+    "exposition": BASE | {"columns", "reference", "drift", "rules", "outcomes"},
 }
 
 #: What joins the stages. Each may import every stage, and what comes before it here; `__main__` loads commands by name.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from monitor import words
 from monitor.config.settings import duration_text
 from monitor.normal.usual import DAY, propose_lengths
-from monitor.rules.rule import USUAL, Rule
+from monitor.rules.rule import Rule
 from monitor.store.windows.ranges import bounds, list_windows
 from monitor.store.windows.rows import load_served
 
@@ -38,7 +38,7 @@ def starving(connection: sqlite3.Connection, rules: Sequence[Rule]) -> list[str]
     for rule in rules:
         reach = max(rule.window, rule.max_age)
         most = most_rows(starts, rows, reach)
-        if rule.reference != USUAL and reach < period and most < rule.min_samples:
+        if rule.fixed and reach < period and most < rule.min_samples:
             said.append(
                 f"{rule.name}: {duration_text(reach)} never held the {rule.min_samples} predictions of min_samples in "
                 f"{words.duration(period)}, at most {most}, so it gives no verdict; {remedy(starts, rows, rule)}"

@@ -54,6 +54,7 @@ class Family:
 # fmt: off
 _COLUMN = ("column", "role")
 _RULE = ("column", "role", "rule", "statistic")
+_METRIC = ("metric", "rule")
 
 VALUE = Family("telltale_value", "histogram", (*_COLUMN, "le"), "Live values at or below each bin edge, finite ones only, by numeric column.")
 VALUE_REFERENCE = Family(reference.VALUE, "histogram", (*_COLUMN, "le"), reference.HELP[reference.VALUE])
@@ -74,6 +75,15 @@ DRIFT_FLOOR = Family("telltale_drift_floor", "gauge", _RULE, "Smallest value of 
 DRIFT_SCATTER = Family("telltale_drift_scatter", "gauge", _RULE, "Standard deviation of windows of this column about what is usual, in the units of the statistic; only of rules that compare with what is usual.")
 DRIFT_SAMPLES = Family("telltale_drift_samples", "gauge", _RULE, "Rows of the test window that the statistic rests on.")
 DRIFT_STATE = Family("telltale_drift_state", "gauge", (*_RULE, "state"), "1 for the state that the verdict is in, 0 for all others.")
+PERFORMANCE = Family("telltale_performance", "gauge", _METRIC, "Metric of the predictions whose outcome is known, over the last window that a rule judged.")
+PERFORMANCE_LOWER = Family("telltale_performance_lower", "gauge", _METRIC, "Lower end of the metric's 95 % interval.")
+PERFORMANCE_UPPER = Family("telltale_performance_upper", "gauge", _METRIC, "Upper end of the metric's 95 % interval.")
+PERFORMANCE_SAMPLES = Family("telltale_performance_samples", "gauge", _METRIC, "Rows that the metric rests on.")
+PERFORMANCE_REFERENCE = Family("telltale_performance_reference", "gauge", _METRIC, "The metric on held-out rows.")
+PERFORMANCE_CRITICAL = Family("telltale_performance_critical", "gauge", _METRIC, "How much worse than on held-out rows the metric is by chance with the rule's error probability; of metrics that are judged.")
+PERFORMANCE_FLOOR = Family("telltale_performance_floor", "gauge", _METRIC, "How much worse than on held-out rows the metric must be to matter; of metrics that are judged.")
+PERFORMANCE_STATE = Family("telltale_performance_state", "gauge", (*_METRIC, "state"), "1 for the state that the verdict on the metric is in, 0 for all others.")
+COVERAGE = Family("telltale_outcome_coverage_ratio", "gauge", ("rule",), "Outcomes that were compared, over all predictions of the window that the rule judged.")
 ALERT_STATE = Family("telltale_alert_state", "gauge", (*_COLUMN, "rule", "state"), "1 for the state that the alert is in, 0 for all others. A silence holds back messages and changes no state.")
 
 DRIFT_SCALE = Family("telltale_drift_scale", "gauge", (*_COLUMN, "statistic"), "Multiply by sqrt(h) (ks, missing) or h (kl, psi), h = 1/n + 1/m, for the critical value; alpha is shared out over all columns.")
@@ -111,6 +121,7 @@ BUILD_INFO = Family("telltale_build_info", "info", ("version",), "Version of Tel
 CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Distributions": (VALUE, VALUE_REFERENCE, BIN_EDGES, CATEGORY, CATEGORY_REFERENCE, MISSING, MISSING_REFERENCE, NONFINITE, NONFINITE_REFERENCE, DEVIATION_REFERENCE, COLUMN_INFO, REFERENCE_INFO),
     "Verdicts": (DRIFT, DRIFT_CRITICAL, DRIFT_FLOOR, DRIFT_SCATTER, DRIFT_SAMPLES, DRIFT_STATE, ALERT_STATE),
+    "Performance": (PERFORMANCE, PERFORMANCE_LOWER, PERFORMANCE_UPPER, PERFORMANCE_SAMPLES, PERFORMANCE_REFERENCE, PERFORMANCE_CRITICAL, PERFORMANCE_FLOOR, PERFORMANCE_STATE, COVERAGE),
     "Constants for rules in PromQL": (DRIFT_SCALE, DRIFT_UNSEEN, DRIFT_QUANTILE, DRIFT_DEFAULT_FLOOR, DRIFT_MIN_SAMPLES, COUNTING_SINCE),
     "Serving": (PREDICTIONS, PREDICTION_SECONDS, MODEL_ERRORS, REJECTED),
     "Outcomes": (OUTCOMES, OUTCOME_DELAY, OUTCOME_WAITING, OUTCOME_ONE_IN),

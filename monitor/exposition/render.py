@@ -28,8 +28,10 @@ from monitor.exposition.verdicts import (
     SERIES_PER_RESULT,
     choose,
     constants_form,
+    performance_form,
     verdict_form,
 )
+from monitor.outcomes.performance import measure
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
 
@@ -92,6 +94,8 @@ class Renderer:
         self._reference, self._boxkite = reference, boxkite
         self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED - GENERAL, boxkite)
         self._kept_names = frozenset((schema.columns[i].name, schema.columns[i].role) for i in self._kept)
+        #: Metrics on held-out rows.
+        self._performance = measure(reference.baseline.sums) if reference.baseline else {}
         self._values = LiveValues(schema)
         self._static: dict[bool, bytes] = {}
         self._live: dict[bool, _Live] = {}
@@ -147,9 +151,13 @@ class Renderer:
         """
         held = self._verdicts.get(openmetrics)
         if held is None or held.results is not snapshot.results or held.alerts is not snapshot.alerts:
-            chosen = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, self._budget)
-            text = verdict_form(*chosen[:2], self._always, openmetrics).fill()
-            held = self._verdicts[openmetrics] = _Verdicts(snapshot.results, snapshot.alerts, text, chosen[2])
+            given = snapshot.performance, self._performance, self._always, openmetrics, self._budget
+            performance, dropped = performance_form(*given)
+            left = max(0, self._budget - performance.series)
+            chosen = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, left)
+            text = performance.fill() + verdict_form(*chosen[:2], self._always, openmetrics).fill()
+            dropped += chosen[2]
+            held = self._verdicts[openmetrics] = _Verdicts(snapshot.results, snapshot.alerts, text, dropped)
         return held
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from monitor.columns.column import Counts, Floats
 from monitor.drift.result import AlertKey, DriftResult
+from monitor.outcomes.sums import Sums
 from monitor.rules.alert import Alert
 
 #: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
@@ -63,13 +65,23 @@ class Health:
     dead_letters: int = 0
 
 
+class ShownPerformance(NamedTuple):
+    """What a rule judged of performance: the sums of its window, which has so many predictions, and its verdicts."""
+
+    rule: str
+    total: Sums
+    predictions: int
+    results: tuple[DriftResult, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One moment of the monitor, consistent in itself and immutable.
 
     `totals`: counts since the first start, shape (schema.size,), int64, never falling. `sums`: of finite values, shape
     (columns,); anything for categorical columns. `since`: when counting began, seconds since 1970 UTC. `results`: of
-    the last evaluation of each rule. What is rendered from both is kept while they are the same objects.
+    the last evaluation of each rule; `performance` has more of rules on performance. What is rendered from results and
+    alerts is kept while they are the same objects.
     """
 
     totals: Counts
@@ -79,3 +91,4 @@ class Snapshot:
     results: tuple[DriftResult, ...] = ()
     alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
     health: Health = field(default_factory=Health)
+    performance: tuple[ShownPerformance, ...] = ()

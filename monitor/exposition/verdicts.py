@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,11 +15,17 @@ from monitor.drift.result import STATES, DriftResult
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.exposition import families as f
 from monitor.exposition.distributions import kept_columns
+from monitor.exposition.snapshot import ShownPerformance
 from monitor.exposition.template import Form, Labels
+from monitor.outcomes.performance import Measure, measure
+from monitor.outcomes.results import COLUMN
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
 
 T = TypeVar("T", DriftResult, Alert)
+
+#: States of a verdict on performance: `worse` is its drift.
+PERFORMANCE_STATES = ("ok", "worse", "insufficient data", "no reference")
 
 ALERT_STATES = ("inactive", "pending", "firing", "resolved")
 
@@ -37,6 +43,15 @@ NUMBERS = {
 
 SERIES_PER_RESULT = len(NUMBERS) + len(STATES)
 
+#: The numbers of a metric, by family; with its reference, verdict and coverage it takes so many series.
+MEASURED = {
+    f.PERFORMANCE: "value",
+    f.PERFORMANCE_LOWER: "low",
+    f.PERFORMANCE_UPPER: "high",
+    f.PERFORMANCE_SAMPLES: "n",
+}
+SERIES_PER_METRIC = len(MEASURED) + 1 + 2 + len(PERFORMANCE_STATES) + 1
+
 
 def choose(
     results: Iterable[DriftResult], alerts: Iterable[Alert], kept: Collection[tuple[str, str]], budget: int
@@ -46,16 +61,16 @@ def choose(
     The last number returned is that of the series left out. A result that is there twice counts once, the later one:
     two samples with the same labels would make Prometheus refuse the whole scrape.
     """
-    unique = {(r.column, r.role, r.rule, r.statistic): r for r in results}.values()
+    unique = {(r.column, r.role, r.rule, r.statistic): r for r in results if not _of_performance(r)}.values()
     chosen, budget, left_out = _fitting(unique, SERIES_PER_RESULT, kept, budget)
     states, _, more_left_out = _fitting(alerts, len(ALERT_STATES), kept, budget)
     return chosen, states, left_out + more_left_out
 
 
 def _fitting(some: Iterable[T], cost: int, kept: Collection[tuple[str, str]], budget: int) -> tuple[list[T], int, int]:
-    """Return what fits of the `kept` columns, what is left of the budget, and the number of series left out."""
+    """Return what fits of the `kept` columns and of outcomes, what is left of the budget, and the series left out."""
     every = list(some)
-    chosen = [one for one in every if (one.column, one.role) in kept][: budget // cost]
+    chosen = [one for one in every if one.role == "outcome" or (one.column, one.role) in kept][: budget // cost]
     return chosen, budget - cost * len(chosen), cost * (len(every) - len(chosen))
 
 
@@ -69,6 +84,43 @@ def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], always
     kept = [(alert.state, {"column": alert.column, "role": alert.role, "rule": alert.rule}) for alert in alerts]
     form.family(f.ALERT_STATE, [one for state, labels in kept for one in _one_of(ALERT_STATES, state, labels)])
     return form.freeze()
+
+
+def performance_form(
+    shown: Iterable[ShownPerformance],
+    reference: Mapping[str, Measure],
+    always: Labels,
+    openmetrics: bool,
+    budget: int,
+) -> tuple[Form, int]:
+    """Write what rules judged of performance within a budget of series; the number returned is that of those left out.
+
+    `reference`: the metrics on held-out rows. Every metric that outcomes allow is written, judged or not.
+    """
+    form, left_out = Form(always, openmetrics), 0
+    measures: list[tuple[Labels, Measure]] = []
+    verdicts: list[tuple[Labels, DriftResult]] = []
+    for one in shown:
+        measures += [({"metric": name, "rule": one.rule}, found) for name, found in measure(one.total).items()]
+        verdicts += [({"metric": r.statistic, "rule": r.rule}, r) for r in one.results if _of_performance(r)]
+    room = max(budget // SERIES_PER_METRIC, 0)
+    left_out = SERIES_PER_METRIC * max(len(measures) - room, 0)
+    measures, verdicts = measures[:room], verdicts[:room]
+    for family, field in MEASURED.items():
+        form.family(family, [(labels, getattr(found, field)) for labels, found in measures])
+    before = [(labels, reference.get(found.metric)) for labels, found in measures]
+    form.family(f.PERFORMANCE_REFERENCE, [(labels, found.value) for labels, found in before if found])
+    form.family(f.PERFORMANCE_CRITICAL, [(labels, verdict.critical) for labels, verdict in verdicts])
+    form.family(f.PERFORMANCE_FLOOR, [(labels, verdict.floor) for labels, verdict in verdicts])
+    states = [(labels, "worse" if r.state == "drift" else r.state) for labels, r in verdicts]
+    form.family(f.PERFORMANCE_STATE, [one for to, state in states for one in _one_of(PERFORMANCE_STATES, state, to)])
+    shares = [({"rule": one.rule}, one.total.n / one.predictions) for one in shown if one.predictions]
+    form.family(f.COVERAGE, shares if room else [])
+    return form.freeze(), left_out
+
+
+def _of_performance(result: DriftResult) -> bool:
+    return result.role == "outcome" and result.column == COLUMN
 
 
 def _one_of(states: Iterable[str], state: str, labels: Labels) -> list[tuple[Labels, float]]:

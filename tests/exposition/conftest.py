@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
-from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, Snapshot
+from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
+from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.sums import Sums, contribute
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.rules.alert import Alert
 
@@ -34,11 +38,18 @@ def reference(schema: Schema) -> Reference:
     sums = np.array([1.5, 4e9, -1e7, np.nan, np.nan])
     deviations = np.array([0.05, 1e6, 3.0, np.nan, np.nan])
     info = ReferenceInfo("abc", "2026-01-01T00:00:00Z", 309, versions={"scikit-learn": "1.9.0"})
-    return Reference(schema, counts, sums, deviations, info)
+    plain = Reference(schema, counts, sums, deviations, info)
+    return replace(plain, baseline=Baseline(outcomes(plain, wrong=10)))
+
+
+def outcomes(reference: Reference, wrong: int) -> Sums:
+    """100 outcomes, so many of them wrong."""
+    answers = np.arange(100) % 2.0
+    return contribute(reference.target, answers[:, None], np.where(np.arange(100) < wrong, 1 - answers, answers))
 
 
 @pytest.fixture(scope="session")
-def snapshot(schema: Schema) -> Snapshot:
+def snapshot(schema: Schema, reference: Reference) -> Snapshot:
     totals = (np.arange(schema.size, dtype=np.int64) * 123_457) % 3_000_000
     results = tuple(
         DriftResult(
@@ -47,7 +58,16 @@ def snapshot(schema: Schema) -> Snapshot:
         for rule in ("default", HOSTILE[0])
     )
     silent = DriftResult("default", "debt", "feature", "numeric", "ks", "no traffic", Span(0, 1), "training", "v1")
-    alerts = [Alert("default", "bmi", "feature", "firing"), Alert("default", "bmi", "prediction")]
+    judged = DriftResult(
+        *("performance", "performance", "outcome", "numeric", "accuracy", "drift", Span(0, 3600), "holdout", "v1"),
+        *(100, 100, 0.2, 0.11, 0.03),
+    )
+    performance = ShownPerformance("performance", outcomes(reference, wrong=30), 400, (judged,))
+    alerts = [
+        Alert("default", "bmi", "feature", "firing"),
+        Alert("default", "bmi", "prediction"),
+        Alert("performance", "performance", "outcome"),
+    ]
     health = Health(
         latency=Latency(counts=tuple(range(15)), sum=1.25),
         rejected={"bad_json": 3},
@@ -61,7 +81,8 @@ def snapshot(schema: Schema) -> Snapshot:
         np.array([2.5, 1e12, -3e7, np.nan, np.nan]),
         1_234_567,
         1_690_000_000.0,
-        (*results, silent),
+        (*results, silent, judged),
         {alert.key: alert for alert in alerts},
         health,
+        (performance,),
     )

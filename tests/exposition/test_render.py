@@ -169,6 +169,22 @@ def test_no_verdict_is_a_state_and_no_number(renderer: Renderer, snapshot: Snaps
     assert states == {"no traffic": 1, "ok": 0, "drift": 0}
 
 
+def test_performance_has_its_interval_its_verdict_and_its_coverage(renderer: Renderer, snapshot: Snapshot) -> None:
+    body = renderer.render(snapshot, openmetrics=False)
+    numbers = ("", "_reference", "_critical", "_floor", "_samples")
+    found = [value(body, f"telltale_performance{name}", metric="accuracy") for name in numbers]
+    assert found == [0.7, 0.9, 0.11, 0.03, 100]
+    low, high = (value(body, f"telltale_performance_{end}", metric="recall") for end in ("lower", "upper"))
+    assert low is not None
+    assert high is not None
+    assert low < 0.7 < high
+    assert value(body, "telltale_performance_state", metric="accuracy", state="worse") == 1
+    assert value(body, "telltale_performance_state", metric="recall", state="worse") is None
+    assert value(body, "telltale_outcome_coverage_ratio", rule="performance") == 0.25
+    assert value(body, "telltale_drift_state", column="performance", state="drift") is None
+    assert value(body, "telltale_alert_state", column="performance", role="outcome", state="inactive") == 1
+
+
 def test_a_result_given_twice_appears_once(renderer: Renderer, snapshot: Snapshot) -> None:
     twice = Snapshot(snapshot.totals, snapshot.sums, results=snapshot.results * 2)
     assert value(renderer.render(twice, openmetrics=False), "telltale_drift", rule="default", column="bmi") == 0.4
