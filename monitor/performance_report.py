@@ -172,7 +172,7 @@ def _plain(prefix: str, one: Measure | None) -> dict[str, float | None]:
 def report_performance(
     connection: sqlite3.Connection, series: Series, start: float, end: float, now: float
 ) -> PerformanceReport:
-    """Work out a report of [start, end), taken to whole hours; by hours up to three days, else by days."""
+    """Work out a report of [start, end), taken to whole hours; by hours up to four days with data, else by days."""
     reference, target = series.reference, series.reference.target
     span = whole_hours(Span(start, end))
     start, end = span.start, span.end
@@ -180,11 +180,11 @@ def report_performance(
     settle = settle_time(delays)
     ripe = ripe_until(now, settle)
     found = outcome_store.read_sums(connection, series, start, end)
-    width = HOUR if end - start <= 3 * DAY else DAY
     baseline = reference.baseline
     parts = []
     # Nothing was before the first window and the first sums, so a period of centuries has no more parts than history.
     first = min(max(start, min([first_start(connection, series.id), *(at for at, _ in found)])), end)
+    width = HOUR if min(end, now) - first <= 4 * DAY else DAY
     for begin in np.arange(first // width * width, min(end, now + HOUR), width).tolist():
         sums = [one for (at, _), one in found.items() if begin <= at < begin + width]
         batch = sum_range(connection, series, max(begin, start), min(begin + width, end))

@@ -83,7 +83,7 @@ def said(evaluation: Evaluation) -> Said | None:
         since = alert.began if alert and alert.state in ("pending", "firing") else None
         line = Headline("drift", f"{_sentence(result.direction.text)}: worse", since)
     else:
-        line = Headline("drift" if moved else "ok", _as_before(result))
+        line = Headline("drift" if moved else "ok", _as_before(result, measure(judged.total).get(result.statistic)))
     return Said(line, True, tuple(more), result.statistic, result.floor)
 
 
@@ -96,18 +96,21 @@ def _drifted(result: DriftResult) -> str:
     return f"{what} has drifted: {result.direction.text}" if result.direction else ""
 
 
-def _as_before(result: DriftResult) -> str:
+def _as_before(result: DriftResult, live: Measure | None) -> str:
     """Say that a metric is not worse, how it compares with the held-out rows, and what would not have been seen."""
-    text, _, _ = (result.direction.text if result.direction else "").rpartition(", was ")
-    change, critical, floor = (one or 0.0 for one in (result.value, result.critical, result.floor))
-    was = written(result.direction.before or 0.0) if result.direction else ""
-    if abs(change) <= max(critical, 0.0):
+    text, _, was = (result.direction.text if result.direction else "").rpartition(", was ")
+    before = result.direction.before if result.direction else None
+    change, critical = result.value or 0.0, result.critical or 0.0
+    if live is None or before is None or live.low <= before <= live.high:
         how = f"as on the held-out rows ({was})"
     elif change < 0:
         how = f"better than on the held-out rows ({was})"
+    elif change <= critical:
+        how = f"worse than on the held-out rows ({was}), which may be chance"
     else:
-        how = f"worse than on the held-out rows ({was}) by less than the {written(floor)} that matters"
-    return _sentence(f"{text}, {how}; {result.reason}" if result.reason else f"{text}, {how}")
+        how = f"worse than on the held-out rows ({was}) by less than the {written(result.floor or 0.0)} that matters"
+    unseen = result.reason.rpartition("outcomes, ")[2]  # how many they are is said below the line
+    return _sentence("; ".join(one for one in (f"{text}, {how}", unseen) if one))
 
 
 def shown(report: PerformanceReport, metric: str = "", floor: float | None = None) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def over_time(
     name = metric_name(metric)
     return figure.time_line(
         f"{name} over time with its 95 % interval, beside the held-out rows",
-        min(report.whole.start, parts[0].start),
+        parts[0].start,
         max(report.whole.end, parts[-1].end),
         lines,
         band=band,
@@ -265,7 +268,7 @@ def reliability(live: Sums, held: Sums | None) -> Markup | None:
     chart = figure.Chart("How often what was predicted with a probability came true", plot=240)
     for level in (0.0, 0.25, 0.5, 0.75, 1.0):
         chart.draw("grid" if level else "base", (0, level), (1, level))
-        chart.note(0, level, words.percent(level))
+        chart.note(0, level, words.percent(level) if level else "")
     chart.draw("line-critical", (0, 0), (1, 1))
     edge = [(one.expected, one.low) for one in bins] + [(one.expected, one.high) for one in reversed(bins)]
     chart.draw("band", *edge)

@@ -198,8 +198,9 @@ def performance() -> Response:
     """How well the model does: over `range`, or from `from` to `to`; `metric` is drawn over time."""
     run = runtime()
     now, given = run.clock.time(), request.args
+    named = given.get("range", "7d")
+    chosen = "" if "from" in given or "to" in given else named if named in RANGES else "7d"
     with one_moment(run.folder.database) as connection:
-        chosen = "" if {"from", "to"} & set(given) else _range(connection, now, "7d")
         events = list_events(connection, run.only.version, "outcome", most=30)
     start, end = period(now, RANGES[chosen or "7d"])
     said = performance_page.said(run.only.latest)
@@ -312,9 +313,9 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
     return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
 
 
-def _range(connection: sqlite3.Connection, now: float, most: str = history.DEFAULT_RANGE) -> str:
+def _range(connection: sqlite3.Connection, now: float) -> str:
     chosen = request.args.get("range", "")
-    return chosen if chosen in RANGES else history.fitting_range(connection, now, most)
+    return chosen if chosen in RANGES else history.fitting_range(connection, now)
 
 
 def _choices(path: str, keep: Mapping[str, str]) -> list[tuple[str, str]]:
