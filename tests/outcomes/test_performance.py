@@ -263,3 +263,15 @@ def test_target_follows_from_the_predictions() -> None:
     many = Column("y", "prediction", "categorical", categories=("a", "b", "c"))
     assert target_of(Schema((x, many))).scores == ()
     assert math.prod(target_of(Schema((x, many))).confusion_shape) == 12
+
+
+@pytest.mark.parametrize("positives", [1, 2, 50])
+def test_a_score_that_separates_few_rows_has_an_average_precision(positives: int) -> None:
+    """A precision of 1 of few positives: its interval is from 0 to 1, and no number overflows."""
+    target = Target("binary", ("no", "yes"), scores=(1,), edges=(0.5,))
+    outcomes = np.repeat([0.0, 1.0], [5, positives])
+    found = measure(contribute(target, np.column_stack([outcomes, 0.2 + 0.6 * outcomes]), outcomes))
+    precision = found["average_precision"]
+    assert precision.value == pytest.approx(1.0)
+    assert 0 <= precision.low <= precision.value + 1e-9
+    assert precision.high <= 1
