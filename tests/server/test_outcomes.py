@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bench.running import Client
 from monitor import Monitor
 from monitor.clock import ManualClock
+from monitor.columns.column import Floats
 from monitor.errors import InputError, StoreError
+from monitor.outcomes.baseline import baseline_of
 from monitor.reference.file import Reference
 from tests.server.hosted import served
 
@@ -166,3 +170,51 @@ def test_from_python(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="outcomes"),
     ):
         monitor.outcome(ours, 1.0)
+
+
+def test_outcomes_of_flagged_predictions_only_do_not_deceive(tmp_path: Path) -> None:
+    """Outcomes come for what was flagged, and for 5 % of the rest: recall looks like 0.9 where it is 0.4."""
+    rng = np.random.default_rng(5)
+
+    def answered(rows: int) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+        x = rng.normal(size=rows)
+        score = 1 / (1 + np.exp(2.6 - 2 * x))
+        return x, score, rng.random(rows) < score
+
+    x, score, came = answered(4000)
+    flags = np.where(score > 0.5, "yes", "no").tolist()
+    made = Reference.from_data({"x": x}, {"flag": flags, "proba_yes": score})
+    values = np.column_stack([x, score > 0.5, score])
+    replace(made, baseline=baseline_of(made.schema, made.target, values, came * 1.0, "holdout")).save(
+        tmp_path / "histogram.prom"
+    )
+    x, score, came = answered(8000)
+    flagged = score > 0.5
+    names = np.where(flagged, "yes", "no").tolist()
+    lines = [
+        {"id": f"p{n}", "features": [float(x[n])], "prediction": [names[n], float(score[n])]} for n in range(len(x))
+    ]
+    known = np.flatnonzero(flagged | (rng.random(len(x)) < 0.05)).tolist()
+    with served(tmp_path, CONFIG) as client:
+        for rows, path in (
+            (lines, "/observe"),
+            ([{"id": f"p{n}", "outcome": yes(came[n])} for n in known], "/outcomes"),
+        ):
+            body = "".join(json.dumps(row) + "\n" for row in rows).encode()
+            status, _, reply = client.request("POST", f"{path}?wait=true", body, **{"Content-Type": LINES})
+            assert status == 200, reply
+        found = client.json("/api/performance")
+    assert (found["predictions"], found["outcomes"]) == (len(x), len(known))
+    recall = {one["metric"]: one for one in found["metrics"]}["recall"]
+    truth = float((flagged & came).sum() / came.sum())
+    assert 0.35 < truth < 0.45
+    assert recall["value"] > 0.85
+    assert abs(recall["weighted_value"] - truth) < 0.1
+    assert recall["weighted_low"] < truth < recall["weighted_high"]
+    assert abs(recall["estimated_value"] - truth) < 0.06
+    assert found["selected"]["state"] == "drift"
+    assert found["spoken_for"] > 0.95
+
+
+def yes(came: object) -> str:
+    return "yes" if came else "no"
