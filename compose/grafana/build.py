@@ -131,14 +131,16 @@ def legend(placement: LegendPlacement = LegendPlacement.BOTTOM, shown: bool = Tr
     return common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(placement).show_legend(shown)
 
 
-def lines(title: str, text: str, *queries: Dataquery, unit: str = "short", span: int = 12) -> timeseries.Panel:
+def lines(
+    title: str, text: str, *queries: Dataquery, unit: str = "short", span: int = 12, least: float | None = 0
+) -> timeseries.Panel:
     """Lines over time."""
     panel = timeseries.Panel().title(title).description(text).datasource(SOURCE).span(span).height(8)
-    panel = panel.unit(unit).min(0).line_width(1).fill_opacity(5).legend(legend())
+    panel = panel.unit(unit).line_width(1).fill_opacity(5).legend(legend())
     panel = panel.show_points(VisibilityMode.NEVER).tooltip(common.VizTooltipOptions().mode("multi"))
     for one in queries:
         panel = panel.with_target(one)
-    return panel
+    return panel if least is None else panel.min(least)
 
 
 def dashed(name: str) -> tuple[str, list[DynamicConfigValue]]:
@@ -375,7 +377,44 @@ def drift_overview() -> build.Dashboard:
         query(f"sum by (state) (telltale_drift_state{{{VERSION}}})", "{{state}}"),
         span=24,
     ).height(7)
-    return made.with_panel(states)
+    made = made.with_panel(states).with_row(build.Row("Performance"))
+    made = made.with_variable(choice("metric", "Metric", f"label_values(telltale_performance{{{VERSION}}}, metric)"))
+    for panel in performance():
+        made = made.with_panel(panel)
+    return made
+
+
+def performance() -> list[Any]:
+    """How well the model does on the outcomes that came."""
+    held = f'{{{VERSION}, metric="$metric"}}'
+    text = "The metric chosen above with its 95 % interval; dashed: on the rows that the model was not trained on."
+    course = lines(
+        "Performance over time",
+        text,
+        query(f"max by (rule, replica) (telltale_performance{held})", "$metric, {{rule}} {{replica}}"),
+        query(f"max by (rule, replica) (telltale_performance_lower{held})", "lower {{replica}}", "B"),
+        query(f"max by (rule, replica) (telltale_performance_upper{held})", "upper {{replica}}", "C"),
+        query(f"max(telltale_performance_reference{held})", "held-out rows", "D"),
+        least=None,
+    )
+    listed = table.Panel().title("All metrics").datasource(SOURCE).span(12).height(8).decimals(3)
+    listed = listed.description("Each metric now, with its interval and what it was on held-out rows.")
+    columns = {"value": "", "lower": "_lower", "upper": "_upper", "held-out rows": "_reference", "n": "_samples"}
+    for name, ending in columns.items():
+        found = f"max by (metric, rule, replica) (telltale_performance{ending}{{{VERSION}}})"
+        listed = listed.with_target(instant(found, name))
+    names = {f"Value #{name}": name for name in columns}
+    listed = listed.with_transformation(transform("merge"))
+    listed = listed.with_transformation(transform("organize", excludeByName={"Time": True}, renameByName=names))
+    share = "Share of the predictions that an outcome came for, by rule."
+    covered = f"max by (rule, replica) (telltale_outcome_coverage_ratio{{{VERSION}}})"
+    came = f"sum by (result) (increase(telltale_outcomes_total{{{VERSION}}}[$__rate_interval]))"
+    return [
+        course.override_by_name(*dashed("held-out rows")),
+        listed.cell_height(TableCellHeight.SM),
+        lines("Outcome coverage", share, query(covered, "{{rule}} {{replica}}"), unit="percentunit"),
+        lines("Outcomes by what became of them", "All replicas, by result.", query(came, "{{result}}")),
+    ]
 
 
 def health() -> build.Dashboard:

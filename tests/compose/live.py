@@ -67,12 +67,18 @@ class Server(Process):
         found = until(lambda: re.search(r"serving on http://(\S+:\d+)", self.text()), "the server's address")
         return found[1]
 
-    def predict(self, rows: Sequence[Sequence[float]]) -> None:
+    def post(self, path: str, content: object) -> Any:
         request = urllib.request.Request(
-            f"http://{self.address()}/", json.dumps(rows).encode(), {"Content-Type": "application/json"}
+            f"http://{self.address()}/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=10) as reply:
-            reply.read()
+            return json.load(reply)
+
+    def predict(self, rows: Sequence[Sequence[float]], outcomes: Sequence[object] = ()) -> None:
+        """Send rows, and what came true for them if that is given."""
+        ids = self.post("", rows)["prediction_ids"]
+        if outcomes:
+            self.post("outcomes", [{"id": one, "outcome": came} for one, came in zip(ids, outcomes, strict=True)])
 
 
 class Prometheus(Process):

@@ -20,7 +20,7 @@ from tests.compose.live import ROOT, Process, Prometheus, Server, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
 
-SETTINGS = '[drift]\nevery = "1s"\n\n[metrics]\nboxkite = true\n'
+SETTINGS = '[drift]\nevery = "1s"\n\n[metrics]\nboxkite = true\n\n[outcomes]\n'
 ROWS = 300
 
 
@@ -56,10 +56,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "the first scrape of all three",
         )
         rng = np.random.default_rng(5)
-        diabetes, iris = load_diabetes().data, load_iris().data
-        sent = diabetes[rng.integers(0, len(diabetes), ROWS)] + np.eye(10)[2] * 0.05
-        for server, part in ((servers[0], sent[:200]), (servers[1], sent[200:260])):
-            server.predict(part.tolist())
+        diabetes, iris = load_diabetes(), load_iris()
+        drawn = rng.integers(0, len(diabetes.data), ROWS)
+        sent, outcomes = diabetes.data[drawn] + np.eye(10)[2] * 0.05, diabetes.target[drawn]
+        servers[0].predict(sent[:200].tolist(), (500 - outcomes[:200]).tolist())
+        servers[1].predict(sent[200:260].tolist())
         regression_rows = 'telltale:rows:count30m{column="bmi"}'
         until(lambda: True if prometheus.value(regression_rows) == 260 else None, "the first 260 rows")
         # The second replica is killed in the middle and comes back on its folder.
@@ -69,7 +70,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         processes[1] = servers[1] = Server(twin, SETTINGS, address.rpartition(":")[2])
         assert servers[1].address() == address
         servers[1].predict(sent[260:].tolist())
-        servers[2].predict(iris[rng.integers(0, len(iris), ROWS)].tolist())
+        drawn = rng.integers(0, len(iris.data), ROWS)
+        servers[2].predict(iris.data[drawn].tolist(), iris.target_names[iris.target[drawn]].tolist())
         until(
             lambda: True if prometheus.value(f"count(telltale:rows:count30m == {ROWS})") == 11 + 5 else None,
             "all rows in the rules",
@@ -128,6 +130,17 @@ def test_a_process_and_promql_say_the_same_of_the_same_rows(stack: Stack) -> Non
     found = until(lambda: stack.prometheus.query(both) or None, "verdicts of the classifier")
     assert len(found) == 10  # five columns, their own statistic and missing values
     assert max(abs(float(row["value"][1])) for row in found) < 1e-6
+
+
+def test_outcomes_that_do_not_fit_make_the_model_worse_and_the_others_do_not(stack: Stack) -> None:
+    firing = 'ALERTS{alertname="TelltalePerformanceWorse", alertstate="firing"}'
+    found = until(lambda: stack.prometheus.query(firing) or None, "the alert on performance")
+    assert {(row["metric"]["metric"], row["metric"]["model_version"]) for row in found} == {
+        ("mae", stack.versions["bmi"])
+    }
+    of = f'model_version="{stack.versions["sepal_length"]}"'
+    assert stack.prometheus.value(f'telltale_performance{{{of}, metric="accuracy"}}') > 0.9
+    assert stack.prometheus.value(f"telltale_outcome_coverage_ratio{{{of}}}") == 1
 
 
 def test_scrapes_and_rules_run_without_an_error(stack: Stack) -> None:

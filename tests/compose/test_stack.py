@@ -92,7 +92,7 @@ def test_prometheus_accepts_what_the_document_says_to_add(tmp_path: Path) -> Non
     command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 rule files found" in done.stdout
+    assert "4 rule files found" in done.stdout
 
 
 def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
