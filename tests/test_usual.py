@@ -97,6 +97,11 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
         assert connection.execute("SELECT count(*) FROM usual_learned").fetchone()[0] >= 8
         done = recompute(connection, past=Past(connection))
         assert (done.problems, done.skipped, done.verdicts) == ([], 0, stored)
+        (scatter,) = connection.execute("SELECT scatter FROM drift WHERE id = (SELECT max(id) FROM drift)").fetchone()
+        assert scatter in {result.to_json()["scatter"] for result in world.runtime.only.latest.results}
+        connection.execute("UPDATE drift SET scatter = 2 * scatter WHERE id = (SELECT max(id) FROM drift)")
+        (problem,) = recompute(connection, past=Past(connection)).problems
+        assert problem.what.startswith("scatter is stored as")
         connection.execute("UPDATE usual_weeks SET worst = replace(worst, '[', '[9')")
         assert recompute(connection, past=Past(connection)).problems
 

@@ -306,7 +306,7 @@ class DriftResult(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Return the object that `/api/drift` lists."""
         fields = self._asdict()
-        del fields["explanation"], fields["scatter"]
+        del fields["explanation"]
         said, harm = self.direction, self.harm
         told = {"direction": said.text if said else None, "harm": harm.to_json() if harm else None}
         return {**fields, **told, "window": self.window.to_json()}

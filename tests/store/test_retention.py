@@ -7,11 +7,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monitor.config.load import Config
 from monitor.store.audit import seals
 from monitor.store.audit.verify import verify
+from monitor.store.records import usual
 from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.retention import (
     PACE,
@@ -155,10 +157,12 @@ def test_events_messages_and_gaps_go_at_the_last_age():
             (at, day, "sent" if day else "dead", at),
         )
         seals.add(connection, "notifications", "sequence = ?", day)
+        usual.save(connection, 1, [usual.LearnedRow(0, 6, MIDNIGHT + day * DAY, 0, np.zeros(1))], [])
         filled.add(MIDNIGHT + day * DAY, 1)
         drop_by_age(connection, AGES, MIDNIGHT + 8 * DAY, MIDNIGHT + 8 * DAY)
     assert filled.rows("SELECT lost FROM gaps") == [(3,), (4,), (5,), (6,)]
     assert filled.rows("SELECT sequence FROM notifications") == [(3,), (4,), (5,), (6,)]
+    assert filled.rows("SELECT min(day), count(*) FROM usual_learned") == [("2023-11-18T00:00:00Z", 4)]
     assert not verify(connection).problems
     drop_by_age(connection, AGES, MIDNIGHT + 99 * DAY, MIDNIGHT + 99 * DAY)
     assert filled.rows("SELECT lost FROM gaps") == filled.rows("SELECT sequence FROM notifications") == []

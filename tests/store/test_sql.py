@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from monitor.clock import from_iso
+from monitor.drift.evaluate import Question
+from monitor.drift.result import DriftResult, Span
 from monitor.store.file.snapshot import write_snapshot
 from monitor.store.records import usual
 from monitor.store.records.erase import erase
 from monitor.store.records.notifications import claim, head, settle
+from monitor.store.records.verdicts import enter_questions, save_results
 from monitor.store.windows.rows import add_gap
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import Monitored
@@ -45,6 +48,12 @@ def march(tmp_path_factory):
     learned = [usual.LearnedRow(0, 6, from_iso(day), how, np.array([0.0, 0.0004, 0.0025])) for day, how in LEARNED]
     weeks = [usual.WeekRow(0, hours, week, np.array([worst, -1.0])) for hours, week, worst in WEEKS]
     writer.transaction(lambda c: usual.save(c, 1, learned, weeks))
+    span = Span(from_iso("2026-03-13T17:00:00Z"), from_iso("2026-03-13T23:00:00Z"))
+    unusual = DriftResult("unusual", "x0", "feature", "numeric", "usual 6h", "drift", span, "usual level", "v1", 99, 99)
+    unusual = unusual._replace(value=0.45, critical=0.2, scatter=0.05, floor=0.08)
+    writer.transaction(
+        lambda c: save_results(c, span.end, [unusual], enter_questions(c, 1, [Question("unusual", (0,))]))
+    )
 
     def deliver(c: sqlite3.Connection) -> None:
         while (item := head(c, "log")) is not None:
@@ -140,6 +149,11 @@ def test_what_was_dropped(march):
 def test_what_is_usual(march):
     rows = [tuple(row) for row in answer(march, "what is expected of each column, and since when")]
     assert rows == [("x0", 6, "2026-03-14T00:00:00Z", "hour", 0.05)]
+
+
+def test_what_an_unusual_window_rests_on(march):
+    (row,) = answer(march, "what unusual windows rest on")
+    assert tuple(row)[1:] == ("x0", "usual 6h", "drift", 0.45, 0.05, 9.0, 4.0, "2026-03-13T00:00:00Z")
 
 
 def test_the_worst_weeks(march):

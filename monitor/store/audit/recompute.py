@@ -206,7 +206,7 @@ def _differences(rows: Iterable[Row], results: Iterable[DriftResult], identity: 
         else:
             # How much of a window there was when it was judged is not known any more.
             partial = row["reason"].startswith(PARTIAL) and not row["statistic"].startswith(USUAL)
-            names = ("n", "m", "floor") if partial else ("state", "n", "m", "value", "critical", "floor", "p_value")
+            names = ("n", "m", "floor", *(() if partial else ("state", "value", "critical", "p_value", "scatter")))
             differ = [name for name in names if not _same(row[name], getattr(result, name))]
             if differ:
                 stored, again = row[differ[0]], getattr(result, differ[0])

@@ -115,6 +115,7 @@ CREATE TABLE drift (
     kind TEXT NOT NULL, statistic TEXT NOT NULL,
     value REAL,                          -- NULL: no verdict; `state` says why
     critical REAL, floor REAL, p_value REAL,
+    scatter REAL,                        -- of a verdict on what is usual: standard deviation of `value`
     n INTEGER NOT NULL,                  -- rows of the test window that count for this statistic
     m INTEGER NOT NULL,                  -- rows of the reference
     state TEXT NOT NULL, direction TEXT,

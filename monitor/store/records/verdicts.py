@@ -29,13 +29,12 @@ _ASKED = ("statistic", "alpha", "floor", "min_samples", "columns", "auto")
 #: Fields of a result that are columns of `drift` under the same names.
 _SAME = (
     *("rule", "model", "series", "column", "role", "kind", "statistic", "value", "critical", "floor", "p_value"),
-    *("n", "m", "state", "reference", "model_version", "reason"),
+    *("scatter", "n", "m", "state", "reference", "model_version", "reason"),
 )
 _same = attrgetter(*_SAME)
 _INSERT = (
     f"INSERT INTO drift ({quoted((*_SAME, 'at', 'direction', 'window_start', 'window_end', 'question_id', 'seen'))})"
 )
-_OTHER = ("at", "direction", "window_start", "window_end", "question_id", "seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +96,12 @@ def save_results(
     moment = iso(at)
     bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
     seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
-    same, rows = attrgetter(*_SAME), []
+    rows = []
     for result in results:
         said = moved.text if (moved := result.direction) else None
-        rows.append((*same(result), moment, said, *bounds[result.window], questions.get(result.rule), seen))
+        rows.append((*_same(result), moment, said, *bounds[result.window], questions.get(result.rule), seen))
     with seals.appended(connection, "drift"):
-        write_rows(connection, f"INSERT INTO drift ({quoted((*_SAME, *_OTHER))})", rows)
+        write_rows(connection, _INSERT, rows)
 
 
 def judged_version(connection: sqlite3.Connection, model: str) -> str:

@@ -58,6 +58,7 @@ OF_DAYS = {
     "notifications": ("at", "state NOT IN ('pending', 'sending')"),
     "gaps": ('"end"', "1"),
     "performance_judged": ("at", "1"),
+    "usual_learned": ("day", "1"),
 }
 
 #: Tables with the id of a series, in the order in which their rows can be dropped with it.
