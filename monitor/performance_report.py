@@ -32,6 +32,9 @@ from monitor.store.windows.ranges import first_start, sum_range
 
 DAY = 86400.0
 
+#: Outcomes that hours need on average to be shown one by one, instead of days.
+LEAST = 10
+
 #: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
 CONCEPT_Z = 4.0
 
@@ -172,7 +175,7 @@ def _plain(prefix: str, one: Measure | None) -> dict[str, float | None]:
 def report_performance(
     connection: sqlite3.Connection, series: Series, start: float, end: float, now: float
 ) -> PerformanceReport:
-    """Work out a report of [start, end), taken to whole hours; by hours up to four days with data, else by days."""
+    """Work out a report of [start, end), taken to whole hours, in parts: hours if they are few and full, else days."""
     reference, target = series.reference, series.reference.target
     span = whole_hours(Span(start, end))
     start, end = span.start, span.end
@@ -184,15 +187,16 @@ def report_performance(
     parts = []
     # Nothing was before the first window and the first sums, so a period of centuries has no more parts than history.
     first = min(max(start, min([first_start(connection, series.id), *(at for at, _ in found)])), end)
-    width = HOUR if min(end, now) - first <= 4 * DAY else DAY
+    total = sum(found.values(), Sums.zero(target))
+    dense = total.n >= LEAST * len(found)
+    width = HOUR if min(end, now) - first <= 4 * DAY and dense else DAY
     for begin in np.arange(first // width * width, min(end, now + HOUR), width).tolist():
         sums = [one for (at, _), one in found.items() if begin <= at < begin + width]
         batch = sum_range(connection, series, max(begin, start), min(begin + width, end))
         if sums or batch.n:
-            total = sum(sums, Sums.zero(target))
-            parts.append(_period(series, baseline, begin, begin + width, total, batch, begin + width <= ripe))
+            of_part = sum(sums, Sums.zero(target))
+            parts.append(_period(series, baseline, begin, begin + width, of_part, batch, begin + width <= ripe))
     batch = sum_range(connection, series, start, end)
-    total = sum(found.values(), Sums.zero(target))
     whole = _period(series, baseline, start, end, total, batch, end <= ripe)
     rows = bins_by_prediction(series.schema, target, batch.counts)
     now_weighted, spoken = ({}, 0.0) if rows is None else weighted(coarse(series.schema, target, total), rows)

@@ -124,10 +124,12 @@ class Chart:
     `plot`: height of the plane in pixels.
     """
 
-    TOP, BOTTOM = 18, 24
+    TOP, BOTTOM, TEXT = 18, 24, 16
 
     def __init__(self, label: str, plot: int = 150) -> None:
         self._label, self._plot = label, plot
+        #: Height of a line of text, as a part of the plane's.
+        self.line = self.TEXT / plot
         self._shapes: list[Markup] = []
         self._texts: list[Markup] = []
 
@@ -297,10 +299,10 @@ def time_line(
             chart.draw("hatched", d=hatching(left, right))
         else:
             chart.draw("period", d=line([(left, 0), (left, 1), (right, 1), (right, 0)]) + "z")
-    for class_, level, text in [("grid", tick, "") for tick in ticks(low, high, 4)] + list(levels):
-        height = fraction(level, low, high)
-        chart.draw(class_, (0, height), (1, height))
-        chart.note(1 if text else 0, height, text or number(level))
+    for tick in ticks(low, high, 4):
+        chart.draw("grid", (0, fraction(tick, low, high)), (1, fraction(tick, low, high)))
+        chart.note(0, fraction(tick, low, high), number(tick))
+    _level_lines(chart, [(class_, fraction(level, low, high), text) for class_, level, text in levels])
     chart.axis((across(moment), text) for moment, text in time_ticks(start, end))
     for some in _runs(band, longest):
         edge = [place(moment, value) for moment, _, value in some]
@@ -317,6 +319,15 @@ def time_line(
         if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.draw(f"{class_} dots", d=alone)
     return chart.markup("chart time")
+
+
+def _level_lines(chart: Chart, levels: Iterable[tuple[str, float, str]]) -> None:
+    """Draw lines across with their texts: of two that are close, one text is above and one is below."""
+    above = math.inf
+    for class_, height, text in sorted(levels, key=lambda one: -one[1]):
+        chart.draw(class_, (0, height), (1, height))
+        chart.note(1, height - chart.line if above - height < chart.line else height, text)
+        above = height
 
 
 def _runs(points: Sequence[tuple[Any, ...]], longest: float) -> list[list[Any]]:

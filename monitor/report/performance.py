@@ -20,7 +20,7 @@ from monitor.outcomes.results import number as written
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
 from monitor.performance import SOON
-from monitor.performance_report import PerformanceReport
+from monitor.performance_report import LEAST, PerformanceReport
 from monitor.report import figure
 from monitor.report.bars import Bar
 from monitor.report.column import over
@@ -126,6 +126,8 @@ def shown(report: PerformanceReport, metric: str = "", floor: float | None = Non
         "rows": [row for name, row in rows.items() if "[" not in name],
         "by_class": [row for name, row in rows.items() if "[" in name],
         "over_time": over_time(report, metric, before.get(metric), floor),
+        "left_out": any(part.sums.n >= LEAST for part in report.parts)
+        and any(0 < part.sums.n < LEAST for part in report.parts),
         "unsettled": any(not part.settled for part in report.parts),
         "estimated": any(metric in part.estimates for part in report.parts),
         "coverage": [_sentence(line) for line in report.coverage],
@@ -145,7 +147,9 @@ def over_time(
 
     Returns None if there is nothing to draw.
     """
+    # A part of few outcomes would widen the axis to all there is; all of them are drawn if no part has more.
     parts = report.parts
+    least = LEAST if any(part.sums.n >= LEAST for part in parts) else 1
     if not any(metric in part.measures or metric in part.estimates for part in parts):
         return None
     width = parts[0].end - parts[0].start
@@ -154,8 +158,9 @@ def over_time(
     for part in parts:
         middle = (part.start + part.end) / 2
         for class_, found in (("line-estimated", part.estimates), ("line-live", part.measures)):
-            lines[class_].append((middle, found[metric].value if metric in found else None))
-        if metric in part.measures:
+            known = metric in found and (part.sums.n >= least or found is part.estimates)
+            lines[class_].append((middle, found[metric].value if known else None))
+        if metric in part.measures and part.sums.n >= least:
             one = part.measures[metric]
             band += [(part.start, one.low, one.high), (part.end, one.low, one.high), (part.end, None, None)]
     levels = []
