@@ -320,8 +320,9 @@ class Monitor:
             part = slice(start, start + CHUNK)
             first = source.record(names[part], given[part], None if known is None else known[part], start)
             if wait or len(names) > FOLD_EVERY:
-                runtime.fold()
-                results.update(source.told(first, len(names[part])) if wait else {})
+                rows = len(names[part])
+                runtime.join(source, first + rows - 1)
+                results.update(source.told(first, rows) if wait else {})
         return dict(results)
 
     # Judging and showing.

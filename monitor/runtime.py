@@ -221,6 +221,13 @@ class Runtime:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
         self.writer.run(self._fold)
 
+    def join(self, source: OutcomeSource, number: int) -> None:
+        """Fold until the outcome of a sequence number is joined: one that another thread records may be before it."""
+        for _ in range(100):
+            self.fold()
+            if source.applied >= number:
+                return
+
     def _fold(self) -> None:
         """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
         if trouble := self.folder.database_trouble:

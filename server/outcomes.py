@@ -90,7 +90,8 @@ class OutcomeRoute:
         status = 200
         if wait:
             try:
-                self._runtime.fold()
+                for first, rows in parts:
+                    self._runtime.join(source, first + rows - 1)
             except (StoreError, OSError, sqlite3.Error) as error:
                 log.warning("outcomes are accepted, and will be joined later: %s", error)
                 status, parts = 202, ()

@@ -19,10 +19,9 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import numpy as np
@@ -49,8 +48,7 @@ def record_dtype(width: int) -> np.dtype[Any]:
     return np.dtype([*head, ("time", "<i8"), ("values", "<f8", (width,)), ("key", "<u8")])
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentHead:
+class SegmentHead(NamedTuple):
     """What the header of a segment says."""
 
     first: int
@@ -65,24 +63,23 @@ class SegmentHead:
 
     def pack(self) -> bytes:
         """Return the header's bytes, checksum included."""
-        fields = (MAGIC, self.first, self.record_size, self.capacity, self.fingerprint)
-        return HEADER.pack(*fields, crc32(HEADER.pack(*fields, 0)))
+        return HEADER.pack(MAGIC, *self, crc32(HEADER.pack(MAGIC, *self, 0)))
 
     @classmethod
     def unpack(cls, data: bytes) -> SegmentHead:
         """Read a header. Raises StoreError where it is not one, or is damaged."""
         if len(data) < HEADER.size:
             raise StoreError("is shorter than a journal header")
-        *fields, crc = HEADER.unpack(data[: HEADER.size])
-        if fields[0] != MAGIC:
+        magic, *fields, _ = HEADER.unpack(data[: HEADER.size])
+        if magic != MAGIC:
             raise StoreError("is not a journal segment")
-        if crc != crc32(HEADER.pack(*fields, 0)):
+        head = cls(*fields)
+        if head.pack() != data[: HEADER.size]:
             raise StoreError("has a damaged header")
-        return cls(*fields[1:])
+        return head
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """Facts behind a segment's header that change while it is in use; they survive the death of the process.
 
     `last`: highest number behind the segment's end that was dropped for want of room, 0 if none was; `began`, `ended`:
@@ -102,21 +99,18 @@ class Notes:
 
     def pack(self) -> bytes:
         """Return the bytes, checksum included."""
-        body = NOTES.pack(self.opened, self.last, self.began, self.ended, self.cause)
+        body = NOTES.pack(*self)
         return body + crc32(body).to_bytes(4, "little")
 
     @classmethod
     def unpack(cls, data: bytes) -> Notes:
         """Read the notes out of a header; damaged ones as those of a segment in use, without drops."""
-        body, crc = data[NOTES_AT : NOTES_AT + NOTES.size], data[NOTES_AT + NOTES.size : NOTES_AT + NOTES.size + 4]
-        if crc != crc32(body).to_bytes(4, "little"):
-            return cls(opened=True)
-        opened, *rest = NOTES.unpack(body)
-        return cls(bool(opened), *rest)
+        opened, *rest = NOTES.unpack_from(data.ljust(RECORDS_AT, b"\0"), NOTES_AT)
+        notes = cls(bool(opened), *rest)
+        return notes if data[NOTES_AT:].startswith(notes.pack()) else cls(opened=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Drops:
+class Drops(NamedTuple):
     """Predictions that found no room: sequence numbers [first, last], the time of the first and of the last, in ns."""
 
     first: int
@@ -127,7 +121,7 @@ class Drops:
     cause: int = 0
 
     @property
-    def count(self) -> int:
+    def rows(self) -> int:
         """How many."""
         return self.last - self.first + 1
 

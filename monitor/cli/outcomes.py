@@ -147,7 +147,7 @@ def joined_here(runtime: Runtime, source: OutcomeSource) -> Take:
 
     def take(ids: Sequence[str], values: Sequence[Any], known: Sequence[float]) -> dict[str, int]:
         first = source.record(ids, values, np.array(known))
-        runtime.fold()
+        runtime.join(source, first + len(ids) - 1)
         return source.told(first, len(ids))
 
     return take

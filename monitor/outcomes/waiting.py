@@ -435,6 +435,15 @@ class Waiting:
             self._keys.blocks = [block for block in self._keys.blocks if block not in gone]
             self._rows = [block for block in self._rows if block not in gone]
 
+    def take_back(self, applied: int) -> int:
+        """Forget outcomes of records beyond `applied`: the database has lost them. Returns how many that were."""
+        lost = 0
+        for block in self._rows:
+            late = np.flatnonzero(block.column(OUTCOME_SEQ) > applied)
+            block.all[OUTCOME_SEQ, late] = 0
+            lost += len(late)
+        return lost
+
     def by_key(self, keys: Numbers) -> Numbers:
         """Sequence numbers of the predictions with these callers' ids, shape (n,); 0 for an unknown one."""
         return self._keys.find(keys)

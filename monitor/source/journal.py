@@ -20,6 +20,7 @@ from monitor.capture.encode import Encoder
 from monitor.capture.journal import Encode, Journal
 from monitor.capture.names import UnseenNames, names_file
 from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan, scan_all
+from monitor.capture.segment import Drops
 from monitor.clock import Clock, iso
 from monitor.columns.batch import fold, unseen
 from monitor.columns.binning import Binner
@@ -85,9 +86,18 @@ class Recorded(ABC):
     def _sync_kept(self) -> None:
         """Bring what `_keep` has kept to the disk: records are about to be deleted. Raises OSError."""
 
-    def _until(self) -> int:
-        """Sequence number up to which `read` hands over."""
-        return self.journal.written
+    def _parts(self) -> Iterator[tuple[Records, int, list[Drops]]]:
+        """Read what has come by now: records, the number up to which they go, and what was dropped before that."""
+        until, done, told = self.journal.written, self.applied, list[Drops]()
+        while True:
+            records = self.journal.read(FOLD_ROWS)
+            upto, drops = self.journal.read_upto, [run for run in self.journal.drops() if run not in told]
+            if not len(records) and not drops and upto <= done:
+                return
+            yield records, upto, drops
+            if upto >= until:
+                return
+            done, told = upto, told + drops
 
     def _needed(self) -> int:
         """Sequence number up to which records may be deleted."""
@@ -131,13 +141,8 @@ class Recorded(ABC):
         if self._left:
             yield from self._recover()
         self.journal.maintain()
-        until = self._until()
-        while self.journal.read_upto < until or self.journal.drops():
-            records = self.journal.read(min(FOLD_ROWS, max(1, until - self.journal.read_upto)))
-            applied, drops = self.journal.read_upto, self.journal.drops()
-            if not len(records) and not drops and applied <= self.applied:
-                break
-            gaps = [self._gap(0, one.began, one.ended, one.count, one.reason) for one in drops]
+        for records, applied, drops in self._parts():
+            gaps = [self._gap(0, one.began, one.ended, one.rows, one.reason) for one in drops]
             try:
                 yield self._count(self.series, records, applied, gaps)
             except GeneratorExit:

@@ -9,13 +9,15 @@ The cursor is the applied sequence number, and behind it the numbers of outcomes
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from monitor.capture.segment import Drops
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
 from monitor.columns.column import MISSING, Counts, Floats
@@ -28,6 +30,8 @@ from monitor.outcomes.waiting import SEQ, TIME, Numbers, Places, is_kept, key_of
 from monitor.series import Series
 from monitor.source.journal import Find, JournalSource, Recorded, Records
 from monitor.source.protocol import Gap, Handover
+
+log = logging.getLogger(__name__)
 
 #: Values of a record; the prediction columns follow, of an outcome that came with its prediction.
 NUMBER, FLAGS, KNOWN, VALUE, PREDICTED = range(5)
@@ -79,7 +83,7 @@ class OutcomeSource(Recorded):
         self._targets = {self.series.id: self.target}
         self._width = PREDICTED + len(self.series.schema.predictions)
         self._open(self._width, config)
-        self._marked = 0
+        self._ahead: list[tuple[Records, int, list[Drops]]] = []
         #: What became of the newest outcomes, by sequence number modulo the length.
         self._told: Codes = np.zeros(TOLD, np.uint8)
         #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
@@ -91,8 +95,8 @@ class OutcomeSource(Recorded):
     # Recording: any thread.
 
     def read_id(self, given: str) -> Id:
-        """Whose outcome it is, by an id that this project gave out, or the caller's own."""
-        match = _OURS.fullmatch(given)
+        """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
+        match = _OURS.fullmatch(given.rpartition("/")[2])
         if match is not None:
             number = int(match[2])
             first, end = self._tokens.get(match[1], (0, 0))
@@ -144,11 +148,16 @@ class OutcomeSource(Recorded):
         return sum(map(len, self._pending.values()))
 
     def mark(self) -> None:
-        """Hand over next what has come by now. To be called before predictions are read: theirs are found then."""
-        self._marked = self.journal.written
+        """Read what has come by now, to hand it over next.
 
-    def _until(self) -> int:
-        return self._marked
+        To be called before predictions are read: those of these outcomes are known then.
+        """
+        self.journal.rewind(self.applied)
+        self._ahead = [*super()._parts()]
+
+    def _parts(self) -> Iterator[tuple[Records, int, list[Drops]]]:
+        ahead, self._ahead = self._ahead, []
+        yield from ahead
 
     def read(self) -> Generator[Handover]:
         """Hand over outcomes whose prediction has come by now, or has not for too long, then what was recorded."""
@@ -264,6 +273,8 @@ class OutcomeSource(Recorded):
         places.of(there).set_outcomes(outcomes[there], records["seq"][there])
 
     def _keep_again(self) -> None:
+        if lost := self._predictions.kept.take_back(self.applied):
+            log.error("the database has lost %d outcomes; those that the journal still has are counted again", lost)
         waiting = np.array([int(one) for one in self._taken_up.split()[1:]], np.uint64)
         for series, records in self._committed():
             waits = np.isin(records["seq"], waiting)

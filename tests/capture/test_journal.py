@@ -109,7 +109,7 @@ def test_a_full_disk_drops_counts_and_resumes(tmp_path: Path, full_disk: dict[st
     assert journal.dropping is None
     assert [values for _, values in read_all(journal)] == [[7.0, 7.0]]
     (run,) = journal.drops()
-    assert run.count == 10
+    assert run.rows == 10
     journal.noted([run])
     assert journal.drops() == []
 
@@ -148,7 +148,7 @@ def test_drops_are_known_after_a_kill_until_they_are_noted(tmp_path: Path, full_
     journal.forget(64)
     assert len(left_behind(tmp_path)) == 2, "the first segment has the number of the drops"
     assert len(journal.read()) == 1
-    assert [run.count for run in journal.drops()] == [37]
+    assert [run.rows for run in journal.drops()] == [37]
     journal.forget(102)
     assert lost(tmp_path, 102) == []
     assert len(left_behind(tmp_path)) == 1
@@ -175,7 +175,7 @@ def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str
     clock.advance(RETRY_SECONDS)
     journal.maintain()
     assert len(read_all(journal)) == 64
-    assert [run.count for run in journal.drops()] == [6]
+    assert [run.rows for run in journal.drops()] == [6]
     assert journal.dropping is None
 
 
@@ -188,7 +188,7 @@ def test_a_slot_that_a_dead_thread_left_is_stepped_over(tmp_path: Path) -> None:
     assert [number for number, _ in read_all(journal)] == [1]
     clock.advance(ABANDONED_SECONDS)
     assert [number for number, _ in read_all(journal)] == [3]
-    assert [run.count for run in journal.drops()] == [1]
+    assert [run.rows for run in journal.drops()] == [1]
 
 
 def test_folded_segments_are_deleted_and_the_next_one_is_ready_ahead(tmp_path: Path) -> None:

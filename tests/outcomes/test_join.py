@@ -16,6 +16,7 @@ from monitor.clock import ManualClock
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
 from monitor.outcomes.sums import Sums, contribute, target_of
+from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.source.outcomes import OutcomeSource
@@ -229,6 +230,12 @@ def test_each_result_is_told_and_counted(world: World) -> None:
     }
 
 
+def test_boxkites_form_of_our_ids_is_known(world: World) -> None:
+    ours = world.predict(1.0)
+    assert world.outcomes.read_id(f"server/v1/{ours}") == world.outcomes.read_id(ours)
+    assert world.outcomes.read_id("own/1").key == key_of("own/1")
+
+
 def test_an_outcome_before_its_prediction_waits_an_hour(world: World) -> None:
     world.outcome("early", 3.0)
     world.fold()
@@ -328,6 +335,26 @@ def test_a_database_put_back_forgets_what_waited(tmp_path: Path) -> None:
     world.outcome(name, 1.0)
     world.fold()
     assert world.tallies() == {"other_replica": 1}
+
+
+def test_an_older_database_gets_the_outcomes_that_the_journal_still_has(world: World, tmp_path: Path) -> None:
+    database = tmp_path / "data" / "telltale.db"
+    ids = [world.predict(float(n)) for n in range(5)]
+    world.fold()
+    world.outcome(ids[0], 1.0)
+    world.fold()
+    world.runtime.writer.checkpoint()
+    older = database.read_bytes()
+    for name in ids[1:]:
+        world.outcome(name, 1.0)
+    world.fold()
+    world.runtime.folder.close()
+    for path in database.parent.glob("telltale.db*"):
+        path.unlink()
+    database.write_bytes(older)
+    world.start()
+    world.fold()
+    world.check()
 
 
 def test_verify_covers_outcomes(world: World) -> None:

@@ -18,5 +18,5 @@ def test_fifty_kills_leave_the_sums_of_a_brute_force_join(tmp_path: Path) -> Non
     for truth, found in results:
         assert truth.sent > 500
         assert len(found) == 25
-        assert all(one.predictions == one.outcomes == 0 for one in found), found
+        assert [one for one in found if one.predictions or one.outcomes] == []
         assert max(one.error for one in found) < 1e-9
