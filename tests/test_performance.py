@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.clock import ManualClock
+from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError
@@ -22,6 +22,7 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
+from monitor.store.records.outcomes import read_sums, roll_up_sums
 
 #: A Monday at noon, UTC.
 START = 1_767_614_400.0 + 43_200
@@ -147,6 +148,27 @@ def test_stored_verdicts_are_worked_out_again(world: World) -> None:
         assert changed.rowcount > 3
         assert len(recompute(connection).problems) == changed.rowcount
         connection.rollback()
+        assert not verify(connection).problems
+
+
+def test_plain_sql_has_every_metric_of_every_hour_and_day(world: World) -> None:
+    world.hours(30, wrong=0.2)
+
+    def equal() -> int:
+        with closing(world.read()) as connection:
+            hours = read_sums(connection, world.runtime.only.series, 0, world.clock.time())
+            rows = connection.execute("SELECT * FROM performance ORDER BY start").fetchall()
+        shown = {(row["start"], row["metric"]): tuple(row)[-4:] for row in rows}
+        for (start, _), sums in hours.items():
+            for name, one in measure(sums).items():
+                assert shown.pop((iso(start), name)) == pytest.approx((one.value, one.low, one.high, one.n), rel=1e-12)
+        assert not shown
+        return len(hours)
+
+    assert equal() == 30
+    world.runtime.writer.transaction(lambda connection: roll_up_sums(connection, START + 86_400))
+    assert equal() == 1 + 6
+    with closing(world.read()) as connection:
         assert not verify(connection).problems
 
 

@@ -209,15 +209,15 @@ class Sums:
         found: Floats = self.moments[first:].reshape(len(names), -1)[names.index(name)]
         return found
 
-    def to_json(self) -> str:
-        """Return all sums that are not zero, by position, as JSON that plain SQL can read.
+    def to_json(self, **more: object) -> str:
+        """Return all sums that are not zero, by position, as JSON; `more` is written beside them.
 
         >>> Sums.zero(Target("score")).to_json()
         '{"counts":{},"moments":{}}'
         """
         parts = {"counts": self.counts.tolist(), "moments": self.moments.tolist()}
         sparse = {name: {str(at): one for at, one in enumerate(values) if one} for name, values in parts.items()}
-        return json.dumps(sparse, separators=(",", ":"))
+        return json.dumps({**sparse, **more}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, target: Target, text: str) -> Sums:

@@ -35,10 +35,12 @@ WEEKS = ((6, 2930, 2.5), (6, 2931, 7.25), (24, 2931, 3.0))
 def march(tmp_path_factory):
     """The 14th of March: five minutes of nothing, then bmi moves, and a colour comes that nobody knows."""
     folder = tmp_path_factory.mktemp("sql")
-    monitored = Monitored(folder / "data", start=from_iso("2026-03-14"))
+    monitored = Monitored(folder / "data", "[outcomes]", start=from_iso("2026-03-14"))
     monitored.minutes(60)
     monitored.clock.advance(300)
     monitored.minutes(20)
+    for at, rows in (("2026-03-14T00:30", 20), ("2026-03-14T01:20", 40)):
+        monitored.record_outcomes(0.5, rows, from_iso(at))
     monitored.minutes(30, shift=1.5, colour="mauve")
     writer = monitored.runtime.writer
     request = {"columns": [["feature", "colour"]], "value": "sepia", "author": "ada", "reason": "asked to"}
@@ -104,6 +106,17 @@ def test_where_drift_was(march):
     verdicts = answer(march, "verdicts on one column, in order")
     assert len(verdicts) == 15 * 4
     assert "drift" in {row["state"] for row in verdicts}
+
+
+def test_how_well_the_model_did(march):
+    hours = answer(march, "accuracy by hour")
+    assert [(row["start"], row["metric"], row["n"]) for row in hours] == [
+        ("2026-03-14T00:00:00Z", "mae", 20),
+        ("2026-03-14T01:00:00Z", "mae", 40),
+    ]
+    means = {row["metric"]: row for row in answer(march, "means over a period")}
+    assert means.keys() == {"bias", "mae", "mse"}
+    assert (means["bias"]["value"], means["mae"]["value"], means["mse"]["outcomes"]) == (-0.5, 0.5, 60)
 
 
 def test_who_was_told(march):

@@ -16,6 +16,7 @@ from monitor.drift.result import DriftResult, Subject
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.series import Series
+from monitor.source.outcomes import WHOLE
 from monitor.store.file.migrations import migrate
 from monitor.store.records.verdicts import verdict_of
 from monitor.store.windows.ledger import Windows
@@ -64,6 +65,13 @@ class Monitored:
         features.append([colour] * rows if colour else self.random.choice(["red", "green", "blue"], rows).tolist())
         self.runtime.only.source.record_many(features, [self.random.normal(size=rows)], when)
         self.recorded += rows
+
+    def record_outcomes(self, above: float, rows: int, at: float) -> None:
+        """Record outcomes that bring their predictions along, and lie so far above them."""
+        answers, source = np.arange(rows) / rows, self.runtime.only.outcomes
+        assert source is not None
+        records = np.column_stack([np.zeros(rows), np.full(rows, WHOLE), np.full(rows, at), answers + above, answers])
+        source.append(records, np.zeros(rows, np.uint64))
 
     def minutes(self, count: int, rows: int = 20, shift: float = 0.0, colour: str = "") -> None:
         """Let minutes pass, each with its predictions and an evaluation."""

@@ -369,6 +369,15 @@ _USUAL = """
 CREATE INDEX drift_on_usual ON drift ("column", role, statistic, at) WHERE substr(statistic, 1, 6) = 'usual ';
 """
 
+_PERFORMANCE_VIEW = """
+CREATE VIEW performance AS               -- hours and days with outcomes by the metrics that are stored with their sums
+SELECT p.start_utc AS start, p.seconds, m.model, m.version AS model_version, m.name AS series, metric.key AS metric,
+       metric.value ->> 0 AS value, metric.value ->> 1 AS low, metric.value ->> 2 AS high, metric.value ->> 3 AS n
+FROM performance_sums p
+JOIN series m ON m.id = p.series_id
+JOIN json_each(p.sums, '$.measures') AS metric;
+"""
+
 
 def applied(connection: sqlite3.Connection) -> list[str] | None:
     """Names of the changes that a database has, in order; None for a database of another program."""
@@ -409,6 +418,7 @@ CHANGES = {
     "outcomes": _OUTCOMES,
     "performance": _PERFORMANCE,
     "usual": _USUAL,
+    "performance view": _PERFORMANCE_VIEW,
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.columns.column import Counts
 from monitor.outcomes.join import DELAYS
+from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums
 from monitor.reference.file import Reference
 from monitor.series import Series
@@ -59,7 +60,7 @@ def add_sums(connection: sqlite3.Connection, series: Series, hour: int, sums: Su
     if row is None:
         cursor = connection.execute(
             "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, ?, ?, ?)",
-            (series.id, HOUR, hour, sums.to_json()),
+            (series.id, HOUR, hour, _text(sums)),
         )
         seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
         return
@@ -67,7 +68,13 @@ def add_sums(connection: sqlite3.Connection, series: Series, hour: int, sums: Su
     if not whole.counts.any():
         whole = Sums.zero(sums.target)  # all taken back: without what rounding has left
     with seals.changing(connection, "performance_sums", "id = ?", row[0]):
-        connection.execute("UPDATE performance_sums SET sums = ? WHERE id = ?", (whole.to_json(), row[0]))
+        connection.execute("UPDATE performance_sums SET sums = ? WHERE id = ?", (_text(whole), row[0]))
+
+
+def _text(sums: Sums) -> str:
+    """Return sums as they are stored: with their metrics, which the view `performance` shows."""
+    found = {name: (one.value, one.low, one.high, one.n) for name, one in measure(sums).items()}
+    return sums.to_json(measures={name: numbers for name, numbers in found.items() if np.isfinite(numbers).all()})
 
 
 def read_sums(connection: sqlite3.Connection, series: Series, start: float, end: float) -> dict[tuple[int, int], Sums]:
@@ -98,7 +105,7 @@ def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
         seals.delete(connection, "performance_sums", of_day, *key)
         cursor = connection.execute(
             "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, 86400, ?, ?)",
-            (series_id, day, whole.to_json()),
+            (series_id, day, _text(whole)),
         )
         seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
 
