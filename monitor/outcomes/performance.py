@@ -50,6 +50,9 @@ METRICS = {
     "score": "score",
 }
 
+#: Fewest hours that may have a step which is no dispersion, and fewest on each side of it.
+STEP_HOURS, STEP_SIDE = 48, 4
+
 Better = Literal["higher", "lower"]
 
 
@@ -415,11 +418,27 @@ def linear_parts(sums: Sums, metric: str) -> tuple[float, float]:
     return sums.total(_MEANS[name]), float(sums.n)
 
 
+def _without_step(parts: Floats, residuals: Floats) -> Floats:
+    """Residuals of both sides of the step that explains most, each at least `STEP_SIDE` hours long, to their own ratio.
+
+    `parts`: numerator and denominator of each hour, shape (hours, 2).
+    """
+    below, sums = np.cumsum(parts[:, 1]), np.cumsum(residuals)
+    inside = slice(STEP_SIDE - 1, len(parts) - STEP_SIDE)
+    weights = (below * (below[-1] - below))[inside]
+    gain = np.where(weights > 0, sums[inside] ** 2 / np.maximum(weights, 1e-300), 0.0)
+    cut = STEP_SIDE + int(gain.argmax())
+    sides = (parts[:cut], parts[cut:])
+    found = [side[:, 0] - side[:, 0].sum() / max(side[:, 1].sum(), 1e-300) * side[:, 1] for side in sides]
+    return np.concatenate(found)
+
+
 def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
     """By how much the variance of a metric is larger than that of independent rows, judged from its hours; at least 1.
 
     The hours are clusters of a ratio estimator, and neighbours are weighted as by Newey and West (1987) with
-    L = floor(4 (W / 100)^(2/9)) lags, W hours.
+    L = floor(4 (W / 100)^(2/9)) lags, W hours. Two days or more of hours may have one step, which does not count: else
+    the very change that is looked for would pass for dispersion (Crainiceanu and Vogelsang 2007).
     """
     parts = np.array([linear_parts(one, metric) for one in hours]).reshape(-1, 2)
     above, below = parts.sum(axis=0)
@@ -427,6 +446,8 @@ def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
         return 1.0
     ratio = above / below
     residuals = parts[:, 0] - ratio * parts[:, 1]
+    if len(parts) >= STEP_HOURS:
+        residuals = _without_step(parts, residuals)
     lags = int(4 * (len(parts) / 100) ** (2 / 9))
     variance = float((residuals**2).sum())
     for lag in range(1, min(lags, len(parts) - 1) + 1):

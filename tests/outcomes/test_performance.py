@@ -245,6 +245,10 @@ def test_hours_that_differ_count_for_less() -> None:
     rhythm = dispersion(*_swap(*hours(np.where(np.arange(100) % 24 < 12, 0.6, 0.95))))
     assert np.mean(steady) < 1.4
     assert rhythm > 5
+    step = np.where(np.arange(168) < 144, 0.9, 0.5)
+    assert np.mean([dispersion(*_swap(*hours(step))) for _ in range(20)]) < 1.3, "a step is what is looked for"
+    wandering = np.clip(0.8 + 0.12 * rng.normal(size=168), 0, 1)
+    assert dispersion(*_swap(*hours(wandering))) > 2
 
 
 def _swap(hours: list[Sums], measured: Measure) -> tuple[list[Sums], str, Measure]:

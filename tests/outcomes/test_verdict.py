@@ -161,3 +161,26 @@ def test_alpha_is_shared_over_metrics() -> None:
     assert among[0].critical is not None
     assert among[0].critical > alone.critical
     assert auto_metrics(BINARY) == ("accuracy", "f1")
+
+
+def test_a_fall_in_the_last_day_of_a_week_is_seen() -> None:
+    """A step within the window does not pass for hours that differ by chance."""
+    rng = np.random.default_rng(5)
+    seen = 0
+    for _ in range(20):
+        reference = right(np.full(2000, 0.85), rng)
+        hours = [right(np.full(60, 0.85 if hour < 144 else 0.5), rng) for hour in range(168)]
+        seen += one(hours, reference, "accuracy", 0.001, None).state == "worse"
+    assert seen >= 18
+
+
+@pytest.mark.parametrize("hours", [48, 168])
+def test_false_alarms_of_hours_that_differ(hours: int) -> None:
+    """At most twice alpha where each hour has an accuracy of its own, without any floor."""
+    rng, alpha, times = np.random.default_rng(hours), 0.03, 150
+    alarms = 0
+    for _ in range(times):
+        reference = right(np.full(2000, 0.8), rng)
+        some = [right(np.full(40, np.clip(rng.normal(0.8, 0.08), 0, 1)), rng) for _ in range(hours)]
+        alarms += one(some, reference, "accuracy", alpha).state == "worse"
+    assert alarms <= 2 * alpha * times + 3 * np.sqrt(2 * alpha * times)
