@@ -68,15 +68,16 @@ _YEARS = (1678, 2261)
 class Recording:
     """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`.
 
-    `outcomes`: what came true for each row, as the journal has it, NaN for nothing; None without such a column. Each is
-    told `delay` seconds after its row. `told`: rows that were looked at for that; `first`: sequence number of row 0.
+    `came`: rows with an outcome, by when it was known (`known`, nanoseconds since 1970), and `outcomes`: what came true
+    for them, as the journal has it. `told`: how many of them were told; `first`: sequence number of row 0.
     """
 
     times: npt.NDArray[np.int64]
     order: npt.NDArray[np.intp]
     rows: Floats
-    outcomes: Floats | None = None
-    delay: float = 0.0
+    came: npt.NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    known: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    outcomes: Floats = field(default_factory=lambda: np.zeros(0))
     told: int = 0
     first: int = 0
 
@@ -84,6 +85,15 @@ class Recording:
         """Rows of a stretch, shape (end - begin, columns)."""
         out: Floats = np.asarray(self.rows[self.order[begin:end]])
         return out
+
+
+class Came(NamedTuple):
+    """Where a file has outcomes: in a column, each known `delay` seconds after its row, or at the time of a column."""
+
+    column: str
+    target: Target
+    delay: float = 0.0
+    time: str = ""
 
 
 @dataclass
@@ -166,31 +176,41 @@ def read_recording(
     time_format: str = "",
     predictions: Sequence[str] = (),
     predict: Predict | None = None,
-    outcome: tuple[str, Target] | None = None,
+    outcome: Came | None = None,
 ) -> Recording:
     """Read a whole file; its rows go to `scratch`, only their times are kept in memory. Raises DataError.
 
     `time`: the column of the timestamps, read by `time_format` (as `strptime`) if there is one. `predictions`: the
-    columns for the reference's predictions; without any, `predict` works them out. `outcome`: the column of outcomes,
-    and what they are; an empty cell is none. Rows that cannot be used (not a
-    time, a text where a number belongs) are named by line in `reader.bad`.
+    columns for the reference's predictions; without any, `predict` works them out. `outcome`: where outcomes are; an
+    empty cell is none. Rows that cannot be used (not a time, a text where a number belongs) are named by line in
+    `reader.bad`.
     """
     schema = encoder.schema
     wanted = [time, *(column.name for column in schema.features), *predictions]
     kinds: dict[str, Kind] = {time: "categorical"}
     for column, name in zip(schema.columns, wanted[1:], strict=False):
         kinds[name] = "numeric" if column.numeric else "categorical"
-    named = list(dict.fromkeys(wanted))
-    if outcome is not None and outcome[0] not in kinds:
-        named.append(outcome[0])
-        kinds[outcome[0]] = "categorical" if outcome[1].classified else "numeric"
+    if outcome is not None:
+        kinds.setdefault(outcome.column, "categorical" if outcome.target.classified else "numeric")
+        kinds.setdefault(outcome.time or time, "categorical")
+    named = list(dict.fromkeys([*wanted, *kinds]))
     times: list[npt.NDArray[np.int64]] = []
     came: list[Floats] = []
+    known: list[npt.NDArray[np.int64]] = []
     for chunk in reader.chunks(named, kinds):
         blocks = dict(zip(named, chunk, strict=True))
         moments = _moments(blocks[time], time_format, reader.lines, time, reader.bad)
         good = np.array([moment is not None for moment in moments], dtype=np.bool_)
-        times.append(np.array([moment for moment in moments if moment is not None], dtype=np.int64))
+        if outcome is not None:
+            later = moments
+            if outcome.time:
+                cells = blocks[outcome.time]
+                later = _moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
+                good &= [at is not None or cell is None for at, cell in zip(later, cells, strict=True)]
+            true = [_came(value, outcome.target) for value in blocks[outcome.column]]
+            came.append(np.array([math.nan if at is None else one for one, at in zip(true, later, strict=True)])[good])
+            known.append(np.array([at or 0 for at in later], dtype=np.int64)[good] + round(outcome.delay * 1e9))
+        times.append(np.array([moment or 0 for moment in moments], dtype=np.int64)[good])
         kept: list[Any] = [_pick(blocks[name], good) for name in wanted[1:]]
         if predict is not None and good.any():
             kept += predict(kept)
@@ -198,15 +218,19 @@ def read_recording(
         for position, block in enumerate(kept):
             values[:, position] = encoder.column(position, block)
         scratch.write(values.tobytes())
-        if outcome is not None:
-            came.append(np.array([_came(value, outcome[1]) for value in _pick(blocks[outcome[0]], good)]))
     scratch.flush()
     found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
     if not len(found):
         raise DataError(f"{reader.path}: holds no row that could be replayed")
     order = np.argsort(found, kind="stable")
     rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.captured)))
-    return Recording(found[order], order, rows, np.concatenate(came)[order] if came else None)
+    recording = Recording(found[order], order, rows)
+    if came:
+        outcomes, later_ns = np.concatenate(came)[order], np.maximum(np.concatenate(known)[order], recording.times)
+        told = np.argsort(later_ns, kind="stable")
+        recording.came = told[~np.isnan(outcomes[told])]
+        recording.known, recording.outcomes = later_ns[recording.came], outcomes[recording.came]
+    return recording
 
 
 def _came(value: object, target: Target) -> float:
@@ -217,15 +241,17 @@ def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Any:
     return block[good] if isinstance(block, np.ndarray) else list(itertools.compress(block, good))
 
 
-def _moments(block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows) -> list[int | None]:
-    """Nanoseconds of each row; None, and a bad row, if it has no time."""
+def _moments(
+    block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows, *, empty: bool = False
+) -> list[int | None]:
+    """Nanoseconds of each row; None, and a bad row, if it has no time. `empty`: a cell may be empty."""
     known: dict[str | None, int | None] = {None: None}
     moments = []
     for line, value in zip(lines, block, strict=False):
         cell = value if value is None or isinstance(value, str) else canonical(value)
         if cell is not None and cell not in known:
             known[cell] = parse_time(cell, time_format)
-        if known[cell] is None:
+        if known[cell] is None and not (empty and cell is None):
             what = "is empty" if cell is None else f"holds {cell[:40]!r}, which is no time"
             hint = "" if time_format or cell is None else " in ISO 8601 or since 1970 (--time-format reads others)"
             bad.add(line, f"column {name!r} {what}{hint}")
@@ -319,25 +345,23 @@ def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: i
         recording.first = int(ids[0].rpartition("-")[2]) - begin
         if end < step.rows:
             runtime.fold()
-    if recording.outcomes is not None and runtime.only.outcomes is not None:
-        _tell(runtime, runtime.only.outcomes, recording, recording.outcomes, step)
+    if runtime.only.outcomes is not None:
+        _tell(runtime, runtime.only.outcomes, recording, step.at)
     runtime.evaluate()
     if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
         serve(runtime.announcer.senders, "log")
 
 
-def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, outcomes: Floats, step: Step) -> None:
+def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
     """Record the outcomes that are known by now."""
-    known = int(np.searchsorted(recording.times, (step.at - recording.delay) * 1e9, side="right"))
-    for begin in range(recording.told, min(known, step.rows), RECORD_ROWS):
-        rows = np.arange(begin, min(begin + RECORD_ROWS, known, step.rows))
-        rows = rows[~np.isnan(outcomes[rows])]
-        if len(rows):
-            when = recording.times[rows] / 1e9 + recording.delay
-            columns = [recording.first + rows, np.zeros(len(rows)), when, outcomes[rows]]
-            source.append(np.stack(columns, axis=1).astype(float), np.zeros(len(rows), np.uint64))
-            runtime.fold()
-    recording.told = max(recording.told, min(known, step.rows))
+    upto = int(np.searchsorted(recording.known, now * 1e9))
+    for begin in range(recording.told, upto, RECORD_ROWS):
+        part = slice(begin, min(begin + RECORD_ROWS, upto))
+        rows = recording.first + recording.came[part]
+        columns = [rows, np.zeros(len(rows)), recording.known[part] / 1e9, recording.outcomes[part]]
+        source.append(np.stack(columns, axis=1), np.zeros(len(rows), np.uint64))
+        runtime.fold()
+    recording.told = max(recording.told, upto)
 
 
 class Step(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from monitor.backtest.replay import HOUR, Predict, Recording, deliver, prediction_columns, read_recording, replay
+from monitor.backtest.replay import HOUR, Came, Predict, Recording, deliver, prediction_columns, read_recording, replay
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
 from monitor.cli.command import JSON, Answer, command, length, option
@@ -50,7 +50,8 @@ PATIENCE = 60.0
         help="column with the predictions (default: named as in the reference); once for each of several",
     ),
     option("--outcome", type=column_name, metavar="COLUMN", help="column with what came true, for performance"),
-    option("--delay", default="0s", metavar="DURATION", help="how long after its prediction each outcome is known"),
+    option("--outcome-time", type=column_name, metavar="COLUMN", help="column with when each was known"),
+    option("--delay", default="0s", metavar="DURATION", help="how long after that, or its prediction, it was told"),
     option("--model", metavar="FILE", help="let this model work the predictions out instead"),
     option("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
@@ -71,8 +72,9 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             reader = open_reader(options.file, bad, progress.update)
             if options.outcome and config.outcomes is None:
                 raise ConfigError("--outcome: the settings need the section [outcomes]")
-            if options.outcome and options.outcome not in reader.names:
-                raise DataError(f"{options.file}: has no column {options.outcome!r} for --outcome")
+            for name in ("outcome", "outcome_time"):
+                if (given := getattr(options, name)) and given not in reader.names:
+                    raise DataError(f"{options.file}: has no column {given!r} for --{name.replace('_', '-')}")
             columns = prediction_columns(
                 reader, reference.schema, options.prediction, options.time, predict is not None
             )
@@ -81,9 +83,11 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             try:
                 encoder = prepare(folder, reference, config.data.keep_unseen)
                 form = options.time, options.time_format
-                came = (options.outcome, reference.target) if options.outcome else None
-                recording = read_recording(reader, encoder, scratch, *form, columns, predict, came)
-                recording.delay = length(options.delay, "--delay")
+                delay = length(options.delay, "--delay")
+                came = Came(options.outcome, reference.target, delay, options.outcome_time or "")
+                recording = read_recording(
+                    reader, encoder, scratch, *form, columns, predict, came if options.outcome else None
+                )
                 refuse_overlap(folder, recording)
             finally:
                 folder.close()

@@ -301,6 +301,27 @@ def test_outcomes_come_after_their_delay(recorded: Recorded) -> None:
     assert recorded.read("SELECT sum FROM outcome_delays")[0][0] == pytest.approx(joined * 3600)
 
 
+def test_outcomes_come_at_a_time_of_their_own(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    with (recorded.folder / "config.toml").open("a") as file:
+        file.write("[outcomes]\n")
+    rows, later = recorded.rows(), {0: "", 1: "1996-01-01"}
+    known = [later.get(n % 4, (at + timedelta(minutes=n % 50)).isoformat()) for n, at in enumerate(recorded.times)]
+    rows = [[*row, "0.5" if n % 3 else "", at] for n, (row, at) in enumerate(zip(rows, known, strict=True))]
+    path = recorded.write(rows, head="when,x,colour,prediction,came,known")
+    assert recorded.replay(path, "--outcome", "came", "--outcome-time", "known") == 0
+    ((joined,),) = recorded.read("SELECT count FROM tallies WHERE result = 'joined'")
+    delays = [timedelta(minutes=n % 50 if n % 4 > 1 else 0) for n in range(len(rows))]
+    last = recorded.times[-1].replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    told = [n for n, at in enumerate(recorded.times) if n % 3 and n % 4 and at + delays[n] < last]
+    assert joined == len(told)
+    expected = sum(delays[n].total_seconds() for n in told)
+    assert recorded.read("SELECT sum FROM outcome_delays")[0][0] == pytest.approx(expected, abs=1e-3)
+    rows[7][-1] = "soon"
+    path = recorded.write(rows, head="when,x,colour,prediction,came,known")
+    assert recorded.replay(path, "--outcome", "came", "--outcome-time", "known") == 2
+    assert "line 9: column 'known' holds 'soon'" in capsys.readouterr().err
+
+
 def test_outcomes_need_their_section_and_column(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     assert recorded.replay(recorded.write(), "--outcome", "came") == 2
     assert "--outcome: the settings need the section [outcomes]" in capsys.readouterr().err
