@@ -223,8 +223,9 @@ class Recorded(ABC):
                     yield series, records
 
     def sync(self) -> None:
-        """Bring the journal to the disk. Raises OSError."""
+        """Bring the journal to the disk, and what is kept beside it. Raises OSError."""
         self.journal.sync()
+        self._sync_kept()
 
     def close(self) -> None:
         """Let go of the journal; call after the last `read`."""

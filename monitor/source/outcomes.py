@@ -2,9 +2,10 @@
 
 An outcome is in the journal before it is acknowledged. When it is folded, the sums of its prediction's hour and model
 version change in the transaction that moves the cursor. After that the outcome is written beside its prediction, and
-only then may the journal forget it: so a process that was killed writes it again at the next start.
+only then may the journal forget it: what a killed process had not written yet, the next start writes.
 
-The cursor is the applied sequence number, and behind it the numbers of outcomes that wait for their predictions.
+The cursor is the applied sequence number; that before the last handover; the last prediction that was known then; the
+numbers of outcomes that wait for their predictions; and of those that had waited and were in the last handover.
 """
 
 from __future__ import annotations
@@ -175,9 +176,12 @@ class OutcomeSource(Recorded):
             self._keep(series, records[ready])
         yield from super().read()
 
-    def _cursor(self, upto: int) -> str:
+    def _cursor(self, upto: int, begin: int | None = None, again: Sequence[int] = ()) -> str:
+        """The cursor of a handover of the records beyond `begin` up to `upto`, or of those with the numbers `again`."""
         waiting = [int(seq) for records in (*self._pending.values(), *self._unsettled) for seq in records["seq"]]
-        return " ".join(map(str, (upto, *waiting)))
+        lists = (",".join(map(str, some)) for some in (waiting, again))
+        numbers = (upto, upto if begin is None else begin, self._predictions.applied)
+        return " ".join([*map(str, numbers), *(one or "-" for one in lists)])
 
     def _needed(self) -> int:
         return min(
@@ -210,7 +214,7 @@ class OutcomeSource(Recorded):
         self._told[records["seq"] % TOLD] = codes
         self._unsettled = [records[codes == join.WAITS]]
         return Handover(
-            self._cursor(upto),
+            self._cursor(upto, self.applied, () if upto > self.applied else records["seq"].tolist()),
             gaps=tuple(gaps),
             rows=len(records),
             tallies={RESULTS[code]: int(count) for code, count in enumerate(np.bincount(codes)) if count},
@@ -261,25 +265,34 @@ class OutcomeSource(Recorded):
             codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
         return codes, places, outcomes
 
-    def _keep(self, series: Series, records: Records) -> None:
-        """Write committed outcomes beside their predictions, but for those that wait."""
+    def _keep(self, series: Series, records: Records, known: int | None = None) -> None:
+        """Write committed outcomes beside their predictions, but for those that wait.
+
+        `known`: the last prediction that was known when they were joined; None for the last one of all.
+        """
         waiting, self._unsettled = [one for one in self._unsettled if len(one)], []
         for some in waiting:
             held = self._pending.get(series)
             self._pending[series] = some.copy() if held is None else np.concatenate([held, some])
             records = records[~np.isin(records["seq"], some["seq"])]
         codes, places, outcomes = self._look_up(series, records, 0)
-        there = codes == join.JOINED
+        there = (codes == join.JOINED) & (places.words(SEQ) <= (self._predictions.applied if known is None else known))
         places.of(there).set_outcomes(outcomes[there], records["seq"][there])
 
     def _keep_again(self) -> None:
+        """Write the outcomes of the last handover again: the process may have died before it did.
+
+        Only of predictions that were known then: those of outcomes that were `unknown` may have come since.
+        """
         if lost := self._predictions.kept.take_back(self.applied):
             log.error("the database has lost %d outcomes; those that the journal still has are counted again", lost)
-        waiting = np.array([int(one) for one in self._taken_up.split()[1:]], np.uint64)
+        _, begin, known, *lists = (self._taken_up or "0 0 0 - -").split()
+        waiting, again = (np.array([int(one) for one in some.split(",") if one != "-"], np.uint64) for some in lists)
         for series, records in self._committed():
             waits = np.isin(records["seq"], waiting)
             self._unsettled = [records[waits]]
-            self._keep(series, records)
+            last = waits | (records["seq"] > int(begin)) | np.isin(records["seq"], again)
+            self._keep(series, records[last], int(known))
 
     def _sync_kept(self) -> None:
         self._predictions.kept.sync()

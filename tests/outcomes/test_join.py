@@ -56,7 +56,7 @@ class World:
         self.version = 1
         #: By the caller's id or ours: schema, time, prediction, outcome.
         self.truth: dict[str, list[Any]] = {}
-        self.sent: list[tuple[str, Any]] = []
+        self.sent: list[tuple[str, Any, float]] = []
         self.start()
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class World:
         """Send an outcome; it is told to the truth when it is folded."""
         whose = self.outcomes.read_id(name)
         row = [whose.number, whose.flags, np.nan, self.outcomes.read_value(value)]
-        self.sent.append((name, value))
+        self.sent.append((name, value, self.clock.time()))
         return self.outcomes.append(np.array([row], float), np.array([whose.key], np.uint64))
 
     def fold(self) -> None:
@@ -92,10 +92,11 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        for name, value in self.sent:
+        for name, value, _ in self.sent:
             if name in self.truth:
                 self.truth[name][3] = value
-        self.sent = [one for one in self.sent if one[0] not in self.truth]
+        oldest = self.clock.time() - 3600
+        self.sent = [one for one in self.sent if one[0] not in self.truth and one[2] > oldest]
 
     def kill(self) -> None:
         self.runtime.writer.call(lambda connection: None)
@@ -161,7 +162,6 @@ operations = st.lists(
 def test_sums_equal_a_brute_force_join(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world, ids = World(Path(folder)), list[str]()
-        waited = 0
         for step, one, other in steps:
             if step == "predict":
                 ids.append(world.predict(one, other))
@@ -169,8 +169,7 @@ def test_sums_equal_a_brute_force_join(monkeypatch: pytest.MonkeyPatch, steps: l
                 world.outcome(ids[one % len(ids)], other)
             elif step == "early":
                 world.outcome(one, other)
-            elif step == "wait" and waited + one < 3500:  # outcomes wait for their predictions for an hour
-                waited += one
+            elif step == "wait":
                 world.clock.advance(one)
             elif step == "kill":
                 world.kill()
@@ -250,6 +249,22 @@ def test_an_outcome_before_its_prediction_waits_an_hour(world: World) -> None:
     world.outcome("early", 3.0)
     world.fold()
     assert world.tallies() == {"waiting": 1, "joined": 1, "repeated": 1}
+
+
+def test_an_outcome_that_was_unknown_stays_so_after_a_kill(world: World) -> None:
+    world.outcome("late", 3.0)
+    world.fold()
+    world.clock.advance(3601)
+    world.fold()
+    world.predict(1.0, "late")
+    world.fold()
+    world.kill()
+    world.fold()
+    world.check()
+    world.outcome("late", 3.0)
+    world.fold()
+    world.check()
+    assert world.tallies() == {"waiting": 1, "unknown": 1, "joined": 1}
 
 
 def test_what_has_waited_too_long_is_expired_and_what_is_sampled_out_is_not_kept(tmp_path: Path) -> None:
