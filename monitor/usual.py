@@ -43,7 +43,7 @@ from monitor.series import Series
 from monitor.store.records import usual as usual_store
 from monitor.store.records.references import Standing, current, history, load_accepted, standing_at
 from monitor.store.records.usual import LEARNING, WINDOWS
-from monitor.store.windows.ranges import read_timeline
+from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
 
 HOUR = 3600
@@ -82,6 +82,8 @@ class Hours:
     def __init__(self, series: Series, drift: DriftConfig, kept: int | None = None) -> None:
         self._series, self._zone, self._quiet = series, ZoneInfo(drift.timezone), drift.quiet
         self.kept = kept or max(min(KEPT, MOST_COUNTS // series.schema.size), 2 * WEEK)
+        #: The highest id of a window when it read last.
+        self._seen = 0
         self._clear(0)
 
     def _clear(self, first: int) -> None:
@@ -92,9 +94,17 @@ class Hours:
         self._rows, self._known, self._shift = (np.zeros(room, dtype=np.int64) for _ in range(3))
 
     def read(self, connection: sqlite3.Connection, end: int) -> None:
-        """Read on up to an hour; all of them anew if that is long after, or before, what is known."""
+        """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known."""
         if not 0 <= end - self.end <= WEEK:
             self._clear(end - self.kept)
+        for tile in late_windows(connection, self._series.id, self._seen, self.first * HOUR, self.end * HOUR):
+            if not any(begin <= tile.start // HOUR * HOUR < until for begin, until in self._quiet):
+                batch = sum_tiles(connection, self._series, [tile])
+                after = slice(tile.start // HOUR - self.first + 1, self.end - self.first + 1)
+                self._counts[after] += batch.counts
+                self._sums[after] += np.nan_to_num(batch.sums)
+                self._rows[after] += batch.n
+        self._seen = newest_window(connection)
         if end == self.end:
             return
         found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
@@ -170,8 +180,7 @@ class Usual:
         """Judge the latest windows of a rule, of each length, that end at or before `end`; none while it learns."""
         hour = math.floor(end / HOUR)
         self._restore(connection)
-        if hour != self.hours.end:
-            self.hours.read(connection, hour)
+        self.hours.read(connection, hour)
         self._accept(connection)
         out, days = [], float(REPLAYED)
         for length in self._lengths(rule):

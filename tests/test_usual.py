@@ -62,7 +62,8 @@ def make(tmp_path: Path) -> Iterator[Any]:
     worlds: list[Weeks] = []
 
     def make(more: str = "", **options: Any) -> Weeks:
-        worlds.append(Weeks(options.pop("folder", tmp_path / "data"), RULE.format(more=more), **options))
+        settings = options.pop("settings", RULE.format(more=more))
+        worlds.append(Weeks(options.pop("folder", tmp_path / "data"), settings, **options))
         return worlds[-1]
 
     yield make
@@ -104,6 +105,44 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
         assert problem.what.startswith("scatter is stored as")
         connection.execute("UPDATE usual_weeks SET worst = replace(worst, '[', '[9')")
         assert recompute(connection, past=Past(connection)).problems
+
+
+def test_what_comes_late_is_counted_and_makes_no_false_difference(make: Any) -> None:
+    world = make(settings='keep_minutes = "1d"' + RULE.format(more="").replace('base = "1h"', 'base = "30m"'))
+
+    def again() -> tuple[int, int]:
+        with world.read() as connection:
+            done = recompute(connection, past=Past(connection))
+        assert not done.problems
+        return done.verdicts, done.skipped
+
+    def maintain() -> None:
+        for _ in range(100):
+            world.runtime.maintenance.work_off(world.runtime.writer, world.clock.time())
+
+    world.pass_hours(5 * 7 * 24, judge=False)
+    maintain()
+    world.pass_hours(12)
+    before, _ = again()
+    assert again() == (before, 0)
+    late = world.clock.time() - 10 * HOUR
+    world.record(7, shift=2.0, at=late)  # its hour was rolled up and read
+    world.record(7, shift=2.0, at=world.clock.time() - 60)  # in the window that was judged just now
+    world.pass_hours(12)
+    judged, skipped = again()
+    assert before / 2 < skipped < before  # those that were judged by what had not come yet
+    assert judged > 50
+    world.record(3, at=late - 2 * DAY)  # is rolled up at once
+    for _ in range(3):
+        world.pass_hours(24, every=6)
+        world.record(2, at=world.clock.time() - 60)  # is rolled up with its hour
+        maintain()
+    with world.read() as connection:
+        rows = connection.execute("SELECT seconds, n FROM windows WHERE start = ? AND finest ORDER BY id", (late,))
+        assert [tuple(row) for row in rows] == [(HOUR, 40), (HOUR, 7)]
+    judged, skipped = again()
+    assert skipped > 2 * before
+    assert judged > 40
 
 
 def test_a_long_history_is_replayed_over_several_evaluations(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:

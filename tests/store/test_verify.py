@@ -109,8 +109,8 @@ def test_what_telltale_wrote_is_in_order(database):
         ("DELETE FROM drift WHERE id = 900", "drift 0 to 4095 (2023-11-15): "),
         (
             'INSERT INTO drift SELECT 5000, at, rule, model, series, "column", role, kind, statistic, value, critical, '
-            "floor, p_value, n, m, 'ok', direction, window_start, window_end, reference, model_version, reason, "
-            "question_id, seen FROM drift WHERE id = 900",
+            "floor, p_value, scatter, n, m, 'ok', direction, window_start, window_end, reference, model_version, "
+            "reason, question_id, seen FROM drift WHERE id = 900",
             "drift 4096 to 8191 (2023-11-15): 0 rows were written and 1 are there",
         ),
         ("UPDATE alert_events SET at = '2023-11-15T00:00:01Z' WHERE id = 1", "alert_events 0 to 1023 (2023-11-15): "),

@@ -23,7 +23,7 @@ from monitor.store.records.performance import read_judged
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import read_question
-from monitor.store.windows.ranges import DAY, HOUR, first_start, list_windows, sum_tiles
+from monitor.store.windows.ranges import DAY, HOUR, first_start, late_windows, list_windows, sum_tiles
 from monitor.store.windows.rows import load_series
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
@@ -114,10 +114,15 @@ class _Judge:
             if (
                 self._past is None
                 or self._pruned(series_id, reach, (DAY,))
-                or self._late(series_id, reach, row["seen"])
+                or late_windows(self._connection, series_id, row["seen"], reach.start, reach.end, rolled=True)
             ):
                 return None
-            return self._past(series, question, row["statistic"], span.end, at), ""
+            found = self._past(series, question, row["statistic"], span.end, at)
+            n = {(one.column, one.role): one.n for one in found}
+            more = any(n.get((one["column"], one["role"]), 0) > one["n"] for one in rows)
+            if more and self._pruned(series_id, span):  # its last hour was rolled up with what was a little late
+                return None
+            return found, ""
         test, sample = self._sum(series, span, row["seen"]), self._reference(series, rows)
         if test is None or sample is None:
             return None
@@ -172,14 +177,6 @@ class _Judge:
                     self._windows.popitem(last=False)
             total = total.plus(batch)
         return total
-
-    def _late(self, series_id: int, span: Span, seen: int) -> bool:
-        """Whether predictions of that time came after `seen` was the highest id."""
-        sql = (
-            "SELECT 1 FROM windows WHERE series_id = ? AND id > ? AND NOT children AND start >= ? AND start < ? LIMIT 1"
-        )
-        values = (series_id, seen, math.ceil(span.start), math.ceil(span.end))
-        return self._connection.execute(sql, values).fetchone() is not None
 
     def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""

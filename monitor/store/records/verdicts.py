@@ -19,6 +19,7 @@ from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredEx
 from monitor.store.audit import seals
 from monitor.store.records.rows import append, quoted
 from monitor.store.windows.counts import write_rows
+from monitor.store.windows.ranges import newest_window
 
 if TYPE_CHECKING:
     from monitor.drift.evaluate import Question
@@ -95,7 +96,7 @@ def save_results(
     """
     moment = iso(at)
     bounds = {window: (iso(window.start), iso(window.end)) for window in {r.window for r in results}}
-    seen = connection.execute("SELECT max(id) FROM windows").fetchone()[0]
+    seen = newest_window(connection)
     rows = []
     for result in results:
         said = moved.text if (moved := result.direction) else None

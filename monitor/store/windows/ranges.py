@@ -97,6 +97,28 @@ def list_windows(connection: sqlite3.Connection, series_id: int, start: float, e
     return sorted(found, key=lambda tile: (tile.start, tile.id))
 
 
+def newest_window(connection: sqlite3.Connection) -> int:
+    """The highest id of all windows, 0 if there is none: what comes later is in one beyond it."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM windows").fetchone()[0])
+
+
+def late_windows(
+    connection: sqlite3.Connection, series_id: int, seen: int, start: float, end: float, *, rolled: bool = False
+) -> list[Tile]:
+    """Windows of [start, end) that were filled from predictions after `seen` was the highest id.
+
+    `rolled`: if they are gone, the second row of their hour that they were rolled up in.
+    """
+    rows = connection.execute(
+        "SELECT id, start, seconds, n FROM windows AS late "
+        "WHERE id > ? AND +series_id = ? AND start >= ? AND start < ? "  # by id: few are later
+        "AND (NOT children OR (? AND finest AND seconds = 3600 AND EXISTS (SELECT 1 FROM windows AS made WHERE "
+        "made.series_id = late.series_id AND made.seconds = 3600 AND made.start = late.start AND made.id < late.id)))",
+        (seen, series_id, math.ceil(start), math.ceil(end), rolled),
+    )
+    return [Tile(*row) for row in rows]
+
+
 def first_start(connection: sqlite3.Connection, series_id: int) -> float:
     """Start of the oldest window; infinite if there is none."""
     sql = "SELECT min(start) FROM windows WHERE series_id = ? AND seconds = ?"
