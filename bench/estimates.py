@@ -1,0 +1,207 @@
+"""Performance estimated without outcomes, beside NannyML's CBPE, against what really came true.
+
+    python -m bench.estimates DIR                     ours, and "nothing has changed"
+    python -m bench.estimates DIR --peers PYTHON      NannyML as well (bench/requirements-real.txt)
+    python -m bench.estimates --coverage              how often the 95 % intervals cover, 1,000 resamples
+
+DIR has the sets of `bench.real`. The car loan set has a model's scores, and what came true is in NannyML's package, so
+it takes --peers. On elec (price up or down) and bike (more bicycles than the median) a gradient boosting model is fitted
+on the first half of the training part, and the second half is held out. All see the same scores, in chunks that do not
+overlap. Prints Markdown; docs/bench-estimates.md holds a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+METRICS = ("accuracy", "f1", "roc_auc")
+CHUNK = {"synthetic_car_loan": 5000, "elec": 672, "bike": 336}
+
+
+def table(path: Path) -> dict[str, list[str]]:
+    """Columns of a compressed CSV."""
+    with gzip.open(path, "rt", newline="") as file:
+        names, *rows = csv.reader(file)
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def scored(folder: Path, name: str, python: str | None) -> tuple[Any, Any] | None:
+    """Score and outcome of held-out rows and of live rows, each of shape (2, n); None if what came true is unknown."""
+    train, live = (table(folder / name / f"{part}.csv.gz") for part in ("train", "live"))
+    if name == "synthetic_car_loan":
+        if not python:
+            return None
+        came = json.loads(asked(python, "--car-loan"))
+        held = np.array([train["y_pred_proba"], train["repaid"]], float)
+        return held, np.array([live["y_pred_proba"], came], float)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    if name == "elec":
+        features, aim = ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"), "class"
+        outcomes = [np.array(one[aim], float) for one in (train, live)]
+    else:
+        features, aim = ("temp", "atemp", "hum", "windspeed"), "cnt"
+        hours = [[(int(one[:-2]) % 12) + 12 * (one[-2:] == "pm") for one in part["hr"]] for part in (train, live)]
+        for part, hour in zip((train, live), hours, strict=True):
+            part["hour"] = list(map(str, hour))
+        features = (*features, "hour")
+        counts = [np.array(one[aim], float) for one in (train, live)]
+        outcomes = [(one > np.median(counts[0])).astype(float) for one in counts]
+    rows = [np.array([one[name] for name in features], float).T for one in (train, live)]
+    half = len(rows[0]) // 2
+    model = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(rows[0][:half], outcomes[0][:half])
+    held, seen = (model.predict_proba(part)[:, 1] for part in (rows[0][half:], rows[1]))
+    return np.stack([held, outcomes[0][half:]]), np.stack([seen, outcomes[1]])
+
+
+def chunks(live: Any, size: int) -> list[Any]:
+    return [live[:, at : at + size] for at in range(0, live.shape[1] - size + 1, size)]
+
+
+def truth(chunk: Any) -> list[float]:
+    """What really came true: accuracy, F1 and ROC-AUC of a chunk."""
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+    score, came = chunk
+    flagged = score > 0.5
+    return [accuracy_score(came, flagged), f1_score(came, flagged), roc_auc_score(came, score)]
+
+
+def ours(held: Any, live: list[Any]) -> list[list[tuple[float, float, float]]]:
+    """Estimate, and both ends of its interval, of each metric in each chunk."""
+    from monitor.columns.binning import Binner
+    from monitor.outcomes.performance import weighted
+    from monitor.outcomes.sums import contribute
+    from monitor.performance_report import bins_by_prediction, coarse
+    from monitor.reference.file import Reference
+
+    def answers(score: Any) -> dict[str, Any]:
+        return {"flag": np.where(score > 0.5, "yes", "no").tolist(), "proba_yes": score}
+
+    reference = Reference.from_data({"x": held[0]}, answers(held[0]))
+    schema, target = reference.schema, reference.target
+    known = coarse(schema, target, contribute(target, np.stack([held[0] > 0.5, held[0]], axis=1), held[1]))
+    found = []
+    for score, _ in live:
+        counts = Binner(schema).fill(np.stack([score, score > 0.5, score], axis=1))[0][0]
+        rows = bins_by_prediction(schema, target, counts)
+        assert rows is not None
+        estimates = weighted(known, rows, estimated=True)[0]
+        found.append([(one.value, one.low, one.high) for one in (estimates[name] for name in METRICS)])
+    return found
+
+
+def asked(python: str, *arguments: str) -> str:
+    """Last line that this file prints in the other interpreter."""
+    done = subprocess.run([python, __file__, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+def car_loan() -> None:
+    """Run by the other interpreter: what came true for the live rows of the car loan set, as JSON."""
+    import nannyml as peer
+
+    _, _, targets = peer.datasets.load_synthetic_car_loan_dataset()
+    print(json.dumps(targets.sort_values("id")["repaid"].astype(float).tolist()))
+
+
+def nannyml(path: Path) -> None:
+    """Run by the other interpreter: estimates of CBPE for each chunk, as JSON."""
+    import nannyml as peer  # type: ignore[import-not-found]
+    import pandas as pd  # type: ignore[import-untyped]
+
+    given = json.loads(path.read_text())
+
+    def frame(part: list[list[float]]) -> Any:
+        score, came = np.array(part)
+        return pd.DataFrame({"score": score, "flag": (score > 0.5).astype(int), "came": came.astype(int)})
+
+    estimator = peer.CBPE(
+        y_pred_proba="score",
+        y_pred="flag",
+        y_true="came",
+        problem_type="classification_binary",
+        metrics=list(METRICS),
+        chunk_size=given["size"],
+    )
+    estimator.fit(frame(given["held"]))
+    results = estimator.estimate(frame(given["live"])).filter(period="analysis").to_df()
+    print(json.dumps([[float(results[name, "value"].iloc[row]) for name in METRICS] for row in range(len(results))]))
+
+
+def compare(folder: Path, python: str | None) -> None:
+    print("| set | metric | chunks | Telltale | NannyML | nothing has changed |\n" + "| --- " * 6 + "|")
+    for name, size in CHUNK.items():
+        both = scored(folder, name, python)
+        if both is None:
+            continue
+        held, live = both
+        parts = chunks(live, size)
+        real, before = np.array([truth(part) for part in parts]), np.array(truth(held))
+        mine = np.array(ours(held, parts))[:, :, 0]
+        theirs = np.full_like(mine, np.nan)
+        if python:
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                joined = np.concatenate(parts, axis=1)
+                json.dump({"held": held.tolist(), "live": joined.tolist(), "size": size}, file)
+                file.flush()
+                theirs = np.array(json.loads(asked(python, "--as-nannyml", file.name)))[: len(parts)]
+        for at, metric in enumerate(METRICS):
+            errors = [np.abs(one[:, at] - real[:, at]).mean() for one in (mine, theirs)]
+            still = np.abs(before[at] - real[:, at]).mean()
+            print(f"| {name} | {metric} | {len(parts)} | {errors[0]:.4f} | {errors[1]:.4f} | {still:.4f} |")
+
+
+def coverage() -> None:
+    """How often the interval has the realised value, held-out rows and windows drawn anew, for shifts of the inputs."""
+    rng = np.random.default_rng(0)
+
+    def drawn(rows: int, shift: float) -> Any:
+        score = 1 / (1 + np.exp(-1.5 * rng.normal(shift, 1, rows)))
+        return np.stack([score, rng.random(rows) < score])
+
+    print("| shift of the inputs, sd | held-out rows, window | " + " | ".join(METRICS) + " |\n" + "| --- " * 5 + "|")
+    for shift in (0.0, 0.7):
+        for held_rows, rows in ((2000, 1000), (5000, 500)):
+            inside = np.zeros(len(METRICS))
+            for _ in range(1000):
+                live = drawn(rows, shift)
+                (found,), real = ours(drawn(held_rows, 0.0), [live]), truth(live)
+                inside += [low <= one <= high for (_, low, high), one in zip(found, real, strict=True)]
+            cells = " | ".join(f"{share / 10:.1f} %" for share in inside)
+            print(f"| {shift:g} | {held_rows:,}, {rows:,} | {cells} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--peers", help="interpreter of an environment with bench/requirements-real.txt")
+    parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--as-nannyml", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--car-loan", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.car_loan:
+        car_loan()
+    elif given.as_nannyml:
+        nannyml(given.as_nannyml)
+    elif given.coverage:
+        coverage()
+    elif given.folder:
+        compare(given.folder, given.peers)
+    else:
+        sys.exit("name the folder of the data sets, or --coverage")
+
+
+if __name__ == "__main__":
+    main()
