@@ -4,10 +4,10 @@
     python -m bench.estimates DIR --peers PYTHON      NannyML as well (bench/requirements-real.txt)
     python -m bench.estimates --coverage              how often the 95 % intervals cover, 1,000 resamples
 
-DIR has the sets of `bench.real`. The car loan set has a model's scores, and what came true is in NannyML's package, so
-it takes --peers. On elec (price up or down) and bike (more bicycles than the median) a gradient boosting model is fitted
-on the first half of the training part, and the second half is held out. All see the same scores, in chunks that do not
-overlap. Prints Markdown; docs/bench-estimates.md holds a run.
+DIR has the sets of `bench.real`. The car loan set has a model's scores; what came true is in NannyML's package, so it
+takes --peers. On elec (price up or down) and bike (more bicycles than the median) a gradient boosting model is fitted
+on the first half of the training part, and the second half is held out. All see the same scores, in chunks that do
+not overlap. Prints Markdown; docs/bench-estimates.md holds a run.
 """
 
 from __future__ import annotations

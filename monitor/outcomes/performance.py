@@ -466,6 +466,12 @@ def _independent(measured: Measure, metric: str, ratio: float) -> float:
     return math.inf if metric in ("ece", "r2", "rmse", "pinball") else measured.error**2
 
 
+def _variance(mean: Floats, squares: Floats, n: Floats, share: bool) -> Floats:
+    """Variance of rows by bin. In a bin of rows all alike a share counts half a row of the other kind (Jeffreys)."""
+    variance: Floats = np.maximum(squares - mean**2, 0.0)
+    return np.where(variance > 0, variance, (n + 0.5) / (n + 1) ** 2 / 2) if share else variance
+
+
 def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict[str, Measure], float]:
     """Metrics of rows that behave, bin by bin, as those of `sums` do; and the share of the rows that these speak for.
 
@@ -492,8 +498,8 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
     held = np.maximum(n, 1.0)
     found = {}
 
-    def error_of(mean: Floats, squares: Floats) -> float:
-        variance = np.maximum(squares - mean**2, 0.0)
+    def error_of(mean: Floats, squares: Floats, share: bool = False) -> float:
+        variance = _variance(mean, squares, n, share)
         sampled = float((weights * variance).sum()) / max(spoken, 1.0) if estimated else 0.0
         return math.sqrt(float((weights**2 * variance / held).sum()) + sampled)
 
@@ -510,7 +516,8 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
             continue
         value = float((weights * (ratio.above * shares).sum(axis=(1, 2))).sum()) / below
         residual = ratio.above - value * ratio.below
-        error = error_of((residual * shares).sum(axis=(1, 2)), (residual**2 * shares).sum(axis=(1, 2))) / below
+        means, squares = (residual * shares).sum(axis=(1, 2)), (residual**2 * shares).sum(axis=(1, 2))
+        error = error_of(means, squares, ratio.share) / below
         if ratio.f1:
             value, error = f1_of(value), error * 2 / (1 + value) ** 2
         if ratio.share:
