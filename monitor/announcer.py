@@ -17,8 +17,8 @@ from monitor.config.settings import ServerConfig
 from monitor.drift.result import AlertKey
 from monitor.evaluation import Evaluator
 from monitor.notify import plan as planning
+from monitor.notify.picture import Histograms
 from monitor.notify.receivers import build_receivers
-from monitor.notify.sketch import Histograms
 from monitor.rules.alert import by_alert, reported
 from monitor.rules.silence import mutes
 from monitor.sender import Senders
@@ -81,7 +81,6 @@ class Announcer:
             histograms=lambda key: histograms(evaluators, key),
             model=", ".join(evaluator.series.version for evaluator in evaluators),
             link=self.link,
-            learning=next((evaluation.learning for evaluation, _ in found if evaluation.learning), ""),
         )
         rules, settings = self._config.rules, self._config.alerts
         states, policy = outbox.load_groups(connection), policy_of(self._config)

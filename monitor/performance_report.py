@@ -22,7 +22,7 @@ from monitor.drift.result import DriftResult, Span
 from monitor.outcomes.baseline import Baseline, bins_of, concept_shift
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import Measure, measure, weighted
-from monitor.outcomes.results import metric_name, number
+from monitor.outcomes.results import CONCEPT_Z, metric_name, number
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import auto_metrics
 from monitor.performance import HOUR, SOON, ripe_until, settle_time, whole_hours
@@ -34,9 +34,6 @@ DAY = 86400.0
 
 #: Outcomes that hours need on average to be shown one by one, instead of days.
 LEAST = 10
-
-#: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
-CONCEPT_Z = 4.0
 
 
 @dataclass(frozen=True)

@@ -140,14 +140,15 @@ def size(bytes_: float) -> str:
     return f"{number(bytes_)} TB"
 
 
-def date_time(epoch: float) -> str:
-    """Write a moment with its full date.
+def date_time(epoch: float, now: float | None = None) -> str:
+    """Write a moment with its full date, without the year if that is the one of `now`.
 
-    >>> date_time(7800.0)
-    '1 Jan 1970, 02:10 UTC'
+    >>> date_time(7800.0), date_time(7800.0, 9000.0)
+    ('1 Jan 1970, 02:10 UTC', '1 Jan, 02:10 UTC')
     """
     moment = datetime.fromtimestamp(epoch, UTC)
-    return f"{moment.day} {moment:%b} {moment.year}, {moment:%H:%M} UTC"
+    year = "" if now is not None and moment.year == datetime.fromtimestamp(now, UTC).year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}, {moment:%H:%M} UTC"
 
 
 def clock_time(epoch: float, now: float) -> str:

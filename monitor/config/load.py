@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class _Reader:
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
         receivers = self.receivers(data.get("receivers", {}))
-        rules = self.rules(data.get("rule", []), sections["drift"], "outcomes" in data)
+        rules = self.rules(data.get("rule", []), sections["drift"], "outcomes" in data, sections["alerts"].labels)
         names = [receiver.name for receiver in receivers]
         wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
@@ -139,7 +139,7 @@ class _Reader:
         sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
         return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
 
-    def rules(self, given: Any, drift: DriftConfig, outcomes: bool) -> tuple[Rule, ...]:
+    def rules(self, given: Any, drift: DriftConfig, outcomes: bool, labels: dict[str, str]) -> tuple[Rule, ...]:
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             raise self.error("rule", "rules are written as [[rule]] tables")
         rules: list[Rule] = []
@@ -164,7 +164,7 @@ class _Reader:
             except ConfigError as error:
                 raise self.error("reference", f"rule.reference: {error}") from None
             rules.append(Rule(**self.filled(values, item, drift)))
-        return tuple(rules)
+        return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
 
     def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
         """Values of a rule with the defaults that depend on what it compares with."""

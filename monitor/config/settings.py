@@ -264,6 +264,7 @@ class DriftConfig:
     windows: tuple[int, ...] = _row([], HOURS, "Lengths of the windows in which something may be unusual, whole hours; empty takes a short and a long one that suit the traffic.")
     timezone: str = _row("UTC", TIMEZONE, "Time zone of the hour of the week in which something is usual, with its daylight saving, such as \"Europe/Berlin\".")
     quiet: tuple[tuple[float, float], ...] = _row([], QUIET, "Days that are known to be unusual, such as \"2026-12-24/2026-12-26\", both included: no alert, and nothing is learnt from them.")
+    benign: str = _row("tell", _one_of("tell", "quiet"), 'An alert of a drift that does no harm to the model, as far as the held-out rows of the reference tell: "tell" says so, "quiet" also makes its severity `info`, and that of a harmful one a step higher.')
     min_samples: int = _row(50, POSITIVE, "Fewer predictions than this in the test window give no verdict: the state is `insufficient data`.")
 
 
@@ -290,6 +291,7 @@ class AlertsConfig:
     repeat: float = _row("0s", DURATION, "A group that still fires is sent again after this long; 0s: never.")
     group_wait: float = _row("0s", DURATION, "Wait this long after a first alert for others to join its message.")
     receivers: tuple[str, ...] = _row([], _texts("a list of receiver names"), "Receivers of rules that name none; empty takes all that are configured.")
+    labels: dict[str, str] = _row({}, LABELS, "Labels of all alerts, such as { env = \"production\" }; a rule's own come first.")
 
 
 @dataclass(frozen=True, slots=True)

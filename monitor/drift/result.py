@@ -312,6 +312,10 @@ class DriftResult(NamedTuple):
         return {**fields, **told, "window": self.window.to_json()}
 
 
+#: Begins what is said of predictions that have drifted.
+ANSWERS_MOVED = "the model answers differently"
+
+
 def answers(results: Iterable[DriftResult]) -> str:
     """Say whether the model answers differently, by the results on predictions; "" without a verdict on one."""
     judged = [result for result in results if result.role == "prediction" and result.value is not None]
@@ -321,7 +325,7 @@ def answers(results: Iterable[DriftResult]) -> str:
     if worst.state not in ("drift", "warning") or worst.direction is None:
         return "predictions have not moved"
     name = "" if worst.column == "prediction" else f"{worst.column} "
-    much = "the model answers differently" if worst.state == "drift" else "predictions have moved a little"
+    much = ANSWERS_MOVED if worst.state == "drift" else "predictions have moved a little"
     return f"{much}: {name}{worst.direction.text}"
 
 

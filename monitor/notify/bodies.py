@@ -9,10 +9,9 @@ import re
 from typing import Any
 
 from monitor.clock import iso
-from monitor.notify.message import Entry, Message, against, column_address, label, silence_command, title
+from monitor.notify.message import Entry, Message, against, column_address, commands, happened, title
 from monitor.notify.secret import Secret
 from monitor.notify.text import Block, Piece, cut, lay_out, plain_text, units, written
-from monitor.words import statistic
 
 #: Slack's limits: characters of a header and of a section, and what is recommended for the text.
 HEADER, SECTION, FALLBACK = 150, 3000, 3500
@@ -38,11 +37,11 @@ def slack(message: Message, *, blocks: bool = True) -> dict[str, Any]:
     back-ticks replaced.
     """
     headline = cut(title(message), HEADER).translate(NO_ANGLES)
-    text = _escape(plain_text(message, headline, FALLBACK))
+    text = _escape(plain_text(message, headline, FALLBACK, lambda text: len(_escape(text))))
     body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     if blocks:
         laid = lay_out(message)
-        sections = (laid.head, *laid.columns, laid.others(len(laid.columns)), laid.foot)
+        sections = laid.blocks(len(laid.columns))
         header = {"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": False}}
         body["blocks"] = [header, *(_section(block) for block in sections if block)]
     return body
@@ -106,7 +105,10 @@ def webhook(message: Message) -> dict[str, Any]:
         "may_be_repeat": message.repeated,
         "delayed_seconds": message.delayed,
         "link": message.address or None,
-        "silence": silence_command(message) if message.firing else None,
+        "silence": dict(commands(message))["silence"] if message.firing else None,
+        "guide": message.guide or None,
+        "model": message.name or None,
+        "answers": message.answers or None,
         "lines": [f"{name}: {said}" if name else said for name, said in message.lines],
         "alerts": [_webhook_alert(item) for item in message.entries],
     }
@@ -114,9 +116,9 @@ def webhook(message: Message) -> dict[str, Any]:
 
 def _webhook_alert(item: Entry) -> dict[str, Any]:
     same = ("column", "role", "severity", "event_id", "labels", "value", "threshold", "n", "m", "before", "after")
-    texts = ("statistic", "direction", "change", "reason", "reference")
+    texts = ("statistic", "direction", "change", "reason", "reference", "harm", "effect", "model")
     return {
-        **{name: getattr(item, name) for name in same},
+        **{name: getattr(item, name) for name in (*same, "importance")},
         **{name: getattr(item, name) or None for name in texts},
         "state": "resolved" if item.status == "resolved" else "firing",
         "new": item.status == "new",
@@ -152,17 +154,13 @@ def alertmanager(message: Message) -> list[dict[str, Any]]:
 
 def _managed(item: Entry, message: Message) -> dict[str, Any]:
     own = {"column": item.column, "role": item.role, "severity": item.severity, "model_version": message.model}
-    description = ""
-    if item.value is not None and item.statistic:
-        threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
-        rows = f"{item.n:,} predictions against {item.m:,} rows of {against(item.reference)}"
-        description = f"{item.statistic} {statistic(item.value)}{threshold}; {rows}"
+    rows = f"{item.n:,} rows against {item.m:,} of {against(item.reference)}" if item.n else ""
     annotations = {
-        "summary": f"{label(item)} has drifted",
+        "summary": happened([item], message.answers),
         "event_id": item.event_id,
         "reason": item.reason,
-        "description": description,
-        "direction": item.direction,
+        "description": "; ".join(filter(None, [item.direction, item.explained, item.harm, rows])),
+        "runbook_url": message.guide if message.link else "",
     }
     ends = item.until if item.until is not None else message.ends
     alert = {

@@ -5,27 +5,39 @@ from __future__ import annotations
 import glob
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from monitor.clock import from_iso
+from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
-from monitor.drift.result import DriftResult
-from monitor.notify.sketch import Histograms, sketch
+from monitor.drift.result import ANSWERS_MOVED, MODEL, DriftResult
 from monitor.rules.alert import Alert
-from monitor.words import counted, date_time, duration
+from monitor.words import date_time, duration
 
 #: Seconds of delay from which the headline says it.
 STALE = 300.0
 
 #: Longest address and command in a message; a longer address is replaced by that of the overview.
-LONGEST_ADDRESS, LONGEST_COMMAND = 600, 150
+LONGEST_ADDRESS, LONGEST_COMMAND = 600, 200
 
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
 Status = Literal["new", "firing", "resolved"]
 
-#: Columns that a message shows in full: all of a few, the strongest of many; and those that it names after them.
-SHOWN, STRONGEST, NAMED = 5, 3, 12
+#: Columns that a message shows, each with what it is about in a line; and those that it names after them.
+SHOWN, NAMED = 10, 12
+
+#: Name of the column that a model's performance is judged as; its role is "outcome".
+PERFORMANCE = "performance"
+
+#: Sections of the page /what-to-do, by the kind of change that a sentence tells.
+GUIDE = {
+    "new value": "new-value",
+    "out of range": "out-of-range",
+    "spread": "spread",
+    "missing": "missing",
+    "took over": "took-over",
+    "worse": "performance-worse",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +46,8 @@ class Entry:
 
     `direction`: what changed, in words; `names` are the values from the data that it names, in their order; `change`,
     `before`, `after` as in `drift.result.Direction`. `reason`: why it resolved, if no verdict ended it.
-    `explained`: how unusual it is, in a sentence.
-    `sketches`: reference and test window as bars, with the values at their ends; empty where unknown.
+    `explained`: how unusual it is, or why performance is worse, in a sentence. `model`: its name. `harm`: what the
+    shift does to the model, in words, with `effect` and `importance` as in `drift.result.Harm`.
     `histogram`: for a picture only, `edges` or `categories`, and the shares `reference` and `test` of the value bins.
     """
 
@@ -61,19 +73,27 @@ class Entry:
     reference: str = ""
     reason: str = ""
     window: tuple[float, float] | None = None
-    sketches: tuple[str, str] | None = None
-    scale: tuple[str, str] = ("", "")
+    model: str = MODEL
+    harm: str = ""
+    effect: str = ""
+    importance: float | None = None
     histogram: dict[str, list[Any]] | None = None
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is about the performance of the model, not about a column."""
+        return (self.role, self.column) == ("outcome", PERFORMANCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message for one receiver. `entries`: all alerts of the group, the new and strongest first.
 
-    `model`: model version. `link`: the page. `opened`: when the group began to fire. `changes`: transitions since the
-    last message, to show flapping. `lines`: (name or nothing, text) pairs of a digest or a test. `ends`: for
-    Alertmanager, until when the firing alerts hold unless they are sent again. `delayed`: seconds that the message
-    waited because the receiver could not be reached. `repeated`: an earlier attempt may have arrived.
+    `model`: model version. `answers`: whether the model answers differently, in words. `link`: the page. `opened`: when
+    the group began to fire. `changes`: transitions since the last message, to show flapping. `lines`: (name or nothing,
+    text) pairs of a digest or a test. `ends`: for Alertmanager, until when the firing alerts hold unless they are sent
+    again. `delayed`: seconds that the message waited because the receiver could not be reached. `repeated`: an earlier
+    attempt may have arrived.
     """
 
     kind: MessageKind
@@ -82,6 +102,7 @@ class Message:
     event_id: str
     at: float
     model: str = ""
+    answers: str = ""
     entries: tuple[Entry, ...] = ()
     opened: float = 0.0
     changes: int = 0
@@ -94,18 +115,37 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `dataclasses.asdict` made, also through JSON."""
+        # What another version of Telltale wrote may have more fields.
         entries: Iterable[dict[str, Any]] = (
-            {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+            {name: tuple(value) if isinstance(value, list) else value for name, value in item.items() if name in FIELDS}
             for item in data["entries"]
         )
         lines = tuple(map(tuple, data["lines"]))
         return cls(**{**data, "entries": tuple(Entry(**item) for item in entries), "lines": lines})
 
     @property
+    def name(self) -> str:
+        """Name of the model, or of several; empty if it has none."""
+        return ", ".join(dict.fromkeys(item.model for item in self.entries if item.model != MODEL))
+
+    @property
     def address(self) -> str:
-        """The column's page if the message is about one column, else the overview; empty if unknown."""
-        columns = {(item.role, item.column) for item in self.entries}
-        return column_address(self.link, *columns.pop()) if len(columns) == 1 else self.link
+        """The page of performance or of the column if the message is about one, else the overview; empty if unknown."""
+        about = {(item.role, item.column, item.worse) for item in self.entries}
+        if any(worse for *_, worse in about) and self.link:
+            return self.link.rstrip("/") + "/performance"
+        return column_address(self.link, *about.pop()[:2]) if len(about) == 1 else self.link
+
+    @property
+    def guide(self) -> str:
+        """Address of what to do about the first entry, in general."""
+        item = next(iter(self.entries), None)
+        if item is None:
+            return ""
+        section = GUIDE.get(item.change, "moved")
+        if not item.worse and item.role != "feature":
+            section = {"prediction": "predictions-moved", "outcome": "outcome-drifted"}.get(item.role, section)
+        return f"{self.link.rstrip('/')}/what-to-do#{section}" if self.link else f"docs/what-to-do.md#{section}"
 
     @property
     def now(self) -> float:
@@ -153,63 +193,65 @@ def entry(
             said |= {name: getattr(direction, name) for name in ("change", "before", "after")}
             said["direction"] = direction.text
             said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
+        if harm := result.harm:
+            said |= {"harm": harm.text, "effect": harm.effect, "importance": harm.importance}
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
-    return Entry(*same, until, dict(alert.labels), reason=reason, **said)
-
-
-def drawing(histograms: Histograms) -> dict[str, Any]:
-    """The fields of an entry that draw it: bars for a message in words, and what a picture is drawn from."""
-    column = histograms.column
-    bars, scale = sketch(histograms)
-    drawn: dict[str, Any] = {"edges": list(column.edges), "categories": []}
-    for side, counts in (("reference", histograms.reference), ("test", histograms.test)):
-        values = counts[: column.value_bins].tolist()
-        drawn[side] = [rows / (sum(values) or 1) for rows in values]
-    if column.numeric:
-        return {"sketches": bars, "scale": scale, "histogram": drawn if len(column.edges) > 1 else None}
-    # Bars of categories would need their names; the sentence names those that matter.
-    return {"scale": scale, "histogram": {**drawn, "edges": [], "categories": [*column.categories, "unseen values"]}}
-
-
-def shown_of(entries: int) -> int:
-    """How many of so many columns are shown in full.
-
-    >>> shown_of(2), shown_of(5), shown_of(40)
-    (2, 5, 3)
-    """
-    return entries if entries <= SHOWN else STRONGEST
+    return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
 
 
 def title(message: Message) -> str:
     """Say it all in one line, as a lock screen shows it, with the age of an old message.
 
-    >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0)
-    >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,)))
-    'CRITICAL: bmi has drifted'
+    >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0, model="diabetes")
+    >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,), answers="predictions have not moved"))
+    'CRITICAL: diabetes: bmi has drifted, predictions have not moved'
     """
     firing, resolved = message.firing, message.resolved
-    level, usual = message.severity.upper(), any(map(is_usual, message.entries))
-    be, have = ("is", "has") if len(firing or resolved) == 1 else ("are", "have")
+    model = f"{message.name}: " if message.name else ""
+    said = f"{message.severity.upper()}: {model}{happened(firing, message.answers)}"
     match message.kind:
-        case "firing":
-            said = f"{level}: {names(firing)} {f'{be} unusual' if usual else f'{have} drifted'}"
         case "update":
             new = sum(e.status == "new" for e in firing)
             parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
-            said = f"{level}: {names(firing)} {be} drifting ({', '.join(parts)})"
+            said += f" ({', '.join(parts)})"
         case "repeat":
-            said = f"{level}: {names(firing)} still drifting, for {duration(message.at - message.opened)}"
+            said += f", still after {duration(message.at - message.opened)}"
         case "resolved":
-            again = f" {be} usual again" if usual else ""
+            be = "is" if len(resolved) == 1 else "are"
+            again = f" {be} usual again" if any(map(is_usual, message.entries)) else ""
             after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            said = f"RESOLVED: {names(resolved)}{again}{after}"
+            said = f"RESOLVED: {model}{names(resolved)}{again}{after}"
         case "digest":
             said = "CATCHING UP: messages could not be delivered"
         case "test":
             said = "TEST: Telltale can reach you"
-        case _:
-            said = f"{counted(len(firing), 'column')} drifting"
     return f"{said} ({duration(message.delayed)} ago)" if message.delayed >= STALE else said
+
+
+def happened(firing: Sequence[Entry], answers: str = "") -> str:
+    """Say in a few words what fires: performance first, then columns and whether the predictions moved with them.
+
+    >>> pair = [Entry(name, name, "new", "info", "", 0.0, change="moved") for name in ("prediction", "feature")]
+    >>> happened(pair), happened(pair[:1]), happened(pair[1:])
+    ('feature has drifted, predictions have moved', 'predictions have moved', 'feature has drifted')
+    """
+    said = []
+    for item in (item for item in firing if item.worse):
+        metric = item.names[0] if item.names else "performance"
+        numbers = item.direction.removeprefix(metric)
+        said.append(f"{metric} is worse{f':{numbers}' if numbers else ''}")
+    moved = [item for item in firing if item.role == "prediction"]
+    columns = [item for item in firing if item.role != "prediction" and not item.worse]
+    unusual = any(map(is_usual, columns or moved))
+    if columns:
+        be, have = ("is", "has") if len(columns) == 1 else ("are", "have")
+        said.append(f"{names(columns)} {f'{be} unusual' if unusual else f'{have} drifted'}")
+    if moved:
+        said.append(f"predictions {'are unusual' if unusual else 'have moved'}")
+    elif answers:
+        still = answers.partition(":")[0]
+        said.append("predictions have moved" if still == ANSWERS_MOVED else still)
+    return ", ".join(said) or "nothing fires"
 
 
 def is_usual(item: Entry) -> bool:
@@ -233,6 +275,8 @@ def against(reference: str) -> str:
         return "the training data"
     if kind == "usual":
         return f"what is {reference}"
+    if kind == "holdout":
+        return "the held-out data"
     period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
     try:
         start, end = map(date_time, map(from_iso, period))
@@ -254,21 +298,41 @@ def names(entries: Sequence[Entry]) -> str:
 
 def label(item: Entry) -> str:
     """A column's name, with its role if it is no feature."""
-    return item.column if item.role in ("feature", item.column) else f"{item.column} ({item.role})"
+    return item.column if item.worse or item.role in ("feature", item.column) else f"{item.column} ({item.role})"
 
 
-def silence_command(message: Message) -> str:
-    """The command that silences what a message is about.
+def commands(message: Message) -> list[tuple[str, str]]:
+    """What can be done about what fires, each with the command that does it.
+
+    A silence, and what names columns, match by globs, so a name that holds a star or a bracket is escaped.
 
     >>> price = Entry("price [EUR]", "feature", "new", "warning", "e1", 0.0)
-    >>> silence_command(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,)))
-    "python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h"
+    >>> for what, command in commands(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,))):
+    ...     print(what, command)
+    silence python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h
+    accept as the new normal python -m monitor reference accept 'price [[]EUR]' --from 1970-01-01T00:00:00Z --dry-run
+    report python -m monitor report --from 1970-01-01T00:00:00Z --out report.html
     """
     firing = message.firing
-    # A silence matches by globs, so a name that holds a star or a bracket is escaped.
-    matchers = [f"rule={glob.escape(clean_text(message.group))}"]
+    since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
+    matchers = [f"rule={_literal(message.group)}"]
     if len(firing) == 1:
-        matchers.append(f"column={glob.escape(clean_text(firing[0].column))}")
-    command = " ".join(["python -m monitor silence", *map(shlex.quote, matchers), "--for", "4h"])
-    # A command that was cut would silence something else.
-    return command if len(command) <= LONGEST_COMMAND else "python -m monitor silence --help"
+        matchers.append(f"column={_literal(firing[0].column)}")
+    found = [("silence", ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
+    if columns := [shlex.quote(_literal(item.column)) for item in firing if item.role in ("feature", "prediction")]:
+        accept = ["python -m monitor reference accept", *columns, f"--from {since} --dry-run"]
+        if len(" ".join(accept)) > LONGEST_COMMAND:
+            accept[1:-1] = columns[:1]
+        found.append(("accept as the new normal", accept))
+    found.append(("report", [f"python -m monitor report --from {since} --out report.html"]))
+    # A command that was cut would do something else.
+    lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
+    return [(what, line if len(line) <= LONGEST_COMMAND else f"{program} --help") for what, line, program in lines]
+
+
+def _literal(name: str) -> str:
+    return glob.escape(clean_text(name))
+
+
+#: Fields of an entry.
+FIELDS = {field.name for field in fields(Entry)}

@@ -7,15 +7,38 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from monitor.columns.column import Column, Counts
 from monitor.notify.http import Decision
 from monitor.notify.message import Entry, Message, label, title
 from monitor.notify.text import cut
 
 #: Longest caption: Telegram takes 1,024 UTF-16 units.
 CAPTION = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Reference and test window of one column, counted in the same bins; shape (column.size,)."""
+
+    column: Column
+    reference: Counts
+    test: Counts
+
+
+def histogram(histograms: Histograms) -> dict[str, list[Any]] | None:
+    """What a picture is drawn from, for an entry; None if there is nothing to draw."""
+    column = histograms.column
+    drawn: dict[str, list[Any]] = {"edges": list(column.edges), "categories": []}
+    for side, counts in (("reference", histograms.reference), ("test", histograms.test)):
+        values = counts[: column.value_bins].tolist()
+        drawn[side] = [rows / (sum(values) or 1) for rows in values]
+    if column.numeric:
+        return drawn if len(column.edges) > 1 else None
+    return {**drawn, "edges": [], "categories": [*column.categories, "unseen values"]}
 
 
 def picture(message: Message) -> tuple[bytes, str] | Decision:

@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from monitor.drift.result import AlertKey, DriftResult
-from monitor.notify.message import Entry, Message, MessageKind, Status, drawing, entry, shown_of
+from monitor.drift.result import AlertKey, DriftResult, answers
+from monitor.notify.message import Entry, Message, MessageKind, Status, entry
+from monitor.notify.picture import Histograms, histogram
 from monitor.notify.receiver import Receiver
-from monitor.notify.sketch import Histograms
 from monitor.rules.alert import REOPEN, Alert, Transition
 from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 from monitor.words import clock_time, counted, duration
+
+#: What a message tells first: what came true, then what the model answers, then the rest.
+ORDER = {"outcome": 0, "prediction": 1}
+
+#: Columns that a picture shows, at most.
+DRAWN = 5
 
 #: Alertmanager is sent a resolved alert for this long, as Prometheus does, in case it was down.
 RESOLVED_FOR = 900.0
@@ -88,7 +94,6 @@ class Situation:
     histograms: Callable[[AlertKey], Histograms | None] = lambda key: None  # noqa: ARG005
     model: str = ""
     link: str = ""
-    learning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +201,15 @@ def _due(
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
     severity = worst(item.severity for item in entries)
-    facts = (situation.model, entries, opened, state.changes, situation.link)
-    message = Message(kind, state.group, severity, event_id, now, *facts)
+    facts = (situation.model, _answers(situation, entries[0].model, state.group), entries, opened, state.changes)
+    message = Message(kind, state.group, severity, event_id, now, *facts, link=situation.link)
     return message, replace(after, last=now, sequence=state.sequence + 1)
+
+
+def _answers(situation: Situation, model: str, rule: str) -> str:
+    """Whether a model answers differently, by a rule's own verdicts on predictions if it has some."""
+    results = [result for result in situation.results.values() if result.model == model]
+    return answers([result for result in results if result.rule == rule]) or answers(results)
 
 
 def _entries(
@@ -209,19 +220,20 @@ def _entries(
     alerts: Mapping[AlertKey, Alert],
     situation: Situation,
 ) -> tuple[Entry, ...]:
-    """All alerts of the group: new before known before over, each strongest first; the first ones drawn."""
+    """All alerts of the group: new before known before over, each by harm, importance and strength."""
 
-    def strength(key: AlertKey) -> tuple[float, AlertKey]:
+    def worst_first(key: AlertKey) -> tuple[int, list[float], AlertKey]:
         result = situation.results.get(key)
-        return (-(result.strength if result else 0.0), key)
+        weight = result.weight if result else (0.0, 0.0, 0.0)
+        return ORDER.get(key.role, 2), [-part for part in weight], key
 
     out: list[Entry] = []
     parts: tuple[tuple[Status, Set[AlertKey]], ...] = (("new", new), ("firing", told.keys() - new), ("resolved", over))
     for status, keys in parts:
-        for key in sorted(keys, key=strength):
+        for key in sorted(keys, key=worst_first):
             item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
-            drawn = situation.histograms(key) if status != "resolved" and len(out) < shown_of(len(told)) else None
-            out.append(replace(item, **drawing(drawn)) if drawn else item)
+            drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
+            out.append(replace(item, histogram=histogram(drawn)) if drawn else item)
     return tuple(out)
 
 
@@ -231,8 +243,7 @@ def _describe(key: AlertKey, status: Status, told: Told, alert: Alert | None, si
         ended = alert and alert.event_id == told.event_id and alert.state != "firing"
         until, reason = alert.since if alert and ended else situation.at, told.reason
     known = replace(alert or Alert(**key._asdict()), event_id=told.event_id, severity=told.severity, labels=told.labels)
-    item = entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
-    return item if item.explained or status == "resolved" else replace(item, explained=situation.learning)
+    return entry(known, status, situation.results.get(key), since=told.since, until=until, reason=reason)
 
 
 def _levels(
@@ -255,7 +266,8 @@ def _levels(
         entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
     event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
     severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
-    facts = (severity, event_id, now, situation.model, tuple(entries), opened)
+    told_answers = _answers(situation, entries[0].model, "")
+    facts = (severity, event_id, now, situation.model, told_answers, tuple(entries), opened)
     message = Message("state" if changed else "resend", "", *facts, link=situation.link, ends=ends)
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
 

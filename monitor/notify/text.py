@@ -13,8 +13,9 @@ from itertools import chain
 from typing import Literal
 
 from monitor.columns.column import clean_text
-from monitor.notify.message import NAMED, Entry, Message, against, is_usual, label, lasted, shown_of, silence_command
-from monitor.words import clock_time, date_time, duration, statistic, statistic_name
+from monitor.drift.result import ANSWERS_MOVED
+from monitor.notify.message import NAMED, SHOWN, Entry, Message, against, commands, label, lasted
+from monitor.words import clock_time, counted, date_time, duration, percent
 
 Style = Literal["plain", "bold", "code", "link"]
 
@@ -39,24 +40,26 @@ Block = tuple[Line, ...]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A message laid out: `head` and `foot` are always shown, `columns` as many as fit; `rest` names the others.
+    """A message laid out: `head`, `foot`, `todo` are always shown, `columns` as many as fit; `rest` names the others.
 
-    `beyond`: number of columns without a block. `resolved`: for each reason a text, and the columns with a text each.
+    `beyond`: number of columns without a line. `resolved`: for each reason a text, and the columns with a text each.
     """
 
     head: Block
-    columns: tuple[Block, ...]
+    columns: Block
     rest: tuple[str, ...]
     beyond: int
     resolved: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     foot: Block
+    todo: Block
 
-    def others(self, shown: int, named: int = NAMED) -> Block:
-        """Lines that count and name the columns beyond the first `shown`, and the resolved ones."""
+    def blocks(self, shown: int, named: int = NAMED) -> tuple[Block, ...]:
+        """All blocks with the first `shown` columns; the others are counted and named, and so are the resolved ones."""
         hidden = self.beyond + len(self.columns) - shown
         rest = [(f"and {hidden} more", [(name, "") for name in self.rest[shown:]], hidden)] if hidden > 0 else []
         resolved = [(what, items, len(items)) for what, items in self.resolved]
-        return tuple(_listed(*group, named) for group in (*rest, *resolved))
+        others = tuple(_listed(*group, named) for group in (*rest, *resolved))
+        return self.head, self.columns[:shown], others, self.foot, self.todo
 
 
 def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int) -> Line:
@@ -108,12 +111,13 @@ def lay_out(message: Message) -> Text:
         lines = tuple(
             (*((Piece(cut(name), "code"), Piece(": ")) if name else ()), Piece(said)) for name, said in message.lines
         )
-        return Text(_head(message), (lines,) if lines else (), (), 0, (), _foot(message))
+        return Text(_head(message), lines, (), 0, (), (), _todo(message))
     firing = message.firing
-    most = shown_of(len(firing))
-    shown = tuple(_column(item, message) for item in firing[:most])
-    rest = tuple(cut(label(item)) for item in firing[: most + NAMED])
-    return Text(_head(message), shown, rest, len(firing) - most, _resolved(message), _foot(message))
+    rest = tuple(cut(label(item)) for item in firing[: SHOWN + NAMED])
+    shown = tuple(_column(item, message) for item in firing[:SHOWN])
+    return Text(
+        _head(message), shown, rest, len(firing) - len(shown), _resolved(message), _foot(message), _todo(message)
+    )
 
 
 def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -129,9 +133,17 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
 
 
 def _head(message: Message) -> Block:
-    facts = [(what, cut(text)) for what, text in (("model ", message.model), ("rule ", message.group)) if text]
-    first = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(facts)]
-    lines: list[Line] = [tuple(chain.from_iterable(first))] if first else []
+    lines: list[Line] = []
+    firing = message.firing
+    # A line of its own has the numbers of a prediction that has drifted.
+    if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
+        lines.append((Piece(cut(message.answers, 300)),))
+    known = {item.column: item.importance for item in firing if item.importance is not None}
+    if known:
+        counts = counted(len({item.column for item in firing if item.role == "feature"}), "column")
+        lines.append((Piece(f"{counts} with {percent(sum(known.values()))} of the model's importance"),))
+    if _same_start(message):
+        lines.append((Piece(f"since {date_time(firing[0].since, message.now)}"),))
     labels = message.entries[0].labels if message.entries else {}
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
@@ -146,31 +158,28 @@ def _head(message: Message) -> Block:
     return tuple(lines)
 
 
-def _column(item: Entry, message: Message) -> Block:
+def _same_start(message: Message) -> bool:
+    """Whether several columns have moved since one minute, which the head then says for all."""
+    return len(message.firing) > 1 and len({item.since // 60 for item in message.firing}) == 1
+
+
+def _column(item: Entry, message: Message) -> Line:
+    """A column in one line: what changed, since when, what it does to the model."""
+    several = {item.model for item in message.entries}
+    name = f"{item.model}: {label(item)}" if len(several) > 1 else label(item)
     new = [Piece(" (new)", "bold")] if item.status == "new" and message.kind == "update" else []
-    lines: list[Line] = [(Piece(cut(label(item)), "code"), *new, Piece(f" since {date_time(item.since)}"))]
+    pieces = [Piece(cut(name), "code"), *new]
+    if item.role == "prediction":
+        named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(name), "code")]
+        pieces = [Piece(ANSWERS_MOVED), *named, *new]
     if item.value is not None and item.threshold is not None and item.value <= item.threshold:
-        lines.append((Piece("within its threshold now; resolves if that lasts"),))
-        return tuple(lines)
-    if item.direction:
-        lines.append(_sentence(item.direction, item.names))
-    if item.explained:
-        lines.append((Piece(cut(item.explained, 300)),))
-    if item.value is not None and item.statistic not in ("", "missing", "other") and not is_usual(item):
-        # The sentence above has both numbers of a share.
-        threshold = f", threshold {statistic(item.threshold)}" if item.threshold is not None else ""
-        lines.append((Piece(f"{statistic_name(item.statistic)} {statistic(item.value)}{threshold}"),))
-    most = _most(message)
-    if most and item.n and (item.n, item.m) != (most.n, most.m):
-        # The foot has the numbers of the column with most rows; others have missing values.
-        lines.append((Piece(f"{item.n:,} values against {item.m:,}"),))
-    if item.sketches:
-        # The names are after the bars: before them, in a proportional font, they would push one row aside.
-        for bars, name in zip(item.sketches, ("reference", "live"), strict=True):
-            lines.append((Piece(bars, "code"), Piece(f" {name}")))
-        if item.scale[1]:
-            lines.append((Piece(f"from {item.scale[0]} to {item.scale[1]}"),))
-    return tuple(lines)
+        return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
+    if item.direction and not item.worse:  # the title has the numbers of performance
+        pieces += [Piece(": "), *_sentence(item.direction, item.names)]
+    if not _same_start(message):
+        pieces.append(Piece(f"{' ' if item.worse else ', '}since {date_time(item.since, message.now)}"))
+    said = [cut(text, 300) for text in (item.explained, item.harm) if text]
+    return (*pieces, *(Piece(f"; {text}") for text in said))
 
 
 def _most(message: Message) -> Entry | None:
@@ -190,19 +199,28 @@ def _sentence(text: str, names: Sequence[str]) -> Line:
 
 
 def _foot(message: Message) -> Block:
-    lines: list[Line] = []
     most = _most(message)
-    if most and most.window:
-        start, end = most.window
-        period = f"{date_time(start).removesuffix(' UTC')} to {clock_time(end, start)}"
-        lines.append((Piece(f"{most.n:,} predictions, {period}"),))
-        lines.append((Piece(f"against {most.m:,} rows of {against(cut(most.reference, 120))}"),))
+    if most is None or most.window is None:
+        return ()
+    start, end = most.window
+    begins, what = date_time(start, message.now).removesuffix(" UTC"), "outcomes" if most.worse else "predictions"
+    rows = f"{most.n:,} {what}, {begins} to {clock_time(end, start)}"
+    return ((Piece(f"{rows}, against {most.m:,} rows of {against(cut(most.reference))}"),),)
+
+
+def _todo(message: Message) -> Block:
+    """What to do, as links and commands, and what the message is about."""
+    lines: list[Line] = []
     if message.address:
-        lines.append((Piece(message.address, "link"),))
+        lines.append((Piece("look: "), Piece(message.address, "link")))
     if message.kind in ("firing", "update", "repeat"):
-        lines.append((Piece("silence: "), Piece(silence_command(message), "code")))
-    if message.event_id:
-        lines.append((Piece("event "), Piece(cut(message.event_id), "code")))
+        lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
+        lines.append((Piece("guide: "), Piece(message.guide, "link" if message.link else "plain")))
+    facts = (("model ", message.model), ("rule ", message.group), ("event ", message.event_id))
+    given = [(what, cut(text)) for what, text in facts if text]
+    about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(given)]
+    if about:
+        lines.append(tuple(chain.from_iterable(about)))
     return tuple(lines)
 
 
@@ -217,10 +235,10 @@ def written(
         return "\n\n".join(part for part in (f"{headline}\n{head}".strip(), *others) if part)
 
     for shown, named in [*((n, NAMED) for n in range(len(laid.columns), -1, -1)), (0, 0)]:
-        whole = text(laid.head, *laid.columns[:shown], laid.others(shown, named), laid.foot)
+        whole = text(*laid.blocks(shown, named))
         if length(whole) <= limit:
             return whole
-    return text(laid.foot)
+    return text(laid.todo)
 
 
 def plain_text(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:

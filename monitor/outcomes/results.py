@@ -8,7 +8,7 @@ from monitor.columns.column import Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject
-from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.baseline import Baseline, concept_shift
 from monitor.outcomes.performance import METRICS, Measure
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import Asked, Verdict, judge
@@ -81,7 +81,7 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
     said = None
     if live is not None and verdict.state != "insufficient data":
         change: Change = "worse" if verdict.state == "worse" else "unchanged"
-        said = Direction(sentence(verdict), change, before=before.value, after=live.value)
+        said = Direction(sentence(verdict), change, (metric_name(verdict.metric),), before.value, live.value)
     return DriftResult(
         *(rule, COLUMN, "outcome", "numeric", verdict.metric, states[verdict.state], window, reference),
         subject.version,
@@ -98,6 +98,21 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
     )
 
 
+#: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
+CONCEPT_Z = 4.0
+
+
+def concept_or_data(z: float) -> str:
+    """Say whether the inputs explain that performance is worse; `z`: see `baseline.concept_shift`.
+
+    >>> concept_or_data(-7.2)
+    'the inputs do not explain it: outcomes follow from them in a new way, so train on newer rows'
+    """
+    if abs(z) > CONCEPT_Z:
+        return "the inputs do not explain it: outcomes follow from them in a new way, so train on newer rows"
+    return "the inputs explain it: there are more rows of a kind that the model is worse on, so look at what drifted"
+
+
 def holdout_name(identity: str) -> str:
     """Return how verdicts name what they compare with: the held-out rows of a reference."""
     return f"holdout {identity[:12]}"
@@ -108,6 +123,14 @@ def layout_of(target: Target) -> Layout:
     return Layout(Schema(target.columns))
 
 
+def _explained(result: DriftResult, baseline: Baseline, asked: Asked, total: Sums) -> DriftResult:
+    """A verdict that performance is worse with whether the inputs explain it, if that can be told."""
+    if result.state != "drift":
+        return result
+    shift = concept_shift(total, baseline.sums, result.statistic, asked.dispersions.get(result.statistic, 1.0))
+    return result if shift is None else result._replace(reason=concept_or_data(shift[1]))
+
+
 def judge_outcomes(
     baseline: Baseline, name: str, layout: Layout, rule: str, asked: Asked, total: Sums, window: Span, subject: Subject
 ) -> tuple[DriftResult, ...]:
@@ -116,6 +139,7 @@ def judge_outcomes(
     Pure, so that a stored verdict can be worked out again. `name`: see `holdout_name`; `layout`: see `layout_of`.
     """
     results = results_of(rule, judge(total, baseline.sums, asked), window, name, subject)
+    results = tuple(_explained(result, baseline, asked, total) for result in results)
     if not asked.drift:
         return results
     columns = tuple(range(len(layout.schema.columns)))

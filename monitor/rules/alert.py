@@ -17,7 +17,7 @@ from monitor.clock import iso
 from monitor.columns.column import Role
 from monitor.config.settings import duration_text
 from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult
-from monitor.rules.rule import Rule
+from monitor.rules.rule import SEVERITIES, Rule
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 
@@ -107,12 +107,13 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
     """
     holds = condition(result)
     value = alert.value if holds is None else result.value
-    alert = replace(alert, evaluated=now, severity=rule.severity, labels=rule.labels, value=value)
+    severity = alert.severity if alert.event_id and rule.benign == "quiet" else rule.severity
+    alert = replace(alert, evaluated=now, severity=severity, labels=rule.labels, value=value)
     if holds is None:
         return alert
     if not holds:
         return gone(alert, now, watched, clear_needed(alert, rule), rule.reopen)
-    alert = replace(alert, statistic=result.statistic)
+    alert = replace(alert, statistic=result.statistic, severity=severity_of(alert, result, rule))
     if alert.state == "firing":
         return replace(alert, clear_since=None, held=0.0)
     if alert.state == "pending":
@@ -125,6 +126,21 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
     if alert.event_id:
         return replace(alert, reopened=alert.reopened + 1)
     return replace(alert, event_id=event_id(alert.key, now, result.model_version))
+
+
+def severity_of(alert: Alert, result: DriftResult, rule: Rule) -> str:
+    """Severity of an alert whose condition holds: its rule's, or by harm if the rule says so.
+
+    An event may become more severe and never less, so that nobody who was told of it is told of an end that is none.
+    """
+    harm = result.harm if rule.benign == "quiet" else None
+    order = SEVERITIES.index(rule.severity)
+    if harm and harm.effect == "harmful":
+        order = max(order - 1, 0)
+    elif harm and harm.effect == "harmless":
+        order = len(SEVERITIES) - 1
+    before = SEVERITIES.index(alert.severity) if alert.event_id and rule.benign == "quiet" else order
+    return SEVERITIES[min(order, before)]
 
 
 def gone(alert: Alert, now: float, watched: float, needed: float = 0.0, reopen: float = REOPEN) -> Alert:

@@ -50,6 +50,7 @@ class Rule:
     `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
     `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.
     `independent`: rows of a window count as independent draws, even if the first weeks showed that they are alike.
+    `benign`: "quiet" if the alert of a drift without harm is `info`, and that of a harmful one a severity higher.
     `max_age`: how far a window may reach back on low traffic until it has `min_samples`; 0 means not at all.
     """
 
@@ -69,6 +70,7 @@ class Rule:
     alerts: float = 1.0
     lengths: tuple[int, ...] = ()
     severity: Severity = "warning"
+    benign: str = "tell"
     labels: dict[str, str] = field(default_factory=dict)
     receivers: tuple[str, ...] = ()
 

@@ -27,7 +27,7 @@ def refused(text: str) -> str:
         ('[drift]\nevry = "1m"', ["config.toml:2", "drift", "'evry'", "did you mean 'every'"]),
         (
             '[drift]\nzzz = "1m"',
-            ["'zzz'", "known are: every, window, alpha, alerts, windows, timezone, quiet, min_samples"],
+            ["'zzz'", "known are: every, window, alpha, alerts, windows, timezone, quiet, benign, min_samples"],
         ),
         (
             '[window]\nbase = "1m"\n\n[drift]\nwindow = "30 minutes"',
@@ -126,3 +126,15 @@ def test_a_mistyped_key_is_never_accepted_silently(place: tuple[str, str], posit
 @given(st.integers(0, 10**9))
 def test_durations_survive_writing_and_reading(seconds: int) -> None:
     assert duration(duration_text(seconds)) == seconds
+
+
+def test_labels_of_all_alerts_and_of_one_rule() -> None:
+    config = Config.from_text(
+        '[alerts]\nlabels = { env = "production", team = "data" }\n[drift]\nbenign = "quiet"\n'
+        '[[rule]]\nname = "a"\nlabels = { team = "credit" }\n[[rule]]\nname = "b"\n'
+    )
+    assert [rule.labels for rule in config.rules] == [
+        {"env": "production", "team": "credit"},
+        {"env": "production", "team": "data"},
+    ]
+    assert {rule.benign for rule in config.rules} == {"quiet"}

@@ -26,10 +26,10 @@ def message(name: str, columns: int = 1, kind: str = "firing") -> Message:
     alert = firing(name, at=1e9, labels={"team": name, name or "x": name}, role="prediction")
     result = verdict(alert, 1e9, kind="categorical")._replace(reference=name, model_version=name)
     result = result._replace(explanation=StoredExplanation(categorical((name, 0.1, 0.5), (name, 0.5, 0.1))))
-    item = replace(entry(alert, "new", result), sketches=("▁" * 24, "█" * 24), scale=("0", "1"))
+    item = replace(entry(alert, "new", result), harm=name, explained=name, model=name)
     link, lines = "http://127.0.0.1:5000/", ((name, "now over"),) * 12
-    entries = (item,) * columns
-    one = Message(kind, name, "critical", name, 1e9 + 60, name, entries, 1e9, 9, link, lines)  # type: ignore[arg-type]
+    entries = tuple(replace(item, since=1e9 - 60 * place) for place in range(columns))
+    one = Message(kind, name, "critical", name, 1e9 + 60, name, name, entries, 1e9, 9, link, lines)  # type: ignore[arg-type]
     return replace(one, repeated=True, delayed=90.0)
 
 
@@ -104,4 +104,4 @@ def test_what_is_left_out_is_counted() -> None:
     left = re.search(r"and (\d+) more", text.split("\n\n", 1)[1])
     assert left
     assert shown + int(left[1]) == 40
-    assert lay_out(many).beyond == 37
+    assert lay_out(many).beyond == 30

@@ -1,4 +1,4 @@
-"""What a reader sees, word for word, on a screen of 40 characters."""
+"""What a reader sees, word for word, on a phone."""
 
 from __future__ import annotations
 
@@ -6,58 +6,102 @@ import json
 import re
 import sqlite3
 import tempfile
-import textwrap
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
+from monitor.drift.result import AlertKey, Direction, DriftResult, Harm, Span, StoredExplanation, Subject
 from monitor.notify import bodies
 from monitor.notify.message import Entry, Message, title
+from monitor.notify.plan import Notification
 from monitor.notify.text import Line, lay_out, plain_text
+from monitor.outcomes.performance import Measure
+from monitor.outcomes.results import concept_or_data, results_of
+from monitor.outcomes.verdict import Verdict
 from monitor.reference.file import Reference
-from monitor.rules.alert import Transition
+from monitor.rules.alert import Alert, Transition
 from monitor.runtime import Runtime
 from tests.notify.world import World, categorical, firing, verdict
 
 FIRING = """\
-WARNING: species and 1 more have drifted
-model 3f2a1b, rule drift
+WARNING: diabetes: bmi and 1 more have drifted, predictions have not moved
+2 columns with 61 % of the model's importance
 env=production
 
-species since 14 Nov 2023, 22:13 UTC
-grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %)
-KL 0.500, threshold 0.092
-·▁▁▁▁▁▃▅▇█▇▅▄▂▁▁▁▁······ reference
-·····▁▁▁▁▁▁▂▅▇█▇▆▄▂▁▁▁·· live
-from -0.1 to 0.2
+bmi: mean 0.01 to 0.0571 (1.0 sd), since 14 Nov, 22:03 UTC; would raise MAE from 41.2 to 47.9 and the answer by 12
+species: grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %), since 14 Nov, 22:13 UTC; harmless
 
-bmi since 14 Nov 2023, 22:03 UTC
-mean 0.01 to 0.0571 (1.0 sd)
-K-S 0.410, threshold 0.092
-999 values against 442
-·▁▁▁▁▁▃▅▇█▇▅▄▂▁▁▁▁······ reference
-·····▁▁▁▁▁▁▂▅▇█▇▆▄▂▁▁▁·· live
-from -0.1 to 0.2
+1,024 predictions, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the training data
 
-1,024 predictions, 14 Nov 2023, 21:43 to 22:13 UTC
-against 442 rows of the training data
-http://127.0.0.1:5000/
+look: http://127.0.0.1:5000/
 silence: python -m monitor silence rule=drift --for 4h
-event species-1700000000"""
+accept as the new normal: python -m monitor reference accept bmi species --from 2023-11-14T22:03:00Z --dry-run
+report: python -m monitor report --from 2023-11-14T22:03:00Z --out report.html
+guide: http://127.0.0.1:5000/what-to-do#moved
+model 3f2a1b, rule drift, event bmi-1699999400"""
 
 RESOLVED = """\
-RESOLVED: bmi and 1 more
-model 3f2a1b, rule drift
+RESOLVED: diabetes: bmi and 1 more
 env=production
 
 2 resolved: bmi after 1 h 15 min, species after 1 h 5 min
 
-http://127.0.0.1:5000/
-event species-1700000000"""
+look: http://127.0.0.1:5000/
+model 3f2a1b, rule drift, event bmi-1699999400"""
+
+ANSWERS = """\
+CRITICAL: diabetes: bmi has drifted, predictions have moved
+since 14 Nov, 22:13 UTC
+
+the model answers differently: mean 152 to 171 (0.4 sd)
+bmi: mean 0.01 to 0.0571 (1.0 sd)
+
+1,024 predictions, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the training data
+
+look: http://127.0.0.1:5000/
+silence: python -m monitor silence rule=drift --for 4h
+accept as the new normal: python -m monitor reference accept prediction bmi --from 2023-11-14T22:13:00Z --dry-run
+report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
+guide: http://127.0.0.1:5000/what-to-do#predictions-moved
+model 3f2a1b, rule drift, event prediction-1700000000"""
+
+WORSE = """\
+CRITICAL: house-prices: accuracy is worse: 0.7 (0.67 to 0.73), was 0.9
+
+performance since 14 Nov, 21:13 UTC; the inputs do not explain it: outcomes follow from them in a new way, so train \
+on newer rows
+
+400 outcomes, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the held-out data
+
+look: http://127.0.0.1:5000/performance
+silence: python -m monitor silence rule=performance column=performance --for 4h
+report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
+guide: http://127.0.0.1:5000/what-to-do#performance-worse
+model 3f2a1b, rule performance, event performance-1699996400"""
+
+HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, "MAE", importance=0.41)
+HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, "MAE", importance=0.2)
+PREDICTION = AlertKey("drift", "diabetes", "all", "prediction", "prediction")
+
+
+def told(alert: Alert, now: float, said: Direction, harm: Harm | None = None, **more: object) -> DriftResult:
+    """A verdict with its words."""
+    result = verdict(alert, now)._replace(explanation=StoredExplanation(said, (), harm), model=alert.model)
+    return result._replace(**more)  # type: ignore[arg-type]
+
+
+MEAN = Direction("mean 0.01 to 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571)
+
+
+def written(messages: Sequence[Notification]) -> str:
+    (one,) = messages
+    return plain_text(one.message, title(one.message), 4000)
 
 
 def plain_line(line: Line) -> str:
@@ -67,26 +111,56 @@ def plain_line(line: Line) -> str:
 def test_the_messages_word_for_word() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     now = world.clock.time()
-    labels = {"env": "production"}
-    species, bmi = firing("species", at=now, labels=labels), firing("bmi", at=now - 600, labels=labels)
+    more: dict[str, Any] = {"labels": {"env": "production"}, "model": "diabetes"}
+    species, bmi = firing("species", at=now, **more), firing("bmi", at=now - 600, **more)
+    answer = firing("prediction", role="prediction", model="diabetes")
     moved = categorical(("setosa", 0.333, 0.72), ("virginica", 0.333, 0.004))
     results = {
-        species.key: verdict(species, now, 0.5, kind="categorical", direction=moved)._replace(statistic="kl"),
-        bmi.key: verdict(bmi, now)._replace(n=999),
+        species.key: told(species, now, moved, HARMLESS, value=0.5, kind="categorical", statistic="kl"),
+        bmi.key: told(bmi, now, MEAN, HARMFUL),
+        PREDICTION: told(answer, now, MEAN, state="ok", value=0.01),
     }
-    (first,) = world.evaluate([species, bmi], results=results)
-    assert plain_text(first.message, title(first.message), 4000) == FIRING
+    assert written(world.evaluate([species, bmi], results=results)) == FIRING
     world.clock.advance(3900)
-    (last,) = world.evaluate([])
-    assert plain_text(last.message, title(last.message), 4000) == RESOLVED
+    assert written(world.evaluate([])) == RESOLVED
 
 
-def test_a_sketch_fits_a_line_of_a_phone() -> None:
+def test_predictions_that_moved_come_first() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
-    (notification,) = world.evaluate([firing(at=world.clock.time())])
-    for block in lay_out(notification.message).columns:
-        for line in map(plain_line, block):
-            assert textwrap.wrap(line, 40) == [line]
+    now = world.clock.time()
+    bmi = firing("bmi", at=now, model="diabetes")
+    answer = firing("prediction", role="prediction", at=now, model="diabetes", severity="critical")
+    said = Direction("mean 152 to 171 (0.4 sd)")
+    results = {bmi.key: told(bmi, now, MEAN), answer.key: told(answer, now, said, value=0.2)}
+    assert written(world.evaluate([bmi, answer], results=results)) == ANSWERS
+
+
+def test_worse_performance_is_told_in_words() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alert = firing(
+        "performance",
+        role="outcome",
+        rule="performance",
+        at=now - 3600,
+        severity="critical",
+        model="house-prices",
+    )
+    accuracy = [Measure("accuracy", at, 0.01, at - 0.03, at + 0.03, 400, "higher") for at in (0.7, 0.9)]
+    judged = Verdict("accuracy", "worse", *accuracy, 0.2, 0.05, 0.03, 1e-9)
+    (result,) = results_of("performance", [judged], Span(now - 1800, now), "holdout 0123", Subject("house-prices", "1"))
+    result = result._replace(m=442, reason=concept_or_data(-9.0))
+    assert written(world.evaluate([alert], results={alert.key: result})) == WORSE
+
+
+def test_ten_columns_fit_the_screen_of_a_phone() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alerts = [firing(f"feature_{n}", at=now - 60 * n, model="diabetes") for n in range(10)]
+    results = {alert.key: told(alert, now, MEAN, HARMFUL if n < 3 else HARMLESS) for n, alert in enumerate(alerts)}
+    text = written(world.evaluate(alerts, results=results))
+    assert len(text.partition("look:")[0]) < 1100
+    assert [line.partition(":")[0] for line in text.splitlines()[3:13]] == [alert.column for alert in alerts]
 
 
 def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
@@ -94,7 +168,7 @@ def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
     (notification,) = world.evaluate([firing(at=world.clock.time())])
     late = replace(notification.message, delayed=90_000.0)
     assert title(late) == "WARNING: bmi has drifted (1 day 1 h ago)"
-    assert plain_line(lay_out(late).columns[0][0]) == "bmi since 14 Nov 2023, 22:13 UTC"
+    assert plain_line(lay_out(late).columns[0]) == "bmi: mean 0.01 to 0.0571 (1.0 sd), since 14 Nov, 22:13 UTC"
 
 
 def test_repeats_and_delays_are_said_first() -> None:
@@ -103,7 +177,6 @@ def test_repeats_and_delays_are_said_first() -> None:
     late = replace(notification.message, repeated=True, delayed=5400.0, changes=9)
     head = [plain_line(line) for line in lay_out(late).head]
     assert head == [
-        "model 3f2a1b, rule drift",
         "changed 9 times since the last message",
         "delayed by 1 h 30 min: written 22:13 UTC",
         "may be a repeat: no answer came to an earlier attempt",
@@ -119,14 +192,13 @@ def test_counts_agree_with_the_list_and_resolved_ones_are_marked() -> None:
     world.clock.advance(600)
     (update,) = world.evaluate([*alerts[3:], firing("late", at=world.clock.time())])
     text = plain_text(update.message, title(update.message), 4000)
-    assert text.startswith("WARNING: late and 6 more are drifting (1 new, 3 resolved)")
-    shown = [block.split(" ")[0] for block in text.split("\n\n")[1:4]]
-    assert shown == ["late", "usage_03", "usage_04"]
-    assert "and 4 more: usage_05, usage_06, usage_07, usage_08\n" in text
+    assert text.startswith("WARNING: late and 6 more have drifted (1 new, 3 resolved)")
+    shown = [re.split("[: ]", line)[0] for line in text.split("\n\n")[1].splitlines()]
+    assert shown == ["late", *names[3:]]
     assert "3 resolved: usage_00 after 10 minutes, usage_01 after 10 minutes, usage_02 after 10 minutes" in text
     assert text.count("(new)") == 1
     body = bodies.slack(update.message)
-    assert "usage_03 since" in body["text"], "an underscore stays an underscore"
+    assert "usage_03: mean" in body["text"], "an underscore stays an underscore"
     assert "\uff3f" not in json.dumps(body, ensure_ascii=False)
 
 
@@ -161,9 +233,9 @@ def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
     calm, loud = firing("calm", at=world.clock.time()), firing("loud", at=world.clock.time())
     results = {calm.key: verdict(calm, world.clock.time(), 0.01), loud.key: verdict(loud, world.clock.time())}
     (notification,) = world.evaluate([calm, loud], results=results)
-    first, second = (block for block in lay_out(notification.message).columns)
-    assert [plain_line(line) for line in second][1:] == ["within its threshold now; resolves if that lasts"]
-    assert "mean 0.01 to 0.0571" in plain_line(first[1])
+    first, second = lay_out(notification.message).columns
+    assert plain_line(second) == "calm: within its threshold now; resolves if that lasts"
+    assert "mean 0.01 to 0.0571" in plain_line(first)
 
 
 def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
@@ -185,8 +257,8 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
         with closing(sqlite3.connect(Path(folder) / "telltale.db")) as connection:
             stored = [json.loads(row[0]) for row in connection.execute("SELECT message FROM notifications ORDER BY id")]
     message = Message.from_json(stored[0])
-    said = [plain_line(line) for line in lay_out(message).columns[0]]
-    assert re.fullmatch(r"unseen value 50% 0 % to [0-9.]+ %", said[1])
+    said = plain_line(lay_out(message).columns[0])
+    assert re.search(r"channel: unseen value 50% 0 % to [0-9.]+ %, since", said)
     assert message.entries[0].names == ("50%",)
     for text in (plain_text(message, "", 4000), bodies.telegram(message)["text"], bodies.slack(message)["text"]):
         assert "__other__" not in text

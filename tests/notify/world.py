@@ -17,10 +17,10 @@ from monitor.columns.column import Column
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey, Direction, DriftResult, Span, StoredExplanation
 from monitor.notify.http import Http
+from monitor.notify.picture import Histograms
 from monitor.notify.plan import Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
 from monitor.notify.receivers import build_receivers
-from monitor.notify.sketch import Histograms
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from monitor.sender import Sender

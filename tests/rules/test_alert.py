@@ -1,7 +1,10 @@
 """The state machine of one alert, as tables: what each evaluation said, and where the alert then stood."""
 
+from dataclasses import replace
+
 import pytest
 
+from monitor.drift.result import Harm, StoredExplanation
 from monitor.rules.alert import REOPEN, Alert, event_id, step
 from monitor.rules.rule import Rule
 from tests.rules.series import EVERY, START, key, moves, play, ticks, verdict
@@ -178,3 +181,32 @@ def test_times_of_evaluations_may_wander() -> None:
     jitter = [0, 3, -4, 5, -2, 1, 4]
     times = [at + extra for at, extra in zip(ticks(7), jitter, strict=True)]
     assert play("DDDDDDD", FOR_5M, times)[0] == "pppppFF"
+
+
+HARM = {
+    "harmful": Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, "MAE"),
+    "harmless": Harm(0.1, 1.0, 0.0, 0.0, 0.0, 41.2, "MAE"),
+    "unknown": Harm(0.1, 1.0, 0.0, 0.0, 0.5, 41.2, "MAE"),
+}
+
+
+@pytest.mark.parametrize(
+    ("benign", "effects", "severities"),
+    [
+        ("tell", ("harmful", "harmless"), ("warning", "warning")),
+        ("quiet", ("harmful", "harmless"), ("critical", "critical")),
+        ("quiet", ("harmless", "harmful", "harmless"), ("info", "critical", "critical")),
+        ("quiet", ("unknown", "harmful"), ("warning", "critical")),
+    ],
+)
+def test_the_severity_of_a_drift_by_its_harm(
+    benign: str, effects: tuple[str, ...], severities: tuple[str, ...]
+) -> None:
+    """An event becomes more severe and never less: whoever was told of it hears of its end when it ends."""
+    rule, alert, seen = replace(AT_ONCE, benign=benign), Alert("drift", "bmi", "feature"), []
+    for k, effect in enumerate(effects):
+        result = verdict("D")._replace(explanation=StoredExplanation(does=HARM[effect]))
+        alert = step(alert, result, rule, START + EVERY * k, EVERY)
+        seen.append(alert.severity)
+    assert tuple(seen) == severities
+    assert step(alert, verdict("."), rule, START + EVERY * 9, EVERY).severity == severities[-1]

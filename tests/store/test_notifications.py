@@ -51,7 +51,6 @@ def test_a_message_comes_back_as_it_was() -> None:
     item = store.head(world.writer.connection, "x")
     assert item is not None
     assert item.message == notification.message
-    assert item.message.entries[0].sketches is not None
     assert drawing(alert.key).column.name == "bmi"
 
 
