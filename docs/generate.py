@@ -1,4 +1,4 @@
-"""Write `config.toml`, `docs/settings.md` and the tables of `docs/metrics.md` from the tables in the code.
+"""Write `config.toml`, `docs/settings.md`, `docs/what-to-do.md` and the tables of `docs/metrics.md` from the code.
 
 Run it after changing a setting or a metric: `python docs/generate.py`. A test fails while the files differ from it.
 """
@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
 from monitor.exposition.families import markdown  # noqa: E402
+from monitor.report import guide  # noqa: E402
 
 TITLES = {
     "model": "The model that is served.",
@@ -147,9 +148,10 @@ def settings_md() -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     (ROOT / "config.toml").write_text(config_toml(), "utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_md(), "utf-8")
+    (ROOT / "docs" / "what-to-do.md").write_text(guide.markdown(), "utf-8")
     metrics = ROOT / "docs" / "metrics.md"
     words, _, _ = metrics.read_text("utf-8").partition("## Distributions")
     metrics.write_text(words + markdown(), "utf-8")

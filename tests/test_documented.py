@@ -35,6 +35,7 @@ def test_settings_documents_are_what_the_table_says() -> None:
     generate = generator()
     assert (ROOT / "config.toml").read_text("utf-8") == generate.config_toml(), "run: python docs/generate.py"
     assert (ROOT / "docs/settings.md").read_text("utf-8") == generate.settings_md(), "run: python docs/generate.py"
+    assert (ROOT / "docs/what-to-do.md").read_text("utf-8") == generate.guide.markdown(), "run: python docs/generate.py"
 
 
 def test_the_shipped_file_is_the_defaults() -> None:

@@ -142,9 +142,7 @@ class Message:
         item = next(iter(self.entries), None)
         if item is None:
             return ""
-        section = GUIDE.get(item.change, "moved")
-        if not item.worse and item.role != "feature":
-            section = {"prediction": "predictions-moved", "outcome": "outcome-drifted"}.get(item.role, section)
+        section = guide_section("" if item.worse else item.role, item.change)
         return f"{self.link.rstrip('/')}/what-to-do#{section}" if self.link else f"docs/what-to-do.md#{section}"
 
     @property
@@ -161,6 +159,16 @@ class Message:
     def resolved(self) -> tuple[Entry, ...]:
         """The entries that are resolved."""
         return tuple(entry for entry in self.entries if entry.status == "resolved")
+
+
+def guide_section(role: str, change: str) -> str:
+    """Section of the page /what-to-do for a kind of change in a column of a role.
+
+    >>> guide_section("feature", "new value"), guide_section("prediction", "moved"), guide_section("", "worse")
+    ('new-value', 'predictions-moved', 'performance-worse')
+    """
+    by_role = {"prediction": "predictions-moved", "outcome": "outcome-drifted"}
+    return by_role.get(role) or GUIDE.get(change, "moved")
 
 
 def column_address(link: str, role: str, column: str) -> str:

@@ -15,7 +15,7 @@ from monitor.clock import iso
 from monitor.columns.column import Column, Counts, Role
 from monitor.drift.result import STATES, DriftResult, Harm, answers, share_of_importance
 from monitor.evaluation import Evaluation
-from monitor.notify.message import against
+from monitor.notify.message import against, guide_section
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
@@ -61,6 +61,15 @@ class Row:
         if self.result.direction is None:
             return self.result.reason
         return "" if self.state == "ok" else self.result.direction.text
+
+    @property
+    def guide(self) -> str:
+        """Section of the page /what-to-do that fits; empty if the column is fine."""
+        if self.state in ("no traffic", "insufficient data"):
+            return "no-traffic"
+        if self.state not in ("drift", "warning") or self.result is None or self.result.direction is None:
+            return "no-reference" if self.state == "no reference" else ""
+        return guide_section(self.column.role, self.result.direction.change)
 
     @property
     def harm(self) -> Harm | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from monitor import words
 from monitor.clock import from_iso, iso
@@ -42,6 +43,7 @@ def environment() -> Environment:
     )
     env.filters |= {name: getattr(words, name) for name in WORDS}
     env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
+    env.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
     env.filters["css"] = lambda state: state.replace(" ", "-")

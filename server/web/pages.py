@@ -24,7 +24,7 @@ from monitor import words
 from monitor.columns.column import ROLES, Role, column_path
 from monitor.evaluation import Evaluation
 from monitor.report import column as column_page
-from monitor.report import figure, overview
+from monitor.report import figure, guide, overview
 from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
@@ -250,6 +250,13 @@ def alerts() -> Response:
         notifications=notifications,
         dead=dead,
     )
+
+
+@pages.get("/what-to-do")
+def what_to_do() -> Response:
+    """What to do about each kind of verdict; messages link to its sections."""
+    records = [one._asdict() for one in guide.SECTIONS]
+    return answer("what-to-do.html", records, intro=guide.INTRO, sections=guide.SECTIONS)
 
 
 @pages.get("/monitor")

@@ -1,0 +1,179 @@
+"""What to do about each kind of verdict: the page /what-to-do, and docs/what-to-do.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+INTRO = (
+    "What each verdict means, what to look at, and what to do. Every message links to its section. Two questions come "
+    "first: did the predictions move, and does the drift do harm? Both are in the message. If neither, it can wait "
+    "until the morning."
+)
+
+
+class Section(NamedTuple):
+    """One kind of verdict. The texts may have `code` between back-ticks."""
+
+    anchor: str
+    title: str
+    means: str
+    look: tuple[str, ...]
+    do: tuple[str, ...]
+
+
+ACCEPT = (
+    "If this is the new normal: `reference accept COLUMN --from WHEN --dry-run` shows which alerts end; "
+    "without `--dry-run` it does it, and `reference reset COLUMN` goes back."
+)
+SILENCE = "If you know the cause and a fix is on its way: `silence column=NAME --for 4h`. It mutes messages only."
+
+SECTIONS = (
+    Section(
+        "moved",
+        "A column moved",
+        "Its mean, median or mix of categories differs from the reference by more than chance and enough to matter.",
+        (
+            "The column's page: since when, suddenly or slowly, and which bins changed.",
+            "Other columns that moved at the same minute: one cause, often a release or a new source of requests.",
+            "The harm in the message: what the shift does to the model if the rest follows as it used to.",
+        ),
+        (
+            "A sudden move of a whole column is mostly a bug upstream, such as a new unit: tell who sends the data.",
+            "A slow move is mostly the world: train on newer rows once it does harm.",
+            ACCEPT,
+            SILENCE,
+        ),
+    ),
+    Section(
+        "new-value",
+        "A new category",
+        "A categorical column has values that the reference never had. The model has learnt nothing about them.",
+        (
+            'The values by name, under "Unseen values" on the column\'s page, with their first and last time.',
+            "Whether the name is a new spelling of an old one (`DE`, `de`), or something new (a country, a product).",
+        ),
+        (
+            "A spelling: have the sender write it as before.",
+            "Something new: collect outcomes for it, then train with it. Until then its harm is unknown.",
+            ACCEPT,
+        ),
+    ),
+    Section(
+        "out-of-range",
+        "Values out of range",
+        "More rows than before are below the smallest or above the largest value of the reference.",
+        (
+            "By how much: ten or a thousand times too large is a unit, a little is a tail that grew.",
+            "The predictions for such rows: trees answer with their outermost leaf, linear models go on without limit.",
+        ),
+        (
+            "A unit or a default such as -999: fix the sender, and treat the default as missing.",
+            "A real tail: train with rows that have it.",
+            SILENCE,
+        ),
+    ),
+    Section(
+        "spread",
+        "The spread changed",
+        "The values are wider or narrower around about the same mean.",
+        (
+            "Narrower: whether one source of requests is gone, or values are rounded or filled in.",
+            "Wider: whether a second kind of rows was added. The histogram has two peaks then.",
+        ),
+        ("Name the kind of rows that came or went, and judge the model on it alone.", ACCEPT, SILENCE),
+    ),
+    Section(
+        "missing",
+        "Missing values",
+        "More rows than before have no value, or a value that is not a finite number, in this column.",
+        (
+            "Since when, and whether other columns of the same source are missing too.",
+            "What the model does with a missing value: `[model] missing` refuses it or hands it on.",
+        ),
+        ("It is a bug upstream until shown otherwise: tell whoever sends the data, with the time.", SILENCE),
+    ),
+    Section(
+        "took-over",
+        "One value took over",
+        "A single value has a large part of the rows that it did not have before.",
+        (
+            "Whether it is a default (0, -1, the mean), which means that the real value did not arrive.",
+            "Whether one client sends most of the traffic, such as a load test.",
+        ),
+        ("A default: fix the sender. A load test: silence, and accept nothing.", SILENCE),
+    ),
+    Section(
+        "predictions-moved",
+        "The predictions moved",
+        "The model answers differently than for the training data. What uses the answers sees that now.",
+        (
+            "The columns of the same message, in the order of their harm: they mostly explain it.",
+            "No column moved: columns moved together, or another model file is served. Compare its version.",
+            "`/performance`, if outcomes come: are the new answers right?",
+        ),
+        (
+            "The inputs are right and the world changed: nothing to repair; tell those who use the answers.",
+            "An input is wrong: fix it; until then serve the last good version if people or money depend on it.",
+            ACCEPT,
+        ),
+    ),
+    Section(
+        "performance-worse",
+        "Performance is worse",
+        "Outcomes of the last days agree less with the predictions than those of held-out rows did.",
+        (
+            "`/performance`: since when, for which metric, and for how many predictions outcomes came.",
+            "Whether the inputs explain it, as the message says. If they do, the rows are of a kind that the model was "
+            "always worse on; if not, outcomes follow from the inputs in a new way.",
+            "Whether the outcomes are right: a new source of outcomes, a join that shifted, only the bad cases so far.",
+        ),
+        (
+            "The inputs explain it: look at the columns that drifted, and fix or retrain for them.",
+            "They do not: train on rows since the change; older ones teach the old relation.",
+            "Serve the last version that was better, or stop using the answers, if a wrong one costs more than none.",
+        ),
+    ),
+    Section(
+        "outcome-drifted",
+        "What came true, or the error, drifted",
+        "The outcomes themselves, or prediction minus outcome, are distributed differently than on held-out rows.",
+        (
+            "`outcome` alone: the world changed, and the model may have followed. Did the predictions move too?",
+            "`error` alone: the model is off in one direction. `/performance` has the bias.",
+        ),
+        ("As for worse performance. A constant bias can be corrected without training.",),
+    ),
+    Section(
+        "no-traffic",
+        "No traffic, or too little",
+        "There are no predictions in the window, or fewer than `min_samples`: no verdict, and alerts stay as they are.",
+        (
+            "`/healthz` and `status`: does the server answer, does the journal take predictions?",
+            "Whether the callers know its address, and whether other replicas have traffic.",
+        ),
+        (
+            "Traffic is low by nature: set `max_age` or a longer `window` for the rule.",
+            "It should be higher: look at the callers. Telltale sees predictions that arrive, and no others.",
+        ),
+    ),
+    Section(
+        "no-reference",
+        "No reference",
+        "Nothing to compare with: the reference has no values for this column, or no performance on held-out rows.",
+        ("The reason beside the verdict.",),
+        (
+            "`telltale train reference` writes a reference from training data, and with held-out rows a baseline.",
+            "Or accept a good week: `reference accept COLUMN --from 7d --dry-run`.",
+        ),
+    ),
+)
+
+
+def markdown() -> str:
+    """Return docs/what-to-do.md."""
+    out = ["# What to do", "", INTRO, ""]
+    for one in SECTIONS:
+        # Links from messages name the anchor, which is not made from the title.
+        out += [f'<a id="{one.anchor}"></a>', "", f"## {one.title}", "", one.means, "", "Look at:", ""]
+        out += [*(f"- {text}" for text in one.look), "", "Do:", "", *(f"- {text}" for text in one.do), ""]
+    return "\n".join(out).rstrip() + "\n"
