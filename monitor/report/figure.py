@@ -82,15 +82,20 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def time_ticks(start: float, end: float, most: int = 8) -> list[tuple[float, str]]:
-    """Moments to label a time axis with, and their texts, UTC.
+    """Moments to label a time axis with, and their texts, UTC; midnights of several days are dates.
 
-    >>> [text for _, text in time_ticks(0.0, 21600.0, 4)]
-    ['00:00', '03:00', '06:00']
+    >>> [text for _, text in time_ticks(0.0, 21600.0, 4)], [text for _, text in time_ticks(0.0, 130_000.0, 4)]
+    (['00:00', '03:00', '06:00'], ['01 Jan', '12:00', '02 Jan', '12:00'])
     """
     step = next((step for step in STEPS if (end - start) / step < most), STEPS[-1])
     pattern = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
     moments = [i * step for i in range(math.ceil(start / step), math.floor(end / step) + 1)]
-    return [(moment, datetime.fromtimestamp(moment, UTC).strftime(pattern)) for moment in moments]
+    dated = end - start > 86400
+    texts = ("%d %b" if dated and moment % 86400 == 0 else pattern for moment in moments)
+    return [
+        (moment, datetime.fromtimestamp(moment, UTC).strftime(text))
+        for moment, text in zip(moments, texts, strict=True)
+    ]
 
 
 def line(points: Iterable[Point]) -> str:

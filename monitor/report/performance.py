@@ -30,7 +30,7 @@ from monitor.report.overview import Headline
 ORDER = ("drift", "ok", "insufficient data", "no reference")
 
 #: More classes than this have no confusion matrix but a list of the most frequent mistakes, this many.
-MOST_CLASSES, MISTAKES = 8, 20
+MOST_CLASSES, MISTAKES = 8, 12
 
 #: Bins of a reliability diagram.
 TENTHS = tuple(k / 10 for k in range(1, 10))
@@ -199,18 +199,11 @@ def confusion(report: PerformanceReport) -> dict[str, Any] | None:
     )
     assert now is not None
 
-    def cell(i: int, j: int) -> dict[str, Any]:
-        before = None if was is None else float(was[i, j])
-        share = float(now[i, j])
-        drawn = figure.pair(before or 0.0, share, 1.0, live=True)
-        return {
-            "name": names[i],
-            "predicted": names[j],
-            "n": int(live[i, j]),
-            "share": share,
-            "before": before,
-            "drawn": drawn,
-        }
+    def cell(i: int, j: int, top: float = 1.0) -> dict[str, Any]:
+        before, share = None if was is None else float(was[i, j]), float(now[i, j])
+        drawn = figure.pair(before or 0.0, share, top, live=True)
+        said = {"name": names[i], "predicted": names[j], "n": int(live[i, j]), "share": share}
+        return {**said, "before": before, "drawn": drawn}
 
     width = len(target.classes)
     if width <= MOST_CLASSES:
@@ -230,7 +223,8 @@ def confusion(report: PerformanceReport) -> dict[str, Any] | None:
     wrong = live * (np.arange(width) != np.arange(width + 1)[:, None])
     order = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES].tolist()
     places = [divmod(at, width) for at in order if wrong.flat[at]]
-    return {"predicted": target.classes, "rows": None, "mistakes": [cell(i, j) for i, j in places]}
+    top = max((side[place] for side in (now, was) if side is not None for place in places), default=1.0)
+    return {"predicted": target.classes, "rows": None, "mistakes": [cell(i, j, top) for i, j in places]}
 
 
 class Reliable(NamedTuple):
@@ -267,7 +261,8 @@ def reliable(sums: Sums) -> list[Reliable]:
 
 def reliability(live: Sums, held: Sums | None) -> Markup | None:
     """Draw which share of the rows came true at each probability; None without probabilities or outcomes."""
-    bins = reliable(live)
+    every = reliable(live)
+    bins = [one for one in every if one.n >= LEAST] or every
     if not bins:
         return None
     chart = figure.Chart("How often what was predicted with a probability came true", plot=240)
@@ -323,6 +318,7 @@ def came_true(report: PerformanceReport) -> list[dict[str, Any]]:
     for column, before, now in zip(columns, held, live, strict=True):
         what = "what came true" if column.name == "outcome" else "prediction minus outcome"
         drawn = over(column, before, now, f"{what}: live over the held-out rows")
+        drawn["bins"] = [one for one in drawn["bins"] if one["reference_rows"] or one["test_rows"]]
         out.append({"column": column, "what": _sentence(what), **drawn})
     return out
 

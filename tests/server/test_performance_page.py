@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from monitor.reference.file import Reference
 from monitor.report.performance import said
 from server.web.app import create_app
+from tests.server.hosted import served
 from tests.server.scenes import opened
 from tests.test_performance import World
 
@@ -107,3 +111,20 @@ def test_without_outcomes_there_is_no_link_and_the_page_says_how(tmp_path: Path)
         assert "/performance" not in page(client, "/")
         tone, text = headline(page(client))
         assert (tone, text) == ("unknown", "Outcomes are not kept: add the section [outcomes] to the settings")
+
+
+def test_a_real_server_shows_what_came_true(tmp_path: Path) -> None:
+    Reference.from_data({"age": np.linspace(1, 99, 300)}, ["yes", "no"] * 150).save(tmp_path / "histogram.prom")
+    with served(tmp_path, '[model]\npath = ""\n[outcomes]\n') as client:
+        rows = [{"features": [41], "prediction": "yes", "id": f"r{at}"} for at in range(8)]
+        assert client.post(rows, "/observe")[0] == 200
+        told = [{"id": f"r{at}", "outcome": "no" if at == 0 else "yes"} for at in range(4)]
+        assert client.post(told, "/outcomes?wait=true")[1]["joined"] == 4
+        status, _, body = client.get("/performance")
+        text = body.decode()
+        assert status == 200
+        assert "4 outcomes of 8 predictions (50 %)." in text
+        assert re.search(r">accuracy</a></th><td class=\"num\">–</td><td class=\"num\">0\.75</td>", text)
+        assert 'aria-current="page">Performance</a>' in text
+        (accuracy, *_) = json.loads(client.get("/performance?format=json")[2])
+        assert (accuracy["metric"], accuracy["value"], accuracy["n"]) == ("accuracy", 0.75, 4)
