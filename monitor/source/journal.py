@@ -307,8 +307,8 @@ class JournalSource(Recorded):
         self._open(len(schema.captured), config, self.encoder.row)
         #: First sequence number of this process.
         self.start = next_number(self._left, self.applied)
-        if why or self.opening is not None or self.start <= waiting.last:
-            waiting.clear()
+        if why or (self.opening is not None and self.opening.gaps[0].lost) or self.start <= waiting.last:
+            waiting.clear()  # what the database has lost must not be joined to
         for owner, records in self._committed():
             self._keep(owner, records)
         #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.

@@ -372,6 +372,18 @@ def test_an_older_database_gets_the_outcomes_that_the_journal_still_has(world: W
     world.check()
 
 
+def test_a_deleted_journal_takes_nothing_from_what_waits(world: World, tmp_path: Path) -> None:
+    name = world.predict(1.0)
+    world.fold()
+    world.runtime.folder.close()
+    for path in (tmp_path / "data" / "journal").iterdir():
+        path.unlink()
+    world.start()
+    world.outcome(name, 1.0)
+    world.fold()
+    world.check()
+
+
 def test_verify_covers_outcomes(world: World) -> None:
     name = world.predict(1.0)
     world.fold()
