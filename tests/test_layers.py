@@ -109,6 +109,15 @@ def test_the_library_runs_without_flask() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_what_only_reads_does_not_load_scipy() -> None:
+    """It would take half of the time of `status`."""
+    code = (
+        "import sys; import monitor.cli.show; print(sorted({'scipy', 'sklearn', 'flask', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "server").rglob("*.py")), ids=lambda path: path.name)
 def test_the_server_knows_no_statistics(path: Path) -> None:
     assert not {m for m in imports(path) if m.startswith(("scipy", "monitor.drift.statistics"))}

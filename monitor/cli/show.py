@@ -16,13 +16,10 @@ from monitor.cli.command import JSON, MODEL, Answer, command, option, period, re
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.drift.evaluate import Explained, Sample
-from monitor.drift.result import AlertKey, Span, StoredExplanation, answers, share_of_importance
+from monitor.drift.result import AlertKey, DriftResult, Span, StoredExplanation, answers, share_of_importance
 from monitor.errors import LockedError
-from monitor.evaluation import References
-from monitor.performance_report import lines_of, report_performance
 from monitor.rules.alert import Alert
-from monitor.rules.rule import SEVERITIES
+from monitor.rules.rule import PERFORMANCE, SEVERITIES
 from monitor.rules.silence import Silence, mutes
 from monitor.series import Series
 from monitor.store.file.folder import owner, refuse_second
@@ -61,7 +58,9 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     judged = max((verdict.at for verdict in verdicts), default=None)
-    columns = strongest(verdicts, by_rule=False)
+    found = strongest(verdicts, by_rule=False)
+    columns = [verdict for verdict in found if verdict.result.column != PERFORMANCE]
+    judged_outcomes = next((verdict.result for verdict in found if verdict.result.column == PERFORMANCE), None)
     states: dict[str, int] = {}
     for verdict in columns:
         states[verdict.result.state] = states.get(verdict.result.state, 0) + 1
@@ -73,6 +72,9 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "evaluated": iso(judged) if judged else None,
         "learning": read_meta(connection, LEARNING, "") or "no",
         "unusual": spent(connection, served, judged or now) or "not known yet",
+        "performance": performance_in_words(judged_outcomes)
+        if judged_outcomes
+        else "not known: no outcomes are judged",
         "columns": len(columns),
         "drifted": [v.result.column for v in columns if v.result.state == "drift"],
         "states": states,
@@ -84,10 +86,28 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
     }
 
 
+def performance_in_words(result: DriftResult | None) -> str:
+    """Say how the model does: "accuracy 0.68 (0.65 to 0.708), was 0.947: worse"."""
+    if result is None:
+        return "not known: no outcomes are judged"
+    if result.direction is None:
+        return f"not known: {result.reason}"
+    return f"{result.direction.text}: {'worse' if result.state == 'drift' else 'not worse'}"
+
+
 def headline(facts: dict[str, Any]) -> str:
-    """One line that says whether something is wrong."""
+    """One line that says whether something is wrong, performance first."""
     if not facts["columns"]:
         return "Nothing has been evaluated yet."
+    worse = facts["performance"].endswith(": worse")
+    return (
+        f"The model is worse: {facts['performance'].removesuffix(': worse')}. {_drifted(facts)}"
+        if worse
+        else _drifted(facts)
+    )
+
+
+def _drifted(facts: dict[str, Any]) -> str:
     columns = words.counted(facts["columns"], "column")
     if facts["drifted"]:
         count = len(facts["drifted"])
@@ -120,6 +140,9 @@ def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
 
 def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Verdicts with the harm of the columns that moved, from the counts of their windows, if the store has them."""
+    from monitor.drift.evaluate import Explained, Sample  # they load scipy, for which `status` need not wait
+    from monitor.evaluation import References
+
     sample, names = References(series).standing(connection, current(connection, series))
     explained: dict[Span, Explained] = {}
     out = []
@@ -192,6 +215,8 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
 )
 def performance(options: argparse.Namespace, config: Config) -> Answer:
     """`performance`."""
+    from monitor.performance_report import lines_of, report_performance  # it loads scipy
+
     now = SystemClock().time()
     span = span_of(options, now)
     with reading(config) as connection:

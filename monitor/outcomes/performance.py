@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from monitor.columns.column import Counts, Floats
 from monitor.outcomes.sums import Sums, Target
@@ -320,7 +319,7 @@ def _logit(metric: str, value: float, positives: int) -> Measure:
     """Return a metric with the interval of Boyd, Eng and Page (2013): normal on the logit scale, n = positives."""
     inside = min(max(value, 1e-9), 1 - 1e-9)
     middle, spread = math.log(inside / (1 - inside)), 1 / math.sqrt(positives * inside * (1 - inside))
-    low, high = (float(expit(middle + sign * Z95 * spread)) for sign in (-1, 1))
+    low, high = (0.5 + 0.5 * math.tanh((middle + sign * Z95 * spread) / 2) for sign in (-1, 1))
     error = math.sqrt(inside * (1 - inside) / positives)
     return Measure(metric, value, error, low, high, positives, "higher")
 
