@@ -19,6 +19,7 @@ from monitor.columns.column import Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
+from monitor.errors import InputError
 from monitor.outcomes.baseline import Baseline, bins_of, concept_shift
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import Measure, measure, weighted
@@ -172,9 +173,14 @@ def _plain(prefix: str, one: Measure | None) -> dict[str, float | None]:
 def report_performance(
     connection: sqlite3.Connection, series: Series, start: float, end: float, now: float
 ) -> PerformanceReport:
-    """Work out a report of [start, end), taken to whole hours, in parts: hours if they are few and full, else days."""
+    """Work out a report of [start, end), taken to whole hours, in parts: hours if they are few and full, else days.
+
+    Nothing is known after `now`. Raises InputError for an end before the start.
+    """
     reference, target = series.reference, series.reference.target
-    span = whole_hours(Span(start, end))
+    if end <= start:
+        raise InputError("bad_range", "the end must be later than the start", "to", 422)
+    span = whole_hours(Span(start, max(min(end, now), start)))
     start, end = span.start, span.end
     delays = outcome_store.read_delays(connection, series)[0]
     settle = settle_time(delays)

@@ -470,5 +470,6 @@ class Runtime:
     def performance(self, start: float, end: float, version: str | None = None) -> PerformanceReport:
         """How well a model version did in a period. Raises InputError for an unknown version."""
         with closing(connect_read_only(self.folder.database)) as connection:
-            series = newest_series(connection, version)
+            served = self.only.series  # is there already, so that its reference need not be read again
+            series = served if version in (None, served.version) else newest_series(connection, version)
             return report_performance(connection, series, start, end, self.clock.time())

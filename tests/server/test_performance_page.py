@@ -80,8 +80,11 @@ def test_data_are_the_metrics_of_the_period(fallen: tuple[World, FlaskClient]) -
     assert [row["metric"] for row in rows] == [record["metric"] for record in records]
     assert (records[0]["metric"], records[0]["n"]) == ("accuracy", 24 * 60)
     assert records[0]["value"] > 0.84
-    answer = client.get("/performance?from=yesterday")
-    assert (answer.status_code, answer.get_json()["error"]["where"]) == (400, "from")
+    for query, status, where in (("from=yesterday", 400, "from"), ("from=2026-01-07&to=2026-01-06", 422, "to")):
+        answer = client.get(f"/performance?{query}")
+        assert (answer.status_code, answer.get_json()["error"]["where"]) == (status, where)
+    ever = page(client, "/performance?from=1971-01-01&to=2199-01-01")
+    assert len(ever) < 40_000, "the axis ends with the history"
 
 
 def test_alerts_lead_to_the_page_and_can_be_silenced(fallen: tuple[World, FlaskClient]) -> None:
