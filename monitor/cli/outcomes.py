@@ -24,7 +24,7 @@ from monitor.columns.canonical import cell_number, column_name
 from monitor.config.load import Config
 from monitor.errors import ConfigError, DataError, LockedError, StoreError
 from monitor.notify.secret import read_secret
-from monitor.outcomes.sums import Target
+from monitor.outcomes.sums import LARGEST, Target
 from monitor.runtime import Runtime
 from monitor.series import Series
 from monitor.source.outcomes import OutcomeSource
@@ -98,8 +98,8 @@ def read(path: Path, name: str, outcome: str, time: str | None, target: Target, 
             known = math.nan if not moments or moments[0] is None else parse_time(moments[0])
             if not given:
                 bad.add(line, f"column {name} is empty")
-            elif number is None or number != number or (not target.classified and not np.isfinite(number)):
-                bad.add(line, f"column {outcome} holds {str(value)[:40]!r}, which is no number")
+            elif number is None or number != number or (not target.classified and not abs(number) <= LARGEST):
+                bad.add(line, f"column {outcome} holds {str(value)[:40]!r}, which is no number up to {LARGEST:g}")
             elif known is None:
                 bad.add(line, f"column {time} holds {moments[0][:40]!r}, which is no time")
             else:

@@ -27,6 +27,9 @@ PROBABILITY_EDGES = (*(0.001, 0.002, 0.005), *(k / 100 for k in range(1, 100)), 
 #: Bins of a class's probability in a multiclass model, and the largest number of classes that get such bins.
 CLASS_EDGES, MAX_SCORED = tuple(k / 50 for k in range(1, 50)), 20
 
+#: Larger numbers are not compared: the fourth power of one would make a sum infinite, which no correction takes back.
+LARGEST = 1e30
+
 #: A probability is kept this far from 0 and 1 in the log loss, as scikit-learn does for float64.
 CLIP = float(np.finfo(np.float64).eps)
 
@@ -257,17 +260,17 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
 
     `predictions`: shape (n, prediction columns), classes as codes. `outcomes`: shape (n,), numbers or codes; the code
     `len(classes)` is of a class that the model does not know, which counts as wrong. A row whose prediction or outcome
-    is not finite is counted as unusable.
+    is not finite, or larger than `LARGEST`, is counted as unusable.
     """
     sums = Sums.zero(target)
-    usable = np.isfinite(outcomes)
+    usable = np.abs(outcomes) <= LARGEST
     if target.kind == "score":
         sums.counts[:2] = (~usable).sum(), usable.sum()
         sums.counts[2:] = _histogram(outcomes[usable], target.outcome_edges)
         sums.moments[:] = _powers((outcomes[usable] - target.centre) / target.scale, 2)
         return sums
     if target.value is not None:
-        usable &= np.isfinite(predictions[:, target.value])
+        usable &= np.abs(predictions[:, target.value]) <= LARGEST
         if target.classified:
             usable &= predictions[:, target.value] < len(target.classes)
     else:

@@ -26,7 +26,7 @@ from monitor.config.load import Config
 from monitor.errors import InputError
 from monitor.outcomes import join
 from monitor.outcomes.join import RESULTS, Codes
-from monitor.outcomes.sums import Sums, Target
+from monitor.outcomes.sums import LARGEST, Sums, Target
 from monitor.outcomes.waiting import SEQ, TIME, Numbers, Places, is_kept, key_of
 from monitor.series import Series
 from monitor.source.journal import Find, JournalSource, Recorded, Records
@@ -320,6 +320,6 @@ def read_outcome(target: Target, given: object, where: str | None = None) -> flo
     if target.classified:
         return float(target.classes.index(text) if text in target.classes else len(target.classes))
     value = number(given)
-    if isinstance(given, str) or not np.isfinite(value):
-        raise InputError("not_an_outcome", f"expected a finite number, got {str(given)[:40]!r}", where, 422)
+    if isinstance(given, str) or not abs(value) <= LARGEST:
+        raise InputError("not_an_outcome", f"expected a number up to {LARGEST:g}, got {str(given)[:40]!r}", where, 422)
     return value

@@ -15,6 +15,7 @@ from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.columns.column import Column, Schema
 from monitor.config.load import Config
+from monitor.errors import InputError
 from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
@@ -382,6 +383,20 @@ def test_a_deleted_journal_takes_nothing_from_what_waits(world: World, tmp_path:
     world.outcome(name, 1.0)
     world.fold()
     world.check()
+
+
+def test_absurd_numbers_leave_nothing_behind(world: World) -> None:
+    absurd, sound = world.predict(1e300), world.predict(2.0)
+    world.fold()
+    for value in (1.0, 2.0, None):
+        world.outcome(absurd, value)
+        world.fold()
+        world.check()
+    world.outcome(sound, 2.0)
+    world.fold()
+    world.check()
+    with pytest.raises(InputError, match="1e\\+30"):
+        world.outcome(sound, 1e31)
 
 
 def test_verify_covers_outcomes(world: World) -> None:
