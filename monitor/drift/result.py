@@ -112,9 +112,10 @@ class Harm:
 
     `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
     unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
-    `usual`: mean loss on held-out rows. `name`: of the loss. `of`: what the answer is, "answer" or "share of yes".
-    `whole`: the shift is one from the training data, so that the loss began at `usual`. `importance`: of the column for
-    the model, as a part of that of all columns; None if it was not measured.
+    `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
+    `of`: what the answer is, "answer" or "share of yes". `whole`: the shift is one from the training data, so that the
+    loss began at `usual`. `importance`: of the column for the model, as a part of that of all columns; None if it was
+    not measured.
     """
 
     loss: float
@@ -123,6 +124,7 @@ class Harm:
     answer_error: float
     unknown: float
     usual: float = 0.0
+    answer_floor: float = 0.0
     name: str = "loss"
     of: str = "answer"
     whole: bool = True
@@ -140,27 +142,28 @@ class Harm:
     def text(self) -> str:
         """Say it in a few words.
 
-        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, "MAE").text
+        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").text
         'would raise MAE from 41.2 to 47.9 and the answer by 12; nothing is known of 12 % of the rows'
-        >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, "error rate", "share of yes", whole=False).text
+        >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text
         'would raise the error rate by 4 points and lower the share of yes by 9 points'
-        >>> Harm(0.1, 1.0, 0.0, 0.01, 0.0, 41.2, "MAE").text, Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2, "MAE").text
+        >>> Harm(0.1, 1.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text, Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text
         ('harmless', 'harm unknown, too few held-out rows')
+        >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7, "MAE").text
+        'harmless; would lower the answer by 30.5'
         """
+        said, verb = "", "lower" if self.answer < 0 else "raise"
+        if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
+            said = f"{verb} the {self.of} by {_by(self.answer, self.of != 'answer')}"
         unknown = f"nothing is known of {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
         if self.effect != "harmful":
-            why = unknown or "too few held-out rows"
-            return "harmless" if self.effect == "harmless" else f"harm unknown, {why}"
+            why = f"harm unknown, {unknown or 'too few held-out rows'}" if self.effect == "unknown" else "harmless"
+            return f"{why}; would {said}" if said else why
         rate = self.name == "error rate"
-        said = f"would raise {'the ' * rate}{self.name} "
-        if self.whole:
-            after = self.usual + self.loss
-            said += f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
-        else:
-            said += f"by {_by(self.loss, rate)}"
-        if abs(self.answer) > 2 * self.answer_error:
-            said += f" and {'lower ' * (self.answer < 0)}the {self.of} by {_by(self.answer, self.of != 'answer')}"
-        return f"{said}; {unknown}" if unknown else said
+        after = self.usual + self.loss
+        much = f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
+        much = f"would raise {'the ' * rate}{self.name} {much if self.whole else f'by {_by(self.loss, rate)}'}"
+        much += f" and {said.removeprefix('raise ')}" if said else ""
+        return f"{much}; {unknown}" if unknown else much
 
     def to_json(self) -> dict[str, Any]:
         """Return its numbers, and what they come to."""
@@ -312,6 +315,9 @@ class DriftResult(NamedTuple):
         return {**fields, **told, "window": self.window.to_json()}
 
 
+#: From this part of its threshold on, a move of the predictions that is no drift is told.
+NEARLY = 0.5
+
 #: Begins what is said of predictions that have drifted.
 ANSWERS_MOVED = "the model answers differently"
 
@@ -322,11 +328,12 @@ def answers(results: Iterable[DriftResult]) -> str:
     if not judged:
         return ""
     worst = max(judged, key=lambda result: (result.state == "drift", result.state == "warning", result.strength))
-    if worst.state not in ("drift", "warning") or worst.direction is None:
+    if worst.direction is None or (worst.state not in ("drift", "warning") and worst.strength < NEARLY):
         return "predictions have not moved"
     name = "" if worst.column == "prediction" else f"{worst.column} "
-    much = ANSWERS_MOVED if worst.state == "drift" else "predictions have moved a little"
-    return f"{much}: {name}{worst.direction.text}"
+    much = {"drift": ANSWERS_MOVED, "warning": "predictions have moved a little"}.get(worst.state, "")
+    said = f"{name}{worst.direction.text}"
+    return f"{much}: {said}" if much else f"predictions may have moved: {said}, which could be chance"
 
 
 def share_of_importance(results: Iterable[DriftResult]) -> str:

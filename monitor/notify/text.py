@@ -174,12 +174,15 @@ def _column(item: Entry, message: Message) -> Line:
         pieces = [Piece(ANSWERS_MOVED), *named, *new]
     if item.value is not None and item.threshold is not None and item.value <= item.threshold:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
+    said: list[Line] = []
     if item.direction and not item.worse:  # the title has the numbers of performance
-        pieces += [Piece(": "), *_sentence(item.direction, item.names)]
+        said.append(_sentence(item.direction, item.names))
     if not _same_start(message):
-        pieces.append(Piece(f"{' ' if item.worse else ', '}since {date_time(item.since, message.now)}"))
-    said = [cut(text, 300) for text in (item.explained, item.harm) if text]
-    return (*pieces, *(Piece(f"; {text}") for text in said))
+        said.append((Piece(f"since {date_time(item.since, message.now)}"),))
+    told = [(Piece(cut(text, 300)),) for text in (item.explained, item.harm) if text]
+    for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
+        pieces += [Piece(sign), *part]
+    return tuple(pieces)
 
 
 def _most(message: Message) -> Entry | None:
@@ -204,7 +207,7 @@ def _foot(message: Message) -> Block:
         return ()
     start, end = most.window
     begins, what = date_time(start, message.now).removesuffix(" UTC"), "outcomes" if most.worse else "predictions"
-    rows = f"{most.n:,} {what}, {begins} to {clock_time(end, start)}"
+    rows = f"{most.n:,} {what}, {begins} to {clock_time(min(end, message.at), start)}"
     return ((Piece(f"{rows}, against {most.m:,} rows of {against(cut(most.reference))}"),),)
 
 

@@ -21,6 +21,9 @@ from monitor.drift.result import Harm
 from monitor.outcomes.performance import measure, weighted
 from monitor.outcomes.sums import Sums, Target, contribute
 
+#: Smallest rises of the mean answer that are told: in standard deviations of the target, and of a share.
+ANSWER_FLOOR, SHARE_FLOOR = 0.1, 0.03
+
 
 @dataclass(frozen=True, slots=True)
 class ByBin:
@@ -76,7 +79,9 @@ class Baseline:
         target = self.target
         of = f"share of {target.classes[target.positive]}" if target.kind == "binary" else "answer"
         importance = self.importance.get(column.name) if column.role == "feature" else None
-        return replace(found, usual=self.mean_loss, name=self.loss_name, of=of, importance=importance)
+        floor = ANSWER_FLOOR * target.scale if target.kind == "regression" else SHARE_FLOOR
+        found = replace(found, usual=self.mean_loss, answer_floor=floor, name=self.loss_name)
+        return replace(found, of=of, importance=importance)
 
     def to_json(self) -> str:
         """Return all of it as JSON."""

@@ -74,7 +74,7 @@ model 3f2a1b, rule drift, event prediction-1700000000"""
 WORSE = """\
 CRITICAL: house-prices: accuracy is worse: 0.7 (0.67 to 0.73), was 0.9
 
-performance since 14 Nov, 21:13 UTC; the inputs do not explain it: outcomes follow from them in a new way, so train \
+performance: since 14 Nov, 21:13 UTC; the inputs do not explain it: outcomes follow from them in a new way, so train \
 on newer rows
 
 400 outcomes, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the held-out data
@@ -85,8 +85,8 @@ report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
 guide: http://127.0.0.1:5000/what-to-do#performance-worse
 model 3f2a1b, rule performance, event performance-1699996400"""
 
-HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, "MAE", importance=0.41)
-HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, "MAE", importance=0.2)
+HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.41)
+HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.2)
 PREDICTION = AlertKey("drift", "diabetes", "all", "prediction", "prediction")
 
 

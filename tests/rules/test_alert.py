@@ -184,9 +184,9 @@ def test_times_of_evaluations_may_wander() -> None:
 
 
 HARM = {
-    "harmful": Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, "MAE"),
-    "harmless": Harm(0.1, 1.0, 0.0, 0.0, 0.0, 41.2, "MAE"),
-    "unknown": Harm(0.1, 1.0, 0.0, 0.0, 0.5, 41.2, "MAE"),
+    "harmful": Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE"),
+    "harmless": Harm(0.1, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE"),
+    "unknown": Harm(0.1, 1.0, 0.0, 0.0, 0.5, 41.2, 0.0, "MAE"),
 }
 
 
