@@ -31,7 +31,7 @@ PARTS = 8
 #: Ids that are known again at least, if so many were given: the newest ones.
 RECENT = 1 << 20
 
-#: First bits of hashes that are marked as known, and how many ids may be marked before the marks are made anew.
+#: First bits of hashes that are marked as known, and the fewest ids that are marked before the marks are made anew.
 MARK_BITS, MOST_MARKS = 24, 1 << 22
 _MARK_SHIFT = np.uint64(64 - MARK_BITS)
 
@@ -197,17 +197,18 @@ class Keys:
         self._open: tuple[Numbers, Numbers] | None = None
         #: Which first bits of hashes there may be: spares new ids, which most are, the search through all files.
         self._marks: npt.NDArray[np.bool_] | None = None
-        self._marked = 0
+        self._marked = self._most_marked = 0
 
     def find(self, keys: Numbers) -> Numbers:
         """Sequence numbers, shape (n,), 0 for an id that is not known (any more)."""
         found = np.zeros(len(keys), np.uint64)
         if not self.blocks:
             return found
-        if self._marks is None or self._marked > MOST_MARKS:
+        if self._marks is None or self._marked > self._most_marked:
             self._marks, self._marked = np.zeros(1 << MARK_BITS, bool), 0
             for block in self.blocks:
                 self._mark(block.column(1))
+            self._most_marked = max(MOST_MARKS, 2 * self._marked)
         likely = np.flatnonzero(self._marks[keys >> _MARK_SHIFT])
         wanted, numbers = keys[likely], np.zeros(len(likely), np.uint64)
         for block in self.blocks if len(likely) else ():
