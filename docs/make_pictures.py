@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from monitor.reference.file import Reference  # noqa: E402
 from monitor.runtime import Runtime  # noqa: E402
 from server.web.app import create_app  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
+from tests.test_performance import World  # noqa: E402
 from train.fit import fit, load_dataset, write_pair  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -40,6 +42,9 @@ PICTURES = (
     ("alerts.png", "/alerts", 1240, 0, "light"),
     ("phone.png", "/", 375, 800, "light"),
 )
+#: The same of the model whose outcomes come three hours late.
+PERFORMANCE = (("performance.png", "/performance", 1240, 1420, "light"),)
+HOURS, WRONG_AFTER, LATE = 90, 66, 3
 
 
 def history(folder: Path) -> Runtime:
@@ -66,12 +71,30 @@ def history(folder: Path) -> Runtime:
         clock.advance(60)
         if minute % 2:
             runtime.evaluate()
+    settle(runtime, clock)
+    return runtime
+
+
+def late_outcomes(folder: Path) -> Runtime:
+    """A runtime of a classifier whose outcomes come after hours; on the last day a quarter of them is turned round."""
+    world, waiting = World(folder, '[[rule]]\nname = "performance"\nstatistic = "performance"\nwindow = "2d"\n'), []
+    for hour in range(HOURS):
+        waiting.append(world.predict(60, wrong=0.25 if hour >= WRONG_AFTER else 0.0))
+        if hour >= LATE:
+            world.tell(*waiting.pop(0))
+        world.clock.advance(3600)
+        world.runtime.evaluate()
+    settle(world.runtime, world.clock)
+    return world.runtime
+
+
+def settle(runtime: Runtime, clock: ManualClock) -> None:
+    """Start the threads, and wait until nothing is left to do."""
     runtime.start()
     deadline = time.monotonic() + 20
     while runtime.health()["status"] != "ok" and time.monotonic() < deadline:
         clock.advance(1)
         time.sleep(0.05)
-    return runtime
 
 
 def main() -> None:
@@ -81,20 +104,27 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runtime = history(folder)
-        server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = Browser(folder / "profile", zone="UTC")
         try:
-            for file, path, width, height, colours in PICTURES:
-                page = browser.open(f"http://127.0.0.1:{server.port}{path}", width, 800, prefers_color_scheme=colours)
-                page.screenshot(IMAGES / file, height)
-                page.close()
-                print(f"{IMAGES.relative_to(ROOT) / file}")
+            take(browser, history(folder), PICTURES)
+            take(browser, late_outcomes(folder / "outcomes"), PERFORMANCE)
         finally:
             browser.close()
-            server.shutdown()
-            runtime.close()
+
+
+def take(browser: Browser, runtime: Runtime, pictures: Iterable[tuple[str, str, int, int, str]]) -> None:
+    """Take pictures of a runtime's pages, and close it."""
+    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for file, path, width, height, colours in pictures:
+            page = browser.open(f"http://127.0.0.1:{server.port}{path}", width, 800, prefers_color_scheme=colours)
+            page.screenshot(IMAGES / file, height)
+            page.close()
+            print(f"{IMAGES.relative_to(ROOT) / file}")
+    finally:
+        server.shutdown()
+        runtime.close()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from server.web.app import create_app
 from server.web.pages import to_csv
 from tests.server.scenes import HOSTILE, SCENES, opened
 
-VIEWS = ("/", "/alerts", "/monitor")
+VIEWS = ("/", "/performance", "/alerts", "/monitor")
 
 
 class Opened:
