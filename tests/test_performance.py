@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,10 +17,13 @@ from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError
+from monitor.notify.message import Message, title
+from monitor.notify.text import plain_text
 from monitor.outcomes.baseline import baseline_of
 from monitor.outcomes.performance import measure
 from monitor.performance import NO_BASELINE
 from monitor.reference.file import Reference
+from monitor.report.overview import headline, rows
 from monitor.runtime import Runtime
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
@@ -247,3 +252,47 @@ def test_the_report_tells_selection_estimate_and_delays(world: World) -> None:
     estimate = report.whole.estimates["accuracy"]
     assert estimate.low < estimate.value < estimate.high
     assert abs(report.concept["accuracy"][1]) > 4
+
+
+def messages(world: World) -> list[Message]:
+    """All messages that were queued for the log, in order."""
+    with closing(world.read()) as connection:
+        rows = connection.execute("SELECT message FROM notifications ORDER BY id").fetchall()
+    return [Message.from_json(json.loads(row[0])) for row in rows]
+
+
+def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> None:
+    """All rows come close to the boundary, where the model errs most: from the journal to message, API and overview."""
+    world = World(tmp_path / "data", '[drift]\nbenign = "quiet"')
+    with closing(world.runtime):
+        x = world.rng.normal(0, 0.2, 600)
+        score = 1 / (1 + np.exp(-4 * x))
+        world.runtime.only.source.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
+        world.clock.advance(300)
+        world.runtime.evaluate()
+        evaluation = world.runtime.only.latest
+        drifted = next(one for one in evaluation.results if one.column == "x" and one.state == "drift")
+        assert drifted.harm is not None
+        assert drifted.harm.effect == "harmful"
+        assert drifted.harm.text.startswith("would raise the error rate from ")
+        assert drifted.to_json()["harm"]["loss"] == pytest.approx(drifted.harm.loss)
+        (first,) = [one for one in messages(world) if one.group == "drift"]
+        assert first.severity == "critical", "a severity above that of its rule"
+        text = plain_text(first, title(first), 4000)
+        assert "CRITICAL: x has drifted, predictions have moved\n" in text
+        assert f"\nx: {drifted.direction.text if drifted.direction else ''}; {drifted.harm.text}\n" in text
+        assert "\nthe model answers differently: proba_yes: " in text
+        row = next(row for row in rows(evaluation, world.runtime.only.reference) if row.column.name == "x")
+        assert row.harm == drifted.harm
+        told = headline(rows(evaluation, world.runtime.only.reference), evaluation, 60.0)
+        assert told.more.startswith("The model answers differently: ")
+
+
+def test_worse_performance_is_told_with_why(world: World) -> None:
+    world.hours(24)
+    world.hours(24, wrong=0.4)
+    last = [one for one in messages(world) if one.group == "performance"][-1]
+    assert re.match(
+        r"WARNING: (accuracy|F1|ROC-AUC|Brier score) is worse: 0.\d+ \(0.\d+ to 0.\d+\), was 0", title(last)
+    )
+    assert "the inputs do not explain it" in plain_text(last, "", 4000)

@@ -170,7 +170,7 @@ def _column(item: Entry, message: Message) -> Line:
     new = [Piece(" (new)", "bold")] if item.status == "new" and message.kind == "update" else []
     pieces = [Piece(cut(name), "code"), *new]
     if item.role == "prediction":
-        named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(name), "code")]
+        named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
         pieces = [Piece(ANSWERS_MOVED), *named, *new]
     if item.value is not None and item.threshold is not None and item.value <= item.threshold:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))

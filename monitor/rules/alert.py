@@ -17,7 +17,7 @@ from monitor.clock import iso
 from monitor.columns.column import Role
 from monitor.config.settings import duration_text
 from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult
-from monitor.rules.rule import SEVERITIES, Rule
+from monitor.rules.rule import SEVERITIES, Rule, is_performance
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 
@@ -214,7 +214,10 @@ def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult
     waiting = [result for result in results if result.statistic == statistic and condition(result) is None]
     if waiting and not drifting:
         return waiting[0]
-    return max(drifting or judged, key=lambda result: result.strength, default=results[0])
+    # Of metrics the first one leads, which people know best: accuracy, not the one with the most power.
+    return max(
+        drifting or judged, key=lambda one: 0.0 if is_performance(one.statistic) else one.strength, default=results[0]
+    )
 
 
 def by_alert(results: Iterable[DriftResult]) -> dict[AlertKey, list[DriftResult]]:
