@@ -13,6 +13,7 @@ from monitor.clock import ManualClock, from_iso
 from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
+from tests.test_performance import World
 
 NOON = from_iso("2026-03-14T12:00:00Z")
 NAMES = ("age", "bmi", "blood_pressure", "glucose", "smoker", "region")
@@ -176,7 +177,19 @@ def wide(folder: Path, columns: int = 200) -> Scene:
     return scene
 
 
-SCENES: dict[str, Callable[[Path], Scene]] = {
+def worse(folder: Path) -> World:
+    """A classifier whose outcomes come two hours late; after 30 hours four of ten are turned round."""
+    world, waiting = World(folder / "data"), []
+    for hour in range(50):
+        waiting.append(world.predict(60, wrong=0.4 if hour >= 30 else 0.0))
+        if hour >= 2:
+            world.tell(*waiting.pop(0))
+        world.clock.advance(3600)
+        world.runtime.evaluate()
+    return world
+
+
+SCENES: dict[str, Callable[[Path], Scene | World]] = {
     "quiet": quiet,
     "drifting": drifting,
     "insufficient": insufficient,
@@ -184,6 +197,7 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
     "fresh": fresh,
     "hostile": hostile,
     "wide": wide,
+    "worse": worse,
 }
 
 

@@ -41,11 +41,18 @@ def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/column/feature?name=bmi", "/column/feature?name=region", "/alerts", "/monitor"]
+    ("scene", "path"),
+    [
+        *(("drifting", path) for path in ("/", "/column/feature?name=bmi", "/column/feature?name=region")),
+        *(("drifting", "/alerts"), ("drifting", "/monitor")),
+        *(("worse", path) for path in ("/", "/performance", "/performance?metric=brier&range=24h", "/alerts")),
+    ],
 )
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, serve: Serve, path: str, colours: str) -> None:
-    address, _ = serve("drifting")
+def test_every_view_is_accessible_and_fits_a_phone(
+    browser: Browser, serve: Serve, scene: str, path: str, colours: str
+) -> None:
+    address, _ = serve(scene)
     page = browser.open(address + path, prefers_color_scheme=colours)
     dark = page.run("getComputedStyle(document.documentElement).backgroundColor")
     assert (sum(map(int, dark[4:-1].split(","))) < 150) == (colours == "dark")
