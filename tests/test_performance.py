@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.backtest.events import play
+from monitor.backtest.rejudge import judge
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
@@ -154,6 +156,23 @@ def test_stored_verdicts_are_worked_out_again(world: World) -> None:
         assert len(recompute(connection).problems) == changed.rowcount
         connection.rollback()
         assert not verify(connection).problems
+
+
+def test_the_past_is_judged_as_it_was(tmp_path: Path) -> None:
+    world = World(tmp_path / "data", '[drift]\nevery = "1h"\n')
+    world.hours(24)
+    world.hours(24, wrong=0.4)
+    config, series = world.runtime.config, world.runtime.only.series
+    live = {
+        (alert.column, alert.since) for alert in world.runtime.only.latest.alerts.values() if alert.role == "outcome"
+    }
+    with closing(world.read()) as connection:
+        moments = judge(connection, series, config, START, world.clock.time())
+        done = play(moments, [rule for rule in config.rules if rule.performance], 3600.0)
+    assert done.evaluations == 48
+    assert {(event.column, event.fired) for event in done.events} == {one for one in live if one[0] == "performance"}
+    assert done.events[0].statistic in ("accuracy", "f1", "brier", "roc_auc")
+    world.runtime.close()
 
 
 def test_plain_sql_has_every_metric_of_every_hour_and_day(world: World) -> None:

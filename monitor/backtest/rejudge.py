@@ -20,11 +20,13 @@ from monitor.config.load import Config
 from monitor.correlated import in_the_past
 from monitor.drift.evaluate import Answers, Sample
 from monitor.drift.layout import Layout
-from monitor.drift.result import Span
+from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import References, partial_window, question_of
+from monitor.performance import HOUR, Performance, ripe_until, settle_time
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series
+from monitor.store.records.outcomes import read_delays
 from monitor.store.records.references import history, standing_at
 from monitor.store.windows.ranges import Timeline, first_start, lengths, read_timeline
 
@@ -92,14 +94,16 @@ def judge(
     in force at the time: the training data, or the period that had been accepted for a column by then; if the history
     was replayed at its own times, a period counts as accepted when it ended. `progress` is told how many evaluations
     are done. Raises ConfigError for a rule that cannot be.
+
+    Performance is judged at the end of each ripe hour, by the outcomes that are stored today.
     """
-    judging = _Judging(connection, series, config)
+    judging, performance = _Judging(connection, series, config), _Performance(connection, series, config)
     every = max(config.drift.every, config.window.base)
     moments: Floats = np.arange(math.floor(start / every) + 1, math.floor(end / every) + 1, dtype=np.float64) * every
     block = min(max(CELLS // series.schema.size, LEAST), MOST)
     for begin in range(0, len(moments), block):
         times = moments[begin : begin + block]
-        yield from judging.block(times)
+        yield from map(performance.added, judging.block(times))
         progress(len(times))
 
 
@@ -186,6 +190,33 @@ class _Judging:
         samples = [known[k][0] for k in which]
         counts, totals = np.array([one.counts for one in samples]), np.array([one.sums for one in samples])
         return Sample(counts, totals, samples[0].deviations), names
+
+
+class _Performance:
+    def __init__(self, connection: sqlite3.Connection, series: Series, config: Config) -> None:
+        self._connection, self._performance = connection, Performance(series)
+        self._rules = [rule for rule in config.rules if rule.performance]
+        self._settle = settle_time(read_delays(connection, series)[0])
+        #: End of the hours that were judged last, and what was found.
+        self._judged: tuple[float, tuple[DriftResult, ...]] = (-math.inf, ())
+
+    def added(self, moment: Moment) -> Moment:
+        """An evaluation with what rules on performance say then."""
+        if not self._rules:
+            return moment
+        end = min(ripe_until(moment.at, self._settle), moment.at // HOUR * HOUR)
+        if end != self._judged[0]:
+            spans = [(rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end)) for rule in self._rules]
+            found = [self._performance.look(self._connection, *one)[0] for one in spans]
+            self._judged = end, tuple(result for one in found for result in one.results)
+        results = self._judged[1]
+        return Moment(
+            moment.at,
+            moment.quiet and all(result.state != "drift" for result in results),
+            moment.size + len(results),
+            moment.judged + sum(result.value is not None for result in results),
+            lambda: [*moment.results(), *results],
+        )
 
 
 def _at(starts: npt.NDArray[np.int64], index: Ints, otherwise: Floats) -> Floats:

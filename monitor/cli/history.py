@@ -178,7 +178,7 @@ def try_rules(options: argparse.Namespace, config: Config) -> Answer:
         total = math.floor(span.end / every) - math.floor(span.start / every)
         with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
             moments = judge(connection, model, config, span.start, span.end, progress.update)
-            done = play(moments, [rule for rule in config.rules if rule.fixed], every)
+            done = play(moments, [rule for rule in config.rules if rule.fixed or rule.performance], every)
     nothing = [f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}"]
     return Answer(done.lines() if done.evaluations else nothing, {"model_version": model.version, **done.to_json()})
 

@@ -8,8 +8,9 @@ the score are within `Sums`' bins of it: ROC-AUC within half the chance that a p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -108,7 +109,8 @@ def wilson(hits: float, trials: float) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z2 / trials)), min(1.0, (middle + half) / (1 + z2 / trials))
 
 
-def ratios(target: Target) -> dict[str, Ratio]:
+@lru_cache(maxsize=16)
+def ratios(target: Target) -> Mapping[str, Ratio]:
     """Return the metrics of a classifier that follow from its confusion matrix, by name."""
     if not target.classified:
         return {}

@@ -156,7 +156,7 @@ class Sums:
     def confusion(self) -> Counts:
         """Rows by score bin, outcome class and predicted class, shape `target.confusion_shape`."""
         shape = self.target.confusion_shape
-        return self.counts[1 : 1 + int(np.prod(shape))].reshape(shape)
+        return self.counts[1 : 1 + math.prod(shape)].reshape(shape)
 
     @property
     def ranks(self) -> Counts:
