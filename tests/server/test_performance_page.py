@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from monitor.__main__ import main
 from monitor.reference.file import Reference
 from monitor.report.performance import said
 from server.web.app import create_app
@@ -131,3 +132,14 @@ def test_a_real_server_shows_what_came_true(tmp_path: Path) -> None:
         assert 'aria-current="page">Performance</a>' in text
         (accuracy, *_) = json.loads(client.get("/performance?format=json")[2])
         assert (accuracy["metric"], accuracy["value"], accuracy["n"]) == ("accuracy", 0.75, 4)
+
+
+def test_an_alert_of_performance_can_be_silenced_from_a_terminal(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    world.hours(2)
+    world.runtime.close()
+    (tmp_path / "config.toml").write_text("[outcomes]\n")
+    where = ["--config", str(tmp_path / "config.toml"), "--data", str(tmp_path / "data")]
+    because = ["--for", "1h", "--reason", "known", "--author", "me"]
+    for name, code in (("performance", 0), ("outcome", 0), ("performanse", 1)):
+        assert main(["silence", f"column={name}", *because, *where]) == code, name
