@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -300,7 +301,7 @@ class Usual:
         groups: dict[int, list[int]] = {}
         for position in self._covers[rule.name]:
             groups.setdefault(self._since.get(position, 0), []).append(position)
-        weeks, results, looked_back = self._weeks(rule), dict[int, DriftResult](), False
+        weeks, results, shown = self._weeks(rule), dict[int, DriftResult](), level.plus(self.hours.between(0, 0))
         for since, positions in groups.items():
             grid = self.hours.grid(since)
             at = hour - grid.first
@@ -312,9 +313,11 @@ class Usual:
             found = judge_together(list(watches.values()), cells, grid, at)
             for k, (position, watch) in enumerate(watches.items()):
                 seasonal = watch.learned is not None and watch.learned.predictor > 0
-                by_hour = seasonal and same.n > 0
-                looked_back |= by_hour
+                seasonal |= bool(np.isfinite(found[0].by_hours[0, cells.parts[k]]).any())
                 column = self._series.schema.columns[position]
+                if by_hour := seasonal and same.n > 0:
+                    low, high = self._series.schema.offsets[position : position + 2]
+                    shown.counts[low:high], shown.sums[position] = same.counts[low:high], same.sums[position]
                 result = DriftResult(
                     rule.name,
                     column.name,
@@ -335,7 +338,7 @@ class Usual:
         if not results:
             return None
         in_order = tuple(results[position] for position in self._covers[rule.name] if position in results)
-        return Judged(rule, span, test, pasts[looked_back], in_order)
+        return Judged(rule, span, test, Sample(shown.counts, shown.sums, deviations), in_order)
 
     def _begun(self, position: int, length: int, hour: int) -> bool:
         """Whether the history of a column has been replayed, or was by an earlier process."""
@@ -343,10 +346,13 @@ class Usual:
         return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
 
     def _same_hours(self, hour: int, length: int) -> Batch:
-        grid, total = self.hours.grid(), self.hours.between(0, 0)
-        back = grid.weeks_before(np.array(hour - grid.first), np.arange(1, SAME_HOURS + 1))
-        for end in (grid.first + back[back >= length]).tolist():
-            total = total.plus(self.hours.between(end - length, end))
+        """Sum of the same hours of the weeks before a window, but for hours in which it has no rows."""
+        grid, total, begin = self.hours.grid(), self.hours.between(0, 0), hour - length
+        empty = [at for at in range(begin, hour) if not self.hours.between(at, at + 1).n]
+        for start, end in pairwise([begin - 1, *empty, hour]):  # stretches of hours that it has
+            back = grid.weeks_before(np.array(end - grid.first), np.arange(1, SAME_HOURS + 1))
+            for stop in (grid.first + back[(back >= length) & (end > start + 1)]).tolist():
+                total = total.plus(self.hours.between(stop - (end - start - 1), stop))
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:
@@ -415,7 +421,8 @@ def verdict_of(
     states, reasons = verdicts(size[[worst]], critical[[worst]], own.floors[[worst]])
     reason = reasons[0]
     if states[0] == "drift":
-        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour)
+        by_hours = bool(np.isfinite(windows.by_hours[0, part][worst]))
+        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour, by_hours=by_hours)
     return {
         "state": states[0],
         "reason": reason,
@@ -427,10 +434,11 @@ def verdict_of(
     }
 
 
-def explain(watch: Watch, cell: int, change: float, scale: float, hour: int) -> str:
+def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, by_hours: bool = False) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
     cells, where = watch.cells, int(watch.cells.limit_of[cell])
     at = "at this hour" if watch.learned and watch.learned.predictor else "of the last weeks"
+    at = "in the hours that it has" if by_hours else at
     what = "shape" if cells.is_bulk[cell] else "share"
     text = f"{cell_name(cells, cell)} {abs(change):.2g} from its usual {what} {at}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,23 @@ def test_a_restart_goes_on_where_the_last_process_was(make: Any, tmp_path: Path)
     for key, pair in before.items():
         assert after[key] == pytest.approx(pair)
     assert not again.messages()
+
+
+def test_each_column_is_drawn_over_what_it_was_compared_with(make: Any, tmp_path: Path) -> None:
+    world = make()
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(1)
+    now = world.clock.time()
+    world.close()
+    with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection, connection:
+        connection.execute("UPDATE usual_learned SET predictor = position % 2")
+    again = make(folder=tmp_path / "data", start=now)
+    again.runtime.evaluate()
+    for judged in again.runtime.only.latest.judged:
+        rows = [int(counts.sum()) for counts in again.reference.schema.split(judged.reference.counts)]
+        assert rows == [result.m for result in judged.results]
+        assert {result.reference for result in judged.results} == {"usual level", "usual at this hour"}
+        assert max(rows) > 3 * min(rows)
 
 
 def test_no_history_is_learning_and_says_nothing(make: Any) -> None:

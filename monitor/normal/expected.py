@@ -24,6 +24,8 @@ LEARNT = 8 * WEEK
 SAME_HOURS, FEWEST_HOURS = 6, 3
 #: Fewest rows of a window that is judged or learnt from, and the least part of its usual rows.
 FEWEST_ROWS, WHOLE = 20, 0.85
+#: A window with less than that is compared with just the hours that it has, if it has this part of its usual rows.
+PART = 0.3
 #: Fewest rows of a level, in rows of the window that is compared with it.
 FEWEST_LEVEL = 2.0
 #: A window is looked at in this many parts, and is partial if so large a share of its rows lies in another one.
@@ -92,7 +94,7 @@ class Windows:
     `ends`: shape (W,). `shares`: (W, C). `n`: (W, 2 K), rows with a value and all rows of each column. `expected`:
     (3, W, C), by predictor: the level of the last weeks, the same hour of those weeks, their mean; NaN if there is no
     history for it. `usual`: (W, K), median rows of the same hours, 0 if unknown. `judged`: (W, K), whether the window
-    is whole.
+    is whole. `by_hours`: (W, C), of partial windows what was to be expected in the hours that they have; else NaN.
     """
 
     length: int
@@ -102,10 +104,14 @@ class Windows:
     expected: Floats
     usual: Floats
     judged: Mask
+    by_hours: Floats
 
 
-def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
-    """Work out the windows of `length` hours that end at `ends`, with the expectations for each."""
+def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int, *, partial: bool = True) -> Windows:
+    """Work out the windows of `length` hours that end at `ends`, with the expectations for each.
+
+    `partial`: also what is expected of partial windows.
+    """
     back = grid.weeks_before(ends, np.arange(1, SAME_HOURS + 1)[:, None])
     # Windows a week apart look back at each other: each is worked out once.
     every, place = np.unique(np.concatenate((ends[None], back)), return_inverse=True)
@@ -120,9 +126,30 @@ def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int) -> Windows:
     few = level_n[:, 1::2] < FEWEST_LEVEL * rows[now]
     level[few[:, cells.column_of]] = np.nan  # a few rows, as after a long gap, are no level
     whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
-    judged = ((ends >= length) & whole)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, WHOLE * usual))
-    judged &= ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
-    return Windows(length, ends, found[now], n[now], np.stack([level, hour, (level + hour) / 2]), usual, judged)
+    part = ((ends >= length) & whole)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, PART * usual))
+    judged = part & (rows[now] >= WHOLE * usual) & ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
+    by_hours = np.full_like(level, np.nan)
+    for at in np.flatnonzero((part & ~judged).any(axis=1)) if partial else ():
+        by_hours[at] = np.where((part & ~judged)[at, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
+    expected = np.stack([level, hour, (level + hour) / 2])
+    return Windows(length, ends, found[now], n[now], expected, usual, judged, by_hours)
+
+
+def _by_hours(cells: Cells, grid: Grid, end: np.int64, length: int) -> Floats:
+    """Shares expected of the hours that a window has, shape (C,): those of the weeks before, weighed by its rows.
+
+    NaN if too much of it is in hours that have no history.
+    """
+    hours = np.arange(end - length + 1, end + 1)
+    back = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None])
+    back = np.where(back <= end - length, back, 0)  # none of the window's own
+    past = np.diff(grid.rows[np.clip(np.stack([back - 1, back]), 0, grid.hours)], axis=0)[0].sum(axis=0)
+    has = np.diff(grid.rows[np.concatenate((hours[:1] - 1, hours))])
+    if has[past == 0].sum() > MOVED_ROWS * has.sum() or past[has > 0].sum() < FEWEST_LEVEL * has.sum():
+        return np.full(len(cells.names), np.nan)
+    weight = has / np.maximum(past, 1)
+    counts = (grid.between(back - 1, back, cells.bins).sum(axis=0) * weight[:, None]).sum(axis=0)
+    return cells.shares(np.rint(1000 * counts).astype(np.int64))[0]  # of counts, with three places
 
 
 def _lopsided(parts: Counts, usual: Counts) -> Mask:

@@ -54,7 +54,7 @@ class Distances:
     `change`: shape (W, C), share minus expected share. `scale`: (W, C), what the change is measured in: one scale for
     all bulk cells of a column, one for each tail cell. `known`: (W, C), whether the window is whole and has enough
     rows. `worst`: (W, L), the distance in units of its scale: the largest of the bulk cells, and that of each tail
-    cell; NaN if there is none.
+    cell; NaN if there is none. Partial windows have more noise: they have no part in it, and so in no limit.
     """
 
     change: Floats
@@ -96,18 +96,21 @@ def _median(values: Floats) -> Floats:
 def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Sequence[Learned]) -> Distances:
     """Distances of some windows from what was expected. `learned`: of each column.
 
-    The level stands in if the predictor has no history yet.
+    The level stands in if the predictor has no history yet; a partial window has an expectation of its own.
     """
     predictors = np.array([one.predictor for one in learned])[cells.column_of]
     q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
     q = np.where(np.isfinite(q), q, windows.expected[0, rows])
+    partial = np.isfinite(windows.by_hours[rows])
+    q = np.where(partial, windows.by_hours[rows], q)
     n = cells.spread(windows.n[rows])
     least = np.maximum(n, 1.0)
     variance = np.nan_to_num(q * (1 - q)) / least + np.concatenate([one.scatter for one in learned])
     scale = np.sqrt(cells.largest(variance)[:, cells.limit_of] + 1.0 / least**2)
     change = windows.shares[rows] - q
-    known = windows.judged[rows][:, cells.column_of] & (n >= FEWEST_ROWS) & np.isfinite(change)
-    worst = cells.largest(np.where(known, np.abs(change) / scale, -1.0))
+    whole = windows.judged[rows][:, cells.column_of]
+    known = (whole | partial) & (n >= FEWEST_ROWS) & np.isfinite(change)
+    worst = cells.largest(np.where(known & whole, np.abs(change) / scale, -1.0))
     return Distances(change, scale, known, np.where(worst < 0, np.nan, worst))
 
 
@@ -143,7 +146,7 @@ class Watch:
             first = max(day - grid.first - LEARNT, 0)
             ends = np.arange(first, day - grid.first + 1, dtype=np.int64)
             ends = ends[((ends + grid.first) % self.step == 0) & ((ends + grid.first) % LEARN_STEP == 0)]
-            self._relearn(windows_of(self.cells, grid, ends, self.length), np.arange(len(ends)), day)
+            self._relearn(windows_of(self.cells, grid, ends, self.length, partial=False), np.arange(len(ends)), day)
         return self.learned is not None
 
     def run(self, grid: Grid, start: int, end: int, weeks: float) -> Replayed:

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from monitor.backtest.locate import locate
-from monitor.clock import from_iso, iso
+from monitor.clock import from_iso
 from monitor.columns.column import Column, Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
@@ -25,7 +25,7 @@ from monitor.rules.rule import USUAL
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events
 from monitor.store.records.history import Point, Series
-from monitor.store.records.references import ACCEPT, changes
+from monitor.store.records.references import accepted_periods
 from monitor.words import duration, number, statistic
 
 #: Quantiles drawn over time: the ends of the band, and the middle.
@@ -191,11 +191,6 @@ def usual(
     All of it is stored verdicts and the counts that the last evaluation looked at; nothing is judged here.
     """
     column, out, last = row.column, [], f"{row.column.name}: the last window over"
-    accepted = [
-        (from_iso(change["start"]), from_iso(change["end"]))
-        for change in changes(connection)
-        if change["action"] == ACCEPT and column.name in change["columns"] and change["end"] > iso(start)
-    ]
     low, high = reference.schema.offsets[row.position : row.position + 2]
     for judged in evaluation.judged:
         if judged.rule.reference != USUAL:
@@ -203,6 +198,7 @@ def usual(
         found = [result for result in judged.results if (result.role, result.column) == (column.role, column.name)]
         for result in found:
             names = result.model_version, column.role, column.name, result.rule, result.statistic
+            accepted = accepted_periods(connection, *names[:3], start)
             points = history.usual_verdicts(connection, *names, min(start, end - HALF_A_YEAR))
             events = list_events(connection, *names[:3], 100)
             alerts = [from_iso(one["at"]) for one in events if (one["rule"], one["after"]) == (result.rule, "firing")]
@@ -233,8 +229,8 @@ def worst_weeks(points: Sequence[Point], since: float, most: int = 3) -> list[tu
     """The weeks whose worst window came closest to its threshold or furthest beyond it: their Mondays, UTC.
 
     >>> point = Point(1_772_668_800.0, 0.12, 0.1, 0.08, 50, "drift")
-    >>> [(iso(monday), worst.value) for monday, worst in worst_weeks([point, point._replace(value=0.11)], 0.0)]
-    [('2026-03-02T00:00:00Z', 0.12)]
+    >>> worst_weeks([point, point._replace(value=0.11)], 0.0) == [(from_iso("2026-03-02T00:00:00Z"), point)]
+    True
     """
     worst: dict[float, Point] = {}
     for point in points:

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.columns.column import Column, Counts, Floats
 from monitor.normal.cells import Cells, cells_of
-from monitor.normal.expected import Grid, make_grid
+from monitor.normal.expected import Grid, make_grid, windows_of
 from monitor.normal.usual import Replayed, Watch, horizon, judge_together
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
@@ -144,12 +144,19 @@ def test_after_a_gap_longer_than_what_is_learnt_from_it_learns_anew() -> None:
     assert np.isfinite(found.distances[-1]).all()
 
 
-def test_a_partial_window_is_not_judged() -> None:
-    counts = stream(16 * WEEK, daily)
-    counts[-12:] = 0
-    found = watch().run(make_grid(counts), 0, len(counts) + 1, WEEKS)
-    assert np.isnan(found.distances[-1]).all()
-    assert np.isfinite(found.distances[-5]).all()
+@pytest.mark.parametrize(("hours", "shift", "unusual"), [(12, 0.0, False), (12, 1.5, True), (20, 1.5, None)])
+def test_a_partial_window_is_judged_by_the_hours_that_it_has(hours: int, shift: float, unusual: bool | None) -> None:
+    """Half a day of a rhythm is far from the whole day; four hours are too few to say anything."""
+    end = 16 * WEEK
+    counts = stream(end, lambda hour: 2 * daily(hour) + shift * (hour >= end - 24))
+    counts[end - hours :] = 0
+    found = watch().run(make_grid(counts), 0, end + 1, WEEKS)
+    assert np.isnan(found.distances[-1]).all(), "it makes no limit"
+    grid = make_grid(counts)
+    windows = windows_of(cells_of(NUMERIC), grid, np.array([end]), 24)
+    assert bool(np.isfinite(windows.by_hours).any()) == (unusual is not None)
+    assert (found.excess[-1] > 1) == bool(unusual)
+    assert np.abs(windows.shares - windows.expected[1]).max() > 0.2
 
 
 def test_no_history_gives_no_verdict_and_the_first_limit_is_high() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.drift.result import Span
-from monitor.store.records.references import accept
+from monitor.store.records.references import accept, accepted_periods
 from monitor.words import STATISTIC_NAMES
 from server.web.app import create_app
 from tests.store.world import DAY
@@ -87,6 +87,10 @@ def test_an_accepted_period_is_shaded(shifted: Weeks) -> None:
     assert text.count('<path class="period"') == 2
     assert "accepted period" in text
     assert "accepted period" not in section(shifted, "x1")
+    with shifted.read() as connection:
+        of = [("v1", "feature"), ("v1", "prediction"), ("v2", "feature")]
+        periods = [accepted_periods(connection, version, role, "x0", 0.0) for version, role in of]
+    assert periods == [[(span.start, span.end)], [], []]
 
 
 def test_a_range_without_verdicts_has_no_chart(shifted: Weeks) -> None:

@@ -169,6 +169,19 @@ def load_accepted(connection: sqlite3.Connection, row_id: int) -> Accepted:
     return Accepted(row_id, start, end, n, np.array(json.loads(counts), np.int64), math.nan if total is None else total)
 
 
+def accepted_periods(
+    connection: sqlite3.Connection, version: str, role: str, column: str, after: float
+) -> list[tuple[float, float]]:
+    """Periods that were accepted for one column of a model version and end after a moment; seconds since 1970 UTC."""
+    rows = connection.execute(
+        'SELECT c."start", c."end" FROM reference_changes c JOIN columns k ON k.id = c.column_id '
+        "JOIN series m ON m.id = c.series_id WHERE (c.action, m.version, k.role, k.name) = (?, ?, ?, ?) "
+        'AND c."end" > ? ORDER BY c.id',
+        (ACCEPT, version, role, column, iso(after)),
+    )
+    return [(from_iso(row[0]), from_iso(row[1])) for row in rows]
+
+
 #: What all rows of one change have in common.
 _CHANGE = ("at", "model_version", "action", "start", "end", "n", "author", "reason")
 
