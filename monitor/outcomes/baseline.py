@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -94,7 +94,7 @@ class Baseline:
             for (role, name), by_bin in self.columns.items()
         ]
         parts = {
-            "target": asdict(self.target),
+            "target": _said(self.target),
             "sums": json.loads(self.sums.to_json()),
             "source": self.source,
             "columns": columns,
@@ -122,8 +122,18 @@ def _arrays(by_bin: ByBin) -> tuple[Floats, ...]:
     return tuple(getattr(by_bin, name) for name in _FIELDS)
 
 
+def _said(target: Target) -> dict[str, Any]:
+    """Return the fields that are not the defaults: a field that a later version adds does not change old references.
+
+    >>> _said(Target("regression", scale=2.0))
+    {'kind': 'regression', 'scale': 2.0}
+    """
+    defaults = {one.name: one.default for one in fields(Target)}
+    return {name: value for name, value in asdict(target).items() if value != defaults[name]}
+
+
 def target_from_json(parts: Mapping[str, Any]) -> Target:
-    """Read a target from the dictionary of its fields, in which every tuple is a list."""
+    """Read a target from the dictionary of its fields, in which every tuple is a list; the others have defaults."""
 
     def as_tuple(value: Any) -> Any:
         return tuple(map(as_tuple, value)) if isinstance(value, list) else value
