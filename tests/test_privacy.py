@@ -205,3 +205,21 @@ def test_names_with_any_characters_and_damaged_lines_are_erased(tmp_path: Path) 
     assert b"canary-colour" not in in_files(folder)
     assert names.stat().st_size == size
     assert main(["verify", "--data", str(folder)]) == 0
+
+
+def test_unseen_classes_that_a_message_says_of_the_predictions_are_erased(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "data", np.random.default_rng(4)
+    config = Config.from_text(f'[data]\npath = "{folder}"\n')
+    known = Reference.from_data({"amount": rng.normal(size=600)}, ["yes", "no"] * 300)
+    runtime = Runtime.of_one(config, known, "v1", ManualClock(MIDNIGHT))
+    for _ in range(200):
+        runtime.only.record([3.0], ["canary-colour-1"])
+    assert isinstance(runtime.clock, ManualClock)
+    runtime.clock.advance(60)
+    runtime.evaluate()
+    runtime.close()
+    with closing(connect_read_only(folder / "telltale.db")) as connection:
+        told = [json.loads(row[0])["answers"] for row in connection.execute("SELECT message FROM notifications")]
+    assert any("canary-colour-1" in answers for answers in told)
+    assert run(folder, "--author", "ada", "--reason", "asked to") == 0
+    assert canaries(in_files(folder)) == []

@@ -67,7 +67,7 @@ def bell(centre: float, rows: int = 1000) -> np.ndarray:
 
 
 def drawing(_: AlertKey) -> Histograms:
-    """Histograms for a sketch."""
+    """Histograms for a picture."""
     return Histograms(NUMERIC, bell(0.02), bell(0.09))
 
 

@@ -162,6 +162,11 @@ def _without(text: str, answer: str | None, wanted: Wanted) -> tuple[str, str | 
         if after != entry["direction"]:
             changed += [entry["direction"], *entry["names"]]
             entry["direction"], entry["names"] = after, []
+    answers = message.get("answers", "")
+    predicted = wanted.columns is None or any(role == "prediction" for role, _ in wanted.columns)
+    if predicted and (after := without_names(answers, wanted.value)) != answers:
+        changed.append(answers)
+        message["answers"] = after
     if not changed:
         return None
     if answer and any(echoed in answer for echoed in changed):
