@@ -6,6 +6,7 @@ providers take it literally, so a column called `<!channel>` stays a name.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,8 @@ def _head(message: Message) -> Block:
     firing = message.firing
     # A line of its own has the numbers of a prediction that has drifted.
     if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
-        lines.append((Piece(cut(message.answers, 300)),))
+        said, _, what = cut(message.answers, 300).partition(": ")
+        lines.append((Piece(f"{said}: "), Piece(what, "code")))  # it may name classes
     known = {item.column: item.importance for item in firing if item.importance is not None}
     if known:
         counts = counted(len({item.column for item in firing if item.role == "feature"}), "column")
@@ -179,7 +181,9 @@ def _column(item: Entry, message: Message) -> Line:
         said.append(_sentence(item.direction, item.names))
     if not _same_start(message):
         said.append((Piece(f"since {date_time(item.since, message.now)}"),))
-    told = [(Piece(cut(text, 300)),) for text in (item.explained, item.harm) if text]
+    told: list[Line] = [(Piece(cut(item.explained, 300)),)] if item.explained else []
+    if item.harm:
+        told.append(_sentence(item.harm, re.findall(r"the share of (.+) by [\d.,]+ points", item.harm)))
     for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
         pieces += [Piece(sign), *part]
     return tuple(pieces)

@@ -153,6 +153,24 @@ def test_worse_performance_is_told_in_words() -> None:
     assert written(world.evaluate([alert], results={alert.key: result})) == WORSE
 
 
+def test_names_of_classes_are_code_wherever_they_are_told() -> None:
+    """A provider reads a class called `@all` as a mention unless it is code."""
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    bmi = firing("bmi", at=now)
+    answer = firing("prediction", role="prediction")
+    harm = Harm(0.05, 0.01, 0.1, 0.01, 0.0, 0.1, 0.03, "error rate", "share of @all")
+    moved = Direction("grew: @all (42 % to 51 %)", "moved", ("@all",))
+    results = {bmi.key: told(bmi, now, MEAN, harm), answer.key: told(answer, now, moved, state="warning")}
+    (notification,) = world.evaluate([bmi], results=results)
+    laid = lay_out(notification.message)
+    assert "".join(map(plain_line, (laid.head[0], laid.columns[0]))).count("@all") == 2
+    assert all(
+        "@all" not in piece.text for line in (*laid.head, *laid.columns) for piece in line if piece.style != "code"
+    )
+    assert title(notification.message) == "WARNING: bmi has drifted, predictions have moved a little"
+
+
 def test_ten_columns_fit_the_screen_of_a_phone() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     now = world.clock.time()
