@@ -313,7 +313,7 @@ class Usual:
             found = judge_together(list(watches.values()), cells, grid, at)
             for k, (position, watch) in enumerate(watches.items()):
                 seasonal = watch.learned is not None and watch.learned.predictor > 0
-                seasonal |= bool(np.isfinite(found[0].by_hours[0, cells.parts[k]]).any())
+                seasonal |= not found[0].judged[0, k]
                 column = self._series.schema.columns[position]
                 if by_hour := seasonal and same.n > 0:
                     low, high = self._series.schema.offsets[position : position + 2]
@@ -421,8 +421,8 @@ def verdict_of(
     states, reasons = verdicts(size[[worst]], critical[[worst]], own.floors[[worst]])
     reason = reasons[0]
     if states[0] == "drift":
-        by_hours = bool(np.isfinite(windows.by_hours[0, part][worst]))
-        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour, by_hours=by_hours)
+        partial = not windows.judged[0, k]
+        reason = explain(watch, worst, float(change[worst]), float(scale[worst]), hour, partial=partial)
     return {
         "state": states[0],
         "reason": reason,
@@ -434,11 +434,11 @@ def verdict_of(
     }
 
 
-def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, by_hours: bool = False) -> str:
+def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, partial: bool = False) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
     cells, where = watch.cells, int(watch.cells.limit_of[cell])
     at = "at this hour" if watch.learned and watch.learned.predictor else "of the last weeks"
-    at = "in the hours that it has" if by_hours else at
+    at = "in the hours that it has" if partial else at
     what = "shape" if cells.is_bulk[cell] else "share"
     text = f"{cell_name(cells, cell)} {abs(change):.2g} from its usual {what} {at}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
@@ -449,9 +449,8 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     day = datetime.fromtimestamp(week * WEEK * HOUR, UTC)
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
     often = f"about once in {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
-    return (
-        f"{text}; its worst of {len(past)} weeks was {worst * scale:.2g} ({day:%Y-%m-%d}); such a thing comes {often}"
-    )
+    share = min(worst * scale, 1.0)
+    return f"{text}; its worst of {len(past)} weeks was {share:.2g} ({day:%Y-%m-%d}); such a thing comes {often}"
 
 
 def cell_name(cells: Cells, cell: int) -> str:

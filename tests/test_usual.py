@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,120 @@ def test_clocks_that_are_set_back_or_far_ahead(make: Any) -> None:
     world.runtime.evaluate()
     assert {r.state for r in world.results()} <= {"no traffic"}
     assert not world.messages()
+
+
+Features = list[Any]
+
+
+class Odd(Weeks):
+    """Another mean of x1, and what befalls the features from some hour on."""
+
+    befalls: Callable[[Features], object] = staticmethod(lambda _features: None)
+
+    def record(self, rows: int = 20, shift: float = 0.0, colour: str = "", at: float | None = None) -> None:
+        when = None if at is None else np.full(rows, round(at * 1e9), dtype=np.int64)
+        features: Features = [self.random.normal(mean + shift, 1.0, rows) for mean in (0.0, 1.5)]
+        features.append(self.random.choice(["red", "green", "blue"], rows).tolist())
+        self.befalls(features)
+        self.runtime.only.source.record_many(features, [self.random.normal(size=rows)], when)
+
+
+def constant(value: float) -> Callable[[Features], None]:
+    return lambda features: features[0].fill(value)
+
+
+def swapped(features: Features) -> None:
+    features[0], features[1] = features[1], features[0]
+
+
+def missing(features: Features) -> None:
+    features[0] = [None] * len(features[0])
+
+
+@pytest.mark.parametrize(
+    ("before", "befalls", "moved", "words"),
+    [
+        (constant(0.5), constant(0.7), {"x0"}, "from its usual shape"),
+        (None, missing, {"x0"}, "missing share"),
+        (None, swapped, {"x0", "x1"}, "from its usual"),
+    ],
+    ids=["a constant that moves", "all rows missing", "two columns exchanged"],
+)
+def test_bad_input_is_said_in_words_and_the_other_columns_go_on(
+    tmp_path: Path, before: Any, befalls: Callable[[Features], None], moved: set[str], words: str
+) -> None:
+    world = Odd(tmp_path / "data", RULE.format(more=""))
+    world.befalls = before or world.befalls
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(6, every=6)
+    world.befalls = befalls
+    world.pass_hours(24, every=6)
+    results = [result for result in world.runtime.only.latest.results if result.rule == "unusual"]
+    (message,) = world.messages()
+    world.close()
+    assert {entry["column"] for entry in message["entries"]} == moved
+    assert {result.column for result in results if result.state == "drift"} == moved
+    assert all(words in result.reason for result in results if result.state == "drift")
+    assert {result.column for result in results if result.state in ("ok", "warning")} | moved == {
+        *("x0", "x1", "colour", "prediction")
+    }
+    assert len(results) == 8
+
+
+@pytest.mark.parametrize(
+    ("rows", "hole", "ahead"),
+    [(80, 0, 0), (40, 30, 0), (40, 0, 40)],
+    ids=["traffic doubles", "a month without rows", "rows from the future"],
+)
+def test_traffic_alone_is_told_in_no_message(make: Any, rows: int, hole: int, ahead: int) -> None:
+    world = make()
+    world.pass_hours(9 * 7 * 24, judge=False)
+    world.pass_hours(6, every=6)
+    if ahead:
+        world.record(500, shift=9.0, at=world.clock.time() + ahead * DAY)
+    world.clock.advance(hole * DAY)
+    world.runtime.evaluate()
+    if hole:
+        assert {(r.state, r.reason) for r in world.results()} == {("no traffic", "no rows in this window")}
+    world.pass_hours(8 * 24, rows=rows, every=6)
+    assert {r.state for r in world.runtime.only.latest.results} <= {"ok", "warning"}
+    assert len(world.runtime.only.latest.results) == 8
+    assert not world.messages()
+
+
+def test_a_week_of_history_says_which_day_it_is(make: Any) -> None:
+    world = make()
+    world.pass_hours(7 * 24, judge=False)
+    world.pass_hours(6, every=6)
+    assert world.runtime.only.latest.learning == "learning what is usual, day 8 of 28"
+    assert not world.messages()
+
+
+def test_a_model_served_with_the_reference_of_another_differs_from_training(make: Any) -> None:
+    world = make('[[rule]]\nname = "drift"\nwindow = "1d"')
+    world.pass_hours(24, shift=6.0, every=6)
+    found = {r.column: r for r in world.runtime.only.latest.results if (r.rule, r.state) == ("drift", "drift")}
+    assert found.keys() == {"x0", "x1"}
+    assert all("out of range" in str(r.direction) or "mean" in str(r.direction) for r in found.values())
+    assert len(world.messages()) == 1
+    world.pass_hours(5 * 7 * 24, shift=6.0, judge=False)
+    world.pass_hours(6, shift=6.0, every=6)
+    assert {r.state for r in world.results()} <= {"ok", "warning"}, "usual is what it has been"
+
+
+def test_a_slow_ramp_is_caught_by_the_state(make: Any) -> None:
+    world = make('[[rule]]\nname = "drift"\nwindow = "1d"')
+    day = -28
+    while not world.messages() and day < 8 * 7:
+        for _ in range(2):
+            world.record(480, max(day, 0) / (8 * 7))
+            world.clock.advance(12 * HOUR)
+            world.runtime.evaluate()
+        day += 1
+    (message,) = world.messages()
+    assert (message["kind"], message["group"]) == ("firing", "drift")
+    assert {entry["column"] for entry in message["entries"]} <= {"x0", "x1"}
+    assert 0 < day < 4 * 7
 
 
 def test_quiet_days_are_not_judged(make: Any) -> None:

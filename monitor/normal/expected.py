@@ -94,7 +94,8 @@ class Windows:
     `ends`: shape (W,). `shares`: (W, C). `n`: (W, 2 K), rows with a value and all rows of each column. `expected`:
     (3, W, C), by predictor: the level of the last weeks, the same hour of those weeks, their mean; NaN if there is no
     history for it. `usual`: (W, K), median rows of the same hours, 0 if unknown. `judged`: (W, K), whether the window
-    is whole. `by_hours`: (W, C), of partial windows what was to be expected in the hours that they have; else NaN.
+    is whole. `by_hours`: (W, C), what was to be expected in the hours that they have, of partial windows and of those
+    with few weeks before them; else NaN.
     """
 
     length: int
@@ -129,8 +130,9 @@ def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int, *, partial: bo
     part = ((ends >= length) & whole)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, PART * usual))
     judged = part & (rows[now] >= WHOLE * usual) & ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
     by_hours = np.full_like(level, np.nan)
-    for at in np.flatnonzero((part & ~judged).any(axis=1)) if partial else ():
-        by_hours[at] = np.where((part & ~judged)[at, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
+    needed = part & (~judged | (usable[place[1:]].sum(axis=0) < FEWEST_HOURS))
+    for at in np.flatnonzero(needed.any(axis=1)) if partial else ():
+        by_hours[at] = np.where(needed[at, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
     expected = np.stack([level, hour, (level + hour) / 2])
     return Windows(length, ends, found[now], n[now], expected, usual, judged, by_hours)
 

@@ -96,21 +96,19 @@ def _median(values: Floats) -> Floats:
 def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Sequence[Learned]) -> Distances:
     """Distances of some windows from what was expected. `learned`: of each column.
 
-    The level stands in if the predictor has no history yet; a partial window has an expectation of its own.
+    The hours of the few weeks that there are stand in for a predictor without history; so they do for partial windows.
     """
     predictors = np.array([one.predictor for one in learned])[cells.column_of]
     q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
-    q = np.where(np.isfinite(q), q, windows.expected[0, rows])
-    partial = np.isfinite(windows.by_hours[rows])
-    q = np.where(partial, windows.by_hours[rows], q)
+    own = windows.judged[rows][:, cells.column_of] & np.isfinite(q)
+    q = np.where(own, q, windows.by_hours[rows])
     n = cells.spread(windows.n[rows])
     least = np.maximum(n, 1.0)
     variance = np.nan_to_num(q * (1 - q)) / least + np.concatenate([one.scatter for one in learned])
     scale = np.sqrt(cells.largest(variance)[:, cells.limit_of] + 1.0 / least**2)
     change = windows.shares[rows] - q
-    whole = windows.judged[rows][:, cells.column_of]
-    known = (whole | partial) & (n >= FEWEST_ROWS) & np.isfinite(change)
-    worst = cells.largest(np.where(known & whole, np.abs(change) / scale, -1.0))
+    known = (n >= FEWEST_ROWS) & np.isfinite(change)
+    worst = cells.largest(np.where(known & own, np.abs(change) / scale, -1.0))
     return Distances(change, scale, known, np.where(worst < 0, np.nan, worst))
 
 
