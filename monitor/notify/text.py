@@ -23,6 +23,9 @@ Style = Literal["plain", "bold", "code", "link"]
 #: Longest name, category or label within a message.
 LONGEST = 60
 
+#: How sentences name a category or a class of the data.
+UNUSUAL_SHARE, MOVED_SHARE = r"share of '(.+?)' [\d.]", r"the share of (.+) by [\d.,]+ points"
+
 #: Most labels of a rule that are shown, each on its own line, since it may be the address of a runbook.
 LABELS = 4
 
@@ -181,9 +184,11 @@ def _column(item: Entry, message: Message) -> Line:
         said.append(_sentence(item.direction, item.names))
     if not _same_start(message):
         said.append((Piece(f"since {date_time(item.since, message.now)}"),))
-    told: list[Line] = [(Piece(cut(item.explained, 300)),)] if item.explained else []
-    if item.harm:
-        told.append(_sentence(item.harm, re.findall(r"the share of (.+) by [\d.,]+ points", item.harm)))
+    told = [
+        _sentence(text, re.findall(pattern, text))
+        for text, pattern in ((item.explained, UNUSUAL_SHARE), (item.harm, MOVED_SHARE))
+        if text
+    ]
     for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
         pieces += [Piece(sign), *part]
     return tuple(pieces)
