@@ -295,6 +295,24 @@ def test_traffic_alone_is_told_in_no_message(make: Any, rows: int, hole: int, ah
     assert not world.messages()
 
 
+def test_a_partial_window_is_judged_by_its_hours_live_and_in_the_audit(make: Any) -> None:
+    world = make()
+    world.pass_hours(5 * 7 * 24, judge=False)
+    world.pass_hours(6, every=6)
+    world.clock.advance(12 * HOUR)
+    world.runtime.evaluate()
+    short, day = world.results()
+    assert (short.state, day.state, day.n) == ("no traffic", "ok", 480)
+    assert day.reference == "usual at this hour"
+    world.pass_hours(6, shift=2.0, every=6)
+    day = world.results()[1]
+    assert (day.state, day.n) == ("drift", 480)
+    assert "in the hours that it has; its worst of" in day.reason
+    with world.read() as connection:
+        done = recompute(connection, past=Past(connection))
+        assert (done.problems, done.skipped) == ([], 0)
+
+
 def test_a_week_of_history_says_which_day_it_is(make: Any) -> None:
     world = make()
     world.pass_hours(7 * 24, judge=False)
