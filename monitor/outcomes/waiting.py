@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,11 +129,23 @@ class Block:
         """Return a column's words, shape (rows,): a view, so that writing to it writes to the file."""
         return self.all[index, : len(self)]
 
+    def write(self, at: int, columns: Mapping[int, Any]) -> None:
+        """Write words of some columns from a row on. Raises OSError.
+
+        Not through the mapping: on the first touch of each page the kernel would prepare it for writing, one by one.
+        """
+        handle = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for index, column in columns.items():
+                words = np.ascontiguousarray(column)
+                os.pwrite(handle, words.view(np.uint8).data, 8 * (_HEAD + index * self.capacity + at))
+        finally:
+            os.close(handle)
+
     def append(self, columns: Sequence[Any], now: int) -> None:
         """Append rows for which there is room: a column of words each."""
         begin, end = len(self), len(self) + len(columns[0])
-        for index, column in enumerate(columns):
-            self.all[index, begin:end] = column
+        self.write(begin, dict(enumerate(columns)))
         self.written_to = True
         self._head[_WRITTEN] = now
         if not begin:
@@ -397,10 +409,9 @@ class Waiting:
             some, at = numbers[rows], len(block)
             if not len(some):
                 continue
-            end = at + len(some)
             repeated = firsts[rows] != some if firsts is not numbers else None
-            block.all[TIME, at:end] = times[rows].view(np.uint64)
-            block.all[PREDICTIONS:, at:end].view(np.float64)[:] = predictions[rows].T
+            answers = np.ascontiguousarray(predictions[rows].T)
+            block.write(at, {TIME: times[rows], **dict(enumerate(answers, PREDICTIONS))})
             if repeated is not None and repeated.any():
                 where = at + np.flatnonzero(repeated)
                 block.all[TIME, where] = np.uint64(REPEAT)
