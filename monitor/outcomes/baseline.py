@@ -24,6 +24,9 @@ from monitor.outcomes.sums import Sums, Target, contribute
 #: Smallest rises of the mean answer that are told: in standard deviations of the target, and of a share.
 ANSWER_FLOOR, SHARE_FLOOR = 0.1, 0.03
 
+#: Share of the reference from which its outer bins count as seen.
+SEEN = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class ByBin:
@@ -73,7 +76,13 @@ class Baseline:
     def harm(self, column: Column, reference: Counts, live: Counts) -> Harm | None:
         """What the shift of a column does to the model, for people; None if the held-out rows do not tell."""
         by_bin = self.columns.get((column.role, column.name))
-        found = harm(by_bin, reference, live) if by_bin is not None else None
+        if by_bin is None:
+            return None
+        # A few held-out rows out of range, or with an unseen value, do not speak for others that are.
+        outer = [0, column.value_bins - 1] if column.numeric else [column.value_bins - 1]
+        rows = by_bin.rows.copy()
+        rows[[at for at in outer if reference[at] <= SEEN * reference.sum()]] = 0
+        found = harm(replace(by_bin, rows=rows), reference, live)
         if found is None:
             return None
         target = self.target
@@ -212,6 +221,9 @@ def harm(by_bin: ByBin, reference: Counts, live: Counts) -> Harm | None:
         usual = float((before * known * mean).sum()) / max(float(before[known].sum()), 1e-300)
         gap = np.where(known, mean - usual, 0.0)
         spread = np.maximum(squares / rows - mean**2, 0.0) * known
+        # Few rows say little of their own spread: two more with that of all bins.
+        pooled = float((spread * rows).sum()) / float(rows[known].sum())
+        spread = (spread * rows + 2 * pooled) / (rows + 2)
         value = float(((shares - before) * gap).sum())
         variance = float(((shares - before) ** 2 * spread / rows).sum())
         variance += (float((shares * gap**2).sum()) - float((shares * gap).sum()) ** 2) / n

@@ -12,7 +12,7 @@ from monitor.columns.column import Column, Floats, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span, share_of_importance
-from monitor.outcomes.baseline import Baseline, baseline_of, losses
+from monitor.outcomes.baseline import Baseline, ByBin, baseline_of, harm, losses
 from monitor.outcomes.sums import target_of
 
 EDGES = tuple(np.linspace(-2.5, 2.5, 21))
@@ -98,6 +98,28 @@ def test_harmful_and_harmless_months_are_told_apart(schema: Schema, draw: Draw) 
         said.append((shift, result.harm.effect))
         right += result.harm.effect == ("harmful" if harmful else "harmless")
     assert right >= 0.95 * len(said), said
+
+
+def test_rows_out_of_range_are_not_called_harmless() -> None:
+    """Held-out rows just beyond the range say nothing of rows far beyond it, which the model may be lost on."""
+    rng = np.random.default_rng(13)
+    values, outcomes = regressed(rng, 6000, ("", 0.0))
+    baseline = baseline_of(REGRESSOR, target_of(REGRESSOR), values[:3000], outcomes[:3000])
+    within = values[3000:][np.abs(values[3000:, 1]) < 2.4]
+    live = within.copy()
+    live[: len(live) // 4, 1] = 40.0
+    assert baseline.columns["feature", "easy"].rows[EASY.value_bins - 1] > 0
+    found = judged(REGRESSOR, baseline, within, live)["easy"].harm
+    assert found is not None
+    assert found.effect == "unknown"
+    assert found.text.startswith("harm unknown, nothing is known of 25 % of the rows")
+
+
+def test_a_bin_with_one_held_out_row_is_not_trusted() -> None:
+    one = ByBin(*(np.array(part, dtype=float) for part in ([99, 1], [20, 0], [20, 0], [0, 0], [0, 0])))
+    found = harm(one, np.array([990, 10]), np.array([500, 500]))
+    assert found is not None
+    assert found.loss < 0 < 0.1 < found.loss_error
 
 
 def test_harm_comes_before_importance_and_strength() -> None:
