@@ -182,7 +182,8 @@ def run(folder: Path, count: int, seed: int, longest: float = 0.5) -> tuple[Trut
             server.post([row], "/observe")
             truth.predictions[name] = 1
         for _ in range(2):  # what waited for its prediction is joined by the second fold
-            server.post({"id": "p0", "outcome": truth.outcomes.get("p0")}, "/outcomes?wait=true")
+            status, answer = server.post({"id": "p0", "outcome": truth.outcomes.get("p0")}, "/outcomes?wait=true")
+            assert status == 200, (answer, server.log[-4000:])
             truth.outcomes.setdefault("p0", None)
         found.append(compare(folder, truth))
     server.stop()

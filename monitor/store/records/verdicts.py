@@ -99,7 +99,8 @@ def save_results(
     seen = newest_window(connection)
     rows = []
     for result in results:
-        said = moved.text if (moved := result.direction) else None
+        told = result.state in ("drift", "warning") or result.role == "outcome"
+        said = moved.text if told and (moved := result.direction) else None
         rows.append((*_same(result), moment, said, *bounds[result.window], questions.get(result.rule), seen))
     with seals.appended(connection, "drift"):
         write_rows(connection, _INSERT, rows)
