@@ -211,6 +211,18 @@ def test_an_hour_is_judged_once_outcomes_of_its_age_have_come(world: World) -> N
     assert world.results["performance", "accuracy"].n == judged.total.n < 28 * 60
 
 
+def test_a_segment_that_a_kill_left_without_a_head_does_not_stop_the_fold(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    world.hours(2)
+    world.runtime.close()
+    (tmp_path / "data/outcomes" / f"{10_000:020d}.journal").write_bytes(bytes(4096))
+    again = World(tmp_path / "data")
+    again.hours(1)
+    (judged,) = again.runtime.only.latest.performance
+    assert judged.total.n == 180
+    again.runtime.close()
+
+
 def test_without_a_holdout_there_is_no_reference(tmp_path: Path) -> None:
     world = World(tmp_path / "data", holdout=False)
     world.hours(3)

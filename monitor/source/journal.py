@@ -181,7 +181,8 @@ class Recorded(ABC):
                     else Handover(self._cursor(upto), gaps=tuple(gaps))
                 )
                 self.applied = upto
-                self._keep(series or self.series, records)
+                if series and len(records):
+                    self._keep(series, records)
                 moved += len(records)
             self.journal.dropped_total += sum(damage.lost or 0 for damage in damages if damage.kind == "dropped")
             self._put_away(found, damages)
