@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Frame:
     """What the bins of R columns are, K at most; it does not change from one window to the next. Masks: (R, K).
 
-    `index`: where each cell lies in the flat vector. `real`: which cells are bins and not padding. `values`: which are
+    `index`: position of each cell in the flat vector. `real`: which cells are bins and not padding. `values`: which are
     value bins; `missing`: which are not, but missing or nonfinite. `outside`: which hold what the reference has no bin
     for: `__other__`, or underflow and overflow. `known`: which hold a known category; none of a numeric column.
     `places`: where on the span of the edges a numeric value bin stands, 0 to 1; `bounds`: (R, 2, K), its edges there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ class Input:
     values: Values
 
 
-class Form:
+class Form(ABC):
     """Makes what a model is asked with: of rows, an array of shape (n, features) or lists, or of columns."""
 
     title = ""
@@ -34,9 +35,9 @@ class Form:
         """Return rows in this form."""
         return self.of_columns(list(rows.T) if isinstance(rows, np.ndarray) else list(zip(*rows, strict=True)))
 
+    @abstractmethod
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns, each of shape (n,), in this form."""
-        raise NotImplementedError
 
 
 class Array(Form):

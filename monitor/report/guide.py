@@ -90,7 +90,7 @@ SECTIONS = (
             "Since when, and whether other columns of the same source are missing too.",
             "What the model does with a missing value: `[model] missing` refuses it or hands it on.",
         ),
-        ("It is a bug upstream until shown otherwise: tell whoever sends the data, with the time.", SILENCE),
+        ("It is a bug upstream until shown otherwise: tell the team that sends the data, with the time.", SILENCE),
     ),
     Section(
         "took-over",

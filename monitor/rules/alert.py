@@ -131,7 +131,7 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
 def severity_of(alert: Alert, result: DriftResult, rule: Rule) -> str:
     """Severity of an alert whose condition holds: its rule's, or by harm if the rule says so.
 
-    An event may become more severe and never less, so that nobody who was told of it is told of an end that is none.
+    An event may become more severe and never less, so that no receiver is told of an end while the event goes on.
     """
     harm = result.harm if rule.benign == "quiet" else None
     order = SEVERITIES.index(rule.severity)

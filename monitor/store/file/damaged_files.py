@@ -24,7 +24,7 @@ ASIDE = ".damaged-"
 SHARE = 0.25
 #: How long the newest database stays, up to this part of the cap, in seconds.
 GRACE, GRACE_SHARE = 30 * 86400.0, 0.9
-#: Why a file that was moved aside is dropped, if not because somebody asked for it.
+#: Why a file that was moved aside is dropped, unless the operator asked for it.
 FULL = "to make room: all such files may take a quarter of data.max_size, and the newest database is spared for 30 days"
 
 
@@ -38,7 +38,7 @@ class Evidence(NamedTuple):
 
 
 def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = None) -> Path:
-    """Rename the database and its companions, for whoever wants to look at them. `held`: another name of its WAL."""
+    """Rename the database and its companions, so that an operator can look at them. `held`: another name of its WAL."""
     name = f"{DATABASE}{ASIDE}{iso(clock.time()).replace(':', '')}"
     names = (name if number == 1 else f"{name}-{number}" for number in count(1))  # the second one within a second
     aside = next(path for one in names if not (path := folder.path / one).exists())
@@ -72,7 +72,7 @@ def find(folder: DataFolder) -> list[Evidence]:
 
 
 def _moment(stamp: str) -> float:
-    """When a file was moved aside, by its name; long ago if somebody has renamed it.
+    """When a file was moved aside, by its name; long ago if it was renamed.
 
     >>> _moment("1970-01-01T000100Z"), _moment("1970-01-01T000100.500Z-2"), _moment("mine")
     (60.0, 60.5, 0.0)
