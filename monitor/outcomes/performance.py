@@ -375,19 +375,6 @@ def measure(sums: Sums) -> dict[str, Measure]:
     return found
 
 
-def metric_names(target: Target) -> tuple[str, ...]:
-    """Return all metrics that rows of this target may have."""
-    if target.kind == "score":
-        return ("score",)
-    if target.kind == "regression":
-        more = (*(("pinball",) if target.quantile is not None else ()), *(("coverage",) if target.interval else ()))
-        return ("bias", "mae", "mse", "rmse", "r2", "mape", *more)
-    averages = ("balanced_accuracy",) if target.kind == "binary" else ("macro_precision", "macro_recall", "macro_f1")
-    precision = ("average_precision",) if target.kind == "binary" else ()
-    scored = ("roc_auc", *precision, "ece", "brier", "log_loss") if target.scores else ()
-    return (*ratios(target), *averages, *scored)
-
-
 #: The moment whose mean over rows a metric is, or follows from.
 _MEANS = {
     "bias": "e",

@@ -11,8 +11,21 @@ from hypothesis import strategies as st
 from sklearn import metrics as judge
 
 from monitor.columns.column import Column, Floats, Schema
-from monitor.outcomes.performance import Measure, dispersion, measure, metric_names, pinball, weighted
+from monitor.outcomes.performance import Measure, dispersion, measure, pinball, ratios, weighted
 from monitor.outcomes.sums import Sums, Target, contribute, target_of
+
+
+def metric_names(target: Target) -> tuple[str, ...]:
+    """Return all metrics that rows of this target may have."""
+    if target.kind == "score":
+        return ("score",)
+    if target.kind == "regression":
+        more = (*(("pinball",) if target.quantile is not None else ()), *(("coverage",) if target.interval else ()))
+        return ("bias", "mae", "mse", "rmse", "r2", "mape", *more)
+    averages = ("balanced_accuracy",) if target.kind == "binary" else ("macro_precision", "macro_recall", "macro_f1")
+    precision = ("average_precision",) if target.kind == "binary" else ()
+    scored = ("roc_auc", *precision, "ece", "brier", "log_loss") if target.scores else ()
+    return (*ratios(target), *averages, *scored)
 
 
 def regression(rows: int, seed: int = 0) -> tuple[Target, Floats, Floats]:
