@@ -20,6 +20,7 @@ from monitor.report import guide  # noqa: E402
 
 TITLES = {
     "model": "The model that is served.",
+    "source": "Where counts come from: predictions of this process, or a fleet, or a table.",
     "server": "The HTTP server.",
     "data": "What is kept, where, and for how long.",
     "window": "Windows: the unit in which predictions are counted.",

@@ -45,6 +45,10 @@ class LockedError(StoreError):
     exit_code = 4
 
 
+class SourceError(TelltaleError):
+    """A source that is pulled cannot be asked, or its answer cannot be counted; it is asked again."""
+
+
 class InputError(TelltaleError):
     """One request is wrong. It is answered with `status` and a JSON body, and nothing is recorded.
 

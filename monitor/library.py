@@ -86,7 +86,7 @@ class Monitor:
         if metrics_port is not None:
             self._scrape = ScrapeServer(runtime, metrics_port)
         self._record: Callable[..., int] = runtime.only.record
-        self._prefix = runtime.only.source.prefix
+        self._prefix = runtime.only.source.prefix if runtime.only.pulled is None else ""
         self._open = True
         runtime.start()
         if self._scrape is not None:
@@ -307,6 +307,8 @@ class Monitor:
         """
         runtime = self._usable()
         source = runtime.only.outcomes
+        if runtime.only.pulled is not None:
+            runtime.only.pulled.refuse()
         if source is None:
             raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
         names, given = list(ids), list(values)

@@ -38,6 +38,7 @@ from monitor.reference.file import Reference
 from monitor.schedule import Schedule
 from monitor.source.outcomes import OutcomeSource
 from monitor.source.protocol import Handover, Source
+from monitor.source.pulled import Pulled
 from monitor.store.file.damaged_files import move_aside
 from monitor.store.file.database import connect_read_only, damaged, explained, open_database
 from monitor.store.file.folder import DataFolder
@@ -137,8 +138,7 @@ class Runtime:
             for watch in self._watches
         }
         self.ledger.commit()
-        outcomes = [model.outcomes for model in self.models.values() if model.outcomes is not None]
-        self.sources: list[Source] = [*(model.source for model in self.models.values()), *outcomes]
+        self.sources: list[Source] = [source for model in self.models.values() for source in model.sources]
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
@@ -153,6 +153,10 @@ class Runtime:
         self._look(connection)
 
     @property
+    def _pulled(self) -> list[Pulled]:
+        return [model.pulled for model in self.models.values() if model.pulled is not None]
+
+    @property
     def only(self) -> Watched:
         """The one model that is watched, for whoever serves one. Raises StoreError if there are several."""
         if len(self.models) != 1:
@@ -165,8 +169,10 @@ class Runtime:
         self.writer.transaction(lambda connection: write_meta(connection, PAGE, self.announcer.link))
 
     def start(self) -> None:
-        """Start the threads: writer, scheduler, senders."""
+        """Start the threads: writer, scheduler, senders, and those of sources that are pulled."""
         self.writer.start()
+        for source in self._pulled:
+            source.start()
         self.announcer.senders.start()
         self.schedule.start()
         self._started = True
@@ -214,7 +220,8 @@ class Runtime:
     def _forget_names(self) -> None:
         """Take up that names of unseen values were erased."""
         for model in self.models.values():
-            model.source.reread_names()
+            if model.pulled is None:
+                model.source.reread_names()
             model.evaluator.forget_names()
 
     def fold(self) -> None:
@@ -373,7 +380,8 @@ class Runtime:
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        return [self._check_capture(), self._check_store(), self._check_evaluation(), self._check_delivery()]
+        pulled = [Check("source", *source.check()) for source in self._pulled]
+        return [self._check_capture(), *pulled, self._check_store(), self._check_evaluation(), self._check_delivery()]
 
     def _check_capture(self) -> Check:
         """Whether predictions are recorded. Damage to the record is shown for a day."""
@@ -389,6 +397,8 @@ class Runtime:
             lost_rows = f"{'an unknown number of' if lost is None else lost} predictions, {what}"
             return Check("capture", "degraded", f"recording; part of the record is lost: {lost_rows}", from_iso(at))
         more = f"; {self.dropped} dropped since the first start" if self.dropped else ""
+        if len(self._pulled) == len(self.models):
+            return Check("capture", "ok", "nothing is recorded here: all counts are pulled")
         return Check("capture", "ok", f"recording{more}")
 
     def _check_store(self) -> Check:

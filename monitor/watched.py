@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from monitor.clock import Clock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
+from monitor.config.settings import JOURNAL
 from monitor.drift.result import MODEL, Subject
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
@@ -16,12 +17,20 @@ from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPer
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
-from monitor.source.journal import JournalSource
+from monitor.source.journal import JournalSource, Record
 from monitor.source.outcomes import OutcomeSource
+from monitor.source.protocol import Source
+from monitor.source.pulled import Pulled
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
 from monitor.store.records.outcomes import add_token, read_delays, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
+
+#: The sources that are pulled, by kind.
+PULLED: dict[str, type[Pulled]] = {}
+
+#: What the `replica` of a process that pulls begins with: its counters are other processes', and never counted again.
+FLEET = "fleet-"
 
 
 class Watch(NamedTuple):
@@ -54,41 +63,15 @@ class Watched:
         self._since = from_iso(self.series.first_served)
         self._ledger = ledger
         ledger.open(connection, self.series)
-        source = f"journal/{watch.journal}" if watch.journal else "journal"
-        wanted = config.outcomes
-        size = (wanted.within, wanted.max_size) if wanted else (0.0, 0)
-
-        self.source = JournalSource(
-            source,
-            folder.journal / watch.journal,
-            self.series,
-            read_cursor(connection, source),
-            config,
-            clock,
-            partial(series_of_schema, connection),
-            Waiting(folder.path / WAITING / watch.journal, *size),
-            why,
-            newest_moment(connection) or "",
-        )
-        if self.source.opening is not None:
-            ledger.keep(connection, source, self.source.opening, now)
-        add_token(connection, self.source.token, source, self.source.start, now)
-        self.record = self.source.record
         #: Takes outcomes; None without `[outcomes]`.
         self.outcomes: OutcomeSource | None = None
-        if wanted is not None:
-            name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
-            self.outcomes = OutcomeSource(
-                name,
-                folder.path / OUTCOMES / watch.journal,
-                self.source,
-                read_cursor(connection, name),
-                config,
-                clock,
-                partial(series_of_schema, connection),
-                partial(load_series, connection),
-                read_tokens(connection, source),
-            )
+        self._source: JournalSource | Pulled
+        if (kind := config.source.kind) == JOURNAL:
+            self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
+        else:
+            name, base = f"{kind}/{watch.journal}".removesuffix("/"), round(config.window.base)
+            cursor, replica = read_cursor(connection, name), FLEET + replica
+            self._source = PULLED[kind](name, self.series, cursor, config.source, base, clock)
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(
@@ -101,6 +84,72 @@ class Watched:
             min_samples=config.drift.min_samples,
             replica=replica,
         )
+
+    def _open_journal(
+        self,
+        connection: sqlite3.Connection,
+        watch: Watch,
+        folder: DataFolder,
+        ledger: Ledger,
+        config: Config,
+        clock: Clock,
+        why: str,
+    ) -> JournalSource:
+        source = f"journal/{watch.journal}" if watch.journal else "journal"
+        wanted, now = config.outcomes, iso(clock.time())
+        size = (wanted.within, wanted.max_size) if wanted else (0.0, 0)
+
+        journal = JournalSource(
+            source,
+            folder.journal / watch.journal,
+            self.series,
+            read_cursor(connection, source),
+            config,
+            clock,
+            partial(series_of_schema, connection),
+            Waiting(folder.path / WAITING / watch.journal, *size),
+            why,
+            newest_moment(connection) or "",
+        )
+        if journal.opening is not None:
+            ledger.keep(connection, source, journal.opening, now)
+        add_token(connection, journal.token, source, journal.start, now)
+        if wanted is not None:
+            name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
+            self.outcomes = OutcomeSource(
+                name,
+                folder.path / OUTCOMES / watch.journal,
+                journal,
+                read_cursor(connection, name),
+                config,
+                clock,
+                partial(series_of_schema, connection),
+                partial(load_series, connection),
+                read_tokens(connection, source),
+            )
+        return journal
+
+    @property
+    def source(self) -> JournalSource:
+        """The journal that its predictions are recorded in. Raises InputError if its counts are pulled."""
+        if isinstance(self._source, Pulled):
+            self._source.refuse()
+        return self._source
+
+    @property
+    def pulled(self) -> Pulled | None:
+        """Where its counts are pulled from; None if its predictions are recorded here."""
+        return self._source if isinstance(self._source, Pulled) else None
+
+    @property
+    def record(self) -> Record:
+        """Records one prediction; raises InputError if its counts are pulled."""
+        return self._source.refuse if isinstance(self._source, Pulled) else self._source.record
+
+    @property
+    def sources(self) -> list[Source]:
+        """All that its counts come from."""
+        return [self._source] if self.outcomes is None else [self._source, self.outcomes]
 
     @property
     def totals(self) -> Batch:

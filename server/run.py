@@ -86,6 +86,9 @@ def create_application(runtime: Runtime, model: Model | None, guard: Guard) -> W
 
 def program_routes(runtime: Runtime, predictor: Predictor | None) -> dict[str, Endpoint]:
     """Routes that programs call, by path, beside the hot one; `/v2` answers all paths below it, too."""
+    if runtime.only.pulled is not None:
+        refused = Endpoint(runtime.only.pulled.refuse, runtime)
+        return dict.fromkeys(("/predict", "/observe", "/outcomes", "/api/v1.0/feedback"), refused)
     limit = runtime.config.server.max_body
     outcomes = OutcomeRoute(runtime, limit)
     table = {
@@ -117,6 +120,8 @@ def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
     receivers = ", ".join(receiver.name for receiver in config.receivers) or "the log only"
     served = config.model.path or "not served here; POST /observe takes what was predicted elsewhere"
+    if runtime.only.pulled is not None:
+        served = f"not served here; its counts come from {runtime.only.pulled.where}"
     log.info("model %s (%s): %d features", runtime.only.version, served, len(runtime.only.reference.schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)

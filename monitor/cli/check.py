@@ -29,7 +29,7 @@ def check(_options: argparse.Namespace, config: Config) -> Answer:
 
 
 def _checks(config: Config) -> Iterator[str]:
-    yield f"settings      {config.source}: good"
+    yield f"settings      {config.file}: good"
     reference = Reference.load(config.model.reference)
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
     sizes = ((features, "feature"), (predictions, "prediction"), (reference.info.rows, "row"))

@@ -21,6 +21,7 @@ from monitor.cli.command import JSON, Answer, command, length, option
 from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
+from monitor.config.settings import SourceConfig
 from monitor.errors import ConfigError, DataError, InputError
 from monitor.models.model import open_model
 from monitor.reference.file import Reference
@@ -95,7 +96,9 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
 
         def open_runtime(base: float, rounds: float) -> Runtime:
             window = dataclasses.replace(config.window, base=base)
-            runtime = Runtime.of_one(dataclasses.replace(config, window=window), reference, version, clock)
+            runtime = Runtime.of_one(
+                dataclasses.replace(config, window=window, source=SourceConfig()), reference, version, clock
+            )
             runtime.maintain_every = rounds
             return runtime
 

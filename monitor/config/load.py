@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.config.settings import (
+    JOURNAL,
+    NEEDED,
     RECEIVER_SETTINGS,
     RULE_SETTINGS,
     SECTIONS,
@@ -24,6 +26,7 @@ from monitor.config.settings import (
     ReceiverConfig,
     ServerConfig,
     Setting,
+    SourceConfig,
     WindowConfig,
     did_you_mean,
 )
@@ -36,6 +39,7 @@ class Config:
     """Everything that `config.toml` says, with defaults filled in."""
 
     model: ModelConfig
+    source: SourceConfig
     server: ServerConfig
     data: DataConfig
     window: WindowConfig
@@ -45,7 +49,7 @@ class Config:
     alerts: AlertsConfig
     rules: tuple[Rule, ...]
     receivers: tuple[ReceiverConfig, ...]
-    source: str = "defaults"
+    file: str = "defaults"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -103,6 +107,7 @@ class _Reader:
             name: section(**self.section(name, SETTINGS[name], data.get(name, {})))
             for name, section in SECTIONS.items()
         }
+        self.pull(sections, data)
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
         receivers = self.receivers(data.get("receivers", {}))
@@ -112,7 +117,21 @@ class _Reader:
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
             if name not in names:
                 raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
-        return Config(**sections, rules=rules, receivers=receivers, source=self.source)
+        return Config(**sections, rules=rules, receivers=receivers, file=self.source)
+
+    def pull(self, sections: dict[str, Any], data: dict[str, Any]) -> None:
+        """Check what a source that is pulled rules out; such a process serves no model, so `path` may be left out."""
+        kind = sections["source"].kind
+        if kind == JOURNAL:
+            return
+        if data.get("model", {}).get("path"):
+            raise self.error("path", f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
+        if "outcomes" in data:
+            raise self.error("outcomes", f'outcomes: join predictions, and [source] kind = "{kind}" has counts only')
+        sections["model"] = replace(sections["model"], path="")
+        for key in NEEDED[kind]:
+            if not getattr(sections["source"], key):
+                raise self.error("kind", f'source.{key}: kind = "{kind}" needs it')
 
     def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""

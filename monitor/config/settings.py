@@ -19,6 +19,11 @@ from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, is_performanc
 _STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other", *PERFORMANCE_STATISTICS)
 RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
 
+#: The source of predictions that this process is given; the other kinds are pulled.
+JOURNAL = "journal"
+#: What a source that is pulled cannot do without, by kind.
+NEEDED: dict[str, tuple[str, ...]] = {"prometheus": ("url",), "scrape": ("targets",), "table": ()}
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -215,6 +220,18 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """`[source]`: durations in seconds."""
+
+    kind: str = _row(JOURNAL, _one_of(JOURNAL, *NEEDED), 'Where counts come from: "journal" is the predictions that this process is given; "prometheus", "scrape" and "table" are pulled, and nothing can be posted.')
+    every: float = _row("1m", POSITIVE_DURATION, "How often a source is asked that is pulled.")
+    timeout: float = _row("30s", POSITIVE_DURATION, "How long one question to it may take.")
+    url: str = _row("", TEXT, "Address of the Prometheus server, or of what answers its API.")
+    match: str = _row("", TEXT, 'Which series are the fleet\'s, as label matchers such as job="scoring"; empty takes all of the model.')
+    targets: tuple[str, ...] = _row([], _texts("a list of addresses"), "Addresses of the replicas, such as http://10.0.0.5:5000, for kind = \"scrape\".")
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """`[server]`."""
 
@@ -316,6 +333,7 @@ class ReceiverConfig:
 #: The sections of a file, apart from `[[rule]]` and `[receivers.NAME]`.
 SECTIONS: dict[str, type] = {
     "model": ModelConfig,
+    "source": SourceConfig,
     "server": ServerConfig,
     "data": DataConfig,
     "window": WindowConfig,

@@ -86,7 +86,7 @@ def test_rules_inherit_what_they_do_not_say() -> None:
 def test_a_start_without_a_file_uses_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = Config.load()
-    assert config.source == "defaults"
+    assert config.file == "defaults"
     assert [rule.name for rule in config.rules] == ["drift", "unusual"]
     with pytest.raises(ConfigError, match="other"):
         Config.load("other.toml")
