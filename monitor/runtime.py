@@ -64,6 +64,9 @@ SLOW_FACTS = 5.0
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
 
+#: Bytes of journals that may always wait to be folded; and a quarter of `[data] max_size`, if that is more.
+BACKLOG = 64 << 20
+
 #: Seconds for which damage to the record is shown by health.
 DAMAGE_SHOWN = 86400.0
 
@@ -333,6 +336,13 @@ class Runtime:
     def lag(self) -> float:
         """Seconds since everything that had come was folded; 0 where nothing waits."""
         return max((source.lag for source in self.sources), default=0.0)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits to be folded that who can send it later should: else the store would make room."""
+        return self.lag > 0 and sum(source.bytes for source in self.sources) > max(
+            BACKLOG, self.config.data.max_size / 4
+        )
 
     @property
     def unfolded(self) -> bool:

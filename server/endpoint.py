@@ -43,6 +43,20 @@ class NotAllowedError(InputError):
         self.headers = (("Allow", ", ".join(methods)),)
 
 
+class BehindError(InputError):
+    """The store is behind what has come; `seconds` later it may be less so."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__("behind", message, None, 429)
+        self.headers = (("Retry-After", str(seconds)),)
+
+
+def refuse_if_behind(runtime: Runtime) -> None:
+    """Raise BehindError if more waits to be counted than the data folder should take."""
+    if runtime.behind:
+        raise BehindError("the store is behind what has come; nothing of this was recorded, send it again later", 5)
+
+
 class Failures:
     """Logs failures of the model: one traceback a second for each kind; those in between share its id."""
 
@@ -90,7 +104,7 @@ class Endpoint:
             answer = self.respond(environ)
         except InputError as error:
             self._instruments.rejected(error.code)
-            headers = error.headers if isinstance(error, NotAllowedError) else ()
+            headers = error.headers if isinstance(error, (NotAllowedError, BehindError)) else ()
             answer = Answer(self._error(error.code, str(error), error.where), error.status, headers=headers)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
             self._instruments.model_failed()

@@ -30,7 +30,7 @@ from monitor.errors import InputError
 from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
-from server.endpoint import Answer
+from server.endpoint import Answer, refuse_if_behind
 from server.payload import (
     BLOCK,
     LARGEST_WHOLE,
@@ -80,6 +80,7 @@ class Observer:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
+        refuse_if_behind(self._runtime)
         if is_lines(environ.get("CONTENT_TYPE", "")):
             return self._lines(environ)
         data = load(read_json(environ, self._max_body))

@@ -26,7 +26,7 @@ from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
 from monitor.source.outcomes import WHOLE, OutcomeSource
 from monitor.tables.rows import Names, time_ns
-from server.endpoint import Answer
+from server.endpoint import Answer, refuse_if_behind
 from server.observe import AHEAD_NS, blocks, check, is_lines
 from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
 
@@ -56,6 +56,7 @@ class OutcomeRoute:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
+        refuse_if_behind(self._runtime)
         source = taken(self._runtime)
         wait = parse_qs(environ.get("QUERY_STRING", "")).get("wait", ["false"])[-1] == "true"
         if is_lines(environ.get("CONTENT_TYPE", "")):

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas
@@ -28,6 +28,7 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.observe import Observer, Reader, blocks
 from server.payload import BLOCK, body_parts
+from server.run import program_routes
 from tests.server.hosted import served
 from tests.server.wire import connect, exchange, post
 
@@ -268,6 +269,25 @@ def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, full_disk: d
     runtime.writer.start()
     runtime.close()
     assert runtime.only.totals.n == 3001
+
+
+def test_who_can_send_again_waits_while_the_store_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.runtime.BACKLOG", 0)
+    text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\nmax_size = "10MB"\n[outcomes]\n'
+    runtime = Runtime.of_one(Config.from_text(text), reference(mixed=False), "v1", ManualClock())
+    routes = program_routes(runtime, None)
+    answers = []
+    for path in ("/observe", "/observe", "/observe", "/observe", "/outcomes"):
+        body = json.dumps([ROW] * 20_000 if path == "/observe" else {"id": "1", "outcome": 1}).encode()
+        given = {"REQUEST_METHOD": "POST", "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
+        environ = {**given, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        routes[path](environ, lambda status, headers: answers.append((status, dict(headers).get("Retry-After"))))
+        cast(ManualClock, runtime.clock).advance(1)
+    assert answers == [("200 OK", None)] * 3 + [("429 Too Many Requests", "5")] * 2
+    runtime.fold()
+    assert not runtime.behind
+    runtime.close()
+    assert runtime.only.totals.n == 60_000
 
 
 def observe(observer: Observer, rows: list[Any]) -> Any:
