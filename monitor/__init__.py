@@ -3,29 +3,34 @@
     from monitor import Monitor
 
 The stages, in the order of the data path: capture, window, store, drift, rules, notify; exposition beside them.
-`Monitor` and `Reference` are loaded when they are first asked for, so that importing the package costs nothing.
+All names are loaded when they are first asked for, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from monitor.columns.batch import Batch
+    from monitor.counting import tally
     from monitor.library import Monitor
     from monitor.reference.file import Reference
 
-__all__ = ["Monitor", "Reference", "__version__"]
+__all__ = ["Batch", "Monitor", "Reference", "__version__", "tally"]
 
 __version__ = "0.1.0"
 
+#: Where each name is, for whoever asks for it.
+_HOME = {
+    "Batch": "monitor.columns.batch",
+    "Monitor": "monitor.library",
+    "Reference": "monitor.reference.file",
+    "tally": "monitor.counting",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "Monitor":
-        from monitor.library import Monitor
-
-        return Monitor
-    if name == "Reference":
-        from monitor.reference.file import Reference
-
-        return Reference
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -203,7 +203,9 @@ class Evaluator:
 
     def _judge(self, connection: sqlite3.Connection, rule: Rule, span: Span, test: Batch, now: float) -> Judged:
         sample, names = self._references.find(connection, rule)
-        unseen = unseen_since(connection, self.series, span.start)
+        unseen = (
+            unseen_since(connection, self.series, span.start) if not test.reference else test.names(self.series.schema)
+        )
         live = Sample(test.counts, test.sums)
         rho = in_force(connection, self.series.id, span.end - span.start, now)
         question = self._question(rule)
@@ -211,11 +213,16 @@ class Evaluator:
         results = evaluate(question, self._layout, sample, live, span, names, self._subject, unseen, rho, part)
         return Judged(rule, span, test, sample, results)
 
-    def judge(self, connection: sqlite3.Connection, start: float, end: float) -> tuple[DriftResult, ...]:
-        """Results of every rule for a span of time, taken to whole base windows; nothing is kept."""
+    def judge(
+        self, connection: sqlite3.Connection, start: float, end: float, batch: Batch | None = None
+    ) -> tuple[DriftResult, ...]:
+        """Results of every rule for a span of time, taken to whole base windows; nothing is kept.
+
+        A batch is judged instead of what is stored of that time.
+        """
         base, now = self._config.window.base, self._clock.time()
         span = Span(math.floor(start / base) * base, math.ceil(end / base) * base)
-        test = sum_range(connection, self.series, span.start, span.end)
+        test = sum_range(connection, self.series, span.start, span.end) if batch is None else batch
         rules = (rule for rule in self._config.rules if rule.fixed)
         same = (dataclasses.replace(rule, window=span.end - span.start) for rule in rules)
         return tuple(result for rule in same for result in self._judge(connection, rule, span, test, now).results)

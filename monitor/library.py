@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -26,33 +27,37 @@ from typing import Any, Literal, NoReturn, Self
 import numpy as np
 
 from monitor.clock import Clock, iso
+from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
 from monitor.config.load import Config
+from monitor.counting import CHUNK, aligned, encoded, fitting
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.outcomes.waiting import Numbers, key_of, keys_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
-from monitor.tables.rows import Names, by_name, in_order, table, time_ns, times_ns
+from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
 
 log = logging.getLogger(__name__)
 
 #: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC if it has no zone).
 Time = float | str | datetime
 
-#: Rows of a batch that are encoded and appended at a time, and after which the journal is folded, to keep it small.
-CHUNK, FOLD_EVERY = 65_536, 4 * 65_536
+#: Rows of a batch after which the journal is folded, to keep it small.
+FOLD_EVERY = 4 * CHUNK
 
 #: What each method returns if it fails and the monitor was opened with `on_error="log"`.
 NOTHING: dict[str, Any] = {
     "observe": "",
     "observe_many": [],
+    "add": False,
     "outcome": None,
     "outcome_many": {},
     "flush": None,
     "evaluate": (),
     "judge": (),
+    "judge_counts": (),
     "status": {"status": "failed"},
     "drift": (),
     "alerts": [],
@@ -266,31 +271,35 @@ class Monitor:
         small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
         """
         runtime = self._usable()
-        for name, given in (("rows", rows), ("predictions", predictions)):
-            if given is None:
-                raise InputError("wrong_length", f"{name}: None is no table", None, 422)
-        if (rows.shape[0] if hasattr(rows, "shape") else len(rows) if hasattr(rows, "__len__") else 1) == 0:
-            return []
-        columns = [*table(rows, self._features), *table(predictions, self._predictions)]
-        count = len(columns[0]) if columns else 0
-        for name, column in zip((*self._features.names, *self._predictions.names), columns, strict=True):
-            if len(column) != count:
-                raise InputError("wrong_length", f"{len(column)} values for {count} rows", f"column {name}", 422)
-        stamps = None if times is None else times_ns(times, count)
-        keys = None if ids is None else own_keys(ids, count)
-        recorded: list[str] = []
-        recorder = runtime.only.source
-        for start in range(0, count, CHUNK):
-            if start and start % FOLD_EVERY == 0:
+        recorder, recorded = runtime.only.source, list[str]()
+        columns = aligned(rows, predictions, recorder.series.schema)
+        if not columns:
+            return recorded
+        stamps = None if times is None else times_ns(times, len(columns[0]))
+        keys = None if ids is None else own_keys(ids, len(columns[0]))
+        for values in encoded(columns, recorder.encoder):
+            if recorded and len(recorded) % FOLD_EVERY == 0:
                 runtime.fold()
-            part = slice(start, start + CHUNK)
-            values = np.empty((min(CHUNK, count - start), len(columns)))
-            for position, column in enumerate(columns):
-                values[:, position] = recorder.encoder.column(position, column[part])
+            part = slice(len(recorded), len(recorded) + len(values))
             recorded += recorder.record_encoded(
                 values, None if stamps is None else stamps[part], None if keys is None else keys[part]
             )
         return recorded
+
+    def add(self, batch: Batch, time: Time | None = None, id: str | int | None = None) -> bool:  # noqa: A002
+        """Count what `tally` counted elsewhere, in the base window of `time`, now by default.
+
+        It is in the store when this returns. `id`: of the batch, such as the day and the job that it is of; one that
+        comes again with the same id, also after a crash, is not counted. Returns whether it was counted.
+
+        Raises InputError for a batch of another reference, or one that was changed; StoreError if the store takes none.
+        """
+        runtime, at, key = (
+            self._usable(),
+            None if time is None else time_ns(time) / 1e9,
+            0 if id is None else key_of(str(id)),
+        )
+        return runtime.add(runtime.only, fitting(batch, self.reference), at, key)
 
     def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
         """Record what came true for a prediction: see `outcome_many`."""
@@ -353,6 +362,15 @@ class Monitor:
             raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
         runtime.fold()
         return runtime.judge(begin, until)
+
+    def judge_counts(self, batch: Batch) -> tuple[DriftResult, ...]:
+        """Judge what `tally` counted by every rule, as one window. Nothing is stored and nobody is alerted.
+
+        Raises InputError for a batch of another reference, or one that was changed.
+        """
+        runtime = self._usable()
+        now = runtime.clock.time()
+        return runtime.judge(now, math.nextafter(now, math.inf), fitting(batch, self.reference))
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from typing import Any, Literal, NamedTuple, Self
 from monitor import failpoint
 from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
+from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import StoreError
@@ -46,7 +48,7 @@ from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.notifications import Delivery, deliveries, retire
 from monitor.store.records.outcomes import read_tallies
-from monitor.store.windows.ledger import Ledger
+from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
 from monitor.store.windows.rows import last_damage, lost_predictions, newest_series, read_meta, write_meta
@@ -240,8 +242,7 @@ class Runtime:
 
     def _fold(self) -> None:
         """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
-        if trouble := self.folder.database_trouble:
-            raise StoreError(trouble)
+        self._refuse_replaced()
         readings = self.instruments.read()
         for model in self.models.values():
             if model.outcomes is not None:
@@ -252,6 +253,31 @@ class Runtime:
                     self._keep(source.name, handover, readings)
         if readings != self._readings:
             self._keep("", None, readings)
+
+    def _refuse_replaced(self) -> None:
+        if trouble := self.folder.database_trouble:
+            raise StoreError(trouble)
+
+    def add(self, model: Watched, batch: Batch, time: float | None, key: int) -> bool:
+        """Commit counts of some predictions of a model, in the base window of a moment, now by default.
+
+        `key`: hash of the caller's own id, 0 for none. A batch with an id is a source that hands over once: it has a
+        cursor when it has. Returns False if it had. Raises what the store raises.
+        """
+        now, base, series = self.clock.time(), round(self.config.window.base), model.series
+        source = f"batch/{series.id}/{key:016x}" if key else "batch"
+        start = math.floor((now if time is None else time) / base) * base
+        counts = {(series, start): Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
+        handover = Handover(iso(now), counts, model.source.named(batch.unseen), rows=batch.n)
+
+        def commit() -> bool:
+            self._refuse_replaced()
+            if key and self.writer.transaction(partial(read_cursor, source=source)):
+                return False
+            self._keep(source, handover, self.instruments.read())
+            return True
+
+        return self.writer.run(commit)
 
     def _keep(self, source: str, handover: Handover | None, readings: Readings) -> None:
         """Commit what was handed over together with what was counted meanwhile: one write to the disk."""
@@ -321,11 +347,11 @@ class Runtime:
         except Exception:
             log.exception("rolling up and dropping old data failed; it is tried again soon")
 
-    def judge(self, start: float, end: float) -> tuple[DriftResult, ...]:
-        """Judge the windows of a span of time by every rule; keep nothing and tell nobody."""
+    def judge(self, start: float, end: float, batch: Batch | None = None) -> tuple[DriftResult, ...]:
+        """Judge the windows of a span of time by every rule, or a batch; keep nothing and tell nobody."""
 
         def judge(connection: sqlite3.Connection) -> tuple[DriftResult, ...]:
-            found = (model.evaluator.judge(connection, start, end) for model in self.models.values())
+            found = (model.evaluator.judge(connection, start, end, batch) for model in self.models.values())
             return tuple(result for results in found for result in results)
 
         return self.writer.call(judge)

@@ -301,7 +301,7 @@ class Usual:
         groups: dict[int, list[int]] = {}
         for position in self._covers[rule.name]:
             groups.setdefault(self._since.get(position, 0), []).append(position)
-        weeks, results, shown = self._weeks(rule), dict[int, DriftResult](), level.plus(self.hours.between(0, 0))
+        weeks, results, shown = self._weeks(rule), dict[int, DriftResult](), level + self.hours.between(0, 0)
         for since, positions in groups.items():
             grid = self.hours.grid(since)
             at = hour - grid.first
@@ -352,7 +352,7 @@ class Usual:
         for start, end in pairwise([begin - 1, *empty, hour]):  # stretches of hours that it has
             back = grid.weeks_before(np.array(end - grid.first), np.arange(1, SAME_HOURS + 1))
             for stop in (grid.first + back[(back >= length) & (end > start + 1)]).tolist():
-                total = total.plus(self.hours.between(stop - (end - start - 1), stop))
+                total = total + self.hours.between(stop - (end - start - 1), stop)
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:

@@ -37,6 +37,7 @@ STAGES = {
 JOINING = (
     *(
         "instruments",
+        "counting",
         "schedule",
         "sender",
         "usual",

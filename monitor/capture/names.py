@@ -23,10 +23,11 @@ UNKNOWN: Name = ("", "")
 class UnseenNames:
     """Names of categories that the reference does not have, by column, in a file that survives a crash.
 
-    `most`: distinct ones that are kept of each column that is watched by category.
+    `most`: distinct ones that are kept of each column that is watched by category. Without a file they are forgotten
+    with the object.
     """
 
-    def __init__(self, path: Path, schema: Schema, most: int) -> None:
+    def __init__(self, path: Path | None, schema: Schema, most: int) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._most = [most if column.categories else 0 for column in schema.captured]
@@ -37,7 +38,7 @@ class UnseenNames:
         with self._lock:
             codes: list[dict[str, int]] = [{} for _ in self._most]
             names: list[list[str]] = [[] for _ in self._most]
-            for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+            for line in self._path.read_bytes().splitlines() if self._path and self._path.exists() else ():
                 entry = _read_entry(line)
                 if entry is not None and 0 <= entry[0] < len(names):
                     position, name = entry
@@ -69,6 +70,8 @@ class UnseenNames:
             return codes.get(name)
 
     def _append(self, line: str) -> None:
+        if self._path is None:
+            return
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             os.write(handle, line.encode())

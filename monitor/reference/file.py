@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ class Reference:
         columns = ", ".join(column.summary for column in self.schema.columns)
         return f"<Reference {self.identity[:12]} of {self.info.rows:,} rows: {columns}>"
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """SHA-256 of bins, counts, model and baseline: names the reference that a verdict was made against."""
         parts = [self.schema.fingerprint, self.counts.tolist(), self.info.model_sha256]

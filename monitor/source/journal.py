@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -409,6 +409,11 @@ class JournalSource(Recorded):
         """Ids of consecutive predictions, from the sequence number of the first."""
         prefix = self.prefix
         return [f"{prefix}{number}" for number in range(first, first + rows)]
+
+    def named(self, found: Mapping[tuple[int, str], int]) -> dict[tuple[Series, int, str], int]:
+        """Unseen values of the series that were counted elsewhere, without those beyond what is kept by name."""
+        code = self._counting_of(self.series)[1].code
+        return {(self.series, *key): rows for key, rows in found.items() if code(*key) is not None}
 
     def reread_names(self) -> None:
         """Take up that names of unseen values were erased from their file."""

@@ -162,7 +162,7 @@ def test_windows_that_grow_with_every_fold_leave_no_page_half_empty(tmp_path):
 
 def test_an_open_window_reads_like_a_sealed_one():
     filled = Filled()
-    whole = filled.add(MIDNIGHT, 9, sealed=False).plus(filled.add(MIDNIGHT, 4, sealed=False))
+    whole = filled.add(MIDNIGHT, 9, sealed=False) + filled.add(MIDNIGHT, 4, sealed=False)
     rows = filled.rows("SELECT * FROM histograms"), filled.rows("SELECT * FROM histogram_bins")
     assert len(rows[0]) == 3
     assert sum(count for *_, count, _ in rows[1]) == 3 * 13

@@ -139,7 +139,7 @@ class Filled:
     def add(self, start: float, rows: int = 5, sealed: bool = True) -> Batch:
         self.seed += 1
         new = batch(rows, self.seed)
-        self.totals = self.totals.plus(new)
+        self.totals = self.totals + new
         self.windows.add(self.connection, {int(start): new})
         if sealed:
             self.windows.seal(self.connection, start + self.windows.seconds)

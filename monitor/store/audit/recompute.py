@@ -175,7 +175,7 @@ class _Judge:
                 batch = self._windows[window.id] = sum_tiles(self._connection, series, [window])
                 if len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
                     self._windows.popitem(last=False)
-            total = total.plus(batch)
+            total = total + batch
         return total
 
     def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:

@@ -106,11 +106,11 @@ class Windows:
         """Add a fold: a batch for each window start (seconds since 1970)."""
         for start, batch in sorted(batches.items()):
             window_id, whole = self._window(connection, start)
-            whole = whole.plus(batch)
+            whole = whole + batch
             connection.execute("UPDATE windows SET n = ? WHERE id = ?", (whole.n, window_id))
             write(connection, window_id, whole.counts, self.series.sizes, self._sums(whole))
             self._open[start] = (window_id, whole)
-            self._next = self._next.plus(batch)
+            self._next = self._next + batch
         texts = map(json_text, self.series.schema.split(self._next.counts))
         write_rows(
             connection,

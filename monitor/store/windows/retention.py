@@ -188,6 +188,7 @@ def drop_by_age(connection: sqlite3.Connection, ages: Ages, trusted: float, now:
     for table in OF_DAYS:
         repeat(partial(drop_rows, connection, table, before, future))
     seals.delete(connection, "unseen_values", "last_seen < ?", iso(before))
+    seals.delete(connection, "sources", "name GLOB 'batch/*' AND cursor < ?", iso(before))
     seals.delete(connection, "silences", '"end" < ?', iso(before))
 
 
