@@ -19,7 +19,7 @@ from monitor.exposition.families import markdown  # noqa: E402
 from monitor.report import guide  # noqa: E402
 
 TITLES = {
-    "model": "The model that is served.",
+    "model": "The model that is served; or several, each in a table [models.NAME] with the same keys but `name`.",
     "source": "Where counts come from: predictions of this process, or a fleet, or a table.",
     "server": "The HTTP server.",
     "data": "What is kept, where, and for how long.",

@@ -14,7 +14,7 @@ import atexit
 import logging
 import math
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -38,6 +38,7 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
+from monitor.watched import Watch, Watched
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,14 @@ NOTHING: dict[str, Any] = {
 
 
 class Monitor:
-    """Watches one model from within the program that runs it. All methods may be called from any thread.
+    """Watches a model from within the program that runs it, or several. All methods may be called from any thread.
 
     `observe` takes no lock and does not wait for the disk: a few microseconds, also within an asyncio loop. Everything
     that was observed survives the death of the process, also by SIGKILL. After a fork the child is refused: journal and
     database belong to the process that opened them.
 
-    `error`: why it records nothing; None if it works.
+    `error`: why it records nothing; None if it works. `models`: a monitor for each `[models.NAME]`, by name, that does
+    what is about one model; of a single model it is this one.
     """
 
     error: str | None = None
@@ -85,18 +87,39 @@ class Monitor:
         """Take over a runtime that is not started yet, and start it; `open` is the usual way."""
         self._runtime = runtime
         self._pid = os.getpid()
-        schema = runtime.only.reference.schema
-        self._features, self._predictions = Names(schema.features), Names(schema.predictions)
-        self._width, self._single = len(schema.features), len(schema.predictions) == 1
         if metrics_port is not None:
             self._scrape = ScrapeServer(runtime, metrics_port)
-        self._record: Callable[..., int] = runtime.only.record
-        self._prefix = runtime.only.source.prefix if runtime.only.pulled is None else ""
-        self._open = True
+        self._open, self._name = True, ""
+        self.models: dict[str, Monitor] = {}
+        for name, watched in runtime.models.items():
+            self.models[name] = one = self if len(runtime.models) == 1 else copy(self)
+            one._watch(watched)
+        if len(runtime.models) != 1:
+            for name in ("observe", "observe_many", "add", "outcome", "outcome_many"):
+                setattr(self, name, self._refuse_nameless)
         runtime.start()
         if self._scrape is not None:
             self._scrape.start()
         _opened.add(self)
+
+    def _watch(self, watched: Watched) -> None:
+        """Be about one model."""
+        schema, self._name = watched.reference.schema, watched.name
+        self._features, self._predictions = Names(schema.features), Names(schema.predictions)
+        self._width, self._single = len(schema.features), len(schema.predictions) == 1
+        self._record: Callable[..., int] = watched.record
+        self._prefix = watched.source.prefix if watched.pulled is None else ""
+
+    @property
+    def _model(self) -> Watched:
+        """The model that this is about. Raises InputError if it is about several."""
+        return self._runtime.find(self._name or None)
+
+    def _refuse_nameless(self, *_: Any, **__: Any) -> NoReturn:
+        name = next(iter(self.models))
+        raise InputError(
+            "which_model", f"there are several models; say which, as in models[{name!r}].observe", None, 422
+        )
 
     @classmethod
     def open(
@@ -127,9 +150,14 @@ class Monitor:
             settings = config if isinstance(config, Config) else Config.load(config)
             if data is not None:
                 settings = replace(settings, data=replace(settings.data, path=str(data)))
-            if not isinstance(reference, Reference):
+            if settings.models and not (reference is None and version is None):
+                raise ConfigError("reference, version: with [models.NAME] the settings say them, for each model")
+            if not (isinstance(reference, Reference) or settings.models):
                 reference = Reference.load(settings.model.reference if reference is None else reference)
-            runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
+            if isinstance(reference, Reference):
+                runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
+            else:
+                runtime = Runtime(settings, [observed(settings.of(name)) for name in settings.names], clock)
             try:
                 monitor = cls(runtime, metrics_port)
             except BaseException:
@@ -147,6 +175,7 @@ class Monitor:
     def _failed(cls, error: Exception) -> Self:
         """Return a monitor that could not start, and log why."""
         monitor = cls.__new__(cls)
+        monitor.models = defaultdict(lambda: monitor)
         monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
         advice = (
             "give each process a folder of its own (monitor.library.folder_for_worker), or use one process with threads"
@@ -180,12 +209,16 @@ class Monitor:
 
         for name in NOTHING:
             setattr(self, name, quietly(name))
+        for one in self.models.values():
+            if not one._quiet:
+                one._silence()
 
     def __repr__(self) -> str:
         if self.error is not None:
             return f"<Monitor that records nothing: {self.error}>"
         state = "open" if self._open else "closed"
-        return f"<Monitor of model {self.version} in {self._runtime.folder.path}, {state}>"
+        what = ", ".join(model.version for model in self._runtime.models.values() if self._name in ("", model.name))
+        return f"<Monitor of model {what} in {self._runtime.folder.path}, {state}>"
 
     def __enter__(self) -> Self:
         if not self._quiet:
@@ -200,11 +233,11 @@ class Monitor:
 
         A program that ends by itself does it too.
         """
-        if not self._open or os.getpid() != self._pid:
+        if not self._open or os.getpid() != self._pid or (self not in _opened):
             return
-        self._open = False
         _opened.discard(self)
-        self._record = _refuse_closed
+        for one in (self, *self.models.values()):
+            one._open, one._record = False, _refuse_closed
         if self._scrape is not None:
             self._scrape.stop()
         try:
@@ -271,7 +304,7 @@ class Monitor:
         small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
         """
         runtime = self._usable()
-        recorder, recorded = runtime.only.source, list[str]()
+        recorder, recorded = self._model.source, list[str]()
         columns = aligned(rows, predictions, recorder.series.schema)
         if not columns:
             return recorded
@@ -299,7 +332,7 @@ class Monitor:
             None if time is None else time_ns(time) / 1e9,
             0 if id is None else key_of(str(id)),
         )
-        return runtime.add(runtime.only, fitting(batch, self.reference), at, key)
+        return runtime.add(self._model, fitting(batch, self.reference), at, key)
 
     def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
         """Record what came true for a prediction: see `outcome_many`."""
@@ -315,9 +348,9 @@ class Monitor:
         InputError for what is no outcome of this model, StoreError without `[outcomes]` in the settings.
         """
         runtime = self._usable()
-        source = runtime.only.outcomes
-        if runtime.only.pulled is not None:
-            runtime.only.pulled.refuse()
+        source = self._model.outcomes
+        if self._model.pulled is not None:
+            self._model.pulled.refuse()
         if source is None:
             raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
         names, given = list(ids), list(values)
@@ -361,7 +394,7 @@ class Monitor:
         if begin >= until:
             raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
         runtime.fold()
-        return runtime.judge(begin, until)
+        return runtime.judge(begin, until, name=self._name or None)
 
     def judge_counts(self, batch: Batch) -> tuple[DriftResult, ...]:
         """Judge what `tally` counted by every rule, as one window. Nothing is stored and nobody is alerted.
@@ -370,18 +403,21 @@ class Monitor:
         """
         runtime = self._usable()
         now = runtime.clock.time()
-        return runtime.judge(now, math.nextafter(now, math.inf), fitting(batch, self.reference))
+        return runtime.judge(now, math.nextafter(now, math.inf), fitting(batch, self.reference), self._name or None)
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
-        return self._usable().status()
+        return self._usable().status(self._name or None)
 
     def drift(self) -> tuple[DriftResult, ...]:
         """The verdicts of the last evaluation, one for each rule, column and statistic.
 
         Those without enough rows say if rows wait in a window that has not ended.
         """
-        latest = self._usable().only.latest
+        self._usable()
+        if not self._name:
+            return tuple(result for one in self.models.values() for result in one.drift())
+        latest = self._model.latest
         if not latest.waiting:
             return latest.results
         rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
@@ -395,7 +431,7 @@ class Monitor:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
-        return self._usable().alerts()
+        return self._usable().alerts(self._name or None)
 
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """Body and content type of `/metrics`, for a route of your own; `accept` is the request's header."""
@@ -411,13 +447,13 @@ class Monitor:
     def reference(self) -> Reference:
         """What the model is compared with; one without columns if the monitor could not start."""
         if self.error is None:
-            return self._runtime.only.reference
+            return self._model.reference
         return Reference(Schema(()), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
 
     @property
     def version(self) -> str:
         """Name of the model version; "" if the monitor could not start."""
-        return self._runtime.only.version if self.error is None else ""
+        return self._model.version if self.error is None else ""
 
     def _usable(self) -> Runtime:
         """The runtime. Raises StoreError after `close`, and in the child of a fork."""
@@ -431,6 +467,12 @@ class Monitor:
 def version_of(config: Config, reference: Reference) -> str:
     """Name of a model version where no model file is at hand: set, or from the reference."""
     return config.model.version or (reference.info.model_sha256 or reference.identity)[:12]
+
+
+def observed(config: Config) -> Watch:
+    """Have a model watched that is not served here; `config`: of this model."""
+    reference = Reference.load(config.model.reference)
+    return Watch(reference, version_of(config, reference), config.model.name, config.model.name)
 
 
 def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = None) -> Path:
@@ -469,7 +511,8 @@ _opened: set[Monitor] = set()
 def _after_fork() -> None:
     """In the child: refuse from now on. Done here once, so that `observe` need not ask each time."""
     for monitor in _opened:
-        monitor._record = _refuse_forked
+        for one in monitor.models.values():
+            one._record = _refuse_forked
         if monitor._scrape is not None:
             monitor._scrape.abandon()
 

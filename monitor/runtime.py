@@ -20,7 +20,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -30,9 +30,12 @@ from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
+from monitor.config.settings import did_you_mean
 from monitor.drift.result import DriftResult
-from monitor.errors import StoreError
+from monitor.errors import InputError, StoreError
+from monitor.exposition.families import REPLICA
 from monitor.exposition.negotiate import accepts_gzip, gzip, negotiate
+from monitor.exposition.render import whole
 from monitor.exposition.snapshot import Health, Latency
 from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.performance_report import PerformanceReport, report_performance
@@ -58,7 +61,6 @@ log = logging.getLogger(__name__)
 
 INSTRUMENTS = "instruments"
 EVALUATIONS = "evaluations"
-REPLICA = "replica"
 
 #: Seconds between looks at what costs a walk through the folder or a query: sizes and deliveries.
 SLOW_FACTS = 5.0
@@ -134,22 +136,20 @@ class Runtime:
         why = "the database was gone; a new one was begun" if self._lacking else ""
         if aside is not None:
             why = f"the database was damaged; it is kept as {aside.name}"
-        replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
-        write_meta(connection, REPLICA, replica)
+        self.replica = read_meta(connection, REPLICA, "") or secrets.token_hex(4)
+        write_meta(connection, REPLICA, self.replica)
+        #: Of the process: requests refused; and without names of models, all that is counted of the one.
+        self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.ledger = Ledger(round(config.window.base))
         #: The watched models by name.
-        self.models = {
-            watch.name: Watched(connection, watch, self.folder, self.ledger, config, clock, replica, why)
-            for watch in self._watches
-        }
+        self.models = {watch.name: self._watch(connection, watch, why) for watch in self._watches}
         self.ledger.commit()
         self.sources: list[Source] = [source for model in self.models.values() for source in model.sources]
         self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
-        self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)
-        self._readings = self.instruments.read()
+        self._readings = self._read_instruments()
         self._evaluations, self._evaluated = int(read_meta(connection, EVALUATIONS, "0")), 0.0
         served = [model.series.id for model in self.models.values()]
         self.maintenance = Maintenance(config.data, self.folder, served)
@@ -157,16 +157,44 @@ class Runtime:
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
 
+    def _watch(self, connection: sqlite3.Connection, watch: Watch, why: str) -> Watched:
+        """Begin to watch a model."""
+        own, instruments = self.config, self.instruments
+        if self.config.models:
+            own = own.of(watch.name)
+            own = replace(own, metrics=replace(own.metrics, max_series=own.metrics.max_series // len(self._watches)))
+            counted = read_meta(connection, f"{INSTRUMENTS}/{watch.name}", "{}")
+            instruments = Instruments(Readings(**json.loads(counted)))
+        given = self.folder, self.ledger, own, self.clock, self.replica, why, instruments
+        return Watched(connection, watch, *given)
+
+    def _read_instruments(self) -> dict[str, Readings]:
+        """What was counted, by the key of `meta` that keeps it."""
+        known = {INSTRUMENTS: self.instruments}
+        known |= {f"{INSTRUMENTS}/{name}": one.instruments for name, one in self.models.items() if self.config.models}
+        return {key: instruments.read() for key, instruments in known.items()}
+
+    def find(self, name: str | None = None) -> Watched:
+        """The model of a name, or the one that there is. Raises InputError for an unknown name, or none of several."""
+        if name in self.models:
+            return self.models[name]
+        known = ", ".join(self.models)
+        if name is not None:
+            hint = did_you_mean(name[:100], self.models)
+            message = f"there is no model {name[:100]!r}{hint}; known are: {known}"
+            raise InputError("unknown_model", message, "model", 404)
+        if len(self.models) != 1:
+            raise InputError("which_model", f"there are several models; say which: {known}", "model", 404)
+        return next(iter(self.models.values()))
+
     @property
     def _pulled(self) -> list[Pulled]:
         return [model.pulled for model in self.models.values() if model.pulled is not None]
 
     @property
     def only(self) -> Watched:
-        """The one model that is watched, for whoever serves one. Raises StoreError if there are several."""
-        if len(self.models) != 1:
-            raise StoreError(f"there are several models; say which: {', '.join(self.models)}")
-        return next(iter(self.models.values()))
+        """The one model that is watched. Raises InputError if there are several."""
+        return self.find()
 
     def listens_on(self, port: int) -> None:
         """Note on which port the page is served, for links in messages and for commands. Call it before `start`."""
@@ -243,7 +271,7 @@ class Runtime:
     def _fold(self) -> None:
         """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
         self._refuse_replaced()
-        readings = self.instruments.read()
+        readings = self._read_instruments()
         for model in self.models.values():
             if model.outcomes is not None:
                 model.outcomes.mark()
@@ -274,19 +302,20 @@ class Runtime:
             self._refuse_replaced()
             if key and self.writer.transaction(partial(read_cursor, source=source)):
                 return False
-            self._keep(source, handover, self.instruments.read())
+            self._keep(source, handover, self._read_instruments())
             return True
 
         return self.writer.run(commit)
 
-    def _keep(self, source: str, handover: Handover | None, readings: Readings) -> None:
+    def _keep(self, source: str, handover: Handover | None, readings: dict[str, Readings]) -> None:
         """Commit what was handed over together with what was counted meanwhile: one write to the disk."""
 
         def keep(connection: sqlite3.Connection) -> None:
             if handover is not None:
                 self.ledger.keep(connection, source, handover, iso(self.clock.time()))
-            if readings != self._readings:
-                write_meta(connection, INSTRUMENTS, json.dumps(asdict(readings)))
+            for key, counted in readings.items():
+                if counted != self._readings.get(key):
+                    write_meta(connection, key, json.dumps(asdict(counted)))
 
         failpoint.reach("fold.begin")
         try:
@@ -303,7 +332,7 @@ class Runtime:
         self._deliveries: list[Delivery] = deliveries(connection, self.announcer.names)
         self._gaps, _ = lost_predictions(connection)
         self._tallies = read_tallies(connection)
-        self._outcomes = [model.count_outcomes(connection) for model in self.models.values()]
+        self._outcomes = {name: model.count_outcomes(connection) for name, model in self.models.items()}
         self._damage = last_damage(connection)
         self._database_bytes = self.folder.database.stat().st_size
 
@@ -347,11 +376,17 @@ class Runtime:
         except Exception:
             log.exception("rolling up and dropping old data failed; it is tried again soon")
 
-    def judge(self, start: float, end: float, batch: Batch | None = None) -> tuple[DriftResult, ...]:
-        """Judge the windows of a span of time by every rule, or a batch; keep nothing and tell nobody."""
+    def judge(
+        self, start: float, end: float, batch: Batch | None = None, name: str | None = None
+    ) -> tuple[DriftResult, ...]:
+        """Judge the windows of a span of time by every rule, of all models or of one, or a batch of one.
+
+        Nothing is kept, and nobody is told.
+        """
+        models = [self.find(name)] if name or batch else list(self.models.values())
 
         def judge(connection: sqlite3.Connection) -> tuple[DriftResult, ...]:
-            found = (model.evaluator.judge(connection, start, end, batch) for model in self.models.values())
+            found = (model.evaluator.judge(connection, start, end, batch) for model in models)
             return tuple(result for results in found for result in results)
 
         return self.writer.call(judge)
@@ -381,16 +416,19 @@ class Runtime:
         ours = (source for source in self.sources if not isinstance(source, OutcomeSource))
         return self._dropped_before + sum(source.dropped for source in ours)
 
-    def facts(self) -> Health:
-        """How the process is doing, as `/metrics` shows it."""
-        readings = self._readings
+    def facts(self, model: Watched | None = None) -> Health:
+        """How the process, and the one model or another, is doing, as `/metrics` shows it."""
+        model = self.find() if model is None else model
+        key = f"{INSTRUMENTS}/{model.name}" if self.config.models else INSTRUMENTS
+        readings = self._readings.get(key) or Readings()
+        sources = [source.name for source in model.sources]
         return Health(
             latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
             model_errors=readings.model_errors,
-            rejected=readings.rejected,
+            rejected=self._readings[INSTRUMENTS].rejected,
             dropped=self.dropped,
-            repeated=sum(count for (_, result), count in self._tallies.items() if result == "repeated"),
-            outcomes=self._outcomes[0],
+            repeated=sum(self._tallies.get((source, "repeated"), 0) for source in sources),
+            outcomes=self._outcomes.get(model.name),
             gaps=self._gaps,
             fold_lag=self.lag,
             journal_bytes=sum(source.bytes for source in self.sources),
@@ -407,8 +445,11 @@ class Runtime:
     def metrics(self, accept: str = "", accept_encoding: str = "") -> tuple[bytes, dict[str, str]]:
         """Body and headers of `/metrics`, in the format that the scraper asks for."""
         openmetrics, content_type = negotiate(accept)
-        model = self.only
-        body = model.renderer.render(model.snapshot(self.facts()), openmetrics)
+        if self.config.models:
+            shown = [(model.renderer, model.snapshot(self.facts(model))) for model in self.models.values()]
+            body = whole(shown, self.replica, openmetrics)
+        else:
+            body = self.only.renderer.render(self.only.snapshot(self.facts()), openmetrics)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(accept_encoding):
             return gzip(body), {**headers, "Content-Encoding": "gzip"}
@@ -480,18 +521,19 @@ class Runtime:
         worst = max((check["condition"] for check in checks), key=CONDITIONS.index)
         return {"status": worst, "checks": checks}
 
-    def status(self) -> dict[str, Any]:
-        """How things stand, as `/api/status` tells it."""
+    def status(self, name: str | None = None) -> dict[str, Any]:
+        """How things stand, as `/api/status` tells it: with the one model or a named one, or with a list of all."""
+        models = [self.find(name)] if name or len(self.models) == 1 else list(self.models.values())
         return {
-            **self.only.status(),
+            **(models[0].status() if len(models) == 1 else {"models": [model.status() for model in models]}),
             "dropped": self.dropped,
             "every": self.config.drift.every,
             "receivers": [delivery._asdict() for delivery in self._deliveries],
             **self.health(),
         }
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """What `/api/alerts` lists: every alert that is not inactive."""
+    def alerts(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What `/api/alerts` lists: every alert that is not inactive, of all models or of one."""
         return [
             {
                 **alert.key._asdict(),
@@ -501,21 +543,31 @@ class Runtime:
                 "value": alert.value,
                 "event_id": alert.event_id,
             }
-            for model in self.models.values()
+            for model in ([self.find(name)] if name else self.models.values())
             for alert in model.latest.alerts.values()
             if alert.state != "inactive"
         ]
 
     def windows(
-        self, start: float, end: float, step: float | None, columns: Sequence[str], version: str | None
+        self,
+        start: float,
+        end: float,
+        step: float | None,
+        columns: Sequence[str],
+        version: str | None,
+        name: str | None = None,
     ) -> dict[str, Any]:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
         with closing(connect_read_only(self.folder.database)) as connection:
-            return read_range(connection, newest_series(connection, version), start, end, step, columns)
+            series = newest_series(connection, version, name and self.find(name).name)
+            return read_range(connection, series, start, end, step, columns)
 
-    def performance(self, start: float, end: float, version: str | None = None) -> PerformanceReport:
+    def performance(
+        self, start: float, end: float, version: str | None = None, name: str | None = None
+    ) -> PerformanceReport:
         """How well a model version did in a period. Raises InputError for an unknown version."""
         with closing(connect_read_only(self.folder.database)) as connection:
-            served = self.only.series  # is there already, so that its reference need not be read again
-            series = served if version in (None, served.version) else newest_series(connection, version)
+            served = self.find(name).series  # is there already, so that its reference need not be read again
+            known = version in (None, served.version)
+            series = served if known else newest_series(connection, version, served.model)
             return report_performance(connection, series, start, end, self.clock.time())

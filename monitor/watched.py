@@ -14,6 +14,7 @@ from monitor.drift.result import MODEL, Subject
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
+from monitor.instruments import Instruments
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
@@ -43,7 +44,10 @@ class Watch(NamedTuple):
 
 
 class Watched:
-    """A model that is being watched. Opened on the store's writing connection, in the transaction of the opening."""
+    """A model that is being watched. `config`: as if it were the only one.
+
+    Opened on the store's writing connection, in the transaction of the opening.
+    """
 
     def __init__(
         self,
@@ -55,8 +59,10 @@ class Watched:
         clock: Clock,
         replica: str,
         why: str,
+        instruments: Instruments,
     ) -> None:
         self.name, self.version, self.reference = watch.name, watch.version, watch.reference
+        self.config, self.instruments = config, instruments
         now = iso(clock.time())
         #: Its streams of counts: all of its predictions. The source counts for each of them.
         self.series = register_series(connection, Subject(self.name, self.version), self.reference, now)
@@ -83,6 +89,7 @@ class Watched:
             alpha=config.drift.alpha,
             min_samples=config.drift.min_samples,
             replica=replica,
+            model=self.name,
         )
 
     def _open_journal(
@@ -106,7 +113,7 @@ class Watched:
             read_cursor(connection, source),
             config,
             clock,
-            partial(series_of_schema, connection),
+            partial(series_of_schema, connection, model=self.name),
             Waiting(folder.path / WAITING / watch.journal, *size),
             why,
             newest_moment(connection) or "",
@@ -123,7 +130,7 @@ class Watched:
                 read_cursor(connection, name),
                 config,
                 clock,
-                partial(series_of_schema, connection),
+                partial(series_of_schema, connection, model=self.name),
                 partial(load_series, connection),
                 read_tokens(connection, source),
             )

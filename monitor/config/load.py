@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,10 @@ from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_performance
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that `config.toml` says, with defaults filled in."""
+    """Everything that `config.toml` says, with defaults filled in.
+
+    `model`: the one of `[model]`, or the first of `models`, which are those of `[models.NAME]`.
+    """
 
     model: ModelConfig
     source: SourceConfig
@@ -50,6 +53,31 @@ class Config:
     rules: tuple[Rule, ...]
     receivers: tuple[ReceiverConfig, ...]
     file: str = "defaults"
+    models: tuple[ModelConfig, ...] = ()
+    sources: tuple[SourceConfig, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all models."""
+        return tuple(model.name for model in self.models or (self.model,))
+
+    def of(self, name: str | None = None) -> Config:
+        r"""Settings as one model has them, as if it were the only one. Raises ConfigError without its name if several.
+
+        >>> config = Config.from_text("[models.a]\n[models.b]\n[[rule]]\nname = 'x'\nmodels = ['b']")
+        >>> config.of("b").model.name, [rule.name for rule in config.of("b").rules]
+        ('b', ['x'])
+        """
+        every = zip(self.models or (self.model,), self.sources or (self.source,), strict=True)
+        found = [(model, source) for model, source in every if name in (None, model.name)]
+        if len(found) != 1:
+            what = "there are several models; say which" if found else f"there is no model {name!r}"
+            hint = did_you_mean(name or "", self.names) or f"; known are: {', '.join(self.names)}"
+            raise ConfigError(f"{self.file}: {what}{hint}")
+        model, source = found[0]
+        kept = (model.outcomes and self.outcomes) or None
+        rules = tuple(rule for rule in self.rules if rule.judges(model.name) and (kept or not rule.performance))
+        return replace(self, model=model, models=(), source=source, sources=(), outcomes=kept, rules=rules)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -85,6 +113,9 @@ DEFAULT_RULES = ({"name": "drift", "reopen": "7d"}, {"name": "unusual", "referen
 PERFORMANCE_RULE = {"name": "performance", "statistic": PERFORMANCE}
 PERFORMANCE_DEFAULTS = {"window": 7 * 86400.0, "alpha": 0.001, "min_samples": 100}
 
+#: Names of models: they are a part of addresses and the name of a folder.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
 #: Settings of a rule that say how it compares with training data, and mean nothing for what is usual.
 NOT_USUAL = ("alpha", "floor", "min_samples", "max_age", "independent")
 
@@ -99,7 +130,7 @@ class _Reader:
         self.source, self.text = source, text
 
     def config(self, data: dict[str, Any]) -> Config:
-        known = [*SECTIONS, "rule", "receivers"]
+        known = [*SECTIONS, "models", "rule", "receivers"]
         for name in data:
             if name not in known:
                 raise self.error(name, f"unknown section [{name}]", name, known)
@@ -110,14 +141,43 @@ class _Reader:
         self.pull(sections, data)
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
+        own = self.models(data) if "models" in data else []
+        sections |= {"models": tuple(one["model"] for one in own), "sources": tuple(one["source"] for one in own)}
+        sections |= own[0] if own else {}
+        models = sections["models"] or (sections["model"],)
+        if own and sections["metrics"].boxkite:
+            raise self.error("boxkite", "metrics.boxkite: its names have no room for a model; it needs [model]")
         receivers = self.receivers(data.get("receivers", {}))
-        rules = self.rules(data.get("rule", []), sections["drift"], "outcomes" in data, sections["alerts"].labels)
+        taking = [one.name for one in models if one.outcomes and "outcomes" in data]
+        every = [one.name for one in models]
+        rules = self.rules(data.get("rule", []), sections["drift"], every, taking, sections["alerts"].labels)
         names = [receiver.name for receiver in receivers]
         wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
             if name not in names:
                 raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
         return Config(**sections, rules=rules, receivers=receivers, file=self.source)
+
+    def models(self, data: dict[str, Any]) -> list[dict[str, Any]]:
+        """The tables `[models.NAME]`: `model` and `source` of each."""
+        given, found = data["models"], []
+        for key in ("model", "source"):
+            if key in data:
+                raise self.error(key, f"there is both [{key}] and [models]: each model has its own, in [models.NAME]")
+        if not isinstance(given, dict) or not given or not all(isinstance(item, dict) for item in given.values()):
+            raise self.error("models", f"models: expected tables [models.NAME], got {given!r}")
+        for name, item in given.items():
+            if not MODEL_NAME.fullmatch(name):
+                what = "is a part of addresses: use letters, digits, '.', '_' and '-', at most 64"
+                raise self.error(name, f"models: the name {name!r} {what}")
+            rows = tuple(row for row in SETTINGS["model"] if row.key != "name")
+            table = {key: value for key, value in item.items() if key != "source"}
+            source = self.section(f"models.{name}.source", SETTINGS["source"], item.get("source", {}))
+            model = ModelConfig(name=name, **self.section(f"models.{name}", rows, table))
+            own = {"model": model, "source": SourceConfig(**source)}
+            self.pull(own, {"model": table, **({"outcomes": {}} if item.get("outcomes") else {})})
+            found.append(own)
+        return found
 
     def pull(self, sections: dict[str, Any], data: dict[str, Any]) -> None:
         """Check what a source that is pulled rules out; such a process serves no model, so `path` may be left out."""
@@ -128,7 +188,7 @@ class _Reader:
             raise self.error("path", f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
         if "outcomes" in data:
             raise self.error("outcomes", f'outcomes: join predictions, and [source] kind = "{kind}" has counts only')
-        sections["model"] = replace(sections["model"], path="")
+        sections["model"] = replace(sections["model"], path="", outcomes=False)
         for key in NEEDED[kind]:
             if not getattr(sections["source"], key):
                 raise self.error("kind", f'source.{key}: kind = "{kind}" needs it')
@@ -158,32 +218,48 @@ class _Reader:
         sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
         return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
 
-    def rules(self, given: Any, drift: DriftConfig, outcomes: bool, labels: dict[str, str]) -> tuple[Rule, ...]:
+    def rules(
+        self, given: Any, drift: DriftConfig, models: list[str], taking: list[str], labels: dict[str, str]
+    ) -> tuple[Rule, ...]:
+        """All rules. A model that no rule judges gets the default ones; `taking`: the models that take outcomes."""
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             raise self.error("rule", "rules are written as [[rule]] tables")
-        rules: list[Rule] = []
-        judged = any(is_performance(str(item.get("statistic"))) for item in given)
-        if judged and not outcomes:
-            raise self.error("statistic", "rule.statistic: performance is judged by outcomes, and needs [outcomes]")
-        for item in [*(given or DEFAULT_RULES), *([PERFORMANCE_RULE] if outcomes and not judged else [])]:
-            values = self.section("rule", RULE_SETTINGS, item)
-            preset = values.pop("preset")
-            if preset:
-                if len(item) > 1:
-                    raise self.error("preset", "rule.preset: takes no other key; write the rules out to change them")
-                rules += PRESETS[preset](drift.alpha, drift.min_samples)
-                continue
-            if not values["name"]:
-                raise self.error("rule", "rule.name: expected a text, got none; each [[rule]] needs a name")
-            if values["name"] in [rule.name for rule in rules]:
-                raise self.error("name", f"rule.name: two rules are called {values['name']!r}")
-            values["hold"], values["keep_firing"] = values.pop("for"), values.pop("keep_firing_for")
-            try:
-                reference_span(values["reference"])
-            except ConfigError as error:
-                raise self.error("reference", f"rule.reference: {error}") from None
-            rules.append(Rule(**self.filled(values, item, drift)))
+        rules = [rule for item in given for rule in self.rule(item, drift, models, taking)]
+        left = [name for name in models if not any(rule.judges(name) for rule in rules)]
+        bare = [one for one in taking if not any(rule.performance and rule.judges(one) for rule in rules)]
+        for items, names in ((DEFAULT_RULES, left), ((PERFORMANCE_RULE,), bare)):
+            meant = [] if names == models else names
+            for item in items if names else ():
+                rules += self.rule({**item, "models": meant}, drift, models, taking)
+        for place, rule in enumerate(rules):
+            for other in rules[:place]:
+                if other.name == rule.name and any(rule.judges(name) and other.judges(name) for name in models):
+                    raise self.error("name", f"rule.name: two rules are called {rule.name!r}")
         return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
+
+    def rule(self, item: dict[str, Any], drift: DriftConfig, models: list[str], taking: list[str]) -> Sequence[Rule]:
+        """One `[[rule]]`, or the rules of its preset."""
+        values = self.section("rule", RULE_SETTINGS, item)
+        preset = values.pop("preset")
+        for name in values["models"]:
+            if name not in models:
+                raise self.error("models", f"rule.models: there is no model {name!r}", name, models)
+        if preset:
+            if item.keys() - {"preset", "models"}:
+                raise self.error(
+                    "preset", "rule.preset: takes no other key but models; write the rules out to change them"
+                )
+            return [replace(rule, models=values["models"]) for rule in PRESETS[preset](drift.alpha, drift.min_samples)]
+        if not values["name"]:
+            raise self.error("rule", "rule.name: expected a text, got none; each [[rule]] needs a name")
+        if is_performance(values["statistic"]) and not set(values["models"] or models) & set(taking):
+            raise self.error("statistic", "rule.statistic: performance is judged by outcomes, and needs [outcomes]")
+        values["hold"], values["keep_firing"] = values.pop("for"), values.pop("keep_firing_for")
+        try:
+            reference_span(values["reference"])
+        except ConfigError as error:
+            raise self.error("reference", f"rule.reference: {error}") from None
+        return [Rule(**self.filled(values, item, drift))]
 
     def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
         """Values of a rule with the defaults that depend on what it compares with."""
@@ -218,7 +294,7 @@ class _Reader:
         return (round(window / 3600),)
 
     def error(self, key: str, what: str, given: str = "", known: list[str] | None = None) -> ConfigError:
-        line = self.line_of(re.split(r"[:. ]", what, maxsplit=1)[0], key)
+        line = self.line_of(re.split(r"[: ]", what, maxsplit=1)[0].removesuffix(f".{key}"), key)
         hint = did_you_mean(given, known or []) or (f"; known are: {', '.join(known)}" if known else "")
         return ConfigError(f"{self.source}{f':{line}' if line else ''}: {what}{hint}")
 
@@ -226,8 +302,8 @@ class _Reader:
         """Line of a key within a section, or the first line that has it at all: tomllib keeps no positions."""
         inside, first = False, None
         for number, text in enumerate(self.text.splitlines(), 1):
-            if text.lstrip().startswith("["):
-                inside = section in re.split(r"[\[\]. ]+", text)
+            if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", text):
+                inside = head[1] == section
             if re.match(rf'\s*[\[\w.\s"-]*(?<![\w]){re.escape(key)}(?![\w])', text):
                 first = first or number
                 if inside:

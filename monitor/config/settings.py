@@ -209,7 +209,7 @@ LABELS = Expected('a table of texts such as { team = "credit" }', _labels)
 # fmt: off
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """`[model]`."""
+    """`[model]`, or one `[models.NAME]`."""
 
     name: str = _row("model", NAME, "What people call the model: its name in messages, tables and the API. It stays over versions; another name is another model.")
     path: str = _row("model.pkl", TEXT, "File of the fitted model (.pkl, .joblib, .skops or .onnx), relative to the folder that the command runs in; empty serves no model and takes observations only.")
@@ -217,6 +217,7 @@ class ModelConfig:
     missing: str = _row("refuse", _one_of("refuse", "allow"), 'A null or NaN in a feature: "refuse" answers 422, "allow" hands it to the model and counts it as missing.')
     version: str = _row("", TEXT, "Name of the model version in metrics, tables and messages; empty takes the first 12 digits of the model file's SHA-256.")
     proba: bool = _row(False, YES_NO, "Record a classifier's probabilities as well, one prediction column `proba_CLASS` for each class; the reference must have these columns.")
+    outcomes: bool = _row(True, YES_NO, "Take outcomes of this model, if there is a section [outcomes].")
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,8 @@ SETTINGS = {name: settings_of(section) for name, section in SECTIONS.items()}
 RECEIVER_SETTINGS = settings_of(ReceiverConfig)
 RULE_SETTINGS: tuple[Setting, ...] = (
     Setting("name", None, TEXT, "Name of the rule, unique; required."),
-    Setting("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key."),
+    Setting("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key but `models`."),
+    Setting("models", [], _texts("a list of names of models"), "Models that it judges, by the NAME of [models.NAME]; empty judges all. Two rules may have one name if no model has both."),
     Setting("columns", [], _texts("a list of column names, globs or roles such as role:feature"), "Columns it covers: names, globs such as `s*`, or a role: `role:feature`, `role:prediction`, `role:derived`; empty covers all."),
     Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones."),
     Setting("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, with reference = \"usual\" [drift] windows, and 7d for performance."),

@@ -15,7 +15,9 @@ from monitor.reference import file as reference
 
 FamilyType = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
-#: Label of every family: two versions of a model have different bins and are never added up.
+#: Labels of every family: name and version of the model, since versions have different bins and are never added up.
+#: With [models.NAME], what is told of the process and not of a model has neither.
+MODEL = "model"
 MODEL_VERSION = "model_version"
 #: Label of every family, too: the data folder that the counts lie in. Addresses of replicas come and go.
 REPLICA = "replica"

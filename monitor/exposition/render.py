@@ -6,9 +6,9 @@ next one; a scrape only fills in counts. Nothing here takes a lock, so no predic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from monitor.drift.statistics import AUTO
 from monitor.exposition import families as f
 from monitor.exposition.boxkite import boxkite_forms, late_bins
 from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, reference_form, write_counts
-from monitor.exposition.snapshot import Latency, Snapshot
+from monitor.exposition.snapshot import Health, Latency, Snapshot
 from monitor.exposition.template import Form, Labels
 from monitor.exposition.verdicts import (
     ALERT_STATES,
@@ -70,8 +70,8 @@ class _Verdicts:
 class Renderer:
     """Renders snapshots of one model.
 
-    `model_version` becomes a label of every family. `boxkite` adds Boxkite's names. `max_series` caps the output: whole
-    columns beyond it are left out, the last features first, and `telltale_series_dropped` says how many series.
+    `model` and `model_version` become labels of every family. `boxkite` adds Boxkite's names. `max_series` caps the
+    output: whole columns beyond it are left out, the last features first, and `telltale_series_dropped` says how many.
     `alpha` and `min_samples` are the default rule's, for verdicts in PromQL. `replica` names the data folder: two
     processes that swap their network addresses must not be taken for one whose counters jump.
     """
@@ -87,10 +87,12 @@ class Renderer:
         alpha: float = 0.00015,
         min_samples: int = 50,
         replica: str = "",
+        model: str = "",
     ) -> None:
         if reference.schema.fingerprint != schema.fingerprint:
             raise ValueError("the reference has other columns or bins than the schema")
-        self._always = {f.MODEL_VERSION: model_version, **({f.REPLICA: replica} if replica else {})}
+        given = {f.MODEL: model, f.MODEL_VERSION: model_version, f.REPLICA: replica}
+        self._always = {label: text for label, text in given.items() if text}
         self._reference, self._boxkite = reference, boxkite
         self._kept, self._static_dropped = choose_columns(schema, max_series - RESERVED - GENERAL, boxkite)
         self._kept_names = frozenset((schema.columns[i].name, schema.columns[i].role) for i in self._kept)
@@ -114,12 +116,16 @@ class Renderer:
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
+        process = process_form(snapshot.health, self._always, openmetrics).fill()
+        return process + self.body(snapshot, openmetrics) + (b"# EOF\n" if openmetrics else b"")
+
+    def body(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
+        """Return all that is about the model."""
         verdicts = self._rendered_verdicts(snapshot, openmetrics)
-        health = health_form(snapshot, self._static_dropped + verdicts.dropped, self._always, openmetrics)
+        served = serving_form(snapshot, self._static_dropped + verdicts.dropped, self._always, openmetrics)
         values = self._values.live(snapshot.totals, snapshot.sums)
         live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
-        pieces = [health.fill(), verdicts.text, *live, self._static[openmetrics], b"# EOF\n" if openmetrics else b""]
-        return b"".join(pieces)
+        return b"".join([served.fill(), verdicts.text, *live, self._static[openmetrics]])
 
     def _empty(self, unsummed: Flags, shown: Flags, openmetrics: bool) -> _Live:
         sums = np.where(unsummed, -1.0, 0.0)
@@ -161,25 +167,27 @@ class Renderer:
         return held
 
 
-def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
-    """Write everything about the process: a few dozen series, written anew for every scrape."""
+def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics: bool) -> bytes:
+    """Return the body of several models: each family once, with the samples of all of them."""
+    bodies = [renderer.body(snapshot, openmetrics) for renderer, snapshot in shown]
+    process = [process_form(snapshot.health, {f.REPLICA: replica}, openmetrics).fill() for _, snapshot in shown[:1]]
+    families: dict[bytes, list[bytes]] = {}
+    # A line feed in a label is escaped, so a line that begins like this begins a family.
+    for family in chain.from_iterable((b"\n" + body).split(b"\n# HELP ")[1:] for body in (*process, *bodies)):
+        known = families.setdefault(family.split(b" ", 1)[0], [])
+        known.append(family.rstrip(b"\n").split(b"\n", 2)[2] if known else b"# HELP " + family.rstrip(b"\n"))
+    lines = list(chain.from_iterable(families.values()))
+    return b"\n".join([*lines, *([b"# EOF"] if openmetrics else []), b""])
+
+
+def serving_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
+    """Write how the model is served: a few dozen series, written anew for every scrape."""
     form, health = Form(always, openmetrics), snapshot.health
     single: dict[f.Family, float | None] = {
         f.PREDICTIONS: snapshot.predictions,
         f.COUNTING_SINCE: snapshot.since,
         f.MODEL_ERRORS: health.model_errors,
-        f.CAPTURE_DROPPED: health.dropped,
         f.REPEATED: health.repeated,
-        f.GAPS: health.gaps,
-        f.FOLD_LAG: health.fold_lag,
-        f.JOURNAL_BYTES: health.journal_bytes,
-        f.DATABASE_BYTES: health.database_bytes,
-        f.EVALUATIONS: health.evaluations,
-        f.EVALUATION_LATE: health.late,
-        f.EVALUATION_TIME: health.evaluated,
-        f.EVALUATION_EVERY: health.every,
-        f.WAITING: health.waiting,
-        f.DEAD_LETTERS: health.dead_letters,
         f.SERIES_DROPPED: series_dropped,
     }
     for family, value in single.items():
@@ -190,6 +198,27 @@ def health_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmet
         _histogram(form, f.OUTCOME_DELAY, outcomes.delays)
         form.family(f.OUTCOME_WAITING, [({}, outcomes.waiting)])
         form.family(f.OUTCOME_ONE_IN, [({}, outcomes.one_in)])
+    return form.freeze()
+
+
+def process_form(health: Health, always: Labels, openmetrics: bool) -> Form:
+    """Write how the process is doing."""
+    form = Form(always, openmetrics)
+    single: dict[f.Family, float | None] = {
+        f.CAPTURE_DROPPED: health.dropped,
+        f.GAPS: health.gaps,
+        f.FOLD_LAG: health.fold_lag,
+        f.JOURNAL_BYTES: health.journal_bytes,
+        f.DATABASE_BYTES: health.database_bytes,
+        f.EVALUATIONS: health.evaluations,
+        f.EVALUATION_LATE: health.late,
+        f.EVALUATION_TIME: health.evaluated,
+        f.EVALUATION_EVERY: health.every,
+        f.WAITING: health.waiting,
+        f.DEAD_LETTERS: health.dead_letters,
+    }
+    for family, value in single.items():
+        form.family(family, [({}, value)])
     form.family(f.REJECTED, [({"code": code}, count) for code, count in sorted(health.rejected.items())])
     attempts = sorted(health.notifications.items())
     form.family(f.NOTIFICATIONS, [({"receiver": to, "outcome": outcome}, n) for (to, outcome), n in attempts])

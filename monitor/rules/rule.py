@@ -40,6 +40,7 @@ def is_performance(statistic: str) -> bool:
 class Rule:
     """One `[[rule]]` of config.toml, durations in seconds.
 
+    `models`: names of those that it judges; empty means all.
     `columns`: names, globs (`s*`) or roles (`role:feature`, `role:prediction`, `role:derived`); empty means all.
     `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`); or what makes it a rule for the
     model's performance: the name of a metric, or `performance` for the usual ones of the model's kind.
@@ -73,6 +74,11 @@ class Rule:
     benign: str = "tell"
     labels: dict[str, str] = field(default_factory=dict)
     receivers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    def judges(self, model: str) -> bool:
+        """Whether it is meant for a model."""
+        return not self.models or model in self.models
 
     @property
     def performance(self) -> bool:

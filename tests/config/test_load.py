@@ -43,6 +43,24 @@ def refused(text: str) -> str:
         ('[data]\nmax_size = "1TB"', ["data.max_size", "not a size", "1TB"]),
         ('[model]\nmissing = "allowed"', ["model.missing", '"refuse", "allow"', "did you mean 'allow'"]),
         ("model = 3", ["model", "expected a table", "3"]),
+        ("[models.a]\n[model]", ["both [model] and [models]"]),
+        ("[models.a]\n[source]", ["config.toml:2", "both [source] and [models]"]),
+        ("[models.a]\n[models.b.source]\nevery = 3", ["config.toml:3", "models.b.source.every", "duration"]),
+        ("[models.a.source]\nkind = 'scrape'", ["config.toml:2", "source.targets"]),
+        ("[models.a]\n[models.a]", ["not valid TOML", "twice", "line 2"]),
+        ("models = 3", ["config.toml:1", "tables [models.NAME]"]),
+        ("[models]", ["tables [models.NAME]"]),
+        ('[models."a/b"]', ["'a/b'", "addresses"]),
+        ("[models.a]\npath = ''\n[models.b]\npth = ''", ["config.toml:4", "models.b", "did you mean 'path'"]),
+        ("[models.a]\n[models.b]\npath = 3", ["config.toml:3", "models.b.path", "expected a text"]),
+        ("[models.a]\nname = 'b'", ["config.toml:2", "models.a", "unknown key 'name'"]),
+        ("[models.cat]\n[[rule]]\nname = 'x'\nmodels = ['cats']", ["config.toml:4", "did you mean 'cat'"]),
+        (
+            "[models.a]\n[models.b]\n[[rule]]\nname = 'x'\n[[rule]]\nname = 'x'\nmodels = ['a']",
+            ["two rules are called 'x'"],
+        ),
+        ("[outcomes]\n[models.a]\noutcomes = false\n[[rule]]\nname = 'x'\nstatistic = 'mae'", ["[outcomes]"]),
+        ("[models.a]\n[models.b]\n[metrics]\nboxkite = true", ["config.toml:4", "metrics.boxkite"]),
         ('[[rule]]\nstatistic = "ks"', ["rule.name", "each [[rule]] needs a name"]),
         ('[[rule]]\nname = "a"\n[[rule]]\nname = "a"', ["two rules are called 'a'"]),
         ('[[rule]]\nname = "a"\nstatistic = "kss"', ["config.toml:3", "did you mean 'ks'"]),
@@ -138,3 +156,40 @@ def test_labels_of_all_alerts_and_of_one_rule() -> None:
         {"env": "production", "team": "data"},
     ]
     assert {rule.benign for rule in config.rules} == {"quiet"}
+
+
+def test_each_model_has_its_rules_and_outcomes() -> None:
+    config = Config.from_text(
+        """
+        [models.a]
+        [models.b]
+        outcomes = false
+        [models.c]
+        [outcomes]
+        [[rule]]
+        name = "tight"
+        models = ["a", "b"]
+        [[rule]]
+        name = "tight"
+        models = ["c"]
+        floor = 0.5
+        [[rule]]
+        name = "answers"
+        models = ["c"]
+        columns = ["role:prediction"]
+        """
+    )
+    found = {name: [rule.name for rule in config.of(name).rules] for name in config.names}
+    assert found == {"a": ["tight", "performance"], "b": ["tight"], "c": ["tight", "answers", "performance"]}
+    assert [config.of(name).outcomes is not None for name in config.names] == [True, False, True]
+    assert [config.of(name).rules[0].floor for name in config.names] == [None, None, 0.5]
+    with pytest.raises(ConfigError, match="say which; known are: a, b, c"):
+        config.of()
+    with pytest.raises(ConfigError, match="there is no model 'd'"):
+        config.of("d")
+
+
+def test_a_model_that_no_rule_judges_has_the_default_rules() -> None:
+    config = Config.from_text("[models.a]\n[models.b]\n[[rule]]\nname = 'own'\nmodels = ['a']")
+    assert [[rule.name for rule in config.of(name).rules] for name in "ab"] == [["own"], ["drift", "unusual"]]
+    assert Config.from_text("[model]\nname = 'x'").of().model.name == "x"

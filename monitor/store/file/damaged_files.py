@@ -56,7 +56,7 @@ def move_aside(folder: DataFolder, clock: Clock, why: str, held: Path | None = N
 def find(folder: DataFolder) -> list[Evidence]:
     """Databases and journal segments of a data folder that were moved aside, the newest first."""
     found = []
-    for path in (*folder.path.glob(f"{DATABASE}{ASIDE}*"), *folder.journal.glob("*.damaged")):
+    for path in (*folder.path.glob(f"{DATABASE}{ASIDE}*"), *folder.journal.rglob("*.damaged")):
         if path.name.endswith(("-wal", "-shm")):
             continue
         wal = path.with_name(f"{path.name}-wal")

@@ -109,7 +109,7 @@ class DataFolder:
     @property
     def used_before(self) -> bool:
         """Whether predictions were recorded here before: a journal that was used keeps a segment."""
-        return any(self.journal.glob("*.journal"))
+        return any(self.journal.rglob("*.journal"))
 
     def keep_ballast(self) -> bool:
         """Set room aside; False if the disk is too full."""

@@ -79,13 +79,14 @@ def find_version(connection: sqlite3.Connection, version: str | None = None) -> 
     raise InputError("unknown_model", what, "model")
 
 
-def newest_series(connection: sqlite3.Connection, version: str | None = None) -> Series:
-    """The model version that was entered last, or the last one of that name. Raises InputError if none is."""
-    row = connection.execute("SELECT max(id) FROM series WHERE ? IS NULL OR version = ?", (version, version)).fetchone()
+def newest_series(connection: sqlite3.Connection, version: str | None = None, model: str | None = None) -> Series:
+    """The model version that was entered last: of all, of a name or of a model. Raises InputError if none is."""
+    sql = "SELECT max(id) FROM series WHERE (?1 IS NULL OR version = ?1) AND (?2 IS NULL OR model = ?2)"
+    row = connection.execute(sql, (version, model)).fetchone()
     if row[0] is None:
         what = "no predictions have been recorded yet"
         if version is not None:
-            what = f"there is no model version {version[:200]!r}"
+            what = f"there is no model version {version[:200]!r}{f' of {model}' if model else ''}"
         raise InputError("unknown_model", what, "model_version", 404)
     return load_series(connection, row[0])
 
@@ -108,9 +109,9 @@ def load_series(connection: sqlite3.Connection, series_id: int) -> Series:
     return Series(series_id, Subject(*subject), Reference.from_text(reference), columns, first_served)
 
 
-def series_of_schema(connection: sqlite3.Connection, fingerprint: str) -> Series | None:
-    """The newest model whose columns and bins have this fingerprint: what a journal segment names."""
-    for row in connection.execute("SELECT id FROM series ORDER BY id DESC").fetchall():
+def series_of_schema(connection: sqlite3.Connection, fingerprint: str, model: str = "") -> Series | None:
+    """The newest series whose columns and bins have this fingerprint, as segments name it; `model`'s first."""
+    for row in connection.execute("SELECT id FROM series ORDER BY model = ? DESC, id DESC", (model,)).fetchall():
         series = load_series(connection, row["id"])
         if series.schema.fingerprint == fingerprint:
             return series
