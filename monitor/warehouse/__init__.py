@@ -1,0 +1,1 @@
+"""Tables of a database or warehouse, by Ibis: connecting, and counting rows into bins where they are."""

@@ -1,0 +1,207 @@
+"""Counting the rows of a table into bins, as expressions of Ibis: the engine reads the rows, and only counts come back.
+
+No connection is needed to make them. Only what all engines agree on is used: `ifelse`, `cases`, `isnull`, `isnan`,
+`isinf`, `array`, `unnest`, `count`, comparisons and casts. NaN is asked for by name, as engines order it differently;
+edges are texts that the engine casts, as it would take some literals for decimals. What a category's text is in its
+canonical form only Python knows: values that are not listed come back by themselves, see `leftovers`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.columns.binning import LARGEST
+from monitor.columns.canonical import Codes, canonical
+from monitor.columns.column import MISSING, Column, Schema
+from monitor.errors import DataError
+
+#: An expression, a table or a type of Ibis, which is an extra and says nothing to mypy.
+Expr = Any
+
+#: Columns that one query counts: engines compile a query with thousands of cases slowly, or not at all.
+BATCH = 200
+
+#: Values outside of the listed categories that one query returns at most, the most frequent first. The rows of further
+#: ones are unseen values without names.
+LEFTOVERS = 100_000
+
+
+def ibis() -> Any:
+    """Load Ibis. Raises DataError if it is not installed."""
+    try:
+        return import_module("ibis")
+    except ImportError:
+        raise DataError("tables need Ibis: `pip install 'telltale[warehouse]'`") from None
+
+
+def check(columns: Iterable[Column], types: Mapping[str, Expr], where: str) -> None:
+    """Raise DataError that names a column which the table lacks, or whose type cannot hold what the reference has."""
+    for column in columns:
+        if column.derivation is not None:
+            raise DataError(f"column {column.name!r} is derived by {column.derivation.function}: a table has none")
+        kind = types.get(column.name)
+        if kind is None:
+            raise DataError(f"{where} has no column {column.name!r}; it has {', '.join(types)}")
+        if not _numeric(kind) and (column.numeric or not _texts(kind)):
+            wanted = "numbers" if column.numeric else "categories"
+            raise DataError(f"{where}: column {column.name!r} has type {kind}, and the reference has {wanted}")
+
+
+def _numeric(kind: Expr) -> bool:
+    return bool(kind.is_numeric() or kind.is_boolean())
+
+
+def _texts(kind: Expr) -> bool:
+    return bool(kind.is_string() or kind.is_date() or kind.is_timestamp())
+
+
+def _whole(kind: Expr) -> bool:
+    """Whether every value is a number, as neither NaN nor infinity can be."""
+    return bool(kind.is_integer() or kind.is_boolean())
+
+
+def as_number(x: Expr) -> Expr:
+    """Return a column of numbers as doubles."""
+    kind = x.type()
+    if kind.is_float64():
+        return x
+    return (x.cast("int32") if kind.is_boolean() else x).cast("float64")  # Postgres knows no other way for booleans
+
+
+def as_text(x: Expr) -> Expr:
+    """Return a column as texts that `value_of` reads."""
+    kind = x.type()
+    if kind.is_boolean():
+        return ibis().ifelse(x, "true", "false")  # each engine has its own texts for them; NULL was asked for before
+    return x if kind.is_string() else x.cast("string")
+
+
+def value_of(text: str, kind: Expr) -> Any:
+    """Return the value that an engine wrote as this text, such that its canonical form is that of the value."""
+    try:
+        if kind.is_floating():
+            return float(text)
+        if kind.is_decimal():
+            return Decimal(text)
+        if kind.is_timestamp():
+            return datetime.fromisoformat(text)
+    except (ValueError, ArithmeticError):
+        pass
+    return text
+
+
+def missing(x: Expr) -> Expr:
+    """Whether a value is missing: NULL or NaN."""
+    return x.isnull() | x.isnan() if x.type().is_floating() else x.isnull()
+
+
+def bin_of(column: Column, x: Expr, engine: str, first: int = 0) -> Expr:
+    """Bin of each row of a column of the table, numbered from `first`: the one that `Binner` finds."""
+    one = ibis()
+
+    def numbered(at: int) -> Expr:
+        return one.literal(first + at, "int32")
+
+    if not column.numeric:
+        found = ((x == value, numbered(at)) for value, at in listed(column, x.type()))
+        return one.cases((missing(x), numbered(column.missing_bin)), *found, else_=numbered(column.value_bins - 1))
+    whole, x = _whole(x.type()), as_number(x)
+    # A literal may be a decimal, which is compared in another way; ClickHouse has none, and reads texts less exactly.
+    plain = engine == "clickhouse"
+    edges = [one.literal(edge if plain else repr(edge)).cast("float64") for edge in map(float, column.edges)]
+
+    def below(low: int, high: int) -> Expr:
+        """Find the bin from `low` to `high`, by halving."""
+        middle = (low + high) // 2
+        return (
+            numbered(low)
+            if low == high
+            else one.ifelse(x <= edges[middle], below(low, middle), below(middle + 1, high))
+        )
+
+    tree, absent = below(0, len(edges)), numbered(column.missing_bin)
+    if whole:
+        return one.ifelse(x.isnull(), absent, tree)
+    return one.cases((missing(x), absent), (x.isinf(), numbered(column.missing_bin + 1)), else_=tree)
+
+
+def listed(column: Column, kind: Expr) -> Iterator[tuple[Expr, int]]:
+    """Values, as literals of a categorical column's type in the table, whose bin the engine finds by itself."""
+    codes = Codes(column.categories)
+    for value in dict.fromkeys(_candidates(column, kind)):
+        code = codes.find(canonical(value))
+        if code is not None:
+            yield ibis().literal(value, kind), column.missing_bin if math.isnan(code) else int(code)
+
+
+def _candidates(column: Column, kind: Expr) -> Iterator[Any]:
+    """Values of the column's type in the table that its categories may stand for."""
+    if kind.is_boolean():
+        yield from (True, False)
+    for text in (MISSING, *column.categories):
+        try:
+            if kind.is_string():
+                yield text
+            elif kind.is_integer() and kind.bounds.lower <= int(text) <= kind.bounds.upper:
+                yield int(text)
+            elif kind.is_float64() and math.isfinite(float(text)):
+                yield float(text)
+        except ValueError:
+            pass  # no value of this type
+
+
+def when(time: Expr, fine: bool) -> Expr:
+    """Return the minute of each time, or the second if `fine`."""
+    return time.cast("timestamp") if time.type().is_date() else time.truncate("s" if fine else "m")
+
+
+def totals(rows: Expr, time: str, columns: Sequence[Column], fine: bool = False) -> Expr:
+    """Sum up rows by `time` (`when`): `n`, and `s0`, `s1`... of the finite numbers of each numeric column."""
+    one, sums = ibis(), {}
+    for position, column in enumerate(columns):
+        if column.numeric:
+            x = as_number(rows[column.name])
+            if not _whole(rows[column.name].type()):
+                clipped = one.ifelse(x > LARGEST, LARGEST, one.ifelse(x < -LARGEST, -LARGEST, x))
+                x = one.ifelse(missing(x) | x.isinf(), 0.0, clipped)
+            sums[f"s{position}"] = x.sum()
+    times = rows.mutate(telltale_time=when(rows[time], fine))
+    return times.group_by(time=times["telltale_time"]).agg(n=times.count(), **sums)
+
+
+def bins(rows: Expr, time: str, schema: Schema, part: range, engine: str, fine: bool = False) -> Expr:
+    """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.
+
+    Each row becomes as many as there are columns, in one scan, which is what engines do fastest.
+    """
+    columns = ((schema.columns[at], int(schema.offsets[at])) for at in part)
+    found = [bin_of(column, rows[column.name], engine, first) for column, first in columns]
+    spread = rows.select(time=when(rows[time], fine), bin=ibis().array(found).unnest())
+    return spread.group_by("time", "bin").agg(n=spread.count())
+
+
+def leftovers(rows: Expr, time: str, schema: Schema, part: Sequence[int], engine: str, fine: bool = False) -> Expr:
+    """Count values that no list of the categorical columns `part` has: `time`, `value` (position:text) and `n`."""
+    one, found = ibis(), []
+    for at in part:
+        column, x = schema.columns[at], rows[schema.columns[at].name]
+        other = bin_of(column, x, engine) == column.value_bins - 1
+        found.append(one.ifelse(other, one.literal(f"{at}:") + as_text(x), one.null("string")))
+    spread = rows.select(time=when(rows[time], fine), value=one.array(found).unnest())
+    spread = spread.filter(spread["value"].notnull())
+    counted = spread.group_by("time", "value").agg(n=spread.count())
+    return counted.order_by(one.desc("n"), "value", "time").limit(LEFTOVERS)
+
+
+def counted(table: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Times, in seconds since 1970 UTC, and rows of a table of Arrow that one of the queries has answered."""
+    times = table["time"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    return times, table["n"].to_numpy().astype(np.int64)
