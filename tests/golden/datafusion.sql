@@ -1,0 +1,209 @@
+SELECT
+  "t1"."time",
+  COUNT(*) AS "n",
+  SUM(
+    CASE
+      WHEN (
+        "t1"."age" IS NULL
+      )
+      OR (
+        "t1"."age" IS NOT NULL AND ISNAN("t1"."age")
+      )
+      OR (
+        NOT ISNAN("t1"."age") AND ABS("t1"."age") = CAST('Inf' AS DOUBLE PRECISION)
+      )
+      THEN 0.0
+      ELSE CASE
+        WHEN "t1"."age" > 1e+290
+        THEN 1e+290
+        ELSE CASE WHEN "t1"."age" < -1E+290 THEN -1E+290 ELSE "t1"."age" END
+      END
+    END
+  ) AS "s0",
+  SUM(CAST("t1"."rooms" AS DOUBLE PRECISION)) AS "s1",
+  SUM(
+    CASE
+      WHEN (
+        CAST("t1"."score" AS DOUBLE PRECISION) IS NULL
+      )
+      OR (
+        CAST("t1"."score" AS DOUBLE PRECISION) IS NOT NULL
+        AND ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
+      )
+      OR (
+        NOT ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
+        AND ABS(CAST("t1"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
+      )
+      THEN 0.0
+      ELSE CASE
+        WHEN CAST("t1"."score" AS DOUBLE PRECISION) > 1e+290
+        THEN 1e+290
+        ELSE CASE
+          WHEN CAST("t1"."score" AS DOUBLE PRECISION) < -1E+290
+          THEN -1E+290
+          ELSE CAST("t1"."score" AS DOUBLE PRECISION)
+        END
+      END
+    END
+  ) AS "s3"
+FROM (
+  SELECT
+    "t1"."served_at",
+    "t1"."age",
+    "t1"."rooms",
+    "t1"."colour",
+    "t1"."score",
+    "t1"."telltale_time",
+    "t1"."telltale_time" AS "time"
+  FROM (
+    SELECT
+      "t0"."served_at",
+      "t0"."age",
+      "t0"."rooms",
+      "t0"."colour",
+      "t0"."score",
+      DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
+    FROM "predictions" AS "t0"
+  ) AS "t1"
+) AS t1
+GROUP BY
+  "t1"."time";
+
+SELECT
+  "t1"."time",
+  "t1"."bin",
+  COUNT(*) AS "n"
+FROM (
+  SELECT
+    "t1"."time",
+    "t1"."bin"
+  FROM (
+    SELECT
+      DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+      UNNEST(
+        MAKE_ARRAY(
+          CASE
+            WHEN (
+              "t0"."age" IS NULL
+            ) OR (
+              "t0"."age" IS NOT NULL AND ISNAN("t0"."age")
+            )
+            THEN 3
+            WHEN NOT ISNAN("t0"."age") AND ABS("t0"."age") = CAST('Inf' AS DOUBLE PRECISION)
+            THEN 4
+            ELSE CASE
+              WHEN "t0"."age" <= CAST('30.0' AS DOUBLE PRECISION)
+              THEN CASE WHEN "t0"."age" <= CAST('0.1' AS DOUBLE PRECISION) THEN 0 ELSE 1 END
+              ELSE 2
+            END
+          END,
+          CASE
+            WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) IS NULL
+            THEN 9
+            ELSE CASE
+              WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('2.5' AS DOUBLE PRECISION)
+              THEN CASE
+                WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('1.5' AS DOUBLE PRECISION)
+                THEN 5
+                ELSE 6
+              END
+              ELSE CASE
+                WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('3.5' AS DOUBLE PRECISION)
+                THEN 7
+                ELSE 8
+              END
+            END
+          END,
+          CASE
+            WHEN "t0"."colour" IS NULL
+            THEN 14
+            WHEN "t0"."colour" = '__missing__'
+            THEN 14
+            WHEN "t0"."colour" = 'blue'
+            THEN 11
+            WHEN "t0"."colour" = 'it''s'
+            THEN 12
+            ELSE 13
+          END,
+          CASE
+            WHEN (
+              CAST("t0"."score" AS DOUBLE PRECISION) IS NULL
+            )
+            OR (
+              CAST("t0"."score" AS DOUBLE PRECISION) IS NOT NULL
+              AND ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
+            )
+            THEN 17
+            WHEN NOT ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
+            AND ABS(CAST("t0"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
+            THEN 18
+            ELSE CASE
+              WHEN CAST("t0"."score" AS DOUBLE PRECISION) <= CAST('0.5' AS DOUBLE PRECISION)
+              THEN 15
+              ELSE 16
+            END
+          END
+        )
+      ) AS "bin"
+    FROM "predictions" AS "t0"
+  ) AS "t1"
+) AS t1
+GROUP BY
+  "t1"."time",
+  "t1"."bin";
+
+SELECT
+  *
+FROM (
+  SELECT
+    "t2"."time",
+    "t2"."value",
+    COUNT(*) AS "n"
+  FROM (
+    SELECT
+      "t2"."time",
+      "t2"."value"
+    FROM (
+      SELECT
+        *
+      FROM (
+        SELECT
+          DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+          UNNEST(
+            MAKE_ARRAY(
+              CASE
+                WHEN CASE
+                  WHEN "t0"."colour" IS NULL
+                  THEN 3
+                  WHEN "t0"."colour" = '__missing__'
+                  THEN 3
+                  WHEN "t0"."colour" = 'blue'
+                  THEN 0
+                  WHEN "t0"."colour" = 'it''s'
+                  THEN 1
+                  ELSE 2
+                END = 2
+                THEN CASE
+                  WHEN '2:' IS NULL OR "t0"."colour" IS NULL
+                  THEN CAST(NULL AS VARCHAR)
+                  ELSE '2:' || "t0"."colour"
+                END
+                ELSE CAST(NULL AS VARCHAR)
+              END
+            )
+          ) AS "value"
+        FROM "predictions" AS "t0"
+      ) AS "t1"
+      WHERE
+        "t1"."value" IS NOT NULL
+    ) AS "t2"
+  ) AS t2
+  GROUP BY
+    "t2"."time",
+    "t2"."value"
+) AS "t3"
+ORDER BY
+  "t3"."n" DESC NULLS LAST,
+  "t3"."value" ASC,
+  "t3"."time" ASC
+LIMIT 100000;

@@ -1,0 +1,341 @@
+SELECT
+  "t1"."telltale_time" AS "time",
+  COUNT(*) AS "n",
+  SUM(
+    IF(
+      (
+        "t1"."age" IS NULL
+      ) OR IS_NAN("t1"."age") OR IS_INFINITE("t1"."age"),
+      CAST(0.0 AS DOUBLE),
+      IF(
+        "t1"."age" > CAST(1e+290 AS DOUBLE),
+        CAST(1e+290 AS DOUBLE),
+        IF("t1"."age" < CAST(-1E+290 AS DOUBLE), CAST(-1E+290 AS DOUBLE), "t1"."age")
+      )
+    )
+  ) AS "s0",
+  SUM(CAST("t1"."rooms" AS DOUBLE)) AS "s1",
+  SUM(
+    IF(
+      (
+        CAST("t1"."score" AS DOUBLE) IS NULL
+      )
+      OR IS_NAN(CAST("t1"."score" AS DOUBLE))
+      OR IS_INFINITE(CAST("t1"."score" AS DOUBLE)),
+      CAST(0.0 AS DOUBLE),
+      IF(
+        CAST("t1"."score" AS DOUBLE) > CAST(1e+290 AS DOUBLE),
+        CAST(1e+290 AS DOUBLE),
+        IF(
+          CAST("t1"."score" AS DOUBLE) < CAST(-1E+290 AS DOUBLE),
+          CAST(-1E+290 AS DOUBLE),
+          CAST("t1"."score" AS DOUBLE)
+        )
+      )
+    )
+  ) AS "s3"
+FROM (
+  SELECT
+    "t0"."served_at",
+    "t0"."age",
+    "t0"."rooms",
+    "t0"."colour",
+    "t0"."score",
+    DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
+  FROM "predictions" AS "t0"
+) AS "t1"
+GROUP BY
+  1;
+
+SELECT
+  "t1"."time",
+  "t1"."bin",
+  COUNT(*) AS "n"
+FROM (
+  SELECT
+    DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+    IF(_u.pos = _u_2.pos_2, _u_2."bin") AS "bin"
+  FROM "predictions" AS "t0"
+  CROSS JOIN UNNEST(SEQUENCE(
+    1,
+    GREATEST(
+      CARDINALITY(
+        ARRAY[CASE
+          WHEN (
+            "t0"."age" IS NULL
+          ) OR IS_NAN("t0"."age")
+          THEN 3
+          WHEN IS_INFINITE("t0"."age")
+          THEN 4
+          ELSE IF(
+            "t0"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            2
+          )
+        END, IF(
+          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          9,
+          IF(
+            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+          )
+        ), CASE
+          WHEN "t0"."colour" IS NULL
+          THEN 14
+          WHEN "t0"."colour" = '__missing__'
+          THEN 14
+          WHEN "t0"."colour" = 'blue'
+          THEN 11
+          WHEN "t0"."colour" = 'it''s'
+          THEN 12
+          ELSE 13
+        END, CASE
+          WHEN (
+            CAST("t0"."score" AS DOUBLE) IS NULL
+          )
+          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          THEN 17
+          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          THEN 18
+          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+        END]
+      )
+    )
+  )) AS _u(pos)
+  CROSS JOIN UNNEST(ARRAY[CASE
+    WHEN (
+      "t0"."age" IS NULL
+    ) OR IS_NAN("t0"."age")
+    THEN 3
+    WHEN IS_INFINITE("t0"."age")
+    THEN 4
+    ELSE IF(
+      "t0"."age" <= CAST('30.0' AS DOUBLE),
+      IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+      2
+    )
+  END, IF(
+    CAST("t0"."rooms" AS DOUBLE) IS NULL,
+    9,
+    IF(
+      CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+      IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+      IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+    )
+  ), CASE
+    WHEN "t0"."colour" IS NULL
+    THEN 14
+    WHEN "t0"."colour" = '__missing__'
+    THEN 14
+    WHEN "t0"."colour" = 'blue'
+    THEN 11
+    WHEN "t0"."colour" = 'it''s'
+    THEN 12
+    ELSE 13
+  END, CASE
+    WHEN (
+      CAST("t0"."score" AS DOUBLE) IS NULL
+    )
+    OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+    THEN 17
+    WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+    THEN 18
+    ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+  END]) WITH ORDINALITY AS _u_2("bin", pos_2)
+  WHERE
+    _u.pos = _u_2.pos_2
+    OR (
+      _u.pos > CARDINALITY(
+        ARRAY[CASE
+          WHEN (
+            "t0"."age" IS NULL
+          ) OR IS_NAN("t0"."age")
+          THEN 3
+          WHEN IS_INFINITE("t0"."age")
+          THEN 4
+          ELSE IF(
+            "t0"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            2
+          )
+        END, IF(
+          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          9,
+          IF(
+            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+          )
+        ), CASE
+          WHEN "t0"."colour" IS NULL
+          THEN 14
+          WHEN "t0"."colour" = '__missing__'
+          THEN 14
+          WHEN "t0"."colour" = 'blue'
+          THEN 11
+          WHEN "t0"."colour" = 'it''s'
+          THEN 12
+          ELSE 13
+        END, CASE
+          WHEN (
+            CAST("t0"."score" AS DOUBLE) IS NULL
+          )
+          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          THEN 17
+          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          THEN 18
+          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+        END]
+      )
+      AND _u_2.pos_2 = CARDINALITY(
+        ARRAY[CASE
+          WHEN (
+            "t0"."age" IS NULL
+          ) OR IS_NAN("t0"."age")
+          THEN 3
+          WHEN IS_INFINITE("t0"."age")
+          THEN 4
+          ELSE IF(
+            "t0"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            2
+          )
+        END, IF(
+          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          9,
+          IF(
+            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+          )
+        ), CASE
+          WHEN "t0"."colour" IS NULL
+          THEN 14
+          WHEN "t0"."colour" = '__missing__'
+          THEN 14
+          WHEN "t0"."colour" = 'blue'
+          THEN 11
+          WHEN "t0"."colour" = 'it''s'
+          THEN 12
+          ELSE 13
+        END, CASE
+          WHEN (
+            CAST("t0"."score" AS DOUBLE) IS NULL
+          )
+          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          THEN 17
+          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          THEN 18
+          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+        END]
+      )
+    )
+) AS "t1"
+GROUP BY
+  1,
+  2;
+
+SELECT
+  *
+FROM (
+  SELECT
+    "t2"."time",
+    "t2"."value",
+    COUNT(*) AS "n"
+  FROM (
+    SELECT
+      *
+    FROM (
+      SELECT
+        DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+        IF(_u.pos = _u_2.pos_2, _u_2."value") AS "value"
+      FROM "predictions" AS "t0"
+      CROSS JOIN UNNEST(SEQUENCE(
+        1,
+        GREATEST(
+          CARDINALITY(
+            ARRAY[IF(
+              CASE
+                WHEN "t0"."colour" IS NULL
+                THEN 3
+                WHEN "t0"."colour" = '__missing__'
+                THEN 3
+                WHEN "t0"."colour" = 'blue'
+                THEN 0
+                WHEN "t0"."colour" = 'it''s'
+                THEN 1
+                ELSE 2
+              END = 2,
+              CONCAT('2:', "t0"."colour"),
+              CAST(NULL AS VARCHAR)
+            )]
+          )
+        )
+      )) AS _u(pos)
+      CROSS JOIN UNNEST(ARRAY[IF(
+        CASE
+          WHEN "t0"."colour" IS NULL
+          THEN 3
+          WHEN "t0"."colour" = '__missing__'
+          THEN 3
+          WHEN "t0"."colour" = 'blue'
+          THEN 0
+          WHEN "t0"."colour" = 'it''s'
+          THEN 1
+          ELSE 2
+        END = 2,
+        CONCAT('2:', "t0"."colour"),
+        CAST(NULL AS VARCHAR)
+      )]) WITH ORDINALITY AS _u_2("value", pos_2)
+      WHERE
+        _u.pos = _u_2.pos_2
+        OR (
+          _u.pos > CARDINALITY(
+            ARRAY[IF(
+              CASE
+                WHEN "t0"."colour" IS NULL
+                THEN 3
+                WHEN "t0"."colour" = '__missing__'
+                THEN 3
+                WHEN "t0"."colour" = 'blue'
+                THEN 0
+                WHEN "t0"."colour" = 'it''s'
+                THEN 1
+                ELSE 2
+              END = 2,
+              CONCAT('2:', "t0"."colour"),
+              CAST(NULL AS VARCHAR)
+            )]
+          )
+          AND _u_2.pos_2 = CARDINALITY(
+            ARRAY[IF(
+              CASE
+                WHEN "t0"."colour" IS NULL
+                THEN 3
+                WHEN "t0"."colour" = '__missing__'
+                THEN 3
+                WHEN "t0"."colour" = 'blue'
+                THEN 0
+                WHEN "t0"."colour" = 'it''s'
+                THEN 1
+                ELSE 2
+              END = 2,
+              CONCAT('2:', "t0"."colour"),
+              CAST(NULL AS VARCHAR)
+            )]
+          )
+        )
+    ) AS "t1"
+    WHERE
+      "t1"."value" IS NOT NULL
+  ) AS "t2"
+  GROUP BY
+    1,
+    2
+) AS "t3"
+ORDER BY
+  "t3"."n" DESC,
+  "t3"."value" ASC,
+  "t3"."time" ASC
+LIMIT 100000;
