@@ -15,13 +15,9 @@ import logging
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from datetime import datetime
-from functools import wraps
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
@@ -30,44 +26,22 @@ from monitor.clock import Clock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
 from monitor.config.load import Config
-from monitor.counting import CHUNK, aligned, encoded, fitting
+from monitor.counting import CHUNK, fitting
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
-from monitor.outcomes.waiting import Numbers, key_of, keys_of
+from monitor.observing import FLUSH_EVERY, Observing, Time
+from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
-from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
+from monitor.source.journal import JournalSource
+from monitor.tables.rows import time_ns, times_ns
 from monitor.watched import Watch, Watched
 
 log = logging.getLogger(__name__)
 
-#: What a time may be: seconds since 1970 UTC, ISO 8601, or a datetime (UTC if it has no zone).
-Time = float | str | datetime
 
-#: Rows of a batch after which the journal is folded, to keep it small.
-FOLD_EVERY = 4 * CHUNK
-
-#: What each method returns if it fails and the monitor was opened with `on_error="log"`.
-NOTHING: dict[str, Any] = {
-    "observe": "",
-    "observe_many": [],
-    "add": False,
-    "outcome": None,
-    "outcome_many": {},
-    "flush": None,
-    "evaluate": (),
-    "judge": (),
-    "judge_counts": (),
-    "status": {"status": "failed"},
-    "drift": (),
-    "alerts": [],
-    "metrics": (b"", "text/plain; version=0.0.4; charset=utf-8"),
-    "close": None,
-}
-
-
-class Monitor:
+class Monitor(Observing):
     """Watches a model from within the program that runs it, or several. All methods may be called from any thread.
 
     `observe` takes no lock and does not wait for the disk: a few microseconds, also within an asyncio loop. Everything
@@ -78,9 +52,6 @@ class Monitor:
     what is about one model; of a single model it is this one.
     """
 
-    error: str | None = None
-    _open = False
-    _quiet = False
     _scrape: ScrapeServer | None = None
 
     def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
@@ -104,11 +75,8 @@ class Monitor:
 
     def _watch(self, watched: Watched) -> None:
         """Be about one model."""
-        schema, self._name = watched.reference.schema, watched.name
-        self._features, self._predictions = Names(schema.features), Names(schema.predictions)
-        self._width, self._single = len(schema.features), len(schema.predictions) == 1
-        self._record: Callable[..., int] = watched.record
-        self._prefix = watched.source.prefix if watched.pulled is None else ""
+        self._name, prefix = watched.name, watched.source.prefix if watched.pulled is None else ""
+        self._watch_columns(watched.reference.schema, watched.record, prefix)
 
     @property
     def _model(self) -> Watched:
@@ -186,32 +154,17 @@ class Monitor:
         return monitor
 
     def _silence(self) -> None:
-        """Replace the methods of this monitor by ones that never raise."""
-        self._quiet = True
-        logged: set[tuple[str, str]] = set()
-
-        def quietly(name: str) -> Callable[..., Any]:
-            method, nothing = getattr(self, name), NOTHING[name]
-
-            @wraps(method)
-            def call(*given: Any, **named: Any) -> Any:
-                if self.error is None:
-                    try:
-                        return method(*given, **named)
-                    except Exception as error:
-                        kind = (type(error).__name__, getattr(error, "code", ""))
-                        if kind not in logged:
-                            logged.add(kind)
-                            log.exception("the monitor failed, and the service goes on; such errors are logged once")
-                return {**nothing, "error": self.error} if name == "status" else copy(nothing)
-
-            return call
-
-        for name in NOTHING:
-            setattr(self, name, quietly(name))
+        super()._silence()
         for one in self.models.values():
             if not one._quiet:
                 one._silence()
+
+    @property
+    def _recorder(self) -> JournalSource:
+        return self._model.source
+
+    def _flush(self) -> None:
+        self._runtime.fold()
 
     def __repr__(self) -> str:
         if self.error is not None:
@@ -219,14 +172,6 @@ class Monitor:
         state = "open" if self._open else "closed"
         what = ", ".join(model.version for model in self._runtime.models.values() if self._name in ("", model.name))
         return f"<Monitor of model {what} in {self._runtime.folder.path}, {state}>"
-
-    def __enter__(self) -> Self:
-        if not self._quiet:
-            self._usable()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Fold what is left, stop the threads, let go of the folder. Again, or in a forked child, it does nothing.
@@ -248,77 +193,6 @@ class Monitor:
 
     # Recording.
 
-    def observe(
-        self,
-        row: Any,
-        prediction: Any,
-        time: Time | None = None,
-        id: str | int | None = None,  # noqa: A002
-    ) -> str:
-        """Record one prediction, and return its id.
-
-        `row`: the features as a list, tuple or numpy row in the order of the reference, or a dictionary by name.
-        `prediction`: a value; several in a sequence or by name where the model has several outputs. `time`: when it was
-        made, now by default. `id`: the program's own for it; what comes again with the same id is not counted again.
-
-        None and NaN are missing, a text in a numeric column is missing as well, an unseen value is counted as such:
-        no value is refused. Raises InputError where the number of values or their names do not fit, StoreError after a
-        fork or `close`.
-        """
-        if type(row) is not list:
-            row = self._in_order(row)
-        if len(row) != self._width:
-            self._features.check_width(len(row))
-        if self._single and not isinstance(prediction, (list, tuple, dict, np.ndarray)):
-            answers: Any = (prediction,)
-        else:
-            answers = self._outputs(prediction)
-        key = 0 if id is None else key_of(str(id))
-        return f"{self._prefix}{self._record(row, answers, None if time is None else time_ns(time), key)}"
-
-    def _in_order(self, row: Any) -> Any:
-        """The values of a row that is no list. Raises InputError."""
-        if getattr(row, "ndim", 1) > 1:
-            raise InputError("wrong_length", "expected one row; a table is for observe_many", None, 422)
-        if by_name(row):
-            return self._features.arrange(row)
-        return in_order(row)
-
-    def _outputs(self, prediction: Any) -> Any:
-        if by_name(prediction):
-            return self._predictions.arrange(prediction)
-        answers = in_order(np.ravel(prediction)) if isinstance(prediction, np.ndarray) else prediction
-        if not isinstance(answers, (list, tuple)):
-            answers = (answers,)
-        self._predictions.check_width(len(answers))
-        return answers
-
-    def observe_many(self, rows: Any, predictions: Any, times: Any = None, ids: Any = None) -> list[str]:
-        """Record a batch, and return the ids of its predictions.
-
-        `rows`: a numpy array, shape (n, features); a pandas or polars frame, whose columns are taken by name; a list of
-        rows or of dictionaries. `predictions`: shape (n,), or (n, outputs), or a frame. `times`: one moment for all or
-        one for each row. `ids`: the program's own, one for each row. Values are treated as by `observe`.
-
-        A batch of more than a quarter of a million rows waits for the store now and then, so that the journal stays
-        small: in an asyncio program, call it with `asyncio.to_thread`. Raises InputError before anything is recorded.
-        """
-        runtime = self._usable()
-        recorder, recorded = self._model.source, list[str]()
-        columns = aligned(rows, predictions, recorder.series.schema)
-        if not columns:
-            return recorded
-        stamps = None if times is None else times_ns(times, len(columns[0]))
-        keys = None if ids is None else own_keys(ids, len(columns[0]))
-        for values in encoded(columns, recorder.encoder):
-            if recorded and len(recorded) % FOLD_EVERY == 0:
-                runtime.fold()
-            part = slice(len(recorded), len(recorded) + len(values))
-            recorded += recorder.record_encoded(
-                values, None if stamps is None else stamps[part], None if keys is None else keys[part]
-            )
-        return recorded
-
     def add(self, batch: Batch, time: Time | None = None, id: str | int | None = None) -> bool:  # noqa: A002
         """Count what `tally` counted elsewhere, in the base window of `time`, now by default.
 
@@ -333,10 +207,6 @@ class Monitor:
             0 if id is None else key_of(str(id)),
         )
         return runtime.add(self._model, fitting(batch, self.reference), at, key)
-
-    def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
-        """Record what came true for a prediction: see `outcome_many`."""
-        self.outcome_many([id], [value], None if time is None else [time])
 
     def outcome_many(self, ids: Any, values: Any, times: Any = None, *, wait: bool = False) -> dict[str, int]:
         """Record what came true for predictions, in the order in which it came.
@@ -363,7 +233,7 @@ class Monitor:
         for start in range(0, len(names), CHUNK):
             part = slice(start, start + CHUNK)
             first = source.record(names[part], given[part], None if known is None else known[part], start)
-            if wait or len(names) > FOLD_EVERY:
+            if wait or len(names) > FLUSH_EVERY:
                 rows = len(names[part])
                 runtime.join(source, first + rows - 1)
                 results.update(source.told(first, rows) if wait else {})
@@ -485,13 +355,6 @@ def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = N
     'data/worker-3'
     """
     return Path(path) / f"worker-{os.getpid() if worker is None else worker}"
-
-
-def own_keys(ids: Any, rows: int) -> Numbers:
-    """Hashes of a program's own ids, shape (rows,), 0 for None. Raises InputError if there are more or fewer."""
-    if len(ids) != rows:
-        raise InputError("wrong_length", f"{len(ids)} ids for {rows} rows", "ids", 422)
-    return keys_of("" if one is None else str(one) for one in ids)
 
 
 def _refuse_forked(*_: Any) -> NoReturn:

@@ -50,7 +50,7 @@ JOINING = (
         "watched",
         "runtime",
     ),
-    *("scrape", "library", "boxkite", "backtest", "report", "cli", "__main__"),
+    *("scrape", "observing", "library", "boxkite", "backtest", "report", "cli", "__main__"),
 )
 
 #: The exceptions: settings hold rules, so `config` knows what a rule is, and who says the version may read it.
