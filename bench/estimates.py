@@ -80,9 +80,9 @@ def truth(chunk: Any) -> list[float]:
 def ours(held: Any, live: list[Any]) -> list[list[tuple[float, float, float]]]:
     """Estimate, and both ends of its interval, of each metric in each chunk."""
     from monitor.columns.binning import Binner
+    from monitor.outcomes.estimates import bins_by_prediction, coarse
     from monitor.outcomes.performance import weighted
     from monitor.outcomes.sums import contribute
-    from monitor.performance_report import bins_by_prediction, coarse
     from monitor.reference.file import Reference
 
     def answers(score: Any) -> dict[str, Any]:

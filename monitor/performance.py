@@ -1,4 +1,4 @@
-"""Performance of one model, live: outcomes of ripe hours against the performance on held-out rows.
+"""Performance of one model, live: outcomes of ripe hours, or estimates without, against the held-out rows.
 
 An hour is ripe once outcomes of its age have come, by the delays that were seen. `Performance.judge` runs on the
 writer's thread in the transaction of an evaluation; what a verdict rests on is stored beside it, because the sums of an
@@ -7,24 +7,28 @@ hour go on changing.
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from monitor.columns.column import Column, Counts
 from monitor.drift.result import AlertKey, DriftResult, Span
+from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, estimate, inflation
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.results import COLUMN, holdout_name, judge_outcomes, layout_of
+from monitor.outcomes.performance import ESTIMATED, Measure, measure
+from monitor.outcomes.results import COLUMN, holdout_name, judge_estimated, judge_outcomes, layout_of, metric_name
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import Asked, auto_metrics, dispersions
 from monitor.rules.rule import PERFORMANCE, Rule
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.records.performance import save_judged
-from monitor.store.windows.ranges import find_tiles
+from monitor.store.windows.ranges import Tile, find_tiles, sum_tiles
 
 HOUR = 3600.0
 
@@ -63,6 +67,11 @@ def ripe_until(now: float, settle: float) -> float:
     return math.floor((now - settle) / HOUR) * HOUR
 
 
+def judged_until(rule: Rule, now: float, settle: float) -> float:
+    """End of the hours that a rule judges at `now`: an estimate waits for no outcomes, but for the end of the hour."""
+    return now // HOUR * HOUR if rule.estimated else ripe_until(now, settle)
+
+
 def whole_hours(span: Span) -> Span:
     """Widen a period to whole hours, of which the sums are.
 
@@ -76,8 +85,8 @@ def whole_hours(span: Span) -> Span:
 class JudgedPerformance:
     """One rule's verdict on performance. `total`: the sums of its window, which has so many `predictions`.
 
-    `settle`: see `settle_time`.
-    `fresh`: it is stored; in between, only what is shown is renewed.
+    `settle`: see `settle_time`. `rests`: what it rests on, as it is stored.
+    `fresh`: it is stored; in between, only what is shown is renewed. `estimates`: of a rule on an estimate, by name.
     """
 
     rule: Rule
@@ -87,10 +96,22 @@ class JudgedPerformance:
     predictions: int
     settle: float = 0.0
     fresh: bool = True
+    rests: str = ""
+    estimates: Mapping[str, Measure] = field(default_factory=dict)
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """Every metric that is known of the window: by outcomes, or estimated."""
+        return self.estimates if self.rule.estimated else measure(self.total)
+
+    @property
+    def coverage(self) -> float | None:
+        """Outcomes over predictions; None without predictions, and of an estimate, which needs no outcomes."""
+        return None if self.rule.estimated or not self.predictions else self.total.n / self.predictions
 
 
 class Performance:
-    """Judges the outcomes of one series by the rules for performance."""
+    """Judges the outcomes of one series, or what is estimated of it, by the rules for performance."""
 
     def __init__(self, series: Series) -> None:
         self._series = series
@@ -99,6 +120,8 @@ class Performance:
         self._name = holdout_name(series.reference.identity)
         #: By rule: when its verdict was stored last, and with which states.
         self._stored: dict[str, tuple[float, tuple[str, ...]]] = {}
+        #: By rule on an estimate: its last windows, each with its predictions by bin of the answer.
+        self._tiles: dict[str, dict[Tile, Counts | None]] = {}
 
     def keys(self, rule: Rule) -> list[AlertKey]:
         """Alerts that a rule can have."""
@@ -112,7 +135,7 @@ class Performance:
     def judge(self, connection: sqlite3.Connection, rule: Rule, now: float) -> list[JudgedPerformance]:
         """Judge the last ripe hours, as many as the rule's window has: one verdict, in a list as of any rule."""
         settle = settle_time(outcome_store.read_delays(connection, self._series)[0])
-        end = ripe_until(now, settle)
+        end = judged_until(rule, now, settle)
         found, asked = self.look(connection, rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end), settle)
         if asked is None:
             return [found]
@@ -120,26 +143,50 @@ class Performance:
         at, before = self._stored.get(rule.name, (-math.inf, ()))
         fresh = states != before or now - at >= STORE_EVERY
         if fresh:
-            save_judged(connection, now, self._series, rule.name, found.window, asked, found.total)
+            save_judged(connection, now, self._series, rule.name, found.window, asked, found.rests)
             self._stored[rule.name] = now, states
         return [replace(found, fresh=fresh)]
 
     def look(
         self, connection: sqlite3.Connection, rule: Rule, window: Span, settle: float = 0.0
     ) -> tuple[JudgedPerformance, Asked | None]:
-        """Judge the outcomes of a window, and keep nothing; with what was asked, None if there is no baseline."""
-        hours = [*outcome_store.read_sums(connection, self._series, window.start, window.end).values()]
-        total = sum(hours, Sums.zero(self._target))
-        predictions = sum(tile.n for tile in find_tiles(connection, self._series.id, window.start, window.end))
-        baseline = self._series.reference.baseline
-        if baseline is None:
-            results: tuple[DriftResult, ...] = (self._unknown(rule, window, total),)
-            return JudgedPerformance(rule, window, total, results, predictions, settle, fresh=False), None
+        """Judge a window, and keep nothing; with what was asked, None if there is nothing to compare with."""
+        series, baseline = self._series, self._series.reference.baseline
+        tiles = find_tiles(connection, series.id, window.start, window.end)
+        total, hours = Sums.zero(self._target), []
+        if not rule.estimated:
+            hours = [*outcome_store.read_sums(connection, series, window.start, window.end).values()]
+            total = sum(hours, total)
+        judged = JudgedPerformance(rule, window, total, (), sum(tile.n for tile in tiles), settle, fresh=False)
+        metric = rule.statistic.removeprefix(ESTIMATED)
+        if baseline is None or not (metric == PERFORMANCE or metric in measure(baseline.sums)):
+            why = NO_BASELINE if baseline is None else f"the held-out rows have no {metric_name(metric)}"
+            return replace(judged, results=(self._unknown(rule, window, total.n, why),)), None
+        about = rule.name, window, series.subject
+        if rule.estimated:
+            held = coarse(series.schema, baseline.target, baseline.sums)
+            by_hour = self._by_hour(connection, rule, tiles, len(bins_of(held)))
+            rows, spread = by_hour.sum(axis=0), {rule.statistic: inflation(held, by_hour, metric)}
+            asked = replace(self.asked(rule, ()), dispersions=spread)
+            results = judge_estimated(baseline, self._name, series.schema, asked, rows, *about)
+            found = {ESTIMATED + name: one for name, one in estimate(held, rows)[0].items()}
+            return replace(judged, results=results, rests=json.dumps(rows.tolist()), estimates=found), asked
         asked = self.asked(rule, hours)
-        results = judge_outcomes(
-            baseline, self._name, self._layout, rule.name, asked, total, window, self._series.subject
-        )
-        return JudgedPerformance(rule, window, total, results, predictions, settle, fresh=False), asked
+        results = judge_outcomes(baseline, self._name, self._layout, asked, total, *about)
+        return replace(judged, results=results, rests=total.to_json()), asked
+
+    def _by_hour(self, connection: sqlite3.Connection, rule: Rule, tiles: Sequence[Tile], bins: int) -> Counts:
+        """Predictions of windows by hour and bin of the answer, shape (hours, bins)."""
+        known, kept, series = self._tiles.get(rule.name, {}), {}, self._series
+        for tile in tiles:
+            rows = known.get(tile)
+            if rows is None:
+                rows = bins_by_prediction(series.schema, self._target, sum_tiles(connection, series, [tile]).counts)
+            kept[tile] = rows
+        self._tiles[rule.name] = kept
+        begins = np.flatnonzero(np.diff([tile.start // HOUR for tile in tiles], prepend=-1))
+        every = np.array([*kept.values()], np.int64).reshape(-1, bins)
+        return np.add.reduceat(every, begins) if tiles else every
 
     def asked(self, rule: Rule, hours: Sequence[Sums]) -> Asked:
         """What a rule asks, with what is known of the hours."""
@@ -148,13 +195,13 @@ class Performance:
         floors = {} if rule.floor is None or auto else {rule.statistic: rule.floor}
         return Asked(metrics, rule.alpha, floors, rule.min_samples, dispersions(hours, metrics), auto)
 
-    def _unknown(self, rule: Rule, window: Span, total: Sums) -> DriftResult:
+    def _unknown(self, rule: Rule, window: Span, n: int, reason: str) -> DriftResult:
         subject = self._series.subject
         return DriftResult(
             *(rule.name, COLUMN, "outcome", "numeric", rule.statistic, "no reference", window, ""),
             subject.version,
-            n=total.n,
-            reason=NO_BASELINE,
+            n=n,
+            reason=reason,
             model=subject.model,
             series=subject.series,
         )

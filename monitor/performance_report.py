@@ -20,7 +20,8 @@ from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import InputError
-from monitor.outcomes.baseline import Baseline, bins_of, concept_shift
+from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, concept_shift, estimate
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import Measure, measure, weighted
 from monitor.outcomes.results import CONCEPT_Z, metric_name, number
@@ -39,7 +40,10 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class Period:
-    """Outcomes and predictions of a period. `settled`: whether its outcomes have come, as far as they come."""
+    """Outcomes and predictions of a period. `settled`: whether its outcomes have come, as far as they come.
+
+    `no_estimate`: why there are no estimates, if too few held-out rows are like its predictions.
+    """
 
     start: float
     end: float
@@ -48,6 +52,7 @@ class Period:
     measures: Mapping[str, Measure]
     estimates: Mapping[str, Measure] = field(default_factory=dict)
     settled: bool = True
+    no_estimate: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class PerformanceReport:
             lines.append(f"predictions with an outcome are not like all: {self.selected.direction.text}")
         if self.spoken < 1 and self.weighted:
             lines.append(f"the weighted metrics speak for {words.percent(self.spoken)} of the predictions")
+        if whole.no_estimate:
+            lines.append(whole.no_estimate)
         return lines
 
     @property
@@ -141,6 +148,7 @@ class PerformanceReport:
                 "outcomes": part.sums.n,
                 "predictions": part.predictions,
                 "settled": part.settled,
+                "no_estimate": part.no_estimate or None,
                 **_plain("", part.measures.get(self.main)),
                 **_plain("estimated_", part.estimates.get(self.main)),
             }
@@ -156,6 +164,7 @@ class PerformanceReport:
             "settle_seconds": self.settle,
             "metrics": metrics,
             "spoken_for": self.spoken,
+            "no_estimate": self.whole.no_estimate or None,
             "selected": self.selected.to_json() if self.selected else None,
             "concept": {name: {"gap": gap, "z": z} for name, (gap, z) in self.concept.items()},
             "confusion": self.whole.sums.confusion.sum(axis=0).tolist() if self.target.classified else None,
@@ -217,31 +226,12 @@ def report_performance(
 def _period(
     series: Series, baseline: Baseline | None, start: float, end: float, sums: Sums, batch: Batch, settled: bool
 ) -> Period:
-    estimates: dict[str, Measure] = {}
+    estimates: Mapping[str, Measure] = {}
+    why = ""
     rows = bins_by_prediction(series.schema, series.reference.target, batch.counts)
     if baseline is not None and rows is not None and batch.n:
-        known = coarse(series.schema, baseline.target, baseline.sums)
-        estimates = weighted(known, rows, estimated=True)[0]
-    return Period(start, end, sums, batch.n, measure(sums), estimates, settled)
-
-
-def coarse(schema: Schema, target: Target, sums: Sums) -> Sums:
-    """Sums by the bins of the prediction column that they are looked up by."""
-    if target.kind == "binary" and target.scores:
-        return sums.coarse(schema.predictions[target.scores[0]].edges)
-    return sums
-
-
-def bins_by_prediction(schema: Schema, target: Target, counts: Counts) -> Counts | None:
-    """Rows by the bins that `weighted` takes, from the counts of all columns; None for a score."""
-    if target.kind == "score":
-        return None
-    at = target.scores[0] if target.kind == "binary" and target.scores else target.value or 0
-    column = schema.predictions[at]
-    part = schema.split(counts)[len(schema.features) + at]
-    if not column.numeric:
-        return part[: len(target.classes)]
-    return np.append(part[: column.value_bins], part[column.value_bins :].sum())
+        estimates, why = estimate(coarse(series.schema, baseline.target, baseline.sums), rows)
+    return Period(start, end, sums, batch.n, measure(sums), estimates, settled, why)
 
 
 def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:

@@ -184,7 +184,7 @@ class Watched:
         """Everything that `/metrics` shows of it, at one moment."""
         latest, totals = self.latest, self.totals
         performance = tuple(
-            ShownPerformance(one.rule.name, one.total, one.predictions, one.results) for one in latest.performance
+            ShownPerformance(one.rule.name, one.measures, one.coverage, one.results) for one in latest.performance
         )
         counted = totals.counts, totals.sums, totals.n, self._since
         return Snapshot(*counted, latest.results, latest.alerts, health, performance)

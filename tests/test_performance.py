@@ -13,19 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.backtest.events import play
+from monitor.backtest.events import Backtest, play
 from monitor.backtest.rejudge import judge
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError
+from monitor.exposition.snapshot import Health
 from monitor.notify.message import Message, title
 from monitor.notify.text import plain_text
 from monitor.outcomes.baseline import baseline_of
 from monitor.outcomes.performance import measure
+from monitor.outcomes.results import ASSUMED
 from monitor.performance import NO_BASELINE
+from monitor.performance_report import lines_of
 from monitor.reference.file import Reference
-from monitor.report.overview import headline, rows
+from monitor.report.overview import Headline, headline, rows
+from monitor.report.performance import said
 from monitor.runtime import Runtime
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
@@ -59,9 +63,10 @@ def reference(holdout: bool = True) -> Reference:
 class World:
     """A runtime under a hand-moved clock, with predictions and their outcomes."""
 
-    def __init__(self, folder: Path, settings: str = "", holdout: bool = True) -> None:
+    def __init__(self, folder: Path, settings: str = "", holdout: bool = True, outcomes: bool = True) -> None:
         self.folder, self.clock, self.rng = folder, ManualClock(START), np.random.default_rng(1)
-        config = Config.from_text(f'[data]\npath = "{folder}"\n{settings}\n[outcomes]\n')
+        taken = "[outcomes]" if outcomes else ""
+        config = Config.from_text(f'[data]\npath = "{folder}"\n{settings}\n{taken}\n')
         self.runtime = Runtime.of_one(config, reference(holdout), "v1", self.clock)
 
     def predict(self, rows: int, wrong: float = 0.0) -> tuple[list[str], list[str]]:
@@ -162,13 +167,10 @@ def test_the_past_is_judged_as_it_was(tmp_path: Path) -> None:
     world = World(tmp_path / "data", '[drift]\nevery = "1h"\n')
     world.hours(24)
     world.hours(24, wrong=0.4)
-    config, series = world.runtime.config, world.runtime.only.series
     live = {
         (alert.column, alert.since) for alert in world.runtime.only.latest.alerts.values() if alert.role == "outcome"
     }
-    with closing(world.read()) as connection:
-        moments = judge(connection, series, config, START, world.clock.time())
-        done = play(moments, [rule for rule in config.rules if rule.performance], 3600.0)
+    done = judge_past(world)
     assert done.evaluations == 48
     assert {(event.column, event.fired) for event in done.events} == {one for one in live if one[0] == "performance"}
     assert done.events[0].statistic in ("accuracy", "f1", "brier", "roc_auc")
@@ -247,6 +249,7 @@ def test_a_rule_names_a_metric_with_its_floor(tmp_path: Path) -> None:
         ('[[rule]]\nname = "a"\nstatistic = "accuracy"\n', "needs \\[outcomes\\]"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "acuracy"\n', "did you mean 'accuracy'"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "recall[yes"\n', "did you mean 'recall'"),
+        ('[[rule]]\nname = "a"\nstatistic = "estimated r2"\n', "did you mean 'estimated f1'"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "mae"\ncolumns = ["x"]\n', "means nothing for performance"),
     ],
 )
@@ -327,3 +330,105 @@ def test_worse_performance_is_told_with_why(world: World) -> None:
         r"WARNING: (accuracy|F1|ROC-AUC|Brier score) is worse: 0.\d+ \(0.\d+ to 0.\d+\), was 0", title(last)
     )
     assert "the inputs do not explain it" in plain_text(last, "", 4000)
+
+
+ESTIMATE = """
+[drift]
+every = "1h"
+[[rule]]
+name = "guess"
+statistic = "estimated accuracy"
+window = "6h"
+keep_firing_for = "2h"
+"""
+
+
+def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path) -> None:
+    """All rows come close to the boundary for six hours: message, page, metrics, backtest, and working it out again."""
+    world = World(tmp_path / "data", ESTIMATE, outcomes=False)
+    with closing(world.runtime):
+        assert [rule.name for rule in world.runtime.config.rules] == ["guess"]
+
+        def hours(count: int, spread: float) -> None:
+            for _ in range(count):
+                x = world.rng.normal(0, spread, 100)
+                score = 1 / (1 + np.exp(-4 * x))
+                world.runtime.only.source.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
+                world.clock.advance(3600)
+                world.runtime.evaluate()
+
+        key = "performance", "estimated accuracy"
+        hours(6, 1.0)
+        assert world.results[key].state == "ok"
+        assert "with 600 predictions, a fall of less than 0.0" in world.results[key].reason
+        line = said(world.runtime.only.latest)
+        assert line is not None
+        assert line.line.text.startswith("Estimated accuracy 0.8")
+        assert "as on the held-out rows" in line.line.text
+        hours(6, 0.2)
+        worse = world.results[key]
+        assert (worse.state, worse.reason, worse.n, worse.m) == ("drift", ASSUMED, 600, 2000)
+        line = said(world.runtime.only.latest)
+        assert line is not None
+        assert (line.guide, line.metric, line.line.tone) == ("estimate-worse", "accuracy", "drift")
+        hours(9, 1.0)
+        assert world.results[key].state == "ok"
+        sent = messages(world)
+        assert [one.kind for one in sent] == ["firing", "resolved"]
+        assert title(sent[0]).startswith("WARNING: estimated accuracy is worse: 0.")
+        assert sent[0].guide.endswith("what-to-do#estimate-worse")
+        text = plain_text(sent[0], "", 4000)
+        assert ASSUMED in text
+        assert " predictions, " in text
+        metrics = world.runtime.only.snapshot(Health()).performance
+        assert [(one.rule, one.coverage) for one in metrics] == [("guess", None)]
+        assert metrics[0].measures["estimated recall"].low > 0.8
+        moments = judge_past(world)
+        fired = world.read().execute("SELECT at FROM alert_events WHERE after = 'firing'").fetchone()[0]
+        assert [iso(event.fired) for event in moments.events] == [fired]
+        with closing(world.read()) as connection:
+            again = recompute(connection)
+            assert again.ok, again.problems[:3]
+            rows = connection.execute("UPDATE drift SET critical = critical * 1.01 WHERE role = 'outcome'").rowcount
+            assert rows == len(recompute(connection).problems) > 20
+
+
+def judge_past(world: World) -> Backtest:
+    """Backtest the rules on performance over everything that is stored."""
+    config, series = world.runtime.config, world.runtime.only.series
+    with closing(world.read()) as connection:
+        moments = judge(connection, series, config, START, world.clock.time())
+        return play(moments, [rule for rule in config.rules if rule.performance], 3600.0)
+
+
+def test_where_no_held_out_row_was_there_is_no_estimate_anywhere(tmp_path: Path) -> None:
+    """A tenth of the predictions has no score: rule, report and page say so, and have no number."""
+    world = World(tmp_path / "data", ESTIMATE, outcomes=False)
+    with closing(world.runtime):
+        x, label, score, _ = made(world.rng, 500, 0.0)
+        score[:50] = np.nan
+        world.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        world.clock.advance(3600)
+        world.runtime.evaluate()
+        why = "no estimate: 10 % of predictions lie where the reference has no held-out rows"
+        (result,) = world.results.values()
+        assert (result.state, result.reason, result.value) == ("insufficient data", why, None)
+        line = said(world.runtime.only.latest)
+        assert line is not None
+        assert line.line == Headline("unknown", why.capitalize())
+        report = world.runtime.performance(START, world.clock.time())
+        plain = report.to_json()
+        assert plain["no_estimate"] == plain["parts"][0]["no_estimate"] == why
+        assert (plain["metrics"], plain["parts"][0]["estimated_value"]) == ([], None)
+        assert why in lines_of(report)
+        assert not world.runtime.only.snapshot(Health()).performance[0].measures
+
+
+@pytest.mark.parametrize(("metric", "name"), [("mae", "MAE"), ("recall[maybe]", "recall of maybe")])
+def test_a_metric_that_the_model_does_not_have_is_told(tmp_path: Path, metric: str, name: str) -> None:
+    settings = f'[[rule]]\nname = "a"\nstatistic = "{metric}"\n[[rule]]\nname = "b"\nstatistic = "estimated {metric}"\n'
+    world = World(tmp_path / "data", settings)
+    with closing(world.runtime):
+        world.hours(1)
+        found = [(one.state, one.reason) for one in world.runtime.only.latest.results]
+        assert found == [("no reference", f"the held-out rows have no {name}")] * 2

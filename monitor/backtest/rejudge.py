@@ -22,7 +22,7 @@ from monitor.drift.evaluate import Answers, Sample
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import References, partial_window, question_of
-from monitor.performance import HOUR, Performance, ripe_until, settle_time
+from monitor.performance import HOUR, Performance, judged_until, settle_time
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series
@@ -197,18 +197,20 @@ class _Performance:
         self._connection, self._performance = connection, Performance(series)
         self._rules = [rule for rule in config.rules if rule.performance]
         self._settle = settle_time(read_delays(connection, series)[0])
-        #: End of the hours that were judged last, and what was found.
-        self._judged: tuple[float, tuple[DriftResult, ...]] = (-math.inf, ())
+        #: By rule, the end of the hours that were judged last; and what was found.
+        self._judged: tuple[list[float], tuple[DriftResult, ...]] = ([], ())
 
     def added(self, moment: Moment) -> Moment:
         """An evaluation with what rules on performance say then."""
         if not self._rules:
             return moment
-        end = min(ripe_until(moment.at, self._settle), moment.at // HOUR * HOUR)
-        if end != self._judged[0]:
-            spans = [(rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end)) for rule in self._rules]
+        whole = moment.at // HOUR * HOUR
+        ends = [min(judged_until(rule, moment.at, self._settle), whole) for rule in self._rules]
+        if ends != self._judged[0]:
+            pairs = zip(self._rules, ends, strict=True)
+            spans = [(rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end)) for rule, end in pairs]
             found = [self._performance.look(self._connection, *one)[0] for one in spans]
-            self._judged = end, tuple(result for one in found for result in one.results)
+            self._judged = ends, tuple(result for one in found for result in one.results)
         results = self._judged[1]
         return Moment(
             moment.at,

@@ -31,7 +31,7 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_performance, reference_span
+from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_estimated, is_performance, reference_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Config:
             raise ConfigError(f"{self.file}: {what}{hint}")
         model, source = found[0]
         kept = (model.outcomes and self.outcomes) or None
-        rules = tuple(rule for rule in self.rules if rule.judges(model.name) and (kept or not rule.performance))
+        rules = tuple(rule for rule in self.rules if rule.judges(model.name) and (kept or not rule.by_outcomes))
         return replace(self, model=model, models=(), source=source, sources=(), outcomes=kept, rules=rules)
 
     @classmethod
@@ -226,7 +226,7 @@ class _Reader:
             raise self.error("rule", "rules are written as [[rule]] tables")
         rules = [rule for item in given for rule in self.rule(item, drift, models, taking)]
         left = [name for name in models if not any(rule.judges(name) for rule in rules)]
-        bare = [one for one in taking if not any(rule.performance and rule.judges(one) for rule in rules)]
+        bare = [one for one in taking if not any(rule.by_outcomes and rule.judges(one) for rule in rules)]
         for items, names in ((DEFAULT_RULES, left), ((PERFORMANCE_RULE,), bare)):
             meant = [] if names == models else names
             for item in items if names else ():
@@ -252,7 +252,8 @@ class _Reader:
             return [replace(rule, models=values["models"]) for rule in PRESETS[preset](drift.alpha, drift.min_samples)]
         if not values["name"]:
             raise self.error("rule", "rule.name: expected a text, got none; each [[rule]] needs a name")
-        if is_performance(values["statistic"]) and not set(values["models"] or models) & set(taking):
+        by_outcomes = is_performance(values["statistic"]) and not is_estimated(values["statistic"])
+        if by_outcomes and not set(values["models"] or models) & set(taking):
             raise self.error("statistic", "rule.statistic: performance is judged by outcomes, and needs [outcomes]")
         values["hold"], values["keep_firing"] = values.pop("for"), values.pop("keep_firing_for")
         try:

@@ -352,7 +352,7 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     Setting("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key but `models`."),
     Setting("models", [], _texts("a list of names of models"), "Models that it judges, by the NAME of [models.NAME]; empty judges all. Two rules may have one name if no model has both."),
     Setting("columns", [], _texts("a list of column names, globs or roles such as role:feature"), "Columns it covers: names, globs such as `s*`, or a role: `role:feature`, `role:prediction`, `role:derived`; empty covers all."),
-    Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones."),
+    Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones. Without: `estimated accuracy`, or another metric that is estimated."),
     Setting("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, with reference = \"usual\" [drift] windows, and 7d for performance."),
     Setting("reference", "training", TEXT, 'What it compares with: "usual" (what the last weeks let expect at this hour), "training" or "FROM/TO" in ISO 8601.'),
     Setting("alerts", None, ALERTS, 'With reference = "usual": the messages a month that you accept; the default is [drift] alerts.'),

@@ -63,10 +63,12 @@ class Shift:
     test: float
 
 
+Worse = Literal["worse", "estimate worse"]
+
 #: What kind of change a sentence tells: mean, median or categories moved; the spread changed; rows of one range of
 #: values became more or fewer; unseen values; values outside of the range seen; one value took over; missing values;
-#: performance became worse.
-Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged", "worse"]
+#: performance became worse, by outcomes or as it is estimated.
+Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged"] | Worse
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from monitor.columns.column import Counts, Floats
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.outcomes.sums import Sums
+from monitor.outcomes.performance import Measure
 from monitor.rules.alert import Alert
 
 #: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
@@ -66,11 +66,14 @@ class Health:
 
 
 class ShownPerformance(NamedTuple):
-    """What a rule judged of performance: the sums of its window, which has so many predictions, and its verdicts."""
+    """What a rule judged of performance: the metrics of its window, its verdicts, and outcomes over predictions.
+
+    `coverage` is None for a rule on an estimate, and without predictions.
+    """
 
     rule: str
-    total: Sums
-    predictions: int
+    measures: Mapping[str, Measure]
+    coverage: float | None
     results: tuple[DriftResult, ...]
 
 

@@ -17,7 +17,7 @@ from monitor.exposition import families as f
 from monitor.exposition.distributions import kept_columns
 from monitor.exposition.snapshot import ShownPerformance
 from monitor.exposition.template import Form, Labels
-from monitor.outcomes.performance import Measure, measure
+from monitor.outcomes.performance import Measure
 from monitor.outcomes.results import COLUMN
 from monitor.reference.file import Reference
 from monitor.rules.alert import Alert
@@ -101,7 +101,7 @@ def performance_form(
     measures: list[tuple[Labels, Measure]] = []
     verdicts: list[tuple[Labels, DriftResult]] = []
     for one in shown:
-        measures += [({"metric": name, "rule": one.rule}, found) for name, found in measure(one.total).items()]
+        measures += [({"metric": name, "rule": one.rule}, found) for name, found in one.measures.items()]
         verdicts += [({"metric": r.statistic, "rule": r.rule}, r) for r in one.results if _of_performance(r)]
     room = max(budget // SERIES_PER_METRIC, 0)
     left_out = SERIES_PER_METRIC * max(len(measures) - room, 0)
@@ -114,7 +114,7 @@ def performance_form(
     form.family(f.PERFORMANCE_FLOOR, [(labels, verdict.floor) for labels, verdict in verdicts])
     states = [(labels, "worse" if r.state == "drift" else r.state) for labels, r in verdicts]
     form.family(f.PERFORMANCE_STATE, [one for to, state in states for one in _one_of(PERFORMANCE_STATES, state, to)])
-    shares = [({"rule": one.rule}, one.total.n / one.predictions) for one in shown if one.predictions]
+    shares = [({"rule": one.rule}, one.coverage) for one in shown if one.coverage is not None]
     form.family(f.COVERAGE, shares if room else [])
     return form.freeze(), left_out
 

@@ -37,6 +37,7 @@ GUIDE = {
     "missing": "missing",
     "took over": "took-over",
     "worse": "performance-worse",
+    "estimate worse": "estimate-worse",
 }
 
 

@@ -215,7 +215,8 @@ def _foot(message: Message) -> Block:
     if most is None or most.window is None:
         return ()
     start, end = most.window
-    begins, what = date_time(start, message.now).removesuffix(" UTC"), "outcomes" if most.worse else "predictions"
+    begins, outcomes = date_time(start, message.now).removesuffix(" UTC"), most.role == "outcome"
+    what = "outcomes" if outcomes and most.change != "estimate worse" else "predictions"
     rows = f"{most.n:,} {what}, {begins} to {clock_time(min(end, message.at), start)}"
     return ((Piece(f"{rows}, against {most.m:,} rows of {against(cut(most.reference))}"),),)
 

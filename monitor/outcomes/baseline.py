@@ -18,7 +18,7 @@ import numpy as np
 from monitor.columns.binning import NumericBins
 from monitor.columns.column import Column, Counts, Floats, Role, Schema
 from monitor.drift.result import Harm
-from monitor.outcomes.performance import measure, weighted
+from monitor.outcomes.performance import bin_variance, measure
 from monitor.outcomes.sums import Sums, Target, contribute
 
 #: Smallest rises of the mean answer that are told: in standard deviations of the target, and of a share.
@@ -220,37 +220,10 @@ def harm(by_bin: ByBin, reference: Counts, live: Counts) -> Harm | None:
         # Bins without held-out rows count as the mean of the others, so that they neither add nor take anything.
         usual = float((before * known * mean).sum()) / max(float(before[known].sum()), 1e-300)
         gap = np.where(known, mean - usual, 0.0)
-        spread = np.maximum(squares / rows - mean**2, 0.0) * known
-        # Few rows say little of their own spread: two more with that of all bins.
-        pooled = float((spread * rows).sum()) / float(rows[known].sum())
-        spread = (spread * rows + 2 * pooled) / (rows + 2)
+        spread = bin_variance(mean, squares / rows, by_bin.rows)
         value = float(((shares - before) * gap).sum())
         variance = float(((shares - before) ** 2 * spread / rows).sum())
         variance += (float((shares * gap**2).sum()) - float((shares * gap).sum()) ** 2) / n
         return value, math.sqrt(max(variance, 0.0))
 
     return Harm(*moved(by_bin.loss, by_bin.loss2), *moved(by_bin.answer, by_bin.answer2), unknown)
-
-
-def concept_shift(live: Sums, baseline: Sums, metric: str, dispersion: float = 1.0) -> tuple[float, float] | None:
-    """Realised minus estimated value of a metric on the same rows, and its Z; None if one of them is not known.
-
-    Estimated from the scores of the rows whose outcome is known. A large Z says that outcomes no longer follow from the
-    scores as they did on held-out rows (concept shift); a small one that the inputs explain the change.
-    """
-    found, estimate = measure(live).get(metric), weighted(baseline, bins_of(live), estimated=True)[0].get(metric)
-    if found is None or estimate is None or not estimate.error:
-        return None
-    gap = found.value - estimate.value
-    return gap, gap / (estimate.error * math.sqrt(dispersion))
-
-
-def bins_of(sums: Sums) -> Counts:
-    """Rows of the sums by bin, as `weighted` takes them."""
-    if sums.target.kind == "regression":
-        return sums.binned("rows").astype(np.int64)
-    if sums.target.kind == "binary" and sums.target.scores:
-        rows: Counts = sums.confusion.sum(axis=(1, 2))
-        return rows
-    by_class: Counts = sums.confusion.sum(axis=(0, 1))
-    return by_class

@@ -50,6 +50,10 @@ METRICS = {
     "score": "score",
 }
 
+#: Metrics that are estimated without outcomes too, as far as a model has them, and how such a statistic begins.
+ESTIMABLE = ("accuracy", "precision", "recall", "f1", "specificity", "value", "roc_auc", "bias", "mae", "mse")
+ESTIMATED = "estimated "
+
 #: Fewest hours that may have a step which is no dispersion, and fewest on each side of it.
 STEP_HOURS, STEP_SIDE = 48, 4
 
@@ -422,16 +426,23 @@ def _without_step(parts: Floats, residuals: Floats) -> Floats:
 
 
 def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
-    """By how much the variance of a metric is larger than that of independent rows, judged from its hours; at least 1.
+    """By how much the variance of a metric exceeds that of independent rows, judged from its hours; at least 1."""
+    parts = np.array([linear_parts(one, metric) for one in hours]).reshape(-1, 2)
+    above, below = parts.sum(axis=0)
+    if len(parts) < 4 or below <= 0:
+        return 1.0
+    alone = _independent(measured, metric, above / below)
+    return max(1.0, clustered(parts) / alone) if alone > 0 else 1.0
+
+
+def clustered(parts: Floats) -> float:
+    """Variance of the ratio of two sums over hours, of which `parts`, shape (hours, 2), has each; four or more.
 
     The hours are clusters of a ratio estimator, and neighbours are weighted as by Newey and West (1987) with
     L = floor(4 (W / 100)^(2/9)) lags, W hours. Two days or more of hours may have one step, which does not count: else
     the very change that is looked for would pass for dispersion (Crainiceanu and Vogelsang 2007).
     """
-    parts = np.array([linear_parts(one, metric) for one in hours]).reshape(-1, 2)
     above, below = parts.sum(axis=0)
-    if len(parts) < 4 or below <= 0:
-        return 1.0
     ratio = above / below
     residuals = parts[:, 0] - ratio * parts[:, 1]
     if len(parts) >= STEP_HOURS:
@@ -440,9 +451,7 @@ def dispersion(hours: Sequence[Sums], metric: str, measured: Measure) -> float:
     variance = float((residuals**2).sum())
     for lag in range(1, min(lags, len(parts) - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float((residuals[lag:] * residuals[:-lag]).sum())
-    variance *= len(parts) / (len(parts) - 1) / below**2
-    alone = _independent(measured, metric, ratio)
-    return max(1.0, variance / alone) if alone > 0 else 1.0
+    return variance * len(parts) / (len(parts) - 1) / float(below) ** 2
 
 
 def _independent(measured: Measure, metric: str, ratio: float) -> float:
@@ -454,10 +463,45 @@ def _independent(measured: Measure, metric: str, ratio: float) -> float:
     return math.inf if metric in ("ece", "r2", "rmse", "pinball") else measured.error**2
 
 
-def _variance(mean: Floats, squares: Floats, n: Floats, share: bool) -> Floats:
-    """Variance of rows by bin. In a bin of rows all alike a share counts half a row of the other kind (Jeffreys)."""
+def bin_variance(mean: Floats, squares: Floats, n: Floats, share: bool = False) -> Floats:
+    """Variance of rows by bin, from their mean and mean square. Few rows say little of it.
+
+    In a bin of rows all alike a share counts half a row of the other kind (Jeffreys); of a number two more rows count
+    with the variance of all bins.
+    """
     variance: Floats = np.maximum(squares - mean**2, 0.0)
-    return np.where(variance > 0, variance, (n + 0.5) / (n + 1) ** 2 / 2) if share else variance
+    if share:
+        return np.where(variance > 0, variance, (n + 0.5) / (n + 1) ** 2 / 2)
+    pooled = float((variance * n).sum()) / max(float(n.sum()), 1.0)
+    return np.asarray((variance * n + 2 * pooled) / (n + 2))
+
+
+def rows_by_bin(sums: Sums) -> tuple[Floats, Counts]:
+    """Rows by bin as `weighted` takes them, shape (bins,), and their confusion, (bins, outcome class, predicted class).
+
+    Of numbers the confusion means nothing.
+    """
+    target, confusion = sums.target, sums.confusion
+    if target.kind == "regression":
+        return sums.binned("rows"), confusion
+    if not (target.kind == "binary" and target.scores):
+        classes = np.arange(len(target.classes))
+        confusion = confusion.sum(axis=0) * (classes == classes[:, None])[:, None, :]
+    return confusion.sum(axis=(1, 2)).astype(float), confusion
+
+
+#: What is estimated of numbers: sums of the mean and of its square by bin, and the power of the unit.
+_OF_NUMBERS = {"bias": ("e", "e2", 1), "mae": ("abs_e", "e2", 1), "mse": ("e2", "e4", 2)}
+
+
+def parts_by_bin(sums: Sums, metric: str) -> tuple[Floats, Floats]:
+    """Mean numerator and denominator of a row of each bin, of the ratio that a metric is; accuracy's for ROC-AUC."""
+    n, confusion = rows_by_bin(sums)
+    held = np.maximum(n, 1.0)
+    if metric in _OF_NUMBERS:
+        return sums.binned(_OF_NUMBERS[metric][0]) / held, np.ones(len(n))
+    ratio, shares = ratios(sums.target)["accuracy" if metric == "roc_auc" else metric], confusion / held[:, None, None]
+    return (ratio.above * shares).sum(axis=(1, 2)), (ratio.below * shares).sum(axis=(1, 2))
 
 
 def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict[str, Measure], float]:
@@ -471,30 +515,21 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
     sampling of `rows`. A bin without any outcome is left out; the share tells how much that is.
     """
     target = sums.target
-    if target.kind == "regression":
-        n = sums.binned("rows")
-        moments = {"bias": ("e", "e2"), "mae": ("abs_e", "e2"), "mse": ("e2", "e4")}
-        units = {"bias": target.scale, "mae": target.scale, "mse": target.scale**2}
-    else:
-        confusion = sums.confusion
-        if not (target.kind == "binary" and target.scores):
-            classes = np.arange(len(target.classes))
-            confusion = confusion.sum(axis=0) * (classes == classes[:, None])[:, None, :]
-        n = confusion.sum(axis=(1, 2)).astype(float)
+    n, confusion = rows_by_bin(sums)
     spoken = float(rows[n > 0].sum())
     weights = np.where(n > 0, rows, 0) / max(spoken, 1.0)
     held = np.maximum(n, 1.0)
     found = {}
 
     def error_of(mean: Floats, squares: Floats, share: bool = False) -> float:
-        variance = _variance(mean, squares, n, share)
+        variance = bin_variance(mean, squares, n, share)
         sampled = float((weights * variance).sum()) / max(spoken, 1.0) if estimated else 0.0
         return math.sqrt(float((weights**2 * variance / held).sum()) + sampled)
 
     if target.kind == "regression":
-        for name, (first, second) in moments.items():
-            mean, squares = sums.binned(first) / held, sums.binned(second) / held
-            value, error = float((weights * mean).sum()) * units[name], error_of(mean, squares) * units[name]
+        for name, (first, second, power) in _OF_NUMBERS.items():
+            mean, squares, unit = sums.binned(first) / held, sums.binned(second) / held, target.scale**power
+            value, error = float((weights * mean).sum()) * unit, error_of(mean, squares) * unit
             found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "lower")
         return found, spoken / max(float(rows.sum()), 1.0)
     shares = confusion / held[:, None, None]

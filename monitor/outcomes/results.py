@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.columns.column import Schema
+from monitor.columns.column import Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject
-from monitor.outcomes.baseline import Baseline, concept_shift
-from monitor.outcomes.performance import METRICS, Measure
+from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject, Worse
+from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.estimates import coarse, concept_shift, judge_estimate
+from monitor.outcomes.performance import ESTIMATED, METRICS, Measure
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import Asked, Verdict, judge
 
@@ -29,11 +30,11 @@ def names_of(target: Target) -> tuple[str, ...]:
 def metric_name(metric: str) -> str:
     """Return what people call a metric.
 
-    >>> metric_name("f1"), metric_name("recall[setosa]")
-    ('F1', 'recall of setosa')
+    >>> metric_name("f1"), metric_name("recall[setosa]"), metric_name("estimated mae")
+    ('F1', 'recall of setosa', 'estimated MAE')
     """
-    name, _, of = metric.partition("[")
-    return METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
+    name, _, of = metric.removeprefix(ESTIMATED).partition("[")
+    return ESTIMATED * metric.startswith(ESTIMATED) + METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
 
 
 def number(value: float) -> str:
@@ -62,10 +63,13 @@ def sentence(verdict: Verdict) -> str:
 
 def reason(verdict: Verdict) -> str:
     """Say what a verdict does not know: why there is none, or which change could not have been seen."""
+    guessed = verdict.metric.startswith(ESTIMATED)
+    if verdict.state == "worse" and guessed:
+        return ASSUMED
     if verdict.state != "ok" or verdict.live is None or verdict.detectable is None:
         return verdict.reason
-    way = "fall" if verdict.live.better == "higher" else "rise"
-    return f"with {verdict.live.n:,} outcomes, a {way} of less than {number(verdict.detectable)} would not be seen"
+    way, what = "fall" if verdict.live.better == "higher" else "rise", "predictions" if guessed else "outcomes"
+    return f"with {verdict.live.n:,} {what}, a {way} of less than {number(verdict.detectable)} would not be seen"
 
 
 def results_of(
@@ -80,7 +84,8 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
     states: dict[str, State] = {"worse": "drift", "ok": "ok", "insufficient data": "insufficient data"}
     said = None
     if live is not None and verdict.state != "insufficient data":
-        change: Change = "worse" if verdict.state == "worse" else "unchanged"
+        worse: Worse = "estimate worse" if verdict.metric.startswith(ESTIMATED) else "worse"
+        change: Change = worse if verdict.state == "worse" else "unchanged"
         said = Direction(sentence(verdict), change, (metric_name(verdict.metric),), before.value, live.value)
     return DriftResult(
         *(rule, COLUMN, "outcome", "numeric", verdict.metric, states[verdict.state], window, reference),
@@ -100,6 +105,10 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
 
 #: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
 CONCEPT_Z = 4.0
+
+
+#: What an estimate that is worse rests on.
+ASSUMED = "estimated from the predictions alone, as if outcomes followed from them as they did on held-out rows"
 
 
 def concept_or_data(z: float) -> str:
@@ -132,7 +141,7 @@ def _explained(result: DriftResult, baseline: Baseline, asked: Asked, total: Sum
 
 
 def judge_outcomes(
-    baseline: Baseline, name: str, layout: Layout, rule: str, asked: Asked, total: Sums, window: Span, subject: Subject
+    baseline: Baseline, name: str, layout: Layout, asked: Asked, total: Sums, rule: str, window: Span, subject: Subject
 ) -> tuple[DriftResult, ...]:
     """Judge a window from its sums: performance by the metrics asked for, and drift of what came true.
 
@@ -146,3 +155,11 @@ def judge_outcomes(
     question = Question(rule, columns, "auto", asked.alpha, min_samples=asked.least)
     before, now = (Sample(sums.column_counts(), *sums.column_moments()) for sums in (baseline.sums, total))
     return (*results, *evaluate(question, layout, before, now, window, (name,) * len(columns), subject))
+
+
+def judge_estimated(
+    baseline: Baseline, name: str, schema: Schema, asked: Asked, rows: Counts, rule: str, window: Span, subject: Subject
+) -> tuple[DriftResult, ...]:
+    """Judge what is estimated of a window from its predictions by bin. Pure, as `judge_outcomes` is."""
+    verdict = judge_estimate(coarse(schema, baseline.target, baseline.sums), rows, asked)
+    return results_of(rule, [verdict], window, name, subject)

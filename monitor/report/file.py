@@ -16,7 +16,7 @@ from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, References, question_of
-from monitor.performance import Performance, ripe_until, whole_hours
+from monitor.performance import Performance, judged_until, whole_hours
 from monitor.performance_report import PerformanceReport, report_performance
 from monitor.report import column as column_page
 from monitor.report import overview
@@ -83,8 +83,9 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     rules, judge = [rule for rule in config.rules if rule.performance], Performance(series)
     found = report_performance(connection, series, span.start, span.end, now) if rules else None
     settle = found.settle if found else 0.0
-    ripe = Span(span.start, max(span.start, min(span.end, ripe_until(now, settle))))
-    performance = tuple(judge.look(connection, rule, whole_hours(ripe), settle)[0] for rule in rules)
+    ends = [max(span.start, min(span.end, judged_until(rule, now, settle))) for rule in rules]
+    ripe = [whole_hours(Span(span.start, end)) for end in ends]
+    performance = tuple(judge.look(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
     events = [event for event in list_events(connection, series.version, most=1000) if start <= event["at"] <= end]

@@ -134,6 +134,20 @@ SECTIONS = (
         ),
     ),
     Section(
+        "estimate-worse",
+        "The estimate is worse",
+        "There are more predictions of a kind that the model was worse on for held-out rows. No outcome has said so.",
+        (
+            "`/performance`: since when, and whether outcomes, if there are some, agree with the estimate.",
+            "The columns that drifted, in the order of their harm: they mostly explain it.",
+            "Whether outcomes may follow from the inputs in a new way: an estimate cannot see that, good or bad.",
+        ),
+        (
+            "Get outcomes for some of these predictions before anything costly: they decide.",
+            "Fix the input that is wrong, or train with more rows of this kind.",
+        ),
+    ),
+    Section(
         "outcome-drifted",
         "What came true, or the error, drifted",
         "The outcomes themselves, or prediction minus outcome, are distributed differently than on held-out rows.",

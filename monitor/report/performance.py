@@ -13,13 +13,14 @@ from monitor import words
 from monitor.columns.column import Counts
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.evaluation import Evaluation
+from monitor.notify.message import guide_section
 from monitor.outcomes.join import DELAYS
-from monitor.outcomes.performance import Measure, measure, wilson
+from monitor.outcomes.performance import ESTIMATED, Measure, measure, wilson
 from monitor.outcomes.results import COLUMN, metric_name
 from monitor.outcomes.results import number as written
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
-from monitor.performance import SOON
+from monitor.performance import SOON, JudgedPerformance
 from monitor.performance_report import LEAST, PerformanceReport
 from monitor.report import figure
 from monitor.report.bars import Bar
@@ -50,6 +51,7 @@ class Said(NamedTuple):
     """What the last evaluation found of performance. `known`: there is a verdict. `more`: sentences beside the line.
 
     `metric`: the one that the line tells; `floor`: the smallest change of it that matters, None if nothing is judged.
+    `judged`: what the line is of; `guide`: the section of /what-to-do that fits.
     """
 
     line: Headline
@@ -57,6 +59,8 @@ class Said(NamedTuple):
     more: tuple[str, ...] = ()
     metric: str = ""
     floor: float | None = None
+    judged: JudgedPerformance | None = None
+    guide: str = ""
 
 
 def said(evaluation: Evaluation) -> Said | None:
@@ -65,14 +69,14 @@ def said(evaluation: Evaluation) -> Said | None:
     verdicts = [(result, one) for result, one in found if result.column == COLUMN]
     if not verdicts:
         return None
-    result, judged = min(verdicts, key=lambda pair: ORDER.index(pair[0].state))
+    result, judged = min(verdicts, key=lambda pair: (ORDER.index(pair[0].state), pair[1].rule.estimated))
     if result.state not in ("drift", "ok") or result.direction is None:
         text = result.reason
         if result.state == "insufficient data":
-            text = f"Learning: {text}"
+            text = text if text.startswith("no estimate") else f"Learning: {text}"
             if judged.settle > SOON:
                 text += f"; outcomes of the last {words.duration(judged.settle)} are not judged yet"
-        return Said(Headline("unknown", _sentence(text)), False)
+        return Said(Headline("unknown", _sentence(text)), False, judged=judged)
     moved = [one for one, _ in found if one.state == "drift" and one is not result and one.direction]
     also = "; ".join(one.direction.text for one in moved if one.column == COLUMN and one.direction)
     more = [f"Also worse: {also}"] if also else []
@@ -83,8 +87,9 @@ def said(evaluation: Evaluation) -> Said | None:
         since = alert.began if alert and alert.state in ("pending", "firing") else None
         line = Headline("drift", f"{_sentence(result.direction.text)}: worse", since)
     else:
-        line = Headline("drift" if moved else "ok", _as_before(result, measure(judged.total).get(result.statistic)))
-    return Said(line, True, tuple(more), result.statistic, result.floor)
+        line = Headline("drift" if moved else "ok", _as_before(result, judged.measures.get(result.statistic)))
+    guide = guide_section("", result.direction.change) if result.state == "drift" else ""
+    return Said(line, True, tuple(more), result.statistic.removeprefix(ESTIMATED), result.floor, judged, guide)
 
 
 def _sentence(text: str) -> str:
@@ -109,7 +114,7 @@ def _as_before(result: DriftResult, live: Measure | None) -> str:
         how = f"worse than on the held-out rows ({was}), which may be chance"
     else:
         how = f"worse than on the held-out rows ({was}) by less than the {written(result.floor or 0.0)} that matters"
-    unseen = result.reason.rpartition("outcomes, ")[2]  # how many they are is said below the line
+    unseen = result.reason.rpartition(", ")[2]  # how many they are is said below the line
     return _sentence("; ".join(one for one in (f"{text}, {how}", unseen) if one))
 
 

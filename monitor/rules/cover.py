@@ -122,10 +122,11 @@ def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
 def _explain_performance(rule: Rule) -> str:
     metric = "performance" if rule.statistic == PERFORMANCE else f"`{rule.statistic}`"
     floor = "the metric's own floor" if rule.floor is None else f"{rule.floor:g}"
+    what = "predictions" if rule.estimated else "outcomes"
     return (
-        f"{rule.name}: fires ({rule.severity}) if {metric} over the outcomes of {duration_text(rule.window)} is "
+        f"{rule.name}: fires ({rule.severity}) if {metric} over the {what} of {duration_text(rule.window)} is "
         f"worse than on the held-out rows by more than chance (alpha {rule.alpha:g}) and by more than {floor}, given "
-        f"at least {rule.min_samples} outcomes; {_resolves(rule)}."
+        f"at least {rule.min_samples} {what}; {_resolves(rule)}."
     )
 
 

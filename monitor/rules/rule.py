@@ -9,13 +9,13 @@ from typing import Literal
 from monitor.clock import from_iso
 from monitor.drift.result import Span
 from monitor.errors import ConfigError
-from monitor.outcomes.performance import METRICS
+from monitor.outcomes.performance import ESTIMABLE, ESTIMATED, METRICS
 
 #: The statistic of a rule that judges the performance of a model by its usual metrics, and what came true as columns.
 PERFORMANCE = "performance"
 
 #: All statistics of rules for performance, but for those of one class.
-PERFORMANCE_STATISTICS = (PERFORMANCE, *METRICS)
+PERFORMANCE_STATISTICS = (PERFORMANCE, *METRICS, *(ESTIMATED + name for name in ESTIMABLE))
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
@@ -27,13 +27,21 @@ USUAL = "usual"
 
 
 def is_performance(statistic: str) -> bool:
-    """Whether a statistic is `performance`, or a metric, maybe of one class.
+    """Whether a statistic is `performance`, or a metric, maybe of one class, maybe estimated.
 
     >>> [is_performance(name) for name in ("performance", "mae", "recall[yes]", "ks", "mae[yes")]
     [True, True, True, False, False]
+    >>> [is_performance(f"estimated {name}") for name in ("mae", "recall[yes]", "r2", "performance")]
+    [True, True, False, False]
     """
-    name, bracket, _ = statistic.partition("[")
-    return statistic == PERFORMANCE or (name in METRICS and bool(bracket) == statistic.endswith("]"))
+    name, bracket, _ = statistic.removeprefix(ESTIMATED).partition("[")
+    known = name in (ESTIMABLE if is_estimated(statistic) else METRICS)
+    return statistic == PERFORMANCE or (known and bool(bracket) == statistic.endswith("]"))
+
+
+def is_estimated(statistic: str) -> bool:
+    """Whether a statistic is a metric that is estimated without outcomes."""
+    return statistic.startswith(ESTIMATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Rule:
     `models`: names of those that it judges; empty means all.
     `columns`: names, globs (`s*`) or roles (`role:feature`, `role:prediction`, `role:derived`); empty means all.
     `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`); or what makes it a rule for the
-    model's performance: the name of a metric, or `performance` for the usual ones of the model's kind.
+    model's performance: the name of a metric, also `estimated NAME`, or `performance` for the usual ones of its kind.
     `reference`: `usual` (what the last weeks let expect), `training`, or `{from}/{to}` in ISO 8601.
     `alerts`, `lengths`: of a rule that compares with `usual`: the alerts a month that a person accepts, and the lengths
     of its windows in hours, () for those that the traffic suggests. `window` and `alpha` are for the others.
@@ -82,8 +90,18 @@ class Rule:
 
     @property
     def performance(self) -> bool:
-        """Whether it judges outcomes, and no columns: its statistic is `performance` or the name of a metric."""
+        """Whether it judges the model, and no columns: its statistic is `performance` or the name of a metric."""
         return is_performance(self.statistic)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether it judges what is estimated of performance, and needs no outcomes."""
+        return is_estimated(self.statistic)
+
+    @property
+    def by_outcomes(self) -> bool:
+        """Whether it judges outcomes, and needs [outcomes]."""
+        return self.performance and not self.estimated
 
     @property
     def fixed(self) -> bool:

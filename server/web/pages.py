@@ -212,7 +212,6 @@ def performance() -> Response:
         performance_page.records(report),
         said=said,
         taken=run.config.outcomes is not None,
-        judged=run.only.latest.performance,
         p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
         address=lambda name: f"/performance?{urlencode({**kept, 'metric': name})}",
         rules=[rule for rule in run.config.rules if rule.performance],

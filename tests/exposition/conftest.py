@@ -11,6 +11,7 @@ from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.outcomes.baseline import Baseline
+from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums, contribute
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.rules.alert import Alert
@@ -62,7 +63,7 @@ def snapshot(schema: Schema, reference: Reference) -> Snapshot:
         *("performance", "performance", "outcome", "numeric", "accuracy", "drift", Span(0, 3600), "holdout", "v1"),
         *(100, 100, 0.2, 0.11, 0.03),
     )
-    performance = ShownPerformance("performance", outcomes(reference, wrong=30), 400, (judged,))
+    performance = ShownPerformance("performance", measure(outcomes(reference, wrong=30)), 0.25, (judged,))
     alerts = [
         Alert("default", "bmi", "feature", "firing"),
         Alert("default", "bmi", "prediction"),

@@ -7,7 +7,8 @@ import pytest
 
 from monitor.columns.binning import Binner
 from monitor.columns.column import Column, Floats, Schema
-from monitor.outcomes.baseline import Baseline, baseline_of, bins_of, concept_shift, harm
+from monitor.outcomes.baseline import Baseline, baseline_of, harm
+from monitor.outcomes.estimates import bins_of, concept_shift
 from monitor.outcomes.performance import measure, weighted
 from monitor.outcomes.sums import contribute, target_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections import OrderedDict
@@ -10,12 +11,15 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from monitor.clock import from_iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
-from monitor.outcomes.results import holdout_name, judge_outcomes, layout_of
+from monitor.outcomes.performance import ESTIMATED
+from monitor.outcomes.results import holdout_name, judge_estimated, judge_outcomes, layout_of
 from monitor.outcomes.sums import Sums
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
@@ -132,7 +136,7 @@ class _Judge:
         return results, series.reference.identity[:12]
 
     def _performance(self, row: Row) -> tuple[Sequence[DriftResult], str] | None:
-        """Judge once more the sums of outcomes that were judged then."""
+        """Judge once more the sums of outcomes, or the predictions by bin, that were judged then."""
         found = read_judged(self._connection, row["at"], row["rule"])
         if found is None:
             return None
@@ -140,9 +144,16 @@ class _Judge:
         reference, window = series.reference, Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
         if reference.baseline is None:
             return None
-        total, name = Sums.from_json(reference.target, found[2]), holdout_name(reference.identity)
-        layout, subject = layout_of(reference.target), series.subject
-        results = judge_outcomes(reference.baseline, name, layout, row["rule"], found[1], total, window, subject)
+        baseline, name, about = (
+            reference.baseline,
+            holdout_name(reference.identity),
+            (row["rule"], window, series.subject),
+        )
+        if row["statistic"].startswith(ESTIMATED):
+            results = judge_estimated(baseline, name, series.schema, found[1], np.array(json.loads(found[2])), *about)
+        else:
+            total = Sums.from_json(reference.target, found[2])
+            results = judge_outcomes(baseline, name, layout_of(reference.target), found[1], total, *about)
         return results, reference.identity[:12]
 
     def _reference(self, series: Series, rows: Sequence[Row]) -> Sample | None:

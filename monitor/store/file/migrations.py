@@ -326,7 +326,7 @@ CREATE TABLE performance_judged (        -- what verdicts on performance in `dri
     window_start TEXT NOT NULL,          -- of the predictions' hours
     window_end TEXT NOT NULL,
     asked TEXT NOT NULL,                 -- JSON object: metrics, alpha, floors, least outcomes, dispersions
-    sums TEXT NOT NULL                   -- JSON object: see `performance_sums`
+    sums TEXT NOT NULL                   -- JSON object: see `performance_sums`; of an estimate the predictions by bin
 ) STRICT;
 CREATE INDEX performance_judged_by_time ON performance_judged (at);
 """
