@@ -18,8 +18,10 @@ from monitor.instruments import Instruments
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import Waiting
 from monitor.reference.file import Reference
+from monitor.source.counters import FLEET
 from monitor.source.journal import JournalSource, Record
 from monitor.source.outcomes import OutcomeSource
+from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
@@ -28,10 +30,7 @@ from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
 #: The sources that are pulled, by kind.
-PULLED: dict[str, type[Pulled]] = {}
-
-#: What the `replica` of a process that pulls begins with: its counters are other processes', and never counted again.
-FLEET = "fleet-"
+PULLED: dict[str, type[Pulled]] = {"prometheus": PrometheusSource}
 
 
 class Watch(NamedTuple):

@@ -53,8 +53,10 @@ JOINING = (
     *("scrape", "observing", "library", "boxkite", "backtest", "report", "cli", "__main__"),
 )
 
-#: The exceptions: settings hold rules, so `config` knows what a rule is, and who says the version may read it.
+#: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the
+#: version may read it.
 EXCEPTIONS = {
+    "monitor.notify.secret": {"source"},
     "monitor.rules.rule": {"config"},
     "monitor.__version__": {"exposition", "__main__"},
 }

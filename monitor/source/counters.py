@@ -1,0 +1,276 @@
+"""Counts of a fleet, from the counters that its replicas expose: what was added since they were read before.
+
+A counter goes on when its replica restarts, wherever it then runs: it belongs to the data folder, which `replica`
+names. So the difference of two readings is exact as long as both are of the same replicas. `Fleet.advance` finds those
+that came, went or began anew in between, and asks for the counters of these alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.clock import iso
+from monitor.columns.batch import Batch
+from monitor.columns.column import OTHER, Counts, Floats, Schema
+from monitor.source.protocol import Gap
+
+BUCKET, CATEGORY = "telltale_value_bucket", "telltale_category_total"
+MISSING, NONFINITE = "telltale_missing_total", "telltale_nonfinite_total"
+PREDICTIONS, SINCE = "telltale_predictions_total", "telltale_counting_since_timestamp_seconds"
+REFERENCE = "telltale_reference_info"
+
+#: Families of counts, and those that tell of a replica.
+COUNTS, FACTS = (BUCKET, CATEGORY, MISSING, NONFINITE), (PREDICTIONS, SINCE, REFERENCE)
+
+#: What the `replica` of a process that pulls begins with: its counters are other processes', and never counted again.
+FLEET = "fleet-"
+
+#: Seconds for which a replica that is gone is remembered. After that it may come back, and is counted from then on.
+REMEMBERED = 7 * 86400.0
+
+#: Seconds before the first reading at which a replica may have begun that was not in it: it was not scraped yet, or its
+#: clock is behind. One that began before that has a past that is not ours to count.
+NEW = 300.0
+
+#: A sample: name, labels, value.
+Sample = tuple[str, Mapping[str, str], float]
+
+#: What is wrong, in words.
+Words = tuple[str, ...]
+
+
+class Replica(NamedTuple):
+    """Whose counters they are: a data folder, and the model version that it serves."""
+
+    version: str
+    name: str
+
+
+class Seen(NamedTuple):
+    """A replica at a moment. `since`: when it began to count, all in seconds since 1970; `total`: its predictions.
+
+    `counters`: as they were read, if they cannot be asked for later.
+    """
+
+    since: float
+    total: int
+    at: float
+    counters: list[int] | None = None
+
+
+#: Asks for counters as they are: of some replicas added up, at the newest moment; or of each, at any moment they were
+#: seen at. NaN stands for none.
+Total = Callable[[Collection[Replica]], Floats]
+Each = Callable[[Collection[Replica], float], Mapping[Replica, Floats]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a fleet is counted: what a cursor holds.
+
+    `first`: the moment of the first reading; a replica that is new to us and began well before is counted from when it
+    is first seen. `at`: the moment of the newest reading. `sums`: the counters of all replicas that were seen then.
+    """
+
+    first: float
+    at: float
+    sums: Counts
+    seen: Mapping[Replica, Seen]
+
+    def to_text(self) -> str:
+        """Write it as a cursor."""
+        seen = [(*replica, *one) for replica, one in self.seen.items()]
+        return json.dumps([self.first, self.at, self.sums.tolist(), seen], separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> State | None:
+        """Read what `to_text` wrote; None for the beginning."""
+        if not text:
+            return None
+        first, at, sums, seen = json.loads(text)
+        return cls(first, at, np.array(sums, np.int64), {Replica(*one[:2]): Seen(*one[2:]) for one in seen})
+
+
+class Places:
+    """Reads counters into the flat vector of a schema's counts."""
+
+    def __init__(self, schema: Schema) -> None:
+        #: Counters that nobody has, and counters of no predictions.
+        self.nothing, self.zeros = np.full(schema.size, np.nan), np.zeros(schema.size)
+        self._schema, self._means = schema, np.zeros(schema.size)
+        self._at: dict[tuple[str, str, str, str | float], int] = {}
+        for column, start in zip(schema.columns, schema.offsets.tolist(), strict=False):
+            name, role = column.name, column.role
+            means = np.nan_to_num(column.bin_means) if column.numeric else ()
+            self._means[start : start + len(means)] = means
+            keys: list[tuple[str, str, str, str | float]]
+            if column.numeric:
+                keys = [(BUCKET, name, role, edge) for edge in (*column.edges, math.inf)]
+                keys += [(MISSING, name, role, ""), (NONFINITE, name, role, "")]
+            else:
+                keys = [(CATEGORY, name, role, text) for text in (*column.categories, OTHER)]
+                keys += [(MISSING, name, role, "")]
+            self._at |= {key: start + place for place, key in enumerate(keys)}
+
+    def fill(self, samples: Iterable[Sample]) -> Floats:
+        """Counters as they were read, shape (schema.size,), NaN where there is none; the larger of two of one bin."""
+        out = self.nothing.tolist()
+        for name, labels, value in samples:
+            edge: str | float = float(labels["le"]) if name == BUCKET else labels.get("category", "")
+            place = self._at.get((name, labels.get("column", ""), labels.get("role", ""), edge))
+            if place is not None and not out[place] >= value:  # NaN is no more than anything
+                out[place] = value
+        return np.array(out)
+
+    def batch(self, counts: Counts, n: int) -> Batch:
+        """Counts of `n` predictions. Counters tell no sums: they are what the reference's mean in each bin gives."""
+        return Batch(n, counts, np.add.reduceat(counts * self._means, self._schema.offsets[:-1]))
+
+    def counts(self, counters: Floats, n: int) -> tuple[Counts, str]:
+        """Counts by bin of `n` predictions, from their counters; and why they are none, in words."""
+        columns = self._schema.columns
+        absent = [c.name for c, own in zip(columns, self._schema.split(counters), strict=True) if np.isnan(own).any()]
+        if absent:
+            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+            why = f"has no counters of {', '.join(absent[:3])}{more}: is its [metrics] max_series too small?"
+            return self._schema.zeros(), why
+        if not (np.isfinite(counters) & (counters >= 0) & (counters == np.floor(counters))).all():
+            return self._schema.zeros(), "has counters that are negative or not whole"
+        counts = counters.astype(np.int64)
+        for column, own in zip(columns, self._schema.split(counts), strict=True):
+            if column.numeric:
+                own[: column.value_bins] = np.diff(own[: column.value_bins], prepend=0)
+            if (own < 0).any() or own.sum() != n:
+                return self._schema.zeros(), f"has counters of {column.name} that do not add up to its predictions"
+        return counts, ""
+
+
+def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[Replica, Seen], list[str]]:
+    """Return the replicas that have our reference, and in words which have not.
+
+    `reference`: the first digits of its identity, as replicas show them.
+    """
+    found: dict[Replica, dict[str, float]] = defaultdict(dict)
+    references: dict[Replica, set[str]] = defaultdict(set)
+    for name, labels, value in samples:
+        replica = Replica(labels.get("model_version", ""), labels.get("replica", ""))
+        if name == REFERENCE:
+            references[replica].add(labels.get("reference", ""))
+        elif not replica.name.startswith(FLEET):
+            found[replica][name] = max(value, found[replica].get(name, value))
+    seen, others = dict[Replica, Seen](), defaultdict[tuple[str, str], list[str]](list)
+    for replica, values in found.items():
+        total, since, theirs = values.get(PREDICTIONS, math.nan), values.get(SINCE, math.nan), references[replica]
+        if theirs != {reference}:
+            what = f"another reference, {min(theirs)}" if len(theirs) == 1 else f"{len(theirs) or 'no'} references"
+            others[replica.version, what].append(replica.name)
+        elif total >= 0 and total % 1 == 0 and math.isfinite(since):
+            seen[replica] = Seen(since, int(total), at)
+        else:
+            others[replica.version, f"{total:g} predictions"].append(replica.name)
+    ours = {replica.version for replica in seen}
+    return seen, [
+        f"not counted: version {version} on {listed(names)} has {what}"
+        + (", other replicas of that version have ours" if version in ours else "")
+        for (version, what), names in sorted(others.items())
+    ]
+
+
+def listed(names: Collection[str]) -> str:
+    """Name some replicas.
+
+    >>> listed(["b", "a"]), listed("abcdef")
+    ('replicas a, b', '6 replicas')
+    """
+    if len(names) > 5:
+        return f"{len(names)} replicas"
+    return f"replica{'s' * (len(names) > 1)} {', '.join(sorted(names))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Counts a fleet. `total`: None if it costs no less than `each`."""
+
+    places: Places
+    each: Each
+    total: Total | None = None
+
+    def advance(
+        self, before: State | None, seen: Mapping[Replica, Seen], now: float
+    ) -> tuple[State, Batch | None, tuple[Gap, ...], Words]:
+        """Count what was added since `before`; the first reading adds nothing. Raises what `total` and `each` raise."""
+        sums, own, words = self._read(seen, now)
+        if own is not None:
+            seen = {replica: seen[replica] for replica in own}
+        if before is None:
+            return State(now, now, sums.astype(np.int64), seen), None, (), words
+        past = {replica: one for replica, one in before.seen.items() if one.at >= now - REMEMBERED}
+        state = State(max(before.first, now - REMEMBERED + NEW), now, sums.astype(np.int64), {**past, **seen})
+        added, n, gaps = self._difference(before, seen, sums, now, own or {})
+        counts, why = self.places.counts(added, n)
+        if why and n:
+            why = "the counters of replicas do not go on from those that were counted"
+            gaps = (*gaps, Gap("damaged", iso(before.at), iso(now), n, why))
+        return state, self.places.batch(counts, n) if n and not why else None, gaps, words
+
+    def _read(self, seen: Mapping[Replica, Seen], now: float) -> tuple[Floats, dict[Replica, Floats] | None, Words]:
+        """Read all counters, added up; by replica if they had to be asked for, without those that cannot be counted."""
+        if self.total and seen:
+            sums = self.total(seen)
+            if not self.places.counts(sums, sum(one.total for one in seen.values()))[1]:
+                return sums, None, ()
+        found, own, words = self.each(seen, now) if seen else {}, dict[Replica, Floats](), list[str]()
+        for replica, one in seen.items():
+            counters = found.get(replica, self.places.nothing)
+            if why := self.places.counts(counters, one.total)[1]:
+                words.append(f"not counted: replica {replica.name} {why}")
+            else:
+                own[replica] = counters
+        return np.sum([self.places.zeros, *own.values()], axis=0), own, tuple(words)
+
+    def _difference(
+        self,
+        before: State,
+        seen: Mapping[Replica, Seen],
+        sums: Floats,
+        now: float,
+        own: Mapping[Replica, Floats],
+    ) -> tuple[Floats, int, tuple[Gap, ...]]:
+        """What was added: counters, NaN if they cannot be told, and predictions; and what is lost."""
+        present = {replica for replica, one in before.seen.items() if one.at == before.at}
+        known = {one: was for one, was in before.seen.items() if one in seen and was.since == seen[one].since}
+        fell = {one for one, was in known.items() if seen[one].total < was.total}
+        stay = (present & known.keys()) - fell
+        back = known.keys() - present - fell
+        gone = present - stay if stay else set[Replica]()  # if nobody stays, nothing of the sums does
+        then = self._past(before.seen, back | gone)
+        lost, back = back - then.keys(), back & then.keys()
+        # What these have by now is not counted, only what they add from now on.
+        ignored = fell | lost | {one for one in seen if one not in known and seen[one].since < before.first - NEW}
+        asked = {**own, **(self.each(ignored - own.keys(), now) if ignored - own.keys() else {})}
+        off = [then[one] for one in back] + [asked.get(one, self.places.nothing) for one in ignored]
+        was = [before.sums * bool(stay), *(-then.get(one, self.places.nothing) for one in gone)]
+        n = sum(one.total for key, one in seen.items() if key not in ignored) - sum(known[k].total for k in stay | back)
+        gaps = []
+        for one in sorted(fell | lost):
+            rows = None if one in fell else seen[one].total - known[one].total
+            what = "fell: was an older copy of its data folder put back?"
+            what = what if one in fell else "are back, and how far they were counted cannot be asked any more"
+            if rows != 0:
+                what = f"the counters of replica {one.name} {what}"
+                gaps.append(Gap("damaged", iso(known[one].at), iso(now), rows, what))
+        return sums - np.sum([*was, *off], axis=0), n, tuple(gaps)
+
+    def _past(self, seen: Mapping[Replica, Seen], replicas: Collection[Replica]) -> dict[Replica, Floats]:
+        """Counters of replicas as they were last counted; without those whom nobody knows any more."""
+        found: dict[Replica, Floats] = {}
+        for at in {seen[replica].at for replica in replicas}:
+            found.update(self.each([replica for replica in replicas if seen[replica].at == at], at))
+        return {replica: one for replica, one in found.items() if not self.places.counts(one, seen[replica].total)[1]}

@@ -1,0 +1,231 @@
+"""A fleet of real servers, scraped by a real Prometheus and a real VictoriaMetrics, counted from what these know."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.clock import ManualClock
+from monitor.config.load import Config
+from monitor.drift.result import NOTHING
+from monitor.reference.file import Reference
+from monitor.runtime import Runtime
+from monitor.source import prometheus
+from monitor.store.audit.recompute import recompute
+from monitor.store.audit.verify import verify
+from monitor.store.file.database import connect_read_only
+from monitor.usual import Past
+from tests.compose.live import ROOT, Process, Prometheus, until
+from tests.store.world import reference
+
+pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in found]
+
+
+class Victoria(Process):
+    """A real VictoriaMetrics that scrapes everything twice, as the two servers of a pair would."""
+
+    def __init__(self, folder: Path, targets: list[str]) -> None:
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        jobs = [{"job_name": name, "static_configs": [{"targets": targets}]} for name in ("one", "two")]
+        text = json.dumps({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs})
+        (folder / "scrape.yml").write_text(text)
+        given = ("-promscrape.config=scrape.yml", "-storageDataPath=vm", f"-httpListenAddr=127.0.0.1:{port}")
+        super().__init__(["victoria-metrics", *given, "-search.latencyOffset=1ms"], folder, "victoria")
+
+
+class Counted:
+    """A fleet process that is pulled by hand."""
+
+    def __init__(self, folder: Path, url: str, known: Reference) -> None:
+        self.clock, self.url = ManualClock(time.time()), url
+        text = f'[source]\nkind = "prometheus"\nurl = "{url}"\nevery = "1s"\n[data]\npath = "{folder}"'
+        self.runtime = Runtime.of_one(Config.from_text(text), known, "fleet", self.clock)
+
+    def pull(self, rows: int) -> int:
+        """Ask for the first second at which its server knows of so many rows of replicas that are up; returns all."""
+        moment = until(lambda: knows(self.url, rows), f"{rows} rows in {self.url}")
+        self.clock.jump_to(moment + prometheus.LAG)
+        source = self.runtime.only.pulled
+        assert source is not None
+        source.pull(self.runtime.fold)
+        return self.runtime.only.totals.n
+
+
+#: Forks a server for each line of folder and port, and answers its process number: libraries are loaded once.
+FORKS = """
+import os, signal, sys
+import server.run
+from server.__main__ import main
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    folder, port = line.split()
+    child = os.fork()
+    if not child:
+        os.chdir(folder)
+        log = os.open("server.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os._exit(main(["--port", port]))
+    print(child, flush=True)
+"""
+
+
+class Replicas:
+    """Servers that are sent rows, each on a data folder; knows all rows that were sent."""
+
+    def __init__(self, root: Path, known: Reference) -> None:
+        self.root, self.random, self.sent = root, np.random.default_rng(3), list[list[object]]()
+        self.running: dict[str, tuple[int, int]] = {}
+        known.save(root / "histogram.prom")
+        command = [sys.executable, "-c", FORKS]
+        self.forks = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def start(self, name: str, port: int) -> None:
+        (self.root / name).mkdir(exist_ok=True)
+        shutil.copy(self.root / "histogram.prom", self.root / name)
+        (self.root / name / "config.toml").write_text('[model]\npath = ""\n[window]\nfold = "100ms"')
+        assert self.forks.stdin is not None
+        assert self.forks.stdout is not None
+        print(self.root / name, port, file=self.forks.stdin, flush=True)
+        self.running[name] = int(self.forks.stdout.readline()), port
+        until(lambda: get(f"http://127.0.0.1:{port}/readyz"), f"replica {name}")
+
+    def kill(self, name: str) -> None:
+        child, _ = self.running.pop(name)
+        os.kill(child, signal.SIGKILL)
+        until(lambda: None if Path(f"/proc/{child}").exists() else True, f"the end of {name}")
+
+    def stop(self) -> None:
+        for name in list(self.running):
+            self.kill(name)
+        self.forks.communicate()
+
+    def send(self, name: str, rows: int) -> None:
+        drawn = self.random.normal(1.0, 1.0, (rows, 3))
+        colours = self.random.choice(["red", "green", "violet"], rows).tolist()
+        new: list[list[object]] = [[x, y, colour, z] for (x, y, z), colour in zip(drawn.tolist(), colours, strict=True)]
+        new[0][0] = None
+        body = json.dumps([{"features": one[:3], "prediction": one[3]} for one in new]).encode()
+        address = f"http://127.0.0.1:{self.running[name][1]}/observe"
+        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            assert json.load(reply)["observed"] == rows
+        self.sent += new
+
+
+def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus, "LOOK_BACK", "4s")
+    known, ports = reference(), free_ports(5)
+    replicas, targets = Replicas(tmp_path, known), [f"127.0.0.1:{port}" for port in ports]
+    with ExitStack() as stack:
+        stack.callback(replicas.stop)
+        for name, port in zip("abc", ports, strict=False):
+            replicas.start(name, port)
+        asked = Prometheus(tmp_path, targets)
+        stack.callback(asked.stop)
+        pair = Victoria(tmp_path, targets)
+        stack.callback(pair.stop)
+        fleets = [Counted(tmp_path / f"fleet-{at}", url, known) for at, url in enumerate((asked.url, pair.url))]
+        for fleet in fleets:
+            stack.callback(fleet.runtime.close)
+
+        def pull(known: int) -> set[int]:
+            return {fleet.pull(known) for fleet in fleets}
+
+        # One more sleeps through all of it, and catches up at the end.
+        late = Counted(tmp_path / "late", asked.url, known)
+        stack.callback(late.runtime.close)
+        assert (pull(0), late.pull(0)) == ({0}, 0)
+        for name, rows in (("a", 200), ("b", 150), ("c", 100)):
+            replicas.send(name, rows)
+        assert pull(450) == {450}
+        # One moves to another address, on its folder; one is new.
+        replicas.kill("c")
+        replicas.start("c", ports[3])
+        replicas.start("d", ports[4])
+        replicas.send("c", 60)
+        replicas.send("d", 40)
+        replicas.send("a", 10)
+        assert pull(560) == {560}
+        # One is killed, and forgotten. When it is back, it has counted on before the fleet sees it.
+        replicas.kill("b")
+        assert pull(560 - 150) == {560}
+        replicas.start("b", ports[1])
+        replicas.send("b", 30)
+        assert (pull(590), late.pull(590)) == ({590}, 590)
+        for fleet in (*fleets, late):
+            check(fleet, replicas, tmp_path)
+
+
+def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
+    """What the fleet has counted and judged is what one process makes of all rows."""
+    single = Runtime.of_one(
+        Config.from_text(f'[data]\npath = "{root / "single"}"'), fleet.runtime.only.reference, "fleet", fleet.clock
+    )
+    with closing(single):
+        x, y, colour, z = map(list, zip(*replicas.sent, strict=True))
+        single.only.source.record_many([x, y, colour], [z])
+        fleet.clock.advance(120)
+        for runtime in (fleet.runtime, single):
+            runtime.evaluate()
+        assert fleet.runtime.only.totals.counts.tolist() == single.only.totals.counts.tolist()
+        ours, theirs = (
+            [one._replace(explanation=NOTHING) for one in runtime.only.latest.results]
+            for runtime in (fleet.runtime, single)
+        )
+        assert ours == theirs
+        assert {one.column for one in theirs if one.state == "drift"} == {"x0", "x1", "colour", "prediction"}
+        assert fleet.runtime.health()["checks"][1] == {
+            "part": "source",
+            "condition": "ok",
+            "detail": f"Prometheus at {fleet.url} is asked every 1s",
+            "since": None,
+        }
+        audited = connect_read_only(fleet.runtime.folder.database)
+        with closing(audited):
+            assert verify(audited).ok
+            again = recompute(audited, lambda _: None, Past(audited))
+        assert (again.problems, again.verdicts > 0) == ([], True)
+    shutil.rmtree(root / "single")
+
+
+def knows(url: str, rows: int) -> float | None:
+    """The last whole second, if the replicas that the server knows of by then have so many rows in all."""
+    moment = float(int(time.time()))
+    query = "sum(max by (replica) (last_over_time(telltale_predictions_total[4s])))"
+    body = get(f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query, 'time': moment})}")
+    found = json.loads(body)["data"]["result"] if body else []
+    return moment if found and float(found[0]["value"][1]) == rows else None
+
+
+def get(address: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as reply:
+            body: bytes = reply.read()
+            return body
+    except OSError:
+        return None  # it is starting
