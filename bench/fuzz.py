@@ -32,7 +32,7 @@ from monitor.models.model import Model
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.run import create_application
+from server.routes import create_application
 from tests.support.models import with_arrays
 
 #: Error codes that may come with 5xx, since docs/api.md says when they do. None is the doing of a client here.
@@ -285,7 +285,7 @@ def opened(folder: Path) -> Iterator[tuple[Runtime, Model]]:
 def served(folder: Path) -> Iterator[WSGIApplication]:
     """Open the application of a server in `folder`, with a model."""
     with opened(folder) as (runtime, model):
-        yield create_application(runtime, model, Guard(clock=runtime.clock))
+        yield create_application(runtime, {runtime.only.name: model}, Guard(clock=runtime.clock))
 
 
 def wrong(status: int, body: bytes) -> str:

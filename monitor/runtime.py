@@ -18,17 +18,19 @@ import logging
 import math
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
 from monitor import failpoint
 from monitor.announcer import PAGE, Announcer, page_address
 from monitor.clock import Clock, SystemClock, from_iso, iso
 from monitor.columns.batch import Batch
+from monitor.columns.column import clean_text
 from monitor.config.load import Config
 from monitor.config.settings import did_you_mean
 from monitor.drift.result import DriftResult
@@ -91,12 +93,18 @@ class Check(NamedTuple):
 class Runtime:
     """Everything that watches some models over one data folder. Open it, start it, record into it, close it."""
 
-    def __init__(self, config: Config, watches: Sequence[Watch], clock: Clock | None = None) -> None:
-        """Open the data folder and take up where the last process stopped.
+    def __init__(
+        self,
+        config: Config,
+        watches: Sequence[Watch],
+        clock: Clock | None = None,
+        failed: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Open the data folder and take up where the last process stopped. `failed`: why models are not watched.
 
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """
-        self.config, self._watches, self.clock = config, watches, clock or SystemClock()
+        self.config, self._watches, self.clock, self.failed = config, watches, clock or SystemClock(), dict(failed)
         self._fold_failing_since: float | None = None
         self._fold_fails_by = ""
         self._started = False
@@ -176,16 +184,24 @@ class Runtime:
 
     def find(self, name: str | None = None) -> Watched:
         """The model of a name, or the one that there is. Raises InputError for an unknown name, or none of several."""
-        if name in self.models:
-            return self.models[name]
-        known = ", ".join(self.models)
+        known = self.known(name)
+        if known not in self.models:
+            raise InputError("not_loaded", f"model {known} could not be loaded: {self.failed[known]}", "model", 503)
+        return self.models[known]
+
+    def known(self, name: str | None = None) -> str:
+        """The name of a model, or of the one that there is, loaded or not. Raises InputError as `find` does."""
+        names = [*self.models, *self.failed]
+        if name in names:
+            return name
         if name is not None:
-            hint = did_you_mean(name[:100], self.models)
-            message = f"there is no model {name[:100]!r}{hint}; known are: {known}"
+            hint = did_you_mean(name[:100], names)
+            message = f"there is no model {clean_text(name)[:100]!r}{hint}; known are: {', '.join(names)}"
             raise InputError("unknown_model", message, "model", 404)
-        if len(self.models) != 1:
-            raise InputError("which_model", f"there are several models; say which: {known}", "model", 404)
-        return next(iter(self.models.values()))
+        if len(names) != 1:
+            message = f"there are several models; say which: {', '.join(names)}"
+            raise InputError("which_model", message, "model", 404)
+        return names[0]
 
     @property
     def _pulled(self) -> list[Pulled]:
@@ -458,7 +474,15 @@ class Runtime:
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
         pulled = [Check("source", *source.check()) for source in self._pulled]
-        return [self._check_capture(), *pulled, self._check_store(), self._check_evaluation(), self._check_delivery()]
+        models = [Check("models", "failing", f"{n} is not served: {why}") for n, why in self.failed.items()]
+        return [
+            *models,
+            self._check_capture(),
+            *pulled,
+            self._check_store(),
+            self._check_evaluation(),
+            self._check_delivery(),
+        ]
 
     def _check_capture(self) -> Check:
         """Whether predictions are recorded. Damage to the record is shown for a day."""

@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.runtime import Runtime
+from monitor.watched import Watched
 from server.payload import error_body, short
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Failures:
 
 
 class Endpoint:
-    """One route. `error` writes the body of an error: code, message, where, error id."""
+    """One route, of a model if it is `watched`. `error` writes the body of an error: code, message, where, error id."""
 
     def __init__(
         self,
@@ -91,26 +92,32 @@ class Endpoint:
         runtime: Runtime,
         methods: tuple[str, ...] = ("POST",),
         error: Callable[..., bytes] = error_body,
+        watched: Watched | None = None,
     ) -> None:
         self.respond, self.methods, self._error = respond, methods, error
-        self._instruments = runtime.instruments
+        self._rejected = runtime.instruments.rejected
+        self._instruments = runtime.instruments if watched is None else watched.instruments
         self._failures = Failures(runtime.clock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        answer = self.answer(environ)
+        length = ("Content-Length", str(len(answer.body)))
+        start_response(STATUS[answer.status], [("Content-Type", answer.content_type), length, *answer.headers])
+        return [answer.body]
+
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """Work the answer out, also that of a request that is refused or fails."""
         try:
             if environ["REQUEST_METHOD"] not in self.methods:
                 raise NotAllowedError(environ["PATH_INFO"], self.methods)
-            answer = self.respond(environ)
+            return self.respond(environ)
         except InputError as error:
-            self._instruments.rejected(error.code)
+            self._rejected(error.code)
             headers = error.headers if isinstance(error, (NotAllowedError, BehindError)) else ()
-            answer = Answer(self._error(error.code, str(error), error.where), error.status, headers=headers)
+            return Answer(self._error(error.code, str(error), error.where), error.status, headers=headers)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
             self._instruments.model_failed()
             error_id = self._failures.note(error)
             message = f"the model could not answer; the log has more under error id {error_id}"
-            answer = Answer(self._error("model_failed", message, None, error_id), 500)
-        length = ("Content-Length", str(len(answer.body)))
-        start_response(STATUS[answer.status], [("Content-Type", answer.content_type), length, *answer.headers])
-        return [answer.body]
+            return Answer(self._error("model_failed", message, None, error_id), 500)

@@ -30,6 +30,7 @@ from monitor.errors import InputError
 from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
+from monitor.watched import Watched
 from server.endpoint import Answer, refuse_if_behind
 from server.payload import (
     BLOCK,
@@ -73,10 +74,10 @@ class Batch:
 class Observer:
     """Takes observations in."""
 
-    def __init__(self, runtime: Runtime, max_body: int) -> None:
+    def __init__(self, runtime: Runtime, max_body: int, watched: Watched | None = None) -> None:
         self._runtime, self._max_body = runtime, max_body
-        self._recorder, self._max_bulk = runtime.only.source, runtime.config.server.max_bulk
-        self._reader = Reader(runtime.only.source.encoder)
+        self._recorder, self._max_bulk = (watched or runtime.only).source, runtime.config.server.max_bulk
+        self._reader = Reader(self._recorder.encoder)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""

@@ -26,6 +26,7 @@ from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
 from monitor.source.outcomes import WHOLE, OutcomeSource
 from monitor.tables.rows import Names, time_ns
+from monitor.watched import Watched
 from server.endpoint import Answer, refuse_if_behind
 from server.observe import AHEAD_NS, blocks, check, is_lines
 from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
@@ -36,9 +37,9 @@ log = logging.getLogger(__name__)
 KEYS = frozenset({"id", "prediction", "outcome", "time"})
 
 
-def taken(runtime: Runtime) -> OutcomeSource:
+def taken(watched: Watched) -> OutcomeSource:
     """The source that takes outcomes. Raises InputError if there is none."""
-    found = runtime.only.outcomes
+    found = watched.outcomes
     if found is None:
         message = "outcomes are not kept: add the section [outcomes] to the settings and start again"
         raise InputError("no_outcomes", message, None, 409)
@@ -48,16 +49,17 @@ def taken(runtime: Runtime) -> OutcomeSource:
 class OutcomeRoute:
     """Takes outcomes in."""
 
-    def __init__(self, runtime: Runtime, max_body: int) -> None:
+    def __init__(self, runtime: Runtime, max_body: int, watched: Watched | None = None) -> None:
         self._runtime, self._max_body, self._max_bulk = runtime, max_body, runtime.config.server.max_bulk
-        schema = runtime.only.reference.schema
+        self._watched = watched or runtime.only
+        schema = self._watched.reference.schema
         self._columns, self._first = schema.predictions, len(schema.features)
         self._predictions = Names(schema.predictions)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
         refuse_if_behind(self._runtime)
-        source = taken(self._runtime)
+        source = taken(self._watched)
         wait = parse_qs(environ.get("QUERY_STRING", "")).get("wait", ["false"])[-1] == "true"
         if is_lines(environ.get("CONTENT_TYPE", "")):
             return self._lines(environ, source, wait)
@@ -132,12 +134,12 @@ class OutcomeRoute:
             answers = [answers]
         given = arranged(answers, self._predictions, where)
         values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
-        encoder = self._runtime.only.source.encoder
+        encoder = self._watched.source.encoder
         return [float(encoder.column(self._first + at, [value])[0]) for at, value in enumerate(values)]
 
     def feedback(self, environ: WSGIEnvironment) -> Answer:
         """Take Seldon's feedback: `response.meta.puid` is the id; `truth`, else `reward`, the outcome."""
-        source, data = taken(self._runtime), load(read_json(environ, self._max_body))
+        source, data = taken(self._watched), load(read_json(environ, self._max_body))
         puid = _path(data, "response", "meta", "puid") or _path(data, "request", "meta", "puid")
         if not isinstance(puid, str) or not puid:
             raise InputError("missing_key", "the id of the prediction is missing", "response.meta.puid", 422)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 import orjson
@@ -19,6 +19,7 @@ import orjson
 from monitor.models.model import Model
 from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
+from monitor.watched import Watched
 from server.endpoint import Answer, Endpoint
 from server.payload import Payload, read_json
 
@@ -34,11 +35,13 @@ class Predictor(Endpoint):
     `features`, `outputs`: the columns; `name` and `version` of the model; `values`: how it knows each feature's values.
     """
 
-    def __init__(self, model: Model, runtime: Runtime) -> None:
-        super().__init__(self._answer, runtime)
-        config, watched = runtime.config, runtime.only
+    def __init__(self, model: Model, runtime: Runtime, watched: Watched | None = None) -> None:
+        watched = watched or runtime.only
+        super().__init__(self._answer, runtime, watched=watched)
+        config = watched.config
         self.max_body = config.server.max_body
-        self.name, self.version, self.values = Path(config.model.path).stem, watched.version, model.values
+        self.name = watched.name if runtime.config.models else Path(config.model.path).stem
+        self.version, self.values = watched.version, model.values
         self.features, self.outputs = watched.reference.schema.features, watched.reference.schema.predictions
         self._payload = Payload(watched.reference.schema, config.model.missing == "allow", model)
         self.names = self._payload.names
@@ -46,11 +49,11 @@ class Predictor(Endpoint):
         self._record, self._prefix = watched.record, watched.source.prefix
         self._wide = config.model.proba or len(self.outputs) != 1
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer one POST, and measure how long that takes."""
         began = time.perf_counter()
         try:
-            return super().__call__(environ, start_response)
+            return super().answer(environ)
         finally:
             self._instruments.took(time.perf_counter() - began)
 

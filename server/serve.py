@@ -98,7 +98,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Content-Length is invalid") from None  # thousands of digits
         if self.proxy_netloc:
             self.headers["HOST"] = self.proxy_netloc  # RFC 9112, 3.2.2: an absolute address overrides Host
-        if self.path in ("/observe", "/outcomes") and is_lines(self.headers.get("CONTENT_TYPE", "")):
+        if self.path.endswith(("/observe", "/outcomes")) and is_lines(self.headers.get("CONTENT_TYPE", "")):
             self.bulk = True
             self.adj = copy.copy(self.adj)
             self.adj.max_request_body_size = self.adj.max_bulk + 1
@@ -311,7 +311,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         if request.error is None and (queued >= WAITING or unread > UNREAD):
             request.error = Busy("the server has more requests than it can answer; try again in a second")
             post = False
-        channel.predicts = short and post and request.path in HOT_PATHS
+        channel.predicts = short and post and (request.path in HOT_PATHS or request.path.endswith("/predict"))
         if post and self._usual >= SHORT:
             self.task_dispatcher.add_task(channel)
         else:

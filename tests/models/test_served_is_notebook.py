@@ -50,7 +50,7 @@ from monitor.models.model import open_model
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.run import create_application
+from server.routes import create_application
 from tests.server.hosted import hosted
 from train.__main__ import main as train
 
@@ -386,7 +386,7 @@ def application_of(folder: Path, name: str) -> Iterator[WSGIApplication]:
     model = open_model(config.model, reference)
     runtime = Runtime.of_one(config, reference, model.version)
     try:
-        yield create_application(runtime, model, Guard())
+        yield create_application(runtime, {runtime.only.name: model}, Guard())
     finally:
         runtime.close()
 

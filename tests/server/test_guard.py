@@ -26,7 +26,7 @@ from monitor.store.records.alerts import list_silences
 from server.__main__ import main
 from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, local_path
 from server.predict import HOT_PATHS
-from server.run import create_application, program_routes
+from server.routes import create_application, program_routes
 from server.web.app import create_app
 from tests.server.scenes import NOON, opened
 
@@ -85,7 +85,7 @@ def code(answer: BaseResponse) -> str:
 
 def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    programs = {*HOT_PATHS, *program_routes(site.runtime, None)}
+    programs = {*HOT_PATHS, *program_routes(site.runtime, site.runtime.only, None)}
     undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
     assert not undeclared, "say in server.guard.ACCESS who may use these"
     assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
@@ -93,8 +93,8 @@ def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> 
 
 
 def test_every_route_before_flask_is_guarded(site: Site) -> None:
-    application = create_application(site.runtime, None, Guard())
-    for path in program_routes(site.runtime, None):
+    application = create_application(site.runtime, {site.runtime.only.name: None}, Guard())
+    for path in program_routes(site.runtime, site.runtime.only, None):
         answer = Client(application).post(path, headers={"Origin": "http://evil.example"})
         assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 

@@ -12,7 +12,7 @@ import pytest
 from bench.fuzz import ROW, Request, opened, send
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.run import create_application
+from server.routes import create_application
 from server.web.pages import to_csv
 
 LINES = {"CONTENT_TYPE": "application/x-ndjson"}
@@ -22,7 +22,7 @@ JSON = {"CONTENT_TYPE": "application/json"}
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, WSGIApplication]]:
     with opened(tmp_path_factory.mktemp("inputs")) as (runtime, model):
-        yield runtime, create_application(runtime, model, Guard(clock=runtime.clock))
+        yield runtime, create_application(runtime, {runtime.only.name: model}, Guard(clock=runtime.clock))
 
 
 def post(

@@ -28,7 +28,7 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from server.observe import Observer, Reader, blocks
 from server.payload import BLOCK, body_parts
-from server.run import program_routes
+from server.routes import program_routes
 from tests.server.hosted import served
 from tests.server.wire import connect, exchange, post
 
@@ -275,7 +275,7 @@ def test_who_can_send_again_waits_while_the_store_is_behind(tmp_path: Path, monk
     monkeypatch.setattr("monitor.runtime.BACKLOG", 0)
     text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\nmax_size = "10MB"\n[outcomes]\n'
     runtime = Runtime.of_one(Config.from_text(text), reference(mixed=False), "v1", ManualClock())
-    routes = program_routes(runtime, None)
+    routes = program_routes(runtime, runtime.only, None)
     answers = []
     for path in ("/observe", "/observe", "/observe", "/observe", "/outcomes"):
         body = json.dumps([ROW] * 20_000 if path == "/observe" else {"id": "1", "outcome": 1}).encode()

@@ -14,9 +14,9 @@ from bench.fuzz import Request, opened, send
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from server.guard import Guard
-from server.predict import HOT_PATHS, Predictor
+from server.predict import HOT_PATHS
 from server.protocols.inference import OpenInference
-from server.run import create_application, program_routes
+from server.routes import create_application, program_routes
 from server.web.app import create_app
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, M
 def served(runtime: Runtime, model: Model) -> set[str]:
     """Every method and path that a server with a model answers; names in them in capitals."""
     found = {f"POST {path}" for path in HOT_PATHS}
-    for path, endpoint in program_routes(runtime, Predictor(model, runtime)).items():
+    for path, endpoint in program_routes(runtime, runtime.only, model).items():
         if isinstance(endpoint.respond, OpenInference):
             for place, about in endpoint.respond.places.items():
                 versioned = place.replace("NAME", "NAME/versions/VERSION")
@@ -60,7 +60,7 @@ def test_the_documented_routes_are_those_of_a_server(parts: tuple[Runtime, Model
 
 def test_every_documented_route_answers(parts: tuple[Runtime, Model]) -> None:
     runtime, model = parts
-    application = create_application(runtime, model, Guard(clock=runtime.clock))
+    application = create_application(runtime, {runtime.only.name: model}, Guard(clock=runtime.clock))
     for route in sorted(DOCUMENTED):
         method, _, path = route.partition(" ")
         path = path.replace("/models/NAME", "/models/model").replace("VERSION", "v1").replace("NAME", "page.css")
@@ -97,13 +97,13 @@ def walked(application: WSGIApplication) -> set[str]:
 
 
 def test_pages_of_a_served_model_link_to_pages_only(parts: tuple[Runtime, Model]) -> None:
-    seen = walked(create_application(*parts, Guard(clock=parts[0].clock)))
+    seen = walked(create_application(parts[0], {parts[0].only.name: parts[1]}, Guard(clock=parts[0].clock)))
     assert {"/alerts", "/monitor", "/column/feature?name=age"} <= seen
 
 
 def test_numbers_near_the_largest_float_break_no_fold_and_no_page(tmp_path: Path) -> None:
     with opened(tmp_path) as (runtime, model):
-        application = create_application(runtime, model, Guard(clock=runtime.clock))
+        application = create_application(runtime, {runtime.only.name: model}, Guard(clock=runtime.clock))
         features = [column.name for column in runtime.only.reference.schema.features]
         now = runtime.clock.time()
         for number in (1.5e308, -1.7e308, 5e-324, 1.5e308):

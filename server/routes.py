@@ -1,0 +1,162 @@
+"""The routes of programs: the hot one, those of each model, and those that find out which model is meant."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from urllib.parse import parse_qs
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from monitor import __version__
+from monitor.errors import InputError
+from monitor.models.model import Model
+from monitor.runtime import Runtime
+from monitor.watched import Watched
+from server import payload
+from server.endpoint import Answer, Endpoint
+from server.guard import Guard
+from server.observe import Observer, is_lines
+from server.outcomes import OutcomeRoute
+from server.predict import HOT_PATHS, Predictor
+from server.protocols import inference, mlflow
+from server.protocols.inference import OpenInference
+from server.protocols.mlflow import Mlflow
+from server.web.app import create_app
+
+#: Methods of routes that answer whatever is asked.
+METHODS = ("GET", "POST", "PUT", "HEAD")
+
+#: Routes by path, beside those of pages; `/v2` answers all paths below it, too.
+Routes = dict[str, Endpoint]
+
+
+def create_application(runtime: Runtime, models: Mapping[str, Model | None], guard: Guard) -> WSGIApplication:
+    """Join all routes: the hot one first, then those that programs call, then Flask's."""
+    flask = create_app(runtime, guard).wsgi_app
+    every = {name: program_routes(runtime, runtime.find(name), model) for name, model in models.items()}
+    every |= {name: failed_routes(runtime, name) for name in runtime.failed}
+    routes = next(iter(every.values())) if len(every) == 1 else choosing_routes(runtime, every)
+    routes |= {f"/models/{name}{path}": route for name, own in every.items() for path, route in own.items()}
+    routes["/models"] = Endpoint(partial(unknown_route, runtime), runtime, METHODS)
+    table: dict[str, WSGIApplication] = {path: guard.service(route) for path, route in routes.items()}
+    hot = table["/predict"]
+    if len(every) == 1 and isinstance(routes["/predict"], Predictor):
+        del table["/predict"]  # a page tells browsers what it is for
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path in table:
+            route = table[path]
+        elif path in HOT_PATHS and environ["REQUEST_METHOD"] == "POST":
+            route = hot
+        else:
+            route = table.get(f"/{path.split('/')[1]}", flask) if path.startswith(("/v2/", "/models/")) else flask
+        return route(environ, start_response)
+
+    return application
+
+
+def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> Routes:
+    """Routes of a model that programs call."""
+    if watched.pulled is not None:
+        refused = Endpoint(watched.pulled.refuse, runtime)
+        return dict.fromkeys(("/predict", "/observe", "/outcomes", "/api/v1.0/feedback"), refused)
+    limit = runtime.config.server.max_body
+    outcomes = OutcomeRoute(runtime, limit, watched)
+    table = {
+        "/observe": Endpoint(Observer(runtime, limit, watched), runtime),
+        "/outcomes": Endpoint(outcomes, runtime),
+        "/api/v1.0/feedback": Endpoint(outcomes.feedback, runtime),
+    }
+    if model is None:
+        return {**table, "/predict": Endpoint(no_model, runtime)}
+    predictor = Predictor(model, runtime, watched)
+    return {
+        **table,
+        "/predict": predictor,
+        "/invocations": Endpoint(Mlflow(predictor), runtime, error=mlflow.error_body, watched=watched),
+        "/v2": Endpoint(OpenInference(predictor), runtime, ("GET", "POST"), inference.error_body, watched),
+        **process_routes(runtime),
+    }
+
+
+def process_routes(runtime: Runtime) -> Routes:
+    """Routes that tell of a process that serves models, as other servers have them."""
+    healthy = Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
+    version = Endpoint(lambda _: Answer(__version__.encode()), runtime, ("GET",))
+    return {"/ping": healthy, "/health": healthy, "/version": version}
+
+
+def failed_routes(runtime: Runtime, name: str) -> Routes:
+    """Routes of a model that could not be loaded: they say why."""
+
+    def refuse(_: WSGIEnvironment) -> Answer:
+        raise InputError("not_loaded", f"model {name} could not be loaded: {runtime.failed[name]}", None, 503)
+
+    paths = ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/invocations", "/v2")
+    return dict.fromkeys(paths, Endpoint(refuse, runtime, METHODS))
+
+
+def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
+    """The routes of several models without a name: query or body say which; for `/v2` the path does."""
+    paths = dict.fromkeys(path for own in every.values() for path in own)
+    routes = {
+        path: Endpoint(Choice(runtime, {name: own[path] for name, own in every.items() if path in own}), runtime)
+        for path in paths
+    }
+    if "/v2" in paths:
+        served = {name: own["/v2"] for name, own in every.items() if "/v2" in own}
+        routes["/v2"] = Endpoint(partial(by_path, runtime, served), runtime, ("GET", "POST"), inference.error_body)
+        routes |= process_routes(runtime)
+    return routes
+
+
+class Choice:
+    """Finds the model that a request is for: `?model=NAME`, or `"model": NAME` in its JSON."""
+
+    def __init__(self, runtime: Runtime, routes: Routes) -> None:
+        self._runtime, self._routes = runtime, routes
+
+    def __call__(self, environ: WSGIEnvironment) -> Answer:
+        """Answer with that model's route. Raises InputError."""
+        name = parse_qs(environ.get("QUERY_STRING", "")).get("model", [None])[-1]
+        if name is None and not is_lines(environ.get("CONTENT_TYPE", "")):
+            data = payload.load(payload.read_json(environ, self._runtime.config.server.max_body))
+            rows = [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
+            names = {str(row.pop("model")) for row in rows if "model" in row}
+            if len(names) > 1:
+                message = f"the rows are of several models, {', '.join(sorted(names)[:5])}: send those of each apart"
+                raise InputError("which_model", message, "key model", 422)
+            name, body = next(iter(names), None), json.dumps(data).encode()
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            environ.pop("HTTP_CONTENT_ENCODING", None)
+        return self._routes[self._runtime.known(name)].answer(environ)
+
+
+def by_path(runtime: Runtime, served: Routes, environ: WSGIEnvironment) -> Answer:
+    """Answer for the model that a path of `/v2` names, or for the server. Raises InputError."""
+    parts = environ["PATH_INFO"].split("/")
+    name = runtime.known(parts[3]) if parts[2:3] == ["models"] and len(parts) > 3 else next(iter(served))
+    if name not in served:
+        raise no_model_error()
+    return served[name].answer(environ)
+
+
+def unknown_route(runtime: Runtime, environ: WSGIEnvironment) -> Answer:
+    """Say what is wrong with a path below `/models`. Raises InputError."""
+    path = environ["PATH_INFO"]
+    runtime.known(path.split("/")[2] if path.count("/") > 1 else None)
+    raise InputError("not_found", f"there is no {payload.short(path, 200)}", None, 404)
+
+
+def no_model(_environ: WSGIEnvironment) -> Answer:
+    """Answer a prediction request where there is nothing to predict with. Raises InputError."""
+    raise no_model_error()
+
+
+def no_model_error() -> InputError:
+    """The model is only observed."""
+    message = "this server has no model ([model] path is empty); send what was predicted to POST /observe"
+    return InputError("no_model", message, None, 404)
