@@ -81,6 +81,7 @@ class Announcer:
             histograms=lambda key: histograms(evaluators, key),
             model=", ".join(evaluator.series.version for evaluator in evaluators),
             link=self.link,
+            several=len(evaluators) > 1,
         )
         rules, settings = self._config.rules, self._config.alerts
         states, policy = outbox.load_groups(connection), policy_of(self._config)

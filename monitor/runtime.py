@@ -153,7 +153,7 @@ class Runtime:
         self.models = {watch.name: self._watch(connection, watch, why) for watch in self._watches}
         self.ledger.commit()
         self.sources: list[Source] = [source for model in self.models.values() for source in model.sources]
-        self.announcer = Announcer(config, self.writer, clock, page_address(config.server))
+        self.announcer = Announcer(config, self.writer, clock, config.server.url)  # until `listens_on`
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
         self.schedule = Schedule(self.evaluate, config.drift.every, clock)

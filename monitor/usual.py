@@ -46,6 +46,7 @@ from monitor.store.records.references import Standing, current, history, load_ac
 from monitor.store.records.usual import LEARNING, WINDOWS
 from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
+from monitor.words import percent, points
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -437,24 +438,28 @@ def verdict_of(
 def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, partial: bool = False) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
     cells, where = watch.cells, int(watch.cells.limit_of[cell])
-    at = "at this hour" if watch.learned and watch.learned.predictor else "of the last weeks"
+    at = "at this hour" if watch.learned and watch.learned.predictor else "in the last weeks"
     at = "in the hours that it has" if partial else at
-    what = "shape" if cells.is_bulk[cell] else "share"
-    text = f"{cell_name(cells, cell)} {abs(change):.2g} from its usual {what} {at}"
+    ks = cells.is_bulk[cell] and cells.columns[0].numeric
+    if ks:
+        text = f"{percent(abs(change))} of its values are elsewhere than usual {at}"
+    else:
+        way = "above" if change > 0 else "below"
+        text = f"{cell_name(cells, cell)} is {points(change)} {way} what is usual {at}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
     past = [one for one in past if one[0] >= 0]
     if len(past) < FEWEST_WEEKS:
-        return f"{text}; too few weeks are known to say how often that comes by itself"
+        return f"{text}; too few weeks are known to say how often that comes"
     worst, week = max(past)
     day = datetime.fromtimestamp(week * WEEK * HOUR, UTC)
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
-    often = f"about once in {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
-    share = min(worst * scale, 1.0)
-    return f"{text}; its worst of {len(past)} weeks was {share:.2g} ({day:%Y-%m-%d}); such a thing comes {often}"
+    often = f"once in about {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
+    most = (percent if ks else points)(min(worst * scale, 1.0))
+    return f"{text}, which comes {often}; the most in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
 
 
 def cell_name(cells: Cells, cell: int) -> str:
-    """What a cell of one column is called in a sentence.
+    """What the share is called that a cell of one column is.
 
     >>> from monitor.columns.column import Column
     >>> cells = Cells([Column("plan", "feature", "categorical", categories=("free", "paid"))])
@@ -462,7 +467,7 @@ def cell_name(cells: Cells, cell: int) -> str:
     ["share of 'paid'", 'missing share', 'unseen share']
     """
     if cells.is_bulk[cell]:
-        return "K-S" if cells.columns[0].numeric else f"share of {cells.names[cell]!r}"
+        return f"share of {cells.names[cell]!r}"
     return TAIL_NAMES[cells.names[cell]]
 
 

@@ -10,7 +10,7 @@ from monitor.clock import Clock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.config.settings import JOURNAL
-from monitor.drift.result import MODEL, Subject
+from monitor.drift.result import MODEL, Subject, at_a_glance
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
@@ -197,7 +197,7 @@ class Watched:
             "reference": self.reference.identity,
             "predictions": self.totals.n,
             "columns": len(self.reference.schema.columns),
-            "drifted": list(dict.fromkeys(result.column for result in latest.results if result.state == "drift")),
+            **at_a_glance(latest.results),
             "evaluated": iso(latest.at) if latest.at else None,
             "learning": latest.learning or None,
             "alerts": {

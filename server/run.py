@@ -92,8 +92,9 @@ def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:
         log.info("model %s (%s): %d features", name, served, len(watched.reference.schema.features))
     if config.server.trust_network and not is_loopback(config.server.host):
         log.warning("everybody who can reach %s may look at the pages (trust_network)", config.server.host)
-    if config.receivers and works_here_only(runtime.announcer.link):
-        link = runtime.announcer.link
-        log.warning("links in messages lead to %s, so they work on this machine only; set [server] url", link)
+    link, elsewhere = runtime.announcer.link, [one.name for one in config.receivers if one.kind != "log"]
+    if elsewhere and works_here_only(link):
+        told = ", ".join(elsewhere)
+        log.warning("links in messages to %s lead to %s and work on this machine only; set [server] url", told, link)
     log.info("data in %s; alerts go to %s", Path(config.data.path), receivers)
     log.info("serving on http://%s:%s  (open it in a browser; Ctrl-C stops)", host, port)

@@ -15,6 +15,7 @@ import pytest
 
 from monitor.backtest.events import Backtest, play
 from monitor.backtest.rejudge import judge
+from monitor.cli.show import gather
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
@@ -308,18 +309,29 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         drifted = next(one for one in evaluation.results if one.column == "x" and one.state == "drift")
         assert drifted.harm is not None
         assert drifted.harm.effect == "harmful"
-        assert drifted.harm.text.startswith("would raise the error rate from ")
+        assert drifted.harm.text.startswith("this alone would raise the error rate from ")
         assert drifted.to_json()["harm"]["loss"] == pytest.approx(drifted.harm.loss)
         (first,) = [one for one in messages(world) if one.group == "drift"]
         assert first.severity == "critical", "a severity above that of its rule"
         text = plain_text(first, title(first), 4000)
         assert "CRITICAL: x has drifted, predictions have moved\n" in text
-        assert f"\nx: {drifted.direction.text if drifted.direction else ''}; {drifted.harm.text}\n" in text
-        assert "\nthe model answers differently: proba_yes: " in text
+        said = drifted.direction.text if drifted.direction else ""
+        assert f"\nx: {said.replace(' sd)', ' standard deviations)')}; {drifted.harm.text}\n" in text
+        assert "\npredictions: proba_yes: " in text
         row = next(row for row in rows(evaluation, world.runtime.only.reference) if row.column.name == "x")
         assert row.harm == drifted.harm
         told = headline(rows(evaluation, world.runtime.only.reference), evaluation, 60.0)
-        assert told.more.startswith("The model answers differently: ")
+        assert told.more.startswith("Predictions have moved: ")
+        status = world.runtime.status()
+        assert status["predictions_moved"].startswith("predictions have moved: proba_yes ")
+        assert status["harm"]["x"] == drifted.harm.text
+        assert status["importance"] == drifted.harm.importance
+        with closing(world.read()) as connection:
+            facts = gather(connection, world.runtime.config, world.clock.time())
+        assert {name: facts[name] for name in ("predictions_moved", "harm")} == {
+            name: status[name] for name in ("predictions_moved", "harm")
+        }
+        assert facts["drifted"][0] == status["drifted"][0] == "x", "the harmful one first"
 
 
 def test_worse_performance_is_told_with_why(world: World) -> None:

@@ -16,7 +16,15 @@ from monitor.cli.command import JSON, MODEL, Answer, command, option, period, re
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, DriftResult, Span, StoredExplanation, answers, share_of_importance
+from monitor.drift.result import (
+    AlertKey,
+    DriftResult,
+    Span,
+    StoredExplanation,
+    answers,
+    at_a_glance,
+    share_of_importance,
+)
 from monitor.errors import LockedError
 from monitor.rules.alert import Alert
 from monitor.rules.rule import PERFORMANCE, SEVERITIES
@@ -37,9 +45,11 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     """`status`."""
     with reading(config) as connection:
         facts = gather(connection, config, SystemClock().time(), options.model)
-    shown = (item for item in facts.items() if item[0] not in ("drifted", "states", "advice"))
+    hidden = ("drifted", "states", "advice", "predictions_moved", "harm", "importance")
+    shown = (item for item in facts.items() if item[0] not in hidden)
     lines = [f"{name.replace('_', ' '):<18}{'never' if value is None else value}" for name, value in shown]
-    return Answer([headline(facts), "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
+    harms = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
+    return Answer([headline(facts), *harms, "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
 
 
 def alerts_of(connection: sqlite3.Connection, version: str) -> list[Alert]:
@@ -58,6 +68,8 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     judged = max((verdict.at for verdict in verdicts), default=None)
+    if any(verdict.result.state == "drift" for verdict in verdicts):
+        verdicts = with_harm(connection, newest_series(connection, served), verdicts)
     found = strongest(verdicts, by_rule=False)
     columns = [verdict for verdict in found if verdict.result.column != PERFORMANCE]
     judged_outcomes = next((verdict.result for verdict in found if verdict.result.column == PERFORMANCE), None)
@@ -76,7 +88,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         if judged_outcomes
         else "not known: no outcomes are judged",
         "columns": len(columns),
-        "drifted": [v.result.column for v in columns if v.result.state == "drift"],
+        **at_a_glance([verdict.result for verdict in columns]),
         "states": states,
         "firing_alerts": ", ".join(listed) or "none",
         "silenced_alerts": len(muted),
@@ -96,22 +108,22 @@ def performance_in_words(result: DriftResult | None) -> str:
 
 
 def headline(facts: dict[str, Any]) -> str:
-    """One line that says whether something is wrong, performance first."""
+    """One line that says whether something is wrong: performance first, then the predictions, then columns."""
     if not facts["columns"]:
         return "Nothing has been evaluated yet."
-    worse = facts["performance"].endswith(": worse")
-    return (
-        f"The model is worse: {facts['performance'].removesuffix(': worse')}. {_drifted(facts)}"
-        if worse
-        else _drifted(facts)
-    )
+    worse, moved = facts["performance"].endswith(": worse"), facts["predictions_moved"]
+    said = [f"the model is worse: {facts['performance'].removesuffix(': worse')}"] * worse + [moved] * bool(moved)
+    return " ".join([*(f"{one[:1].upper()}{one[1:]}." for one in said), _drifted(facts)])
 
 
 def _drifted(facts: dict[str, Any]) -> str:
     columns = words.counted(facts["columns"], "column")
     if facts["drifted"]:
         count = len(facts["drifted"])
-        return f"{count} of {columns} {'has' if count == 1 else 'have'} drifted: {', '.join(facts['drifted'])}"
+        share = facts["importance"]
+        important = "" if share is None else f", {words.percent(share)} of the model's importance"
+        have = "has" if count == 1 else "have"
+        return f"{count} of {columns} {have} drifted{important}: {', '.join(facts['drifted'])}"
     states = facts["states"]
     if "ok" not in states and "warning" not in states:
         return f"No verdict: {', '.join(states)}."
@@ -164,9 +176,10 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
     return (result.state == "drift", result.state == "warning", *result.weight)
 
 
-def urgency(alert: Alert) -> tuple[bool, int, float]:
-    """Order alerts: the firing first, then the most severe, then the oldest."""
-    return (alert.state != "firing", SEVERITIES.index(alert.severity), alert.since)
+def urgency(alert: Alert, result: DriftResult | None = None) -> tuple[float, ...]:
+    """Order alerts: the firing first, then the most severe, the most harmful or important, the oldest."""
+    loss, share, _ = result.weight if result else (0.0, 0.0, 0.0)
+    return (alert.state != "firing", SEVERITIES.index(alert.severity), -loss, -share, alert.since)
 
 
 @command(
@@ -235,28 +248,38 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
         known = alerts_of(connection, served)
         events = list_events(connection, served, most=20)
         told, silences = listing(connection, 20), list_silences(connection, now)
+        verdicts = latest_results(connection, served)
+        if known:
+            verdicts = with_harm(connection, newest_series(connection, served), verdicts)
     muted = mutes(known, silences, now)
-    known.sort(key=lambda alert: (alert.key in muted, *urgency(alert)))
+    best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
+    known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
+    moved = answers(verdict.result for verdict in verdicts)
     lines = [
-        *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, now)),
+        *([f"{moved[:1].upper()}{moved[1:]}."] if moved else []),
+        *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now)),
         *_section("Events", "none", _event_table(events)),
         *_section("Notifications", "none", _notification_table(told)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
-    return Answer(lines, {"alerts": known, "events": events, "notifications": told, "silences": silences})
+    data = {"predictions_moved": moved or None, "alerts": known, "events": events}
+    return Answer(lines, {**data, "notifications": told, "silences": silences})
 
 
 def _section(title: str, empty: str, lines: Sequence[str]) -> list[str]:
     return [f"\n{title}", *lines] if lines[1:] else [f"\n{title}: {empty}"]
 
 
-def _alert_table(known: Sequence[Alert], muted: Mapping[AlertKey, str], now: float) -> list[str]:
+def _alert_table(
+    known: Sequence[Alert], muted: Mapping[AlertKey, str], best: Mapping[AlertKey, DriftResult], now: float
+) -> list[str]:
+    harms = {key: result.harm.text for key, result in best.items() if result.harm}
     rows = [
         (*("silenced" if a.key in muted else a.state, a.severity, a.column, a.role, a.rule, iso(a.since)),)
-        + (words.duration(max(0.0, now - a.since)), a.value, a.event_id, muted.get(a.key))
+        + (words.duration(max(0.0, now - a.since)), a.value, a.event_id, harms.get(a.key), muted.get(a.key))
         for a in known
     ]
-    head = ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "silenced by")
+    head = ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "harm", "silenced by")
     return table(head, rows, right=[7])
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Literal, NamedTuple
 
 from monitor.clock import iso
 from monitor.columns.column import Kind, Role
-from monitor.words import apart, number, percent
+from monitor.words import apart, number, percent, points
 
 State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
@@ -105,7 +105,7 @@ Effect = Literal["harmful", "harmless", "unknown"]
 
 
 def _by(change: float, share: bool) -> str:
-    return f"{number(100 * abs(change), 2)} points" if share else number(abs(change))
+    return points(change) if share else number(abs(change))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Harm:
     `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
     unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
     `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
-    `of`: what the answer is, "answer" or "share of yes". `whole`: the shift is one from the training data, so that the
+    `of`: what the answer is, "mean prediction" or "share of yes". `whole`: the shift is from the training data, so the
     loss began at `usual`. `importance`: of the column for the model, as a part of that of all columns; None if it was
     not measured.
     """
@@ -128,7 +128,7 @@ class Harm:
     usual: float = 0.0
     answer_floor: float = 0.0
     name: str = "loss"
-    of: str = "answer"
+    of: str = "mean prediction"
     whole: bool = True
     importance: float | None = None
 
@@ -145,27 +145,39 @@ class Harm:
         """Say it in a few words.
 
         >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").text
-        'would raise MAE from 41.2 to 47.9 and the answer by 12; nothing is known of 12 % of the rows'
+        'this alone would raise MAE from 41.2 to 47.9 and the mean prediction by 12; not tested on 12 % of the rows'
         >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text
-        'would raise the error rate by 4 points and lower the share of yes by 9 points'
+        'this alone would raise the error rate by 4 points and lower the share of yes by 9 points'
         >>> Harm(0.1, 1.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text, Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text
-        ('harmless', 'harm unknown, too few held-out rows')
+        ('harmless', 'harm unknown: too few held-out rows')
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7, "MAE").text
-        'harmless; would lower the answer by 30.5'
+        'harmless; this alone would lower the mean prediction by 30.5'
         """
         said, verb = "", "lower" if self.answer < 0 else "raise"
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
-            said = f"{verb} the {self.of} by {_by(self.answer, self.of != 'answer')}"
-        unknown = f"nothing is known of {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
+            said = f"{verb} the {self.of} by {_by(self.answer, self.of != 'mean prediction')}"
+        unknown = f"not tested on {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
         if self.effect != "harmful":
-            why = f"harm unknown, {unknown or 'too few held-out rows'}" if self.effect == "unknown" else "harmless"
-            return f"{why}; would {said}" if said else why
+            why = f"harm unknown: {unknown or 'too few held-out rows'}" if self.effect == "unknown" else "harmless"
+            return f"{why}; this alone would {said}" if said else why
         rate = self.name == "error rate"
         after = self.usual + self.loss
         much = f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
-        much = f"would raise {'the ' * rate}{self.name} {much if self.whole else f'by {_by(self.loss, rate)}'}"
+        much = much if self.whole else f"by {_by(self.loss, rate)}"
+        much = f"this alone would raise {'the ' * rate}{self.name} {much}"
         much += f" and {said.removeprefix('raise ')}" if said else ""
         return f"{much}; {unknown}" if unknown else much
+
+    @property
+    def brief(self) -> str:
+        """Say it in two words, for a list of many columns.
+
+        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").brief, Harm(0.1, 9.0, 0.0, 0.0, 0.0, 41.2).brief
+        ('MAE +6.7', 'harm unknown')
+        """
+        if self.effect != "harmful":
+            return "harm unknown" if self.effect == "unknown" else "harmless"
+        return f"{self.name} +{_by(self.loss, self.name == 'error rate')}"
 
     def to_json(self) -> dict[str, Any]:
         """Return its numbers, and what they come to."""
@@ -320,12 +332,9 @@ class DriftResult(NamedTuple):
 #: From this part of its threshold on, a move of the predictions that is no drift is told.
 NEARLY = 0.5
 
-#: Begins what is said of predictions that have drifted.
-ANSWERS_MOVED = "the model answers differently"
-
 
 def answers(results: Iterable[DriftResult]) -> str:
-    """Say whether the model answers differently, by the results on predictions; "" without a verdict on one."""
+    """Say whether the predictions have moved, by the results on them; "" without a verdict on one."""
     judged = [result for result in results if result.role == "prediction" and result.value is not None]
     if not judged:
         return ""
@@ -333,13 +342,34 @@ def answers(results: Iterable[DriftResult]) -> str:
     if worst.direction is None or (worst.state not in ("drift", "warning") and worst.strength < NEARLY):
         return "predictions have not moved"
     name = "" if worst.column == "prediction" else f"{worst.column} "
-    much = {"drift": ANSWERS_MOVED, "warning": "predictions have moved a little"}.get(worst.state, "")
+    much = {"drift": "predictions have moved", "warning": "predictions have moved a little"}.get(worst.state, "")
     said = f"{name}{worst.direction.text}"
     return f"{much}: {said}" if much else f"predictions may have moved: {said}, which could be chance"
 
 
-def share_of_importance(results: Iterable[DriftResult]) -> str:
-    """Say how important the columns are that drifted: ", 61 % of the model's importance"; "" if it is not known."""
+def importance(results: Iterable[DriftResult]) -> float | None:
+    """Importance of the columns that drifted, in sum; None if it is not known."""
     harms = {result.column: result.harm for result in results if result.state == "drift" and result.role == "feature"}
     known = [harm.importance for harm in harms.values() if harm and harm.importance is not None]
-    return f", {percent(sum(known))} of the model's importance" if known else ""
+    return sum(known) if known else None
+
+
+def share_of_importance(results: Iterable[DriftResult]) -> str:
+    """Say how important the columns are that drifted: ", 61 % of the model's importance"; "" if it is not known."""
+    share = importance(results)
+    return "" if share is None else f", {percent(share)} of the model's importance"
+
+
+def at_a_glance(results: Sequence[DriftResult]) -> dict[str, Any]:
+    """What matters of an evaluation, for programs: have the predictions moved, what drifted, and does it do harm.
+
+    Columns are in the order of harm, importance and strength; `harm` has those of which it is known, in words.
+    """
+    drifted = sorted((one for one in results if one.state == "drift"), key=lambda one: one.weight, reverse=True)
+    harms = {one.column: one.harm for one in drifted}
+    return {
+        "predictions_moved": answers(results) or None,
+        "drifted": list(harms),
+        "harm": {column: harm.text for column, harm in harms.items() if harm},
+        "importance": importance(drifted),
+    }

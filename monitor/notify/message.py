@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
-from monitor.drift.result import ANSWERS_MOVED, MODEL, DriftResult
+from monitor.drift.result import MODEL, DriftResult
 from monitor.rules.alert import Alert
 from monitor.words import date_time, duration
 
@@ -23,8 +23,9 @@ LONGEST_ADDRESS, LONGEST_COMMAND = 600, 200
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
 Status = Literal["new", "firing", "resolved"]
 
-#: Columns that a message shows, each with what it is about in a line; and those that it names after them.
-SHOWN, NAMED = 10, 12
+#: Columns that a message shows, each in a line: the prediction and ten more; and those that it names after them. With
+#: more than `FEW` a line says less.
+SHOWN, NAMED, FEW = 11, 12, 3
 
 #: Name of the column that a model's performance is judged as; its role is "outcome".
 PERFORMANCE = "performance"
@@ -40,6 +41,9 @@ GUIDE = {
     "estimate worse": "estimate-worse",
 }
 
+#: What a title says that columns have, if all changed in one of these ways.
+HAVE = {"new value": "unseen values", "out of range": "values out of range", "missing": "more missing values"}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -48,7 +52,7 @@ class Entry:
     `direction`: what changed, in words; `names` are the values from the data that it names, in their order; `change`,
     `before`, `after` as in `drift.result.Direction`. `reason`: why it resolved, if no verdict ended it.
     `explained`: how unusual it is, or why performance is worse, in a sentence. `model`: its name. `harm`: what the
-    shift does to the model, in words, with `effect` and `importance` as in `drift.result.Harm`.
+    shift does to the model, in words, with `brief`, `effect` and `importance` as in `drift.result.Harm`.
     `histogram`: for a picture only, `edges` or `categories`, and the shares `reference` and `test` of the value bins.
     """
 
@@ -76,6 +80,7 @@ class Entry:
     window: tuple[float, float] | None = None
     model: str = MODEL
     harm: str = ""
+    brief: str = ""
     effect: str = ""
     importance: float | None = None
     histogram: dict[str, list[Any]] | None = None
@@ -90,11 +95,11 @@ class Entry:
 class Message:
     """One message for one receiver. `entries`: all alerts of the group, the new and strongest first.
 
-    `model`: model version. `answers`: whether the model answers differently, in words. `link`: the page. `opened`: when
+    `model`: model version. `answers`: whether the predictions have moved, in words. `link`: the page. `opened`: when
     the group began to fire. `changes`: transitions since the last message, to show flapping. `lines`: (name or nothing,
     text) pairs of a digest or a test. `ends`: for Alertmanager, until when the firing alerts hold unless they are sent
     again. `delayed`: seconds that the message waited because the receiver could not be reached. `repeated`: an earlier
-    attempt may have arrived.
+    attempt may have arrived. `several`: the configuration has several models, so commands name theirs.
     """
 
     kind: MessageKind
@@ -112,6 +117,7 @@ class Message:
     ends: float | None = None
     delayed: float = 0.0
     repeated: bool = False
+    several: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
@@ -203,7 +209,7 @@ def entry(
             said["direction"] = direction.text
             said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
         if harm := result.harm:
-            said |= {"harm": harm.text, "effect": harm.effect, "importance": harm.importance}
+            said |= {"harm": harm.text, "brief": harm.brief, "effect": harm.effect, "importance": harm.importance}
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
 
@@ -226,10 +232,8 @@ def title(message: Message) -> str:
         case "repeat":
             said += f", still after {duration(message.at - message.opened)}"
         case "resolved":
-            be = "is" if len(resolved) == 1 else "are"
-            again = f" {be} usual again" if any(map(is_usual, message.entries)) else ""
             after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            said = f"RESOLVED: {model}{names(resolved)}{again}{after}"
+            said = f"RESOLVED: {model}{ended(resolved)}{after}"
         case "digest":
             said = "CATCHING UP: messages could not be delivered"
         case "test":
@@ -254,13 +258,31 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
     unusual = any(map(is_usual, columns or moved))
     if columns:
         be, have = ("is", "has") if len(columns) == 1 else ("are", "have")
-        said.append(f"{names(columns)} {f'{be} unusual' if unusual else f'{have} drifted'}")
+        change = columns[0].change if len({item.change for item in columns}) == 1 else ""
+        what = f"{be} unusual" if unusual else f"{have} {HAVE.get(change, 'drifted')}"
+        said.append(f"{names(columns)} {what}")
     if moved:
         said.append(f"predictions {'are unusual' if unusual else 'have moved'}")
     elif answers:
-        still = answers.partition(":")[0]
-        said.append("predictions have moved" if still == ANSWERS_MOVED else still)
+        said.append(answers.partition(":")[0])
     return ", ".join(said) or "nothing fires"
+
+
+def ended(resolved: Sequence[Entry]) -> str:
+    """Say what is over; that it is well again only if a verdict ended it.
+
+    >>> pair = [Entry(name, "feature", "resolved", "info", "", 0.0) for name in "ab"]
+    >>> ended(pair), ended([Entry("a", "feature", "resolved", "info", "", 0.0, reason="model v1 was replaced by v2")])
+    ('a and 1 more no longer drift', 'alert on a has ended')
+    """
+    one = len(resolved) == 1
+    if not resolved or any(item.reason for item in resolved):
+        return f"alert on {names(resolved)} has ended"
+    if is_usual(resolved[0]):
+        return f"{names(resolved)} {'is' if one else 'are'} usual again"
+    if resolved[0].worse:
+        return "performance is no longer worse"
+    return f"{names(resolved)} no longer drift{'s' * one}"
 
 
 def is_usual(item: Entry) -> bool:
@@ -285,7 +307,7 @@ def against(reference: str) -> str:
     if kind == "usual":
         return f"what is {reference}"
     if kind == "holdout":
-        return "the held-out data"
+        return "the data held out of training"
     period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
     try:
         start, end = map(date_time, map(from_iso, period))
@@ -324,11 +346,13 @@ def commands(message: Message) -> list[tuple[str, str]]:
     """
     firing = message.firing
     since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
-    matchers = [f"rule={_literal(message.group)}"]
+    of, model = of_model(message)
+    matchers = [f"rule={_literal(message.group)}", *of]
     if len(firing) == 1:
         matchers.append(f"column={_literal(firing[0].column)}")
     found = [("silence", ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
-    if columns := [shlex.quote(_literal(item.column)) for item in firing if item.role in ("feature", "prediction")]:
+    mine = [item for item in firing if item.model == model and item.role in ("feature", "prediction")]
+    if columns := [shlex.quote(_literal(item.column)) for item in mine]:
         accept = ["python -m monitor reference accept", *columns, f"--from {since} --dry-run"]
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
@@ -337,6 +361,16 @@ def commands(message: Message) -> list[tuple[str, str]]:
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
     return [(what, line if len(line) <= LONGEST_COMMAND else f"{program} --help") for what, line, program in lines]
+
+
+def of_model(message: Message) -> tuple[list[str], str]:
+    """How the commands of a message name its model if there are several, as a silence's matcher; and which it is.
+
+    A silence of a message about several models mutes all of them; other commands are about the first.
+    """
+    models = list(dict.fromkeys(item.model for item in message.firing))
+    named = message.several and len(models) == 1
+    return [f"model={_literal(models[0])}"] * named, models[0] if models else ""
 
 
 def _literal(name: str) -> str:

@@ -84,7 +84,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The input of a plan. `muted`: keys of alerts that are silenced or inhibited."""
+    """The input of a plan. `muted`: keys of alerts that are silenced or inhibited. `several`: models are watched."""
 
     at: float
     alerts: Sequence[Alert]
@@ -94,6 +94,7 @@ class Situation:
     histograms: Callable[[AlertKey], Histograms | None] = lambda key: None  # noqa: ARG005
     model: str = ""
     link: str = ""
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +203,14 @@ def _due(
         entries = tuple(item for item in entries if item.status != "resolved")
     severity = worst(item.severity for item in entries)
     facts = (situation.model, _answers(situation, entries[0].model, state.group), entries, opened, state.changes)
-    message = Message(kind, state.group, severity, event_id, now, *facts, link=situation.link)
+    message = Message(
+        kind, state.group, severity, event_id, now, *facts, link=situation.link, several=situation.several
+    )
     return message, replace(after, last=now, sequence=state.sequence + 1)
 
 
 def _answers(situation: Situation, model: str, rule: str) -> str:
-    """Whether a model answers differently, by a rule's own verdicts on predictions if it has some."""
+    """Whether a model's predictions have moved, by a rule's own verdicts on them if it has some."""
     results = [result for result in situation.results.values() if result.model == model]
     return answers([result for result in results if result.rule == rule]) or answers(results)
 

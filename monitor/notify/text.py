@@ -9,22 +9,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
 from monitor.columns.column import clean_text
-from monitor.drift.result import ANSWERS_MOVED
-from monitor.notify.message import NAMED, SHOWN, Entry, Message, against, commands, label, lasted
-from monitor.words import clock_time, counted, date_time, duration, percent
+from monitor.notify.message import FEW, NAMED, SHOWN, Entry, Message, against, commands, is_usual, label, lasted
+from monitor.words import clock_time, date_time, duration, percent
 
 Style = Literal["plain", "bold", "code", "link"]
 
 #: Longest name, category or label within a message.
 LONGEST = 60
 
+MINUTE, HOUR = 60.0, 3600.0
+
 #: How sentences name a category or a class of the data.
-UNUSUAL_SHARE, MOVED_SHARE = r"share of '(.+?)' [\d.]", r"the share of (.+) by [\d.,]+ points"
+UNUSUAL_SHARE, MOVED_SHARE = r"share of ['\"](.+)['\"] is [\d.]", r"the share of (.+) by [\d.,]+ points"
 
 #: Most labels of a rule that are shown, each on its own line, since it may be the address of a runbook.
 LABELS = 4
@@ -141,14 +142,16 @@ def _head(message: Message) -> Block:
     firing = message.firing
     # A line of its own has the numbers of a prediction that has drifted.
     if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
-        said, _, what = cut(message.answers, 300).partition(": ")
-        lines.append((Piece(f"{said}: "), Piece(what, "code")))  # it may name classes
+        what = cut(message.answers, 300).partition(": ")[2]
+        said = _plainer(Piece(what), len(firing) > FEW).text
+        lines.append((Piece("predictions: "), Piece(said, "code")))  # it may name classes
     known = {item.column: item.importance for item in firing if item.importance is not None}
     if known:
-        counts = counted(len({item.column for item in firing if item.role == "feature"}), "column")
-        lines.append((Piece(f"{counts} with {percent(sum(known.values()))} of the model's importance"),))
-    if _same_start(message):
-        lines.append((Piece(f"since {date_time(firing[0].since, message.now)}"),))
+        count = len({item.column for item in firing if item.role == "feature"})
+        these = "this column" if count == 1 else f"these {count} columns"
+        lines.append((Piece(f"importance of {these} for the model: {percent(sum(known.values()))}"),))
+    if began := _began(message):
+        lines.append((Piece(began),))
     labels = message.entries[0].labels if message.entries else {}
     for name, value in sorted(labels.items())[:LABELS]:
         lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
@@ -163,9 +166,13 @@ def _head(message: Message) -> Block:
     return tuple(lines)
 
 
-def _same_start(message: Message) -> bool:
-    """Whether several columns have moved since one minute, which the head then says for all."""
-    return len(message.firing) > 1 and len({item.since // 60 for item in message.firing}) == 1
+def _began(message: Message) -> str:
+    """Since when several columns have moved if that is one minute, or one hour for many: the head then says it."""
+    since = sorted(item.since for item in message.firing)
+    if len(since) < 2 or since[-1] - since[0] >= (HOUR if len(since) > FEW else MINUTE):
+        return ""
+    first, last = date_time(since[0], message.now), clock_time(since[-1], since[0])
+    return f"since {first}" if first.endswith(last) else f"since {first.removesuffix(' UTC')} to {last}"
 
 
 def _column(item: Entry, message: Message) -> Line:
@@ -176,22 +183,29 @@ def _column(item: Entry, message: Message) -> Line:
     pieces = [Piece(cut(name), "code"), *new]
     if item.role == "prediction":
         named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
-        pieces = [Piece(ANSWERS_MOVED), *named, *new]
+        pieces = [Piece("predictions"), *named, *new]
     if item.value is not None and item.threshold is not None and item.value <= item.threshold:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
     said: list[Line] = []
+    many = len(message.firing) > FEW
     if item.direction and not item.worse:  # the title has the numbers of performance
-        said.append(_sentence(item.direction, item.names))
-    if not _same_start(message):
+        said.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
+    if not _began(message):
         said.append((Piece(f"since {date_time(item.since, message.now)}"),))
     told = [
         _sentence(text, re.findall(pattern, text))
-        for text, pattern in ((item.explained, UNUSUAL_SHARE), (item.harm, MOVED_SHARE))
+        for text, pattern in ((item.explained, UNUSUAL_SHARE), (item.brief if many else item.harm, MOVED_SHARE))
         if text
     ]
     for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
         pieces += [Piece(sign), *part]
     return tuple(pieces)
+
+
+def _plainer(piece: Piece, many: bool) -> Piece:
+    """Write standard deviations out, or leave them out of a list of many columns."""
+    text = re.sub(r" \(([\d.,]+) sd\)", "" if many else r" (\1 standard deviations)", piece.text)
+    return piece if piece.style == "code" else replace(piece, text=text)
 
 
 def _most(message: Message) -> Entry | None:
@@ -217,8 +231,9 @@ def _foot(message: Message) -> Block:
     start, end = most.window
     begins, outcomes = date_time(start, message.now).removesuffix(" UTC"), most.role == "outcome"
     what = "outcomes" if outcomes and most.change != "estimate worse" else "predictions"
-    rows = f"{most.n:,} {what}, {begins} to {clock_time(min(end, message.at), start)}"
-    return ((Piece(f"{rows}, against {most.m:,} rows of {against(cut(most.reference))}"),),)
+    rows = f"{most.n:,} {what} of {begins} to {clock_time(min(end, message.at), start)}"
+    of = "" if is_usual(most) else f"{most.m:,} rows of "
+    return ((Piece(f"{rows}, compared with {of}{against(cut(most.reference))}"),),)
 
 
 def _todo(message: Message) -> Block:
@@ -227,9 +242,9 @@ def _todo(message: Message) -> Block:
     if message.address:
         lines.append((Piece("look: "), Piece(message.address, "link")))
     if message.kind in ("firing", "update", "repeat"):
+        lines.append((Piece("what to do: "), Piece(message.guide, "link" if message.link else "plain")))
         lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
-        lines.append((Piece("guide: "), Piece(message.guide, "link" if message.link else "plain")))
-    facts = (("model ", message.model), ("rule ", message.group), ("event ", message.event_id))
+    facts = (("model version ", message.model), ("rule ", message.group), ("event ", message.event_id))
     given = [(what, cut(text)) for what, text in facts if text]
     about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(given)]
     if about:

@@ -86,7 +86,7 @@ class Baseline:
         if found is None:
             return None
         target = self.target
-        of = f"share of {target.classes[target.positive]}" if target.kind == "binary" else "answer"
+        of = f"share of {target.classes[target.positive]}" if target.kind == "binary" else "mean prediction"
         importance = self.importance.get(column.name) if column.role == "feature" else None
         floor = ANSWER_FLOOR * target.scale if target.kind == "regression" else SHARE_FLOOR
         found = replace(found, usual=self.mean_loss, answer_floor=floor, name=self.loss_name)

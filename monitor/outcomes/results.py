@@ -115,11 +115,11 @@ def concept_or_data(z: float) -> str:
     """Say whether the inputs explain that performance is worse; `z`: see `baseline.concept_shift`.
 
     >>> concept_or_data(-7.2)
-    'the inputs do not explain it: outcomes follow from them in a new way, so train on newer rows'
+    'the inputs do not explain it: rows like before have other outcomes now, so train on newer rows'
     """
     if abs(z) > CONCEPT_Z:
-        return "the inputs do not explain it: outcomes follow from them in a new way, so train on newer rows"
-    return "the inputs explain it: there are more rows of a kind that the model is worse on, so look at what drifted"
+        return "the inputs do not explain it: rows like before have other outcomes now, so train on newer rows"
+    return "the inputs explain it: more rows are of a kind that the model is worse on, so look at what drifted"
 
 
 def holdout_name(identity: str) -> str:

@@ -160,7 +160,8 @@ SECTIONS = (
     Section(
         "no-traffic",
         "No traffic, or too little",
-        "There are no predictions in the window, or fewer than `min_samples`: no verdict, and alerts stay as they are.",
+        "There are no predictions in the window, or fewer than `min_samples`: no verdict, and alerts stay as they are. "
+        "No message is sent of it; the page, `status` and `telltale_predictions_total` in Prometheus show it.",
         (
             "`/healthz` and `status`: does the server answer, does the journal take predictions?",
             "Whether the callers know its address, and whether other replicas have traffic.",

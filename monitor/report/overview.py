@@ -165,14 +165,22 @@ class Headline(NamedTuple):
 
 
 def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "") -> Headline:
-    """Say in one line the worst that is true. `when`: the period that was judged, if it is not the last one."""
+    """Say in one line the worst that is true, and whether the predictions have moved.
+
+    `when`: the period that was judged, if it is not the last one.
+    """
+    told = answers(evaluation.results)
+    more = f"{told[:1].upper()}{told[1:]}." if told else ""
+    return _worst(listed, evaluation, every, when)._replace(more=more)
+
+
+def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str) -> Headline:
     if not evaluation.judged:
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
     watched = sum(row.result is not None for row in listed)
     if drifted := by_state["drift"]:
-        told = answers(evaluation.results)
-        return _drifted(drifted, watched)._replace(more=f"{told[:1].upper()}{told[1:]}." if told else "")
+        return _drifted(drifted, watched)
     if failed := by_state["error"]:
         return Headline("warning", f"{_columns(failed, watched)} could not be judged: {_names(failed)}")
     judged = next((judged for judged in evaluation.judged if judged.test.n), evaluation.judged[0])

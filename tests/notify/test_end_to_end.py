@@ -35,4 +35,4 @@ def test_resolved_says_how_long_it_lasted() -> None:
         world.clock.advance(3900)
         world.evaluate([])
         world.deliver(sender)
-        assert "RESOLVED: bmi, after 1 h 5 min" in provider.delivered[-1]["text"]
+        assert "RESOLVED: bmi no longer drifts, after 1 h 5 min" in provider.delivered[-1]["text"]

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import pytest
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, Direction, DriftResult, Harm, Span, StoredExplanation, Subject
+from monitor.drift.result import AlertKey, Change, Direction, DriftResult, Harm, Span, StoredExplanation, Subject
 from monitor.notify import bodies
-from monitor.notify.message import Entry, Message, title
+from monitor.notify.message import Entry, Message, commands, title
 from monitor.notify.plan import Notification
 from monitor.notify.text import Line, lay_out, plain_text
 from monitor.outcomes.performance import Measure
@@ -31,59 +33,60 @@ from tests.notify.world import World, categorical, firing, verdict
 
 FIRING = """\
 WARNING: diabetes: bmi and 1 more have drifted, predictions have not moved
-2 columns with 61 % of the model's importance
+importance of these 2 columns for the model: 61 %
 env=production
 
-bmi: mean 0.01 to 0.0571 (1.0 sd), since 14 Nov, 22:03 UTC; would raise MAE from 41.2 to 47.9 and the answer by 12
+bmi: mean 0.01 to 0.0571 (1.0 standard deviations), since 14 Nov, 22:03 UTC; this alone would raise MAE from 41.2 to \
+47.9 and the mean prediction by 12
 species: grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %), since 14 Nov, 22:13 UTC; harmless
 
-1,024 predictions, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the training data
+1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
 look: http://127.0.0.1:5000/
+what to do: http://127.0.0.1:5000/what-to-do#moved
 silence: python -m monitor silence rule=drift --for 4h
 accept as the new normal: python -m monitor reference accept bmi species --from 2023-11-14T22:03:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:03:00Z --out report.html
-guide: http://127.0.0.1:5000/what-to-do#moved
-model 3f2a1b, rule drift, event bmi-1699999400"""
+model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 RESOLVED = """\
-RESOLVED: diabetes: bmi and 1 more
+RESOLVED: diabetes: bmi and 1 more no longer drift
 env=production
 
 2 resolved: bmi after 1 h 15 min, species after 1 h 5 min
 
 look: http://127.0.0.1:5000/
-model 3f2a1b, rule drift, event bmi-1699999400"""
+model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 ANSWERS = """\
 CRITICAL: diabetes: bmi has drifted, predictions have moved
 since 14 Nov, 22:13 UTC
 
-the model answers differently: mean 152 to 171 (0.4 sd)
-bmi: mean 0.01 to 0.0571 (1.0 sd)
+predictions: mean 152 to 171 (0.4 standard deviations)
+bmi: mean 0.01 to 0.0571 (1.0 standard deviations)
 
-1,024 predictions, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the training data
+1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
 look: http://127.0.0.1:5000/
+what to do: http://127.0.0.1:5000/what-to-do#predictions-moved
 silence: python -m monitor silence rule=drift --for 4h
 accept as the new normal: python -m monitor reference accept prediction bmi --from 2023-11-14T22:13:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
-guide: http://127.0.0.1:5000/what-to-do#predictions-moved
-model 3f2a1b, rule drift, event prediction-1700000000"""
+model version 3f2a1b, rule drift, event prediction-1700000000"""
 
 WORSE = """\
 CRITICAL: house-prices: accuracy is worse: 0.7 (0.67 to 0.73), was 0.9
 
-performance: since 14 Nov, 21:13 UTC; the inputs do not explain it: outcomes follow from them in a new way, so train \
+performance: since 14 Nov, 21:13 UTC; the inputs do not explain it: rows like before have other outcomes now, so train \
 on newer rows
 
-400 outcomes, 14 Nov, 21:43 to 22:13 UTC, against 442 rows of the held-out data
+400 outcomes of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the data held out of training
 
 look: http://127.0.0.1:5000/performance
+what to do: http://127.0.0.1:5000/what-to-do#performance-worse
 silence: python -m monitor silence rule=performance column=performance --for 4h
 report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
-guide: http://127.0.0.1:5000/what-to-do#performance-worse
-model 3f2a1b, rule performance, event performance-1699996400"""
+model version 3f2a1b, rule performance, event performance-1699996400"""
 
 HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.41)
 HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.2)
@@ -177,8 +180,44 @@ def test_ten_columns_fit_the_screen_of_a_phone() -> None:
     alerts = [firing(f"feature_{n}", at=now - 60 * n, model="diabetes") for n in range(10)]
     results = {alert.key: told(alert, now, MEAN, HARMFUL if n < 3 else HARMLESS) for n, alert in enumerate(alerts)}
     text = written(world.evaluate(alerts, results=results))
-    assert len(text.partition("look:")[0]) < 1100
-    assert [line.partition(":")[0] for line in text.splitlines()[3:13]] == [alert.column for alert in alerts]
+    head, columns, foot, _ = text.split("\n\n")
+    assert columns.splitlines() == [
+        f"{alert.column}: mean 0.01 to 0.0571; {'MAE +6.7' if n < 3 else 'harmless'}" for n, alert in enumerate(alerts)
+    ]
+    assert head.splitlines()[-1] == "since 14 Nov, 22:04 to 22:13 UTC"
+    on_phone = [part for line in (head, columns, foot) for text in line.splitlines() for part in wrap(text, 45)]
+    assert len(on_phone) <= 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "has"),
+    [
+        (["new value"], "a has unseen values"),
+        (["out of range", "out of range"], "a and 1 more have values out of range"),
+        (["missing"], "a has more missing values"),
+        (["missing", "moved"], "a and 1 more have drifted"),
+    ],
+)
+def test_a_title_says_what_the_columns_have(changes: list[Change], has: str) -> None:
+    entries = [
+        Entry(name, "feature", "new", "info", "", 0.0, change=change)
+        for name, change in zip("ab", changes, strict=False)
+    ]
+    assert title(Message("firing", "drift", "info", "", 0.0, entries=tuple(entries))) == f"INFO: {has}"
+
+
+def test_commands_name_the_model_if_there_are_several() -> None:
+    a, b = (Entry("bmi", "feature", "new", "info", "", 0.0, model=model) for model in ("diabetes", "house prices"))
+    one = Message("firing", "drift", "info", "", 0.0, entries=(a,))
+    silences = {
+        "python -m monitor silence rule=drift column=bmi --for 4h": one,
+        "python -m monitor silence rule=drift model=diabetes column=bmi --for 4h": replace(one, several=True),
+        # It is about both, so it mutes both.
+        "python -m monitor silence rule=drift --for 4h": replace(one, entries=(a, b), several=True),
+    }
+    assert {dict(commands(message))["silence"]: message for message in silences.values()} == silences
+    accept = dict(commands(replace(one, entries=(a, replace(b, column="rooms")), several=True)))
+    assert " accept bmi --from " in accept["accept as the new normal"], "columns of one model"
 
 
 def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
@@ -186,7 +225,7 @@ def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
     (notification,) = world.evaluate([firing(at=world.clock.time())])
     late = replace(notification.message, delayed=90_000.0)
     assert title(late) == "WARNING: bmi has drifted (1 day 1 h ago)"
-    assert plain_line(lay_out(late).columns[0]) == "bmi: mean 0.01 to 0.0571 (1.0 sd), since 14 Nov, 22:13 UTC"
+    assert plain_line(lay_out(late).columns[0]).endswith("(1.0 standard deviations), since 14 Nov, 22:13 UTC")
 
 
 def test_repeats_and_delays_are_said_first() -> None:
@@ -228,7 +267,7 @@ def test_one_duration_is_told_of_a_resolved_alert() -> None:
     ended = replace(alert, state="resolved", since=world.clock.time() - 60)
     (last,) = world.evaluate([ended])
     text = plain_text(last.message, title(last.message), 4000)
-    assert text.startswith("RESOLVED: bmi, after 7 minutes\n")
+    assert text.startswith("RESOLVED: bmi no longer drifts, after 7 minutes\n")
     assert "8 min" not in text
 
 

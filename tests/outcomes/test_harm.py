@@ -112,7 +112,7 @@ def test_rows_out_of_range_are_not_called_harmless() -> None:
     found = judged(REGRESSOR, baseline, within, live)["easy"].harm
     assert found is not None
     assert found.effect == "unknown"
-    assert found.text.startswith("harm unknown, nothing is known of 25 % of the rows")
+    assert found.text.startswith("harm unknown: not tested on 25 % of the rows")
 
 
 def test_a_bin_with_one_held_out_row_is_not_trusted() -> None:
@@ -136,6 +136,6 @@ def test_harm_comes_before_importance_and_strength() -> None:
     assert share_of_importance(ranked) == ", 70 % of the model's importance"
     hard = found["hard"].harm
     assert hard is not None
-    assert hard.text.startswith("would raise MAE from ")
+    assert hard.text.startswith("this alone would raise MAE from ")
     assert found["hard"].to_json()["harm"]["effect"] == "harmful"
     assert found["region"].harm is None, "it has not moved"

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import get_args
 
-from monitor.drift.result import Change
+import monitor.report
+from monitor.columns.column import ROLES, Column
+from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Span, StoredExplanation
 from monitor.notify.message import guide_section
 from monitor.report.guide import SECTIONS, markdown
+from monitor.report.overview import Row
 from monitor.report.render import environment
 
+TEMPLATES = Path(monitor.report.__file__).parent / "templates"
 
-def test_every_change_has_a_section() -> None:
-    anchors = {one.anchor for one in SECTIONS}
-    assert {guide_section(role, change) for role in ("feature", "") for change in get_args(Change)} < anchors
-    assert {guide_section("prediction", "moved"), guide_section("outcome", "moved")} < anchors
-    assert all(f'<a id="{anchor}"></a>' in markdown() for anchor in anchors)
+
+#: Every kind of verdict.
+KINDS = {
+    *("new-value", "out-of-range", "moved", "spread", "missing", "took-over", "predictions-moved", "outcome-drifted"),
+    *("performance-worse", "estimate-worse", "no-traffic", "no-reference"),
+}
+COLUMN = Column("x", "feature", "numeric", edges=(0.0, 1.0))
+
+
+def test_every_kind_of_verdict_has_a_section_on_the_page_and_in_the_document() -> None:
+    assert {one.anchor for one in SECTIONS} == KINDS
+    assert set(re.findall(r'<a id="([^"]+)"></a>', markdown())) == KINDS
     assert all(one.look and one.do for one in SECTIONS)
+
+
+def test_messages_link_to_every_kind_that_is_told() -> None:
+    """All but two: no message is sent of those."""
+    linked = {guide_section(role, change) for role in (*ROLES, "") for change in get_args(Change)}
+    assert linked == KINDS - {"no-traffic", "no-reference"}
+
+
+def test_pages_link_to_every_kind() -> None:
+    """The link of a column fits its verdict; the others are in the templates."""
+    by_row = set()
+    for role, change, state in product(ROLES, get_args(Change), STATES):
+        said = StoredExplanation(Direction("", change)) if state in ("ok", "warning", "drift") else NOTHING
+        result = DriftResult("drift", "x", role, "numeric", "ks", state, Span(0.0, 60.0), "training", "v")
+        by_row.add(Row(replace(COLUMN, role=role), state, 0, result._replace(explanation=said)).guide)
+    written = " ".join(path.read_text("utf-8") for path in TEMPLATES.glob("*.html"))
+    assert (by_row | set(re.findall(r"/what-to-do#([a-z-]+)", written))) - {""} == KINDS
 
 
 def test_code_in_a_text_is_code_on_the_page() -> None:

@@ -89,6 +89,16 @@ def test_overview_lists_every_column_worst_first(scene: Opened) -> None:
     assert not any(record["since"] for record in records[4:])
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("quiet", "Predictions have not moved."), ("drifting", "Predictions have ")]
+)
+def test_whether_the_predictions_have_moved_is_said_first(scene: Opened, name: str, says: str) -> None:
+    """Before the columns, and also if none has drifted."""
+    client, _ = scene(name)
+    page = client.get("/").get_data(as_text=True)
+    assert 0 < page.index(f'<p class="lead">{says}') < page.index("<h1>")
+
+
 def test_overview_and_status_say_what_the_budget_has_been(scene: Opened) -> None:
     client, runtime = scene("drifting")
     now = runtime.clock.time()
