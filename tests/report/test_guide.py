@@ -10,7 +10,7 @@ from typing import get_args
 
 import monitor.report
 from monitor.columns.column import ROLES, Column
-from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Span, StoredExplanation
+from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Span, StoredExplanation, Worse
 from monitor.notify.message import guide_section
 from monitor.report.guide import SECTIONS, markdown
 from monitor.report.overview import Row
@@ -24,6 +24,7 @@ KINDS = {
     *("new-value", "out-of-range", "moved", "spread", "missing", "took-over", "predictions-moved", "outcome-drifted"),
     *("performance-worse", "estimate-worse", "no-traffic", "no-reference"),
 }
+CHANGES = [change for part in get_args(Change) for change in get_args(part)]
 COLUMN = Column("x", "feature", "numeric", edges=(0.0, 1.0))
 
 
@@ -35,19 +36,20 @@ def test_every_kind_of_verdict_has_a_section_on_the_page_and_in_the_document() -
 
 def test_messages_link_to_every_kind_that_is_told() -> None:
     """All but two: no message is sent of those."""
-    linked = {guide_section(role, change) for role in (*ROLES, "") for change in get_args(Change)}
+    linked = {guide_section(role, change) for role in (*ROLES, "") for change in CHANGES}
     assert linked == KINDS - {"no-traffic", "no-reference"}
 
 
 def test_pages_link_to_every_kind() -> None:
     """The link of a column fits its verdict; the others are in the templates."""
     by_row = set()
-    for role, change, state in product(ROLES, get_args(Change), STATES):
+    for role, change, state in product(ROLES, CHANGES, STATES):
         said = StoredExplanation(Direction("", change)) if state in ("ok", "warning", "drift") else NOTHING
         result = DriftResult("drift", "x", role, "numeric", "ks", state, Span(0.0, 60.0), "training", "v")
         by_row.add(Row(replace(COLUMN, role=role), state, 0, result._replace(explanation=said)).guide)
+    by_performance = {guide_section("", change) for change in get_args(Worse)}  # as `performance.said` takes it
     written = " ".join(path.read_text("utf-8") for path in TEMPLATES.glob("*.html"))
-    assert (by_row | set(re.findall(r"/what-to-do#([a-z-]+)", written))) - {""} == KINDS
+    assert (by_row | by_performance | set(re.findall(r"/what-to-do#([a-z-]+)", written))) - {""} == KINDS
 
 
 def test_code_in_a_text_is_code_on_the_page() -> None:
