@@ -388,7 +388,7 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         sent = messages(world)
         assert [one.kind for one in sent] == ["firing", "resolved"]
         assert title(sent[0]).startswith("WARNING: estimated accuracy is worse: 0.")
-        assert sent[0].guide.endswith("what-to-do#estimate-worse")
+        assert sent[0].guide.endswith("#estimate-worse")
         text = plain_text(sent[0], "", 4000)
         assert ASSUMED in text
         assert " predictions, " in text
