@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL := model.pkl
+SPARK := $(VENV)/spark
 
-.PHONY: run test quick lint format bench lock clean
+.PHONY: run test quick lint format bench spark lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.runtime $(MODEL)
@@ -27,6 +28,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# Half a gigabyte of Spark in an environment of its own, and Java (Debian: apt-get install openjdk-17-jre-headless).
+spark: $(SPARK)/.ready
+	@$(SPARK)/bin/python -m examples.spark_job
 
 # The lock names packages, versions and hashes, and no place to download them from.
 lock: $(VENV)/.dev
@@ -56,6 +61,13 @@ $(VENV)/.dev: requirements-dev.lock | $(BIN)/python
 	@echo "Installing the pinned dependencies and the development tools."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
+
+$(SPARK)/.ready: requirements.lock | $(BIN)/python
+	@command -v java > /dev/null || { echo "Spark needs Java: apt-get install openjdk-17-jre-headless"; exit 1; }
+	@$(BIN)/python -m venv $(SPARK)
+	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check "pyspark>=4,<5" "pyarrow>=15" "pandas>=2.2,<3"
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

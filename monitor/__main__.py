@@ -21,6 +21,7 @@ MODULES = {
     "status": "show",
     "drift": "show",
     "alerts": "show",
+    "judge": "judge",
     "performance": "show",
     "check": "check",
     "test-alert": "check",
@@ -78,8 +79,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m monit
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = build_parser(given[0] if given else None, program).parse_args(given)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    code = 0
     try:
-        code = show(options.run(options, load_config(options)), getattr(options, "json", False))
+        answer = options.run(options, load_config(options))
+        code = answer.code
+        show(answer, getattr(options, "json", False))
         sys.stdout.flush()
     except TelltaleError as error:
         print(f"{program} {options.command}: {error}", file=sys.stderr)
@@ -87,7 +91,6 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m monit
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has closed it: not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

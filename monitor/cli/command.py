@@ -123,15 +123,14 @@ def reading(config: Config, file: Path | None = None, any_version: bool = False)
         connection.close()
 
 
-def show(answer: Answer, as_json: bool) -> int:
-    """Print an answer; return its exit code."""
+def show(answer: Answer, as_json: bool) -> None:
+    """Print an answer."""
     if as_json:
         json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=str)
         print()
     else:
         for line in answer.lines:
             print(line)
-    return answer.code
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> list[str]:

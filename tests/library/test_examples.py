@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import runpy
 import sqlite3
@@ -13,13 +14,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.request import Request, urlopen
 
+import dask.dataframe
 import numpy as np
+import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from bench.running import environment, wait_for
-from examples import batch, wsgi
+from examples import batch, dask_job, wsgi
 from monitor import Reference
 from tests.library.conftest import Open
 
@@ -53,6 +58,69 @@ def test_batch_finds_the_month(tmp_path: Path) -> None:
         assert {month for month, names in drifted.items() if "rooms" in names} == set()
     with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
         assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (11 * 500,)
+
+
+def test_dask_counts_what_numpy_counts(tmp_path: Path) -> None:
+    batch.make_year(tmp_path / "months")
+    files = sorted((tmp_path / "months").glob("*.csv"))
+    table = pd.concat(map(pd.read_csv, files))
+    reference = Reference.from_data(table[dask_job.FEATURES], table[dask_job.PREDICTION])
+    frame = dask.dataframe.read_csv(files, blocksize=8192)
+    assert frame.npartitions > len(files)
+    counted = dask_job.count(frame, reference)
+    for column, counts in zip(reference.schema.columns, reference.schema.split(counted.counts), strict=True):
+        bins = np.searchsorted(column.edges, table[column.name], side="left")
+        assert counts.tolist() == np.bincount(bins, minlength=column.size).tolist()
+    for _ in range(2):
+        drifted = dask_job.run(tmp_path / "months", tmp_path / "data")
+        assert {month for month, names in drifted.items() if "area" in names} == {f"2025-{m:02}" for m in range(7, 13)}
+    with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
+        assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (11 * 500,)
+
+
+@pytest.mark.slow
+def test_the_dag_counts_and_asks(tmp_path: Path, flats: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow is not installed: small stand-ins take what the DAG gives to it, and its function and command are run."""
+    tasks: dict[str, MagicMock] = {}
+
+    def operator(**given: Any) -> MagicMock:
+        tasks[given["task_id"]] = MagicMock(**given)
+        return tasks[given["task_id"]]
+
+    places = {
+        "airflow.providers.standard.operators.bash": {"BashOperator": operator},
+        "airflow.providers.standard.operators.python": {"PythonOperator": operator},
+        "airflow.sdk": {"DAG": MagicMock()},
+        "airflow.timetables.interval": {"CronDataIntervalTimetable": MagicMock()},
+    }
+    for name, content in places.items():
+        monkeypatch.setitem(sys.modules, name, MagicMock(**content))
+    dag = runpy.run_path(str(ROOT / "examples/airflow_dag.py"))
+    flats.save(tmp_path / "histogram.prom")
+    (tmp_path / "scored").mkdir()
+    for day, shift in (("2026-03-01", 0), ("2026-03-02", 90)):
+        columns = {
+            "rooms": np.linspace(1, 6, 300),
+            "area": np.linspace(20, 120, 300) + shift,
+            "price": np.arange(300) / 3,
+        }
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "scored" / f"{day}.parquet")
+        assert tasks["count"].python_callable(day, str(tmp_path))
+        assert not tasks["count"].python_callable(day, str(tmp_path)), "a task that is run again counts nothing twice"
+    (tmp_path / "telltale").write_text(f'#!/bin/sh\nexec {sys.executable} -m monitor "$@"\n')
+    (tmp_path / "telltale").chmod(0o755)
+    path = {**environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command, running = tasks["judge"].bash_command.replace(str(dag["FOLDER"]), str(tmp_path)), []
+    for start, end in (("2026-03-01", "2026-03-02"), ("2026-03-02", "2026-03-03"), ("2026-03-03", "2026-03-04")):
+        filled = command.replace("{{ data_interval_start | ds }}", start).replace("{{ data_interval_end | ds }}", end)
+        assert "{" not in filled
+        running.append(subprocess.Popen(["bash", "-c", filled], env=path, stdout=subprocess.PIPE, text=True))
+    answers = [json.loads(process.communicate()[0]) for process in running]
+    assert [(process.returncode, answer["drifted"]) for process, answer in zip(running, answers, strict=True)] == [
+        (0, []),
+        (1, ["area"]),
+        (tasks["judge"].skip_on_exit_code, []),
+    ]
 
 
 def test_notebook() -> None:
