@@ -34,6 +34,7 @@ MODULES = {
     "erase": "change",
     "reference": "reference",
     "replay": "replay",
+    "pull": "pull",
     "outcomes": "outcomes",
     "locate": "history",
     "backtest": "history",

@@ -271,6 +271,8 @@ class Runtime:
         for model in self.models.values():
             if model.pulled is None:
                 model.source.reread_names()
+            else:
+                model.pulled.names.load()
             model.evaluator.forget_names()
 
     def fold(self) -> None:

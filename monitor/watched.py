@@ -6,6 +6,7 @@ import sqlite3
 from functools import partial
 from typing import Any, NamedTuple
 
+from monitor.capture.names import UnseenNames, names_file
 from monitor.clock import Clock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
@@ -24,13 +25,14 @@ from monitor.source.outcomes import OutcomeSource
 from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
+from monitor.source.table import TableSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
 from monitor.store.records.outcomes import add_token, read_delays, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
 #: The sources that are pulled, by kind.
-PULLED: dict[str, type[Pulled]] = {"prometheus": PrometheusSource}
+PULLED: dict[str, type[Pulled]] = {"prometheus": PrometheusSource, "table": TableSource}
 
 
 class Watch(NamedTuple):
@@ -76,7 +78,12 @@ class Watched:
         else:
             name, base = f"{kind}/{watch.journal}".removesuffix("/"), round(config.window.base)
             cursor, replica = read_cursor(connection, name), FLEET + replica
+            place = folder.journal / watch.journal
+            place.mkdir(parents=True, exist_ok=True)
+            schema = self.reference.schema
+            names = UnseenNames(names_file(place, schema), schema, config.data.keep_unseen)
             self._source = PULLED[kind](name, self.series, cursor, config.source, base, clock)
+            self._source.names = names
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(

@@ -192,6 +192,8 @@ class _Reader:
         for key in NEEDED[kind]:
             if not getattr(sections["source"], key):
                 raise self.error("kind", f'source.{key}: kind = "{kind}" needs it')
+        if kind == "table" and bool(sections["source"].table) == bool(sections["source"].query):
+            raise self.error("source", "source: name either a `table` or a `query` with the predictions")
 
     def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""

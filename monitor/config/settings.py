@@ -22,7 +22,7 @@ RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "
 #: The source of predictions that this process is given; the other kinds are pulled.
 JOURNAL = "journal"
 #: What a source that is pulled cannot do without, by kind.
-NEEDED: dict[str, tuple[str, ...]] = {"prometheus": ("url",), "scrape": ("targets",), "table": ()}
+NEEDED: dict[str, tuple[str, ...]] = {"prometheus": ("url",), "scrape": ("targets",), "table": ("time",)}
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -237,6 +237,13 @@ class SourceConfig:
     token_file: str = _row("", TEXT, "File that holds that token.")
     headers: dict[str, str] = _row({}, HEADERS, 'Headers that it wants, such as { X-Scope-OrgID = "credit" } for Mimir.')
     targets: tuple[str, ...] = _row([], _texts("a list of addresses"), "Addresses of the replicas, such as http://10.0.0.5:5000, for kind = \"scrape\".")
+    url_env: str = _row("", TEXT, 'Environment variable with the URL of the database or warehouse, for kind = "table", as Ibis takes it: postgres://..., duckdb://lake.db; empty reads files.')
+    table: str = _row("", TEXT, "The table with the predictions, such as lake.predictions, or Parquet or CSV files, such as /lake/*.parquet.")
+    query: str = _row("", TEXT, "Instead of `table`: a query whose rows are the predictions.")
+    time: str = _row("", TEXT, "Its column with the time of each prediction; UTC if it has no time zone.")
+    prediction: tuple[str, ...] = _row([], _texts("a list of columns"), "Its columns with the predictions, in the order of the reference; empty takes the names that the reference has.")
+    model: str = _row("", TEXT, "Its column with the version of the model: rows of other versions are not counted.")
+    lag: float = _row("10m", DURATION, "How old a row must be to be counted, so that all rows of its minute are there.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal, NoReturn
 
+from monitor.capture.names import UnseenNames
 from monitor.clock import Clock
 from monitor.config.settings import SourceConfig, duration_text
 from monitor.errors import InputError, SourceError
@@ -43,6 +44,8 @@ class Pulled(ABC):
     def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
         """Take up at a cursor; empty means that nothing was handed over yet. `base`: seconds of a base window."""
         self.name, self.where, self.series, self.cursor = name, settings.kind, series, cursor
+        #: Of unseen values, if what comes has any; whoever opens it sets them.
+        self.names: UnseenNames
         self.settings, self.base, self.clock = settings, base, clock
         self._ready: deque[Handover] = deque()
         self._since = clock.time()

@@ -1,19 +1,38 @@
-"""A table of predictions as a source: the engine that holds it counts its rows into bins, and only counts come back."""
+"""A table of predictions as a source: the engine that holds it counts its rows into bins, and only counts come back.
+
+The cursor is a moment: rows up to it are counted. Rows are asked for once they are `lag` old. What comes later than
+that is found a day later, when the day's rows are counted again, and becomes a gap of kind `late`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from monitor.capture.encode import Encoder, other_code
 from monitor.capture.names import UnseenNames
+from monitor.clock import iso
 from monitor.columns.batch import Batch
-from monitor.columns.column import Floats, Schema
-from monitor.errors import SourceError
+from monitor.columns.column import Floats
+from monitor.errors import ConfigError, SourceError
+from monitor.source.protocol import Gap, Handover
+from monitor.source.pulled import Pulled
 from monitor.warehouse import counting
-from monitor.warehouse.counting import BATCH, Expr
+from monitor.warehouse.counting import BATCH, Counting, Expr
+from monitor.warehouse.engine import connected, explained, rows_of, url_of
+
+log = logging.getLogger(__name__)
+
+#: Counts, windows times bins, that one step holds in memory at most: 32 MB.
+CELLS = 2**22
+
+DAY = 86_400
 
 #: Answers an expression with a table of Arrow.
 Run = Callable[[Expr], Any]
@@ -22,16 +41,15 @@ Run = Callable[[Expr], Any]
 class Counter:
     """Counts rows of a table as `Binner` and `Encoder` count those of a journal. `names`: of unseen values."""
 
-    def __init__(self, schema: Schema, names: UnseenNames, time: str, base: int, engine: str) -> None:
-        self.schema, self._names, self._encoder = schema, names, Encoder(schema, names)
-        self._time, self._base, self._engine = time, base, engine
-        self._fine = base % 60 > 0
+    def __init__(self, counting: Counting, names: UnseenNames, base: int) -> None:
+        self.counting, self.schema = counting, counting.schema
+        self._names, self._encoder, self._base = names, Encoder(counting.schema, names), base
 
     def queries(self, rows: Expr) -> Iterator[Expr]:
         """Return what is asked first: totals, then the bins of some columns at a time."""
-        yield counting.totals(rows, self._time, self.schema.columns, self._fine)
+        yield self.counting.totals(rows)
         for part in _parts(range(len(self.schema.columns))):
-            yield counting.bins(rows, self._time, self.schema, part, self._engine, self._fine)
+            yield self.counting.bins(rows, part)
 
     def count(self, run: Run, rows: Expr) -> tuple[dict[int, Batch], dict[tuple[int, str], int]]:
         """Count rows into base windows, by start, and name unseen values, by position of the column and name.
@@ -79,12 +97,12 @@ class Counter:
             if column.categories and counts[:, offsets[position] + other_code(column)].any()
         ]
         for part in _parts(open_):
-            found = run(counting.leftovers(rows, self._time, self.schema, part, self._engine, self._fine))
+            found = run(self.counting.leftovers(rows, part))
             _, at, n = self._windows(found, windows)
             for window, tagged, times in zip(at.tolist(), found["value"].to_pylist(), n.tolist(), strict=True):
                 position, _, text = tagged.partition(":")
                 column = columns[int(position)]
-                value = counting.value_of(text, rows[column.name].type())
+                value = counting.value_of(text, rows[self.counting.names[int(position)]].type())
                 code, other = self._encoder.category(int(position), value), other_code(column)
                 if code > other:
                     key = int(position), self._names.names[int(position)][int(code) - other - 1]
@@ -100,3 +118,123 @@ def _parts(positions: Sequence[int]) -> Iterator[Any]:
     """Columns in parts that one query takes."""
     for begin in range(0, len(positions), BATCH):
         yield positions[begin : begin + BATCH]
+
+
+@dataclass(frozen=True)
+class Came:
+    """A cursor: `to`, seconds since 1970 UTC, and the rows counted since each moment of `days`, to its day's end."""
+
+    to: int
+    days: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cursor: str) -> Came:
+        """Read one."""
+        data = json.loads(cursor)
+        return cls(data["to"], {int(begin): rows for begin, rows in data["days"].items()})
+
+    def __str__(self) -> str:
+        return json.dumps({"to": self.to, "days": self.days})
+
+    def then(self, end: int, rows: int) -> Came:
+        """Come to another moment of the same day, or to its end."""
+        begin = max((begin for begin in self.days if begin // DAY == self.to // DAY), default=self.to)
+        return Came(end, {**self.days, begin: self.days.get(begin, 0) + rows})
+
+    def due(self) -> Iterator[tuple[int, int]]:
+        """Find the days that ended a day ago: since when their rows were counted, and how many."""
+        yield from ((begin, rows) for begin, rows in self.days.items() if self.to >= (begin // DAY + 2) * DAY)
+
+
+class TableSource(Pulled):
+    """Predictions that are in a table.
+
+    `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest.
+    """
+
+    since: float | None = None
+    until = math.inf
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        settings, schema = self.settings, self.series.schema
+        self.where = f"table {settings.table}" if settings.table else "the query of [source]"
+        derived = next((column for column in schema.columns if column.derivation), None)
+        if derived is not None:
+            raise ConfigError(f"column {derived.name!r} is derived, and rows of a table are not read one by one")
+        predictions = settings.prediction or [column.name for column in schema.predictions]
+        if len(predictions) != len(schema.predictions):
+            names = ", ".join(column.name for column in schema.predictions)
+            raise ConfigError(f"source.prediction: names {len(predictions)} columns; the reference has {names}")
+        self._names = [*(column.name for column in schema.features), *predictions]
+
+    def fetch(self, cursor: str) -> Iterator[Handover]:
+        """Count what has come since; a step ends with its day, so that the day's rows can be counted again."""
+        came, until = self._period(cursor)
+        if came.to >= until:
+            if not cursor:
+                yield Handover(str(came))
+            return
+        with connected(url_of(self.settings.url_env)) as connection:
+            rows, counter = self.open(connection)
+            while came.to < until:
+                step = max(1, CELLS // self.series.schema.size) * self.base
+                end = min(until, came.to + step, (came.to // DAY + 1) * DAY)
+                came, handover = self._step(connection.to_pyarrow, rows, counter, came, end)
+                yield handover
+
+    def _period(self, cursor: str) -> tuple[Came, int]:
+        """Where to begin, and where to end."""
+        until = self._whole(min(self.clock.time() - self.settings.lag, self.until))
+        begin = until if self.since is None else self._whole(self.since)
+        return Came.of(cursor) if cursor else Came(begin), until
+
+    def _whole(self, time: float) -> int:
+        return math.floor(time / self.base) * self.base
+
+    def statements(self) -> tuple[int, int, list[tuple[str, list[str]]]]:
+        """The period that would be counted, each statement for it, and lines of the engine's plan if it tells one."""
+        came, until = self._period(self.cursor)
+        with connected(url_of(self.settings.url_env)) as connection:
+            rows, counter = self.open(connection)
+            part = counter.counting.between(rows, came.to, until)
+            part = part.filter(self.own(part)) if self.settings.model else part
+            asked = [connection.compile(query, pretty=True) for query in counter.queries(part)]
+            return came.to, until, [(sql, explained(connection, sql)) for sql in asked]
+
+    def open(self, connection: Any) -> tuple[Expr, Counter]:
+        """Find the rows, and check that they have what the reference has. Raises SourceError."""
+        rows = rows_of(connection, self.settings.table, self.settings.query)
+        fine = self.base % 60 > 0
+        found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine)
+        found.check(rows.schema(), self.where, *filter(None, [self.settings.model]))
+        return rows, Counter(found, self.names, self.base)
+
+    def own(self, rows: Expr) -> Expr:
+        """Whether each row is of the model version that is watched."""
+        return (rows[self.settings.model].cast("string") == self.series.version).fill_null(False)
+
+    def _step(self, run: Run, rows: Expr, counter: Counter, came: Came, end: int) -> tuple[Came, Handover]:
+        part, others = counter.counting.between(rows, came.to, end), 0
+        if self.settings.model:
+            own = self.own(part)
+            others, part = _count(run, part.filter(~own)), part.filter(own)
+        batches, unseen = counter.count(run, part)
+        n = sum(batch.n for batch in batches.values())
+        if others:
+            log.info("%s: %d rows from %s on are of other versions, and not counted", self.where, others, iso(came.to))
+        came, gaps = came.then(end, n), []
+        for begin, counted in list(came.due()):
+            day_end = (begin // DAY + 1) * DAY
+            again = counter.counting.between(rows, begin, day_end)
+            late = _count(run, again.filter(self.own(again)) if self.settings.model else again) - counted
+            if late > 0:
+                gaps.append(Gap("late", iso(begin), iso(day_end), late, f"rows came to {self.where} after its lag"))
+            came = Came(end, {day: rows for day, rows in came.days.items() if day != begin})
+        counts = {(self.series, start): batch for start, batch in batches.items()}
+        named = {(self.series, *key): rows for key, rows in unseen.items()}
+        return came, Handover(str(came), counts, named, tuple(gaps), n, {"other_version": others} if others else {})
+
+
+def _count(run: Run, rows: Expr) -> int:
+    return int(run(rows.aggregate(n=rows.count()))["n"][0].as_py())

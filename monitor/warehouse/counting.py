@@ -3,14 +3,15 @@
 No connection is needed to make them. Only what all engines agree on is used: `ifelse`, `cases`, `isnull`, `isnan`,
 `isinf`, `array`, `unnest`, `count`, comparisons and casts. NaN is asked for by name, as engines order it differently;
 edges are texts that the engine casts, as it would take some literals for decimals. What a category's text is in its
-canonical form only Python knows: values that are not listed come back by themselves, see `leftovers`.
+canonical form only Python knows: values that are not listed come back by themselves, see `Counting.leftovers`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from monitor.columns.binning import LARGEST
 from monitor.columns.canonical import Codes, canonical
 from monitor.columns.column import MISSING, Column, Schema
-from monitor.errors import DataError
+from monitor.errors import SourceError
 
 #: An expression, a table or a type of Ibis, which is an extra and says nothing to mypy.
 Expr = Any
@@ -35,24 +36,11 @@ LEFTOVERS = 100_000
 
 
 def ibis() -> Any:
-    """Load Ibis. Raises DataError if it is not installed."""
+    """Load Ibis. Raises SourceError if it is not installed."""
     try:
         return import_module("ibis")
     except ImportError:
-        raise DataError("tables need Ibis: `pip install 'telltale[warehouse]'`") from None
-
-
-def check(columns: Iterable[Column], types: Mapping[str, Expr], where: str) -> None:
-    """Raise DataError that names a column which the table lacks, or whose type cannot hold what the reference has."""
-    for column in columns:
-        if column.derivation is not None:
-            raise DataError(f"column {column.name!r} is derived by {column.derivation.function}: a table has none")
-        kind = types.get(column.name)
-        if kind is None:
-            raise DataError(f"{where} has no column {column.name!r}; it has {', '.join(types)}")
-        if not _numeric(kind) and (column.numeric or not _texts(kind)):
-            wanted = "numbers" if column.numeric else "categories"
-            raise DataError(f"{where}: column {column.name!r} has type {kind}, and the reference has {wanted}")
+        raise SourceError("tables need Ibis: `pip install 'telltale[warehouse]'`") from None
 
 
 def _numeric(kind: Expr) -> bool:
@@ -158,47 +146,84 @@ def _candidates(column: Column, kind: Expr) -> Iterator[Any]:
             pass  # no value of this type
 
 
-def when(time: Expr, fine: bool) -> Expr:
-    """Return the minute of each time, or the second if `fine`."""
-    return time.cast("timestamp") if time.type().is_date() else time.truncate("s" if fine else "m")
+@dataclass(frozen=True)
+class Counting:
+    """What is counted of which table. `names`: its columns of the schema's, in their order; `time`: of the rows.
 
-
-def totals(rows: Expr, time: str, columns: Sequence[Column], fine: bool = False) -> Expr:
-    """Sum up rows by `time` (`when`): `n`, and `s0`, `s1`... of the finite numbers of each numeric column."""
-    one, sums = ibis(), {}
-    for position, column in enumerate(columns):
-        if column.numeric:
-            x = as_number(rows[column.name])
-            if not _whole(rows[column.name].type()):
-                clipped = one.ifelse(x > LARGEST, LARGEST, one.ifelse(x < -LARGEST, -LARGEST, x))
-                x = one.ifelse(missing(x) | x.isinf(), 0.0, clipped)
-            sums[f"s{position}"] = x.sum()
-    times = rows.mutate(telltale_time=when(rows[time], fine))
-    return times.group_by(time=times["telltale_time"]).agg(n=times.count(), **sums)
-
-
-def bins(rows: Expr, time: str, schema: Schema, part: range, engine: str, fine: bool = False) -> Expr:
-    """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.
-
-    Each row becomes as many as there are columns, in one scan, which is what engines do fastest.
+    `engine`: what Ibis calls it. `fine`: count by second, else by minute.
     """
-    columns = ((schema.columns[at], int(schema.offsets[at])) for at in part)
-    found = [bin_of(column, rows[column.name], engine, first) for column, first in columns]
-    spread = rows.select(time=when(rows[time], fine), bin=ibis().array(found).unnest())
-    return spread.group_by("time", "bin").agg(n=spread.count())
+
+    schema: Schema
+    names: Sequence[str]
+    time: str
+    engine: str
+    fine: bool = False
+
+    def check(self, types: Mapping[str, Expr], where: str, *others: str) -> None:
+        """Raise SourceError that names a column which the table lacks, or whose type cannot hold what it should."""
+        for name in (self.time, *others, *self.names):
+            if name not in types:
+                raise SourceError(f"{where} has no column {name!r}; it has {', '.join(types)}")
+        if not (types[self.time].is_timestamp() or types[self.time].is_date()):
+            raise SourceError(f"{where}: column {self.time!r} has type {types[self.time]}, and should hold times")
+        for column, name in zip(self.schema.columns, self.names, strict=True):
+            if not _numeric(types[name]) and (column.numeric or not _texts(types[name])):
+                wanted = "numbers" if column.numeric else "categories"
+                raise SourceError(f"{where}: column {name!r} has type {types[name]}, and the reference has {wanted}")
+
+    def between(self, rows: Expr, begin: float, end: float) -> Expr:
+        """Take the rows from one moment to another, such that an engine can leave out other partitions."""
+        time = rows[self.time]
+        return rows.filter(time >= _moment(begin, time.type()), time < _moment(end, time.type()))
+
+    def when(self, rows: Expr) -> Expr:
+        """Return the minute or second of each row."""
+        time = rows[self.time]
+        return time.cast("timestamp") if time.type().is_date() else time.truncate("s" if self.fine else "m")
+
+    def totals(self, rows: Expr) -> Expr:
+        """Sum up rows by `time`: `n`, and `s0`, `s1`... of the finite numbers of each numeric column."""
+        one, sums = ibis(), {}
+        for position, column in enumerate(self.schema.columns):
+            if column.numeric:
+                raw = rows[self.names[position]]
+                x = as_number(raw)
+                if not _whole(raw.type()):
+                    clipped = one.ifelse(x > LARGEST, LARGEST, one.ifelse(x < -LARGEST, -LARGEST, x))
+                    x = one.ifelse(missing(x) | x.isinf(), 0.0, clipped)
+                sums[f"s{position}"] = x.sum()
+        times = rows.mutate(telltale_time=self.when(rows))
+        return times.group_by(time=times["telltale_time"]).agg(n=times.count(), **sums)
+
+    def bins(self, rows: Expr, part: Sequence[int]) -> Expr:
+        """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.
+
+        Each row becomes as many as there are columns, in one scan, which is what engines do fastest.
+        """
+        columns, offsets = self.schema.columns, self.schema.offsets
+        found = [bin_of(columns[at], rows[self.names[at]], self.engine, int(offsets[at])) for at in part]
+        spread = rows.select(time=self.when(rows), bin=ibis().array(found).unnest())
+        return spread.group_by("time", "bin").agg(n=spread.count())
+
+    def leftovers(self, rows: Expr, part: Sequence[int]) -> Expr:
+        """Count values that no list of the categorical columns `part` has: `time`, `value` (position:text) and `n`."""
+        one, found = ibis(), []
+        for at in part:
+            column, x = self.schema.columns[at], rows[self.names[at]]
+            other = bin_of(column, x, self.engine) == column.value_bins - 1
+            found.append(one.ifelse(other, one.literal(f"{at}:") + as_text(x), one.null("string")))
+        spread = rows.select(time=self.when(rows), value=one.array(found).unnest())
+        spread = spread.filter(spread["value"].notnull())
+        counted = spread.group_by("time", "value").agg(n=spread.count())
+        return counted.order_by(one.desc("n"), "value", "time").limit(LEFTOVERS)
 
 
-def leftovers(rows: Expr, time: str, schema: Schema, part: Sequence[int], engine: str, fine: bool = False) -> Expr:
-    """Count values that no list of the categorical columns `part` has: `time`, `value` (position:text) and `n`."""
-    one, found = ibis(), []
-    for at in part:
-        column, x = schema.columns[at], rows[schema.columns[at].name]
-        other = bin_of(column, x, engine) == column.value_bins - 1
-        found.append(one.ifelse(other, one.literal(f"{at}:") + as_text(x), one.null("string")))
-    spread = rows.select(time=when(rows[time], fine), value=one.array(found).unnest())
-    spread = spread.filter(spread["value"].notnull())
-    counted = spread.group_by("time", "value").agg(n=spread.count())
-    return counted.order_by(one.desc("n"), "value", "time").limit(LEFTOVERS)
+def _moment(at: float, kind: Expr) -> Expr:
+    """Return a moment as a literal that a column of times is compared with."""
+    moment = datetime.fromtimestamp(at, UTC)
+    if kind.is_date():  # the first one that begins by then
+        return ibis().literal((moment + timedelta(days=1, microseconds=-1)).date(), kind)
+    return ibis().literal(moment if kind.timezone else moment.replace(tzinfo=None), kind)
 
 
 def counted(table: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

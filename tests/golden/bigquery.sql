@@ -35,19 +35,29 @@ FROM (
     `t0`.`score`,
     TIMESTAMP_TRUNC(`t0`.`served_at`, MINUTE) AS `telltale_time`
   FROM `predictions` AS `t0`
+  WHERE
+    `t0`.`served_at` >= DATETIME('2027-01-15T08:00:00')
+    AND `t0`.`served_at` < DATETIME('2027-01-15T08:01:00')
 ) AS `t1`
 GROUP BY
   1;
 
 SELECT
-  `t1`.`time`,
-  `t1`.`bin`,
+  `t2`.`time`,
+  `t2`.`bin`,
   COUNT(*) AS `n`
 FROM (
   SELECT
-    TIMESTAMP_TRUNC(`t0`.`served_at`, MINUTE) AS `time`,
+    TIMESTAMP_TRUNC(`t1`.`served_at`, MINUTE) AS `time`,
     IF(pos = pos_2, `bin`, NULL) AS `bin`
-  FROM `predictions` AS `t0`
+  FROM (
+    SELECT
+      *
+    FROM `predictions` AS `t0`
+    WHERE
+      `t0`.`served_at` >= DATETIME('2027-01-15T08:00:00')
+      AND `t0`.`served_at` < DATETIME('2027-01-15T08:01:00')
+  ) AS `t1`
   CROSS JOIN UNNEST(GENERATE_ARRAY(
     0,
     GREATEST(
@@ -55,46 +65,46 @@ FROM (
         [
           CASE
             WHEN (
-              `t0`.`age` IS NULL
-            ) OR IS_NAN(`t0`.`age`)
+              `t1`.`age` IS NULL
+            ) OR IS_NAN(`t1`.`age`)
             THEN 3
-            WHEN IS_INF(`t0`.`age`)
+            WHEN IS_INF(`t1`.`age`)
             THEN 4
             ELSE IF(
-              `t0`.`age` <= CAST('30.0' AS FLOAT64),
-              IF(`t0`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
+              `t1`.`age` <= CAST('30.0' AS FLOAT64),
+              IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
               2
             )
           END,
           IF(
-            CAST(`t0`.`rooms` AS FLOAT64) IS NULL,
+            CAST(`t1`.`rooms` AS FLOAT64) IS NULL,
             9,
             IF(
-              CAST(`t0`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
-              IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
-              IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
+              CAST(`t1`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
+              IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
+              IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
             )
           ),
           CASE
-            WHEN `t0`.`colour` IS NULL
+            WHEN `t1`.`colour` IS NULL
             THEN 14
-            WHEN `t0`.`colour` = '__missing__'
+            WHEN `t1`.`colour` = '__missing__'
             THEN 14
-            WHEN `t0`.`colour` = 'blue'
+            WHEN `t1`.`colour` = 'blue'
             THEN 11
-            WHEN `t0`.`colour` = 'it\'s'
+            WHEN `t1`.`colour` = 'it\'s'
             THEN 12
             ELSE 13
           END,
           CASE
             WHEN (
-              CAST(`t0`.`score` AS FLOAT64) IS NULL
+              CAST(`t1`.`score` AS FLOAT64) IS NULL
             )
-            OR IS_NAN(CAST(`t0`.`score` AS FLOAT64))
+            OR IS_NAN(CAST(`t1`.`score` AS FLOAT64))
             THEN 17
-            WHEN IS_INF(CAST(`t0`.`score` AS FLOAT64))
+            WHEN IS_INF(CAST(`t1`.`score` AS FLOAT64))
             THEN 18
-            ELSE IF(CAST(`t0`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
+            ELSE IF(CAST(`t1`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
           END
         ]
       )
@@ -103,46 +113,46 @@ FROM (
   CROSS JOIN UNNEST([
     CASE
       WHEN (
-        `t0`.`age` IS NULL
-      ) OR IS_NAN(`t0`.`age`)
+        `t1`.`age` IS NULL
+      ) OR IS_NAN(`t1`.`age`)
       THEN 3
-      WHEN IS_INF(`t0`.`age`)
+      WHEN IS_INF(`t1`.`age`)
       THEN 4
       ELSE IF(
-        `t0`.`age` <= CAST('30.0' AS FLOAT64),
-        IF(`t0`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
+        `t1`.`age` <= CAST('30.0' AS FLOAT64),
+        IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
         2
       )
     END,
     IF(
-      CAST(`t0`.`rooms` AS FLOAT64) IS NULL,
+      CAST(`t1`.`rooms` AS FLOAT64) IS NULL,
       9,
       IF(
-        CAST(`t0`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
-        IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
-        IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
+        CAST(`t1`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
+        IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
+        IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
       )
     ),
     CASE
-      WHEN `t0`.`colour` IS NULL
+      WHEN `t1`.`colour` IS NULL
       THEN 14
-      WHEN `t0`.`colour` = '__missing__'
+      WHEN `t1`.`colour` = '__missing__'
       THEN 14
-      WHEN `t0`.`colour` = 'blue'
+      WHEN `t1`.`colour` = 'blue'
       THEN 11
-      WHEN `t0`.`colour` = 'it\'s'
+      WHEN `t1`.`colour` = 'it\'s'
       THEN 12
       ELSE 13
     END,
     CASE
       WHEN (
-        CAST(`t0`.`score` AS FLOAT64) IS NULL
+        CAST(`t1`.`score` AS FLOAT64) IS NULL
       )
-      OR IS_NAN(CAST(`t0`.`score` AS FLOAT64))
+      OR IS_NAN(CAST(`t1`.`score` AS FLOAT64))
       THEN 17
-      WHEN IS_INF(CAST(`t0`.`score` AS FLOAT64))
+      WHEN IS_INF(CAST(`t1`.`score` AS FLOAT64))
       THEN 18
-      ELSE IF(CAST(`t0`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
+      ELSE IF(CAST(`t1`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
     END
   ]) AS `bin` WITH OFFSET AS pos_2
   WHERE
@@ -153,46 +163,46 @@ FROM (
           [
             CASE
               WHEN (
-                `t0`.`age` IS NULL
-              ) OR IS_NAN(`t0`.`age`)
+                `t1`.`age` IS NULL
+              ) OR IS_NAN(`t1`.`age`)
               THEN 3
-              WHEN IS_INF(`t0`.`age`)
+              WHEN IS_INF(`t1`.`age`)
               THEN 4
               ELSE IF(
-                `t0`.`age` <= CAST('30.0' AS FLOAT64),
-                IF(`t0`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
+                `t1`.`age` <= CAST('30.0' AS FLOAT64),
+                IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
                 2
               )
             END,
             IF(
-              CAST(`t0`.`rooms` AS FLOAT64) IS NULL,
+              CAST(`t1`.`rooms` AS FLOAT64) IS NULL,
               9,
               IF(
-                CAST(`t0`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
-                IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
-                IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
+                CAST(`t1`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
+                IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
+                IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
               )
             ),
             CASE
-              WHEN `t0`.`colour` IS NULL
+              WHEN `t1`.`colour` IS NULL
               THEN 14
-              WHEN `t0`.`colour` = '__missing__'
+              WHEN `t1`.`colour` = '__missing__'
               THEN 14
-              WHEN `t0`.`colour` = 'blue'
+              WHEN `t1`.`colour` = 'blue'
               THEN 11
-              WHEN `t0`.`colour` = 'it\'s'
+              WHEN `t1`.`colour` = 'it\'s'
               THEN 12
               ELSE 13
             END,
             CASE
               WHEN (
-                CAST(`t0`.`score` AS FLOAT64) IS NULL
+                CAST(`t1`.`score` AS FLOAT64) IS NULL
               )
-              OR IS_NAN(CAST(`t0`.`score` AS FLOAT64))
+              OR IS_NAN(CAST(`t1`.`score` AS FLOAT64))
               THEN 17
-              WHEN IS_INF(CAST(`t0`.`score` AS FLOAT64))
+              WHEN IS_INF(CAST(`t1`.`score` AS FLOAT64))
               THEN 18
-              ELSE IF(CAST(`t0`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
+              ELSE IF(CAST(`t1`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
             END
           ]
         ) - 1
@@ -202,52 +212,52 @@ FROM (
           [
             CASE
               WHEN (
-                `t0`.`age` IS NULL
-              ) OR IS_NAN(`t0`.`age`)
+                `t1`.`age` IS NULL
+              ) OR IS_NAN(`t1`.`age`)
               THEN 3
-              WHEN IS_INF(`t0`.`age`)
+              WHEN IS_INF(`t1`.`age`)
               THEN 4
               ELSE IF(
-                `t0`.`age` <= CAST('30.0' AS FLOAT64),
-                IF(`t0`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
+                `t1`.`age` <= CAST('30.0' AS FLOAT64),
+                IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
                 2
               )
             END,
             IF(
-              CAST(`t0`.`rooms` AS FLOAT64) IS NULL,
+              CAST(`t1`.`rooms` AS FLOAT64) IS NULL,
               9,
               IF(
-                CAST(`t0`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
-                IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
-                IF(CAST(`t0`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
+                CAST(`t1`.`rooms` AS FLOAT64) <= CAST('2.5' AS FLOAT64),
+                IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('1.5' AS FLOAT64), 5, 6),
+                IF(CAST(`t1`.`rooms` AS FLOAT64) <= CAST('3.5' AS FLOAT64), 7, 8)
               )
             ),
             CASE
-              WHEN `t0`.`colour` IS NULL
+              WHEN `t1`.`colour` IS NULL
               THEN 14
-              WHEN `t0`.`colour` = '__missing__'
+              WHEN `t1`.`colour` = '__missing__'
               THEN 14
-              WHEN `t0`.`colour` = 'blue'
+              WHEN `t1`.`colour` = 'blue'
               THEN 11
-              WHEN `t0`.`colour` = 'it\'s'
+              WHEN `t1`.`colour` = 'it\'s'
               THEN 12
               ELSE 13
             END,
             CASE
               WHEN (
-                CAST(`t0`.`score` AS FLOAT64) IS NULL
+                CAST(`t1`.`score` AS FLOAT64) IS NULL
               )
-              OR IS_NAN(CAST(`t0`.`score` AS FLOAT64))
+              OR IS_NAN(CAST(`t1`.`score` AS FLOAT64))
               THEN 17
-              WHEN IS_INF(CAST(`t0`.`score` AS FLOAT64))
+              WHEN IS_INF(CAST(`t1`.`score` AS FLOAT64))
               THEN 18
-              ELSE IF(CAST(`t0`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
+              ELSE IF(CAST(`t1`.`score` AS FLOAT64) <= CAST('0.5' AS FLOAT64), 15, 16)
             END
           ]
         ) - 1
       )
     )
-) AS `t1`
+) AS `t2`
 GROUP BY
   1,
   2;
@@ -256,17 +266,24 @@ SELECT
   *
 FROM (
   SELECT
-    `t2`.`time`,
-    `t2`.`value`,
+    `t3`.`time`,
+    `t3`.`value`,
     COUNT(*) AS `n`
   FROM (
     SELECT
       *
     FROM (
       SELECT
-        TIMESTAMP_TRUNC(`t0`.`served_at`, MINUTE) AS `time`,
+        TIMESTAMP_TRUNC(`t1`.`served_at`, MINUTE) AS `time`,
         IF(pos = pos_2, `value`, NULL) AS `value`
-      FROM `predictions` AS `t0`
+      FROM (
+        SELECT
+          *
+        FROM `predictions` AS `t0`
+        WHERE
+          `t0`.`served_at` >= DATETIME('2027-01-15T08:00:00')
+          AND `t0`.`served_at` < DATETIME('2027-01-15T08:01:00')
+      ) AS `t1`
       CROSS JOIN UNNEST(GENERATE_ARRAY(
         0,
         GREATEST(
@@ -274,17 +291,17 @@ FROM (
             [
               IF(
                 CASE
-                  WHEN `t0`.`colour` IS NULL
+                  WHEN `t1`.`colour` IS NULL
                   THEN 3
-                  WHEN `t0`.`colour` = '__missing__'
+                  WHEN `t1`.`colour` = '__missing__'
                   THEN 3
-                  WHEN `t0`.`colour` = 'blue'
+                  WHEN `t1`.`colour` = 'blue'
                   THEN 0
-                  WHEN `t0`.`colour` = 'it\'s'
+                  WHEN `t1`.`colour` = 'it\'s'
                   THEN 1
                   ELSE 2
                 END = 2,
-                CONCAT('2:', `t0`.`colour`),
+                CONCAT('2:', `t1`.`colour`),
                 CAST(NULL AS STRING)
               )
             ]
@@ -294,17 +311,17 @@ FROM (
       CROSS JOIN UNNEST([
         IF(
           CASE
-            WHEN `t0`.`colour` IS NULL
+            WHEN `t1`.`colour` IS NULL
             THEN 3
-            WHEN `t0`.`colour` = '__missing__'
+            WHEN `t1`.`colour` = '__missing__'
             THEN 3
-            WHEN `t0`.`colour` = 'blue'
+            WHEN `t1`.`colour` = 'blue'
             THEN 0
-            WHEN `t0`.`colour` = 'it\'s'
+            WHEN `t1`.`colour` = 'it\'s'
             THEN 1
             ELSE 2
           END = 2,
-          CONCAT('2:', `t0`.`colour`),
+          CONCAT('2:', `t1`.`colour`),
           CAST(NULL AS STRING)
         )
       ]) AS `value` WITH OFFSET AS pos_2
@@ -316,17 +333,17 @@ FROM (
               [
                 IF(
                   CASE
-                    WHEN `t0`.`colour` IS NULL
+                    WHEN `t1`.`colour` IS NULL
                     THEN 3
-                    WHEN `t0`.`colour` = '__missing__'
+                    WHEN `t1`.`colour` = '__missing__'
                     THEN 3
-                    WHEN `t0`.`colour` = 'blue'
+                    WHEN `t1`.`colour` = 'blue'
                     THEN 0
-                    WHEN `t0`.`colour` = 'it\'s'
+                    WHEN `t1`.`colour` = 'it\'s'
                     THEN 1
                     ELSE 2
                   END = 2,
-                  CONCAT('2:', `t0`.`colour`),
+                  CONCAT('2:', `t1`.`colour`),
                   CAST(NULL AS STRING)
                 )
               ]
@@ -337,33 +354,33 @@ FROM (
               [
                 IF(
                   CASE
-                    WHEN `t0`.`colour` IS NULL
+                    WHEN `t1`.`colour` IS NULL
                     THEN 3
-                    WHEN `t0`.`colour` = '__missing__'
+                    WHEN `t1`.`colour` = '__missing__'
                     THEN 3
-                    WHEN `t0`.`colour` = 'blue'
+                    WHEN `t1`.`colour` = 'blue'
                     THEN 0
-                    WHEN `t0`.`colour` = 'it\'s'
+                    WHEN `t1`.`colour` = 'it\'s'
                     THEN 1
                     ELSE 2
                   END = 2,
-                  CONCAT('2:', `t0`.`colour`),
+                  CONCAT('2:', `t1`.`colour`),
                   CAST(NULL AS STRING)
                 )
               ]
             ) - 1
           )
         )
-    ) AS `t1`
+    ) AS `t2`
     WHERE
-      `t1`.`value` IS NOT NULL
-  ) AS `t2`
+      `t2`.`value` IS NOT NULL
+  ) AS `t3`
   GROUP BY
     1,
     2
-) AS `t3`
+) AS `t4`
 ORDER BY
-  `t3`.`n` DESC,
-  `t3`.`value` ASC NULLS LAST,
-  `t3`.`time` ASC NULLS LAST
+  `t4`.`n` DESC,
+  `t4`.`value` ASC NULLS LAST,
+  `t4`.`time` ASC NULLS LAST
 LIMIT 100000;

@@ -39,109 +39,126 @@ FROM (
     "t0"."score" AS "score",
     dateTrunc('MINUTE', "t0"."served_at") AS "telltale_time"
   FROM "predictions" AS "t0"
+  WHERE
+    "t0"."served_at" >= parseDateTimeBestEffort('2027-01-15T08:00:00')
+    AND "t0"."served_at" < parseDateTimeBestEffort('2027-01-15T08:01:00')
 ) AS "t1"
 GROUP BY
   "t1"."telltale_time";
 
 SELECT
-  "t1"."time" AS "time",
-  "t1"."bin" AS "bin",
+  "t2"."time" AS "time",
+  "t2"."bin" AS "bin",
   COUNT(*) AS "n"
 FROM (
   SELECT
-    dateTrunc('MINUTE', "t0"."served_at") AS "time",
+    dateTrunc('MINUTE', "t1"."served_at") AS "time",
     arrayJoin(
       [
         CASE
-          WHEN isNull("t0"."age") OR isNaN("t0"."age")
+          WHEN isNull("t1"."age") OR isNaN("t1"."age")
           THEN 3
-          WHEN isInfinite("t0"."age")
+          WHEN isInfinite("t1"."age")
           THEN 4
           ELSE CASE
-            WHEN "t0"."age" <= 30.0
-            THEN CASE WHEN "t0"."age" <= 0.1 THEN 0 ELSE 1 END
+            WHEN "t1"."age" <= 30.0
+            THEN CASE WHEN "t1"."age" <= 0.1 THEN 0 ELSE 1 END
             ELSE 2
           END
         END,
         CASE
-          WHEN isNull(CAST("t0"."rooms" AS Nullable(Float64)))
+          WHEN isNull(CAST("t1"."rooms" AS Nullable(Float64)))
           THEN 9
           ELSE CASE
-            WHEN CAST("t0"."rooms" AS Nullable(Float64)) <= 2.5
-            THEN CASE WHEN CAST("t0"."rooms" AS Nullable(Float64)) <= 1.5 THEN 5 ELSE 6 END
-            ELSE CASE WHEN CAST("t0"."rooms" AS Nullable(Float64)) <= 3.5 THEN 7 ELSE 8 END
+            WHEN CAST("t1"."rooms" AS Nullable(Float64)) <= 2.5
+            THEN CASE WHEN CAST("t1"."rooms" AS Nullable(Float64)) <= 1.5 THEN 5 ELSE 6 END
+            ELSE CASE WHEN CAST("t1"."rooms" AS Nullable(Float64)) <= 3.5 THEN 7 ELSE 8 END
           END
         END,
         CASE
-          WHEN isNull("t0"."colour")
+          WHEN isNull("t1"."colour")
           THEN 14
-          WHEN "t0"."colour" = '__missing__'
+          WHEN "t1"."colour" = '__missing__'
           THEN 14
-          WHEN "t0"."colour" = 'blue'
+          WHEN "t1"."colour" = 'blue'
           THEN 11
-          WHEN "t0"."colour" = 'it''s'
+          WHEN "t1"."colour" = 'it''s'
           THEN 12
           ELSE 13
         END,
         CASE
-          WHEN isNull(CAST("t0"."score" AS Nullable(Float64)))
-          OR isNaN(CAST("t0"."score" AS Nullable(Float64)))
+          WHEN isNull(CAST("t1"."score" AS Nullable(Float64)))
+          OR isNaN(CAST("t1"."score" AS Nullable(Float64)))
           THEN 17
-          WHEN isInfinite(CAST("t0"."score" AS Nullable(Float64)))
+          WHEN isInfinite(CAST("t1"."score" AS Nullable(Float64)))
           THEN 18
-          ELSE CASE WHEN CAST("t0"."score" AS Nullable(Float64)) <= 0.5 THEN 15 ELSE 16 END
+          ELSE CASE WHEN CAST("t1"."score" AS Nullable(Float64)) <= 0.5 THEN 15 ELSE 16 END
         END
       ]
     ) AS "bin"
-  FROM "predictions" AS "t0"
-) AS "t1"
+  FROM (
+    SELECT
+      *
+    FROM "predictions" AS "t0"
+    WHERE
+      "t0"."served_at" >= parseDateTimeBestEffort('2027-01-15T08:00:00')
+      AND "t0"."served_at" < parseDateTimeBestEffort('2027-01-15T08:01:00')
+  ) AS "t1"
+) AS "t2"
 GROUP BY
-  "t1"."time",
-  "t1"."bin";
+  "t2"."time",
+  "t2"."bin";
 
 SELECT
   *
 FROM (
   SELECT
-    "t2"."time" AS "time",
-    "t2"."value" AS "value",
+    "t3"."time" AS "time",
+    "t3"."value" AS "value",
     COUNT(*) AS "n"
   FROM (
     SELECT
       *
     FROM (
       SELECT
-        dateTrunc('MINUTE', "t0"."served_at") AS "time",
+        dateTrunc('MINUTE', "t1"."served_at") AS "time",
         arrayJoin(
           [
             CASE
               WHEN CASE
-                WHEN isNull("t0"."colour")
+                WHEN isNull("t1"."colour")
                 THEN 3
-                WHEN "t0"."colour" = '__missing__'
+                WHEN "t1"."colour" = '__missing__'
                 THEN 3
-                WHEN "t0"."colour" = 'blue'
+                WHEN "t1"."colour" = 'blue'
                 THEN 0
-                WHEN "t0"."colour" = 'it''s'
+                WHEN "t1"."colour" = 'it''s'
                 THEN 1
                 ELSE 2
               END = 2
-              THEN CONCAT('2:', "t0"."colour")
+              THEN CONCAT('2:', "t1"."colour")
               ELSE CAST(NULL AS Nullable(String))
             END
           ]
         ) AS "value"
-      FROM "predictions" AS "t0"
-    ) AS "t1"
+      FROM (
+        SELECT
+          *
+        FROM "predictions" AS "t0"
+        WHERE
+          "t0"."served_at" >= parseDateTimeBestEffort('2027-01-15T08:00:00')
+          AND "t0"."served_at" < parseDateTimeBestEffort('2027-01-15T08:01:00')
+      ) AS "t1"
+    ) AS "t2"
     WHERE
-      isNotNull("t1"."value")
-  ) AS "t2"
+      isNotNull("t2"."value")
+  ) AS "t3"
   GROUP BY
-    "t2"."time",
-    "t2"."value"
-) AS "t3"
+    "t3"."time",
+    "t3"."value"
+) AS "t4"
 ORDER BY
-  "t3"."n" DESC,
-  "t3"."value" ASC,
-  "t3"."time" ASC
+  "t4"."n" DESC,
+  "t4"."value" ASC,
+  "t4"."time" ASC
 LIMIT 100000;

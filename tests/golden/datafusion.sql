@@ -64,146 +64,163 @@ FROM (
       "t0"."score",
       DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
     FROM "predictions" AS "t0"
+    WHERE
+      "t0"."served_at" >= ARROW_CAST('2027-01-15 08:00:00', 'Timestamp(Microsecond, None)')
+      AND "t0"."served_at" < ARROW_CAST('2027-01-15 08:01:00', 'Timestamp(Microsecond, None)')
   ) AS "t1"
 ) AS t1
 GROUP BY
   "t1"."time";
 
 SELECT
-  "t1"."time",
-  "t1"."bin",
+  "t2"."time",
+  "t2"."bin",
   COUNT(*) AS "n"
 FROM (
   SELECT
-    "t1"."time",
-    "t1"."bin"
+    "t2"."time",
+    "t2"."bin"
   FROM (
     SELECT
-      DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+      DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
       UNNEST(
         MAKE_ARRAY(
           CASE
             WHEN (
-              "t0"."age" IS NULL
+              "t1"."age" IS NULL
             ) OR (
-              "t0"."age" IS NOT NULL AND ISNAN("t0"."age")
+              "t1"."age" IS NOT NULL AND ISNAN("t1"."age")
             )
             THEN 3
-            WHEN NOT ISNAN("t0"."age") AND ABS("t0"."age") = CAST('Inf' AS DOUBLE PRECISION)
+            WHEN NOT ISNAN("t1"."age") AND ABS("t1"."age") = CAST('Inf' AS DOUBLE PRECISION)
             THEN 4
             ELSE CASE
-              WHEN "t0"."age" <= CAST('30.0' AS DOUBLE PRECISION)
-              THEN CASE WHEN "t0"."age" <= CAST('0.1' AS DOUBLE PRECISION) THEN 0 ELSE 1 END
+              WHEN "t1"."age" <= CAST('30.0' AS DOUBLE PRECISION)
+              THEN CASE WHEN "t1"."age" <= CAST('0.1' AS DOUBLE PRECISION) THEN 0 ELSE 1 END
               ELSE 2
             END
           END,
           CASE
-            WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) IS NULL
+            WHEN CAST("t1"."rooms" AS DOUBLE PRECISION) IS NULL
             THEN 9
             ELSE CASE
-              WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('2.5' AS DOUBLE PRECISION)
+              WHEN CAST("t1"."rooms" AS DOUBLE PRECISION) <= CAST('2.5' AS DOUBLE PRECISION)
               THEN CASE
-                WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('1.5' AS DOUBLE PRECISION)
+                WHEN CAST("t1"."rooms" AS DOUBLE PRECISION) <= CAST('1.5' AS DOUBLE PRECISION)
                 THEN 5
                 ELSE 6
               END
               ELSE CASE
-                WHEN CAST("t0"."rooms" AS DOUBLE PRECISION) <= CAST('3.5' AS DOUBLE PRECISION)
+                WHEN CAST("t1"."rooms" AS DOUBLE PRECISION) <= CAST('3.5' AS DOUBLE PRECISION)
                 THEN 7
                 ELSE 8
               END
             END
           END,
           CASE
-            WHEN "t0"."colour" IS NULL
+            WHEN "t1"."colour" IS NULL
             THEN 14
-            WHEN "t0"."colour" = '__missing__'
+            WHEN "t1"."colour" = '__missing__'
             THEN 14
-            WHEN "t0"."colour" = 'blue'
+            WHEN "t1"."colour" = 'blue'
             THEN 11
-            WHEN "t0"."colour" = 'it''s'
+            WHEN "t1"."colour" = 'it''s'
             THEN 12
             ELSE 13
           END,
           CASE
             WHEN (
-              CAST("t0"."score" AS DOUBLE PRECISION) IS NULL
+              CAST("t1"."score" AS DOUBLE PRECISION) IS NULL
             )
             OR (
-              CAST("t0"."score" AS DOUBLE PRECISION) IS NOT NULL
-              AND ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
+              CAST("t1"."score" AS DOUBLE PRECISION) IS NOT NULL
+              AND ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
             )
             THEN 17
-            WHEN NOT ISNAN(CAST("t0"."score" AS DOUBLE PRECISION))
-            AND ABS(CAST("t0"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
+            WHEN NOT ISNAN(CAST("t1"."score" AS DOUBLE PRECISION))
+            AND ABS(CAST("t1"."score" AS DOUBLE PRECISION)) = CAST('Inf' AS DOUBLE PRECISION)
             THEN 18
             ELSE CASE
-              WHEN CAST("t0"."score" AS DOUBLE PRECISION) <= CAST('0.5' AS DOUBLE PRECISION)
+              WHEN CAST("t1"."score" AS DOUBLE PRECISION) <= CAST('0.5' AS DOUBLE PRECISION)
               THEN 15
               ELSE 16
             END
           END
         )
       ) AS "bin"
-    FROM "predictions" AS "t0"
-  ) AS "t1"
-) AS t1
+    FROM (
+      SELECT
+        *
+      FROM "predictions" AS "t0"
+      WHERE
+        "t0"."served_at" >= ARROW_CAST('2027-01-15 08:00:00', 'Timestamp(Microsecond, None)')
+        AND "t0"."served_at" < ARROW_CAST('2027-01-15 08:01:00', 'Timestamp(Microsecond, None)')
+    ) AS "t1"
+  ) AS "t2"
+) AS t2
 GROUP BY
-  "t1"."time",
-  "t1"."bin";
+  "t2"."time",
+  "t2"."bin";
 
 SELECT
   *
 FROM (
   SELECT
-    "t2"."time",
-    "t2"."value",
+    "t3"."time",
+    "t3"."value",
     COUNT(*) AS "n"
   FROM (
     SELECT
-      "t2"."time",
-      "t2"."value"
+      "t3"."time",
+      "t3"."value"
     FROM (
       SELECT
         *
       FROM (
         SELECT
-          DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+          DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
           UNNEST(
             MAKE_ARRAY(
               CASE
                 WHEN CASE
-                  WHEN "t0"."colour" IS NULL
+                  WHEN "t1"."colour" IS NULL
                   THEN 3
-                  WHEN "t0"."colour" = '__missing__'
+                  WHEN "t1"."colour" = '__missing__'
                   THEN 3
-                  WHEN "t0"."colour" = 'blue'
+                  WHEN "t1"."colour" = 'blue'
                   THEN 0
-                  WHEN "t0"."colour" = 'it''s'
+                  WHEN "t1"."colour" = 'it''s'
                   THEN 1
                   ELSE 2
                 END = 2
                 THEN CASE
-                  WHEN '2:' IS NULL OR "t0"."colour" IS NULL
+                  WHEN '2:' IS NULL OR "t1"."colour" IS NULL
                   THEN CAST(NULL AS VARCHAR)
-                  ELSE '2:' || "t0"."colour"
+                  ELSE '2:' || "t1"."colour"
                 END
                 ELSE CAST(NULL AS VARCHAR)
               END
             )
           ) AS "value"
-        FROM "predictions" AS "t0"
-      ) AS "t1"
+        FROM (
+          SELECT
+            *
+          FROM "predictions" AS "t0"
+          WHERE
+            "t0"."served_at" >= ARROW_CAST('2027-01-15 08:00:00', 'Timestamp(Microsecond, None)')
+            AND "t0"."served_at" < ARROW_CAST('2027-01-15 08:01:00', 'Timestamp(Microsecond, None)')
+        ) AS "t1"
+      ) AS "t2"
       WHERE
-        "t1"."value" IS NOT NULL
-    ) AS "t2"
-  ) AS t2
+        "t2"."value" IS NOT NULL
+    ) AS "t3"
+  ) AS t3
   GROUP BY
-    "t2"."time",
-    "t2"."value"
-) AS "t3"
+    "t3"."time",
+    "t3"."value"
+) AS "t4"
 ORDER BY
-  "t3"."n" DESC NULLS LAST,
-  "t3"."value" ASC,
-  "t3"."time" ASC
+  "t4"."n" DESC NULLS LAST,
+  "t4"."value" ASC,
+  "t4"."time" ASC
 LIMIT 100000;

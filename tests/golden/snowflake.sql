@@ -41,19 +41,29 @@ FROM (
     "t0"."score",
     DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
   FROM "predictions" AS "t0"
+  WHERE
+    "t0"."served_at" >= TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 0, 0, 0)
+    AND "t0"."served_at" < TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 1, 0, 0)
 ) AS "t1"
 GROUP BY
   1;
 
 SELECT
-  "t1"."time",
-  "t1"."bin",
+  "t2"."time",
+  "t2"."bin",
   COUNT(*) AS "n"
 FROM (
   SELECT
-    DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+    DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
     CAST(NULLIF(IFF(_u.pos = _u_2.pos_2, _u_2."bin", NULL), '') AS INT) AS "bin"
-  FROM "predictions" AS "t0"
+  FROM (
+    SELECT
+      *
+    FROM "predictions" AS "t0"
+    WHERE
+      "t0"."served_at" >= TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 0, 0, 0)
+      AND "t0"."served_at" < TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 1, 0, 0)
+  ) AS "t1"
   CROSS JOIN TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE(
     0,
     (
@@ -65,57 +75,57 @@ FROM (
                 [
                   CASE
                     WHEN (
-                      "t0"."age" IS NULL
+                      "t1"."age" IS NULL
                     ) OR (
-                      "t0"."age" = CAST('NaN' AS DOUBLE)
+                      "t1"."age" = CAST('NaN' AS DOUBLE)
                     )
                     THEN 3
-                    WHEN "t0"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t0"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+                      "t1"."age" <= CAST('30.0' AS DOUBLE),
+                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
                       2
                     )
                   END,
                   IFF(
-                    CAST("t0"."rooms" AS DOUBLE) IS NULL,
+                    CAST("t1"."rooms" AS DOUBLE) IS NULL,
                     9,
                     IFF(
-                      CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+                      CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
                     )
                   ),
                   CASE
-                    WHEN "t0"."colour" IS NULL
+                    WHEN "t1"."colour" IS NULL
                     THEN 14
-                    WHEN "t0"."colour" = '__missing__'
+                    WHEN "t1"."colour" = '__missing__'
                     THEN 14
-                    WHEN "t0"."colour" = 'blue'
+                    WHEN "t1"."colour" = 'blue'
                     THEN 11
-                    WHEN "t0"."colour" = 'it\'s'
+                    WHEN "t1"."colour" = 'it\'s'
                     THEN 12
                     ELSE 13
                   END,
                   CASE
                     WHEN (
-                      CAST("t0"."score" AS DOUBLE) IS NULL
+                      CAST("t1"."score" AS DOUBLE) IS NULL
                     )
                     OR (
-                      CAST("t0"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
+                      CAST("t1"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
                     )
                     THEN 17
-                    WHEN CAST("t0"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN CAST("t1"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 18
-                    ELSE IFF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+                    ELSE IFF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
                   END
                 ],
                 []
               ),
-              '5e99be011a514e788c69dd1030a10157'
+              'X'
             ),
-            '5e99be011a514e788c69dd1030a10157'
+            'X'
           )
         )
       ) - 1
@@ -127,57 +137,57 @@ FROM (
         [
           CASE
             WHEN (
-              "t0"."age" IS NULL
+              "t1"."age" IS NULL
             ) OR (
-              "t0"."age" = CAST('NaN' AS DOUBLE)
+              "t1"."age" = CAST('NaN' AS DOUBLE)
             )
             THEN 3
-            WHEN "t0"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+            WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
             THEN 4
             ELSE IFF(
-              "t0"."age" <= CAST('30.0' AS DOUBLE),
-              IFF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+              "t1"."age" <= CAST('30.0' AS DOUBLE),
+              IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
               2
             )
           END,
           IFF(
-            CAST("t0"."rooms" AS DOUBLE) IS NULL,
+            CAST("t1"."rooms" AS DOUBLE) IS NULL,
             9,
             IFF(
-              CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-              IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-              IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+              CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+              IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+              IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
             )
           ),
           CASE
-            WHEN "t0"."colour" IS NULL
+            WHEN "t1"."colour" IS NULL
             THEN 14
-            WHEN "t0"."colour" = '__missing__'
+            WHEN "t1"."colour" = '__missing__'
             THEN 14
-            WHEN "t0"."colour" = 'blue'
+            WHEN "t1"."colour" = 'blue'
             THEN 11
-            WHEN "t0"."colour" = 'it\'s'
+            WHEN "t1"."colour" = 'it\'s'
             THEN 12
             ELSE 13
           END,
           CASE
             WHEN (
-              CAST("t0"."score" AS DOUBLE) IS NULL
+              CAST("t1"."score" AS DOUBLE) IS NULL
             )
             OR (
-              CAST("t0"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
+              CAST("t1"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
             )
             THEN 17
-            WHEN CAST("t0"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+            WHEN CAST("t1"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
             THEN 18
-            ELSE IFF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+            ELSE IFF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
           END
         ],
         []
       ),
-      '5e99be011a514e788c69dd1030a10157'
+      'X'
     ),
-    '5e99be011a514e788c69dd1030a10157'
+    'X'
   ))) AS _u_2(seq, key, path, pos_2, "bin", this)
   WHERE
     _u.pos = _u_2.pos_2
@@ -190,57 +200,57 @@ FROM (
                 [
                   CASE
                     WHEN (
-                      "t0"."age" IS NULL
+                      "t1"."age" IS NULL
                     ) OR (
-                      "t0"."age" = CAST('NaN' AS DOUBLE)
+                      "t1"."age" = CAST('NaN' AS DOUBLE)
                     )
                     THEN 3
-                    WHEN "t0"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t0"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+                      "t1"."age" <= CAST('30.0' AS DOUBLE),
+                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
                       2
                     )
                   END,
                   IFF(
-                    CAST("t0"."rooms" AS DOUBLE) IS NULL,
+                    CAST("t1"."rooms" AS DOUBLE) IS NULL,
                     9,
                     IFF(
-                      CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+                      CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
                     )
                   ),
                   CASE
-                    WHEN "t0"."colour" IS NULL
+                    WHEN "t1"."colour" IS NULL
                     THEN 14
-                    WHEN "t0"."colour" = '__missing__'
+                    WHEN "t1"."colour" = '__missing__'
                     THEN 14
-                    WHEN "t0"."colour" = 'blue'
+                    WHEN "t1"."colour" = 'blue'
                     THEN 11
-                    WHEN "t0"."colour" = 'it\'s'
+                    WHEN "t1"."colour" = 'it\'s'
                     THEN 12
                     ELSE 13
                   END,
                   CASE
                     WHEN (
-                      CAST("t0"."score" AS DOUBLE) IS NULL
+                      CAST("t1"."score" AS DOUBLE) IS NULL
                     )
                     OR (
-                      CAST("t0"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
+                      CAST("t1"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
                     )
                     THEN 17
-                    WHEN CAST("t0"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN CAST("t1"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 18
-                    ELSE IFF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+                    ELSE IFF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
                   END
                 ],
                 []
               ),
-              '5e99be011a514e788c69dd1030a10157'
+              'X'
             ),
-            '5e99be011a514e788c69dd1030a10157'
+            'X'
           )
         ) - 1
       )
@@ -252,62 +262,62 @@ FROM (
                 [
                   CASE
                     WHEN (
-                      "t0"."age" IS NULL
+                      "t1"."age" IS NULL
                     ) OR (
-                      "t0"."age" = CAST('NaN' AS DOUBLE)
+                      "t1"."age" = CAST('NaN' AS DOUBLE)
                     )
                     THEN 3
-                    WHEN "t0"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t0"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+                      "t1"."age" <= CAST('30.0' AS DOUBLE),
+                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
                       2
                     )
                   END,
                   IFF(
-                    CAST("t0"."rooms" AS DOUBLE) IS NULL,
+                    CAST("t1"."rooms" AS DOUBLE) IS NULL,
                     9,
                     IFF(
-                      CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-                      IFF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+                      CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+                      IFF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
                     )
                   ),
                   CASE
-                    WHEN "t0"."colour" IS NULL
+                    WHEN "t1"."colour" IS NULL
                     THEN 14
-                    WHEN "t0"."colour" = '__missing__'
+                    WHEN "t1"."colour" = '__missing__'
                     THEN 14
-                    WHEN "t0"."colour" = 'blue'
+                    WHEN "t1"."colour" = 'blue'
                     THEN 11
-                    WHEN "t0"."colour" = 'it\'s'
+                    WHEN "t1"."colour" = 'it\'s'
                     THEN 12
                     ELSE 13
                   END,
                   CASE
                     WHEN (
-                      CAST("t0"."score" AS DOUBLE) IS NULL
+                      CAST("t1"."score" AS DOUBLE) IS NULL
                     )
                     OR (
-                      CAST("t0"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
+                      CAST("t1"."score" AS DOUBLE) = CAST('NaN' AS DOUBLE)
                     )
                     THEN 17
-                    WHEN CAST("t0"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
+                    WHEN CAST("t1"."score" AS DOUBLE) IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 18
-                    ELSE IFF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+                    ELSE IFF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
                   END
                 ],
                 []
               ),
-              '5e99be011a514e788c69dd1030a10157'
+              'X'
             ),
-            '5e99be011a514e788c69dd1030a10157'
+            'X'
           )
         ) - 1
       )
     )
-) AS "t1"
+) AS "t2"
 GROUP BY
   1,
   2;
@@ -316,17 +326,24 @@ SELECT
   *
 FROM (
   SELECT
-    "t2"."time",
-    "t2"."value",
+    "t3"."time",
+    "t3"."value",
     COUNT(*) AS "n"
   FROM (
     SELECT
       *
     FROM (
       SELECT
-        DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+        DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
         CAST(NULLIF(IFF(_u.pos = _u_2.pos_2, _u_2."value", NULL), '') AS VARCHAR) AS "value"
-      FROM "predictions" AS "t0"
+      FROM (
+        SELECT
+          *
+        FROM "predictions" AS "t0"
+        WHERE
+          "t0"."served_at" >= TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 0, 0, 0)
+          AND "t0"."served_at" < TIMESTAMP_FROM_PARTS(2027, 1, 15, 8, 1, 0, 0)
+      ) AS "t1"
       CROSS JOIN TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE(
         0,
         (
@@ -338,25 +355,25 @@ FROM (
                     [
                       IFF(
                         CASE
-                          WHEN "t0"."colour" IS NULL
+                          WHEN "t1"."colour" IS NULL
                           THEN 3
-                          WHEN "t0"."colour" = '__missing__'
+                          WHEN "t1"."colour" = '__missing__'
                           THEN 3
-                          WHEN "t0"."colour" = 'blue'
+                          WHEN "t1"."colour" = 'blue'
                           THEN 0
-                          WHEN "t0"."colour" = 'it\'s'
+                          WHEN "t1"."colour" = 'it\'s'
                           THEN 1
                           ELSE 2
                         END = 2,
-                        CONCAT('2:', "t0"."colour"),
+                        CONCAT('2:', "t1"."colour"),
                         CAST(NULL AS VARCHAR)
                       )
                     ],
                     []
                   ),
-                  '48fa785c40f143f48364ba4f5a81ba7a'
+                  'X'
                 ),
-                '48fa785c40f143f48364ba4f5a81ba7a'
+                'X'
               )
             )
           ) - 1
@@ -368,25 +385,25 @@ FROM (
             [
               IFF(
                 CASE
-                  WHEN "t0"."colour" IS NULL
+                  WHEN "t1"."colour" IS NULL
                   THEN 3
-                  WHEN "t0"."colour" = '__missing__'
+                  WHEN "t1"."colour" = '__missing__'
                   THEN 3
-                  WHEN "t0"."colour" = 'blue'
+                  WHEN "t1"."colour" = 'blue'
                   THEN 0
-                  WHEN "t0"."colour" = 'it\'s'
+                  WHEN "t1"."colour" = 'it\'s'
                   THEN 1
                   ELSE 2
                 END = 2,
-                CONCAT('2:', "t0"."colour"),
+                CONCAT('2:', "t1"."colour"),
                 CAST(NULL AS VARCHAR)
               )
             ],
             []
           ),
-          '48fa785c40f143f48364ba4f5a81ba7a'
+          'X'
         ),
-        '48fa785c40f143f48364ba4f5a81ba7a'
+        'X'
       ))) AS _u_2(seq, key, path, pos_2, "value", this)
       WHERE
         _u.pos = _u_2.pos_2
@@ -399,25 +416,25 @@ FROM (
                     [
                       IFF(
                         CASE
-                          WHEN "t0"."colour" IS NULL
+                          WHEN "t1"."colour" IS NULL
                           THEN 3
-                          WHEN "t0"."colour" = '__missing__'
+                          WHEN "t1"."colour" = '__missing__'
                           THEN 3
-                          WHEN "t0"."colour" = 'blue'
+                          WHEN "t1"."colour" = 'blue'
                           THEN 0
-                          WHEN "t0"."colour" = 'it\'s'
+                          WHEN "t1"."colour" = 'it\'s'
                           THEN 1
                           ELSE 2
                         END = 2,
-                        CONCAT('2:', "t0"."colour"),
+                        CONCAT('2:', "t1"."colour"),
                         CAST(NULL AS VARCHAR)
                       )
                     ],
                     []
                   ),
-                  '48fa785c40f143f48364ba4f5a81ba7a'
+                  'X'
                 ),
-                '48fa785c40f143f48364ba4f5a81ba7a'
+                'X'
               )
             ) - 1
           )
@@ -429,39 +446,39 @@ FROM (
                     [
                       IFF(
                         CASE
-                          WHEN "t0"."colour" IS NULL
+                          WHEN "t1"."colour" IS NULL
                           THEN 3
-                          WHEN "t0"."colour" = '__missing__'
+                          WHEN "t1"."colour" = '__missing__'
                           THEN 3
-                          WHEN "t0"."colour" = 'blue'
+                          WHEN "t1"."colour" = 'blue'
                           THEN 0
-                          WHEN "t0"."colour" = 'it\'s'
+                          WHEN "t1"."colour" = 'it\'s'
                           THEN 1
                           ELSE 2
                         END = 2,
-                        CONCAT('2:', "t0"."colour"),
+                        CONCAT('2:', "t1"."colour"),
                         CAST(NULL AS VARCHAR)
                       )
                     ],
                     []
                   ),
-                  '48fa785c40f143f48364ba4f5a81ba7a'
+                  'X'
                 ),
-                '48fa785c40f143f48364ba4f5a81ba7a'
+                'X'
               )
             ) - 1
           )
         )
-    ) AS "t1"
+    ) AS "t2"
     WHERE
-      "t1"."value" IS NOT NULL
-  ) AS "t2"
+      "t2"."value" IS NOT NULL
+  ) AS "t3"
   GROUP BY
     1,
     2
-) AS "t3"
+) AS "t4"
 ORDER BY
-  "t3"."n" DESC NULLS LAST,
-  "t3"."value" ASC,
-  "t3"."time" ASC
+  "t4"."n" DESC NULLS LAST,
+  "t4"."value" ASC,
+  "t4"."time" ASC
 LIMIT 100000;

@@ -43,105 +43,115 @@ FROM (
     "t0"."score",
     DATE_TRUNC('MINUTE', "t0"."served_at") AS "telltale_time"
   FROM "predictions" AS "t0"
+  WHERE
+    "t0"."served_at" >= CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:00:00') AS TIMESTAMP)
+    AND "t0"."served_at" < CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:01:00') AS TIMESTAMP)
 ) AS "t1"
 GROUP BY
   1;
 
 SELECT
-  "t1"."time",
-  "t1"."bin",
+  "t2"."time",
+  "t2"."bin",
   COUNT(*) AS "n"
 FROM (
   SELECT
-    DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+    DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
     IF(_u.pos = _u_2.pos_2, _u_2."bin") AS "bin"
-  FROM "predictions" AS "t0"
+  FROM (
+    SELECT
+      *
+    FROM "predictions" AS "t0"
+    WHERE
+      "t0"."served_at" >= CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:00:00') AS TIMESTAMP)
+      AND "t0"."served_at" < CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:01:00') AS TIMESTAMP)
+  ) AS "t1"
   CROSS JOIN UNNEST(SEQUENCE(
     1,
     GREATEST(
       CARDINALITY(
         ARRAY[CASE
           WHEN (
-            "t0"."age" IS NULL
-          ) OR IS_NAN("t0"."age")
+            "t1"."age" IS NULL
+          ) OR IS_NAN("t1"."age")
           THEN 3
-          WHEN IS_INFINITE("t0"."age")
+          WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t0"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            "t1"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
             2
           )
         END, IF(
-          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          CAST("t1"."rooms" AS DOUBLE) IS NULL,
           9,
           IF(
-            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+            CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
           )
         ), CASE
-          WHEN "t0"."colour" IS NULL
+          WHEN "t1"."colour" IS NULL
           THEN 14
-          WHEN "t0"."colour" = '__missing__'
+          WHEN "t1"."colour" = '__missing__'
           THEN 14
-          WHEN "t0"."colour" = 'blue'
+          WHEN "t1"."colour" = 'blue'
           THEN 11
-          WHEN "t0"."colour" = 'it''s'
+          WHEN "t1"."colour" = 'it''s'
           THEN 12
           ELSE 13
         END, CASE
           WHEN (
-            CAST("t0"."score" AS DOUBLE) IS NULL
+            CAST("t1"."score" AS DOUBLE) IS NULL
           )
-          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          OR IS_NAN(CAST("t1"."score" AS DOUBLE))
           THEN 17
-          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          WHEN IS_INFINITE(CAST("t1"."score" AS DOUBLE))
           THEN 18
-          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+          ELSE IF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
         END]
       )
     )
   )) AS _u(pos)
   CROSS JOIN UNNEST(ARRAY[CASE
     WHEN (
-      "t0"."age" IS NULL
-    ) OR IS_NAN("t0"."age")
+      "t1"."age" IS NULL
+    ) OR IS_NAN("t1"."age")
     THEN 3
-    WHEN IS_INFINITE("t0"."age")
+    WHEN IS_INFINITE("t1"."age")
     THEN 4
     ELSE IF(
-      "t0"."age" <= CAST('30.0' AS DOUBLE),
-      IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+      "t1"."age" <= CAST('30.0' AS DOUBLE),
+      IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
       2
     )
   END, IF(
-    CAST("t0"."rooms" AS DOUBLE) IS NULL,
+    CAST("t1"."rooms" AS DOUBLE) IS NULL,
     9,
     IF(
-      CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-      IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-      IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+      CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+      IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+      IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
     )
   ), CASE
-    WHEN "t0"."colour" IS NULL
+    WHEN "t1"."colour" IS NULL
     THEN 14
-    WHEN "t0"."colour" = '__missing__'
+    WHEN "t1"."colour" = '__missing__'
     THEN 14
-    WHEN "t0"."colour" = 'blue'
+    WHEN "t1"."colour" = 'blue'
     THEN 11
-    WHEN "t0"."colour" = 'it''s'
+    WHEN "t1"."colour" = 'it''s'
     THEN 12
     ELSE 13
   END, CASE
     WHEN (
-      CAST("t0"."score" AS DOUBLE) IS NULL
+      CAST("t1"."score" AS DOUBLE) IS NULL
     )
-    OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+    OR IS_NAN(CAST("t1"."score" AS DOUBLE))
     THEN 17
-    WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+    WHEN IS_INFINITE(CAST("t1"."score" AS DOUBLE))
     THEN 18
-    ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+    ELSE IF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
   END]) WITH ORDINALITY AS _u_2("bin", pos_2)
   WHERE
     _u.pos = _u_2.pos_2
@@ -149,89 +159,89 @@ FROM (
       _u.pos > CARDINALITY(
         ARRAY[CASE
           WHEN (
-            "t0"."age" IS NULL
-          ) OR IS_NAN("t0"."age")
+            "t1"."age" IS NULL
+          ) OR IS_NAN("t1"."age")
           THEN 3
-          WHEN IS_INFINITE("t0"."age")
+          WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t0"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            "t1"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
             2
           )
         END, IF(
-          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          CAST("t1"."rooms" AS DOUBLE) IS NULL,
           9,
           IF(
-            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+            CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
           )
         ), CASE
-          WHEN "t0"."colour" IS NULL
+          WHEN "t1"."colour" IS NULL
           THEN 14
-          WHEN "t0"."colour" = '__missing__'
+          WHEN "t1"."colour" = '__missing__'
           THEN 14
-          WHEN "t0"."colour" = 'blue'
+          WHEN "t1"."colour" = 'blue'
           THEN 11
-          WHEN "t0"."colour" = 'it''s'
+          WHEN "t1"."colour" = 'it''s'
           THEN 12
           ELSE 13
         END, CASE
           WHEN (
-            CAST("t0"."score" AS DOUBLE) IS NULL
+            CAST("t1"."score" AS DOUBLE) IS NULL
           )
-          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          OR IS_NAN(CAST("t1"."score" AS DOUBLE))
           THEN 17
-          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          WHEN IS_INFINITE(CAST("t1"."score" AS DOUBLE))
           THEN 18
-          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+          ELSE IF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
         END]
       )
       AND _u_2.pos_2 = CARDINALITY(
         ARRAY[CASE
           WHEN (
-            "t0"."age" IS NULL
-          ) OR IS_NAN("t0"."age")
+            "t1"."age" IS NULL
+          ) OR IS_NAN("t1"."age")
           THEN 3
-          WHEN IS_INFINITE("t0"."age")
+          WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t0"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t0"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
+            "t1"."age" <= CAST('30.0' AS DOUBLE),
+            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
             2
           )
         END, IF(
-          CAST("t0"."rooms" AS DOUBLE) IS NULL,
+          CAST("t1"."rooms" AS DOUBLE) IS NULL,
           9,
           IF(
-            CAST("t0"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
-            IF(CAST("t0"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
+            CAST("t1"."rooms" AS DOUBLE) <= CAST('2.5' AS DOUBLE),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('1.5' AS DOUBLE), 5, 6),
+            IF(CAST("t1"."rooms" AS DOUBLE) <= CAST('3.5' AS DOUBLE), 7, 8)
           )
         ), CASE
-          WHEN "t0"."colour" IS NULL
+          WHEN "t1"."colour" IS NULL
           THEN 14
-          WHEN "t0"."colour" = '__missing__'
+          WHEN "t1"."colour" = '__missing__'
           THEN 14
-          WHEN "t0"."colour" = 'blue'
+          WHEN "t1"."colour" = 'blue'
           THEN 11
-          WHEN "t0"."colour" = 'it''s'
+          WHEN "t1"."colour" = 'it''s'
           THEN 12
           ELSE 13
         END, CASE
           WHEN (
-            CAST("t0"."score" AS DOUBLE) IS NULL
+            CAST("t1"."score" AS DOUBLE) IS NULL
           )
-          OR IS_NAN(CAST("t0"."score" AS DOUBLE))
+          OR IS_NAN(CAST("t1"."score" AS DOUBLE))
           THEN 17
-          WHEN IS_INFINITE(CAST("t0"."score" AS DOUBLE))
+          WHEN IS_INFINITE(CAST("t1"."score" AS DOUBLE))
           THEN 18
-          ELSE IF(CAST("t0"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
+          ELSE IF(CAST("t1"."score" AS DOUBLE) <= CAST('0.5' AS DOUBLE), 15, 16)
         END]
       )
     )
-) AS "t1"
+) AS "t2"
 GROUP BY
   1,
   2;
@@ -240,34 +250,41 @@ SELECT
   *
 FROM (
   SELECT
-    "t2"."time",
-    "t2"."value",
+    "t3"."time",
+    "t3"."value",
     COUNT(*) AS "n"
   FROM (
     SELECT
       *
     FROM (
       SELECT
-        DATE_TRUNC('MINUTE', "t0"."served_at") AS "time",
+        DATE_TRUNC('MINUTE', "t1"."served_at") AS "time",
         IF(_u.pos = _u_2.pos_2, _u_2."value") AS "value"
-      FROM "predictions" AS "t0"
+      FROM (
+        SELECT
+          *
+        FROM "predictions" AS "t0"
+        WHERE
+          "t0"."served_at" >= CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:00:00') AS TIMESTAMP)
+          AND "t0"."served_at" < CAST(FROM_ISO8601_TIMESTAMP('2027-01-15T08:01:00') AS TIMESTAMP)
+      ) AS "t1"
       CROSS JOIN UNNEST(SEQUENCE(
         1,
         GREATEST(
           CARDINALITY(
             ARRAY[IF(
               CASE
-                WHEN "t0"."colour" IS NULL
+                WHEN "t1"."colour" IS NULL
                 THEN 3
-                WHEN "t0"."colour" = '__missing__'
+                WHEN "t1"."colour" = '__missing__'
                 THEN 3
-                WHEN "t0"."colour" = 'blue'
+                WHEN "t1"."colour" = 'blue'
                 THEN 0
-                WHEN "t0"."colour" = 'it''s'
+                WHEN "t1"."colour" = 'it''s'
                 THEN 1
                 ELSE 2
               END = 2,
-              CONCAT('2:', "t0"."colour"),
+              CONCAT('2:', "t1"."colour"),
               CAST(NULL AS VARCHAR)
             )]
           )
@@ -275,17 +292,17 @@ FROM (
       )) AS _u(pos)
       CROSS JOIN UNNEST(ARRAY[IF(
         CASE
-          WHEN "t0"."colour" IS NULL
+          WHEN "t1"."colour" IS NULL
           THEN 3
-          WHEN "t0"."colour" = '__missing__'
+          WHEN "t1"."colour" = '__missing__'
           THEN 3
-          WHEN "t0"."colour" = 'blue'
+          WHEN "t1"."colour" = 'blue'
           THEN 0
-          WHEN "t0"."colour" = 'it''s'
+          WHEN "t1"."colour" = 'it''s'
           THEN 1
           ELSE 2
         END = 2,
-        CONCAT('2:', "t0"."colour"),
+        CONCAT('2:', "t1"."colour"),
         CAST(NULL AS VARCHAR)
       )]) WITH ORDINALITY AS _u_2("value", pos_2)
       WHERE
@@ -294,48 +311,48 @@ FROM (
           _u.pos > CARDINALITY(
             ARRAY[IF(
               CASE
-                WHEN "t0"."colour" IS NULL
+                WHEN "t1"."colour" IS NULL
                 THEN 3
-                WHEN "t0"."colour" = '__missing__'
+                WHEN "t1"."colour" = '__missing__'
                 THEN 3
-                WHEN "t0"."colour" = 'blue'
+                WHEN "t1"."colour" = 'blue'
                 THEN 0
-                WHEN "t0"."colour" = 'it''s'
+                WHEN "t1"."colour" = 'it''s'
                 THEN 1
                 ELSE 2
               END = 2,
-              CONCAT('2:', "t0"."colour"),
+              CONCAT('2:', "t1"."colour"),
               CAST(NULL AS VARCHAR)
             )]
           )
           AND _u_2.pos_2 = CARDINALITY(
             ARRAY[IF(
               CASE
-                WHEN "t0"."colour" IS NULL
+                WHEN "t1"."colour" IS NULL
                 THEN 3
-                WHEN "t0"."colour" = '__missing__'
+                WHEN "t1"."colour" = '__missing__'
                 THEN 3
-                WHEN "t0"."colour" = 'blue'
+                WHEN "t1"."colour" = 'blue'
                 THEN 0
-                WHEN "t0"."colour" = 'it''s'
+                WHEN "t1"."colour" = 'it''s'
                 THEN 1
                 ELSE 2
               END = 2,
-              CONCAT('2:', "t0"."colour"),
+              CONCAT('2:', "t1"."colour"),
               CAST(NULL AS VARCHAR)
             )]
           )
         )
-    ) AS "t1"
+    ) AS "t2"
     WHERE
-      "t1"."value" IS NOT NULL
-  ) AS "t2"
+      "t2"."value" IS NOT NULL
+  ) AS "t3"
   GROUP BY
     1,
     2
-) AS "t3"
+) AS "t4"
 ORDER BY
-  "t3"."n" DESC,
-  "t3"."value" ASC,
-  "t3"."time" ASC
+  "t4"."n" DESC,
+  "t4"."value" ASC,
+  "t4"."time" ASC
 LIMIT 100000;

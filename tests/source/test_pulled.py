@@ -20,7 +20,7 @@ from monitor.source.protocol import Handover
 from monitor.source.pulled import AHEAD, Pulled
 from tests.store.world import MIDNIGHT, reference
 
-SETTINGS = '[source]\nkind = "table"\n[data]\npath = "{}"\n'
+SETTINGS = '[source]\nkind = "table"\ntime = "at"\ntable = "rows"\n[data]\npath = "{}"\n'
 
 
 class Rows(Pulled):
@@ -140,8 +140,11 @@ def test_nothing_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[source]\nkind = "table"\n[model]\npath = "m.pkl"', r"model.path: .* no model is served"),
-        ('[source]\nkind = "table"\n[outcomes]', "has counts only"),
+        (
+            '[source]\nkind = "table"\ntime = "at"\ntable = "rows"\n[model]\npath = "m.pkl"',
+            r"model.path: .* no model is served",
+        ),
+        ('[source]\nkind = "table"\ntime = "at"\ntable = "rows"\n[outcomes]', "has counts only"),
         ('[source]\nkind = "prometheus"', 'source.url: kind = "prometheus" needs it'),
         ('[source]\nkind = "scrape"', 'source.targets: kind = "scrape" needs it'),
         ('[source]\nkind = "kafka"', "source.kind: expected one of"),

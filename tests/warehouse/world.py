@@ -19,6 +19,7 @@ from monitor.columns.batch import Batch, fold, unseen
 from monitor.columns.binning import Binner
 from monitor.columns.column import Column, Schema
 from monitor.source.table import Counter
+from monitor.warehouse.counting import Counting
 
 EDGES = (-1e300, -1.5, -0.1, 0.0, 5e-324, 0.1, 0.30000000000000004, 1.2459109472530652, 2.0**53, 1e300)
 WORDS = ("", "a", "2", "é", "tab␉bed", "true", "NA", "'; --", "{0}")
@@ -127,8 +128,11 @@ def engine_counts(
     folder: Path, connection: Any, table: str, keep: int
 ) -> tuple[dict[int, Batch], dict[tuple[int, str], int]]:
     names = UnseenNames(folder / "theirs.jsonl", SCHEMA, keep)
-    counter = Counter(SCHEMA, names, "served_at", 60, connection.name)
-    return counter.count(connection.to_pyarrow, connection.table(table))
+    rows = connection.table(table)
+    found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name)
+    found.check(rows.schema(), table)
+    part = found.between(rows, BEGIN.timestamp() - 60, BEGIN.timestamp() + 86400)
+    return Counter(found, names, 60).count(connection.to_pyarrow, part)
 
 
 def assert_same(theirs: dict[int, Batch], ours: dict[int, Batch]) -> None:

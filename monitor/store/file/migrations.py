@@ -94,7 +94,7 @@ CREATE TABLE unseen_values (
 
 CREATE TABLE gaps (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,                  -- dropped, damaged
+    kind TEXT NOT NULL,                  -- dropped, damaged, late
     "start" TEXT NOT NULL, "end" TEXT NOT NULL,
     lost INTEGER,                        -- predictions that no window has; NULL where it cannot be known
     detail TEXT NOT NULL

@@ -1,0 +1,123 @@
+"""Counting a table in DuckDB through Ibis, against numpy that reads the same Parquet file; wide tables; memory; kills.
+
+    python -m bench.tables [--rows N] [--columns N] [--kills N] [--peak]
+
+Seconds are of the processor, all threads of the process. `--peak` counts once and prints the most memory that it took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from monitor.capture.names import UnseenNames
+from monitor.columns.column import Column, Counts, Schema
+from monitor.reference.bin_edges import choose_edges
+from monitor.source.table import Counter
+from monitor.warehouse.counting import Counting
+
+BEGIN, MINUTES, ROUNDS, GROUP = 1_767_225_600, 60, 3, 1_000_000
+WORDS = [f"word{i}" for i in range(8)]
+
+
+def make_schema(columns: int) -> Schema:
+    """Four fifths numeric with 22 bins, the rest categorical with 8 categories."""
+    sample = np.random.default_rng(1).lognormal(size=100_000)
+    numeric = [Column(f"x{i}", "feature", "numeric", choose_edges(sample, 20)) for i in range(columns * 4 // 5)]
+    words = [Column(f"c{i}", "feature", "categorical", categories=tuple(WORDS)) for i in range(columns - len(numeric))]
+    return Schema((*numeric, *words))
+
+
+def write(path: Path, schema: Schema, rows: int) -> None:
+    """Rows of an hour, in the order of their times."""
+    random, writer = np.random.default_rng(2), None
+    for begin in range(0, rows, GROUP):
+        size = min(GROUP, rows - begin)
+        at = BEGIN + np.arange(begin, begin + size) * (60 * MINUTES) / rows
+        table: dict[str, Any] = {"served_at": pa.array((at * 1e6).astype(np.int64), pa.timestamp("us"))}
+        for column in schema.columns:
+            values = random.lognormal(size=size) if column.numeric else random.choice(WORDS, size)
+            table[column.name] = pa.array(values)
+        writer = writer or pq.ParquetWriter(path, pa.table(table).schema)
+        writer.write_table(pa.table(table))
+    assert writer is not None
+    writer.close()
+
+
+def by_numpy(path: Path, schema: Schema) -> Counts:
+    """Counts by minute, shape (MINUTES, schema.size), row group by row group."""
+    counts, file = np.zeros(MINUTES * schema.size, np.int64), pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group)
+        minute = (table["served_at"].to_numpy().astype("datetime64[s]").astype(np.int64) - BEGIN) // 60
+        for (begin, end), column in zip(pairwise(schema.offsets.tolist()), schema.columns, strict=True):
+            if column.numeric:
+                x = table[column.name].to_numpy()
+                found = np.searchsorted(np.array(column.edges), x)
+                found = np.where(np.isfinite(x), found, column.missing_bin + np.isinf(x))
+            else:
+                known = pc.index_in(table[column.name], pa.array(column.categories))
+                found = np.nan_to_num(known.to_numpy(), nan=column.value_bins - 1).astype(np.int64)
+            keys = minute * (end - begin) + found
+            one = np.bincount(keys, minlength=MINUTES * (end - begin))
+            counts.reshape(MINUTES, -1)[:, begin:end] += one.reshape(MINUTES, -1)
+    return counts.reshape(MINUTES, -1)
+
+
+def by_engine(path: Path, schema: Schema, folder: Path) -> Counts:
+    """The same by DuckDB, as a pull counts it."""
+    connection = ibis.duckdb.connect()
+    counting = Counting(schema, [column.name for column in schema.columns], "served_at", "duckdb")
+    counter = Counter(counting, UnseenNames(folder / "names", schema, 100), 60)
+    batches, _ = counter.count(connection.to_pyarrow, connection.read_parquet(str(path)))
+    connection.disconnect()
+    return np.array([batches[start].counts for start in sorted(batches)])
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of the processor, and what came out."""
+    began = time.process_time()
+    out = run()
+    return time.process_time() - began, out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=20)
+    parser.add_argument("--peak", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, schema = Path(name), make_schema(options.columns)
+        path = folder / "rows.parquet"
+        write(path, schema, options.rows)
+        print(f"{options.rows:,} rows x {options.columns} columns, {path.stat().st_size / 1e6:.0f} MB of Parquet")
+        if options.peak:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            seconds, _ = timed(lambda: by_engine(path, schema, folder))
+            after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(f"{seconds:.1f} s; {after / 1e3:.0f} MB at most, {before / 1e3:.0f} MB before (writing the file)")
+            return
+        for _ in range(ROUNDS):
+            ours, expected = timed(lambda: by_numpy(path, schema))
+            theirs, found = timed(lambda: by_engine(path, schema, folder))
+            wrong = int((expected != found).sum())
+            print(
+                f"numpy {ours:.2f} s, engine {theirs:.2f} s, ratio {theirs / ours:.2f}, {wrong} bins differ", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

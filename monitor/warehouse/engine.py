@@ -1,0 +1,92 @@
+"""Connecting to a database or warehouse, and the table or query that is read there. Errors never tell its URL."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from monitor.errors import SourceError
+from monitor.warehouse.counting import Expr, ibis
+
+#: Without a URL: DuckDB in this process, which reads files.
+IN_MEMORY = "duckdb://"
+
+#: Tables that are files, also by a pattern with `*`.
+FILES = (".parquet", ".csv")
+
+#: Passwords of databases that are named in their errors only as a part of the URL may be as short as "pw".
+_SECRET = re.compile("pass|secret|token|key|pwd|credential", re.IGNORECASE)
+
+
+def url_of(variable: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Read the URL of the database from an environment variable; none means `IN_MEMORY`. Raises SourceError."""
+    url = environ.get(variable, "").strip() if variable else IN_MEMORY
+    if not url:
+        raise SourceError(f"the environment variable {variable} is not set or empty")
+    return url
+
+
+def secrets_of(url: str) -> list[str]:
+    """Find what must not be shown of a URL, a part at a time.
+
+    >>> secrets_of("postgres://me:p%40ss@host/lake?sslmode=require&token=abc")
+    ['p%40ss', 'p@ss', 'abc']
+    """
+    parts = urlsplit(url)
+    password = parts.password or ""
+    values = [value for key, value in parse_qsl(parts.query) if _SECRET.search(key)]
+    return [one for one in dict.fromkeys((password, unquote(password), *values)) if one]
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """Connect to it; whatever fails within becomes a SourceError in one line, without secrets.
+
+    A connection is made for each time that something is asked: so one that was lost needs no care, and a file of DuckDB
+    is open to those who write it meanwhile.
+    """
+    connection = None
+    try:
+        connection = ibis().connect(url, **({"read_only": True} if url.startswith("duckdb://") and _path(url) else {}))
+        yield connection
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+        words = " ".join(str(error).split()) or type(error).__name__
+        words = words.replace(url, f"{urlsplit(url).scheme}://[secret]")
+        for secret in secrets_of(url):
+            words = words.replace(secret, "[secret]")
+        raise SourceError(words[:300]) from None  # its cause would show the URL in the log
+    finally:
+        if connection is not None:
+            connection.disconnect()
+
+
+def _path(url: str) -> str:
+    return url.removeprefix(IN_MEMORY).partition("?")[0]
+
+
+def rows_of(connection: Any, table: str, query: str = "") -> Expr:
+    """Find a table, by its name with its schema and catalog, or by the name of its files; or take a query's rows."""
+    if query:
+        return connection.sql(query)
+    if table.endswith(FILES):
+        return (connection.read_csv if table.endswith(".csv") else connection.read_parquet)(table)
+    *path, name = table.split(".")
+    return connection.table(name, database=tuple(path) if len(path) > 1 else next(iter(path), None))
+
+
+#: Engines that are asked for the plan of a statement.
+EXPLAIN = ("duckdb", "postgres")
+
+
+def explained(connection: Any, sql: str) -> list[str]:
+    """Lines of the plan of a statement, with the rows that the engine expects to read; none if it is not asked."""
+    if connection.name not in EXPLAIN:
+        return []
+    plan = connection.raw_sql(f"EXPLAIN {sql}").fetchall()
+    return "\n".join(str(row[-1]) for row in plan).splitlines()
