@@ -391,7 +391,7 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         assert sent[0].guide.endswith("#estimate-worse")
         text = plain_text(sent[0], "", 4000)
         assert ASSUMED in text
-        assert " predictions, " in text
+        assert " predictions of " in text
         metrics = world.runtime.only.snapshot(Health()).performance
         assert [(one.rule, one.coverage) for one in metrics] == [("guess", None)]
         assert metrics[0].measures["estimated recall"].low > 0.8
