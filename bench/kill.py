@@ -101,7 +101,7 @@ def segments(folder: Path) -> set[Path]:
 def start_and_recover(folder: Path, config: str = CONFIG) -> tuple[Server, int]:
     """Start on what the killed process left; the server, and the predictions in the store once that is folded."""
     left = segments(folder)
-    server = Server(folder, config).ready()
+    server = Server(folder, config, warm=True).ready()
     wait_for(lambda: not left & segments(folder), "the old segments to be folded")
     return server, recorded(folder)
 

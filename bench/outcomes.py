@@ -160,7 +160,7 @@ def run(folder: Path, count: int, seed: int, longest: float = 0.5) -> tuple[Trut
     truth = Truth(random.Random(seed))
     Reference.from_data(np.linspace(0, 1, 200).reshape(-1, 1), np.linspace(0, 9, 200)).save(folder / "histogram.prom")
     clients, found = senders(truth), list[Difference]()
-    server = Server(folder, CONFIG).ready()
+    server = Server(folder, CONFIG, warm=True).ready()
     for _ in tqdm(range(count), desc="kills", unit="kill", leave=False):
 
         def work(sender: Sender, server: Server = server) -> None:
@@ -174,7 +174,7 @@ def run(folder: Path, count: int, seed: int, longest: float = 0.5) -> tuple[Trut
         server.kill()
         for thread in threads:
             thread.join()
-        server = Server(folder, CONFIG).ready()
+        server = Server(folder, CONFIG, warm=True).ready()
         for client in clients:
             client.finish(server)
         for name in set(truth.outcomes) - set(truth.predictions):

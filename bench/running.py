@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
+
+from bench.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -101,34 +103,42 @@ class Server(Client):
         module: str = "server",
         program: Sequence[str] = (),
         crash_at: str = "",
+        warm: bool = False,
         **env: str,
     ) -> None:
-        """Start `program`, or this Python with `module`; `crash_at` is a failpoint of `monitor.failpoint`."""
+        """Start `program`, or this Python with `module`; `crash_at` is a failpoint of `monitor.failpoint`.
+
+        `warm`: fork it from a process that has imported everything, for those who start many.
+        """
         super().__init__()
         self.folder = folder
         self._program = [*program] or [*python(crash_at), "-m", module]
         (folder / "config.toml").write_text(config)
         self._lines: list[str] = []
         self._arguments, self._env = arguments, env
-        self.process = self._spawn()
+        self.process = self._spawn(warm)
 
-    def _spawn(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*self._program, "--port", "0", *self._arguments],
-            cwd=self.folder,
-            env=environment(**self._env),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+    def _spawn(self, warm: bool) -> subprocess.Popen[str] | WarmProcess:
+        arguments, env = ["--port", "0", *self._arguments], environment(**self._env)
+        process = (
+            WarmProcess(arguments, self.folder, env)
+            if warm
+            else subprocess.Popen(
+                [*self._program, *arguments],
+                cwd=self.folder,
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
-        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(process.stderr,), daemon=True)
         self._reader.start()
         return process
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            for line in process.stderr:
+    def _read(self, stderr: IO[str]) -> None:
+        with stderr:
+            for line in stderr:
                 self._lines.append(line)
 
     @property

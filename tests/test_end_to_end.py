@@ -136,14 +136,14 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
 
 
 def test_a_restart_changes_nothing_but_the_process(folder: Path) -> None:
-    server = Server(folder, DEMO).ready()
+    server = Server(folder, DEMO, warm=True).ready()
     load(server, "--count", "2000", "--batch", "50", "--shift", "bmi=2")
     judged(server, 2000)
     firing = wait_for(lambda: [a for a in server.json("/api/alerts") if a["state"] == "firing"], "a firing alert")
     before = counters(server)
     assert server.stop() == 0
 
-    server = Server(folder, DEMO).ready()
+    server = Server(folder, DEMO, warm=True).ready()
     try:
         after = counters(server)
         assert {key: value for key, value in before.items() if after.get(key, -1) < value} == {}
@@ -161,7 +161,7 @@ def test_a_restart_changes_nothing_but_the_process(folder: Path) -> None:
 
 def test_the_classifier_needs_nothing_else(tmp_path: Path) -> None:
     train(tmp_path, "classification")
-    server = Server(tmp_path, DEMO).ready()
+    server = Server(tmp_path, DEMO, warm=True).ready()
     try:
         status, answer = server.post([6.1, 2.8, 4.7, 1.2])
         assert status == 200
@@ -199,7 +199,7 @@ def test_outcomes_that_are_turned_round_make_the_model_worse(
 
 def test_the_tutorials_load_is_enough_for_a_verdict(folder: Path) -> None:
     """Sixty predictions with all but one feature held still: the still ones have drifted, the moving one has not."""
-    server = Server(folder, DEMO).ready()
+    server = Server(folder, DEMO, warm=True).ready()
     try:
         run(folder, "train.load", "--url", f"http://127.0.0.1:{server.port}")
         results = judged(server, 60)

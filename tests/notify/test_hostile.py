@@ -68,8 +68,12 @@ def test_two_hundred_hostile_names_arrive() -> None:
     names = list(dict.fromkeys(name.encode("utf-8", "replace").decode() for name in names))[:200]
     with fake_provider() as provider:
         world = World(slack_and_telegram(provider.url))
-        for number, name in enumerate(names):
-            world.evaluate([firing(name, rule=f"rule {number}", at=world.clock.time(), labels={"team": name})])
+        for first in range(0, len(names), 10):
+            now = world.clock.time()
+            some = enumerate(names[first : first + 10], first)
+            world.evaluate(
+                [firing(name, rule=f"rule {number}", at=now, labels={"team": name}) for number, name in some]
+            )
             for receiver in ("team", "night"):
                 world.deliver(world.sender(receiver))
             world.clock.advance(60)

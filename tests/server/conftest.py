@@ -52,7 +52,7 @@ def start(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
 
     def begin(config: str = FAST, kind: str = "regression", folder: Path | None = None, *arguments: str) -> Server:
         home = folder or copy_model(trained(kind), tmp_path_factory.mktemp("server"))
-        server = Server(home, config, *arguments)
+        server = Server(home, config, *arguments, warm=True)
         running.append(server)
         return server.ready()
 

@@ -191,7 +191,7 @@ class Lives:
             if half_hour % 100 == 50:
                 monitored.record(2, at=monitored.clock.time() - 5 * HOUR)
             monitored.clock.advance(1800)
-            if half_hour % 12 == 11:
+            if half_hour % 24 == 23:
                 monitored.runtime.evaluate()
                 for _ in range(5):  # as often as an hour's age may pass
                     maintenance.work_off(writer, monitored.clock.time())

@@ -1,0 +1,119 @@
+"""Starts servers from one process that has imported everything: a fork takes milliseconds, imports take a second.
+
+What runs in the child is what `python -m server` runs, with the same arguments, folder, environment and exit code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+
+class WarmProcess:
+    """A server that was forked: as much of `subprocess.Popen` as its owners use."""
+
+    def __init__(self, arguments: list[str], folder: Path, env: dict[str, str]) -> None:
+        self.returncode: int | None = None
+        read, write = os.pipe()
+        wanted = {"arguments": arguments, "folder": str(folder), "env": env}
+        self.pid = int(_parent().ask(wanted, [write]))
+        os.close(write)
+        self._ended = os.pidfd_open(self.pid)
+        self.stderr: IO[str] = os.fdopen(read)
+
+    def poll(self) -> int | None:
+        """Exit code, or the negative number of the signal that ended it; None while it runs."""
+        if self.returncode is None and select.select([self._ended], [], [], 0)[0]:
+            self.returncode = int(_parent().ask({"reap": self.pid}))
+            os.close(self._ended)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None and not select.select([self._ended], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("server", timeout or 0.0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class _Parent:
+    """The process that forks, seen from here; it ends when this process does."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        command = [sys.executable, "-m", "bench.warm", str(theirs.fileno())]
+        root = str(Path(__file__).resolve().parent.parent)
+        self._process = subprocess.Popen(command, cwd=root, pass_fds=[theirs.fileno()])
+        theirs.close()
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+    def ask(self, request: dict[str, Any], handles: list[int] | None = None) -> Any:
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], handles or [])
+            return json.loads(self._socket.recv(100))
+
+
+@cache
+def _parent() -> _Parent:
+    return _Parent()
+
+
+def _serve(asked: socket.socket) -> None:
+    import sklearn.linear_model  # noqa: F401
+
+    import server.__main__
+    import server.run
+
+    while True:
+        data, handles, _, _ = socket.recv_fds(asked, 1 << 20, 1)
+        if not data:
+            return
+        request = json.loads(data)
+        if "reap" in request:
+            _, status = os.waitpid(request["reap"], 0)
+            asked.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+            continue
+        pid = os.fork()
+        if pid == 0:
+            asked.close()
+            os.dup2(handles[0], 2)
+            os.close(handles[0])
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, 1)
+            os.chdir(request["folder"])
+            os.environ.clear()
+            os.environ.update(request["env"])
+            time.tzset()
+            sys.exit(server.__main__.main(request["arguments"]))
+        os.close(handles[0])
+        asked.send(json.dumps(pid).encode())
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
