@@ -26,13 +26,18 @@ from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
 from monitor.source.table import TableSource
+from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
 from monitor.store.records.outcomes import add_token, read_delays, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
 #: The sources that are pulled, by kind.
-PULLED: dict[str, type[Pulled]] = {"prometheus": PrometheusSource, "table": TableSource}
+PULLED: dict[str, type[Pulled]] = {
+    "prometheus": PrometheusSource,
+    "scrape": TargetsSource,
+    "table": TableSource,
+}
 
 
 class Watch(NamedTuple):

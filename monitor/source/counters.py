@@ -39,11 +39,16 @@ REMEMBERED = 7 * 86400.0
 #: clock is behind. One that began before that has a past that is not ours to count.
 NEW = 300.0
 
-#: A sample: name, labels, value.
-Sample = tuple[str, Mapping[str, str], float]
-
 #: What is wrong, in words.
 Words = tuple[str, ...]
+
+
+class Sample(NamedTuple):
+    """One sample of a family."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
 
 
 class Replica(NamedTuple):
@@ -51,6 +56,11 @@ class Replica(NamedTuple):
 
     version: str
     name: str
+
+    @classmethod
+    def of(cls, sample: Sample) -> Replica:
+        """The replica that a sample is of."""
+        return cls(sample.labels.get("model_version", ""), sample.labels.get("replica", ""))
 
 
 class Seen(NamedTuple):
@@ -129,6 +139,13 @@ class Places:
                 out[place] = value
         return np.array(out)
 
+    def by_replica(self, samples: Iterable[Sample]) -> dict[Replica, Floats]:
+        """Counters of each replica, as `fill` has them."""
+        found = defaultdict[Replica, list[Sample]](list)
+        for sample in samples:
+            found[Replica.of(sample)].append(sample)
+        return {replica: self.fill(own) for replica, own in found.items()}
+
     def batch(self, counts: Counts, n: int) -> Batch:
         """Counts of `n` predictions. Counters tell no sums: they are what the reference's mean in each bin gives."""
         return Batch(n, counts, np.add.reduceat(counts * self._means, self._schema.offsets[:-1]))
@@ -159,8 +176,8 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
     """
     found: dict[Replica, dict[str, float]] = defaultdict(dict)
     references: dict[Replica, set[str]] = defaultdict(set)
-    for name, labels, value in samples:
-        replica = Replica(labels.get("model_version", ""), labels.get("replica", ""))
+    for sample in samples:
+        (name, labels, value), replica = sample, Replica.of(sample)
         if name == REFERENCE:
             references[replica].add(labels.get("reference", ""))
         elif not replica.name.startswith(FLEET):
@@ -196,7 +213,7 @@ def listed(names: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Counts a fleet. `total`: None if it costs no less than `each`."""
+    """Counts a fleet. `total`: None if nobody but we can tell later what counters were: the state then keeps them."""
 
     places: Places
     each: Each
@@ -208,7 +225,8 @@ class Fleet:
         """Count what was added since `before`; the first reading adds nothing. Raises what `total` and `each` raise."""
         sums, own, words = self._read(seen, now)
         if own is not None:
-            seen = {replica: seen[replica] for replica in own}
+            kept = {one: counters.astype(np.int64).tolist() for one, counters in own.items() if self.total is None}
+            seen = {one: seen[one]._replace(counters=kept.get(one)) for one in own}
         if before is None:
             return State(now, now, sums.astype(np.int64), seen), None, (), words
         past = {replica: one for replica, one in before.seen.items() if one.at >= now - REMEMBERED}

@@ -52,7 +52,7 @@ class Pulled(ABC):
         self._fetching, self._moved, self._closed = threading.Lock(), threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="telltale-source", daemon=True)
         self._failures, self._failing, self._succeeded = 0, (0.0, ""), False
-        self._remarks: dict[str, float] = {}
+        self.remarked, self._remarks = list[str](), dict[str, float]()
 
     @abstractmethod
     def fetch(self, cursor: str) -> Iterator[Handover]:
@@ -64,8 +64,8 @@ class Pulled(ABC):
 
     def remark(self, words: str) -> None:
         """Say what is wrong with what comes, although it comes: health shows it as degraded."""
-        if words not in self._said:
-            self._said.append(words)
+        if words not in self.remarked:
+            self.remarked.append(words)
 
     def check(self) -> tuple[Literal["ok", "degraded", "failing"], str, float | None]:
         """How it is doing, in words, and since when."""
@@ -106,7 +106,7 @@ class Pulled(ABC):
     def _once(self, committed: Callable[[], bool]) -> None:
         """Fetch; `committed` is called for each part, and returns whether to go on."""
         with self._fetching:
-            self._said: list[str] = []
+            self.remarked.clear()
             try:
                 for handover in self.fetch(self.cursor):
                     with self._moved:
@@ -124,11 +124,11 @@ class Pulled(ABC):
                 raise
             if self._failing[1]:
                 log.info("%s answers again", self.where)
-            for words in self._said:
+            for words in self.remarked:
                 if words not in self._remarks:
                     log.warning("%s: %s", self.where, words)
             now = self.clock.time()
-            self._remarks = {words: self._remarks.get(words, now) for words in self._said}
+            self._remarks = {words: self._remarks.get(words, now) for words in self.remarked}
             self._failures, self._failing, self._succeeded = 0, (0.0, ""), True
 
     def _run(self) -> None:

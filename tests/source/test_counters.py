@@ -219,8 +219,8 @@ def test_counters_that_cannot_be(change: tuple[int, float], said: str) -> None:
 
 def facts(version: str, name: str, reference: str, total: float = 5.0) -> list[Sample]:
     labels = {"model_version": version, "replica": name}
-    shown: list[Sample] = [(PREDICTIONS, labels, total), (SINCE, labels, 100.0)]
-    return [*shown, (REFERENCE, {**labels, "reference": reference}, 1.0)] if reference else shown
+    shown: list[Sample] = [Sample(PREDICTIONS, labels, total), Sample(SINCE, labels, 100.0)]
+    return [*shown, Sample(REFERENCE, {**labels, "reference": reference}, 1.0)] if reference else shown
 
 
 def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named() -> None:
@@ -234,7 +234,7 @@ def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named()
         *facts("v4", "g", "ours", np.nan),
         *facts("v1", f"{FLEET}1", "ours"),
         *facts("v5", "h", "ours"),
-        (REFERENCE, {"model_version": "v5", "replica": "h", "reference": "was"}, 1.0),
+        Sample(REFERENCE, {"model_version": "v5", "replica": "h", "reference": "was"}, 1.0),
     ]
     seen, words = survey(samples, "ours", 7.0)
     assert seen == {Replica("v1", "a"): Seen(100.0, 5, 7.0), Replica("v4", "f"): Seen(100.0, 5, 7.0)}
@@ -250,6 +250,6 @@ def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named()
 def test_edges_are_read_as_numbers_and_the_larger_of_two_counts() -> None:
     labels = {"column": "x", "role": "feature"}
     samples = [
-        (BUCKET, {**labels, "le": text}, n) for text, n in (("0", 1.0), ("0.0", 3.0), ("1e0", 4.0), ("+Inf", 5.0))
+        Sample(BUCKET, {**labels, "le": text}, n) for text, n in (("0", 1.0), ("0.0", 3.0), ("1e0", 4.0), ("+Inf", 5.0))
     ]
     assert PLACES.fill(samples)[:3].tolist() == [3.0, 4.0, 5.0]

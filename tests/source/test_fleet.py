@@ -58,19 +58,33 @@ class Victoria(Process):
 class Counted:
     """A fleet process that is pulled by hand."""
 
-    def __init__(self, folder: Path, url: str, known: Reference) -> None:
+    def __init__(self, folder: Path, url: str | list[str], known: Reference) -> None:
         self.clock, self.url = ManualClock(time.time()), url
-        text = f'[source]\nkind = "prometheus"\nurl = "{url}"\nevery = "1s"\n[data]\npath = "{folder}"'
+        kind = f'kind = "prometheus"\nurl = "{url}"' if isinstance(url, str) else f'kind = "scrape"\ntargets = {url}'
+        text = f'[source]\n{kind}\nevery = "1s"\n[data]\npath = "{folder}"'
         self.runtime = Runtime.of_one(Config.from_text(text), known, "fleet", self.clock)
 
     def pull(self, rows: int) -> int:
         """Ask for the first second at which its server knows of so many rows of replicas that are up; returns all."""
-        moment = until(lambda: knows(self.url, rows), f"{rows} rows in {self.url}")
+        moment = until(lambda: knows(str(self.url), rows), f"{rows} rows in {self.url}")
         self.clock.jump_to(moment + prometheus.LAG)
+        return self.count()
+
+    def checked(self) -> tuple[str, str, float | None]:
+        source = self.runtime.only.pulled
+        assert source is not None
+        return source.check()
+
+    def count(self) -> int:
         source = self.runtime.only.pulled
         assert source is not None
         source.pull(self.runtime.fold)
         return self.runtime.only.totals.n
+
+    def scrape(self, rows: int) -> int:
+        """Read the replicas until they have folded so many rows."""
+        self.clock.jump_to(time.time())
+        return until(lambda: rows if self.count() == rows else None, f"{rows} rows by scraping")
 
 
 #: Forks a server for each line of folder and port, and answers its process number: libraries are loaded once.
@@ -159,10 +173,12 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         # One more sleeps through all of it, and catches up at the end.
         late = Counted(tmp_path / "late", asked.url, known)
         stack.callback(late.runtime.close)
-        assert (pull(0), late.pull(0)) == ({0}, 0)
+        alone = Counted(tmp_path / "alone", [f"http://{target}" for target in targets], known)
+        stack.callback(alone.runtime.close)
+        assert (pull(0), late.pull(0), alone.scrape(0)) == ({0}, 0, 0)
         for name, rows in (("a", 200), ("b", 150), ("c", 100)):
             replicas.send(name, rows)
-        assert pull(450) == {450}
+        assert (pull(450), alone.scrape(450)) == ({450}, 450)
         # One moves to another address, on its folder; one is new.
         replicas.kill("c")
         replicas.start("c", ports[3])
@@ -170,14 +186,18 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         replicas.send("c", 60)
         replicas.send("d", 40)
         replicas.send("a", 10)
-        assert pull(560) == {560}
+        assert (pull(560), alone.scrape(560)) == ({560}, 560)
         # One is killed, and forgotten. When it is back, it has counted on before the fleet sees it.
         replicas.kill("b")
-        assert pull(560 - 150) == {560}
+        assert (pull(560 - 150), alone.scrape(560)) == ({560}, 560)
         replicas.start("b", ports[1])
         replicas.send("b", 30)
-        assert (pull(590), late.pull(590)) == ({590}, 590)
-        for fleet in (*fleets, late):
+        assert (pull(590), late.pull(590), alone.scrape(590)) == ({590}, 590, 590)
+        away = f"5 targets: http://{targets[2]} cannot be reached: [Errno 111] Connection refused"
+        assert alone.checked()[:2] == ("degraded", away)
+        for fleet in fleets:
+            assert fleet.checked() == ("ok", f"Prometheus at {fleet.url} is asked every 1s", None)
+        for fleet in (*fleets, late, alone):
             check(fleet, replicas, tmp_path)
 
 
@@ -199,12 +219,6 @@ def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
         )
         assert ours == theirs
         assert {one.column for one in theirs if one.state == "drift"} == {"x0", "x1", "colour", "prediction"}
-        assert fleet.runtime.health()["checks"][1] == {
-            "part": "source",
-            "condition": "ok",
-            "detail": f"Prometheus at {fleet.url} is asked every 1s",
-            "since": None,
-        }
         audited = connect_read_only(fleet.runtime.folder.database)
         with closing(audited):
             assert verify(audited).ok

@@ -108,7 +108,7 @@ def test_what_is_no_answer_is_a_state_with_words(
     pull(runtime)
     assert source.check() == (
         "degraded",
-        f"Prometheus at {url}: it knows no replica; does [source] match fit?",
+        f"Prometheus at {url}: it knows no replica; does [source] fit?",
         MIDNIGHT + LAG,
     )
     runtime.close()

@@ -1,0 +1,80 @@
+"""Replicas as a source, without a Prometheus: their own /metrics, read once a minute.
+
+Nobody else keeps what they showed before, so the cursor has the counters of each. A replica that was away is counted
+from there when it answers again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from monitor.clock import Clock
+from monitor.columns.column import Floats
+from monitor.config.settings import SourceConfig
+from monitor.errors import SourceError
+from monitor.series import Series
+from monitor.source.counters import COUNTS, FACTS, PREDICTIONS, Replica, Sample, State
+from monitor.source.fleet import FleetSource
+from monitor.source.protocol import Handover
+
+#: Replicas that are read at a time: one that does not answer must not hold up all others.
+AT_ONCE = 8
+
+
+class TargetsSource(FleetSource):
+    """A fleet, by what each of its replicas shows."""
+
+    def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
+        super().__init__(name, series, cursor, settings, base, clock)
+        self.where = settings.targets[0] if len(settings.targets) == 1 else f"{len(settings.targets)} targets"
+
+    def fetch(self, cursor: str) -> Iterator[Handover]:
+        """Read all replicas; those that do not answer are remarked upon."""
+        before, now = State.from_text(cursor), self.clock.time()
+        if before is not None:
+            now = max(now, before.at + 0.001)  # a moment names one reading, whatever the clock does
+        said, counters, twice = list[Sample](), dict[Replica, Floats](), set[Replica]()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for target, found in zip(self.settings.targets, pool.map(self._read, self.settings.targets), strict=True):
+                if isinstance(found, str):
+                    self.remark(f"{target} {found}")
+                    continue
+                said += [one for one in found if one.name in FACTS]
+                own = self.places.by_replica(one for one in found if one.name in COUNTS)
+                twice |= own.keys() & counters.keys()
+                counters |= own
+        if not said:
+            raise SourceError(f"no replica can be read: {'; '.join(self.remarked)}")
+        for replica in twice:
+            self.remark(f"not counted: replica {replica.name} is at two targets; are they copies of one data folder?")
+        said = [one for one in said if Replica.of(one) not in twice]
+
+        def each(replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
+            if at == now or before is None:
+                return {one: counters[one] for one in replicas if one in counters}
+            past = {one: before.seen[one].counters for one in replicas}
+            return {one: np.array(kept, float) for one, kept in past.items() if kept is not None}
+
+        yield self.count(before, said, now, each)
+
+    def _read(self, target: str) -> list[Sample] | str:
+        """What a target shows; or why there is nothing, in words."""
+        from prometheus_client.parser import text_string_to_metric_families  # it loads an HTTP server
+
+        url = target if target.endswith("/metrics") else f"{target.rstrip('/')}/metrics"
+        wanted = tuple(name + end for name in (*COUNTS, *FACTS) for end in "{ ")
+        try:
+            answer, body = self.ask(url)
+            if answer.status_code != 200:
+                return f"answers {answer.status_code}"
+            lines = [line for line in body.decode().split("\n") if line.startswith(wanted)]
+            families = text_string_to_metric_families("\n".join(lines) + "\n")
+            samples = [Sample(one.name, one.labels, one.value) for family in families for one in family.samples]
+        except SourceError as error:
+            return str(error)
+        except (ValueError, LookupError) as error:
+            return f"shows what is no metrics: {error}"
+        return samples if any(one.name == PREDICTIONS for one in samples) else f"shows no {PREDICTIONS}"
