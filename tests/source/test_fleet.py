@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -18,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.running import environment
+from bench.warm import WarmProcess
 from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.drift.result import NOTHING
@@ -28,7 +26,7 @@ from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect_read_only
 from monitor.usual import Past
-from tests.compose.live import ROOT, Process, Prometheus, until
+from tests.compose.live import Process, Prometheus, until
 from tests.store.world import reference
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
@@ -87,54 +85,30 @@ class Counted:
         return until(lambda: rows if self.count() == rows else None, f"{rows} rows by scraping")
 
 
-#: Forks a server for each line of folder and port, and answers its process number: libraries are loaded once.
-FORKS = """
-import os, signal, sys
-import server.run
-from server.__main__ import main
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for line in sys.stdin:
-    folder, port = line.split()
-    child = os.fork()
-    if not child:
-        os.chdir(folder)
-        log = os.open("server.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os._exit(main(["--port", port]))
-    print(child, flush=True)
-"""
-
-
 class Replicas:
     """Servers that are sent rows, each on a data folder; knows all rows that were sent."""
 
     def __init__(self, root: Path, known: Reference) -> None:
         self.root, self.random, self.sent = root, np.random.default_rng(3), list[list[object]]()
-        self.running: dict[str, tuple[int, int]] = {}
+        self.running: dict[str, tuple[WarmProcess, int]] = {}
         known.save(root / "histogram.prom")
-        command = [sys.executable, "-c", FORKS]
-        self.forks = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, name: str, port: int) -> None:
         (self.root / name).mkdir(exist_ok=True)
         shutil.copy(self.root / "histogram.prom", self.root / name)
         (self.root / name / "config.toml").write_text('[model]\npath = ""\n[window]\nfold = "100ms"')
-        assert self.forks.stdin is not None
-        assert self.forks.stdout is not None
-        print(self.root / name, port, file=self.forks.stdin, flush=True)
-        self.running[name] = int(self.forks.stdout.readline()), port
+        self.running[name] = WarmProcess(["--port", str(port)], self.root / name, environment()), port
         until(lambda: get(f"http://127.0.0.1:{port}/readyz"), f"replica {name}")
 
     def kill(self, name: str) -> None:
-        child, _ = self.running.pop(name)
-        os.kill(child, signal.SIGKILL)
-        until(lambda: None if Path(f"/proc/{child}").exists() else True, f"the end of {name}")
+        server, _ = self.running.pop(name)
+        server.kill()
+        server.wait()
+        server.stderr.close()
 
     def stop(self) -> None:
         for name in list(self.running):
             self.kill(name)
-        self.forks.communicate()
 
     def send(self, name: str, rows: int) -> None:
         drawn = self.random.normal(1.0, 1.0, (rows, 3))
