@@ -115,9 +115,10 @@ class Harm:
     `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
     unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
     `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
-    `of`: what the answer is, "mean prediction" or "share of yes". `whole`: the shift is from the training data, so the
-    loss began at `usual`. `importance`: of the column for the model, as a part of that of all columns; None if it was
-    not measured.
+    `of`: what the answer is, "mean prediction" or "share of yes". `came`: the rise is not what would be but what came true, by
+    outcomes: the harm of a shift of the errors themselves. `whole`: the shift is one from the training data, so that
+    the loss began at `usual`. `importance`: of the column for the model, as a part of that of all columns; None if it
+    was not measured.
     """
 
     loss: float
@@ -129,6 +130,7 @@ class Harm:
     answer_floor: float = 0.0
     name: str = "loss"
     of: str = "mean prediction"
+    came: bool = False
     whole: bool = True
     importance: float | None = None
 
@@ -152,7 +154,12 @@ class Harm:
         ('harmless', 'harm unknown: too few held-out rows')
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7, "MAE").text
         'harmless; this alone would lower the mean prediction by 30.5'
+        >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE", came=True).text
+        'MAE went from 41.2 to 47.9'
         """
+        if self.came:
+            how = {"harmful": "", "harmless": "harmless: ", "unknown": "harm unknown: "}[self.effect]
+            return f"{how}{self.name} went from {apart(self.usual, self.usual + self.loss, number, 3)}"
         said, verb = "", "lower" if self.answer < 0 else "raise"
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
             said = f"{verb} the {self.of} by {_by(self.answer, self.of != 'mean prediction')}"

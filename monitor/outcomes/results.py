@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from monitor.columns.column import Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import Change, Direction, DriftResult, Span, State, StoredExplanation, Subject, Worse
+from monitor.drift.result import Change, Direction, DriftResult, Harm, Span, State, StoredExplanation, Subject, Worse
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import coarse, concept_shift, judge_estimate
-from monitor.outcomes.performance import ESTIMATED, METRICS, Measure
+from monitor.outcomes.performance import ESTIMATED, METRICS, Measure, measure
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import Asked, Verdict, judge
 
@@ -140,6 +141,16 @@ def _explained(result: DriftResult, baseline: Baseline, asked: Asked, total: Sum
     return result if shift is None else result._replace(reason=concept_or_data(shift[1]))
 
 
+def _harmed(result: DriftResult, baseline: Baseline, asked: Asked, total: Sums) -> DriftResult:
+    """A shift of the error with its harm: how much the mean error rose. A shift of what came true itself has none."""
+    if result.column != "error" or result.state not in ("drift", "warning"):
+        return result
+    was, live = measure(baseline.sums)["mae"], measure(total)["mae"]
+    error = math.hypot(was.error, live.error * math.sqrt(asked.dispersions.get("mae", 1.0)))
+    harm = Harm(live.value - was.value, error, 0.0, 0.0, 0.0, was.value, name=baseline.loss_name, came=True)
+    return result._replace(explanation=StoredExplanation(result.direction, result.contributions, harm))
+
+
 def judge_outcomes(
     baseline: Baseline, name: str, layout: Layout, asked: Asked, total: Sums, rule: str, window: Span, subject: Subject
 ) -> tuple[DriftResult, ...]:
@@ -154,7 +165,8 @@ def judge_outcomes(
     columns = tuple(range(len(layout.schema.columns)))
     question = Question(rule, columns, "auto", asked.alpha, min_samples=asked.least)
     before, now = (Sample(sums.column_counts(), *sums.column_moments()) for sums in (baseline.sums, total))
-    return (*results, *evaluate(question, layout, before, now, window, (name,) * len(columns), subject))
+    drifted = evaluate(question, layout, before, now, window, (name,) * len(columns), subject)
+    return (*results, *(_harmed(one, baseline, asked, total) for one in drifted))
 
 
 def judge_estimated(

@@ -153,7 +153,8 @@ SECTIONS = (
         "The outcomes themselves, or prediction minus outcome, are distributed differently than on held-out rows.",
         (
             "`outcome` alone: the world changed, and the model may have followed. Did the predictions move too?",
-            "`error` alone: the model is off in one direction. `/performance` has the bias.",
+            "`error` alone: the model is off in one direction, or by more. `/performance` has the bias.",
+            "The message says how much the mean error rose. Harm is not defined for `outcome`: the metrics tell.",
         ),
         ("As for worse performance. A constant bias can be corrected without training.",),
     ),

@@ -98,7 +98,8 @@ def _sentence(text: str) -> str:
 
 def _drifted(result: DriftResult) -> str:
     what = "What came true" if result.column == "outcome" else "The error"
-    return f"{what} has drifted: {result.direction.text}" if result.direction else ""
+    text = f"{what} has drifted: {result.direction.text}" if result.direction else ""
+    return f"{text}; {result.harm.text}" if result.harm else text
 
 
 def _as_before(result: DriftResult, live: Measure | None) -> str:
