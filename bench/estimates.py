@@ -7,7 +7,8 @@
 DIR has the sets of `bench.real`. The car loan set has a model's scores; what came true is in NannyML's package, so it
 takes --peers. On elec (price up or down) and bike (more bicycles than the median) a gradient boosting model is fitted
 on the first half of the training part, and the second half is held out. All see the same scores, in chunks that do
-not overlap. Prints Markdown; docs/bench-estimates.md holds a run.
+not overlap. A second table is of models of numbers (how many bicycles, which price): bins of the prediction, leaves of
+a tree, and NannyML's DLE. Prints Markdown; docs/bench-estimates.md holds a run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ import numpy as np
 
 METRICS = ("accuracy", "f1", "roc_auc")
 CHUNK = {"synthetic_car_loan": 5000, "elec": 672, "bike": 336}
+FEATURES = {
+    "elec": ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"),
+    "bike": ("temp", "atemp", "hum", "windspeed", "hr"),
+}
 
 
 def table(path: Path) -> dict[str, list[str]]:
@@ -35,33 +40,38 @@ def table(path: Path) -> dict[str, list[str]]:
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def scored(folder: Path, name: str, python: str | None) -> tuple[Any, Any] | None:
+def scored(folder: Path, name: str, python: str | None) -> tuple[Any, ...] | None:
     """Score and outcome of held-out rows and of live rows, each of shape (2, n); None if what came true is unknown."""
-    train, live = (table(folder / name / f"{part}.csv.gz") for part in ("train", "live"))
     if name == "synthetic_car_loan":
         if not python:
             return None
+        train, live = (table(folder / name / f"{part}.csv.gz") for part in ("train", "live"))
         came = json.loads(asked(python, "--car-loan"))
         held = np.array([train["y_pred_proba"], train["repaid"]], float)
         return held, np.array([live["y_pred_proba"], came], float)
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    if name == "elec":
-        features, aim = ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"), "class"
-        outcomes = [np.array(one[aim], float) for one in (train, live)]
-    else:
-        features, aim = ("temp", "atemp", "hum", "windspeed"), "cnt"
-        hours = [[(int(one[:-2]) % 12) + 12 * (one[-2:] == "pm") for one in part["hr"]] for part in (train, live)]
-        for part, hour in zip((train, live), hours, strict=True):
-            part["hour"] = list(map(str, hour))
-        features = (*features, "hour")
-        counts = [np.array(one[aim], float) for one in (train, live)]
-        outcomes = [(one > np.median(counts[0])).astype(float) for one in counts]
-    rows = [np.array([one[name] for name in features], float).T for one in (train, live)]
-    half = len(rows[0]) // 2
-    model = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(rows[0][:half], outcomes[0][:half])
-    held, seen = (model.predict_proba(part)[:, 1] for part in (rows[0][half:], rows[1]))
-    return np.stack([held, outcomes[0][half:]]), np.stack([seen, outcomes[1]])
+    fit, held, live = split(folder, name, {"elec": "class", "bike": "cnt"}[name])
+    if name == "bike":
+        middle = np.median(np.concatenate([fit[1], held[1]]))
+        fit, held, live = ((rows, (came > middle).astype(float)) for rows, came in (fit, held, live))
+    model = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(*fit)
+    return tuple(np.stack([model.predict_proba(rows)[:, 1], came]) for rows, came in (held, live))
+
+
+def split(folder: Path, name: str, aim: str) -> list[tuple[Any, Any]]:
+    """Features, shape (n, features), and what came true: to fit, held out, and live in the order of time."""
+    parts = []
+    for file in ("train", "live"):
+        part = table(folder / name / f"{file}.csv.gz")
+        if "hr" in part:  # "2pm" is the hour 14
+            part["hr"] = [str(int(one[:-2]) % 12 + 12 * (one[-2:] == "pm")) for one in part["hr"]]
+        order = np.argsort(part["time"], kind="stable") if file == "live" else slice(None)
+        features = np.array([part[feature] for feature in FEATURES[name] if feature != aim], float).T
+        parts.append((features[order], np.array(part[aim], float)[order]))
+    (rows, came), live = parts
+    half = len(rows) // 2
+    return [(rows[:half], came[:half]), (rows[half:], came[half:]), live]
 
 
 def chunks(live: Any, size: int) -> list[Any]:
@@ -162,6 +172,81 @@ def compare(folder: Path, python: str | None) -> None:
             print(f"| {name} | {metric} | {len(parts)} | {errors[0]:.4f} | {errors[1]:.4f} | {still:.4f} |")
 
 
+def compare_errors(folder: Path, python: str | None) -> None:
+    """MAE of models of numbers, estimated by bin of the prediction, by leaf, and by a second model (NannyML's DLE)."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.tree import DecisionTreeRegressor
+
+    print("\n| set, model | real MAE | by bin | by leaf | NannyML | nothing has changed |\n" + "| --- " * 6 + "|")
+    for name, aim in (("bike", "cnt"), ("elec", "nswprice")):
+        (x, y), *others = split(folder, name, aim)
+        boosted = HistGradientBoostingRegressor(max_iter=100, random_state=0).fit(x, y)
+        tree = DecisionTreeRegressor(max_leaf_nodes=32, random_state=0).fit(x, y)
+        # The leaves of many trees are too many to count by: those of one tree that answers as they do.
+        like = DecisionTreeRegressor(max_leaf_nodes=32, random_state=0).fit(x, boosted.predict(x))
+        for title, model, leaves in (("boosted trees", boosted, like), ("one tree", tree, tree)):
+            (held, came), (live, real) = others
+            size = CHUNK[name]
+            places = [slice(at, at + size) for at in range(0, len(live) - size + 1, size)]
+            answers, errors = model.predict(live), np.abs(model.predict(live) - real)
+            true = np.array([errors[place].mean() for place in places])
+            lost = np.abs(model.predict(held) - came)
+            found = [by_bin(model.predict(held), came, [answers[place] for place in places])]
+            of, at = leaves.apply(held), leaves.apply(live)
+            means = np.bincount(of, lost, at.max() + 1) / np.maximum(np.bincount(of, minlength=at.max() + 1), 1)
+            found.append([means[at[place]].mean() for place in places])
+            theirs = [float("nan")] * len(places)
+            if python:
+                with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                    sides = ((held, model.predict(held), came), (live, answers, real))
+                    whole = {"held": sides[0], "live": [one[: places[-1].stop] for one in sides[1]]}
+                    plain = {key: [one.tolist() for one in side] for key, side in whole.items()}
+                    json.dump({**plain, "size": size}, file)
+                    file.flush()
+                    theirs = json.loads(asked(python, "--as-dle", file.name))[: len(places)]
+            found += [theirs, [lost.mean()] * len(places)]
+            missed = [np.abs(np.array(one) - true) for one in found]
+            cells = " | ".join(
+                f"{one[np.isfinite(one)].mean():.3g}" if np.isfinite(one).any() else "-" for one in missed
+            )
+            print(f"| {name}, {title} | {true.mean():.3g} | {cells} |", flush=True)
+
+
+def by_bin(held: Any, came: Any, live: list[Any]) -> list[float]:
+    """Our estimate of MAE for each chunk of predictions; NaN where too few held-out rows are like them."""
+    from monitor.columns.binning import Binner
+    from monitor.outcomes.estimates import bins_by_prediction, estimate
+    from monitor.outcomes.sums import contribute
+    from monitor.reference.file import Reference
+
+    reference = Reference.from_data({"x": held}, held)
+    schema, target = reference.schema, reference.target
+    known = contribute(target, held[:, None], came)
+    counts = [Binner(schema).fill(np.stack([one, one], axis=1))[0][0] for one in live]
+    rows = [bins_by_prediction(schema, target, one) for one in counts]
+    found = [estimate(known, one)[0].get("mae") for one in rows if one is not None]
+    return [float("nan") if one is None else one.value for one in found]
+
+
+def dle(path: Path) -> None:
+    """Run by the other interpreter: estimates of NannyML's DLE for each chunk, as JSON."""
+    import nannyml as peer
+    import pandas as pd
+
+    given = json.loads(path.read_text())
+
+    def frame(rows: list[list[float]], answers: list[float], came: list[float]) -> Any:
+        table = pd.DataFrame(np.array(rows), columns=[f"x{at}" for at in range(len(rows[0]))])
+        return table.assign(answer=answers, came=came)
+
+    held, live = frame(*given["held"]), frame(*given["live"])
+    features = [name for name in held if name.startswith("x")]
+    estimator = peer.DLE(features, "answer", "came", metrics=["mae"], chunk_size=given["size"])
+    estimator.fit(held)
+    results = estimator.estimate(live).filter(period="analysis").to_df()
+    print(json.dumps([float(one) for one in results["mae", "value"]]))
+
+
 def coverage() -> None:
     """How often the interval has the realised value, held-out rows and windows drawn anew, for shifts of the inputs."""
     rng = np.random.default_rng(0)
@@ -189,16 +274,20 @@ def main() -> None:
     parser.add_argument("--peers", help="interpreter of an environment with bench/requirements-real.txt")
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--as-nannyml", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--as-dle", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--car-loan", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.car_loan:
         car_loan()
     elif given.as_nannyml:
         nannyml(given.as_nannyml)
+    elif given.as_dle:
+        dle(given.as_dle)
     elif given.coverage:
         coverage()
     elif given.folder:
         compare(given.folder, given.peers)
+        compare_errors(given.folder, given.peers)
     else:
         sys.exit("name the folder of the data sets, or --coverage")
 
