@@ -115,10 +115,9 @@ class Harm:
     `loss`: rise of the mean loss, in its own unit, with its standard error. `answer`: rise of the mean answer, in the
     unit of the prediction. `unknown`: share of the rows in bins that no held-out row was in, of which nothing is known.
     `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
-    `of`: what the answer is, "mean prediction" or "share of yes". `came`: the rise is not what would be but what came true, by
-    outcomes: the harm of a shift of the errors themselves. `whole`: the shift is one from the training data, so that
-    the loss began at `usual`. `importance`: of the column for the model, as a part of that of all columns; None if it
-    was not measured.
+    `of`: what the answer is, "mean prediction" or "share of yes". `came`: the loss is what came true, by outcomes, and
+    the shift that of the errors. `whole`: the shift is from the training data, so the loss began at `usual`.
+    `importance`: of the column for the model, as a part of that of all columns; None if it was not measured.
     """
 
     loss: float
