@@ -77,8 +77,7 @@ def aligned(rows: Any, predictions: Any, schema: Schema) -> list[Any]:
 def encoded(columns: list[Any], encoder: Encoder) -> Iterator[Floats]:
     """Columns as records hold them, some rows at a time, shape (at most CHUNK, columns)."""
     for start in range(0, len(columns[0]) if columns else 0, CHUNK):
-        parts = (encoder.column(at, column[start : start + CHUNK]) for at, column in enumerate(columns))
-        yield np.stack(list(parts), axis=1)
+        yield encoder.table([column[start : start + CHUNK] for column in columns])
 
 
 def fitting(batch: Batch, reference: Reference) -> Batch:

@@ -76,7 +76,7 @@ def whole_hours(span: Span) -> Span:
     """Widen a period to whole hours, of which the sums are.
 
     >>> whole_hours(Span(3601.0, 7200.0))
-    Span(start=3600.0, end=7200.0)
+    <Span 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z>
     """
     return Span(span.start // HOUR * HOUR, -(-span.end // HOUR) * HOUR)
 

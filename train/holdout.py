@@ -105,9 +105,7 @@ def baseline_from_rows(
     row can be compared.
     """
     encoder, width = encoder_of(schema), len(schema.features)
-    values = np.empty((len(features[0]), len(schema.captured)))
-    for position, block in enumerate([*features, *predict(features)]):
-        values[:, position] = encoder.column(position, block)
+    values = encoder.table([*features, *predict(features)])
     came = floats(outcomes) if aim.score else encoder.column(width, outcomes)
     target = target_for(schema, values[:, width], came, aim)
     baseline = baseline_of(schema, target, values, came, source)
@@ -128,8 +126,7 @@ def _importance(
     kept = [_pick(block, rows) for block in features]
 
     def loss(blocks: Sequence[Block]) -> float:
-        answers = [encoder.column(width + at, block) for at, block in enumerate(predict(blocks))]
-        return float(np.nanmean(losses(target, np.stack(answers, axis=1), came[rows])))
+        return float(np.nanmean(losses(target, encoder.table(predict(blocks), width), came[rows])))
 
     before = loss(kept)
     rises = {}

@@ -214,10 +214,7 @@ def read_recording(
         kept: list[Any] = [_pick(blocks[name], good) for name in wanted[1:]]
         if predict is not None and good.any():
             kept += predict(kept)
-        values = np.empty((int(good.sum()), len(schema.captured)))
-        for position, block in enumerate(kept):
-            values[:, position] = encoder.column(position, block)
-        scratch.write(values.tobytes())
+        scratch.write(encoder.table(kept).tobytes())
     scratch.flush()
     found = np.concatenate(times) if times else np.zeros(0, dtype=np.int64)
     if not len(found):

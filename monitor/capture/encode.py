@@ -45,6 +45,13 @@ class Encoder:
         texts, rows = distinct(values)
         return np.array([self.category(position, text) for text in texts], np.float64)[rows]
 
+    def table(self, columns: Sequence[Any], first: int = 0) -> Floats:
+        """Encode columns of one length, the first of them at position `first`: shape (n, columns)."""
+        values = np.empty((len(columns[0]), len(columns)))
+        for at, column in enumerate(columns):
+            values[:, at] = self.column(first + at, column)
+        return values
+
     def category(self, position: int, value: object) -> float:
         """Code of a category: its index, NaN for missing, beyond the known ones for an unseen one."""
         text = canonical(value)

@@ -41,6 +41,9 @@ NONFINITE = "__nonfinite__"
 #: A name or category longer than this is cut: it is stored in every row that names it.
 MAX_TEXT = 200
 
+#: Columns that a schema lists when it is printed.
+LISTED = 10
+
 #: What is shown in place of characters that would break a line, a terminal or the direction of writing.
 _SIGNS = {
     **{code: f"<U+{code:04X}>" for code in range(0x7F, 0xA0)},
@@ -241,7 +244,17 @@ class Schema:
     columns: tuple[Column, ...]
 
     def __repr__(self) -> str:
-        return f"<Schema: {', '.join(column.summary for column in self.columns)}>"
+        return f"<Schema: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """Its columns in a few words each, and how many more there are than the first ten.
+
+        >>> Schema(tuple(Column(f"x{i}", "feature", "numeric") for i in range(12))).summary.partition("x9 ")[2]
+        '(numeric, no bins), and 2 more'
+        """
+        listed = [column.summary for column in self.columns[:LISTED]]
+        return ", ".join([*listed, *[f"and {len(self.columns) - LISTED} more"] * (len(self.columns) > LISTED)])
 
     def __post_init__(self) -> None:
         roles = [ROLES.index(column.role) for column in self.columns]

@@ -44,10 +44,17 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time, [start, end), in seconds since 1970 UTC."""
+    """A stretch of time, [start, end), in seconds since 1970 UTC.
+
+    >>> Span(0.0, 3600.0)
+    <Span 1970-01-01T00:00:00Z to 1970-01-01T01:00:00Z>
+    """
 
     start: float
     end: float
+
+    def __repr__(self) -> str:
+        return f"<Span {iso(self.start)} to {iso(self.end)}>"
 
     def to_json(self) -> dict[str, str]:
         """Return both ends in ISO 8601, UTC."""
@@ -82,6 +89,9 @@ class Direction:
     Of a numeric column also `mean` and `median`: test minus reference, in the column's unit; `mean_deviations` and
     `median_deviations`: the same in reference standard deviations (None if that is zero or unknown). Of a categorical
     column `grew` and `shrank`: the categories whose share moved by more than chance, strongest first.
+
+    >>> Direction("mean 42 to 379 (27 sd)")
+    <Direction moved: mean 42 to 379 (27 sd)>
     """
 
     text: str
@@ -95,6 +105,9 @@ class Direction:
     median_deviations: float | None = None
     grew: tuple[Shift, ...] = ()
     shrank: tuple[Shift, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Direction {self.change}: {self.text}>"
 
 
 #: The smallest rise of the mean loss that matters, and one that must be ruled out before a drift is called harmless,

@@ -113,8 +113,7 @@ class Reference:
     baseline: Baseline | None = None
 
     def __repr__(self) -> str:
-        columns = ", ".join(column.summary for column in self.schema.columns)
-        return f"<Reference {self.identity[:12]} of {self.info.rows:,} rows: {columns}>"
+        return f"<Reference {self.identity[:12]} of {self.info.rows:,} rows: {self.schema.summary}>"
 
     @cached_property
     def identity(self) -> str:

@@ -140,7 +140,7 @@ def reference_span(reference: str) -> Span | None:
     Raises ConfigError for a text that names none.
 
     >>> reference_span("1970-01-01/1970-01-02")
-    Span(start=0.0, end=86400.0)
+    <Span 1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z>
     """
     if reference in (TRAINING, USUAL):
         return None

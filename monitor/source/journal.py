@@ -393,11 +393,7 @@ class JournalSource(Recorded):
         keys: Numbers | None = None,
     ) -> list[str]:
         """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
-        columns = [*features, *predictions]
-        values = np.empty((len(columns[0]), len(columns)))
-        for position, column in enumerate(columns):
-            values[:, position] = self.encoder.column(position, column)
-        return self.record_encoded(values, times_ns, keys)
+        return self.record_encoded(self.encoder.table([*features, *predictions]), times_ns, keys)
 
     def record_encoded(
         self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None, keys: Numbers | None = None
