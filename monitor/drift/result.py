@@ -192,11 +192,11 @@ class Harm:
         """Say it in two words, for a list of many columns.
 
         >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").brief, Harm(0.1, 9.0, 0.0, 0.0, 0.0, 41.2).brief
-        ('MAE +6.7', 'harm unknown')
+        ('harmful, MAE +6.7', 'harm unknown')
         """
         if self.effect != "harmful":
             return "harm unknown" if self.effect == "unknown" else "harmless"
-        return f"{self.name} +{_by(self.loss, self.name == 'error rate')}"
+        return f"harmful, {self.name} +{_by(self.loss, self.name == 'error rate')}"
 
     def to_json(self) -> dict[str, Any]:
         """Return its numbers, and what they come to."""

@@ -341,7 +341,7 @@ def commands(message: Message) -> list[tuple[str, str]]:
     >>> for what, command in commands(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,))):
     ...     print(what, command)
     silence python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h
-    accept as the new normal python -m monitor reference accept 'price [[]EUR]' --from 1970-01-01T00:00:00Z --dry-run
+    accept as normal (preview) python -m monitor reference accept 'price [[]EUR]' --from 1970-01-01T00:00:00Z --dry-run
     report python -m monitor report --from 1970-01-01T00:00:00Z --out report.html
     """
     firing = message.firing
@@ -356,7 +356,7 @@ def commands(message: Message) -> list[tuple[str, str]]:
         accept = ["python -m monitor reference accept", *columns, f"--from {since} --dry-run"]
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
-        found.append(("accept as the new normal", accept))
+        found.append(("accept as normal (preview)", accept))
     found.append(("report", [f"python -m monitor report --from {since} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)

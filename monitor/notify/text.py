@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
@@ -204,8 +204,10 @@ def _column(item: Entry, message: Message) -> Line:
 
 def _plainer(piece: Piece, many: bool) -> Piece:
     """Write standard deviations out, or leave them out of a list of many columns."""
+    if piece.style == "code":
+        return piece
     text = re.sub(r" \(([\d.,]+) sd\)", "" if many else r" (\1 standard deviations)", piece.text)
-    return piece if piece.style == "code" else replace(piece, text=text)
+    return Piece(text.replace("spread (sd)", "spread" if many else "spread (standard deviation)"))
 
 
 def _most(message: Message) -> Entry | None:

@@ -45,7 +45,7 @@ species: grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %), since 1
 look: http://127.0.0.1:5000/
 what to do: http://127.0.0.1:5000/what-to-do#moved
 silence: python -m monitor silence rule=drift --for 4h
-accept as the new normal: python -m monitor reference accept bmi species --from 2023-11-14T22:03:00Z --dry-run
+accept as normal (preview): python -m monitor reference accept bmi species --from 2023-11-14T22:03:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:03:00Z --out report.html
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
@@ -70,7 +70,7 @@ bmi: mean 0.01 to 0.0571 (1.0 standard deviations)
 look: http://127.0.0.1:5000/
 what to do: http://127.0.0.1:5000/what-to-do#predictions-moved
 silence: python -m monitor silence rule=drift --for 4h
-accept as the new normal: python -m monitor reference accept prediction bmi --from 2023-11-14T22:13:00Z --dry-run
+accept as normal (preview): python -m monitor reference accept prediction bmi --from 2023-11-14T22:13:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
 model version 3f2a1b, rule drift, event prediction-1700000000"""
 
@@ -182,7 +182,8 @@ def test_ten_columns_fit_the_screen_of_a_phone() -> None:
     text = written(world.evaluate(alerts, results=results))
     head, columns, foot, _ = text.split("\n\n")
     assert columns.splitlines() == [
-        f"{alert.column}: mean 0.01 to 0.0571; {'MAE +6.7' if n < 3 else 'harmless'}" for n, alert in enumerate(alerts)
+        f"{alert.column}: mean 0.01 to 0.0571; {'harmful, MAE +6.7' if n < 3 else 'harmless'}"
+        for n, alert in enumerate(alerts)
     ]
     assert head.splitlines()[-1] == "since 14 Nov, 22:04 to 22:13 UTC"
     on_phone = [part for line in (head, columns, foot) for text in line.splitlines() for part in wrap(text, 45)]
@@ -217,7 +218,7 @@ def test_commands_name_the_model_if_there_are_several() -> None:
     }
     assert {dict(commands(message))["silence"]: message for message in silences.values()} == silences
     accept = dict(commands(replace(one, entries=(a, replace(b, column="rooms")), several=True)))
-    assert " accept bmi --from " in accept["accept as the new normal"], "columns of one model"
+    assert " accept bmi --from " in accept["accept as normal (preview)"], "columns of one model"
 
 
 def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
