@@ -7,11 +7,13 @@ ones; only the clock is moved by hand, so that three hours take seconds and the 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +94,11 @@ def settle(runtime: Runtime, clock: ManualClock) -> None:
     """Start the threads, and wait until nothing is left to do."""
     runtime.start()
     deadline = time.monotonic() + 20
-    while runtime.health()["status"] != "ok" and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        with closing(sqlite3.connect(runtime.folder.database)) as connection:
+            unsent = connection.execute("SELECT count(*) FROM notifications WHERE state <> 'sent'").fetchone()[0]
+        if not unsent and not runtime.facts().waiting and runtime.health()["status"] == "ok":
+            return
         clock.advance(1)
         time.sleep(0.05)
 

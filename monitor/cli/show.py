@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import (
+    NEARLY,
     AlertKey,
     DriftResult,
     Span,
@@ -68,7 +69,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     judged = max((verdict.at for verdict in verdicts), default=None)
-    if any(verdict.result.state == "drift" for verdict in verdicts):
+    if verdicts:
         verdicts = with_harm(connection, newest_series(connection, served), verdicts)
     found = strongest(verdicts, by_rule=False)
     columns = [verdict for verdict in found if verdict.result.column != PERFORMANCE]
@@ -151,7 +152,12 @@ def strongest(verdicts: list[Verdict], by_rule: bool = True) -> list[Verdict]:
 
 
 def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Verdicts with the harm of the columns that moved, from the counts of their windows, if the store has them."""
+    """Verdicts with the harm of the columns that moved, from the counts of their windows, if the store has them.
+
+    What is not stored of predictions that may have moved is said, too.
+    """
+    if not any(map(_asked, verdicts)):
+        return list(verdicts)
     from monitor.drift.evaluate import Explained, Sample  # they load scipy, for which `status` need not wait
     from monitor.evaluation import References
 
@@ -160,14 +166,20 @@ def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence
     out = []
     for verdict in verdicts:
         result = verdict.result
-        if result.state in ("drift", "warning") and result.reference in names:
+        if _asked(verdict) and result.reference in names:
             if result.window not in explained:
                 test = sum_range(connection, series, result.window.start, result.window.end)
                 explained[result.window] = Explained(series.layout, sample, Sample(test.counts, test.sums))
-            said = StoredExplanation(result.direction, (), explained[result.window].harm(result))
+            why = explained[result.window]
+            said = StoredExplanation(result.direction or why.direction(result), (), why.harm(result))
             verdict = Verdict(verdict.at, result._replace(explanation=said))
         out.append(verdict)
     return out
+
+
+def _asked(verdict: Verdict) -> bool:
+    result = verdict.result
+    return result.state in ("drift", "warning") or (result.role == "prediction" and result.strength >= NEARLY)
 
 
 def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
@@ -216,7 +228,13 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
     results = [verdict.result for verdict in verdicts]
     counted = f"{moved} of {words.counted(len(columns), 'column')} drifted{share_of_importance(results)}"
-    return Answer([intro, "; ".join(filter(None, [counted, answers(results)])) + "\n", *lines], data)
+    return Answer([intro, f"{_moved(results)}{counted}\n", *lines], data)
+
+
+def _moved(results: Iterable[DriftResult]) -> str:
+    """Whether the predictions have moved, as a sentence before others; "" if that is not known."""
+    said = answers(results)
+    return f"{said[:1].upper()}{said[1:]}. " if said else ""
 
 
 @command(
@@ -249,20 +267,20 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
         events = list_events(connection, served, most=20)
         told, silences = listing(connection, 20), list_silences(connection, now)
         verdicts = latest_results(connection, served)
-        if known:
+        if verdicts:
             verdicts = with_harm(connection, newest_series(connection, served), verdicts)
     muted = mutes(known, silences, now)
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
-    moved = answers(verdict.result for verdict in verdicts)
+    results = [verdict.result for verdict in verdicts]
     lines = [
-        *([f"{moved[:1].upper()}{moved[1:]}."] if moved else []),
+        *filter(None, [_moved(results)]),
         *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now)),
         *_section("Events", "none", _event_table(events)),
         *_section("Notifications", "none", _notification_table(told)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
-    data = {"predictions_moved": moved or None, "alerts": known, "events": events}
+    data = {"predictions_moved": answers(results) or None, "alerts": known, "events": events}
     return Answer(lines, {**data, "notifications": told, "silences": silences})
 
 

@@ -11,6 +11,7 @@ import pytest
 from monitor.__main__ import main
 from monitor.announcer import page_address
 from monitor.config.load import Config
+from monitor.drift.result import answers
 from tests.store.world import MINUTE, Monitored
 
 RULES = """
@@ -61,13 +62,30 @@ def test_columns_are_counted_once_whatever_the_number_of_rules(shown: Shown) -> 
     text = shown("drift")
     head, count, _, titles, *rows = text.splitlines()
     assert head.startswith("Model v1, evaluated ")
-    assert count == "2 of 4 columns drifted; predictions have not moved"
+    assert count == "Predictions have not moved. 2 of 4 columns drifted"
     assert titles.split()[:2] == ["rule", "column"]
     assert {tuple(row.split()[:2]) for row in rows} == {
         (rule, column) for rule in ("fast", "slow") for column in ("x0", "x1", "colour", "prediction")
     }
     facts = json.loads(shown("status", "--json"))
     assert (facts["columns"], sorted(facts["drifted"])) == (4, ["x0", "x1"])
+
+
+def test_commands_say_of_the_predictions_what_the_page_says(shown: Shown) -> None:
+    """A move that is none by its threshold is not stored in words; it is said from the counts."""
+    world = shown.world()
+    for _ in range(12):
+        colours = world.random.choice(["red", "green", "blue"], 40).tolist()
+        values: list[object] = [*(world.random.normal(size=40) for _ in range(world.columns)), colours]
+        world.runtime.only.source.record_many(values, [world.random.normal(0.15, 1.0, 40)])
+        world.clock.advance(MINUTE)
+        world.runtime.evaluate()
+    said = answers(world.runtime.only.latest.results)
+    world.close()
+    assert said.startswith("predictions may have moved: mean ")
+    for command in ("status", "drift", "alerts"):
+        assert f"{said[:1].upper()}{said[1:]}. " in shown(command)
+    assert json.loads(shown("status", "--json"))["predictions_moved"] == said
 
 
 def test_a_silence_that_fits_nothing_is_refused_with_what_was_meant(shown: Shown) -> None:
