@@ -90,7 +90,9 @@ class Baseline:
         importance = self.importance.get(column.name) if column.role == "feature" else None
         floor = ANSWER_FLOOR * target.scale if target.kind == "regression" else SHARE_FLOOR
         found = replace(found, usual=self.mean_loss, answer_floor=floor, name=self.loss_name)
-        return replace(found, of=of, importance=importance)
+        # What a shift of the predictions does to the predictions is that shift.
+        answer = 0.0 if column.role == "prediction" else found.answer
+        return replace(found, of=of, importance=importance, answer=answer)
 
     def to_json(self) -> str:
         """Return all of it as JSON."""

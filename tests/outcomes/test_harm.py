@@ -138,4 +138,7 @@ def test_harm_comes_before_importance_and_strength() -> None:
     assert hard is not None
     assert hard.text.startswith("this alone would raise MAE from ")
     assert found["hard"].to_json()["harm"]["effect"] == "harmful"
+    price = found["price"].harm
+    assert price is not None
+    assert "mean prediction" not in price.text, "its own line says that already"
     assert found["region"].harm is None, "it has not moved"
