@@ -98,7 +98,7 @@ def test_prometheus_accepts_what_the_document_says_to_add(tmp_path: Path) -> Non
 def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
     text = (COMPOSE / "compose.yaml").read_text()
     ports = re.findall(r"ports: \[(.*)\]", text)
-    assert sorted(ports) == ['"127.0.0.1:3000:3000"', '"127.0.0.1:5000:5000"', '"127.0.0.1:9090:9090"']
+    assert sorted(ports) == [f'"127.0.0.1:{port}"' for port in ("3000:3000", "5000:5000", "5001:5000", "9090:9090")]
     images = re.findall(r"image: (\S+)", text)
     assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images if image != "telltale-app")
     services = re.split(r"(?m)^  (?=\w+:$)", text.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0])[1:]
@@ -106,6 +106,7 @@ def test_only_loopback_is_published_and_every_image_is_pinned() -> None:
         "app",
         "balance",
         "prometheus",
+        "fleet",
         "alertmanager",
         "grafana",
     ]
