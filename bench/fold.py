@@ -86,12 +86,12 @@ def fold_once(rows: Floats, reference: Reference) -> tuple[float, float, Counts]
     with tempfile.TemporaryDirectory() as name:
         runtime = opened(Path(name), reference)
         for begin in range(0, ROWS, 10_000):
-            runtime.only.source.record_encoded(rows[begin : begin + 10_000])
+            runtime.only.recorder.record_encoded(rows[begin : begin + 10_000])
         live = timed(lambda: runtime.writer.run(runtime._fold))
         counts = runtime.only.totals.counts
         assert runtime.only.totals.n == ROWS
         for begin in range(0, ROWS, 10_000):
-            runtime.only.source.record_encoded(rows[begin : begin + 10_000])
+            runtime.only.recorder.record_encoded(rows[begin : begin + 10_000])
         # As a killed process leaves it: let go of the lock, and fold nothing.
         runtime.only.source.journal.sync()
         runtime.writer._connection.close()

@@ -40,7 +40,7 @@ def filled(folder: Path, columns: int) -> tuple[Runtime, ManualClock]:
     for _ in range(60):
         values = rng.normal(0, 1, (20, columns - 1))
         values[:, ::17] += 0.9
-        runtime.only.source.record_many(values.T, [rng.normal(0, 1, 20)])
+        runtime.only.recorder.record_many(values.T, [rng.normal(0, 1, 20)])
         clock.advance(60)
     runtime.evaluate()
     latest = runtime.only.latest

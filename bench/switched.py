@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.instruments import Instruments
-from monitor.source.journal import JournalSource
+from monitor.source.recorder import Recorder
 from server.predict import Predictor
 
 #: Requests after which monitoring is switched: so few that both states meet the same noise.
@@ -53,9 +53,9 @@ class Switch:
 
 def install(switch: Switch) -> None:
     """Have the server ask the switch."""
-    make_record, took, answer = JournalSource._make_record, Instruments.took, Predictor.__call__
+    make_record, took, answer = Recorder._make_record, Instruments.took, Predictor.__call__
 
-    def make(recorder: JournalSource) -> Any:
+    def make(recorder: Recorder) -> Any:
         real = make_record(recorder)
         return lambda features, predictions: real(features, predictions) if switch.on else 0
 
@@ -63,7 +63,7 @@ def install(switch: Switch) -> None:
         switch.asked()
         return answer(predictor, environ, start_response)
 
-    JournalSource._make_record = make  # type: ignore[method-assign]
+    Recorder._make_record = make  # type: ignore[method-assign]
     Instruments.took = lambda self, seconds: took(self, seconds) if switch.on else None  # type: ignore[method-assign]
     Predictor.__call__ = answered  # type: ignore[method-assign]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.instruments import Instruments
 from monitor.runtime import Runtime
-from monitor.source.journal import JournalSource
+from monitor.source.recorder import Recorder
 
 
 def nothing(*_: Any) -> int:
@@ -17,8 +17,8 @@ def nothing(*_: Any) -> int:
 def strip() -> None:
     """Replace recording, counting and the monitor's threads by nothing."""
     # Each recorder builds its own `record`, so it is the building that must be replaced.
-    JournalSource._make_record = lambda _: nothing  # type: ignore[method-assign,assignment]
-    JournalSource.record_encoded = lambda _, values, *_rest: [""] * len(values)  # type: ignore[method-assign]
+    Recorder._make_record = lambda _: nothing  # type: ignore[method-assign,assignment]
+    Recorder.record_encoded = lambda _, values, *_rest: [""] * len(values)  # type: ignore[method-assign]
     for kind, name in ((Instruments, "took"), (Instruments, "rejected"), (Runtime, "start")):
         setattr(kind, name, nothing)
 

@@ -34,7 +34,7 @@ from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
-from monitor.source.journal import JournalSource
+from monitor.source.recorder import Recorder
 from monitor.tables.rows import time_ns, times_ns
 from monitor.watched import Watch, Watched
 
@@ -75,7 +75,7 @@ class Monitor(Observing):
 
     def _watch(self, watched: Watched) -> None:
         """Be about one model."""
-        self._name, prefix = watched.name, watched.source.prefix if watched.pulled is None else ""
+        self._name, prefix = watched.name, watched.recorder.prefix if watched.pulled is None else ""
         self._watch_columns(watched.reference.schema, watched.record, prefix)
 
     @property
@@ -160,8 +160,8 @@ class Monitor(Observing):
                 one._silence()
 
     @property
-    def _recorder(self) -> JournalSource:
-        return self._model.source
+    def _recorder(self) -> Recorder:
+        return self._model.recorder
 
     def _flush(self) -> None:
         self._runtime.fold()
@@ -229,10 +229,10 @@ class Monitor(Observing):
         known = None if times is None else times_ns(times, len(names)) / 1e9
         results: Counter[str] = Counter(accepted=len(names))
         for row, value in enumerate(given):
-            source.read_value(value, f"row {row}")  # all or none
+            source.recorder.read_value(value, f"row {row}")  # all or none
         for start in range(0, len(names), CHUNK):
             part = slice(start, start + CHUNK)
-            first = source.record(names[part], given[part], None if known is None else known[part], start)
+            first = source.recorder.record(names[part], given[part], None if known is None else known[part], start)
             if wait or len(names) > FLUSH_EVERY:
                 rows = len(names[part])
                 runtime.join(source, first + rows - 1)

@@ -17,7 +17,7 @@ from monitor.columns.column import Schema
 from monitor.counting import CHUNK, aligned, encoded
 from monitor.errors import InputError
 from monitor.outcomes.waiting import Numbers, key_of, keys_of
-from monitor.source.journal import JournalSource
+from monitor.source.recorder import Recorder
 from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Observing(ABC):
 
     @property
     @abstractmethod
-    def _recorder(self) -> JournalSource:
+    def _recorder(self) -> Recorder:
         """What records a batch."""
 
     @abstractmethod

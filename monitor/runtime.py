@@ -266,6 +266,32 @@ class Runtime:
                 source.sync()
         return any(source.behind for source in self.sources)
 
+    def add_journal(self, model: str, key: str, token: str, first: int, folder: Path) -> None:
+        """Follow one more journal of a model, on the writer's thread; see `Watched.open_journal`. Raises KeyError."""
+        watched = self.models[model]
+        found = self.writer.transaction(lambda connection: watched.open_journal(connection, key, token, first, folder))
+        watched.follow(key, found)
+        self.sources = [found.source, *self.sources, *([found.outcomes] if found.outcomes else [])]
+
+    def end_journal(self, model: str, key: str) -> None:
+        """Take up, on the writer's thread, that nothing more comes into a journal: the next fold has all of it."""
+        for source in self.models[model].followed[key][:2]:
+            if source is not None:
+                source.end()
+
+    def drop_journal(self, model: str, key: str) -> bool:
+        """Follow a journal that has ended no longer, on the writer's thread. Its cursor stays.
+
+        Returns False if something of it is not folded, or still needed.
+        """
+        gone = [source for source in self.models[model].followed[key][:2] if source is not None]
+        if not all(source.settled for source in gone):
+            return False
+        self._dropped_before += gone[0].dropped
+        self.sources = [source for source in self.sources if source not in gone]
+        self.models[model].unfollow(key)
+        return True
+
     def _forget_names(self) -> None:
         """Take up that names of unseen values were erased."""
         for model in self.models.values():
@@ -290,9 +316,9 @@ class Runtime:
         """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
         self._refuse_replaced()
         readings = self._read_instruments()
-        for model in self.models.values():
-            if model.outcomes is not None:
-                model.outcomes.mark()
+        for source in self.sources:
+            if isinstance(source, OutcomeSource):
+                source.mark()
         for source in self.sources:
             with closing(source.read()) as handovers:
                 for handover in handovers:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from monitor.capture.names import UnseenNames, names_file
@@ -17,18 +19,20 @@ from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.instruments import Instruments
 from monitor.outcomes.join import DELAYS, RESULTS
-from monitor.outcomes.waiting import Waiting
+from monitor.outcomes.waiting import JOURNAL_BITS, Waiting
 from monitor.reference.file import Reference
+from monitor.series import Series
 from monitor.source.counters import FLEET
-from monitor.source.journal import JournalSource, Record
-from monitor.source.outcomes import OutcomeSource
+from monitor.source.journal import JournalSource
+from monitor.source.outcomes import OutcomeSource, Predictions, Tokens
 from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
+from monitor.source.recorder import Record, Recorder
 from monitor.source.table import TableSource
 from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
-from monitor.store.records.outcomes import add_token, read_delays, read_tallies, read_tokens
+from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_tallies, read_tokens
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
@@ -47,6 +51,14 @@ class Watch(NamedTuple):
     version: str
     name: str = MODEL
     journal: str = ""
+
+
+class Followed(NamedTuple):
+    """Another journal of a model's predictions, and of outcomes. `tokens`: of all ids of the model."""
+
+    source: JournalSource
+    outcomes: OutcomeSource | None
+    tokens: Mapping[int, Tokens]
 
 
 class Watched:
@@ -89,6 +101,8 @@ class Watched:
             names = UnseenNames(names_file(place, schema), schema, config.data.keep_unseen)
             self._source = PULLED[kind](name, self.series, cursor, config.source, base, clock)
             self._source.names = names
+        #: Journals that other processes record, by key.
+        self.followed: dict[str, Followed] = {}
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(
@@ -116,36 +130,65 @@ class Watched:
         source = f"journal/{watch.journal}" if watch.journal else "journal"
         wanted, now = config.outcomes, iso(clock.time())
         size = (wanted.within, wanted.max_size) if wanted else (0.0, 0)
+        waiting = Waiting(folder.path / WAITING / watch.journal, *size)
+        if waiting.newest_journal > newest_token(connection):
+            waiting.clear()  # its journals are of a database that was replaced
 
+        self._shared = config, clock, partial(series_of_schema, connection, model=self.name)
         journal = JournalSource(
             source,
             folder.journal / watch.journal,
             self.series,
             read_cursor(connection, source),
-            config,
-            clock,
-            partial(series_of_schema, connection, model=self.name),
-            Waiting(folder.path / WAITING / watch.journal, *size),
-            why,
-            newest_moment(connection) or "",
+            *self._shared,
+            waiting,
+            why=why,
+            newest=newest_moment(connection) or "",
         )
         if journal.opening is not None:
             ledger.keep(connection, source, journal.opening, now)
-        add_token(connection, journal.token, source, journal.start, now)
+        add_token(connection, journal.recorder.token, source, journal.recorder.start, now)
+        self._predictions = Predictions(waiting, [journal], read_tokens(connection, source))
         if wanted is not None:
             name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
-            self.outcomes = OutcomeSource(
-                name,
-                folder.path / OUTCOMES / watch.journal,
-                journal,
-                read_cursor(connection, name),
-                config,
-                clock,
-                partial(series_of_schema, connection, model=self.name),
-                partial(load_series, connection),
-                read_tokens(connection, source),
-            )
+            self.outcomes = self._open_outcomes(connection, name, folder.path / OUTCOMES / watch.journal, self.series)
         return journal
+
+    def _open_outcomes(
+        self, connection: sqlite3.Connection, name: str, folder: Path, series: Series, journal: int = 0
+    ) -> OutcomeSource:
+        cursor, load = read_cursor(connection, name), partial(load_series, connection)
+        return OutcomeSource(name, folder, series, self._predictions, cursor, *self._shared, load, journal)
+
+    def open_journal(self, connection: sqlite3.Connection, key: str, token: str, first: int, folder: Path) -> Followed:
+        """Take up a journal that is recorded elsewhere, in `folder`/journal and `folder`/outcomes, at its cursors.
+
+        `key`: its name beside the others, the same for ever; `token`: what the ids of its predictions begin with from
+        the sequence number `first` on. Call `follow` once that is committed.
+        """
+        name = f"{self.source.name}@{key}"
+        add_token(connection, token, name, first, iso(self._shared[1].time()))
+        tokens = read_tokens(connection, self.source.name)
+        number, folders = tokens[int(token, 16)].journal, (folder / "journal", folder / OUTCOMES)
+        cursor, kept = read_cursor(connection, name), self.source.kept
+        source = JournalSource(name, folders[0], self.series, cursor, *self._shared, kept, number)
+        outcomes = None
+        if self.outcomes is not None:
+            name = f"{self.outcomes.name}@{key}"
+            outcomes = self._open_outcomes(connection, name, folders[1], self.series, number)
+        return Followed(source, outcomes, tokens)
+
+    def follow(self, key: str, found: Followed) -> None:
+        """Join outcomes to the predictions of another journal from now on."""
+        self.followed[key] = found
+        self._predictions.sources = [*self._predictions.sources, found.source]
+        self._predictions.tokens = found.tokens
+
+    def unfollow(self, key: str) -> None:
+        """Forget a journal of which everything is folded and committed."""
+        source = self.followed.pop(key).source
+        self._predictions.sources = [one for one in self._predictions.sources if one is not source]
+        self.source.kept.shut(source.base >> JOURNAL_BITS)
 
     @property
     def source(self) -> JournalSource:
@@ -155,6 +198,11 @@ class Watched:
         return self._source
 
     @property
+    def recorder(self) -> Recorder:
+        """What records its predictions here. Raises InputError if its counts are pulled."""
+        return self.source.recorder
+
+    @property
     def pulled(self) -> Pulled | None:
         """Where its counts are pulled from; None if its predictions are recorded here."""
         return self._source if isinstance(self._source, Pulled) else None
@@ -162,7 +210,7 @@ class Watched:
     @property
     def record(self) -> Record:
         """Records one prediction; raises InputError if its counts are pulled."""
-        return self._source.refuse if isinstance(self._source, Pulled) else self._source.record
+        return self._source.refuse if isinstance(self._source, Pulled) else self._source.recorder.record
 
     @property
     def sources(self) -> list[Source]:

@@ -106,7 +106,8 @@ class OutcomeRoute:
         """Check outcomes and record them all; returns the first sequence number. Raises InputError."""
         now = self._runtime.clock.time_ns()
         read = [self._row(source, row, where, now) for row, where in rows]
-        return source.append(np.array([values for values, _ in read]), np.array([key for _, key in read], np.uint64))
+        values, keys = np.array([values for values, _ in read]), np.array([key for _, key in read], np.uint64)
+        return source.recorder.append(values, keys)
 
     def _row(self, source: OutcomeSource, row: Any, where: str | None, now: int) -> tuple[list[float], int]:
         if not isinstance(row, dict):
@@ -118,13 +119,13 @@ class OutcomeRoute:
         if ("id" in row) == ("prediction" in row):
             raise InputError("missing_key", "expected either 'id' or 'prediction'", where, 422)
         known = _known(row.get("time"), now, where)
-        value = source.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
+        value = source.recorder.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
         if "id" in row:
             given = read_id(row["id"], where)
             if not given:
                 raise InputError("bad_id", "an id is a text or a whole number, not null", where, 422)
-            number, key, flags = source.read_id(given)
-            return [number, flags, known, value, *([np.nan] * len(self._columns))], key
+            number, token, key = source.recorder.read_id(given)
+            return [number, token, known, value, *([np.nan] * len(self._columns))], key
         if np.isnan(value):
             raise InputError("not_an_outcome", "an outcome without an id cannot be taken back", where, 422)
         return [0, WHOLE, known, value, *self._encoded(row["prediction"], where)], 0
@@ -134,7 +135,7 @@ class OutcomeRoute:
             answers = [answers]
         given = arranged(answers, self._predictions, where)
         values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
-        encoder = self._watched.source.encoder
+        encoder = self._watched.recorder.encoder
         return [float(encoder.column(self._first + at, [value])[0]) for at, value in enumerate(values)]
 
     def feedback(self, environ: WSGIEnvironment) -> Answer:
@@ -147,7 +148,7 @@ class OutcomeRoute:
         outcome = _truth(truth) if truth is not None else _path(data, "reward")
         if outcome is None:
             raise InputError("missing_key", "expected the outcome in truth or reward", "truth", 422)
-        if truth is None and source.target.classified:
+        if truth is None and source.recorder.target.classified:
             raise InputError("not_an_outcome", "a reward is no class; send what came true in truth", "reward", 422)
         self._record(source, [({"id": puid, "outcome": outcome}, "truth" if truth is not None else "reward")])
         return Answer(b'{"meta": {}}\n')

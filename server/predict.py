@@ -45,8 +45,8 @@ class Predictor(Endpoint):
         self.features, self.outputs = watched.reference.schema.features, watched.reference.schema.predictions
         self._payload = Payload(watched.reference.schema, config.model.missing == "allow", model)
         self.names = self._payload.names
-        self._model, self._source = model, watched.source
-        self._record, self._prefix = watched.record, watched.source.prefix
+        self._model, self._recorder = model, watched.recorder
+        self._record, self._prefix = watched.record, watched.recorder.prefix
         self._wide = config.model.proba or len(self.outputs) != 1
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
@@ -113,15 +113,15 @@ class Predictor(Endpoint):
         except (Exception, SystemExit) as error:
             raise self._model.explain(rows, error) from error
         if not isinstance(rows, np.ndarray):
-            return columns, self._source.record_many(list(zip(*rows, strict=True)), columns, None, keys)
+            return columns, self._recorder.record_many(list(zip(*rows, strict=True)), columns, None, keys)
         # Plain numbers are their own encoding.
         width = rows.shape[1]
         values = np.empty((len(rows), width + len(columns)))
         values[:, :width] = rows
         for position, column in enumerate(columns, width):
             answers = np.array(column) if type(column[0]) is float else column
-            values[:, position] = self._source.encoder.column(position, answers)
-        return columns, self._source.record_encoded(values, None, keys)
+            values[:, position] = self._recorder.encoder.column(position, answers)
+        return columns, self._recorder.record_encoded(values, None, keys)
 
 
 def caller_keys(given: list[Any] | None, own: str | None, rows: int, batch: bool) -> Numbers:

@@ -325,7 +325,7 @@ def test_the_preset_of_boxkite_waits_five_minutes_and_ignores_quiet(make: Any) -
     def minute(rows: int, answer: float) -> None:
         features: list[object] = [random.normal(size=rows) for _ in range(world.columns)]
         features.append(random.choice(["red", "green"], rows).tolist())
-        world.runtime.only.source.record_many(features, [random.normal(answer, 1.0, rows)])
+        world.runtime.only.recorder.record_many(features, [random.normal(answer, 1.0, rows)])
         world.clock.advance(60)
         world.runtime.evaluate()
 

@@ -73,20 +73,20 @@ class World:
     def predict(self, rows: int, wrong: float = 0.0) -> tuple[list[str], list[str]]:
         """Record predictions; their ids, and what will come true."""
         x, label, score, outcome = made(self.rng, rows, wrong)
-        ids = self.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        ids = self.runtime.only.recorder.record_many([x], [np.where(label, "yes", "no").tolist(), score])
         return ids, np.where(outcome, "yes", "no").tolist()
 
     def tell(self, ids: list[str], outcomes: list[str]) -> None:
         source = self.runtime.only.outcomes
         assert source is not None
-        found = [source.read_id(one) for one in ids]
+        found = [source.recorder.read_id(one) for one in ids]
         rows = np.array(
             [
-                [one.number, one.flags, np.nan, source.read_value(value)]
+                [one.number, one.token, np.nan, source.recorder.read_value(value)]
                 for one, value in zip(found, outcomes, strict=True)
             ]
         )
-        source.append(rows, np.array([one.key for one in found], np.uint64))
+        source.recorder.append(rows, np.array([one.key for one in found], np.uint64))
 
     def hours(self, count: int, rows: int = 60, wrong: float = 0.0) -> None:
         """Let hours pass, each with predictions and their outcomes at once, and an evaluation."""
@@ -264,7 +264,7 @@ def test_the_report_tells_selection_estimate_and_delays(world: World) -> None:
     came = []
     for _ in range(10):
         x, label, score, outcome = made(world.rng, 1000, 0.15)
-        ids = world.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        ids = world.runtime.only.recorder.record_many([x], [np.where(label, "yes", "no").tolist(), score])
         known = label | (world.rng.random(1000) < 0.05)
         names = np.where(outcome, "yes", "no")
         world.tell([one for one, keep in zip(ids, known, strict=True) if keep], names[known].tolist())
@@ -302,7 +302,7 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
     with closing(world.runtime):
         x = world.rng.normal(0, 0.2, 600)
         score = 1 / (1 + np.exp(-4 * x))
-        world.runtime.only.source.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
+        world.runtime.only.recorder.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
         world.clock.advance(300)
         world.runtime.evaluate()
         evaluation = world.runtime.only.latest
@@ -365,7 +365,7 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
             for _ in range(count):
                 x = world.rng.normal(0, spread, 100)
                 score = 1 / (1 + np.exp(-4 * x))
-                world.runtime.only.source.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
+                world.runtime.only.recorder.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
                 world.clock.advance(3600)
                 world.runtime.evaluate()
 
@@ -419,7 +419,7 @@ def test_where_no_held_out_row_was_there_is_no_estimate_anywhere(tmp_path: Path)
     with closing(world.runtime):
         x, label, score, _ = made(world.rng, 500, 0.0)
         score[:50] = np.nan
-        world.runtime.only.source.record_many([x], [np.where(label, "yes", "no").tolist(), score])
+        world.runtime.only.recorder.record_many([x], [np.where(label, "yes", "no").tolist(), score])
         world.clock.advance(3600)
         world.runtime.evaluate()
         why = "no estimate: 10 % of predictions lie where the reference has no held-out rows"

@@ -66,7 +66,7 @@ def test_a_fold_takes_few_statements_however_many_columns(tmp_path):
 
 
 def test_an_id_is_the_prefix_of_this_process_and_the_number_of_the_record(monitored):
-    recorder = monitored.runtime.only.source
+    recorder = monitored.runtime.only.recorder
     first = monitored.runtime.only.record([0.5, 0.5, "red"], [1.0])
     (second,) = recorder.record_many([[0.5], [0.5], ["blue"]], [[1.0]])
     assert second == f"{recorder.prefix}{first + 1}"

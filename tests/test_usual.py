@@ -229,7 +229,7 @@ class Odd(Weeks):
         features: Features = [self.random.normal(mean + shift, 1.0, rows) for mean in (0.0, 1.5)]
         features.append(self.random.choice(["red", "green", "blue"], rows).tolist())
         self.befalls(features)
-        self.runtime.only.source.record_many(features, [self.random.normal(size=rows)], when)
+        self.runtime.only.recorder.record_many(features, [self.random.normal(size=rows)], when)
 
 
 def constant(value: float) -> Callable[[Features], None]:

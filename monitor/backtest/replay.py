@@ -338,7 +338,7 @@ def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: i
     clock.advance(step.at - clock.time())
     for begin in range(done, step.rows, RECORD_ROWS):
         end = min(begin + RECORD_ROWS, step.rows)
-        ids = runtime.only.source.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+        ids = runtime.only.recorder.record_encoded(recording.batch(begin, end), recording.times[begin:end])
         recording.first = int(ids[0].rpartition("-")[2]) - begin
         if end < step.rows:
             runtime.fold()
@@ -352,11 +352,12 @@ def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: i
 def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
     """Record the outcomes that are known by now."""
     upto = int(np.searchsorted(recording.known, now * 1e9))
+    token = float(int(runtime.only.recorder.token, 16))
     for begin in range(recording.told, upto, RECORD_ROWS):
         part = slice(begin, min(begin + RECORD_ROWS, upto))
         rows = recording.first + recording.came[part]
-        columns = [rows, np.zeros(len(rows)), recording.known[part] / 1e9, recording.outcomes[part]]
-        source.append(np.stack(columns, axis=1), np.zeros(len(rows), np.uint64))
+        columns = [rows, np.full(len(rows), token), recording.known[part] / 1e9, recording.outcomes[part]]
+        source.recorder.append(np.stack(columns, axis=1), np.zeros(len(rows), np.uint64))
         runtime.fold()
     recording.told = max(recording.told, upto)
 

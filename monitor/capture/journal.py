@@ -11,10 +11,8 @@ import itertools
 import logging
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -23,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor import failpoint
+from monitor.capture.reader import Reader
 from monitor.capture.segment import (
     HEAD,
     MARK,
@@ -34,7 +33,6 @@ from monitor.capture.segment import (
     body_checksums,
     free_name,
     note_in,
-    record_dtype,
     write_end,
 )
 from monitor.clock import Clock, SystemClock
@@ -44,9 +42,6 @@ log = logging.getLogger(__name__)
 
 #: How long to wait before asking a full disk for room again; a prediction must not pay for the question each time.
 RETRY_SECONDS = 1.0
-
-#: A slot that was taken and not filled for this long, while later ones were, belongs to a thread that died in between.
-ABANDONED_SECONDS = 5.0
 
 
 #: Turns the two parts of a row that are no plain numbers into floats.
@@ -60,7 +55,7 @@ class Appended(NamedTuple):
     rows: int
 
 
-class Journal:
+class Journal(Reader):
     """Append-only journal of one process, in segments of a folder.
 
     `fingerprint`: 32 bytes that name the schema; `width`: values in a record; `start`: first sequence number;
@@ -79,25 +74,17 @@ class Journal:
         encode: Encode = lambda values, more: [*values, *more],
         before: Path | None = None,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, width, start, clock)
         self._fingerprint = fingerprint
-        self._dtype = record_dtype(width)
         self._size = self._dtype.itemsize
         self._capacity = max(64, (segment_bytes - RECORDS_AT) // self._size)
-        self._clock = clock or SystemClock()
         self._sync_always = sync_always
         self._refuses_sync = False
         self._numbers = itertools.count(start)
-        self._lock = threading.Lock()
-        self._segments: list[Segment] = []
         self._spare: Segment | None = None
         self._end = start
         self._retry_at = 0.0
         self._dropping: Drops | None = None
-        self._dropped: list[Drops] = []
-        self.dropped_total = 0
-        self._read = start
-        self._stuck: tuple[int, float] | None = None
         self._left = start
         self._closed = False
         self._before = before
@@ -289,88 +276,10 @@ class Journal:
         elif self._before is not None:
             note_in(self._before, notes)
 
-    # The reading side: one thread only.
-
-    def read(self, limit: int = 1 << 18) -> npt.NDArray[Any]:
-        """Records that have not been read yet, in order, at most `limit`, shape (n,), dtype `record_dtype`.
-
-        A view of the journal's own memory. Returns fewer where the segment ends; an empty array where there are none.
-        """
-        while True:
-            segment = self._reading()
-            if segment is None:
-                return np.empty(0, self._dtype)
-            begin = self._read - segment.first
-            window = segment.records[begin : begin + limit]
-            expected = np.arange(self._read, self._read + len(window), dtype=np.uint64)
-            ready = window["seq"] == expected
-            rows = len(window) if ready.all() else int(np.argmin(ready))
-            if rows:
-                self._stuck = None
-                self._read += rows
-                return window[:rows]
-            if len(window) and not self._abandoned(ready):
-                return window[:0]
-
-    def _reading(self) -> Segment | None:
-        """Segment that the next number to read lies in, past whatever was dropped."""
-        with self._lock:
-            for segment in self._segments:
-                if self._read < segment.end:
-                    self._read = max(self._read, segment.first)
-                    return segment
-        return None
-
-    def _abandoned(self, ready: npt.NDArray[np.bool_]) -> bool:
-        """Step over a slot that a dying thread took and never filled."""
-        if not ready.any():
-            self._stuck = None
-            return False
-        now = self._clock.monotonic()
-        if self._stuck is None or self._stuck[0] != self._read:
-            self._stuck = (self._read, now)
-        if now - self._stuck[1] < ABANDONED_SECONDS:
-            return False
-        with self._lock:
-            stamp = self._clock.time_ns()
-            self._dropped.append(Drops(self._read, self._read, stamp, stamp, "a thread ended while it was recording"))
-            self.dropped_total += 1
-        self._read += 1
-        return True
-
     @property
     def written(self) -> int:
         """Highest sequence number known to be written; 0 before the first."""
         return self._newest[0]
-
-    def waiting(self, applied: int) -> bool:
-        """Whether the journal has records behind `applied`."""
-        return self.written > applied
-
-    def rewind(self, applied: int) -> None:
-        """Read again from behind `applied`: what was read since could not be committed."""
-        self._read = applied + 1
-
-    @property
-    def between_segments(self) -> bool:
-        """Whether the last read ended where a segment does: it may have been short for no other reason."""
-        with self._lock:
-            return any(self._read in (segment.first, segment.end) for segment in self._segments)
-
-    @property
-    def read_upto(self) -> int:
-        """Last sequence number that `read` has handed out or stepped over."""
-        return self._read - 1
-
-    def drops(self) -> list[Drops]:
-        """Runs of dropped records that lie before what is read next and have not been noted; for the store's `gaps`."""
-        with self._lock:
-            return [run for run in self._dropped if run.last < self._read]
-
-    def noted(self, drops: list[Drops]) -> None:
-        """These runs are in the store now."""
-        with self._lock:
-            self._dropped = [run for run in self._dropped if run not in drops]
 
     @property
     def dropping(self) -> Drops | None:
@@ -422,33 +331,18 @@ class Journal:
         for segment in segments:
             segment.sync()
 
-    def forget(self, applied: int, before: Callable[[], None] = lambda: None) -> None:
-        """Delete segments whose records, and what was dropped behind them, are committed; the newest one stays.
-
-        `before` is called if there is something to delete; if it raises, nothing is.
-        """
+    def let_go(self) -> None:
+        """Let go of segments that the process that reads the journal has folded and deleted."""
         with self._lock:
-            done = [one for one, following in pairwise(self._segments) if following.first - 1 <= applied]
-        if not done:
-            return
-        before()
-        with self._lock:
-            self._segments = [segment for segment in self._segments if segment not in done]
-        for segment in done:
-            failpoint.reach("journal.delete")
-            segment.delete()
-
-    @property
-    def started(self) -> bool:
-        """Whether this process has a segment of its own: until then the newest of earlier ones must stay."""
-        return bool(self._segments)
+            gone = [segment for segment in self._segments[:-1] if not segment.path.exists()]
+            self._segments = [segment for segment in self._segments if segment not in gone]
+        for segment in gone:
+            segment.close()
 
     @property
     def bytes(self) -> int:
         """Size of the segments on disk."""
-        with self._lock:
-            count = len(self._segments) + (self._spare is not None)
-        return count * (RECORDS_AT + self._capacity * self._size)
+        return super().bytes + (self._spare is not None) * (RECORDS_AT + self._capacity * self._size)
 
     def close(self, applied: int) -> None:
         """Sync and let go; delete what is folded and committed up to `applied`. Appending afterwards drops."""

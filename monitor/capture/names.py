@@ -33,9 +33,15 @@ class UnseenNames:
         self._most = [most if column.categories else 0 for column in schema.captured]
         self.load()
 
+    def refresh(self) -> None:
+        """Read the file again if it has changed since: another process has added names to it, or erased some."""
+        if _state(self._path) != self._loaded:
+            self.load()
+
     def load(self) -> None:
         """Read the file, as at the start or after the names in it were erased."""
         with self._lock:
+            self._loaded = _state(self._path)
             codes: list[dict[str, int]] = [{} for _ in self._most]
             names: list[list[str]] = [[] for _ in self._most]
             for line in self._path.read_bytes().splitlines() if self._path and self._path.exists() else ():
@@ -77,6 +83,14 @@ class UnseenNames:
             os.write(handle, line.encode())
         finally:
             os.close(handle)
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return found and (found.st_mtime_ns, found.st_size)
 
 
 #: What the files of names are called.

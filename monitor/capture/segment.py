@@ -155,6 +155,27 @@ class Segment:
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT
         )
 
+    @classmethod
+    def view(cls, path: Path, head: SegmentHead) -> Segment:
+        """Map a segment that another process writes, to read it. Raises OSError if it is gone or too short."""
+        segment = cls.__new__(cls)
+        segment.path, segment._handle = path, -1
+        segment.first, segment.capacity, segment.end = head.first, head.capacity, head.first + head.capacity
+        with path.open("rb") as file:
+            try:
+                segment.memory = mmap.mmap(
+                    file.fileno(), RECORDS_AT + head.capacity * head.record_size, access=mmap.ACCESS_READ
+                )
+            except ValueError as error:
+                raise OSError(f"{path}: {error}") from error
+        segment.records = np.ndarray(head.capacity, record_dtype(head.width), buffer=segment.memory, offset=RECORDS_AT)
+        return segment
+
+    @property
+    def notes(self) -> Notes:
+        """The notes in the header."""
+        return Notes.unpack(self.memory[:RECORDS_AT])
+
     def note(self, notes: Notes) -> None:
         """Write the notes into the header."""
         packed = notes.pack()

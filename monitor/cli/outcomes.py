@@ -146,7 +146,7 @@ def joined_here(runtime: Runtime, source: OutcomeSource) -> Take:
     """Join outcomes in this process."""
 
     def take(ids: Sequence[str], values: Sequence[Any], known: Sequence[float]) -> dict[str, int]:
-        first = source.record(ids, values, np.array(known))
+        first = source.recorder.record(ids, values, np.array(known))
         runtime.join(source, first + len(ids) - 1)
         return source.told(first, len(ids))
 

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 Numbers = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 
+#: Bits of a prediction's number that its journal gives: its sequence number. Those above are the number of the journal.
+JOURNAL_BITS = 44
+_JOURNAL = np.uint64(JOURNAL_BITS)
+
 #: Rows of one file.
 ROWS = 1 << 16
 
@@ -87,10 +91,14 @@ class Block:
             raise ValueError(f"{path}: is not a file of waiting predictions")
         self._head: Numbers = words[:_HEAD]
         self.capacity = int(words[_CAPACITY])
+        #: Number of the journal that its predictions are in; 0 while there are none.
+        self.journal = 0
         #: Whether something was written that may not be on the disk yet.
         self.written_to = True
         self.series, self.one_in = int(words[_SERIES]), int(words[_ONE_IN])
         self.all: npt.NDArray[Any] = words[_HEAD:].reshape(int(words[_COLUMNS]), self.capacity)
+        if len(self):
+            self.journal = int(self.all[SEQ, 0]) >> JOURNAL_BITS
 
     @classmethod
     def make(cls, path: Path, columns: int, capacity: int = 0, series: int = 0, one_in: int = 1) -> Block:
@@ -150,6 +158,7 @@ class Block:
         self._head[_WRITTEN] = now
         if not begin:
             self._head[_BEGAN] = now
+            self.journal = int(columns[SEQ][0]) >> JOURNAL_BITS if len(columns[SEQ]) else 0
         self._head[_COUNT] = end
 
     def cut(self) -> None:
@@ -164,7 +173,7 @@ class Block:
             self.path.with_suffix(".new"), len(columns), max(1, columns.shape[1]), series=self.series, one_in=one_in
         )
         new.append(list(columns), self.written)
-        new._head[_BEGAN] = self.began
+        new._head[_BEGAN], new.journal = self.began, self.journal
         new.sync()
         new.path.replace(self.path)
         new.path = self.path
@@ -183,12 +192,16 @@ class Block:
 
 
 def _opened(folder: Path, suffix: str) -> list[Block]:
-    """Open the files of one kind, in the order of their numbers. A damaged one is kept under another name."""
+    """Open the files of one kind, in the order in which they were made. A damaged one is kept under another name."""
     blocks = []
     for path in sorted(folder.glob(f"*{suffix}")):
         try:
-            blocks.append(Block(path))
-            blocks[-1].cut()
+            block = Block(path)
+            block.cut()
+            if len(block):
+                blocks.append(block)
+            else:
+                path.unlink()
         except (OSError, ValueError) as error:
             log.error("%s; outcomes for what it has are not joined", error)
             path.replace(path.with_suffix(".damaged"))
@@ -197,14 +210,28 @@ def _opened(folder: Path, suffix: str) -> list[Block]:
     return blocks
 
 
+def _next_name(folder: Path, suffix: str) -> Path:
+    last = max((int(path.stem) for path in folder.glob(f"*{suffix}") if path.stem.isdecimal()), default=0)
+    return folder / f"{last + 1:020d}{suffix}"
+
+
+def _last_of(numbers: Numbers) -> dict[int, int]:
+    """Highest number of each journal."""
+    journals = numbers >> _JOURNAL
+    return {int(journal): int(numbers[journals == journal].max()) for journal in np.unique(journals)}
+
+
 class Keys:
-    """Sequence number of the first prediction with a caller's id, by the id's hash. A full file is sorted by hash."""
+    """Number of the first prediction with a caller's id, by the id's hash. A full file is sorted by hash."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.blocks = _opened(folder, ".keys")
-        #: Highest sequence number that was added.
-        self.last = max((int(block.column(0).max(initial=0)) for block in self.blocks), default=0)
+        #: Highest number that was added, by journal.
+        self.last: dict[int, int] = {}
+        for block in self.blocks:
+            for journal, number in _last_of(block.column(0)).items():
+                self.last[journal] = max(number, self.last.get(journal, 0))
         #: Of the file that is not full, hashes in order with their numbers.
         self._open: tuple[Numbers, Numbers] | None = None
         #: Which first bits of hashes there may be: spares new ids, which most are, the search through all files.
@@ -246,15 +273,15 @@ class Keys:
         return self._open
 
     def add(self, keys: Numbers, numbers: Numbers, now: int) -> None:
-        """Add ids that are new, with ascending numbers. Raises OSError."""
+        """Add ids that are new, with ascending numbers of one journal. Raises OSError."""
         self._mark(keys)
         while len(keys):
             if not self.blocks or len(self.blocks[-1]) == self.blocks[-1].capacity:
-                self.blocks.append(Block.make(self._folder / f"{int(numbers[0]):020d}.keys", 2))
+                self.blocks.append(Block.make(_next_name(self._folder, ".keys"), 2))
             block, self._open = self.blocks[-1], None
             rows = min(len(keys), block.capacity - len(block))
             block.append((numbers[:rows], keys[:rows]), now)
-            self.last = int(numbers[rows - 1])
+            self.last[int(numbers[0]) >> JOURNAL_BITS] = int(numbers[rows - 1])
             if len(block) == block.capacity:
                 order = np.argsort(block.column(1), kind="stable")
                 self.blocks[-1] = block.replace(block.all[:, order], 1)
@@ -310,8 +337,9 @@ class Places(NamedTuple):
 
 
 class Waiting:
-    """Predictions of one journal that wait for their outcome, and the ids that callers gave. The writer's thread only.
+    """Predictions of one model that wait for their outcome, and the ids that callers gave. The writer's thread only.
 
+    A prediction's number is its sequence number and, above `JOURNAL_BITS`, the number of its journal.
     `within`: seconds for which a prediction waits; 0: none does, and only the newest ids are kept. `max_size`: bytes of
     all files; if more wait, one prediction in `one_in` is kept.
     """
@@ -326,10 +354,15 @@ class Waiting:
         self._part = int(within * 1e9 / PARTS)
         self._full = False
 
+    def last(self, journal: int) -> int:
+        """Highest number of a journal that is here; 0 if there is none."""
+        found = (int(one.column(SEQ)[-1]) for one in self._rows if one.journal == journal and len(one))
+        return max(self._keys.last.get(journal, 0), *found, 0)
+
     @property
-    def last(self) -> int:
-        """Highest sequence number that is here; 0 if there is none."""
-        return max([self._keys.last, *(int(block.column(SEQ).max(initial=0)) for block in self._rows)])
+    def newest_journal(self) -> int:
+        """Highest number of a journal of which something is here."""
+        return max([*self._keys.last, *(one.journal for one in self._rows)], default=0)
 
     def clear(self) -> None:
         """Forget everything: the numbers are of another database."""
@@ -363,12 +396,13 @@ class Waiting:
     ) -> None:
         """Take in predictions that are committed, again or for the first time. Never raises for a full disk.
 
-        `series`: its number; `numbers`: ascending, shape (n,); `times`: in ns; `predictions`: as the journal has them,
-        shape (n, p); `keys`: of the callers' ids, 0 for none; `firsts`: what `firsts` says. `now`: in ns since 1970.
+        `series`: its number; `numbers`: ascending, of one journal, shape (n,); `times`: in ns; `predictions`: as the
+        journal has them, shape (n, p); `keys`: of the callers' ids, 0 for none; `firsts`: see `firsts`; `now`: in ns.
         """
         try:
             if firsts is not numbers:
-                fresh = (keys != 0) & (firsts == numbers) & (numbers > self._keys.last)
+                last = self._keys.last.get(int(numbers[0]) >> JOURNAL_BITS, 0)
+                fresh = (keys != 0) & (firsts == numbers) & (numbers > last)
                 self._keys.add(keys[fresh], numbers[fresh], now)
             if self.keeps:
                 self._add_rows(series, numbers, times, predictions, firsts, now)
@@ -388,18 +422,22 @@ class Waiting:
         firsts: Numbers,
         now: int,
     ) -> None:
-        last = int(self._rows[-1].column(SEQ)[-1]) if self._rows and len(self._rows[-1]) else 0
+        if not len(numbers):
+            return
+        journal = int(numbers[0]) >> JOURNAL_BITS
+        block = self._open_of(journal)
+        last = int(block.column(SEQ)[-1]) if block is not None and len(block) else 0
         begin, too_old = int(np.searchsorted(numbers, np.uint64(last), side="right")), now - self._part
         while begin < len(numbers):
-            block = self._rows[-1] if self._rows else None
+            block = self._open_of(journal)
             if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
-                if block is not None and len(block) < block.capacity:
-                    self._rows[-1] = block.replace(block.all[:, : len(block)], block.one_in)
+                self.shut(journal)
                 columns = PREDICTIONS + predictions.shape[1]
                 while self._make_room(8 * ROWS * columns):
                     pass
-                path = self._folder / f"{int(numbers[begin]):020d}.rows"
+                path = _next_name(self._folder, ".rows")
                 block = Block.make(path, columns, series=series, one_in=self.one_in)
+                block.journal = journal
                 self._rows.append(block)
             part = slice(begin, min(begin + block.capacity - len(block), len(numbers)))
             begin = part.stop
@@ -417,6 +455,16 @@ class Waiting:
                 block.all[TIME, where] = np.uint64(REPEAT)
                 block.all[OUTCOME, where] = firsts[rows][repeated]
             block.append((some,), now)
+
+    def _open_of(self, journal: int) -> Block | None:
+        """The newest file of a journal."""
+        return next((block for block in reversed(self._rows) if block.journal == journal), None)
+
+    def shut(self, journal: int) -> None:
+        """Give up the room of a journal's newest file: no more predictions come into it. Raises OSError."""
+        block = self._open_of(journal)
+        if block is not None and len(block) < block.capacity:
+            self._rows[self._rows.index(block)] = block.replace(block.all[:, : len(block)], block.one_in)
 
     def _make_room(self, wanted: int) -> bool:
         """Keep fewer predictions, if there is no room for a further file. Returns whether it does. Raises OSError.
@@ -448,10 +496,11 @@ class Waiting:
             self._rows = [block for block in self._rows if block not in gone]
 
     def take_back(self, applied: int) -> int:
-        """Forget outcomes of records beyond `applied`: the database has lost them. Returns how many that were."""
-        lost = 0
+        """Forget outcomes of records of a journal beyond `applied`: the database has lost them. Returns how many."""
+        lost, end = 0, ((applied >> JOURNAL_BITS) + 1) << JOURNAL_BITS
         for block in self._rows:
-            late = np.flatnonzero(block.column(OUTCOME_SEQ) > applied)
+            outcomes = block.column(OUTCOME_SEQ)
+            late = np.flatnonzero((outcomes > applied) & (outcomes < end))
             block.all[OUTCOME_SEQ, late] = 0
             lost += len(late)
         return lost
@@ -478,10 +527,14 @@ class Waiting:
             blocks[repeats], rows[repeats] = counted.blocks, counted.rows
         return found
 
-    @property
-    def first(self) -> int:
-        """Lowest number that may wait; 0 if none does."""
-        return next((int(block.column(SEQ)[0]) for block in self._rows if len(block)), 0)
+    def begins(self, numbers: Numbers) -> Numbers:
+        """Lowest number that may wait, of the journal of each number, shape (n,); beyond all numbers if none does."""
+        journals, begins = numbers >> _JOURNAL, np.full(len(numbers), np.iinfo(np.uint64).max, np.uint64)
+        for journal in np.unique(journals):
+            first = next((one.column(SEQ)[0] for one in self._rows if one.journal == journal and len(one)), None)
+            if first is not None:
+                begins[journals == journal] = first
+        return begins
 
     @property
     def open(self) -> int:

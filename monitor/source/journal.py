@@ -1,24 +1,22 @@
-"""A journal as a source: records of this process, and what an earlier one left. Its cursor: the sequence number.
+"""A journal as a source: records of this process or of another one, and what an earlier one left.
 
-`JournalSource.record` is called by whoever serves predictions, on any thread; `read` on the writer's.
+Its cursor is the sequence number. Records are made by a `Recorder`, on any thread; `read` is for the writer's.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor import failpoint
-from monitor.capture.encode import Encoder
-from monitor.capture.journal import Encode, Journal
 from monitor.capture.names import UnseenNames, names_file
+from monitor.capture.reader import Reader, Tail
 from monitor.capture.recover import Damage, Scan, first_number, left_behind, move_aside, next_number, scan, scan_all
 from monitor.capture.segment import Drops
 from monitor.clock import Clock, iso
@@ -26,9 +24,10 @@ from monitor.columns.batch import fold, unseen
 from monitor.columns.binning import Binner
 from monitor.columns.column import Floats
 from monitor.config.load import Config
-from monitor.outcomes.waiting import COPIED, Numbers, Waiting
+from monitor.outcomes.waiting import COPIED, JOURNAL_BITS, Numbers, Waiting
 from monitor.series import Series
 from monitor.source.protocol import Gap, Handover
+from monitor.source.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -57,22 +56,22 @@ class Recorded(ABC):
         self.applied = int((cursor or "0").partition(" ")[0])
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
-        self.journal: Journal
+        self.journal: Reader
         self._caught_up = clock.time()
 
-    def _open(self, width: int, config: Config, encode: Encode | None = None) -> None:
-        """Begin the journal of this process behind everything that was found; `width`: values of a record."""
-        self.journal = Journal(
-            self.folder,
-            bytes.fromhex(self.series.schema.fingerprint),
-            width,
-            start=next_number(self._left, self.applied),
-            segment_bytes=config.data.segment,
-            sync_always=config.data.sync == 0,
-            clock=self._clock,
-            before=self._left[-1].path if self._left else None,
-            **({} if encode is None else {"encode": encode}),
-        )
+    def _follow(self, width: int) -> None:
+        """Read the journal while another process writes it; `width`: values of a record."""
+        self.journal, self._left = Tail(self.folder, width, self.applied + 1, self._clock), ()
+
+    def end(self) -> None:
+        """Take up that the process that wrote the journal has ended: the next `read` hands over what it left."""
+        self.journal.close(self.applied)
+        self._left = left_behind(self.folder)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing that was read is needed any more."""
+        return self._needed() >= self.applied
 
     @abstractmethod
     def _count(self, series: Series, records: Records, upto: int, gaps: Sequence[Gap]) -> Handover:
@@ -88,6 +87,7 @@ class Recorded(ABC):
 
     def _parts(self) -> Iterator[tuple[Records, int, list[Drops]]]:
         """Read what has come by now: records, the number up to which they go, and what was dropped before that."""
+        self.journal.maintain()
         until, done, told = self.journal.written, self.applied, list[Drops]()
         while True:
             records = self.journal.read(FOLD_ROWS)
@@ -140,7 +140,6 @@ class Recorded(ABC):
         """Hand over all that was recorded before this call: what comes meanwhile is left to the next one."""
         if self._left:
             yield from self._recover()
-        self.journal.maintain()
         for records, applied, drops in self._parts():
             gaps = [self._gap(0, one.began, one.ended, one.rows, one.reason) for one in drops]
             try:
@@ -237,20 +236,6 @@ class Recorded(ABC):
         self.journal.close(self._needed())
 
 
-class Record(Protocol):
-    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
-
-    `key`: hash of the caller's own id (`monitor.outcomes.waiting.key_of`), 0 for none. The record survives the death of
-    the process as soon as this returns. Where there is no room for it, it is counted as dropped, and the number is
-    returned all the same. `JournalSource.prefix` and the number are the prediction's id. Any thread may call it.
-    """
-
-    def __call__(
-        self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
-    ) -> int:
-        """Record."""
-
-
 class _Fields(NamedTuple):
     """Fields of records, each shape (n,); predictions (n, p). `firsts`: see `Waiting.firsts`."""
 
@@ -261,8 +246,11 @@ class _Fields(NamedTuple):
     firsts: Numbers
 
 
-def _fields(records: Records, features: int, kept: Waiting) -> _Fields:
-    """Copy fields out of records, all in one pass through the memory: it is what takes the time."""
+def _fields(records: Records, features: int, kept: Waiting, base: int) -> _Fields:
+    """Copy fields out of records, all in one pass through the memory: it is what takes the time.
+
+    `base`: added to the sequence numbers of a journal, so that no other one has them.
+    """
     rows, values = len(records), records["values"]
     times, keys = np.empty(rows, np.int64), np.empty(rows, np.uint64)
     predictions = np.empty((values.shape[1] - features if kept.keeps else 0, rows))
@@ -270,14 +258,16 @@ def _fields(records: Records, features: int, kept: Waiting) -> _Fields:
         part = slice(begin, begin + COPIED)
         times[part], keys[part] = records["time"][part], records["key"][part]
         predictions[:, part] = values[part, features:].T[: len(predictions)]
-    first = int(records["seq"][0]) if rows else 0
-    dense = rows and int(records["seq"][-1]) - first == rows - 1
-    numbers = np.arange(first, first + rows, dtype=np.uint64) if dense else records["seq"].astype(np.uint64)
+    first = base + int(records["seq"][0]) if rows else 0
+    dense = rows and base + int(records["seq"][-1]) - first == rows - 1
+    numbers = np.arange(first, first + rows, dtype=np.uint64) if dense else records["seq"] + np.uint64(base)
     return _Fields(numbers, times, predictions.T, keys, kept.firsts(keys, numbers))
 
 
 class JournalSource(Recorded):
-    """Records the predictions of one series, and hands over their counts."""
+    """Hands over the counts of the predictions of one series. `recorder`: records those of this process."""
+
+    recorder: Recorder
 
     def __init__(
         self,
@@ -289,33 +279,37 @@ class JournalSource(Recorded):
         clock: Clock,
         find: Find,
         waiting: Waiting,
+        index: int = 0,
         why: str = "",
         newest: str = "",
     ) -> None:
         """Take up at a cursor; empty means at the beginning.
 
-        `why`: what happened to the database, if it is a new one for that. `newest`: up to when the store has windows.
-        `opening` is a handover, if what the store has does not fit the journal.
+        `index`: number of the journal in the store; 0 is that of this process, another one is followed while it is
+        written. `why`: what happened to the database, if it is a new one for that. `newest`: up to when the store has
+        windows. `opening` is a handover, if what the store has does not fit the journal.
         """
         super().__init__(name, folder, series, cursor, clock, find)
         self._seconds, self._keep_unseen = round(config.window.base), config.data.keep_unseen
-        self.kept = waiting
-        self.opening = self._fallback(why, newest)
+        self.kept, self.base = waiting, index << JOURNAL_BITS
+        self.opening: Handover | None = None
         self._looked: tuple[Records, _Fields] | None = None
         self._counting: dict[int, tuple[Binner, UnseenNames]] = {}
-        schema = series.schema
-        self.encoder = Encoder(schema, self._counting_of(series)[1])
-        self._open(len(schema.captured), config, self.encoder.row)
-        #: First sequence number of this process.
-        self.start = next_number(self._left, self.applied)
-        if why or (self.opening is not None and self.opening.gaps[0].lost) or self.start <= waiting.last:
-            waiting.clear()  # what the database has lost must not be joined to
+        if not index:
+            self._record_here(config, why, newest)
         for owner, records in self._committed():
             self._keep(owner, records)
-        #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
-        self.token = secrets.token_hex(6)
-        self.prefix = f"{self.token}-"
-        self.record = self._make_record()
+        if index:
+            self._follow(len(series.schema.captured))
+
+    def _record_here(self, config: Config, why: str, newest: str) -> None:
+        self.opening = self._fallback(why, newest)
+        start, before = next_number(self._left, self.applied), self._left[-1].path if self._left else None
+        self.recorder = Recorder(self.folder, self.series.schema, config, self._clock, start, before)
+        self.journal = self.recorder.journal
+        self._counting[self.series.id] = Binner(self.series.schema), self.recorder.names
+        if why or (self.opening is not None and self.opening.gaps[0].lost) or start <= self.kept.last(0):
+            self.kept.clear()  # what the database has lost must not be joined to
 
     def _fallback(self, why: str, newest: str) -> Handover | None:
         """A gap if the database has less than the journal's numbers say, as after an older copy was put back."""
@@ -348,6 +342,8 @@ class JournalSource(Recorded):
             counted = firsts == numbers
             records, times = records[counted], times[counted]
         binner, names = self._counting_of(series)
+        if self.base:
+            names.refresh()
         batches = fold(binner, records["values"], times, self._seconds) if len(records) else {}
         seen = unseen(records["values"], series.schema, names.names)
         return Handover(
@@ -361,7 +357,7 @@ class JournalSource(Recorded):
 
     def _looked_up(self, series: Series, records: Records) -> _Fields:
         if self._looked is None or self._looked[0] is not records:
-            self._looked = records, _fields(records, len(series.schema.features), self.kept)
+            self._looked = records, _fields(records, len(series.schema.features), self.kept, self.base)
         return self._looked[1]
 
     def _keep(self, series: Series, records: Records) -> None:
@@ -372,39 +368,6 @@ class JournalSource(Recorded):
 
     def _sync_kept(self) -> None:
         self.kept.sync()
-
-    def _make_record(self) -> Record:
-        append, encode = self.journal.append, self.encoder.row
-        if self.encoder.all_numeric:
-            return append  # which encodes by itself what is no plain number
-
-        def record(
-            features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
-        ) -> int:
-            return append(encode(features, predictions), (), time_ns, key)
-
-        return record
-
-    def record_many(
-        self,
-        features: Sequence[Sequence[object]] | npt.NDArray[Any],
-        predictions: Sequence[Sequence[object]] | npt.NDArray[Any],
-        times_ns: npt.NDArray[np.int64] | None = None,
-        keys: Numbers | None = None,
-    ) -> list[str]:
-        """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
-        return self.record_encoded(self.encoder.table([*features, *predictions]), times_ns, keys)
-
-    def record_encoded(
-        self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None, keys: Numbers | None = None
-    ) -> list[str]:
-        """Record a batch that is encoded already, shape (n, captured columns)."""
-        return self.ids(self.journal.append_many(values, times_ns, keys).first, len(values)) if len(values) else []
-
-    def ids(self, first: int, rows: int) -> list[str]:
-        """Ids of consecutive predictions, from the sequence number of the first."""
-        prefix = self.prefix
-        return [f"{prefix}{number}" for number in range(first, first + rows)]
 
     def named(self, found: Mapping[tuple[int, str], int]) -> dict[tuple[Series, int, str], int]:
         """Unseen values of the series that were counted elsewhere, without those beyond what is kept by name."""

@@ -4,8 +4,9 @@ An outcome is in the journal before it is acknowledged. When it is folded, the s
 version change in the transaction that moves the cursor. After that the outcome is written beside its prediction, and
 only then may the journal forget it: what a killed process had not written yet, the next start writes.
 
-The cursor is the applied sequence number; that before the last handover; the last prediction that was known then; the
-numbers of outcomes that wait for their predictions; and of those that had waited and were in the last handover.
+The cursor is the applied sequence number; that before the last handover; the last prediction of each journal that was
+known then; the numbers of outcomes that wait for their predictions; and of those that had waited and were in the last
+handover.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from monitor.capture.journal import Journal
+from monitor.capture.recover import next_number
 from monitor.capture.segment import Drops
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
@@ -27,18 +31,19 @@ from monitor.errors import InputError
 from monitor.outcomes import join
 from monitor.outcomes.join import RESULTS, Codes
 from monitor.outcomes.sums import LARGEST, Sums, Target
-from monitor.outcomes.waiting import SEQ, TIME, Numbers, Places, is_kept, key_of
+from monitor.outcomes.waiting import JOURNAL_BITS, SEQ, TIME, Numbers, Places, Waiting, is_kept, key_of
 from monitor.series import Series
 from monitor.source.journal import Find, JournalSource, Recorded, Records
 from monitor.source.protocol import Gap, Handover
+from monitor.source.recorder import open_journal
 
 log = logging.getLogger(__name__)
 
 #: Values of a record; the prediction columns follow, of an outcome that came with its prediction.
-NUMBER, FLAGS, KNOWN, VALUE, PREDICTED = range(5)
+NUMBER, TOKEN, KNOWN, VALUE, PREDICTED = range(5)
 
-#: Flags: the id is like those of another process; the outcome came with its prediction.
-FOREIGN, WHOLE = 1, 2
+#: In the place of the token of an id: the outcome came with its prediction.
+WHOLE = -1.0
 
 #: How long an outcome waits for its prediction, in ns, and how many of them do at most.
 PATIENCE_NS, PATIENT = 3600 * 10**9, 10_000
@@ -50,60 +55,80 @@ _OURS = re.compile(r"([0-9a-f]{12})-([1-9][0-9]{0,15})", re.ASCII)
 
 
 class Id(NamedTuple):
-    """Whose outcome it is: a sequence number, or the hash of a caller's id."""
+    """Whose outcome it is: token and number of an id like those given out here, 0 for another; the hash of the text."""
 
     number: int
+    token: int
     key: int
-    flags: int
 
 
-class OutcomeSource(Recorded):
-    """Records outcomes, and hands over what they change."""
+class Tokens(NamedTuple):
+    """Ids of one token: number of their journal, and their sequence numbers [first, end)."""
 
-    what = "outcomes"
-    kinds = ("outcomes dropped", "outcomes damaged")
+    journal: int
+    first: int
+    end: int
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        predictions: JournalSource,
-        cursor: str,
-        config: Config,
-        clock: Clock,
-        find: Find,
-        series: Callable[[int], Series],
-        tokens: Mapping[str, tuple[int, int]],
-    ) -> None:
-        """Take up at a cursor. `series` finds one by its id; `tokens` of ids have the numbers [first, end) of each."""
-        super().__init__(name, folder, predictions.series, cursor, clock, find)
-        self._taken_up = cursor
-        self._predictions, self._load, self._tokens = predictions, series, tokens
-        self.target = self.series.reference.target
-        self._series = {self.series.id: self.series}
-        self._targets = {self.series.id: self.target}
-        self._width = PREDICTED + len(self.series.schema.predictions)
-        self._open(self._width, config)
-        self._ahead: list[tuple[Records, int, list[Drops]]] = []
-        #: What became of the newest outcomes, by sequence number modulo the length.
-        self._told: Codes = np.zeros(TOLD, np.uint8)
-        #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
-        self._pending: dict[Series, Records] = {}
-        #: Of the records that were handed over last, those that will wait once that is committed.
-        self._unsettled: list[Records] = []
-        self._keep_again()
 
-    # Recording: any thread.
+class Predictions:
+    """The predictions of a model for which outcomes come, in all journals. The writer's thread only."""
+
+    def __init__(self, kept: Waiting, sources: Sequence[JournalSource], tokens: Mapping[int, Tokens]) -> None:
+        self.kept, self.sources, self.tokens = kept, sources, tokens
+
+    def numbers(self, tokens: Floats, numbers: Floats, keys: Numbers) -> Numbers:
+        """Find the numbers of predictions by ids, shape (n,): by token and number, or by hash; 0 for an unknown one."""
+        out = np.zeros(len(tokens), np.uint64)
+        for token in np.unique(tokens[tokens > 0]):
+            known = self.tokens.get(int(token))
+            if known is not None:
+                mine = (tokens == token) & (numbers >= known.first) & (numbers < known.end)
+                out[mine] = numbers[mine].astype(np.uint64) + np.uint64(known.journal << JOURNAL_BITS)
+        other = np.flatnonzero((out == 0) & (keys != 0))
+        out[other] = self.kept.by_key(keys[other])
+        return out
+
+    def reached(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
+        """Last prediction of the journal of each number that is folded, and that is recorded, both shape (n,).
+
+        Of a journal that is not there any more, all are.
+        """
+        folded, recorded, journals = numbers.copy(), numbers.copy(), numbers >> np.uint64(JOURNAL_BITS)
+        for source in self.sources:
+            mine = journals == source.base >> JOURNAL_BITS
+            folded[mine], recorded[mine] = source.base + source.applied, source.base + source.journal.written
+        return folded, recorded
+
+    def known(self) -> str:
+        """The last prediction of each journal that is known now, as a text."""
+        return ",".join(str(source.base + source.applied) for source in self.sources)
+
+
+def _known_then(text: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
+    """Which numbers of predictions were known by a text of `Predictions.known`: all of journals that had ended by then.
+
+    >>> _known_then(f"5,{(9 << JOURNAL_BITS) + 3}", np.array([5, 6, (7 << 44) + 8, (9 << 44) + 4, 10 << 44], np.uint64))
+    array([ True, False,  True, False, False])
+    """
+    last = {int(one) >> JOURNAL_BITS: int(one) for one in text.split(",")}
+    newest, everything = max(last), np.iinfo(np.uint64).max
+    journals, found = np.unique(numbers >> np.uint64(JOURNAL_BITS), return_inverse=True)
+    limits = [last.get(int(one), everything if one < newest else 0) for one in journals]
+    known: npt.NDArray[np.bool_] = numbers <= np.array(limits, np.uint64)[found.ravel()]
+    return known
+
+
+class OutcomeRecorder:
+    """Records outcomes of a model's predictions in a journal of this process. Any thread may."""
+
+    def __init__(self, journal: Journal, target: Target, predictions: int) -> None:
+        """Record into a journal. `predictions`: how many values an answer of the model has."""
+        self.journal, self.target, self._width = journal, target, PREDICTED + predictions
 
     def read_id(self, given: str) -> Id:
         """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
         match = _OURS.fullmatch(given.rpartition("/")[2])
-        if match is not None:
-            number = int(match[2])
-            first, end = self._tokens.get(match[1], (0, 0))
-            if first <= number < end:
-                return Id(number, 0, 0)
-        return Id(0, key_of(given), 0 if match is None else FOREIGN)
+        return Id(0, 0, key_of(given)) if match is None else Id(int(match[2]), int(match[1], 16), key_of(given))
 
     def read_value(self, given: object, where: str | None = None) -> float:
         """An outcome as the journal has it: a number or the code of a class; NaN for None, which takes it back.
@@ -127,12 +152,54 @@ class OutcomeSource(Recorded):
         """
         rows, keys = np.full((len(ids), PREDICTED), np.nan), np.zeros(len(ids), np.uint64)
         for at, (given, value) in enumerate(zip(ids, values, strict=True)):
-            number, keys[at], flags = self.read_id(str(given))
-            rows[at, NUMBER], rows[at, FLAGS] = number, flags
+            rows[at, NUMBER], rows[at, TOKEN], keys[at] = self.read_id(str(given))
             rows[at, VALUE] = self.read_value(value, f"row {before + at}")
         if known is not None:
             rows[:, KNOWN] = known
         return self.append(rows, keys)
+
+
+class OutcomeSource(Recorded):
+    """Hands over what outcomes change. `recorder`: records those of this process."""
+
+    recorder: OutcomeRecorder
+    what = "outcomes"
+    kinds = ("outcomes dropped", "outcomes damaged")
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        series: Series,
+        predictions: Predictions,
+        cursor: str,
+        config: Config,
+        clock: Clock,
+        find: Find,
+        load: Callable[[int], Series],
+        journal: int = 0,
+    ) -> None:
+        """Take up at a cursor. `load` finds a series by its id. `journal`: as of `JournalSource`."""
+        super().__init__(name, folder, series, cursor, clock, find)
+        self._taken_up = cursor
+        self._predictions, self._load, self.base = predictions, load, journal << JOURNAL_BITS
+        target, answers = series.reference.target, len(series.schema.predictions)
+        self._series, self._targets = {series.id: series}, {series.id: target}
+        if not journal:
+            start, before = next_number(self._left, self.applied), self._left[-1].path if self._left else None
+            width = PREDICTED + answers
+            opened = open_journal(folder, series.schema, width, config, clock, start, before)
+            self.journal, self.recorder = opened, OutcomeRecorder(opened, target, answers)
+        self._ahead: list[tuple[Records, int, list[Drops]]] = []
+        #: What became of the newest outcomes, by sequence number modulo the length.
+        self._told: Codes = np.zeros(TOLD, np.uint8)
+        #: Outcomes that wait for their predictions, in order, by the series that was served when they came.
+        self._pending: dict[Series, Records] = {}
+        #: Of the records that were handed over last, those that will wait once that is committed.
+        self._unsettled: list[Records] = []
+        self._keep_again()
+        if journal:
+            self._follow(PREDICTED + answers)
 
     def told(self, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were folded lately, by sequence number: how many of each result."""
@@ -180,8 +247,9 @@ class OutcomeSource(Recorded):
         """The cursor of a handover of the records beyond `begin` up to `upto`, or of those with the numbers `again`."""
         waiting = [int(seq) for records in (*self._pending.values(), *self._unsettled) for seq in records["seq"]]
         lists = (",".join(map(str, some)) for some in (waiting, again))
-        numbers = (upto, upto if begin is None else begin, self._predictions.applied)
-        return " ".join([*map(str, numbers), *(one or "-" for one in lists)])
+        return f"{upto} {upto if begin is None else begin} {self._predictions.known()} " + " ".join(
+            one or "-" for one in lists
+        )
 
     def _needed(self) -> int:
         return min(
@@ -227,7 +295,7 @@ class OutcomeSource(Recorded):
     ) -> None:
         """Count outcomes that came with their predictions."""
         values = records["values"]
-        whole = (values[:, FLAGS].astype(int) & WHOLE) != 0
+        whole = values[:, TOKEN] == WHOLE
         if not whole.any():
             return
         codes[whole] = join.JOINED
@@ -244,19 +312,19 @@ class OutcomeSource(Recorded):
         `room`: how many more outcomes may wait for predictions that are not known. The third part are the outcomes as
         the series of their predictions has them.
         """
-        source, kept, values = self._predictions, self._predictions.kept, records["values"]
-        flags, numbers = values[:, FLAGS].astype(int), values[:, NUMBER].astype(np.uint64)
-        keyed = np.flatnonzero((records["key"] != 0) & (numbers == 0))
-        numbers[keyed] = kept.by_key(records["key"][keyed])
+        kept, values = self._predictions.kept, records["values"]
+        tokens = values[:, TOKEN]
+        numbers = self._predictions.numbers(tokens, values[:, NUMBER], records["key"])
+        folded, recorded = self._predictions.reached(numbers)
         places = kept.find(numbers)
         codes = np.full(len(records), join.UNKNOWN, np.uint8)
-        past, nowhere = (numbers > 0) & (numbers <= source.applied), numbers == 0
-        codes[nowhere & (flags == FOREIGN)] = join.OTHER_REPLICA
-        codes[past & ((numbers < kept.first) | (kept.first == 0))] = join.EXPIRED
+        past, nowhere = (numbers > 0) & (numbers <= folded), numbers == 0
+        codes[nowhere & (tokens > 0)] = join.OTHER_REPLICA
+        codes[past & (numbers < kept.begins(numbers))] = join.EXPIRED
         codes[past & ~is_kept(numbers, kept.one_in)] = join.NOT_KEPT
         fresh = records["time"] > self._clock.time_ns() - PATIENCE_NS
-        codes[np.flatnonzero(nowhere & (flags == 0) & fresh)[: max(0, room)]] = join.WAITS
-        codes[(numbers > source.applied) & (numbers <= source.journal.written) & fresh] = join.WAITS
+        codes[np.flatnonzero(nowhere & (tokens == 0) & fresh)[: max(0, room)]] = join.WAITS
+        codes[(numbers > folded) & (numbers <= recorded) & fresh] = join.WAITS
         outcomes = values[:, VALUE].copy()
         for index in np.unique(places.blocks[places.found]):
             mine = np.flatnonzero(places.blocks == index)
@@ -265,10 +333,10 @@ class OutcomeSource(Recorded):
             codes[mine] = np.where(usable, join.JOINED, join.NOT_AN_OUTCOME)
         return codes, places, outcomes
 
-    def _keep(self, series: Series, records: Records, known: int | None = None) -> None:
+    def _keep(self, series: Series, records: Records, known: str | None = None) -> None:
         """Write committed outcomes beside their predictions, but for those that wait.
 
-        `known`: the last prediction that was known when they were joined; None for the last one of all.
+        `known`: the last predictions that were known when they were joined; None for now.
         """
         waiting, self._unsettled = [one for one in self._unsettled if len(one)], []
         for some in waiting:
@@ -276,15 +344,15 @@ class OutcomeSource(Recorded):
             self._pending[series] = some.copy() if held is None else np.concatenate([held, some])
             records = records[~np.isin(records["seq"], some["seq"])]
         codes, places, outcomes = self._look_up(series, records, 0)
-        there = (codes == join.JOINED) & (places.words(SEQ) <= (self._predictions.applied if known is None else known))
-        places.of(there).set_outcomes(outcomes[there], records["seq"][there])
+        there = (codes == join.JOINED) & _known_then(known or self._predictions.known(), places.words(SEQ))
+        places.of(there).set_outcomes(outcomes[there], records["seq"][there] + np.uint64(self.base))
 
     def _keep_again(self) -> None:
         """Write the outcomes of the last handover again: the process may have died before it did.
 
         Only of predictions that were known then: those of outcomes that were `unknown` may have come since.
         """
-        if lost := self._predictions.kept.take_back(self.applied):
+        if lost := self._predictions.kept.take_back(self.base + self.applied):
             log.error("the database has lost %d outcomes; those that the journal still has are counted again", lost)
         _, begin, known, *lists = (self._taken_up or "0 0 0 - -").split()
         waiting, again = (np.array([int(one) for one in some.split(",") if one != "-"], np.uint64) for some in lists)
@@ -292,7 +360,7 @@ class OutcomeSource(Recorded):
             waits = np.isin(records["seq"], waiting)
             self._unsettled = [records[waits]]
             last = waits | (records["seq"] > int(begin)) | np.isin(records["seq"], again)
-            self._keep(series, records[last], int(known))
+            self._keep(series, records[last], known)
 
     def _sync_kept(self) -> None:
         self._predictions.kept.sync()

@@ -72,7 +72,7 @@ def main() -> None:
 
     def batches() -> None:
         while going_on():
-            runtime.only.source.record_many([[0.5] * BATCH, ["blue"] * BATCH], [[3.0] * BATCH])
+            runtime.only.recorder.record_many([[0.5] * BATCH, ["blue"] * BATCH], [[3.0] * BATCH])
             acknowledge(BATCH)
 
     threads = [threading.Thread(target=target) for target in [single] * (THREADS - 1) + [batches]]

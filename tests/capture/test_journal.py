@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.capture import segment
-from monitor.capture.journal import ABANDONED_SECONDS, RETRY_SECONDS, Journal
+from monitor.capture.journal import RETRY_SECONDS, Journal
+from monitor.capture.reader import ABANDONED_SECONDS
 from monitor.capture.recover import left_behind, next_number, scan_all
 from monitor.clock import ManualClock
 

@@ -24,7 +24,7 @@ def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     reference.save(Path("histogram.prom"))
     runtime = Runtime.of_one(Config.load(), reference, "v1")
     runtime.writer.start()
-    ids = runtime.only.source.record_many([[0.5] * 10], [[float(n) for n in range(10)]])
+    ids = runtime.only.recorder.record_many([[0.5] * 10], [[float(n) for n in range(10)]])
     runtime.close()
     return ids
 

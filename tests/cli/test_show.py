@@ -77,7 +77,7 @@ def test_commands_say_of_the_predictions_what_the_page_says(shown: Shown) -> Non
     for _ in range(12):
         colours = world.random.choice(["red", "green", "blue"], 40).tolist()
         values: list[object] = [*(world.random.normal(size=40) for _ in range(world.columns)), colours]
-        world.runtime.only.source.record_many(values, [world.random.normal(0.15, 1.0, 40)])
+        world.runtime.only.recorder.record_many(values, [world.random.normal(0.15, 1.0, 40)])
         world.clock.advance(MINUTE)
         world.runtime.evaluate()
     said = answers(world.runtime.only.latest.results)

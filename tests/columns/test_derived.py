@@ -81,7 +81,7 @@ def test_it_is_counted_judged_shown_and_worked_out_again_but_not_captured(
     monkeypatch.setattr("tests.store.world.reference", lambda _: with_gap())
     monitored = Monitored(tmp_path / "data", '[[rule]]\nname = "apart"\ncolumns = ["role:derived"]\nmin_samples = 40\n')
     runtime = monitored.runtime
-    encoder = runtime.only.source.encoder
+    encoder = runtime.only.recorder.encoder
     now = runtime.clock.time_ns()
     assert encoder.row([1.0, 3.0, "red"], [2.0]) == [1.0, 3.0, encoder.category(2, "red"), 2.0]
     assert runtime.only.source.journal.read(1)["values"].shape == (0, 4)
@@ -90,7 +90,7 @@ def test_it_is_counted_judged_shown_and_worked_out_again_but_not_captured(
     ]
     batch = Reader(encoder).read(rows, now)
     assert batch.values.shape == (61, 4)
-    runtime.only.source.record_encoded(batch.values)
+    runtime.only.recorder.record_encoded(batch.values)
     runtime.only.record([0.25, 1.0, "green"], [1.0])
     monitored.clock.advance(60)
     runtime.evaluate()

@@ -308,7 +308,7 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
         for minute in range(20):
             weights = [0.5, 0.4, 0.1, 0.0] if minute < 8 else [0.45, 0.36, 0.09, 0.1]
             values = rng.choice(["web", "app", "phone", "50%"], 200, p=weights).tolist()
-            runtime.only.source.record_many([values], [rng.normal(size=200)])
+            runtime.only.recorder.record_many([values], [rng.normal(size=200)])
             clock.advance(60)
             runtime.evaluate()
         runtime.close()

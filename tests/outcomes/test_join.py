@@ -20,7 +20,8 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.source.outcomes import OutcomeSource
+from monitor.source.outcomes import PREDICTED, WHOLE, OutcomeRecorder, OutcomeSource
+from monitor.source.recorder import Recorder, open_journal
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
 
@@ -58,11 +59,37 @@ class World:
         #: By the caller's id or ours: schema, time, prediction, outcome.
         self.truth: dict[str, list[Any]] = {}
         self.sent: list[tuple[str, Any, float]] = []
+        text = f'[data]\npath = "{self.folder / "data"}"\nsegment = "64KiB"\n[outcomes]\n{self.settings}'
+        self.config = Config.from_text(text)
+        #: Journals that others record: what writes into each, by key.
+        self.others: dict[str, tuple[Recorder, OutcomeRecorder]] = {}
         self.start()
 
     def start(self) -> None:
-        text = f'[data]\npath = "{self.folder / "data"}"\nsegment = "64KiB"\n[outcomes]\n{self.settings}'
-        self.runtime = Runtime.of_one(Config.from_text(text), reference(self.schema), f"v{self.version}", self.clock)
+        self.runtime = Runtime.of_one(self.config, reference(self.schema), f"v{self.version}", self.clock)
+        for key, (recorder, _) in self.others.items():
+            self.follow(key, recorder)
+
+    def follow(self, key: str, recorder: Recorder) -> None:
+        self.runtime.add_journal("model", key, recorder.token, 1, self.folder / "data" / "others" / key)
+
+    def join(self, key: str) -> None:
+        """Begin a journal as another process would."""
+        folder = self.folder / "data" / "others" / key
+        recorder = Recorder(folder / "journal", self.schema, self.config, self.clock)
+        journal = open_journal(folder / "outcomes", self.schema, PREDICTED + 1, self.config, self.clock)
+        self.others[key] = recorder, OutcomeRecorder(journal, target_of(self.schema), 1)
+        self.follow(key, recorder)
+
+    def leave(self, key: str) -> None:
+        """The process that wrote a journal was killed; what it left is folded."""
+        del self.others[key]
+        self.runtime.end_journal("model", key)
+        self.fold()
+        if not self.runtime.drop_journal("model", key):
+            self.clock.advance(3601)
+            self.fold()
+            assert self.runtime.drop_journal("model", key)
 
     @property
     def outcomes(self) -> OutcomeSource:
@@ -70,9 +97,9 @@ class World:
         assert found is not None
         return found
 
-    def predict(self, value: Any, own: str = "") -> str:
-        source = self.runtime.only.source
-        keys = None if not own else np.array([self.outcomes.read_id(own).key], np.uint64)
+    def predict(self, value: Any, own: str = "", key: str = "") -> str:
+        source = self.others[key][0] if key else self.runtime.only.recorder
+        keys = None if not own else np.array([self.outcomes.recorder.read_id(own).key], np.uint64)
         (ours,) = source.record_many([[0.5]], [[value]], None, keys)
         name = own or ours
         if name not in self.truth:
@@ -81,12 +108,13 @@ class World:
             self.truth.setdefault(ours, self.truth[name])  # ours leads to the same prediction
         return ours
 
-    def outcome(self, name: str, value: Any) -> int:
+    def outcome(self, name: str, value: Any, key: str = "") -> int:
         """Send an outcome; it is told to the truth when it is folded."""
-        whose = self.outcomes.read_id(name)
-        row = [whose.number, whose.flags, np.nan, self.outcomes.read_value(value)]
+        recorder = self.others[key][1] if key else self.outcomes.recorder
+        whose = recorder.read_id(name)
+        row = [whose.number, whose.token, np.nan, recorder.read_value(value)]
         self.sent.append((name, value, self.clock.time()))
-        return self.outcomes.append(np.array([row], float), np.array([whose.key], np.uint64))
+        return recorder.append(np.array([row], float), np.array([whose.key], np.uint64))
 
     def fold(self) -> None:
         self.runtime._fold()
@@ -152,43 +180,55 @@ operations = st.lists(
         st.tuples(st.just("early"), st.sampled_from(["u", "v", "w"]), st.integers(0, 3).map(float)),
         st.tuples(st.just("fold"), st.sampled_from(["", "fold.begin", "fold.committed"]), st.integers(1, 3)),
         st.tuples(st.just("kill"), st.none(), st.none()),
+        st.tuples(st.just("leave"), st.none(), st.none()),
         st.tuples(st.just("wait"), st.integers(1, 4000), st.none()),
     ),
     max_size=25,
 )
 
 
+def fold_and_crash(world: World, patch: pytest.MonkeyPatch, wanted: str, left: int) -> None:
+    """Crash where a failpoint is reached so many times."""
+
+    def reach(name: str) -> None:
+        nonlocal left
+        left -= name == wanted
+        if name == wanted and left == 0:
+            raise Crash
+
+    patch.setattr(failpoint, "reach", reach)
+    try:
+        world.runtime._fold()
+    except Crash:
+        world.kill()
+    world.fold()
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations)
 def test_sums_equal_a_brute_force_join(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world, ids = World(Path(folder)), list[str]()
+        world, ids, began = World(Path(folder)), list[str](), 1
+        world.join("a1")
         for step, one, other in steps:
+            (a,) = world.others
             if step == "predict":
-                ids.append(world.predict(one, other))
+                # Which of two predictions with one id is counted is only known if both are in one journal.
+                ids.append(world.predict(one, other, a if other or len(ids) % 2 else ""))
             elif step == "outcome" and ids:
-                world.outcome(ids[one % len(ids)], other)
+                world.outcome(ids[one % len(ids)], other, a)
             elif step == "early":
-                world.outcome(one, other)
+                world.outcome(one, other, a)
+            elif step == "leave":
+                world.leave(a)
+                world.join(f"a{(began := began + 1)}")
             elif step == "wait":
                 world.clock.advance(one)
             elif step == "kill":
                 world.kill()
             elif step == "fold" and one:
-                left = [other]
-
-                def reach(name: str, wanted: str = one, left: list[int] = left) -> None:
-                    left[0] -= name == wanted
-                    if name == wanted and left[0] == 0:
-                        raise Crash
-
                 with monkeypatch.context() as patch:
-                    patch.setattr(failpoint, "reach", reach)
-                    try:
-                        world.runtime._fold()
-                    except Crash:
-                        world.kill()
-                world.fold()
+                    fold_and_crash(world, patch, one, other)
             elif step == "fold":
                 world.fold()
                 world.check()
@@ -232,8 +272,8 @@ def test_each_result_is_told_and_counted(world: World) -> None:
 
 def test_boxkites_form_of_our_ids_is_known(world: World) -> None:
     ours = world.predict(1.0)
-    assert world.outcomes.read_id(f"server/v1/{ours}") == world.outcomes.read_id(ours)
-    assert world.outcomes.read_id("own/1").key == key_of("own/1")
+    assert world.outcomes.recorder.read_id(f"server/v1/{ours}")[:2] == world.outcomes.recorder.read_id(ours)[:2]
+    assert world.outcomes.recorder.read_id("own/1").key == key_of("own/1")
 
 
 def test_an_outcome_before_its_prediction_waits_an_hour(world: World) -> None:
@@ -330,8 +370,8 @@ def test_a_correction_reaches_a_day_that_was_rolled_up(world: World) -> None:
 
 
 def test_outcomes_with_their_predictions_need_no_join(world: World) -> None:
-    rows = np.array([[0.0, 2.0, START - 7200, 4.0, 3.5], [0.0, 2.0, np.nan, 4.0, 4.5]])
-    world.outcomes.append(rows, np.zeros(2, np.uint64))
+    rows = np.array([[0.0, WHOLE, START - 7200, 4.0, 3.5], [0.0, WHOLE, np.nan, 4.0, 4.5]])
+    world.outcomes.recorder.append(rows, np.zeros(2, np.uint64))
     world.fold()
     hours = [hour for _, hour in world.found()]
     assert hours == [int((START - 7200) // 3600) * 3600, int(START // 3600) * 3600]

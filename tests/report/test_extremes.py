@@ -66,7 +66,7 @@ def test_a_report_and_a_backtest_come_out_whatever_was_recorded(
     try:
         for value in values * 3:
             few = np.full(30, value)
-            world.runtime.only.source.record_many([few, few, ["red"] * 30], [few], None)
+            world.runtime.only.recorder.record_many([few, few, ["red"] * 30], [few], None)
             world.clock.advance(60)
             world.runtime.evaluate()
         with world.read() as connection:

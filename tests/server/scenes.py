@@ -171,7 +171,7 @@ def wide(folder: Path, columns: int = 200) -> Scene:
     for _ in range(20):
         values = rng.normal(0, 1, (60, columns - 1))
         values[:, ::17] += 0.9
-        scene.runtime.only.source.record_many(values.T, [rng.normal(0, 1, 60)])
+        scene.runtime.only.recorder.record_many(values.T, [rng.normal(0, 1, 60)])
         scene.clock.advance(60)
         scene.runtime.evaluate()
     return scene

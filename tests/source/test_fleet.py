@@ -182,7 +182,7 @@ def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
     )
     with closing(single):
         x, y, colour, z = map(list, zip(*replicas.sent, strict=True))
-        single.only.source.record_many([x, y, colour], [z])
+        single.only.recorder.record_many([x, y, colour], [z])
         fleet.clock.advance(120)
         for runtime in (fleet.runtime, single):
             runtime.evaluate()

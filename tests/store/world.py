@@ -63,7 +63,7 @@ class Monitored:
         when = None if at is None else np.full(rows, round(at * 1e9), dtype=np.int64)
         features: list[object] = [self.random.normal(shift, 1.0, rows) for _ in range(self.columns)]
         features.append([colour] * rows if colour else self.random.choice(["red", "green", "blue"], rows).tolist())
-        self.runtime.only.source.record_many(features, [self.random.normal(size=rows)], when)
+        self.runtime.only.recorder.record_many(features, [self.random.normal(size=rows)], when)
         self.recorded += rows
 
     def record_outcomes(self, above: float, rows: int, at: float) -> None:
@@ -71,7 +71,7 @@ class Monitored:
         answers, source = np.arange(rows) / rows, self.runtime.only.outcomes
         assert source is not None
         records = np.column_stack([np.zeros(rows), np.full(rows, WHOLE), np.full(rows, at), answers + above, answers])
-        source.append(records, np.zeros(rows, np.uint64))
+        source.recorder.append(records, np.zeros(rows, np.uint64))
 
     def minutes(self, count: int, rows: int = 20, shift: float = 0.0, colour: str = "") -> None:
         """Let minutes pass, each with its predictions and an evaluation."""

@@ -12,30 +12,51 @@ from monitor.columns.column import Counts
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums
+from monitor.outcomes.waiting import JOURNAL_BITS
 from monitor.reference.file import Reference
 from monitor.series import Series
+from monitor.source.outcomes import Tokens
 from monitor.store.audit import seals
 
 HOUR, DAY = 3600, 86400
 
 
 def add_token(connection: sqlite3.Connection, token: str, source: str, first: int, now: str) -> None:
-    """Note that ids of this token belong to a source, from a sequence number on."""
+    """Note that ids of this token belong to a source, from a sequence number on; the same again changes nothing."""
     row = (token, source, first, now)
-    connection.execute("INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", row)
-    seals.add(connection, "id_tokens", "token = ?", token)
+    if connection.execute("SELECT 1 FROM id_tokens WHERE token = ?", (token,)).fetchone() is None:
+        connection.execute("INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", row)
+        seals.add(connection, "id_tokens", "token = ?", token)
 
 
-def read_tokens(connection: sqlite3.Connection, source: str) -> dict[str, tuple[int, int]]:
-    """Tokens of a source, each with its sequence numbers [first, end)."""
-    rows = connection.execute("SELECT token, first FROM id_tokens WHERE source = ? ORDER BY id", (source,))
-    found = [(row[0], row[1]) for row in rows]
-    ends = [*(first for _, first in found[1:]), 1 << 62]
-    return {token: (first, end) for (token, first), end in zip(found, ends, strict=True)}
+def read_tokens(connection: sqlite3.Connection, source: str) -> dict[int, Tokens]:
+    """Tokens of ids, of a source and of the journals beside it (`source@...`).
+
+    The number of a journal is the row of its first token; 0 for the source's own.
+    """
+    found: dict[int, Tokens] = {}
+    last: dict[str, int] = {}
+    rows = connection.execute("SELECT id, token, source, first FROM id_tokens ORDER BY id")
+    for number, token, name, first in rows:
+        if name.partition("@")[0] != source:
+            continue
+        journal = 0 if name == source else number
+        if name in last:
+            before = found[last[name]]
+            journal, found[last[name]] = before.journal, before._replace(end=first)
+        last[name] = int(token, 16)
+        found[last[name]] = Tokens(journal, first, 1 << JOURNAL_BITS)
+    return found
+
+
+def newest_token(connection: sqlite3.Connection) -> int:
+    """Row of the newest token; 0 if there is none."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM id_tokens").fetchone()[0])
 
 
 def add_tallies(connection: sqlite3.Connection, source: str, tallies: Mapping[str, int]) -> None:
-    """Count what became of records of a source."""
+    """Count what became of records of a source, with those of all journals beside it."""
+    source = source.partition("@")[0]
     for result, count in tallies.items():
         with seals.changing(connection, "tallies", "source = ? AND result = ?", source, result):
             connection.execute(

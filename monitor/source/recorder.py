@@ -1,0 +1,108 @@
+"""Records the predictions of a model in a journal of this process; any thread may."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.capture.encode import Encoder
+from monitor.capture.journal import Journal
+from monitor.capture.names import UnseenNames, names_file
+from monitor.clock import Clock
+from monitor.columns.column import Floats, Schema
+from monitor.config.load import Config
+from monitor.outcomes.waiting import Numbers
+
+
+class Record(Protocol):
+    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
+
+    `key`: hash of the caller's own id (`monitor.outcomes.waiting.key_of`), 0 for none. The record survives the death of
+    the process as soon as this returns. Where there is no room for it, it is counted as dropped, and the number is
+    returned all the same. `Recorder.prefix` and the number are the prediction's id. Any thread may call it.
+    """
+
+    def __call__(
+        self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
+    ) -> int:
+        """Record."""
+
+
+class Recorder:
+    """Records predictions in a folder. `start`: first sequence number; `before`: see `Journal`."""
+
+    def __init__(
+        self, folder: Path, schema: Schema, config: Config, clock: Clock, start: int = 1, before: Path | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.names = UnseenNames(names_file(folder, schema), schema, config.data.keep_unseen)
+        self.encoder = Encoder(schema, self.names)
+        self.journal = open_journal(folder, schema, len(schema.captured), config, clock, start, before, self.encoder)
+        #: First sequence number of this process.
+        self.start = start
+        #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
+        self.token = secrets.token_hex(6)
+        self.prefix = f"{self.token}-"
+        self.record = self._make_record()
+
+    def _make_record(self) -> Record:
+        append, encode = self.journal.append, self.encoder.row
+        if self.encoder.all_numeric:
+            return append  # which encodes by itself what is no plain number
+
+        def record(
+            features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
+        ) -> int:
+            return append(encode(features, predictions), (), time_ns, key)
+
+        return record
+
+    def record_many(
+        self,
+        features: Sequence[Sequence[object]] | npt.NDArray[Any],
+        predictions: Sequence[Sequence[object]] | npt.NDArray[Any],
+        times_ns: npt.NDArray[np.int64] | None = None,
+        keys: Numbers | None = None,
+    ) -> list[str]:
+        """Record a batch, given as columns: a sequence for each feature and for each prediction. Returns their ids."""
+        return self.record_encoded(self.encoder.table([*features, *predictions]), times_ns, keys)
+
+    def record_encoded(
+        self, values: Floats, times_ns: npt.NDArray[np.int64] | None = None, keys: Numbers | None = None
+    ) -> list[str]:
+        """Record a batch that is encoded already, shape (n, captured columns)."""
+        return self.ids(self.journal.append_many(values, times_ns, keys).first, len(values)) if len(values) else []
+
+    def ids(self, first: int, rows: int) -> list[str]:
+        """Ids of consecutive predictions, from the sequence number of the first."""
+        prefix = self.prefix
+        return [f"{prefix}{number}" for number in range(first, first + rows)]
+
+
+def open_journal(
+    folder: Path,
+    schema: Schema,
+    width: int,
+    config: Config,
+    clock: Clock,
+    start: int = 1,
+    before: Path | None = None,
+    encoder: Encoder | None = None,
+) -> Journal:
+    """Begin a journal of this process. `width`: values of a record; `start`, `before`: see `Journal`."""
+    return Journal(
+        folder,
+        bytes.fromhex(schema.fingerprint),
+        width,
+        start=start,
+        segment_bytes=config.data.segment,
+        sync_always=config.data.sync == 0,
+        clock=clock,
+        before=before,
+        **({} if encoder is None else {"encode": encoder.row}),
+    )
