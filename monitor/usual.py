@@ -23,7 +23,7 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
 from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
-from monitor.drift.result import PARTIAL, DriftResult, Span
+from monitor.drift.result import PARTIAL, DriftResult, Span, size_of
 from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
 from monitor.normal.usual import (
@@ -46,7 +46,7 @@ from monitor.store.records.references import Standing, current, history, load_ac
 from monitor.store.records.usual import LEARNING, WINDOWS
 from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
-from monitor.words import percent, points
+from monitor.words import percent
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -445,7 +445,7 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
         text = f"{percent(abs(change))} of its values are elsewhere than usual {at}"
     else:
         way = "above" if change > 0 else "below"
-        text = f"{cell_name(cells, cell)} is {points(change)} {way} what is usual {at}"
+        text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {at}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
     past = [one for one in past if one[0] >= 0]
     if len(past) < FEWEST_WEEKS:
@@ -454,7 +454,7 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     day = datetime.fromtimestamp(week * WEEK * HOUR, UTC)
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
     often = f"once in about {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
-    most = (percent if ks else points)(min(worst * scale, 1.0))
+    most = percent(min(worst * scale, 1.0)) if ks else size_of(min(worst * scale, 1.0), True)
     return f"{text}, which comes {often}; the most in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
 
 

@@ -73,15 +73,6 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
-def points(change: float) -> str:
-    """Write the size of a change of a share.
-
-    >>> points(-0.0512)
-    '5.1 points'
-    """
-    return f"{number(100 * abs(change), 2)} points"
-
-
 def apart(before: float, after: float, write: Callable[[float, int], str] = number, digits: int = 3) -> str:
     """Write two numbers with enough digits to tell them apart.
 

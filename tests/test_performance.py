@@ -316,7 +316,7 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         text = plain_text(first, title(first), 4000)
         assert "CRITICAL: x has drifted, predictions have moved\n" in text
         said = drifted.direction.text if drifted.direction else ""
-        assert f"\nx: {said.replace(' sd)', ' standard deviations)')}; {drifted.harm.text}\n" in text
+        assert f"\nx: {said.replace('(sd)', '(standard deviation)')}; {drifted.harm.text}\n" in text
         assert "\npredictions: proba_yes: " in text
         row = next(row for row in rows(evaluation, world.runtime.only.reference) if row.column.name == "x")
         assert row.harm == drifted.harm

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from monitor.drift.result import (
     StoredExplanation,
     answers,
     at_a_glance,
-    share_of_importance,
+    of_importance,
 )
 from monitor.errors import LockedError
 from monitor.rules.alert import Alert
@@ -71,12 +72,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
     judged = max((verdict.at for verdict in verdicts), default=None)
     if verdicts:
         verdicts = with_harm(connection, newest_series(connection, served), verdicts)
-    found = strongest(verdicts, by_rule=False)
-    columns = [verdict for verdict in found if verdict.result.column != PERFORMANCE]
-    judged_outcomes = next((verdict.result for verdict in found if verdict.result.column == PERFORMANCE), None)
-    states: dict[str, int] = {}
-    for verdict in columns:
-        states[verdict.result.state] = states.get(verdict.result.state, 0) + 1
+    performance = (v.result for v in strongest(verdicts, by_rule=False) if v.result.column == PERFORMANCE)
     listed = [f"{alert.column} ({alert.severity}, {alert.rule}, since {iso(alert.since)})" for alert in firing]
     return {
         "server": serving(config),
@@ -85,18 +81,20 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "evaluated": iso(judged) if judged else None,
         "learning": read_meta(connection, LEARNING, "") or "no",
         "unusual": spent(connection, served, judged or now) or "not known yet",
-        "performance": performance_in_words(judged_outcomes)
-        if judged_outcomes
-        else "not known: no outcomes are judged",
-        "columns": len(columns),
-        **at_a_glance([verdict.result for verdict in columns]),
-        "states": states,
+        "performance": performance_in_words(next(performance, None)),
+        **summed_up(verdicts),
         "firing_alerts": ", ".join(listed) or "none",
         "silenced_alerts": len(muted),
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
         "advice": starving(connection, config.rules) if not version else [],
     }
+
+
+def summed_up(verdicts: list[Verdict]) -> dict[str, Any]:
+    """The facts of all columns together, performance left aside."""
+    results = [v.result for v in strongest(verdicts, by_rule=False) if v.result.column != PERFORMANCE]
+    return {"columns": len(results), "states": Counter(one.state for one in results), **at_a_glance(results)}
 
 
 def performance_in_words(result: DriftResult | None) -> str:
@@ -112,19 +110,21 @@ def headline(facts: dict[str, Any]) -> str:
     """One line that says whether something is wrong: performance first, then the predictions, then columns."""
     if not facts["columns"]:
         return "Nothing has been evaluated yet."
-    worse, moved = facts["performance"].endswith(": worse"), facts["predictions_moved"]
-    said = [f"the model is worse: {facts['performance'].removesuffix(': worse')}"] * worse + [moved] * bool(moved)
-    return " ".join([*(f"{one[:1].upper()}{one[1:]}." for one in said), _drifted(facts)])
+    worse = facts["performance"].endswith(": worse")
+    first = f"The model is worse: {facts['performance'].removesuffix(': worse')}. " if worse else ""
+    return f"{first}{_moved(facts['predictions_moved'])}{_drifted(facts)}"
+
+
+def _moved(said: str | None) -> str:
+    return f"{said[:1].upper()}{said[1:]}. " if said else ""
 
 
 def _drifted(facts: dict[str, Any]) -> str:
     columns = words.counted(facts["columns"], "column")
     if facts["drifted"]:
         count = len(facts["drifted"])
-        share = facts["importance"]
-        important = "" if share is None else f", {words.percent(share)} of the model's importance"
-        have = "has" if count == 1 else "have"
-        return f"{count} of {columns} {have} drifted{important}: {', '.join(facts['drifted'])}"
+        drifted = f"{'has' if count == 1 else 'have'} drifted{of_importance(facts['importance'])}"
+        return f"{count} of {columns} {drifted}: {', '.join(facts['drifted'])}"
     states = facts["states"]
     if "ok" not in states and "warning" not in states:
         return f"No verdict: {', '.join(states)}."
@@ -213,8 +213,7 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     windows = {verdict.result.window for verdict in verdicts}
     span = windows.pop() if len(windows) == 1 else None
     over = f" over {iso(span.start)} to {iso(span.end)}" if span else ""
-    columns = strongest(verdicts, by_rule=False)
-    moved = sum(verdict.result.state == "drift" for verdict in columns)
+    facts = summed_up(verdicts)
     shown = sorted(verdicts, key=rank, reverse=True) if options.all else strongest(verdicts)
     head = ("rule", "column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed", "harm")
     rows = [
@@ -226,15 +225,7 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     shown_rows = [row[skip : len(row) - (not told)] for row in rows]
     lines = table(head[skip : len(head) - (not told)], shown_rows, right=range(5 - skip, 9 - skip))
     intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
-    results = [verdict.result for verdict in verdicts]
-    counted = f"{moved} of {words.counted(len(columns), 'column')} drifted{share_of_importance(results)}"
-    return Answer([intro, f"{_moved(results)}{counted}\n", *lines], data)
-
-
-def _moved(results: Iterable[DriftResult]) -> str:
-    """Whether the predictions have moved, as a sentence before others; "" if that is not known."""
-    said = answers(results)
-    return f"{said[:1].upper()}{said[1:]}. " if said else ""
+    return Answer([intro, f"{_moved(facts['predictions_moved'])}{_drifted(facts)}\n", *lines], data)
 
 
 @command(
@@ -272,16 +263,16 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     muted = mutes(known, silences, now)
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
-    results = [verdict.result for verdict in verdicts]
+    moved = answers(verdict.result for verdict in verdicts)
     lines = [
-        *filter(None, [_moved(results)]),
+        *filter(None, [_moved(moved)]),
         *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now)),
         *_section("Events", "none", _event_table(events)),
         *_section("Notifications", "none", _notification_table(told)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
-    data = {"predictions_moved": answers(results) or None, "alerts": known, "events": events}
-    return Answer(lines, {**data, "notifications": told, "silences": silences})
+    data = {"alerts": known, "events": events, "notifications": told, "silences": silences}
+    return Answer(lines, {"predictions_moved": moved or None, **data})
 
 
 def _section(title: str, empty: str, lines: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from monitor.clock import iso
 from monitor.columns.column import Kind, Role
-from monitor.words import apart, number, percent, points
+from monitor.words import apart, number, percent
 
 State = Literal["ok", "warning", "drift", "insufficient data", "no traffic", "no reference", "error"]
 STATES: tuple[State, ...] = ("drift", "warning", "error", "no reference", "insufficient data", "no traffic", "ok")
@@ -117,8 +117,9 @@ HARM_FLOOR, RULED_OUT, UNKNOWN = 0.05, 0.25, 0.05
 Effect = Literal["harmful", "harmless", "unknown"]
 
 
-def _by(change: float, share: bool) -> str:
-    return points(change) if share else number(abs(change))
+def size_of(change: float, share: bool) -> str:
+    """Write the size of a change: of a share in points."""
+    return f"{number(100 * abs(change), 2)} points" if share else number(abs(change))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Harm:
             return f"{how}{self.name} went from {apart(self.usual, self.usual + self.loss, number, 3)}"
         said, verb = "", "lower" if self.answer < 0 else "raise"
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
-            said = f"{verb} the {self.of} by {_by(self.answer, self.of != 'mean prediction')}"
+            said = f"{verb} the {self.of} by {size_of(self.answer, self.of != 'mean prediction')}"
         unknown = f"not tested on {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
         if self.effect != "harmful":
             why = f"harm unknown: {unknown or 'too few held-out rows'}" if self.effect == "unknown" else "harmless"
@@ -182,7 +183,7 @@ class Harm:
         rate = self.name == "error rate"
         after = self.usual + self.loss
         much = f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
-        much = much if self.whole else f"by {_by(self.loss, rate)}"
+        much = much if self.whole else f"by {size_of(self.loss, rate)}"
         much = f"this alone would raise {'the ' * rate}{self.name} {much}"
         much += f" and {said.removeprefix('raise ')}" if said else ""
         return f"{much}; {unknown}" if unknown else much
@@ -196,7 +197,7 @@ class Harm:
         """
         if self.effect != "harmful":
             return "harm unknown" if self.effect == "unknown" else "harmless"
-        return f"harmful, {self.name} +{_by(self.loss, self.name == 'error rate')}"
+        return f"harmful, {self.name} +{size_of(self.loss, self.name == 'error rate')}"
 
     def to_json(self) -> dict[str, Any]:
         """Return its numbers, and what they come to."""
@@ -366,29 +367,24 @@ def answers(results: Iterable[DriftResult]) -> str:
     return f"{much}: {said}" if much else f"predictions may have moved: {said}, which could be chance"
 
 
-def importance(results: Iterable[DriftResult]) -> float | None:
-    """Importance of the columns that drifted, in sum; None if it is not known."""
-    harms = {result.column: result.harm for result in results if result.state == "drift" and result.role == "feature"}
-    known = [harm.importance for harm in harms.values() if harm and harm.importance is not None]
-    return sum(known) if known else None
-
-
-def share_of_importance(results: Iterable[DriftResult]) -> str:
+def of_importance(share: float | None) -> str:
     """Say how important the columns are that drifted: ", 61 % of the model's importance"; "" if it is not known."""
-    share = importance(results)
     return "" if share is None else f", {percent(share)} of the model's importance"
 
 
 def at_a_glance(results: Sequence[DriftResult]) -> dict[str, Any]:
     """What matters of an evaluation, for programs: have the predictions moved, what drifted, and does it do harm.
 
-    Columns are in the order of harm, importance and strength; `harm` has those of which it is known, in words.
+    Columns are in the order of harm, importance and strength; `harm` has those of which it is known, in words;
+    `importance` is that of the features among them, in sum.
     """
     drifted = sorted((one for one in results if one.state == "drift"), key=lambda one: one.weight, reverse=True)
     harms = {one.column: one.harm for one in drifted}
+    parts = {one.column: one.harm.importance for one in drifted if one.role == "feature" and one.harm}
+    known = [part for part in parts.values() if part is not None]
     return {
         "predictions_moved": answers(results) or None,
         "drifted": list(harms),
         "harm": {column: harm.text for column, harm in harms.items() if harm},
-        "importance": importance(drifted),
+        "importance": sum(known) if known else None,
     }

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from monitor import words
 from monitor.clock import iso
 from monitor.columns.column import Column, Counts, Role
-from monitor.drift.result import STATES, DriftResult, Harm, answers, share_of_importance
+from monitor.drift.result import STATES, DriftResult, Harm, answers, at_a_glance, of_importance
 from monitor.evaluation import Evaluation
 from monitor.notify.message import against, guide_section
 from monitor.reference.file import Reference
@@ -204,7 +204,7 @@ def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: st
 def _drifted(moved: Sequence[Row], watched: int) -> Headline:
     whats = {against_what(row) for row in moved}
     what = whats.pop() if len(whats) == 1 else "their references"
-    important = share_of_importance(row.result for row in moved if row.result)
+    important = of_importance(at_a_glance([row.result for row in moved if row.result])["importance"])
     text = f"{_columns(moved, watched, 'has')} drifted from {what}{important}"
     # The alert that began first, and of several a feature's, since a prediction follows its features.
     known = sorted((row for row in moved if row.since is not None), key=lambda row: (row.since or 0.0, row.column.role))

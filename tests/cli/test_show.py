@@ -62,7 +62,7 @@ def test_columns_are_counted_once_whatever_the_number_of_rules(shown: Shown) -> 
     text = shown("drift")
     head, count, _, titles, *rows = text.splitlines()
     assert head.startswith("Model v1, evaluated ")
-    assert count == "Predictions have not moved. 2 of 4 columns drifted"
+    assert count == "Predictions have not moved. 2 of 4 columns have drifted: x0, x1"
     assert titles.split()[:2] == ["rule", "column"]
     assert {tuple(row.split()[:2]) for row in rows} == {
         (rule, column) for rule in ("fast", "slow") for column in ("x0", "x1", "colour", "prediction")

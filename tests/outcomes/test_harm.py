@@ -11,7 +11,7 @@ from monitor.columns.binning import Binner
 from monitor.columns.column import Column, Floats, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import DriftResult, Span, share_of_importance
+from monitor.drift.result import DriftResult, Span, at_a_glance, of_importance
 from monitor.outcomes.baseline import Baseline, ByBin, baseline_of, harm, losses
 from monitor.outcomes.sums import target_of
 
@@ -133,7 +133,7 @@ def test_harm_comes_before_importance_and_strength() -> None:
     found = judged(REGRESSOR, baseline, values[3000:], live)
     ranked = sorted((one for one in found.values() if one.role == "feature"), key=lambda one: one.weight, reverse=True)
     assert [one.column for one in ranked] == ["hard", "easy", "unused", "region"]
-    assert share_of_importance(ranked) == ", 70 % of the model's importance"
+    assert of_importance(at_a_glance(ranked)["importance"]) == ", 70 % of the model's importance"
     hard = found["hard"].harm
     assert hard is not None
     assert hard.text.startswith("this alone would raise MAE from ")
