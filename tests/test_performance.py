@@ -16,6 +16,7 @@ import pytest
 from monitor.backtest.events import Backtest, play
 from monitor.backtest.rejudge import judge
 from monitor.cli.show import gather
+from monitor.cli.show import headline as status_line
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
@@ -383,6 +384,9 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         line = said(world.runtime.only.latest)
         assert line is not None
         assert (line.guide, line.metric, line.line.tone) == ("estimate-worse", "accuracy", "drift")
+        with closing(world.read()) as connection:
+            facts = gather(connection, world.runtime.config, world.clock.time())
+        assert status_line(facts).startswith("The model may be worse: estimated accuracy 0.")
         hours(9, 1.0)
         assert world.results[key].state == "ok"
         sent = messages(world)

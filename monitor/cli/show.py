@@ -28,6 +28,7 @@ from monitor.drift.result import (
     of_importance,
 )
 from monitor.errors import LockedError
+from monitor.outcomes.performance import ESTIMATED
 from monitor.rules.alert import Alert
 from monitor.rules.rule import PERFORMANCE, SEVERITIES
 from monitor.rules.silence import Silence, mutes
@@ -108,10 +109,11 @@ def performance_in_words(result: DriftResult | None) -> str:
 
 def headline(facts: dict[str, Any]) -> str:
     """One line that says whether something is wrong: performance first, then the predictions, then columns."""
-    if not facts["columns"]:
+    if facts["evaluated"] is None:
         return "Nothing has been evaluated yet."
     worse = facts["performance"].endswith(": worse")
-    first = f"The model is worse: {facts['performance'].removesuffix(': worse')}. " if worse else ""
+    be = "may be" if facts["performance"].startswith(ESTIMATED) else "is"
+    first = f"The model {be} worse: {facts['performance'].removesuffix(': worse')}. " if worse else ""
     return f"{first}{_moved(facts['predictions_moved'])}{_drifted(facts)}"
 
 
@@ -120,6 +122,8 @@ def _moved(said: str | None) -> str:
 
 
 def _drifted(facts: dict[str, Any]) -> str:
+    if not facts["columns"]:
+        return "No column is judged."
     columns = words.counted(facts["columns"], "column")
     if facts["drifted"]:
         count = len(facts["drifted"])
