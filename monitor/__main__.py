@@ -102,7 +102,8 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
     if name == "--version":
         print(f"telltale {__version__}")
         return 0
-    makes = any(text.startswith(("--model", "--prediction")) for text in given)
+    makes = not {"list", "accept", "reset"} & {*given[1:2]}
+    makes = makes and any(text.startswith(("--model", "--prediction")) for text in given)
     if name not in ELSEWHERE or (name == "reference" and not makes):
         return main(given, TELLTALE)
     rest, program = (given, TELLTALE) if name == "reference" else (given[1:], f"telltale {name}")

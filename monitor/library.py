@@ -342,7 +342,7 @@ def version_of(config: Config, reference: Reference) -> str:
 def observed(config: Config) -> Watch:
     """Have a model watched that is not served here; `config`: of this model."""
     reference = Reference.load(config.model.reference)
-    return Watch(reference, version_of(config, reference), config.model.name, config.model.name)
+    return Watch(reference, version_of(config, reference), config.model.name, config.model.name * config.named)
 
 
 def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = None) -> Path:

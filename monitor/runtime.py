@@ -611,7 +611,8 @@ class Runtime:
     ) -> dict[str, Any]:
         """Counts over any stretch, as `/api/windows` answers them; see `read_range`. Raises InputError."""
         with closing(connect_read_only(self.folder.database)) as connection:
-            series = newest_series(connection, version, name and self.find(name).name)
+            of = self.find(name).name if name or len(self.models) > 1 else None
+            series = newest_series(connection, version, of)
             return read_range(connection, series, start, end, step, columns)
 
     def performance(

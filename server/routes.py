@@ -51,8 +51,12 @@ def create_application(runtime: Runtime, models: Mapping[str, Model | None], gua
             route = table[path]
         elif path in HOT_PATHS and environ["REQUEST_METHOD"] == "POST":
             route = hot
+        elif path.startswith("/models/"):
+            name, _, rest = path.removeprefix("/models/").partition("/")
+            route = flask if name in every else table["/models"]
+            environ |= {"telltale.model": name, "PATH_INFO": f"/{rest}"} if name in every else {}
         else:
-            route = table.get(f"/{path.split('/')[1]}", flask) if path.startswith(("/v2/", "/models/")) else flask
+            route = table.get("/v2", flask) if path.startswith("/v2/") else flask
         return route(environ, start_response)
 
     return application

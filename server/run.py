@@ -55,15 +55,12 @@ def opened(config: Config) -> Iterator[Server]:
         log.info("stopped; everything recorded is in %s", runtime.folder.database)
 
 
-def load(config: Config, named: bool) -> tuple[Watch, Model | None]:
-    """Load reference and model; `config`: of one model, which is `named` if it is of `[models.NAME]`.
-
-    Raises TelltaleError.
-    """
+def load(config: Config) -> tuple[Watch, Model | None]:
+    """Load reference and model; `config`: of one model. Raises TelltaleError."""
     reference = Reference.load(config.model.reference)
     model = open_model(config.model, reference) if config.model.path else None
     version = version_of(config, reference) if model is None else model.version
-    return Watch(reference, version, config.model.name, config.model.name if named else ""), model
+    return Watch(reference, version, config.model.name, config.model.name * config.named), model
 
 
 def load_all(config: Config) -> tuple[dict[str, tuple[Watch, Model | None]], dict[str, str]]:
@@ -71,7 +68,7 @@ def load_all(config: Config) -> tuple[dict[str, tuple[Watch, Model | None]], dic
     loaded, failed = {}, {}
     for name in config.names:
         try:
-            loaded[name] = load(config.of(name), bool(config.models))
+            loaded[name] = load(config.of(name))
         except TelltaleError as error:
             failed[name] = str(error)
             if len(failed) == len(config.names):

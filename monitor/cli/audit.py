@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monitor import words
-from monitor.cli.command import JSON, Answer, command, length, moment, option, period, reading, table
+from monitor.cli.command import JSON, VERSION, Answer, command, length, moment, option, period, reading, table
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.store.audit.recompute import recompute
@@ -27,8 +27,9 @@ MOST = 20
     option("columns", nargs="*", metavar="COLUMN", help="names of columns (default: all)"),
     *period("1d"),
     option("--step", metavar="DURATION", help='such as "1h" (default: one sum)'),
-    option("--model", metavar="VERSION", help="model version (default: the newest)"),
+    VERSION,
     JSON,
+    one=True,
 )
 def windows(options: argparse.Namespace, config: Config) -> Answer:
     """`windows`. Raises TelltaleError."""
@@ -36,7 +37,7 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     start, end = moment(options.start, now, "--from"), moment(options.end, now, "--to")
     step = length(options.step, "--step") if options.step else None
     with reading(config) as connection:
-        model = newest_series(connection, options.model)
+        model = newest_series(connection, options.model_version, options.model)
         found = read_range(connection, model, start, end, step, options.columns)
     lines = []
     for position, column in enumerate(found["columns"]):

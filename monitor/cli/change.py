@@ -142,8 +142,9 @@ def columns_of(config: Config) -> list[str]:
     """Names of what alerts of the model that was served last may be about; empty without a database or a model."""
     try:
         with reading(config) as connection:
-            series = served_model(connection)
-            return [*(column.name for column in series.schema.columns), *names_of(series.reference.target)]
+            served = [served_model(connection, name) for name in (config.names if config.models else (None,))]
+            columns = [column.name for series in served for column in series.schema.columns]
+            return [*columns, *(name for series in served for name in names_of(series.reference.target))]
     except StoreError:
         return []
 

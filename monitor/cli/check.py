@@ -30,20 +30,28 @@ def check(_options: argparse.Namespace, config: Config) -> Answer:
 
 def _checks(config: Config) -> Iterator[str]:
     yield f"settings      {config.file}: good"
+    yield f"receivers     {', '.join(f'{receiver.name} ({receiver.kind})' for receiver in build_receivers(config))}"
+    yield f"data          {config.data.path}"
+    for name in config.names:
+        if config.models:
+            yield f"\nmodel {name}"
+        yield from _check_model(config.of(name))
+
+
+def _check_model(config: Config) -> Iterator[str]:
     reference = Reference.load(config.model.reference)
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
     sizes = ((features, "feature"), (predictions, "prediction"), (reference.info.rows, "row"))
     yield f"reference     {config.model.reference}: {', '.join(words.counted(*size) for size in sizes)}"
     if config.model.path:
         yield f"model         {check_model(config, reference)}"
-    yield f"receivers     {', '.join(f'{receiver.name} ({receiver.kind})' for receiver in build_receivers(config))}"
-    yield f"data          {config.data.path}"
     cover(config.rules, reference.schema)
     for rule in config.rules:
         yield f"\n{explain(rule, reference.schema, config.rules)}"
+    name = config.model.name if config.named else None
     if (Path(config.data.path) / DATABASE).exists():
         with reading(config) as connection:
-            yield from (f"\n{sentence}" for sentence in starving(connection, config.rules))
+            yield from (f"\n{sentence}" for sentence in starving(connection, config.rules, name))
 
 
 def check_model(config: Config, reference: Reference) -> str:

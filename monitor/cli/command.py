@@ -44,6 +44,7 @@ class Command(NamedTuple):
     run: Run
     text: str
     options: tuple[Option, ...]
+    one: bool
 
     def add_to(self, commands: Any, name: str, default: str | None) -> argparse.ArgumentParser:
         """Add the parser of the command. `default`: of the options that all commands have."""
@@ -51,10 +52,11 @@ class Command(NamedTuple):
         for names, keywords in (
             option("--config", metavar="FILE", default=default, help="settings (default: config.toml, if it exists)"),
             option("--data", metavar="DIR", default=default, help="data folder; wins over the file"),
+            option("--model", metavar="NAME", default=default, help="which model; needed only if there are several"),
             *self.options,
         ):
             parser.add_argument(*names, **keywords)
-        parser.set_defaults(run=self.run)
+        parser.set_defaults(run=self.run, one=self.one)
         return parser
 
 
@@ -62,11 +64,11 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {}
 
 
-def command(name: str, text: str, *options: Option) -> Callable[[Run], Run]:
-    """Declare a function as a command."""
+def command(name: str, text: str, *options: Option, one: bool = False) -> Callable[[Run], Run]:
+    """Declare a function as a command; `one`: it is about one model, and gets the settings of that one."""
 
     def register(run: Run) -> Run:
-        COMMANDS[name] = Command(run, text, options)
+        COMMANDS[name] = Command(run, text, options, one)
         return run
 
     return register
@@ -78,7 +80,7 @@ def option(*names: str, **keywords: Any) -> Option:
 
 
 JSON = option("--json", action="store_true", help="print JSON")
-MODEL = option("--model", metavar="VERSION", help="model version (default: the one served last)")
+VERSION = option("--model-version", metavar="VERSION", help="model version (default: the one served last)")
 DRY_RUN = option("--dry-run", action="store_true", help="show what would change, and change nothing")
 FORCE = option("--force", action="store_true", help="replace a file that Telltale did not write")
 COLUMNS = option("columns", nargs="*", metavar="COLUMN", help="a name, a glob, or role:prediction (default: all)")
@@ -102,8 +104,14 @@ WHEN = "ISO 8601, UTC, or how long ago, as 7d"
 
 
 def load_config(options: argparse.Namespace) -> Config:
-    """Settings, with `--data` on top. Raises ConfigError."""
+    """Settings, with `--data` on top: of one model if there are several and the command is about one.
+
+    Raises ConfigError.
+    """
     config = Config.load(options.config)
+    if config.models and (options.one or options.model):
+        config = config.of(options.model)
+        options.model = config.model.name
     path = config.data.path if options.data is None else options.data
     return dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
 

@@ -38,6 +38,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
     FORCE,
     option("--format", choices=("html", "json"), default="html", help="what to write (default: html)"),
+    one=True,
 )
 def report(options: argparse.Namespace, config: Config) -> Answer:
     """`report`. Raises TelltaleError."""
@@ -47,7 +48,7 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
     span = span_of(options, now)
     out = None if options.out is None else output_path(options.out, config, options.force)
     with reading(config) as connection:
-        made = file.gather(connection, config, span, now)
+        made = file.gather(connection, config, span, now, options.model)
         if options.format == "json":
             text = json.dumps({"report": "telltale", **made.to_json()}, indent=1, ensure_ascii=False) + "\n"
         else:
@@ -69,7 +70,8 @@ def output_path(text: str, config: Config, force: bool) -> Path:
         raise ConfigError(f"{path} is in the data folder {config.data.path}; write to a file elsewhere")
     if target.is_dir():
         raise ConfigError(f"{path} is a folder; name a file")
-    in_use = [Path(name) for name in (config.file, config.model.path, config.model.reference) if name]
+    models = [name for one in config.models or (config.model,) for name in (one.path, one.reference)]
+    in_use = [Path(name) for name in (config.file, *models) if name]
     if any(used.exists() and target.exists() and target.samefile(used) for used in in_use):
         raise ConfigError(f"{path} is a file that Telltale reads: the settings, the model or the reference")
     try:

@@ -39,7 +39,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
 
     Raises StoreError where nothing is stored, ConfigError for a stretch that is none.
     """
-    model = references.served_model(connection)
+    model = references.served_model(connection, options.model)
     stored = bounds(connection, model.id)
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")
@@ -64,6 +64,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     option("--role", choices=ROLES, help="where both have a column of that name"),
     *period(None),
     JSON,
+    one=True,
 )
 def find(options: argparse.Namespace, config: Config) -> Answer:
     """`locate`. Raises TelltaleError."""
@@ -164,6 +165,7 @@ def to_json(onset: Onset) -> dict[str, Any]:
     option("--alerts", type=float, metavar="N", help="with --suggest: messages a month"),
     *period(None),
     JSON,
+    one=True,
 )
 def try_rules(options: argparse.Namespace, config: Config) -> Answer:
     """`backtest`. Raises TelltaleError."""
@@ -171,6 +173,7 @@ def try_rules(options: argparse.Namespace, config: Config) -> Answer:
         return propose(options, config)
     if options.rules is not None:
         tried = Config.load(options.rules)
+        tried = tried.of(options.model) if tried.models else tried
         config = dataclasses.replace(config, rules=tried.rules, drift=tried.drift)
     with reading(config) as connection:
         model, span = open_stretch(connection, options)

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import JSON, MODEL, Answer, command, period, reading, span_of
+from monitor.cli.command import JSON, VERSION, Answer, command, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 CODES = {"no drift": 0, "drift": 1, "no verdict": 2}
 
 
-@command("judge", "Was there drift? Exits with 0: no, 1: yes, 2: no verdict.", JSON, MODEL, *period("1d"))
+@command("judge", "Was there drift? Exits with 0: no, 1: yes, 2: no verdict.", JSON, VERSION, *period("1d"), one=True)
 def judge(options: argparse.Namespace, config: Config) -> Answer:
     """`judge`."""
     try:
@@ -37,7 +37,8 @@ def verdict_on(options: argparse.Namespace, config: Config) -> dict[str, Any]:
     clock = SystemClock()
     span = span_of(options, clock.time())
     with reading(config) as connection:
-        series = newest_series(connection, find_version(connection, options.model)[0] or None)
+        of, _ = find_version(connection, options.model_version, options.model)
+        series = newest_series(connection, of.version or None, of.model if of.version else options.model)
         results = Evaluator(series, config, clock).judge(connection, span.start, span.end)
     drifted = list(dict.fromkeys(result.column for result in results if result.state == "drift"))
     unknown = [result for result in results if result.state not in ("ok", "warning", "drift")]

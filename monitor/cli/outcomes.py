@@ -57,12 +57,14 @@ class Rows:
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
     option("--dry-run", action="store_true", help="only read and check the file"),
     JSON,
+    one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:
     """`outcomes`. Raises TelltaleError."""
     with reading(config) as connection:
-        series = load_served(connection)
+        series = load_served(connection, options.model)
         address = config.server.url or read_meta(connection, PAGE, page_address(config.server))
+        address += f"/models/{config.model.name}" * config.named
     if series is None:
         raise StoreError(f"{config.data.path}: no model was served on this folder yet")
     bad = BadRows(str(options.file), options.skip_bad_rows)
@@ -112,7 +114,7 @@ def read(path: Path, name: str, outcome: str, time: str | None, target: Target, 
 def deliver(config: Config, series: Series, address: str, rows: Rows) -> tuple[dict[str, int], str]:
     """Send outcomes to the server that runs on the data folder, or join them here. Returns the results, and by whom."""
     try:
-        runtime = Runtime(config, [Watch(series.reference, series.version, series.model)])
+        runtime = Runtime(config, [Watch(series.reference, series.version, series.model, series.model * config.named)])
     except LockedError:
         return add(rows, sent_to(config, address)), f"joined by the server at {address}"
     runtime.writer.start()

@@ -36,10 +36,10 @@ def show(_options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         changes = references.changes(connection)
     lines = [] if any(change["in_force"] for change in changes) else ["rules compare with the training data"]
-    head = ("id", "at", "action", "from", "to", "n", "author", "reason", "model", "columns", "in force for")
+    head = ("id", "at", "action", "from", "to", "n", "author", "reason", "model", "version", "columns", "in force for")
     rows = [
         (*(c["id"], c["at"], c["action"], c["start"], c["end"], c["n"], c["author"], c["reason"]),)
-        + (c["model_version"], ", ".join(c["columns"]), ", ".join(c["in_force"]))
+        + (c["model"], c["model_version"], ", ".join(c["columns"]), ", ".join(c["in_force"]))
         for c in changes
     ]
     return Answer([*lines, *(table(head, rows, right=(0, 5)) if rows else [])], changes)
@@ -53,6 +53,7 @@ def show(_options: argparse.Namespace, config: Config) -> Answer:
     option("--from", dest="start", metavar="WHEN", help=WHEN),
     option("--to", dest="end", metavar="WHEN", default="0s", help="the same (default: now)"),
     DRY_RUN,
+    one=True,
 )
 def accept(options: argparse.Namespace, config: Config) -> Answer:
     """`reference accept`. Raises TelltaleError."""
@@ -60,11 +61,11 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
     span = past_period(options, clock.time())
     least = max((rule.min_samples for rule in config.rules), default=1)
     with reading(config) as connection:
-        series, chosen = choose(connection, options.columns)
+        series, chosen = choose(connection, options.columns, options.model)
         batch = references.weigh(connection, series, span, least)
         effects = list(preview(connection, config, series, chosen, batch))
     if not options.dry_run:
-        bounds = {"start": span.start, "end": span.end, "least": least}
+        bounds = {"start": span.start, "end": span.end, "least": least, "model": options.model}
         request(config, {"kind": "accept", **bounds, "columns": chosen, **by(options)}, clock)
     would = "would " if options.dry_run else ""
     of = f"{words.counted(len(chosen), 'column')} of " * bool(options.columns) + f"model {series.version}"
@@ -92,23 +93,24 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
     "Compare columns with the training data again: all, or those that are named.",
     COLUMNS,
     *BY,
+    one=True,
 )
 def reset(options: argparse.Namespace, config: Config) -> Answer:
     """`reference reset`. Raises TelltaleError."""
     with reading(config) as connection:
-        series, chosen = choose(connection, options.columns)
+        series, chosen = choose(connection, options.columns, options.model)
         standing = references.current(connection, series)
         chosen = [position for position in chosen if position in standing]
         if not chosen:
             raise StoreError(f"model {series.version} is compared with its training data already")
-    request(config, {"kind": "reset", "columns": chosen, **by(options)}, SystemClock())
+    request(config, {"kind": "reset", "model": options.model, "columns": chosen, **by(options)}, SystemClock())
     names = ", ".join(series.schema.columns[position].name for position in chosen)
     return Answer([f"the training data is the reference of model {series.version} from now on, for {names}"])
 
 
-def choose(connection: sqlite3.Connection, patterns: Sequence[str]) -> tuple[Series, list[int]]:
+def choose(connection: sqlite3.Connection, patterns: Sequence[str], model: str | None) -> tuple[Series, list[int]]:
     """The model that is served, and the positions of the columns that are named: all without names."""
-    series = references.served_model(connection)
+    series = references.served_model(connection, model)
     chosen = named(patterns, series.schema) if patterns else list(range(len(series.column_ids)))
     if not chosen:
         raise ConfigError(f"no column of model {series.version} fits {' '.join(patterns)}")
@@ -151,7 +153,7 @@ def preview(
     old, new, accepted = (schema.split(counts) for counts in (before.counts, after.counts, batch.counts))
     for position in columns:
         new[position][:], after.sums[position] = accepted[position], batch.sums[position]
-    judged = {verdict.result.rule: verdict.result.window for verdict in latest_results(connection, series.version)}
+    judged = {verdict.result.rule: verdict.result.window for verdict in latest_results(connection, series.subject)}
     for rule in config.rules:
         covered = [position for position in columns if position in covers[rule.name]]
         if rule.reference != TRAINING or not covered:

@@ -53,18 +53,19 @@ PATIENCE = 60.0
     option("--outcome", type=column_name, metavar="COLUMN", help="column with what came true, for performance"),
     option("--outcome-time", type=column_name, metavar="COLUMN", help="column with when each was known"),
     option("--delay", default="0s", metavar="DURATION", help="how long after that, or its prediction, it was told"),
-    option("--model", metavar="FILE", help="let this model work the predictions out instead"),
+    option("--model-file", metavar="FILE", help="let this model work the predictions out instead"),
     option("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
     option("--notify", action="store_true", help="tell the receivers too, at the end (default: the log)"),
     option("--verbose", action="store_true", help="print each alert's message on the way"),
     JSON,
+    one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:
     """`replay`. Raises TelltaleError."""
     config = settings(options, config)
     reference = Reference.load(config.model.reference)
-    predict, version = predictor(config, reference) if options.model else (None, config.model.version)
+    predict, version = predictor(config, reference) if options.model_file else (None, config.model.version)
     version = version or reference.info.model_sha256[:12] or reference.identity[:12]
     bad = BadRows(str(options.file), options.skip_bad_rows)
     size = options.file.stat().st_size if options.file.exists() else 0
@@ -123,8 +124,8 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
 def settings(options: argparse.Namespace, config: Config) -> Config:
     """The settings with what the command line changes; without `--notify` only the log is told. Raises ConfigError."""
     replace = dataclasses.replace
-    if options.model:
-        config = replace(config, model=replace(config.model, path=options.model))
+    if options.model_file:
+        config = replace(config, model=replace(config.model, path=options.model_file))
     if options.every:
         every = length(options.every, "--every")
         if every <= 0:

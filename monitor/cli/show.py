@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import JSON, MODEL, Answer, command, option, period, reading, span_of, table
+from monitor.cli.command import JSON, VERSION, Answer, command, option, period, reading, span_of, table
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
@@ -23,6 +23,7 @@ from monitor.drift.result import (
     DriftResult,
     Span,
     StoredExplanation,
+    Subject,
     answers,
     at_a_glance,
     of_importance,
@@ -43,11 +44,22 @@ from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
 
 
-@command("status", "How things stand: model, predictions, drift, alerts, gaps.", JSON, MODEL)
+@command("status", "How things stand: model, predictions, drift, alerts, gaps.", JSON, VERSION)
 def status(options: argparse.Namespace, config: Config) -> Answer:
-    """`status`."""
+    """`status`: of all models in a line each if there are several and none is named."""
+    now, names = SystemClock().time(), config.names if config.models else (options.model,)
     with reading(config) as connection:
-        facts = gather(connection, config, SystemClock().time(), options.model)
+        found = [
+            gather(connection, config.of(name) if config.models else config, now, options.model_version, name)
+            for name in names
+        ]
+    facts = found[0]
+    if config.models:
+        found.sort(key=lambda one: (not one["performance"].endswith(": worse"), -len(one["drifted"])))
+        head = ("model", "model_version", "predictions", "evaluated", "firing_alerts")
+        lines = table((*head, "how it is"), [[*(one[name] for name in head), headline(one)] for one in found], [2])
+        intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}\n"
+        return Answer([intro, *lines], {"models": found})
     hidden = ("drifted", "states", "advice", "predictions_moved", "harm", "importance")
     shown = (item for item in facts.items() if item[0] not in hidden)
     lines = [f"{name.replace('_', ' '):<18}{'never' if value is None else value}" for name, value in shown]
@@ -55,29 +67,32 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     return Answer([headline(facts), *harms, "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
 
 
-def alerts_of(connection: sqlite3.Connection, version: str) -> list[Alert]:
-    """The alerts that are pending, firing or just resolved; none for a model version that is not judged any more."""
+def alerts_of(connection: sqlite3.Connection, of: Sequence[Subject]) -> list[Alert]:
+    """The alerts that are pending, firing or just resolved; none of model versions that are not judged any more."""
     up = [alert for alert in load_alerts(connection).values() if alert.state != "inactive"]
     judged = {model: judged_version(connection, model) for model in {alert.model for alert in up}}
-    return [alert for alert in up if judged[alert.model] == version]
+    return [alert for alert in up if (alert.model, judged[alert.model]) in {one[:2] for one in of}]
 
 
-def gather(connection: sqlite3.Connection, config: Config, now: float, version: str | None = None) -> dict[str, Any]:
+def gather(
+    connection: sqlite3.Connection, config: Config, now: float, version: str | None = None, model: str | None = None
+) -> dict[str, Any]:
     """The facts of `status` about one model version, read from the store."""
-    served, predictions = find_version(connection, version)
+    served, predictions = find_version(connection, version, model)
     verdicts = latest_results(connection, served)
-    known = alerts_of(connection, served)
+    known = alerts_of(connection, [served])
     muted = mutes(known, list_silences(connection, now), now)
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
     judged = max((verdict.at for verdict in verdicts), default=None)
     if verdicts:
-        verdicts = with_harm(connection, newest_series(connection, served), verdicts)
+        verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)
     performance = (v.result for v in strongest(verdicts, by_rule=False) if v.result.column == PERFORMANCE)
     listed = [f"{alert.column} ({alert.severity}, {alert.rule}, since {iso(alert.since)})" for alert in firing]
     return {
         "server": serving(config),
-        "model_version": served or None,
+        "model": served.model,
+        "model_version": served.version or None,
         "predictions": predictions,
         "evaluated": iso(judged) if judged else None,
         "learning": read_meta(connection, LEARNING, "") or "no",
@@ -88,7 +103,7 @@ def gather(connection: sqlite3.Connection, config: Config, now: float, version: 
         "silenced_alerts": len(muted),
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
-        "advice": starving(connection, config.rules) if not version else [],
+        "advice": starving(connection, config.rules, model) if not version else [],
     }
 
 
@@ -201,16 +216,17 @@ def urgency(alert: Alert, result: DriftResult | None = None) -> tuple[float, ...
 @command(
     "drift",
     "The latest verdict on each column.",
-    *(JSON, MODEL),
+    *(JSON, VERSION),
     option("--all", action="store_true", help="every statistic, not only the strongest of a column"),
+    one=True,
 )
 def drift(options: argparse.Namespace, config: Config) -> Answer:
     """`drift`."""
     with reading(config) as connection:
-        served, _ = find_version(connection, options.model)
+        served, _ = find_version(connection, options.model_version, options.model)
         verdicts = latest_results(connection, served)
         if verdicts:
-            verdicts = with_harm(connection, newest_series(connection, served), verdicts)
+            verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)
     data = [verdict.result.to_json() for verdict in verdicts]
     if not verdicts:
         return Answer(["Nothing has been evaluated yet."], data)
@@ -228,7 +244,7 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     skip, told = len({row[0] for row in rows}) == 1, any(row[-1] for row in rows)
     shown_rows = [row[skip : len(row) - (not told)] for row in rows]
     lines = table(head[skip : len(head) - (not told)], shown_rows, right=range(5 - skip, 9 - skip))
-    intro = f"Model {served}, evaluated {iso(verdicts[-1].at)}{over}"
+    intro = f"Model {served.title}, evaluated {iso(verdicts[-1].at)}{over}"
     return Answer([intro, f"{_moved(facts['predictions_moved'])}{_drifted(facts)}\n", *lines], data)
 
 
@@ -236,8 +252,9 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     "performance",
     "How well the model does: by outcomes, for all predictions, and estimated without outcomes.",
     JSON,
-    MODEL,
+    VERSION,
     *period("7d"),
+    one=True,
 )
 def performance(options: argparse.Namespace, config: Config) -> Answer:
     """`performance`."""
@@ -246,28 +263,30 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
     now = SystemClock().time()
     span = span_of(options, now)
     with reading(config) as connection:
-        series = newest_series(connection, options.model)
+        series = newest_series(connection, options.model_version, options.model)
         report = report_performance(connection, series, span.start, span.end, now)
-    intro = f"Model {series.version}, predictions of {iso(span.start)} to {iso(span.end)}"
+    intro = f"Model {series.subject.title}, predictions of {iso(span.start)} to {iso(span.end)}"
     return Answer([intro, *lines_of(report)], report.to_json())
 
 
-@command("alerts", "Alerts, what led to them, and who was told.", JSON, MODEL)
+@command("alerts", "Alerts, what led to them, and who was told.", JSON, VERSION)
 def alerts(options: argparse.Namespace, config: Config) -> Answer:
     """`alerts`."""
     now = SystemClock().time()
     with reading(config) as connection:
-        served, _ = find_version(connection, options.model)
+        names = config.names if config.models else (options.model,)
+        served = [find_version(connection, options.model_version, name)[0] for name in names]
         known = alerts_of(connection, served)
-        events = list_events(connection, served, most=20)
+        events = list_events(connection, served[0] if len(served) == 1 else None, most=20)
         told, silences = listing(connection, 20), list_silences(connection, now)
-        verdicts = latest_results(connection, served)
-        if verdicts:
-            verdicts = with_harm(connection, newest_series(connection, served), verdicts)
+        verdicts: list[Verdict] = []
+        for of in served:
+            if found := latest_results(connection, of):
+                verdicts += with_harm(connection, newest_series(connection, of.version, of.model), found)
     muted = mutes(known, silences, now)
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
-    moved = answers(verdict.result for verdict in verdicts)
+    moved = answers(verdict.result for verdict in verdicts) if len(served) == 1 else ""
     lines = [
         *filter(None, [_moved(moved)]),
         *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now)),
@@ -288,21 +307,21 @@ def _alert_table(
 ) -> list[str]:
     harms = {key: result.harm.text for key, result in best.items() if result.harm}
     rows = [
-        (*("silenced" if a.key in muted else a.state, a.severity, a.column, a.role, a.rule, iso(a.since)),)
+        (*("silenced" if a.key in muted else a.state, a.severity, a.model, a.column, a.role, a.rule, iso(a.since)),)
         + (words.duration(max(0.0, now - a.since)), a.value, a.event_id, harms.get(a.key), muted.get(a.key))
         for a in known
     ]
-    head = ("state", "severity", "column", "role", "rule", "since", "for", "value", "event", "harm", "silenced by")
-    return table(head, rows, right=[7])
+    head = ("state", "severity", "model", "column", "role", "rule", "since", "for", "value", "event", "harm")
+    return table((*head, "silenced by"), rows, right=[8])
 
 
 def _event_table(events: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (*(e["at"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
+        (*(e["at"], e["model"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
         + (e["statistic"], e["value"], e["event_id"], e["reason"])
         for e in events
     ]
-    return table(("at", "column", "rule", "change", "statistic", "value", "event", "why"), rows, right=[5])
+    return table(("at", "model", "column", "rule", "change", "statistic", "value", "event", "why"), rows, right=[6])
 
 
 def _notification_table(told: Sequence[Mapping[str, Any]]) -> list[str]:

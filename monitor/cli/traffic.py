@@ -22,12 +22,12 @@ LOOKED_AT, FEWEST = 28 * DAY * HOUR, DAY * HOUR
 Ints = npt.NDArray[np.int64]
 
 
-def starving(connection: sqlite3.Connection, rules: Sequence[Rule]) -> list[str]:
+def starving(connection: sqlite3.Connection, rules: Sequence[Rule], model: str | None = None) -> list[str]:
     """A sentence on each rule whose window never held `min_samples` predictions, with a window that would.
 
     Nothing is said until a day of traffic of the served model is stored.
     """
-    series = load_served(connection)
+    series = load_served(connection, model)
     known = bounds(connection, series.id) if series else None
     if series is None or known is None or known[1] - known[0] < FEWEST:
         return []

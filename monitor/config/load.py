@@ -53,6 +53,8 @@ class Config:
     rules: tuple[Rule, ...]
     receivers: tuple[ReceiverConfig, ...]
     file: str = "defaults"
+    #: Whether the file has `[models.NAME]`; of one of them, `of` returns the settings without `models`.
+    named: bool = False
     models: tuple[ModelConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
 
@@ -142,8 +144,12 @@ class _Reader:
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
         own = self.models(data) if "models" in data else []
-        sections |= {"models": tuple(one["model"] for one in own), "sources": tuple(one["source"] for one in own)}
-        sections |= own[0] if own else {}
+        sections |= {
+            "named": bool(own),
+            "models": tuple(one["model"] for one in own),
+            "sources": tuple(one["source"] for one in own),
+        }
+        sections |= {"named": bool(own), **(own[0] if own else {})}
         models = sections["models"] or (sections["model"],)
         if own and sections["metrics"].boxkite:
             raise self.error("boxkite", "metrics.boxkite: its names have no room for a model; it needs [model]")

@@ -41,6 +41,15 @@ class Subject(NamedTuple):
     version: str = ""
     series: str = ALL
 
+    @property
+    def title(self) -> str:
+        """Name and version of the model; the version alone if it has no name.
+
+        >>> Subject("churn", "v1").title, Subject(version="v1").title
+        ('churn v1', 'v1')
+        """
+        return self.version if self.model == MODEL else f"{self.model} {self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

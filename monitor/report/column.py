@@ -22,6 +22,7 @@ from monitor.report import figure
 from monitor.report.bars import lay_out, shares
 from monitor.report.overview import Row, counts, figure_label, reference_mean
 from monitor.rules.rule import USUAL
+from monitor.series import Series as Counted
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events
 from monitor.store.records.history import Point, Series
@@ -107,7 +108,7 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
 def over_time(
     connection: sqlite3.Connection,
     row: Row,
-    reference: Reference,
+    of: Counted,
     config: Config,
     start: float,
     end: float,
@@ -118,15 +119,15 @@ def over_time(
     `since`: a moment to mark in the charts.
     """
     marks = {} if since is None else {since: "alert"}
-    column, position, identity, base = row.column, row.position, reference.identity, config.window.base
+    column, position, reference, base = row.column, row.position, of.reference, config.window.base
     width = max(base, int(end - start) // 120 // base * base)
-    series = history.windows(connection, identity, position, column, start, end, width)
+    series = history.windows(connection, of, position, start, end, width)
     points: list[Point] = []
     # What is usual has a chart of its own, and is judged too seldom to be found at the evaluations drawn here.
     every = [row.result, *row.others] if row.result else []
     result = next((one for one in every if not one.statistic.startswith("usual ")), None)
     if result:
-        names = result.model_version, column.role, column.name, result.rule, result.statistic
+        names = of.subject, column.role, column.name, result.rule, result.statistic
         points = history.verdicts(connection, *names, start, end)
     statistic_chart = None
     if any(point.value is not None for point in points):
@@ -151,7 +152,7 @@ def over_time(
         "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": statistic_chart,
         "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), marks),
-        "unseen": [] if column.numeric else history.unseen_values(connection, identity, position),
+        "unseen": [] if column.numeric else history.unseen_values(connection, of, position),
     }
 
 
@@ -182,7 +183,7 @@ def usual(
     connection: sqlite3.Connection,
     evaluation: Evaluation,
     row: Row,
-    reference: Reference,
+    of: Counted,
     start: float,
     end: float,
 ) -> list[dict[str, Any]]:
@@ -190,14 +191,14 @@ def usual(
 
     All of it is stored verdicts and the counts that the last evaluation looked at; nothing is judged here.
     """
-    column, out, last = row.column, [], f"{row.column.name}: the last window over"
+    column, reference, out, last = row.column, of.reference, [], f"{row.column.name}: the last window over"
     low, high = reference.schema.offsets[row.position : row.position + 2]
     for judged in evaluation.judged:
         if judged.rule.reference != USUAL:
             continue
         found = [result for result in judged.results if (result.role, result.column) == (column.role, column.name)]
         for result in found:
-            names = result.model_version, column.role, column.name, result.rule, result.statistic
+            names = of.subject, column.role, column.name, result.rule, result.statistic
             accepted = accepted_periods(connection, *names[:3], start)
             points = history.usual_verdicts(connection, *names, min(start, end - HALF_A_YEAR))
             events = list_events(connection, *names[:3], 100)

@@ -14,7 +14,6 @@ from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import Span
-from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, References, question_of
 from monitor.performance import Performance, judged_until, whole_hours
 from monitor.performance_report import PerformanceReport, report_performance
@@ -28,9 +27,10 @@ from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events
 from monitor.store.records.history import HeatMap
+from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import sum_range
-from monitor.store.windows.rows import load_served, unseen_since
+from monitor.store.windows.rows import unseen_since
 from monitor.usual import Judged
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
@@ -72,14 +72,12 @@ class Report:
         }
 
 
-def gather(connection: sqlite3.Connection, config: Config, span: Span, now: float) -> Report:
+def gather(connection: sqlite3.Connection, config: Config, span: Span, now: float, model: str | None = None) -> Report:
     """Judge a period of the history by every rule, against what the rule compares with. Raises StoreError.
 
-    The model is the one that was served last.
+    Of `model`, or what was served last.
     """
-    series = load_served(connection)
-    if series is None:
-        raise StoreError("no model has been served yet, so there is nothing to report")
+    series = served_model(connection, model)
     rules, judge = [rule for rule in config.rules if rule.performance], Performance(series)
     found = report_performance(connection, series, span.start, span.end, now) if rules else None
     settle = found.settle if found else 0.0
@@ -88,7 +86,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     performance = tuple(judge.look(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
-    events = [event for event in list_events(connection, series.version, most=1000) if start <= event["at"] <= end]
+    events = [event for event in list_events(connection, series.subject, most=1000) if start <= event["at"] <= end]
     gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
     return Report(
         series, span, now, evaluation, tuple(overview.rows(evaluation, series.reference)), events, gaps, found
@@ -111,7 +109,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     span, reference = report.span, report.series.reference
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
-    cells = HeatMap().read(connection, report.series.version, span.end, seconds, length)
+    cells = HeatMap().read(connection, report.series.subject, span.end, seconds, length)
     found, said = report.performance, performance_page.said(report.evaluation)
     when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
 
@@ -120,7 +118,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         return row, figure, overview.strip(row, cells), f"#c{row.position}" if place < MOST_SECTIONS else ""
 
     def section(row: Row) -> dict[str, Any]:
-        facts = column_page.over_time(connection, row, reference, config, span.start, span.end)
+        facts = column_page.over_time(connection, row, report.series, config, span.start, span.end)
         return {"row": row, "shown": column_page.histograms(row, reference), **facts}
 
     return render(

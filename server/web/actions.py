@@ -18,7 +18,7 @@ from monitor.store.file.database import one_moment
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
 from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
-from server.web.api import runtime
+from server.web.api import runtime, shown
 from server.web.pages import answer
 
 actions = Blueprint("actions", __name__)
@@ -27,7 +27,7 @@ actions = Blueprint("actions", __name__)
 LENGTHS = (("1h", "1 hour"), ("4h", "4 hours"), ("1d", "1 day"), ("1w", "1 week"))
 
 #: What a form's matchers are called, in the order of the form.
-MATCHERS = ("column", "rule", "role", "severity")
+MATCHERS = ("column", "rule", "role", "severity", "model")
 
 #: Most letters of a name or a reason.
 MOST = 500
@@ -80,8 +80,9 @@ def silence() -> Response:
     if request.method != "POST":
         return _silence_page(request.args, "")
     run, given = runtime(), request.form
-    now, reference = run.clock.time(), run.only.reference
-    columns = [*(column.name for column in reference.schema.columns), *names_of(reference.target)]
+    now, references = run.clock.time(), [model.reference for model in shown(run)]
+    columns = [column.name for reference in references for column in reference.schema.columns]
+    columns += [name for reference in references for name in names_of(reference.target)]
     author, reason = (clean_text(given.get(name, "").strip()[:MOST]) for name in ("author", "reason"))
     try:
         made = new_silence(matchers(given), now, _end(given, now), author, reason, run.config.rules, columns)

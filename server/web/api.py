@@ -12,6 +12,7 @@ from monitor.columns.column import clean_text
 from monitor.config.settings import duration
 from monitor.errors import InputError
 from monitor.runtime import Runtime
+from monitor.watched import Watched
 
 api = Blueprint("api", __name__)
 
@@ -20,11 +21,28 @@ FAR = 7_258_118_400
 
 #: What each of these answers with, as JSON.
 PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
-    "/readyz": lambda run: {"status": "ready", "model_version": run.only.version},
-    "/api/status": Runtime.status,
-    "/api/drift": lambda run: [result.to_json() for result in run.only.latest.results],
-    "/api/alerts": Runtime.alerts,
+    "/readyz": lambda run: {"status": "ready", **versions(run)},
+    "/api/status": lambda run: run.status(asked()),
+    "/api/drift": lambda run: [result.to_json() for one in shown(run) for result in one.latest.results],
+    "/api/alerts": lambda run: run.alerts(asked()),
 }
+
+
+def asked() -> str | None:
+    """The name of the model that a request is about, from its path or its query; None if it names none."""
+    return request.environ.get("telltale.model") or request.args.get("model") or None
+
+
+def shown(run: Runtime) -> list[Watched]:
+    """The model that a request is about, or all that are watched. Raises InputError for an unknown one."""
+    name = asked()
+    return list(run.models.values()) if name is None else [run.find(name)]
+
+
+def versions(run: Runtime) -> dict[str, Any]:
+    """The version of the model, or the versions of several by name."""
+    found = {name: one.version for name, one in run.models.items()}
+    return {"models": found} if run.config.models else {"model_version": next(iter(found.values()))}
 
 
 def runtime() -> Runtime:
@@ -60,14 +78,14 @@ def windows() -> dict[str, Any]:
         step = duration(given["step"]) if "step" in given else None
     except ValueError as error:
         raise InputError("duration", clean_text(str(error)), "step") from None
-    return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"))
+    return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"), asked())
 
 
 @api.get("/api/performance")
 def performance() -> dict[str, Any]:
     """Performance over a period: `from`, `to`, `model_version`."""
     start, end = period(runtime().clock.time(), 7 * 86_400)
-    return runtime().performance(start, end, request.args.get("model_version")).to_json()
+    return runtime().performance(start, end, request.args.get("model_version"), asked()).to_json()
 
 
 def period(now: float, seconds: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import json
 import mimetypes
 import re
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -22,9 +22,11 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.columns.column import ROLES, Role, column_path
+from monitor.drift.result import Subject
 from monitor.evaluation import Evaluation
 from monitor.report import column as column_page
 from monitor.report import figure, guide, overview
+from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
@@ -38,7 +40,7 @@ from monitor.store.records.history import RANGES, HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
 from monitor.usual import Judged
-from server.web.api import period, runtime
+from server.web.api import asked, period, runtime, shown
 
 pages = Blueprint("pages", __name__)
 
@@ -56,6 +58,10 @@ LONGEST_FIELD = 200
 #: Templates that do not refresh themselves, because people fill them in.
 FORMS = ("login.html", "silence.html")
 
+#: A link of a page to another one that may be about one model. Text is escaped, so nothing else looks like it; links in
+#: single quotes are about all models.
+OWN_LINK = re.compile(r'(href|action)="/(?!assets/|metrics|what-to-do|login|logout)')
+
 #: Fields of the overview's filter.
 FILTER = ("q", "state", "role")
 
@@ -68,14 +74,14 @@ class Memory:
     """What is not worked out twice: past cells of the heat map, and the last evaluation's figures."""
 
     def __init__(self) -> None:
-        self.heat_map = HeatMap()
-        self._figures: tuple[Evaluation | None, dict[int, Markup]] = (None, {})
+        self.heat_maps: defaultdict[Subject, HeatMap] = defaultdict(HeatMap)
+        self._figures: dict[str, tuple[Evaluation, dict[int, Markup]]] = {}
 
-    def figures(self, evaluation: Evaluation) -> dict[int, Markup]:
-        """Figures of an evaluation that have been drawn, by position."""
-        held = self._figures
-        if held[0] is not evaluation:
-            held = self._figures = (evaluation, {})
+    def figures(self, evaluation: Evaluation, model: str) -> dict[int, Markup]:
+        """Figures of a model's evaluation that have been drawn, by position."""
+        held = self._figures.get(model)
+        if held is None or held[0] is not evaluation:
+            held = self._figures[model] = (evaluation, {})
         return held[1]
 
 
@@ -99,22 +105,26 @@ def asset(filename: str) -> Response:
 
 @pages.get("/")
 def columns() -> Response:
-    """Every column, the worst first."""
+    """Every column of a model, the worst first; of several, if none is named, a line each."""
     run = runtime()
+    if several(run) and asked() is None:
+        return models()
     memory: Memory = current_app.extensions.setdefault("telltale_pages", Memory())
-    now, evaluation, reference = run.clock.time(), run.only.latest, run.only.reference
+    model = run.find(asked())
+    now, evaluation, reference = run.clock.time(), model.latest, model.reference
     every = overview.rows(evaluation, reference)
     with one_moment(run.folder.database) as connection:
         chosen = _range(connection, now)
         length = history.cell_length(RANGES[chosen], run.config.drift.every)
-        cells = memory.heat_map.read(connection, run.only.version, now, RANGES[chosen], length)
+        of = model.series.subject
+        cells = memory.heat_maps[of].read(connection, of, now, RANGES[chosen], length)
         silences = list_silences(connection, now)
-        told = spent(connection, run.only.version, evaluation.at or now)
+        told = spent(connection, of, evaluation.at or now)
     alerts = tuple(evaluation.alerts.values())
     muted = mutes(alerts, silences, now)
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
-    drawn = memory.figures(evaluation)
+    drawn = memory.figures(evaluation, model.name)
 
     def shown(place: int, row: Row) -> tuple[Row, str, str]:
         if place >= overview.MOST_FIGURES:
@@ -143,7 +153,30 @@ def columns() -> Response:
         chosen=chosen,
         chosen_text=words.duration(RANGES[chosen]).removeprefix("1 "),
         cell=length,
-        rules=run.config.rules,
+        rules=model.config.rules,
+    )
+
+
+def several(run: Runtime) -> bool:
+    """Whether pages have to say which model they are about."""
+    return len(run.models) + len(run.failed) > 1
+
+
+def models() -> Response:
+    """A line for each model, the worst first."""
+    run = runtime()
+    now = run.clock.time()
+    with one_moment(run.folder.database) as connection:
+        silences = list_silences(connection, now)
+    lines = [model_lines.model_line(one, run.config.drift.every, silences, now) for one in run.models.values()]
+    lines += [model_lines.failed_line(name, why) for name, why in run.failed.items()]
+    lines.sort(key=lambda line: line.rank)
+    return answer(
+        "models.html",
+        [line.record() for line in lines],
+        lines=lines,
+        headline=model_lines.whole_headline(lines),
+        health=health_line(run),
     )
 
 
@@ -151,19 +184,20 @@ def columns() -> Response:
 def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     run, name = runtime(), request.args.get("name", "")
-    now, evaluation, reference = run.clock.time(), run.only.latest, run.only.reference
+    model = run.find(asked())
+    now, evaluation, reference = run.clock.time(), model.latest, model.reference
     try:
         position = reference.schema.index(name, cast(Role, role))
     except KeyError:
         if role == "outcome":
-            return cast(Response, redirect(column_path(role, name)))
+            return cast(Response, redirect(_prefix(run) + column_path(role, name)))
         return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
     with one_moment(run.folder.database) as connection:
         chosen = _range(connection, now)
-        facts = column_page.over_time(connection, row, reference, run.config, now - RANGES[chosen], now, row.since)
-        usual = column_page.usual(connection, evaluation, row, reference, now - RANGES[chosen], now)
-        events = list_events(connection, run.only.version, row.column.role, name, 30)
+        facts = column_page.over_time(connection, row, model.series, run.config, now - RANGES[chosen], now, row.since)
+        usual = column_page.usual(connection, evaluation, row, model.series, now - RANGES[chosen], now)
+        events = list_events(connection, model.series.subject, row.column.role, name, 30)
     shown = column_page.histograms(row, reference)
     results = (row.result, *row.others) if row.result else ()
     return answer(
@@ -186,7 +220,7 @@ def column(role: str) -> Response:
         usual=usual,
         learning=evaluation.learning,
         results=results,
-        rules=[rule for rule in run.config.rules if rule.name in {result.rule for result in results}],
+        rules=[rule for rule in model.config.rules if rule.name in {result.rule for result in results}],
         events=events,
         choices=_choices(f"/column/{role}", {"name": name}),
         chosen=chosen,
@@ -197,24 +231,25 @@ def column(role: str) -> Response:
 def performance() -> Response:
     """How well the model does: over `range`, or from `from` to `to`; `metric` is drawn over time."""
     run = runtime()
+    model = run.find(asked())
     now, given = run.clock.time(), request.args
     named = given.get("range", "7d")
     chosen = "" if "from" in given or "to" in given else named if named in RANGES else "7d"
     with one_moment(run.folder.database) as connection:
-        events = list_events(connection, run.only.version, "outcome", most=30)
+        events = list_events(connection, model.series.subject, "outcome", most=30)
     start, end = period(now, RANGES[chosen or "7d"])
-    said = performance_page.said(run.only.latest)
-    report = run.performance(start, end, run.only.version)
+    said = performance_page.said(model.latest)
+    report = run.performance(start, end, model.version, model.name)
     metric = given.get("metric") or (said.metric if said else "")
     kept = {name: given[name][:LONGEST_FIELD] for name in ("from", "to", "range") if name in given}
     return answer(
         "performance.html",
         performance_page.records(report),
         said=said,
-        taken=run.config.outcomes is not None,
+        taken=model.config.outcomes is not None,
         p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
         address=lambda name: f"/performance?{urlencode({**kept, 'metric': name})}",
-        rules=[rule for rule in run.config.rules if rule.performance],
+        rules=[rule for rule in model.config.rules if rule.performance],
         events=events,
         choices=_choices("/performance", {"metric": given.get("metric", "")[:LONGEST_FIELD]}),
         chosen=chosen,
@@ -226,12 +261,14 @@ def alerts() -> Response:
     """Alerts, their history, silences and notifications."""
     run = runtime()
     now = run.clock.time()
-    listed = [alert for alert in run.only.latest.alerts.values() if alert.state != "inactive"]
+    every = shown(run)
+    listed = [alert for one in every for alert in one.latest.alerts.values() if alert.state != "inactive"]
     order = {"firing": 0, "pending": 1, "resolved": 2}
     listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
     with one_moment(run.folder.database) as connection:
         silences = list_silences(connection, now)
-        events, notifications = list_events(connection, run.only.version), listing(connection, dead_first=True)
+        of = every[0].series.subject if len(every) == 1 else None
+        events, notifications = list_events(connection, of), listing(connection, dead_first=True)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes(listed, silences, now)
     audible = [alert for alert in listed if alert.key not in muted]
@@ -239,7 +276,7 @@ def alerts() -> Response:
     firing = any(alert.state == "firing" for alert in audible)
     return answer(
         "alerts.html",
-        run.alerts(),
+        run.alerts(asked()),
         summary=line or "No alerts",
         tone="drift" if firing or dead else "warning" if line else "ok",
         alerts=listed,
@@ -262,32 +299,35 @@ def what_to_do() -> Response:
 def health() -> Response:
     """How the monitor itself is doing."""
     run = runtime()
-    status, snapshot = run.status(), run.only.snapshot(run.facts())
+    every, checks = shown(run), run.checks()
+    each = [run.facts(one) for one in every]
     with one_moment(run.folder.database) as connection:
         gaps = history.gaps(connection)
-    own, count = snapshot.health, words.count
+    own, count = each[0], words.count
     evaluated = words.clock_time(own.evaluated, run.clock.time()) if own.evaluated else "not yet"
     facts = {
-        "Predictions recorded": count(snapshot.predictions),
+        "Predictions recorded": count(sum(one.totals.n for one in every)),
         "Predictions that could not be recorded": count(own.dropped),
         "Recorded but not folded yet, for": words.duration(own.fold_lag) if own.fold_lag else "nothing waits",
         "Evaluations": f"{count(own.evaluations)}, the last one {evaluated}",
         "Evaluated every": words.duration(own.every),
-        "Predictions that the model failed": count(own.model_errors),
+        "Predictions that the model failed": count(sum(one.model_errors for one in each)),
         "Requests refused": ", ".join(f"{n:,} {code}" for code, n in sorted(own.rejected.items())) or "none",
         "Notifications waiting": count(own.waiting),
         "Notifications not delivered": count(own.dead_letters),
         "Database": words.size(own.database_bytes),
         "Journal": words.size(own.journal_bytes),
-        "Model": f"{run.only.version}, {count(len(run.only.reference.schema.columns))} columns",
-        "Reference": f"{status['reference'][:12]}, {count(run.only.reference.info.rows)} rows",
     }
+    for one in every:
+        title = one.series.subject.title
+        what = f"{words.counted(len(one.reference.schema.columns), 'column')}, reference {one.reference.identity[:12]}"
+        facts[f"Model {title}"] = f"{what} of {words.counted(one.reference.info.rows, 'row')}"
     return answer(
         "health.html",
-        status["checks"],
+        run.health()["checks"],
         summary=health_line(run)["text"].removesuffix("."),
-        tone={"ok": "ok", "degraded": "warning", "failing": "drift"}[status["status"]],
-        checks=run.checks(),
+        tone={"ok": "ok", "degraded": "warning", "failing": "drift"}[run.health()["status"]],
+        checks=checks,
         facts=facts,
         gaps=gaps,
     )
@@ -298,7 +338,7 @@ def health_line(run: Runtime) -> dict[str, str]:
     condition = run.health()["status"]
     if wrong := [f"{check.part}: {check.detail}" for check in run.checks() if check.condition != "ok"]:
         return {"status": condition, "text": f"Monitor {condition}: {'; '.join(wrong)}."}
-    evaluated = run.only.latest.at
+    evaluated = max(model.latest.at for model in run.models.values())
     ago = words.duration(max(0.0, run.clock.time() - evaluated))
     return {"status": "ok", "text": f"Monitor healthy{f'; last evaluation {ago} ago' if evaluated else ''}."}
 
@@ -340,18 +380,28 @@ def answer(template: str, records: Records = (), status: int = 200, **context: A
     run, guard = runtime(), current_app.extensions["telltale_guard"]
     low, high = REFRESH
     kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
+    name = asked()
     body = render(
         template,
         here=request.path,
-        performance_page=run.config.outcomes is not None,
-        version=run.only.version,
+        performance_page=run.config.outcomes is not None and not (several(run) and name is None),
+        several=several(run),
+        model=run.models.get(name or next(iter(run.models))) if name or not several(run) else None,
         now=run.clock.time(),
         refresh=0 if template in FORMS else min(max(run.config.drift.every / 2, low), high),
         viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "nobody"},
         formats={name.upper(): f"{request.path}?{urlencode({**kept, 'format': name})}" for name in ("json", "csv")},
         **context,
     )
+    if prefix := _prefix(run):
+        body = OWN_LINK.sub(rf'\1="{prefix}/', body)
     return Response(body, status, content_type="text/html; charset=utf-8")
+
+
+def _prefix(run: Runtime) -> str:
+    """What addresses of pages about one of several models begin with."""
+    name = asked()
+    return f"/models/{run.known(name)}" if name is not None and several(run) else ""
 
 
 def to_csv(records: Records) -> str:

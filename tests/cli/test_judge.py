@@ -61,7 +61,7 @@ def test_a_time_may_be_written_out(folder: Path, capsys: pytest.CaptureFixture[s
     [
         (["--from", "soon"], "expected a time"),
         (["--from", "1h", "--to", "2h"], "--to must lie after --from"),
-        (["--model", "v9"], "no model 'v9' was served"),
+        (["--model-version", "v9"], "no model version 'v9' was served"),
         (["--data", "nowhere"], "nowhere"),
     ],
 )

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_model_works_the_predictions_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["replay", "day.csv", "--time", "ms", "--model", "model.pkl", "--json"]) == 0
+    assert main(["replay", "day.csv", "--time", "ms", "--model-file", "model.pkl", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert (done["rows"], done["start"], done["evaluations"]) == (1500, "2026-03-02T00:00:00Z", 96)
     assert done["drifted"] == ["a", "prediction"]
@@ -69,7 +69,7 @@ def test_without_predictions_and_without_a_model_it_says_what_to_do(
 
 
 def test_people_are_told_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["replay", "day.csv", "--time", "ms", "--model", "model.pkl"]
+    arguments = ["replay", "day.csv", "--time", "ms", "--model-file", "model.pkl"]
     with fake_provider() as people:
         settings = f'[receivers.team]\nkind = "slack"\nurl = "{people.url}/services/T0/B0/secret"\n'
         (folder / "config.toml").write_text(f'[drift]\nevery = "15m"\nwindow = "2h"\n{settings}')

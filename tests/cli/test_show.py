@@ -114,7 +114,7 @@ def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) 
     assert facts["firing_alerts"].count("slow") == 1
     text = shown("alerts")
     alerts = lines_under(text, "Alerts")
-    assert [row[:3] for row in alerts] == [
+    assert [[*row[:2], row[3]] for row in alerts] == [
         ["firing", "critical", "x1"],
         ["silenced", "critical", "x0"],
         ["silenced", "warning", "x0"],
@@ -146,9 +146,9 @@ def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> Non
     facts = json.loads(shown("status", "--json"))
     assert (facts["model_version"], facts["columns"], facts["drifted"], facts["firing_alerts"]) == ("v2", 4, [], "none")
     assert "v1" not in shown("alerts").split("\nNotifications")[0]
-    assert "model v1 was replaced by v2" in shown("alerts", "--model", "v1")
-    assert "Model v1" in shown("drift", "--model", "v1")
-    assert "the last ones are: v2, v1" in shown("status", "--model", "v3", code=1)
+    assert "model v1 was replaced by v2" in shown("alerts", "--model-version", "v1")
+    assert "Model v1" in shown("drift", "--model-version", "v1")
+    assert "the last ones are: v2, v1" in shown("status", "--model-version", "v3", code=1)
 
 
 def test_going_back_to_a_former_version_shows_that_one(shown: Shown) -> None:

@@ -527,7 +527,9 @@ def test_a_reference_and_a_replay_count_what_the_notebook_answers(
         reference.counts[at[width] :].tolist()
         == direct.counts[direct.schema.offsets[len(direct.schema.features)] :].tolist()
     )
-    assert monitor(["replay", "data.csv", "--time", "time", "--model", str(path), "--json"]) == 0, capsys.readouterr()
+    assert monitor(["replay", "data.csv", "--time", "time", "--model-file", str(path), "--json"]) == 0, (
+        capsys.readouterr()
+    )
     capsys.readouterr()
     with closing(sqlite3.connect("data/telltale.db")) as database:
         counted = {tuple(key): count for *key, count in database.execute(COUNTED)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_a_model_is_found(client: Client, path: str, body: Any, answer: dict[str
     ("path", "body", "status", "parts"),
     [
         ("/models/wife/predict", [1, 2], 404, ["unknown_model", "did you mean 'wide'", "wide, one, seen, bad"]),
-        ("/models/wide/predikt", [1, 2], 404, ["not_found", "/models/wide/predikt"]),
+        ("/models/wide/predikt", [1, 2], 404, ["not_found", "/predikt"]),
         ("/predict", [1, 2], 404, ["which_model", "say which: wide, one, seen, bad"]),
         ("/predict?model=on", [1], 404, ["unknown_model", "did you mean 'one'"]),
         ("/predict", {"model": 3, "x": 1}, 404, ["unknown_model", "'3'"]),
@@ -119,6 +120,25 @@ def test_the_inference_protocol_lists_and_asks_by_name(client: Client) -> None:
     tensor = {"name": "z", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}
     status, said = post(client, "/v2/models/one/infer", {"inputs": [tensor]})
     assert (status, said["model_name"], said["outputs"][0]["data"]) == (200, "one", [1.0])
+
+
+def test_pages_say_which_model(client: Client) -> None:
+    status, _, first = client.get("/")
+    assert status == 200
+    rows = re.findall(r"<th scope=\"row\"><a href=./models/(\w+)/.>", first.decode())
+    assert rows == ["bad", "one", "seen", "wide"], "the worst first, then by name"
+    for path in ("/", "/performance", "/alerts", "/monitor", "/column/feature?name=z", "/api/status"):
+        status, _, body = client.get(f"/models/one{path}")
+        assert (status, b"one" in body) == (200, True), path
+    page = client.get("/?model=one")[2].decode()
+    assert "Model <b>one " in page
+    assert "/models/one/performance" in page
+    assert set(re.findall(r"""href="(/[a-z]+)""", page)) <= {"/models", "/assets", "/metrics", "/what"}
+    assert {one["model"] for one in client.json("/api/status")["models"]} == {"wide", "one", "seen"}
+    assert client.json("/api/status?model=one")["model"] == "one"
+    assert client.json("/api/windows?model=one")["columns"][0]["column"] == "z"
+    for path, wanted in (("/api/windows", 404), ("/models/bad/", 503), ("/models/two/", 404), ("/?model=two", 404)):
+        assert client.get(path)[0] == wanted, path
 
 
 def test_the_others_are_served_and_health_is_red(client: Client) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.drift.result import Span
+from monitor.drift.result import Span, Subject
 from monitor.store.records.references import accept, accepted_periods
 from monitor.words import STATISTIC_NAMES
 from server.web.app import create_app
@@ -89,7 +89,7 @@ def test_an_accepted_period_is_shaded(shifted: Weeks) -> None:
     assert "accepted period" not in section(shifted, "x1")
     with shifted.read() as connection:
         of = [("v1", "feature"), ("v1", "prediction"), ("v2", "feature")]
-        periods = [accepted_periods(connection, version, role, "x0", 0.0) for version, role in of]
+        periods = [accepted_periods(connection, Subject(version=version), role, "x0", 0.0) for version, role in of]
     assert periods == [[(span.start, span.end)], [], []]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import MODEL, AlertKey, DriftResult
+from monitor.drift.result import MODEL, AlertKey, DriftResult, Subject
 from monitor.rules.alert import Alert, Transition, advance
 from monitor.rules.rule import Rule
 from monitor.rules.silence import Silence, new_silence, silenced_by
@@ -26,6 +26,9 @@ from monitor.store.records.alerts import (
     save_silence,
 )
 from tests.rules.series import EVERY, START, ticks, verdict
+
+#: Versions of a model.
+ONE, TWO = Subject(version="1"), Subject(version="2")
 
 RULES = [Rule("drift", keep_firing=120), Rule("slow", hold=180, keep_firing=0, labels={"team": "crédit"})]
 HOUR = 3600.0
@@ -197,9 +200,12 @@ def test_events_are_found_by_version_and_column_the_newest_first(connection: sql
     for k in range(4):
         _, moved = advance({}, [verdict("D", column=f"c{k % 2}")], RULES, START + k, EVERY, "1")
         append_events(connection, moved)
-    assert [event["at"] for event in list_events(connection, "1", most=3)] == [iso(START + k) for k in (3, 2, 1)]
-    assert [event["at"] for event in list_events(connection, "1", "feature", "c0")] == [iso(START + 2), iso(START)]
-    assert list_events(connection, "2") == list_events(connection, "1", "prediction", "c0") == []
+    assert [event["at"] for event in list_events(connection, ONE, most=3)] == [iso(START + k) for k in (3, 2, 1)]
+    assert [event["at"] for event in list_events(connection, ONE, "feature", "c0")] == [
+        iso(START + 2),
+        iso(START),
+    ]
+    assert list_events(connection, TWO) == list_events(connection, ONE, "prediction", "c0") == []
 
 
 def silence(start: float = START, end: float = START + HOUR, column: str = "bmi") -> Silence:

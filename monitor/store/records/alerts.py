@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import AlertKey
+from monitor.drift.result import AlertKey, Subject
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.silence import Silence
 from monitor.store.audit import seals
@@ -72,7 +72,7 @@ def append_events(connection: sqlite3.Connection, transitions: Iterable[Transiti
 
 def list_events(
     connection: sqlite3.Connection,
-    version: str | None = None,
+    of: Subject | None = None,
     role: str | None = None,
     column: str | None = None,
     most: int = 100,
@@ -80,9 +80,9 @@ def list_events(
     """Rows of `alert_events`, of one model version or one column or all, the newest first."""
     return read(
         connection,
-        "SELECT * FROM alert_events WHERE (?1 IS NULL OR model_version = ?1) "
-        'AND (?2 IS NULL OR role = ?2) AND (?3 IS NULL OR "column" = ?3) ORDER BY id DESC LIMIT ?4',
-        (version, role, column, most),
+        "SELECT * FROM alert_events WHERE (?1 IS NULL OR (model, model_version) = (?1, ?2)) "
+        'AND (?3 IS NULL OR role = ?3) AND (?4 IS NULL OR "column" = ?4) ORDER BY id DESC LIMIT ?5',
+        (*(of[:2] if of else (None, None)), role, column, most),
     )
 
 

@@ -104,12 +104,13 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
     elif kind in ("accept", "reset"):
         by = str(request["author"]), str(request["reason"])
         columns = [int(position) for position in request["columns"]]
+        model = None if request.get("model") is None else str(request["model"])
         if kind == "reset":
-            references.reset(connection, *by, now, columns)
+            references.reset(connection, *by, now, columns, model)
             log.info("reference reset to the training data by %s: %s", *by)
             return
         span = Span(float(request["start"]), float(request["end"]))
-        references.accept(connection, span, *by, now, int(request["least"]), columns)
+        references.accept(connection, span, *by, now, int(request["least"]), columns, model)
         log.info("%s to %s accepted as reference by %s: %s", *span.to_json().values(), *by)
     else:
         raise ValueError(f"unknown kind {kind!r}")

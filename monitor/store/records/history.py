@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.clock import from_iso, iso
-from monitor.columns.column import Column, Floats, Role
+from monitor.columns.column import Floats, Role
+from monitor.drift.result import Subject
+from monitor.series import Series as Counted
 from monitor.store.records.rows import Row, read
 from monitor.store.windows.counts import unpack
 
@@ -38,7 +40,7 @@ _LEVELS = """
     SELECT role, "column", max(CASE state
         WHEN 'drift' THEN CASE WHEN value > 2 * max(critical, floor) THEN 5 ELSE 4 END
         WHEN 'warning' THEN 3 WHEN 'ok' THEN 2 ELSE 1 END) AS level
-    FROM drift WHERE at = ? AND model_version = ? GROUP BY role, "column"
+    FROM drift WHERE at = ? AND (model, model_version) = (?, ?) GROUP BY role, "column"
 """
 
 Cell = dict[tuple[str, str], int]
@@ -74,7 +76,7 @@ class HeatMap:
         self._keep = keep
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
-    def read(self, connection: sqlite3.Connection, version: str, now: float, seconds: int, length: int) -> list[Cell]:
+    def read(self, connection: sqlite3.Connection, of: Subject, now: float, seconds: int, length: int) -> list[Cell]:
         """Levels of a model version in each cell of `length` seconds up to now, oldest first.
 
         Each is an index into `LEVELS` by (role, column). One map is for one version.
@@ -85,8 +87,8 @@ class HeatMap:
             key = (length, index)
             cell = self._cells.get(key)
             if cell is None:
-                at = _last(connection, version, iso(index * length), iso((index + 1) * length))
-                rows = connection.execute(_LEVELS, (at, version))
+                at = _last(connection, of, iso(index * length), iso((index + 1) * length))
+                rows = connection.execute(_LEVELS, (at, *of[:2]))
                 cell = {(row["role"], row["column"]): row["level"] for row in rows}
                 # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
                 if (index + 1) * length < now - 120:
@@ -110,7 +112,7 @@ class Point(NamedTuple):
 
 def verdicts(
     connection: sqlite3.Connection,
-    version: str,
+    of: Subject,
     role: Role,
     column: str,
     rule: str,
@@ -126,13 +128,13 @@ def verdicts(
     bounds[-1] = iso(end + 1)
     out = []
     for cell in pairwise(bounds):
-        at = _last(connection, version, *cell)
+        at = _last(connection, of, *cell)
         found = (
             at
             and connection.execute(
                 'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
-                "AND rule = ? AND statistic = ? AND model_version = ?",
-                (at, column, role, rule, statistic, version),
+                "AND rule = ? AND statistic = ? AND (model, model_version) = (?, ?)",
+                (at, column, role, rule, statistic, *of[:2]),
             ).fetchone()
         )
         if at and found:
@@ -141,21 +143,23 @@ def verdicts(
 
 
 def usual_verdicts(
-    connection: sqlite3.Connection, version: str, role: Role, column: str, rule: str, statistic: str, start: float
+    connection: sqlite3.Connection, of: Subject, role: Role, column: str, rule: str, statistic: str, start: float
 ) -> list[Point]:
     """Every verdict since `start` on a column by what is usual, oldest first; `at` is when its window ended."""
     rows = connection.execute(
         "SELECT window_end, value, critical, floor, n, state FROM drift WHERE substr(statistic, 1, 6) = 'usual ' "
-        'AND "column" = ? AND role = ? AND statistic = ? AND at >= ? AND rule = ? AND model_version = ? ORDER BY at',
-        (column, role, statistic, iso(start), rule, version),
+        'AND "column" = ? AND role = ? AND statistic = ? AND at >= ? '
+        "AND rule = ? AND (model, model_version) = (?, ?) "
+        "ORDER BY at",
+        (column, role, statistic, iso(start), rule, *of[:2]),
     )
     return [Point(from_iso(row[0]), *row[1:]) for row in rows]
 
 
-def _last(connection: sqlite3.Connection, version: str, start: str, end: str) -> str | None:
+def _last(connection: sqlite3.Connection, of: Subject, start: str, end: str) -> str | None:
     """The last evaluation of a model version in [start, end)."""
-    sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND model_version = ?"
-    at: str | None = connection.execute(sql, (start, end, version)).fetchone()["at"]
+    sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND (model, model_version) = (?, ?)"
+    at: str | None = connection.execute(sql, (start, end, *of[:2])).fetchone()["at"]
     return at
 
 
@@ -170,18 +174,19 @@ class Series:
 
 
 def windows(
-    connection: sqlite3.Connection, model: str, position: int, column: Column, start: float, end: float, width: float
+    connection: sqlite3.Connection, of: Counted, position: int, start: float, end: float, width: float
 ) -> Series:
     """Sum one column's windows into cells of at least `width` seconds; cells without traffic are left out.
 
-    `model`: the reference's identity; `position`: the column's place in it.
+    Of all versions of the model that have this reference; `position`: the column's place in it.
     """
+    column = of.schema.columns[position]
     rows = connection.execute(
         "SELECT w.start, h.counts, h.sum FROM windows w JOIN series m ON m.id = w.series_id "
         "JOIN columns c ON c.series_id = m.id AND c.position = ? "
         "JOIN window_counts h ON h.window_id = w.id AND h.column_id = c.id "
-        "WHERE m.reference_sha256 = ? AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
-        (position, model, math.floor(start), math.ceil(end)),
+        "WHERE (m.model, m.reference_sha256) = (?, ?) AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
+        (position, of.model, of.reference.identity, math.floor(start), math.ceil(end)),
     ).fetchall()
     if not rows:
         return Series(np.zeros(0), np.zeros((0, column.size)), np.zeros(0), width)
@@ -193,14 +198,14 @@ def windows(
     return Series(cells * width, np.add.reduceat(counts, first, axis=0), np.add.reduceat(sums, first), width)
 
 
-def unseen_values(connection: sqlite3.Connection, model: str, position: int, most: int = 20) -> list[Row]:
+def unseen_values(connection: sqlite3.Connection, of: Counted, position: int, most: int = 20) -> list[Row]:
     """Values that the reference does not have, the most frequent first: value, count, first_seen, last_seen."""
     return read(
         connection,
         "SELECT u.value, u.count, u.first_seen, u.last_seen FROM unseen_values u "
         "JOIN columns c ON c.id = u.column_id JOIN series m ON m.id = c.series_id "
-        "WHERE m.reference_sha256 = ? AND c.position = ? ORDER BY u.count DESC, u.value LIMIT ?",
-        (model, position, most),
+        "WHERE (m.model, m.reference_sha256) = (?, ?) AND c.position = ? ORDER BY u.count DESC, u.value LIMIT ?",
+        (of.model, of.reference.identity, position, most),
     )
 
 

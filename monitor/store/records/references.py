@@ -21,7 +21,7 @@ from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts
-from monitor.drift.result import Span
+from monitor.drift.result import Span, Subject
 from monitor.errors import StoreError
 from monitor.series import Series
 from monitor.store.records.history import newest
@@ -65,11 +65,11 @@ def accepted_id(name: str) -> int | None:
     return int(rest.rpartition("#")[2]) if kind == "accepted" else None
 
 
-def served_model(connection: sqlite3.Connection) -> Series:
-    """The model that was served last. Raises StoreError if no model has been served yet."""
-    series = load_served(connection)
+def served_model(connection: sqlite3.Connection, model: str | None = None) -> Series:
+    """What was served last, of all or of one model. Raises StoreError if nothing has been served yet."""
+    series = load_served(connection, model)
     if series is None:
-        raise StoreError("no model has been served yet")
+        raise StoreError(f"no model{f' {model}' if model else ''} has been served yet")
     return series
 
 
@@ -93,13 +93,15 @@ def accept(
     now: float,
     least: int = 1,
     columns: Sequence[int] = (),
+    model: str | None = None,
 ) -> None:
     """Make a period the reference of some columns of the model that is served, of all without `columns`.
 
-    `columns`: positions in the schema. In a history that was replayed at its own times it holds from the end of the
-    period, as if it had been accepted then. Raises StoreError if the period holds fewer than `least` predictions.
+    `columns`: positions in the schema. `model`: its name; None for the one that was served last. In a history that was
+    replayed at its own times it holds from the end of the period, as if it had been accepted then. Raises StoreError if
+    the period holds fewer than `least` predictions.
     """
-    series = served_model(connection)
+    series = served_model(connection, model)
     batch = weigh(connection, series, span, least)
     since = min(span.end, newest(connection)) if _replayed(connection) else now
     parts, by = series.schema.split(batch.counts), {"author": author, "reason": reason}
@@ -110,9 +112,16 @@ def accept(
         _enter(connection, series, position, now, {**kept, "counts": counts, "sum": total, **by})
 
 
-def reset(connection: sqlite3.Connection, author: str, reason: str, now: float, columns: Sequence[int] = ()) -> None:
+def reset(
+    connection: sqlite3.Connection,
+    author: str,
+    reason: str,
+    now: float,
+    columns: Sequence[int] = (),
+    model: str | None = None,
+) -> None:
     """Compare columns with the training data again, all without `columns`. Raises StoreError if they are already."""
-    series = served_model(connection)
+    series = served_model(connection, model)
     standing, replayed = current(connection, series), _replayed(connection)
     chosen = [position for position in columns or standing if position in standing]
     if not chosen:
@@ -170,20 +179,20 @@ def load_accepted(connection: sqlite3.Connection, row_id: int) -> Accepted:
 
 
 def accepted_periods(
-    connection: sqlite3.Connection, version: str, role: str, column: str, after: float
+    connection: sqlite3.Connection, of: Subject, role: str, column: str, after: float
 ) -> list[tuple[float, float]]:
     """Periods that were accepted for one column of a model version and end after a moment; seconds since 1970 UTC."""
     rows = connection.execute(
         'SELECT c."start", c."end" FROM reference_changes c JOIN columns k ON k.id = c.column_id '
-        "JOIN series m ON m.id = c.series_id WHERE (c.action, m.version, k.role, k.name) = (?, ?, ?, ?) "
+        "JOIN series m ON m.id = c.series_id WHERE (c.action, m.model, m.version, k.role, k.name) = (?, ?, ?, ?, ?) "
         'AND c."end" > ? ORDER BY c.id',
-        (ACCEPT, version, role, column, iso(after)),
+        (ACCEPT, *of[:2], role, column, iso(after)),
     )
     return [(from_iso(row[0]), from_iso(row[1])) for row in rows]
 
 
 #: What all rows of one change have in common.
-_CHANGE = ("at", "model_version", "action", "start", "end", "n", "author", "reason")
+_CHANGE = ("at", "model", "model_version", "action", "start", "end", "n", "author", "reason")
 
 
 def changes(connection: sqlite3.Connection) -> list[Row]:
@@ -193,8 +202,9 @@ def changes(connection: sqlite3.Connection) -> list[Row]:
     """
     rows = read(
         connection,
-        'SELECT c.at, m.version AS model_version, c.action, c."start", c."end", c.n, c.author, c.reason, k.name, c.id, '
-        "c.action = 'accept' AND c.id = (SELECT max(id) FROM reference_changes d WHERE d.column_id = c.column_id) "
+        'SELECT c.at, m.model, m.version AS model_version, c.action, c."start", c."end", c.n, c.author, c.reason, '
+        "k.name, c.id, c.action = 'accept' "
+        "AND c.id = (SELECT max(id) FROM reference_changes d WHERE d.column_id = c.column_id) "
         "AS in_force FROM reference_changes c JOIN series m ON m.id = c.series_id JOIN columns k ON k.id = c.column_id "
         "ORDER BY c.id",
     )

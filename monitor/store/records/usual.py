@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import Floats
+from monitor.drift.result import Subject
 from monitor.store.audit import seals
 from monitor.store.records.rows import append, insert
 
@@ -92,25 +93,23 @@ def load_weeks(connection: sqlite3.Connection, series_id: int) -> list[WeekRow]:
     return [WeekRow(row[0], row[1], row[2], np.array(json.loads(row[3]))) for row in rows]
 
 
-def spent(connection: sqlite3.Connection, version: str, now: float) -> str:
+def spent(connection: sqlite3.Connection, of: Subject, now: float) -> str:
     """Say how many messages a month unusual windows made of a model, over what was judged of 26 weeks.
 
     What began at one evaluation is one message. Empty until four weeks were judged.
     """
-    row = connection.execute(
-        "SELECT s.model, min(u.day) FROM usual_learned u JOIN series s ON s.id = u.series_id WHERE s.version = ?",
-        (version,),
-    ).fetchone()
-    if row[1] is None:
+    which = "JOIN series s ON s.id = u.series_id WHERE (s.model, s.version) = (?, ?)"
+    row = connection.execute(f"SELECT min(u.day) FROM usual_learned u {which}", of[:2]).fetchone()  # noqa: S608
+    if row[0] is None:
         return ""
-    since = max(from_iso(row[1]), now - WEEKS_TOLD * WEEK)
+    since = max(from_iso(row[0]), now - WEEKS_TOLD * WEEK)
     weeks = round((now - since) / WEEK)
     if weeks < FEWEST_TOLD:
         return ""
     (told,) = connection.execute(
         "SELECT count(DISTINCT began) FROM (SELECT min(at) AS began FROM alert_events WHERE model = ? "
         "AND after = 'firing' AND statistic LIKE 'usual %' GROUP BY event_id) WHERE began >= ?",
-        (row[0], iso(since)),
+        (of.model, iso(since)),
     ).fetchone()
     return f"{told / weeks * 365.25 / 12 / 7:.1f} messages a month over the last {weeks} weeks"
 

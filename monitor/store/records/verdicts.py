@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation, Subject
 from monitor.store.audit import seals
 from monitor.store.records.rows import append, quoted
 from monitor.store.windows.counts import write_rows
@@ -113,23 +113,23 @@ def judged_version(connection: sqlite3.Connection, model: str) -> str:
     return str(row["model_version"]) if row else ""
 
 
-def latest_results(connection: sqlite3.Connection, version: str, within: float = 6.5 * 3600.0) -> list[Verdict]:
+def latest_results(connection: sqlite3.Connection, of: Subject, within: float = 6.5 * 3600.0) -> list[Verdict]:
     """The latest verdict of each statistic and alert key of a model version, in the order in which they were stored.
 
     `within`: seconds before the newest verdict; what was last judged longer ago belongs to rules and columns that are
     gone, and looking for it would mean reading the whole history.
     """
     newest = connection.execute(
-        "SELECT at FROM drift WHERE model_version = ? ORDER BY id DESC LIMIT 1", (version,)
+        "SELECT at FROM drift WHERE (model, model_version) = (?, ?) ORDER BY id DESC LIMIT 1", of[:2]
     ).fetchone()
     if newest is None:
         return []
     rows = connection.execute(
         "SELECT * FROM drift WHERE id IN ("
-        "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND model_version = ?"
+        "  SELECT max(id) FROM drift WHERE at BETWEEN ? AND ? AND (model, model_version) = (?, ?)"
         '  GROUP BY rule, model, series, role, "column", statistic'
         ") ORDER BY id",
-        (iso(from_iso(newest["at"]) - within), newest["at"], version),
+        (iso(from_iso(newest["at"]) - within), newest["at"], *of[:2]),
     )
     return [verdict_of(row) for row in rows]
 

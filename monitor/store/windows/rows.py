@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 from monitor.clock import iso
 from monitor.columns.column import Column
-from monitor.drift.result import Subject
+from monitor.drift.result import MODEL, Subject
 from monitor.errors import InputError, StoreError
 from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.store.audit import seals
 from monitor.store.windows.counts import SLOTS
+
+SERVED = "served_series"
 
 #: Most unseen values of a column that are named to whoever explains a verdict.
 NAMED = 20
@@ -56,27 +58,32 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
         )
     else:
         series_id = found["id"]
-    write_meta(connection, "served_series", str(series_id))
+    for key in map(served_key, (None, subject.model)):
+        write_meta(connection, key, str(series_id))
     return load_series(connection, int(series_id or 0))
 
 
-def find_version(connection: sqlite3.Connection, version: str | None = None) -> tuple[str, int]:
-    """The model version that was served last, or the named one, and its number of predictions; ("", 0): none was.
+def find_version(
+    connection: sqlite3.Connection, version: str | None = None, model: str | None = None
+) -> tuple[Subject, int]:
+    """What was served last, of all or of one model, or a version of it, and its number of predictions.
 
-    Raises InputError for a version that was never served.
+    The version is "" if none was. Raises InputError for a version that was never served.
     """
     found = connection.execute(
-        "SELECT version, predictions FROM series WHERE version = :version OR (:version IS NULL AND id = "
-        "  (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'served_series')) ORDER BY id DESC LIMIT 1",
-        {"version": version},
+        "SELECT model, version, predictions FROM series "
+        "WHERE (version = :version AND (:model IS NULL OR model = :model)) OR "
+        "(:version IS NULL AND id = (SELECT CAST(value AS INTEGER) FROM meta WHERE key = :key)) "
+        "ORDER BY id DESC LIMIT 1",
+        {"version": version, "model": model, "key": served_key(model)},
     ).fetchone()
     if found is not None:
-        return str(found["version"]), int(found["predictions"])
+        return Subject(found["model"], found["version"]), int(found["predictions"])
     if version is None:
-        return "", 0
-    known = [row["version"] for row in connection.execute("SELECT version FROM series ORDER BY id DESC LIMIT 5")]
-    what = f"no model {version!r} was served; the last ones are: {', '.join(known) or 'none'}"
-    raise InputError("unknown_model", what, "model")
+        return Subject(model or MODEL), 0
+    sql = "SELECT version FROM series WHERE ?1 IS NULL OR model = ?1 ORDER BY id DESC LIMIT 5"
+    known = ", ".join(row["version"] for row in connection.execute(sql, (model,))) or "none"
+    raise InputError("unknown_model", f"no model version {version!r} was served; the last ones are: {known}", "model")
 
 
 def newest_series(connection: sqlite3.Connection, version: str | None = None, model: str | None = None) -> Series:
@@ -91,9 +98,14 @@ def newest_series(connection: sqlite3.Connection, version: str | None = None, mo
     return load_series(connection, row[0])
 
 
-def load_served(connection: sqlite3.Connection) -> Series | None:
-    """Read the model that was served last; None: none was yet."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'served_series'").fetchone()
+def served_key(model: str | None) -> str:
+    """Key of `meta` with the id of the series that was served last: of all, or of a model."""
+    return SERVED if model is None else f"{SERVED}/{model}"
+
+
+def load_served(connection: sqlite3.Connection, model: str | None = None) -> Series | None:
+    """Read what was served last, of all or of one model; None: nothing was yet."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (served_key(model),)).fetchone()
     return None if row is None else load_series(connection, int(row["value"]))
 
 
