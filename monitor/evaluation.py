@@ -85,13 +85,12 @@ class Evaluator:
             for name, positions in self._covers.items()
             for i in positions
         }
-        self._performance = Performance(series)
+        self._forget()
         for rule in config.rules:
             self._covered |= set(self._performance.keys(rule)) if rule.performance else set()
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(series)
-        self._forget()
         self.latest = Evaluation(0.0)
         #: What `run` found, until it is committed; and which alerts changed state.
         self.found: tuple[Evaluation, Sequence[Transition]] = (self.latest, ())
@@ -101,6 +100,7 @@ class Evaluator:
     def _forget(self) -> None:
         """Forget what evaluations have found out and written."""
         self._closed = ClosedWindows(self.series)
+        self._performance = Performance(self.series)
         self._usual = Usual(self.series, self._config.drift, self._covers)
         #: An evaluation was begun and is not committed.
         self._open = False

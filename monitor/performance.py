@@ -158,13 +158,15 @@ class Performance:
             hours = [*outcome_store.read_sums(connection, series, window.start, window.end).values()]
             total = sum(hours, total)
         judged = JudgedPerformance(rule, window, total, (), sum(tile.n for tile in tiles), settle, fresh=False)
-        metric = rule.statistic.removeprefix(ESTIMATED)
-        if baseline is None or not (metric == PERFORMANCE or metric in measure(baseline.sums)):
-            why = NO_BASELINE if baseline is None else f"the held-out rows have no {metric_name(metric)}"
+        if baseline is None:
+            return replace(judged, results=(self._unknown(rule, window, total.n, NO_BASELINE),)), None
+        metric, held = rule.statistic.removeprefix(ESTIMATED), coarse(series.schema, baseline.target, baseline.sums)
+        known = metric == PERFORMANCE or metric in measure(held)
+        if not known or (rule.estimated and metric not in estimate(held, bins_of(held))[0]):
+            why = f"the held-out rows have no {metric_name(rule.statistic)}"
             return replace(judged, results=(self._unknown(rule, window, total.n, why),)), None
         about = rule.name, window, series.subject
         if rule.estimated:
-            held = coarse(series.schema, baseline.target, baseline.sums)
             by_hour = self._by_hour(connection, rule, tiles, len(bins_of(held)))
             rows, spread = by_hour.sum(axis=0), {rule.statistic: inflation(held, by_hour, metric)}
             asked = replace(self.asked(rule, ()), dispersions=spread)

@@ -20,7 +20,7 @@ from monitor.cli.show import headline as status_line
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.drift.result import DriftResult
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, StoreError
 from monitor.exposition.snapshot import Health
 from monitor.notify.message import Message, title
 from monitor.notify.text import plain_text
@@ -447,4 +447,21 @@ def test_a_metric_that_the_model_does_not_have_is_told(tmp_path: Path, metric: s
     with closing(world.runtime):
         world.hours(1)
         found = [(one.state, one.reason) for one in world.runtime.only.latest.results]
-        assert found == [("no reference", f"the held-out rows have no {name}")] * 2
+        assert found == [("no reference", f"the held-out rows have no {said}{name}") for said in ("", "estimated ")]
+
+
+def test_a_verdict_that_was_rolled_back_is_stored_by_the_next_evaluation(world: World) -> None:
+    world.tell(*world.predict(200))
+    world.clock.advance(3600)
+    world.runtime.fold()
+
+    def broken(connection: sqlite3.Connection) -> None:
+        world.runtime.only.evaluator.run(connection, world.clock.time(), world.runtime.ledger)
+        raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError):
+        world.runtime.writer.transaction(broken)
+    world.runtime.evaluate()
+    with closing(world.read()) as connection:
+        assert connection.execute("SELECT count(*) FROM performance_judged").fetchone()[0] == 1
+        assert recompute(connection).ok
