@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import requests
 
@@ -13,7 +13,7 @@ from monitor.config.settings import SourceConfig
 from monitor.errors import SourceError
 from monitor.notify.secret import read_secret
 from monitor.series import Series
-from monitor.source.counters import Each, Fleet, Places, Sample, State, Total, survey
+from monitor.source.counters import Each, Fleet, Places, Replica, Sample, State, Total, survey
 from monitor.source.protocol import Handover
 from monitor.source.pulled import Pulled
 
@@ -31,12 +31,24 @@ class FleetSource(Pulled):
         self._token = read_secret("[source] token", env=settings.token_env, file=settings.token_file)
 
     def count(
-        self, before: State | None, said: Iterable[Sample], at: float, each: Each, total: Total | None = None
+        self,
+        before: State | None,
+        said: Iterable[Sample],
+        twice: Collection[Replica],
+        at: float,
+        each: Each,
+        total: Total | None = None,
     ) -> Handover:
-        """Count what replicas have added by a moment; `said`: what they say of themselves. Raises SourceError."""
+        """Count what replicas have added by a moment. Raises what `each` and `total` raise.
+
+        `said`: what they say of themselves. `twice`: those that answer at two addresses.
+        """
         seen, words = survey(said, self.series.reference.identity[:12], at)
         if not seen and not words:
             words = ["it knows no replica; does [source] fit?"]
+        for replica in seen.keys() & twice:
+            del seen[replica]
+            words.append(f"not counted: replica {replica.name} is at two addresses; are they copies of a data folder?")
         state, batch, gaps, more = Fleet(self.places, each, total).advance(before, seen, at)
         for text in (*words, *more):
             self.remark(text)

@@ -28,6 +28,9 @@ LAG = 30.0
 #: How long the last sample of a series counts: longer than any usual interval between scrapes.
 LOOK_BACK = "5m"
 
+#: Moments that are caught up with at a time; health then says how far it came.
+AT_ONCE = 60
+
 #: Labels by which the counters of a replica are told apart.
 BIN = "__name__, column, role, le, category"
 
@@ -51,7 +54,11 @@ class PrometheusSource(FleetSource):
         if state is not None and state.at > newest + every:
             raise SourceError(f"it was asked for {iso(state.at)} already, which lies ahead: was the clock set back?")
         moment = newest if state is None else (math.floor(state.at / every) + 1) * every
-        while moment <= newest:
+        until = min(newest, moment + (AT_ONCE - 1) * every)
+        self.more = until < newest
+        if self.more:
+            self.remark(f"is being caught up with, {iso(until)} by now")
+        while moment <= until:
             handover = self._count(state, moment)
             yield handover
             state, moment = State.from_text(handover.cursor), moment + every
@@ -61,7 +68,14 @@ class PrometheusSource(FleetSource):
             versions = _any("model_version", {one.version for one in replicas})
             return self.places.fill(self._samples(f"sum by ({BIN}) ({self._counters(versions)})", now))
 
-        return self.count(before, self._samples(self._own("reference", FACTS), now), now, self._each, total)
+        said = self._samples(self._own("reference", FACTS), now)
+        return self.count(before, said, self._twice(now), now, self._each, total)
+
+    def _twice(self, at: float) -> set[Replica]:
+        """Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance."""
+        which = f"telltale_build_info{{{self.settings.match}}}"
+        found = f"count by (model_version, replica) (count by (model_version, replica, instance) ({which})) > 1"
+        return {Replica.of(one) for one in self._samples(found, at)}
 
     def _each(self, replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
         names = _any("replica", {one.name for one in replicas})
@@ -84,7 +98,8 @@ class PrometheusSource(FleetSource):
             content = orjson.loads(body)
             refused = "" if answer.status_code == 200 else str(content["error"])
             found = [] if refused else content["data"]["result"]
-            samples = [Sample(one["metric"]["__name__"], one["metric"], float(one["value"][1])) for one in found]
+            rows = [(one["metric"], float(one["value"][1])) for one in found]
+            samples = [Sample(labels.get("__name__", ""), labels, value) for labels, value in rows]
         except (ValueError, LookupError, TypeError):
             kind = answer.headers.get("Content-Type", "nothing")
             raise SourceError(f"is not Prometheus: {address} answers {answer.status_code}, {kind}") from None

@@ -38,6 +38,8 @@ class Pulled(ABC):
     bytes = 0
     dropped = 0
     dropping = None
+    #: Whether the last fetch has left something.
+    more = False
     #: Seconds after a whole multiple of `every` at which it is asked.
     delay = 0.0
 
@@ -147,7 +149,7 @@ class Pulled(ABC):
         every = self.settings.every
         if self._failures:
             return float(min(RETRY * 2 ** min(self._failures - 1, 10), max(every, 60.0)))
-        return every - (self.clock.time() - self.delay) % every
+        return 0.0 if self.more else every - (self.clock.time() - self.delay) % every
 
     def _until_fewer(self, parts: int) -> bool:
         """Wait until fewer parts wait for the writer; returns whether it is still open."""

@@ -29,7 +29,7 @@ class TargetsSource(FleetSource):
 
     def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
         super().__init__(name, series, cursor, settings, base, clock)
-        self.where = settings.targets[0] if len(settings.targets) == 1 else f"{len(settings.targets)} targets"
+        self.where = f"the fleet of {', '.join(settings.targets[:2])}{', ...' if len(settings.targets) > 2 else ''}"
 
     def fetch(self, cursor: str) -> Iterator[Handover]:
         """Read all replicas; those that do not answer are remarked upon."""
@@ -48,9 +48,6 @@ class TargetsSource(FleetSource):
                 counters |= own
         if not said:
             raise SourceError(f"no replica can be read: {'; '.join(self.remarked)}")
-        for replica in twice:
-            self.remark(f"not counted: replica {replica.name} is at two targets; are they copies of one data folder?")
-        said = [one for one in said if Replica.of(one) not in twice]
 
         def each(replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
             if at == now or before is None:
@@ -58,7 +55,7 @@ class TargetsSource(FleetSource):
             past = {one: before.seen[one].counters for one in replicas}
             return {one: np.array(kept, float) for one, kept in past.items() if kept is not None}
 
-        yield self.count(before, said, now, each)
+        yield self.count(before, said, twice, now, each)
 
     def _read(self, target: str) -> list[Sample] | str:
         """What a target shows; or why there is nothing, in words."""

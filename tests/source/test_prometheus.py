@@ -144,15 +144,15 @@ def test_every_moment_that_was_missed_is_asked_for(tmp_path: Path, url: str, mon
     assert isinstance(runtime.clock, ManualClock)
     runtime.clock.advance(29)
     pull(runtime)
-    assert [asked["time"] for asked in Answers.asked] == [str(MIDNIGHT)]
+    assert [asked["time"] for asked in Answers.asked] == [str(MIDNIGHT)] * 2
     runtime.close()
     runtime = opened(tmp_path, url, more)
     assert isinstance(runtime.clock, ManualClock)
     Answers.ahead = -239
     runtime.clock.advance(180 + 59)
     pull(runtime)
-    assert [float(asked["time"]) - MIDNIGHT for asked in Answers.asked] == [0, 60, 120, 180]
-    asked = Answers.asked[-1]
+    assert [float(asked["time"]) - MIDNIGHT for asked in Answers.asked] == [0, 0, 60, 60, 120, 120, 180, 180]
+    asked = Answers.asked[-2]
     assert (asked["Authorization"], asked["X-Scope-OrgID"]) == ("Bearer a-token-of-the-fleet", "credit")
     assert (asked["partial_response"], asked["dedup"]) == ("false", "true")
     assert 'replica!~"fleet-.*", job="x"}[5m]' in asked["query"]
