@@ -276,19 +276,21 @@ class Fleet:
         off = [then[one] for one in back] + [asked.get(one, self.places.nothing) for one in ignored]
         was = [before.sums * bool(stay), *(-then.get(one, self.places.nothing) for one in gone)]
         n = sum(one.total for key, one in seen.items() if key not in ignored) - sum(known[k].total for k in stay | back)
-        gaps = []
-        for one in sorted(fell | lost):
-            rows = None if one in fell else seen[one].total - known[one].total
-            what = "fell: was an older copy of its data folder put back?"
-            what = what if one in fell else "are back, and how far they were counted cannot be asked any more"
-            if rows != 0:
-                what = f"the counters of replica {one.name} {what}"
-                gaps.append(Gap("damaged", iso(known[one].at), iso(now), rows, what))
-        return sums - np.sum([*was, *off], axis=0), n, tuple(gaps)
+        why: dict[Replica, tuple[str, int | None]]
+        why = dict.fromkeys(fell, ("fell: was an older copy of its data folder put back?", None))
+        what = "are back, and how far they were counted cannot be asked any more"
+        why |= {one: (what, seen[one].total - known[one].total) for one in lost}
+        gaps = tuple(
+            Gap("damaged", iso(known[one].at), iso(now), rows, f"the counters of replica {one.name} {what}")
+            for one, (what, rows) in sorted(why.items())
+            if rows != 0
+        )
+        return sums - np.sum([*was, *off], axis=0), n, gaps
 
     def _past(self, seen: Mapping[Replica, Seen], replicas: Collection[Replica]) -> dict[Replica, Floats]:
         """Counters of replicas as they were last counted; without those whom nobody knows any more."""
         found: dict[Replica, Floats] = {}
         for at in {seen[replica].at for replica in replicas}:
             found.update(self.each([replica for replica in replicas if seen[replica].at == at], at))
-        return {replica: one for replica, one in found.items() if not self.places.counts(one, seen[replica].total)[1]}
+        there = (replica for replica in replicas if replica in found)
+        return {one: found[one] for one in there if not self.places.counts(found[one], seen[one].total)[1]}

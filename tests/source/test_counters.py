@@ -73,7 +73,10 @@ class World:
     def each(self, replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
         self.asked += 1
         found = self.history.get(at, {})
-        return {one: found[one] for one in replicas if one in found}
+        asked = {one: found[one] for one in replicas if one in found}
+        return asked | {
+            Replica("of another model", one.name): PLACES.zeros for one in asked
+        }  # Prometheus tells these too
 
     def total(self, one: Replica) -> int:
         return int(self.rows[one][: SCHEMA.columns[0].size].sum())
