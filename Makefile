@@ -29,7 +29,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
-# Half a gigabyte of Spark in an environment of its own, and Java (Debian: apt-get install openjdk-17-jre-headless).
+# Spark in an environment of its own: a gigabyte; it needs Java (Debian: apt-get install openjdk-17-jre-headless).
 spark: $(SPARK)/.ready
 	@$(SPARK)/bin/python -m examples.spark_job
 

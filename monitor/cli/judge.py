@@ -29,7 +29,8 @@ def judge(options: argparse.Namespace, config: Config) -> Answer:
     except Exception as error:  # Python's own exit code for it would say drift
         log.error("judge: %s", error, exc_info=not isinstance(error, TelltaleError))
         data = {"verdict": "no verdict", "reason": str(error) or type(error).__name__}
-    return Answer([json.dumps(data, ensure_ascii=False)], data, CODES[data["verdict"]])
+    short = {key: value for key, value in data.items() if key != "results"}  # a scheduler keeps the last line
+    return Answer([json.dumps(short, ensure_ascii=False)], data, CODES[data["verdict"]])
 
 
 def verdict_on(options: argparse.Namespace, config: Config) -> dict[str, Any]:

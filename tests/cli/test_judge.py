@@ -16,14 +16,12 @@ from monitor.__main__ import main
 from monitor.cli import judge
 from tests.store.world import DAY, MIDNIGHT, Monitored
 
-#: A settled hour, an hour of other data, and an hour with too few rows, ending with the present minute.
-FROM = (time.time() // 60 - 180) * 60
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of three hours ago; other ones two hours ago; too few an hour ago."""
     path = tmp_path_factory.mktemp("judge")
-    world = Monitored(path / "data", start=FROM)
+    world = Monitored(path / "data", start=time.time() - 3 * 3600)
     for rows, shift in ((300, 0.0), (300, 3.0), (3, 3.0)):
         world.record(rows, shift)
         world.clock.advance(3600)
@@ -39,14 +37,15 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tupl
 
 
 def test_it_ends_with_the_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said, _ = run(folder, capsys, "--from", "181m", "--to", "125m")
+    code, said, _ = run(folder, capsys, "--from", "190m", "--to", "130m")
     assert (code, said["verdict"], said["drifted"], said["rows"]) == (0, "no drift", [], 300)
     assert (said["reason"], said["model_version"]) == ("no drift in 4 columns", "v1")
-    code, said, _ = run(folder, capsys, "--from", "125m", "--to", "65m", "--json")
+    assert "results" not in said
+    code, said, _ = run(folder, capsys, "--from", "130m", "--to", "70m", "--json")
     assert (code, said["verdict"], said["drifted"]) == (1, "drift", ["x0", "x1"])
     assert said["reason"] == "2 of 4 columns drifted: x0, x1"
     assert any(one["state"] == "drift" and one["column"] == "x0" for one in said["results"])
-    code, said, _ = run(folder, capsys, "--from", "65m")
+    code, said, _ = run(folder, capsys, "--from", "70m", "--json")
     assert (code, said["verdict"], said["rows"]) == (2, "no verdict", 3)
     assert said["reason"] == said["results"][0]["reason"] != ""
 
@@ -95,9 +94,9 @@ def test_a_reader_that_closes_the_pipe_does_not_change_the_verdict(folder: Path)
         "--data",
         str(folder / "data"),
         "--from",
-        "125m",
+        "130m",
         "--to",
-        "65m",
+        "70m",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
     assert process.stdout is not None
