@@ -199,14 +199,9 @@ class Harm:
 
     @property
     def brief(self) -> str:
-        """Say it in two words, for a list of many columns.
-
-        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").brief, Harm(0.1, 9.0, 0.0, 0.0, 0.0, 41.2).brief
-        ('harmful, MAE +6.7', 'harm unknown')
-        """
-        if self.effect != "harmful":
-            return "harm unknown" if self.effect == "unknown" else "harmless"
-        return f"harmful, {self.name} +{size_of(self.loss, self.name == 'error rate')}"
+        """Say it in a list of many columns: "harmful, MAE +6.7", "harm unknown"."""
+        much = f"harmful, {self.name} +{size_of(self.loss, self.name == 'error rate')}"
+        return {"harmful": much, "unknown": "harm unknown"}.get(self.effect, "harmless")
 
     def to_json(self) -> dict[str, Any]:
         """Return its numbers, and what they come to."""

@@ -269,20 +269,13 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
 
 
 def ended(resolved: Sequence[Entry]) -> str:
-    """Say what is over; that it is well again only if a verdict ended it.
-
-    >>> pair = [Entry(name, "feature", "resolved", "info", "", 0.0) for name in "ab"]
-    >>> ended(pair), ended([Entry("a", "feature", "resolved", "info", "", 0.0, reason="model v1 was replaced by v2")])
-    ('a and 1 more no longer drift', 'alert on a has ended')
-    """
-    one = len(resolved) == 1
+    """Say what is over; that it is well again only if a verdict ended it."""
+    what, one = names(resolved), len(resolved) == 1
     if not resolved or any(item.reason for item in resolved):
-        return f"alert on {names(resolved)} has ended"
+        return f"alert on {what} has ended"
     if is_usual(resolved[0]):
-        return f"{names(resolved)} {'is' if one else 'are'} usual again"
-    if resolved[0].worse:
-        return "performance is no longer worse"
-    return f"{names(resolved)} no longer drift{'s' * one}"
+        return f"{what} {'is' if one else 'are'} usual again"
+    return "performance is no longer worse" if resolved[0].worse else f"{what} no longer drift{'s' * one}"
 
 
 def is_usual(item: Entry) -> bool:

@@ -207,6 +207,22 @@ def test_a_title_says_what_the_columns_have(changes: list[Change], has: str) -> 
     assert title(Message("firing", "drift", "info", "", 0.0, entries=tuple(entries))) == f"INFO: {has}"
 
 
+@pytest.mark.parametrize(
+    ("more", "count", "said"),
+    [
+        ({}, 1, "a no longer drifts, after 1 minute"),
+        ({}, 2, "a and 1 more no longer drift"),
+        ({"statistic": "usual 1h"}, 1, "a is usual again, after 1 minute"),
+        ({"reason": "model v1 was replaced by v2"}, 1, "alert on a has ended, after 1 minute"),
+        ({"role": "outcome", "column": "performance"}, 1, "performance is no longer worse, after 1 minute"),
+    ],
+)
+def test_an_end_says_what_is_over(more: dict[str, Any], count: int, said: str) -> None:
+    known = {"column": "a", "role": "feature", **more}
+    entry = Entry(status="resolved", severity="info", event_id="", since=0.0, until=60.0, **known)
+    assert title(Message("resolved", "drift", "info", "", 90.0, entries=(entry,) * count)) == f"RESOLVED: {said}"
+
+
 def test_commands_name_the_model_if_there_are_several() -> None:
     a, b = (Entry("bmi", "feature", "new", "info", "", 0.0, model=model) for model in ("diabetes", "house prices"))
     one = Message("firing", "drift", "info", "", 0.0, entries=(a,))
