@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -40,6 +41,9 @@ GUIDE = {
     "worse": "performance-worse",
     "estimate worse": "estimate-worse",
 }
+
+#: Where the sentence about a metric has its 95 % interval.
+INTERVAL = r" \(([\d.,e+-]+ to [\d.,e+-]+)\)(?=, was )"
 
 #: What a title says that columns have, if all changed in one of these ways.
 HAVE = {"new value": "unseen values", "out of range": "values out of range", "missing": "more missing values"}
@@ -251,7 +255,7 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
     said = []
     for item in (item for item in firing if item.worse):
         metric = item.names[0] if item.names else "performance"
-        numbers = item.direction.removeprefix(metric)
+        numbers = re.sub(INTERVAL, "", item.direction.removeprefix(metric))
         said.append(f"{metric} is worse{f':{numbers}' if numbers else ''}")
     moved = [item for item in firing if item.role == "prediction"]
     columns = [item for item in firing if item.role != "prediction" and not item.worse]

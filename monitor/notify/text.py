@@ -14,7 +14,19 @@ from itertools import chain
 from typing import Literal
 
 from monitor.columns.column import clean_text
-from monitor.notify.message import FEW, NAMED, SHOWN, Entry, Message, against, commands, is_usual, label, lasted
+from monitor.notify.message import (
+    FEW,
+    INTERVAL,
+    NAMED,
+    SHOWN,
+    Entry,
+    Message,
+    against,
+    commands,
+    is_usual,
+    label,
+    lasted,
+)
 from monitor.words import clock_time, date_time, duration, percent
 
 Style = Literal["plain", "bold", "code", "link"]
@@ -188,7 +200,9 @@ def _column(item: Entry, message: Message) -> Line:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
     said: list[Line] = []
     many = len(message.firing) > FEW
-    if item.direction and not item.worse:  # the title has the numbers of performance
+    if item.worse:  # the title has the other numbers
+        said += [(Piece(f"95 % interval {found}"),) for found in re.findall(INTERVAL, item.direction)]
+    elif item.direction:
         said.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
     if not _began(message):
         said.append((Piece(f"since {date_time(item.since, message.now)}"),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor import Monitor, Reference
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
+from monitor.notify.message import Message, commands
 
 ROW = [50.0, 2.0, "f"]
 
@@ -67,6 +69,13 @@ def test_each_model_counts_for_itself(settings: str, tmp_path: Path) -> None:
         assert {one["model"]: one["predictions"] for one in status["models"]} == {"old": 30, "new": 40, "third": 50}
         assert new.status()["predictions"] == 40
         assert (old.version, third.reference.schema.features[0].name) == (new.version, "x")
+        with closing(sqlite3.connect(tmp_path / "data" / "telltale.db")) as connection:
+            queued = [
+                Message.from_json(json.loads(one)) for (one,) in connection.execute("SELECT message FROM notifications")
+            ]
+        assert {dict(commands(one))["silence"] for one in queued if one.group == "answers"} == {
+            "python -m monitor silence rule=answers model=new column=prediction --for 4h"
+        }
         plain, om = monitor.metrics()[0].decode(), monitor.metrics("application/openmetrics-text")[0].decode()
     for families in (list(text_string_to_metric_families(plain)), list(openmetrics.text_string_to_metric_families(om))):
         names = [family.name for family in families]

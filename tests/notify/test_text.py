@@ -75,10 +75,10 @@ report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
 model version 3f2a1b, rule drift, event prediction-1700000000"""
 
 WORSE = """\
-CRITICAL: house-prices: accuracy is worse: 0.7 (0.67 to 0.73), was 0.9
+CRITICAL: house-prices: accuracy is worse: 0.7, was 0.9
 
-performance: since 14 Nov, 21:13 UTC; the inputs do not explain it: rows like before have other outcomes now, so train \
-on newer rows
+performance: 95 % interval 0.67 to 0.73, since 14 Nov, 21:13 UTC; the inputs do not explain it: rows like before have \
+other outcomes now, so train on newer rows
 
 400 outcomes of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the data held out of training
 
