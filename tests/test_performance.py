@@ -113,7 +113,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.runtime.close()
 
 
-def test_good_outcomes_are_ok_and_bad_ones_fire_and_resolve(world: World) -> None:
+def test_good_outcomes_are_ok_and_bad_ones_fire_and_resolve(tmp_path: Path) -> None:
+    world = World(tmp_path / "data", '[[rule]]\nname = "performance"\nstatistic = "performance"\nwindow = "2d"\n')
     world.hours(24)
     accuracy = world.results["performance", "accuracy"]
     assert (accuracy.state, accuracy.n) == ("ok", 24 * 60)
@@ -126,8 +127,9 @@ def test_good_outcomes_are_ok_and_bad_ones_fire_and_resolve(world: World) -> Non
     assert worse.direction.text.startswith("accuracy 0.7")
     firing = {key.column for key, alert in world.runtime.only.latest.alerts.items() if alert.state == "firing"}
     assert "performance" in firing
-    world.hours(24 * 7)
+    world.hours(48)
     assert world.results["performance", "accuracy"].state == "ok"
+    world.runtime.close()
 
 
 def test_what_is_measured_is_what_happened(world: World) -> None:
