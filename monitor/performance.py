@@ -30,7 +30,7 @@ from monitor.store.records import outcomes as outcome_store
 from monitor.store.records.performance import save_judged
 from monitor.store.windows.ranges import Tile, find_tiles, sum_tiles
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86_400.0
 
 #: Part of the outcomes that must have come before an hour is judged, and a delay so short that the open hour is, too.
 SETTLED, SOON = 0.95, 300.0
@@ -152,12 +152,12 @@ class Performance:
     ) -> tuple[JudgedPerformance, Asked | None]:
         """Judge a window, and keep nothing; with what was asked, None if there is nothing to compare with."""
         series, baseline = self._series, self._series.reference.baseline
-        tiles = find_tiles(connection, series.id, window.start, window.end)
+        predictions = sum(tile.n for tile in find_tiles(connection, series.id, window.start, window.end))
         total, hours = Sums.zero(self._target), []
         if not rule.estimated:
             hours = [*outcome_store.read_sums(connection, series, window.start, window.end).values()]
             total = sum(hours, total)
-        judged = JudgedPerformance(rule, window, total, (), sum(tile.n for tile in tiles), settle, fresh=False)
+        judged = JudgedPerformance(rule, window, total, (), predictions, settle, fresh=False)
         if baseline is None:
             return replace(judged, results=(self._unknown(rule, window, total.n, NO_BASELINE),)), None
         metric, held = rule.statistic.removeprefix(ESTIMATED), coarse(series.schema, baseline.target, baseline.sums)
@@ -167,7 +167,7 @@ class Performance:
             return replace(judged, results=(self._unknown(rule, window, total.n, why),)), None
         about = rule.name, window, series.subject
         if rule.estimated:
-            by_hour = self._by_hour(connection, rule, tiles, len(bins_of(held)))
+            by_hour = self._by_hour(connection, rule, window, len(bins_of(held)))
             rows, spread = by_hour.sum(axis=0), {rule.statistic: inflation(held, by_hour, metric)}
             asked = replace(self.asked(rule, ()), dispersions=spread)
             results = judge_estimated(baseline, self._name, series.schema, asked, rows, *about)
@@ -177,9 +177,13 @@ class Performance:
         results = judge_outcomes(baseline, self._name, self._layout, asked, total, *about)
         return replace(judged, results=results, rests=total.to_json()), asked
 
-    def _by_hour(self, connection: sqlite3.Connection, rule: Rule, tiles: Sequence[Tile], bins: int) -> Counts:
-        """Predictions of windows by hour and bin of the answer, shape (hours, bins)."""
+    def _by_hour(self, connection: sqlite3.Connection, rule: Rule, window: Span, bins: int) -> Counts:
+        """Predictions of a window by hour and bin of the answer, shape (hours, bins)."""
         known, kept, series = self._tiles.get(rule.name, {}), {}, self._series
+        # Of a whole day there would be one row.
+        halves = np.arange(window.start, window.end, DAY / 2).tolist()
+        spans = [(begin, min(begin + DAY / 2, window.end)) for begin in halves]
+        tiles = [tile for span in spans for tile in find_tiles(connection, series.id, *span)]
         for tile in tiles:
             rows = known.get(tile)
             if rows is None:

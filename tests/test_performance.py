@@ -409,6 +409,22 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
             assert rows == len(recompute(connection).problems) > 20
 
 
+def test_a_step_within_the_window_is_no_dispersion_though_its_days_are_rolled_up(tmp_path: Path) -> None:
+    world = World(tmp_path / "data", ESTIMATE.replace('"6h"', '"3d"'), outcomes=False)
+    with closing(world.runtime):
+        for hour in range(75):
+            x = world.rng.normal(0, 1.0 if hour < 40 else 0.2, 50)
+            score = 1 / (1 + np.exp(-4 * x))
+            world.runtime.only.recorder.record_many([x], [np.where(score > 0.5, "yes", "no").tolist(), score])
+            world.clock.advance(3600)
+            if hour > 60:
+                world.runtime.evaluate()
+        with closing(world.read()) as connection:
+            assert connection.execute("SELECT count(*) FROM windows WHERE seconds = 86400").fetchone()[0] >= 2
+        (result,) = world.results.values()
+        assert (result.state, result.n) == ("drift", 72 * 50)
+
+
 def judge_past(world: World) -> Backtest:
     """Backtest the rules on performance over everything that is stored."""
     config, series = world.runtime.config, world.runtime.only.series
