@@ -20,7 +20,7 @@ STAGES = {
     "columns": BASE,
     "reference": BASE | {"columns", "outcomes"},
     "models": BASE | {"columns", "reference"},
-    "tables": BASE | {"columns", "reference"},
+    "tables": BASE | {"columns", "reference", "warehouse"},
     "capture": BASE | {"columns"},
     "warehouse": BASE | {"columns"},
     "drift": BASE | {"columns"},

@@ -20,6 +20,7 @@ from monitor.models.facts import title
 from monitor.outcomes.performance import METRICS, measure
 from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
+from monitor.warehouse.engine import url_of
 from train.fit import MODEL_FILE, REFERENCE_FILE, Task, check_free, fit, load_dataset, write_pair
 from train.reference import Made, make_reference
 from train.selection import Aim, Request
@@ -60,7 +61,10 @@ def parser(program: str = "python -m train") -> argparse.ArgumentParser:
 def _add_options(command: argparse.ArgumentParser) -> None:
     add, limits = command.add_argument, Limits()
     names: dict[str, Any] = {"action": "append", "default": [], "metavar": "A,B"}
-    add("--data", type=Path, required=True, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+    rows = command.add_mutually_exclusive_group(required=True)
+    rows.add_argument("--data", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+    url = "a table of a database, by its URL or the environment variable that has it; needs --prediction"
+    rows.add_argument("--table", metavar="URL#TABLE", help=url)
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
     source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
@@ -128,7 +132,7 @@ def reference(options: argparse.Namespace) -> None:
         print(line)
     if made.model:
         print(configure(made.reference, made.model.path, options.output, Path("config.toml")))
-    if options.time:
+    if options.time and not options.table:
         model = ["--model", str(options.model)] if options.model else []
         given = [
             "python",
@@ -152,8 +156,15 @@ def request_from(options: argparse.Namespace) -> Request:
         raise DataError("--bins must lie between 2 and 1000, --categories between 1 and 10000")
     if options.proba and not options.model:
         raise DataError("--proba asks the model, and so needs --model; name columns of probabilities with --prediction")
+    database = None
+    if options.table:
+        address, _, name = options.table.rpartition("#")
+        if options.model:
+            raise DataError("--table: its rows are not read one by one, so no model answers them; use --prediction")
+        database, options.data = address if "://" in address else url_of(address), Path(name)
     return Request(
         data=options.data,
+        database=database,
         model=options.model,
         predictions=_names(options.prediction),
         proba=options.proba,

@@ -39,6 +39,8 @@ from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Progress, Reader, open_reader
+from monitor.tables.warehouse import TableColumns
+from monitor.warehouse.engine import connected, rows_of
 from train.fit import library_versions
 from train.holdout import baseline_from_file
 from train.selection import Aim, Request, Selection, declared_kinds, list_names, select
@@ -73,10 +75,13 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     if model and request.proba:
         check_proba(model.estimator, "--proba")
     bad = BadRows(str(request.data), request.skip_bad_rows)
-    reader = open_reader(request.data, bad)
-    selection = select(reader.names, request, model)
-    kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
-    counted = _Making(reader, selection, kinds, request, model, progress).read()
+    if request.database is not None:
+        selection, counted = _from_table(request, request.database, progress)
+    else:
+        reader = open_reader(request.data, bad)
+        selection = select(reader.names, request, model)
+        kinds = {**reader.declared, **declared_kinds(request, selection.features, model)}
+        counted = _Making(reader, selection, kinds, request, model, progress).read()
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
@@ -92,6 +97,22 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     except OSError as error:
         raise TelltaleError(f"{request.output}: cannot be written: {error.strerror or error}") from error
     return Made(reference, counted, selection.left_out, bad, model, bad_holdout)
+
+
+def _from_table(request: Request, url: str, shown: bool) -> tuple[Selection, tuple[Decision, ...]]:
+    """Have an engine count the columns of its table. Raises DataError or SourceError."""
+    with connected(url) as connection:
+        rows = rows_of(connection, str(request.data))
+        selection = select(rows.columns, request, None)
+        kinds, limits = declared_kinds(request, selection.features, None), request.limits
+        table = TableColumns(connection.to_pyarrow, rows, connection.name)
+        wanted = tqdm((*selection.features, *request.predictions), desc="Asking", unit=" columns", disable=not shown)
+        profiles = [table.profile(name, kinds.get(name), limits.bins) for name in wanted]
+        width = len(selection.features)
+        decisions = choose(profiles[:width], "feature", kinds, limits)
+        decisions += choose(profiles[width:], "prediction", kinds, limits)
+        pairs = zip(decisions, profiles, strict=True)
+        return selection, tuple(table.count(decision, facts) for decision, facts in pairs)
 
 
 def _check_holdout(request: Request) -> None:

@@ -36,8 +36,8 @@ class Request:
     """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
 
     `proba`: the model's probabilities too, a column for each class. `time`: the column with each row's time.
-    `holdout`: rows that the model was not trained on, with `target`; of two classes precision and recall speak of
-    `positive`.
+    `database`: URL of what holds the table that `data` then names; None for a file. `holdout`: rows that the model was
+    not trained on, with `target`; of two classes precision and recall speak of `positive`.
     """
 
     data: Path
@@ -55,6 +55,7 @@ class Request:
     skip_bad_rows: bool = False
     output: Path = Path("histogram.prom")
     force: bool = False
+    database: str | None = None
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,19 @@ class ColumnCounter:
                 inside *= inside
                 self._within[1] += np.bincount(found, inside, self.column.size)
 
+    def centres(self) -> list[tuple[float, float]]:
+        """Middle of each value bin, and the unit of `take`, for whoever adds up elsewhere."""
+        if not self.column.edges:
+            return []
+        unit = np.ones(self._middle.size) if self._plain else self._unit
+        return list(zip(self._middle.tolist(), unit.tolist(), strict=True))[: self.column.value_bins]
+
+    def take(self, found: int, rows: int, inside: float = 0.0, squares: float = 0.0) -> None:
+        """Add rows of one bin, with the sum of (value - middle) * unit, and of its squares."""
+        self.counts[found] += rows
+        if self.column.edges:
+            self._within[:, found] += inside, squares
+
     def placed(self) -> Column:
         """Return the column with the mean and the standard deviation of the counted rows in each bin.
 

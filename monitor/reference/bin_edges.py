@@ -50,10 +50,16 @@ def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) ->
         return ()
     if distinct.size <= bins:
         return discrete_edges(distinct)
+    own, positions = wanted_values(rows, bins)
+    gaps = gaps_at(np.delete(distinct, own), positions, distinct[own])
+    return edges_in(gaps, float(distinct[0]), float(distinct[-1]))
+
+
+def wanted_values(rows: npt.NDArray[np.int64], bins: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Find the values with a bin of their own, and among the others those at the wanted ranks; `rows`: of each."""
     own, left = frequent(rows, int(rows.sum()), bins)
-    rest, rest_rows = np.delete(distinct, own), np.delete(rows, own)
-    positions = np.searchsorted(np.cumsum(rest_rows), wanted_ranks(int(rest_rows.sum()), left))
-    return edges_in(gaps_at(rest, positions, distinct[own]), float(distinct[0]), float(distinct[-1]))
+    rest = np.delete(rows, own)
+    return own, np.searchsorted(np.cumsum(rest), wanted_ranks(int(rest.sum()), left))
 
 
 def frequent(

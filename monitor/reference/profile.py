@@ -42,7 +42,7 @@ _DATE = re.compile(
     rf"|([a-z]{{3,9}},? )?(\d{{1,2}}[ -]{_MONTH}[ -]|{_MONTH} \d{{1,2}}, ?)\d{{2,4}}( .*)?",
     re.IGNORECASE,
 )
-_IDENTIFIER_NAME = re.compile(
+IDENTIFIER_NAME = re.compile(
     r"(^|.*[_\s])(id|uuid|guid|key|index|rowid|rownum|no|nr|timestamp|epoch)$|^unnamed: \d+$", re.IGNORECASE
 )
 
@@ -250,7 +250,7 @@ def _are_codes(texts: Iterable[str]) -> bool:
 def _row_number(profile: ColumnProfile) -> bool:
     if profile.numbers < MIN_IDENTIFIER_ROWS or not profile.whole or not profile.rising:
         return False
-    return profile.consecutive or bool(_IDENTIFIER_NAME.fullmatch(profile.name))
+    return profile.consecutive or bool(IDENTIFIER_NAME.fullmatch(profile.name))
 
 
 def _categories(profile: ColumnProfile, limits: Limits) -> tuple[tuple[str, ...], str]:

@@ -102,23 +102,26 @@ def bin_of(column: Column, x: Expr, engine: str, first: int = 0) -> Expr:
         found = ((x == value, numbered(at)) for value, at in listed(column, x.type()))
         return one.cases((missing(x), numbered(column.missing_bin)), *found, else_=numbered(column.value_bins - 1))
     whole, x = _whole(x.type()), as_number(x)
-    # A literal may be a decimal, which is compared in another way; ClickHouse has none, and reads texts less exactly.
-    plain = engine == "clickhouse"
-    edges = [one.literal(edge if plain else repr(edge)).cast("float64") for edge in map(float, column.edges)]
-
-    def below(low: int, high: int) -> Expr:
-        """Find the bin from `low` to `high`, by halving."""
-        middle = (low + high) // 2
-        return (
-            numbered(low)
-            if low == high
-            else one.ifelse(x <= edges[middle], below(low, middle), below(middle + 1, high))
-        )
-
-    tree, absent = below(0, len(edges)), numbered(column.missing_bin)
+    tree = below(x, column.edges, [numbered(at) for at in range(column.value_bins)], engine)
     if whole:
-        return one.ifelse(x.isnull(), absent, tree)
-    return one.cases((missing(x), absent), (x.isinf(), numbered(column.missing_bin + 1)), else_=tree)
+        return one.ifelse(x.isnull(), numbered(column.missing_bin), tree)
+    missed = missing(x), numbered(column.missing_bin)
+    return one.cases(missed, (x.isinf(), numbered(column.missing_bin + 1)), else_=tree)
+
+
+def below(x: Expr, edges: Sequence[float], leaves: Sequence[Expr], engine: str) -> Expr:
+    """Find by halving which of the `leaves`, one more than there are `edges`, belongs to each number.
+
+    An edge is a text that is cast, since engines take some literals for decimals, and compare those in another way;
+    ClickHouse has no such literals, and reads texts less exactly.
+    """
+    if not len(edges):
+        return leaves[0]
+    middle = len(leaves) // 2
+    edge = float(edges[middle - 1])
+    literal = ibis().literal(edge if engine == "clickhouse" else repr(edge)).cast("float64")
+    lower = below(x, edges[: middle - 1], leaves[:middle], engine)
+    return ibis().ifelse(x <= literal, lower, below(x, edges[middle:], leaves[middle:], engine))
 
 
 def listed(column: Column, kind: Expr) -> Iterator[tuple[Expr, int]]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from monitor.errors import SourceError
+from monitor.errors import SourceError, TelltaleError
 from monitor.warehouse.counting import Expr, ibis
 
 #: Without a URL: DuckDB in this process, which reads files.
@@ -53,7 +53,7 @@ def connected(url: str) -> Iterator[Any]:
     try:
         connection = ibis().connect(url, **({"read_only": True} if url.startswith("duckdb://") and _path(url) else {}))
         yield connection
-    except SourceError:
+    except TelltaleError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own
         words = " ".join(str(error).split()) or type(error).__name__

@@ -71,9 +71,9 @@ FROM (
             WHEN IS_INF(`t1`.`age`)
             THEN 4
             ELSE IF(
-              `t1`.`age` <= CAST('30.0' AS FLOAT64),
-              IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
-              2
+              `t1`.`age` <= CAST('0.1' AS FLOAT64),
+              0,
+              IF(`t1`.`age` <= CAST('30.0' AS FLOAT64), 1, 2)
             )
           END,
           IF(
@@ -119,9 +119,9 @@ FROM (
       WHEN IS_INF(`t1`.`age`)
       THEN 4
       ELSE IF(
-        `t1`.`age` <= CAST('30.0' AS FLOAT64),
-        IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
-        2
+        `t1`.`age` <= CAST('0.1' AS FLOAT64),
+        0,
+        IF(`t1`.`age` <= CAST('30.0' AS FLOAT64), 1, 2)
       )
     END,
     IF(
@@ -169,9 +169,9 @@ FROM (
               WHEN IS_INF(`t1`.`age`)
               THEN 4
               ELSE IF(
-                `t1`.`age` <= CAST('30.0' AS FLOAT64),
-                IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
-                2
+                `t1`.`age` <= CAST('0.1' AS FLOAT64),
+                0,
+                IF(`t1`.`age` <= CAST('30.0' AS FLOAT64), 1, 2)
               )
             END,
             IF(
@@ -218,9 +218,9 @@ FROM (
               WHEN IS_INF(`t1`.`age`)
               THEN 4
               ELSE IF(
-                `t1`.`age` <= CAST('30.0' AS FLOAT64),
-                IF(`t1`.`age` <= CAST('0.1' AS FLOAT64), 0, 1),
-                2
+                `t1`.`age` <= CAST('0.1' AS FLOAT64),
+                0,
+                IF(`t1`.`age` <= CAST('30.0' AS FLOAT64), 1, 2)
               )
             END,
             IF(

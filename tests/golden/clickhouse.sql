@@ -61,9 +61,9 @@ FROM (
           WHEN isInfinite("t1"."age")
           THEN 4
           ELSE CASE
-            WHEN "t1"."age" <= 30.0
-            THEN CASE WHEN "t1"."age" <= 0.1 THEN 0 ELSE 1 END
-            ELSE 2
+            WHEN "t1"."age" <= 0.1
+            THEN 0
+            ELSE CASE WHEN "t1"."age" <= 30.0 THEN 1 ELSE 2 END
           END
         END,
         CASE

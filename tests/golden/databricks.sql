@@ -61,9 +61,9 @@ FROM (
           WHEN FALSE OR FALSE
           THEN 4
           ELSE IF(
-            `t1`.`age` <= CAST('30.0' AS DOUBLE),
-            IF(`t1`.`age` <= CAST('0.1' AS DOUBLE), 0, 1),
-            2
+            `t1`.`age` <= CAST('0.1' AS DOUBLE),
+            0,
+            IF(`t1`.`age` <= CAST('30.0' AS DOUBLE), 1, 2)
           )
         END,
         IF(

@@ -95,9 +95,9 @@ FROM (
             WHEN NOT ISNAN("t1"."age") AND ABS("t1"."age") = CAST('Inf' AS DOUBLE PRECISION)
             THEN 4
             ELSE CASE
-              WHEN "t1"."age" <= CAST('30.0' AS DOUBLE PRECISION)
-              THEN CASE WHEN "t1"."age" <= CAST('0.1' AS DOUBLE PRECISION) THEN 0 ELSE 1 END
-              ELSE 2
+              WHEN "t1"."age" <= CAST('0.1' AS DOUBLE PRECISION)
+              THEN 0
+              ELSE CASE WHEN "t1"."age" <= CAST('30.0' AS DOUBLE PRECISION) THEN 1 ELSE 2 END
             END
           END,
           CASE

@@ -83,9 +83,9 @@ FROM (
                     WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t1"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-                      2
+                      "t1"."age" <= CAST('0.1' AS DOUBLE),
+                      0,
+                      IFF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
                     )
                   END,
                   IFF(
@@ -145,9 +145,9 @@ FROM (
             WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
             THEN 4
             ELSE IFF(
-              "t1"."age" <= CAST('30.0' AS DOUBLE),
-              IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-              2
+              "t1"."age" <= CAST('0.1' AS DOUBLE),
+              0,
+              IFF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
             )
           END,
           IFF(
@@ -208,9 +208,9 @@ FROM (
                     WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t1"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-                      2
+                      "t1"."age" <= CAST('0.1' AS DOUBLE),
+                      0,
+                      IFF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
                     )
                   END,
                   IFF(
@@ -270,9 +270,9 @@ FROM (
                     WHEN "t1"."age" IN (CAST('Inf' AS DOUBLE), CAST('-Inf' AS DOUBLE))
                     THEN 4
                     ELSE IFF(
-                      "t1"."age" <= CAST('30.0' AS DOUBLE),
-                      IFF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-                      2
+                      "t1"."age" <= CAST('0.1' AS DOUBLE),
+                      0,
+                      IFF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
                     )
                   END,
                   IFF(

@@ -78,9 +78,9 @@ FROM (
           WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t1"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-            2
+            "t1"."age" <= CAST('0.1' AS DOUBLE),
+            0,
+            IF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
           )
         END, IF(
           CAST("t1"."rooms" AS DOUBLE) IS NULL,
@@ -121,9 +121,9 @@ FROM (
     WHEN IS_INFINITE("t1"."age")
     THEN 4
     ELSE IF(
-      "t1"."age" <= CAST('30.0' AS DOUBLE),
-      IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-      2
+      "t1"."age" <= CAST('0.1' AS DOUBLE),
+      0,
+      IF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
     )
   END, IF(
     CAST("t1"."rooms" AS DOUBLE) IS NULL,
@@ -165,9 +165,9 @@ FROM (
           WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t1"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-            2
+            "t1"."age" <= CAST('0.1' AS DOUBLE),
+            0,
+            IF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
           )
         END, IF(
           CAST("t1"."rooms" AS DOUBLE) IS NULL,
@@ -207,9 +207,9 @@ FROM (
           WHEN IS_INFINITE("t1"."age")
           THEN 4
           ELSE IF(
-            "t1"."age" <= CAST('30.0' AS DOUBLE),
-            IF("t1"."age" <= CAST('0.1' AS DOUBLE), 0, 1),
-            2
+            "t1"."age" <= CAST('0.1' AS DOUBLE),
+            0,
+            IF("t1"."age" <= CAST('30.0' AS DOUBLE), 1, 2)
           )
         END, IF(
           CAST("t1"."rooms" AS DOUBLE) IS NULL,
