@@ -31,6 +31,7 @@ MODULES = {
     "report": "export",
     "silence": "change",
     "prune": "change",
+    "reload": "change",
     "erase": "change",
     "reference": "reference",
     "replay": "replay",

@@ -61,7 +61,7 @@ class Announcer:
     """
 
     def __init__(self, config: Config, writer: Writer, clock: Clock, link: str) -> None:
-        self._config, self.link = config, link
+        self.config, self.link = config, link
         self.receivers = build_receivers(config)
         self.names = [receiver.name for receiver in self.receivers]
         self.senders = Senders(self.receivers, writer, clock)
@@ -83,8 +83,8 @@ class Announcer:
             link=self.link,
             several=len(evaluators) > 1,
         )
-        rules, settings = self._config.rules, self._config.alerts
-        states, policy = outbox.load_groups(connection), policy_of(self._config)
+        rules, settings = self.config.rules, self.config.alerts
+        states, policy = outbox.load_groups(connection), policy_of(self.config)
         outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
 
 

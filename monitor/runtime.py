@@ -22,7 +22,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -57,7 +59,7 @@ from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
 from monitor.store.windows.rows import last_damage, lost_predictions, newest_series, read_meta, write_meta
-from monitor.watched import Watch, Watched
+from monitor.watched import Watch, Watched, origin
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,9 @@ EVALUATIONS = "evaluations"
 
 #: Seconds between looks at what costs a walk through the folder or a query: sizes and deliveries.
 SLOW_FACTS = 5.0
+
+#: Seconds for which a version of a model that was replaced may go on recording what it was answering then.
+RETIRE = 60.0
 
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
@@ -105,6 +110,9 @@ class Runtime:
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """
         self.config, self._watches, self.clock, self.failed = config, watches, clock or SystemClock(), dict(failed)
+        #: Reads the settings again, on a thread of its own, and tells the caller what became of it; a server sets it.
+        self.reload: inbox.Reload | None = None
+        self._refused_reload: tuple[float, str] | None = None
         self._fold_failing_since: float | None = None
         self._fold_fails_by = ""
         self._started = False
@@ -150,9 +158,19 @@ class Runtime:
         self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.ledger = Ledger(round(config.window.base))
         #: The watched models by name.
-        self.models = {watch.name: self._watch(connection, watch, why) for watch in self._watches}
+        self.models = {watch.name: self._watch(connection, watch, why, config) for watch in self._watches}
+        #: Journals of versions that were replaced: from when on they may be let go of, model, key and folder.
+        self._retired: list[tuple[float, str, str, Path]] = []
+        for watch in self._watches:
+            model = self.models[watch.name]
+            for key, place, found in model.left(connection, self.folder.journal / watch.journal):
+                model.follow(key, found)
+                self._retired.append((0.0, watch.name, key, place))
         self.ledger.commit()
         self.sources: list[Source] = [source for model in self.models.values() for source in model.sources]
+        for model in self.models.values():
+            for followed in model.followed.values():
+                self.sources = [followed.source, *self.sources, *([followed.outcomes] if followed.outcomes else [])]
         self.announcer = Announcer(config, self.writer, clock, config.server.url)  # until `listens_on`
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
@@ -165,16 +183,60 @@ class Runtime:
         self._synced = self._looked = clock.monotonic()
         self._look(connection)
 
-    def _watch(self, connection: sqlite3.Connection, watch: Watch, why: str) -> Watched:
-        """Begin to watch a model."""
-        own, instruments = self.config, self.instruments
-        if self.config.models:
+    def _watch(
+        self, connection: sqlite3.Connection, watch: Watch, why: str, config: Config, beside: Watched | None = None
+    ) -> Watched:
+        """Begin to watch a model, or another version of it beside that which it replaces."""
+        own, instruments = config, self.instruments
+        if config.models:
             own = own.of(watch.name)
-            own = replace(own, metrics=replace(own.metrics, max_series=own.metrics.max_series // len(self._watches)))
+            own = replace(own, metrics=replace(own.metrics, max_series=own.metrics.max_series // len(config.models)))
             counted = read_meta(connection, f"{INSTRUMENTS}/{watch.name}", "{}")
             instruments = Instruments(Readings(**json.loads(counted)))
-        given = self.folder, self.ledger, own, self.clock, self.replica, why, instruments
-        return Watched(connection, watch, *given)
+        given = self.folder, self.ledger, own, self.clock, self.replica, why
+        return Watched(connection, watch, *given, instruments if beside is None else beside.instruments, beside)
+
+    def exchange(self, config: Config, watches: Sequence[Watch]) -> None:
+        """Watch other versions of some models from now on, or more models, by other settings; not the writer's thread.
+
+        The version before goes on recording what was being answered. Nothing changes if it raises.
+        """
+
+        def exchange() -> None:
+            def open_all(connection: sqlite3.Connection) -> list[Watched]:
+                return [self._watch(connection, one, "", config, self.models.get(one.name)) for one in watches]
+
+            found = self.writer.transaction(open_all)
+            self.ledger.commit()
+            for model in found:
+                if model.own is not None:
+                    model.follow(model.own[0], model.own[2])
+                if (old := self.models.get(model.name)) is not None and old.own is not None:
+                    self._retired.append((self.clock.monotonic() + RETIRE, model.name, *old.own[:2]))
+            # Predictions first, since outcomes are joined to them.
+            journals, outcomes = [model.sources[:1] for model in found], [model.sources[1:] for model in found]
+            self.sources = [*chain(*journals), *self.sources, *chain(*outcomes)]
+            self.config, self.announcer.config = config, config
+            models = self.models | {model.name: model for model in found}
+            self.failed = {name: why for name, why in self.failed.items() if name not in models}
+            self.models = {name: models[name] for name in config.names if name in models}
+            self.maintenance.served = [model.series.id for model in self.models.values()]
+
+        self.writer.run(exchange)
+
+    def reloaded(self, said: str, good: bool) -> None:
+        """Take up what became of a reload, for health."""
+        self._refused_reload = None if good else (self.clock.time(), said)
+
+    def _retire(self, now: float) -> None:
+        """Let go of the journals of versions that were replaced, once nothing is recorded in them any more."""
+        for one in [one for one in self._retired if one[0] <= now]:
+            _, model, key, place = one
+            if not self.models[model].followed[key].source.ended:
+                self.end_journal(model, key)
+            elif self.drop_journal(model, key):
+                self._retired.remove(one)
+                rmtree(place, ignore_errors=True)
 
     def _read_instruments(self) -> dict[str, Readings]:
         """What was counted, by the key of `meta` that keeps it."""
@@ -251,9 +313,10 @@ class Runtime:
         now = self.clock.monotonic()
         try:
             self._fold()
-            inbox.apply_all(self.folder, self.writer, self.clock, self.maintenance, self._forget_names)
+            inbox.apply_all(self.folder, self.writer, self.clock, self.maintenance, self._forget_names, self.reload)
             if now - self._looked >= SLOW_FACTS:
                 self._looked = now
+                self._retire(now)
                 self.writer.transaction(self._look)
             self._fold_failing_since = None
         except Exception as error:
@@ -465,7 +528,7 @@ class Runtime:
         model = self.find() if model is None else model
         key = f"{INSTRUMENTS}/{model.name}" if self.config.models else INSTRUMENTS
         readings = self._readings.get(key) or Readings()
-        sources = [source.name for source in model.sources]
+        sources = [origin(source.name) for source in model.sources]
         return Health(
             latency=Latency(SECONDS, tuple(readings.seconds), readings.seconds_sum),
             model_errors=readings.model_errors,
@@ -503,6 +566,9 @@ class Runtime:
         """How each part of the monitor is doing."""
         pulled = [Check("source", *source.check()) for source in self._pulled]
         models = [Check("models", "failing", f"{n} is not served: {why}") for n, why in self.failed.items()]
+        if self._refused_reload is not None:
+            since, why = self._refused_reload
+            models.append(Check("reload", "degraded", f"the last one was refused, all stays as it was: {why}", since))
         return [
             *models,
             self._check_capture(),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, NamedTuple
 
 from monitor.capture.names import UnseenNames, names_file
+from monitor.capture.recover import left_behind
 from monitor.clock import Clock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
@@ -24,15 +27,15 @@ from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.source.counters import FLEET
 from monitor.source.journal import JournalSource
-from monitor.source.outcomes import OutcomeSource, Predictions, Tokens
+from monitor.source.outcomes import PREDICTED, OutcomeRecorder, OutcomeSource, Predictions, Tokens
 from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
-from monitor.source.recorder import Record, Recorder
+from monitor.source.recorder import Record, Recorder, open_journal
 from monitor.source.table import TableSource
 from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
-from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_tallies, read_tokens
+from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_tallies, read_tokens, token_of
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 
@@ -61,6 +64,15 @@ class Followed(NamedTuple):
     tokens: Mapping[int, Tokens]
 
 
+def origin(source: str) -> str:
+    """Name of the journal that another one is beside, or its own.
+
+    >>> origin("journal/a@7.1f"), origin("journal")
+    ('journal/a', 'journal')
+    """
+    return source.partition("@")[0]
+
+
 class Watched:
     """A model that is being watched. `config`: as if it were the only one.
 
@@ -78,7 +90,9 @@ class Watched:
         replica: str,
         why: str,
         instruments: Instruments,
+        beside: Watched | None = None,
     ) -> None:
+        """Begin to watch it; `beside`: the version that it replaces, which records for a moment more."""
         self.name, self.version, self.reference = watch.name, watch.version, watch.reference
         self.config, self.instruments = config, instruments
         now = iso(clock.time())
@@ -87,11 +101,18 @@ class Watched:
         self._since = from_iso(self.series.first_served)
         self._ledger = ledger
         ledger.open(connection, self.series)
+        #: Journals that other processes record, or other versions of the model did, by key.
+        self.followed: dict[str, Followed] = {} if beside is None else beside.followed
+        #: Its own journal among them, with its folder, if it took over from another version; to be followed.
+        self.own: tuple[str, Path, Followed] | None = None
         #: Takes outcomes; None without `[outcomes]`.
         self.outcomes: OutcomeSource | None = None
         self._source: JournalSource | Pulled
         if (kind := config.source.kind) == JOURNAL:
-            self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
+            if beside is None:
+                self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
+            else:
+                self._source = self._open_beside(connection, watch, folder, beside, config, clock)
         else:
             name, base = f"{kind}/{watch.journal}".removesuffix("/"), round(config.window.base)
             cursor, replica = read_cursor(connection, name), FLEET + replica
@@ -101,8 +122,6 @@ class Watched:
             names = UnseenNames(names_file(place, schema), schema, config.data.keep_unseen)
             self._source = PULLED[kind](name, self.series, cursor, config.source, base, clock)
             self._source.names = names
-        #: Journals that other processes record, by key.
-        self.followed: dict[str, Followed] = {}
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(
@@ -154,28 +173,71 @@ class Watched:
             self.outcomes = self._open_outcomes(connection, name, folder.path / OUTCOMES / watch.journal, self.series)
         return journal
 
+    def _open_beside(
+        self,
+        connection: sqlite3.Connection,
+        watch: Watch,
+        folder: DataFolder,
+        beside: Watched,
+        config: Config,
+        clock: Clock,
+    ) -> JournalSource:
+        """Begin a journal of its own, beside that of the version before; ids and outcomes know both."""
+        self._shared = config, clock, partial(series_of_schema, connection, model=self.name)
+        self._predictions, self._source, self.outcomes = beside._predictions, beside._source, beside.outcomes
+        key, schema = f"{self.series.id}.{secrets.token_hex(4)}", self.series.schema
+        place = folder.journal / watch.journal / key
+        recorder = Recorder(place / "journal", schema, config, clock)
+        found = self.open_journal(connection, key, recorder.token, 1, place)
+        found.source.journal, found.source.recorder = recorder.journal, recorder
+        if found.outcomes is not None:
+            answers = len(schema.predictions)
+            journal = open_journal(place / OUTCOMES, schema, PREDICTED + answers, config, clock)
+            recorded = OutcomeRecorder(journal, self.reference.target, answers)
+            found.outcomes.journal, found.outcomes.recorder = journal, recorded
+        self.outcomes, self.own = found.outcomes, (key, place, found)
+        return found.source
+
+    def left(self, connection: sqlite3.Connection, folder: Path) -> Iterator[tuple[str, Path, Followed]]:
+        """Take up journals of versions that an earlier process changed to, and delete those without a record."""
+        for place in sorted(folder.glob("*.????????")) if self.pulled is None else ():
+            if not any(one.counts for part in ("journal", OUTCOMES) for one in left_behind(place / part)):
+                rmtree(place, ignore_errors=True)
+            elif token := token_of(connection, f"{origin(self.source.name)}@{place.name}"):
+                series = load_series(connection, int(place.name.partition(".")[0]))
+                yield place.name, place, self.open_journal(connection, place.name, token, 1, place, series)
+
     def _open_outcomes(
         self, connection: sqlite3.Connection, name: str, folder: Path, series: Series, journal: int = 0
     ) -> OutcomeSource:
         cursor, load = read_cursor(connection, name), partial(load_series, connection)
         return OutcomeSource(name, folder, series, self._predictions, cursor, *self._shared, load, journal)
 
-    def open_journal(self, connection: sqlite3.Connection, key: str, token: str, first: int, folder: Path) -> Followed:
+    def open_journal(
+        self,
+        connection: sqlite3.Connection,
+        key: str,
+        token: str,
+        first: int,
+        folder: Path,
+        series: Series | None = None,
+    ) -> Followed:
         """Take up a journal that is recorded elsewhere, in `folder`/journal and `folder`/outcomes, at its cursors.
 
         `key`: its name beside the others, the same for ever; `token`: what the ids of its predictions begin with from
-        the sequence number `first` on. Call `follow` once that is committed.
+        the sequence number `first` on; `series`: of its predictions, that of this version by default. Call `follow`
+        once that is committed.
         """
-        name = f"{self.source.name}@{key}"
+        name, series = f"{origin(self.source.name)}@{key}", series or self.series
         add_token(connection, token, name, first, iso(self._shared[1].time()))
-        tokens = read_tokens(connection, self.source.name)
+        tokens = read_tokens(connection, origin(self.source.name))
         number, folders = tokens[int(token, 16)].journal, (folder / "journal", folder / OUTCOMES)
         cursor, kept = read_cursor(connection, name), self.source.kept
-        source = JournalSource(name, folders[0], self.series, cursor, *self._shared, kept, number)
+        source = JournalSource(name, folders[0], series, cursor, *self._shared, kept, number)
         outcomes = None
         if self.outcomes is not None:
-            name = f"{self.outcomes.name}@{key}"
-            outcomes = self._open_outcomes(connection, name, folders[1], self.series, number)
+            name = f"{origin(self.outcomes.name)}@{key}"
+            outcomes = self._open_outcomes(connection, name, folders[1], series, number)
         return Followed(source, outcomes, tokens)
 
     def follow(self, key: str, found: Followed) -> None:
@@ -233,7 +295,7 @@ class Watched:
             return None
         tallies, (delays, seconds) = read_tallies(connection), read_delays(connection, self.series)
         return OutcomeCounts(
-            {result: tallies.get((self.outcomes.name, result), 0) for result in RESULTS},
+            {result: tallies.get((origin(self.outcomes.name), result), 0) for result in RESULTS},
             Latency(DELAYS, tuple(delays.tolist()), seconds),
             self.source.kept.open,
             self.source.kept.one_in,

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m serve
         refuse_second(Path(config.data.path))
         from server.run import run
 
-        run(config)
+        run(config, lambda: configure(options))
     except TelltaleError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code

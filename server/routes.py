@@ -32,34 +32,52 @@ METHODS = ("GET", "POST", "PUT", "HEAD")
 Routes = dict[str, Endpoint]
 
 
-def create_application(runtime: Runtime, models: Mapping[str, Model | None], guard: Guard) -> WSGIApplication:
-    """Join all routes: the hot one first, then those that programs call, then Flask's."""
-    flask = create_app(runtime, guard).wsgi_app
-    every = {name: program_routes(runtime, runtime.find(name), model) for name, model in models.items()}
-    every |= {name: failed_routes(runtime, name) for name in runtime.failed}
-    routes = next(iter(every.values())) if len(every) == 1 else choosing_routes(runtime, every)
-    routes |= {f"/models/{name}{path}": route for name, own in every.items() for path, route in own.items()}
-    routes["/models"] = Endpoint(partial(unknown_route, runtime), runtime, METHODS)
-    table: dict[str, WSGIApplication] = {path: guard.service(route) for path, route in routes.items()}
-    hot = table["/predict"]
-    if len(every) == 1 and isinstance(routes["/predict"], Predictor):
-        del table["/predict"]  # a page tells browsers what it is for
+def create_application(runtime: Runtime, models: Mapping[str, Model | None], guard: Guard) -> Application:
+    """Join all routes."""
+    application = Application(runtime, guard)
+    application.mount(models)
+    return application
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+
+class Application:
+    """All routes: those that programs call, the hot one, then Flask's."""
+
+    def __init__(self, runtime: Runtime, guard: Guard) -> None:
+        self._runtime, self._guard = runtime, guard
+        self._flask = create_app(runtime, guard).wsgi_app
+        self._every: dict[str, Routes] = {}
+        self._table: dict[str, WSGIApplication] = {}
+        self._hot: WSGIApplication = self._flask
+
+    def mount(self, models: Mapping[str, Model | None]) -> None:
+        """Answer with these models from now on, beside those that are there; a request is answered by one of both."""
+        runtime = self._runtime
+        loaded = {name: program_routes(runtime, runtime.find(name), model) for name, model in models.items()}
+        every = self._every | loaded | {name: failed_routes(runtime, name) for name in runtime.failed}
+        routes = dict(next(iter(every.values()))) if len(every) == 1 else choosing_routes(runtime, every)
+        routes |= {f"/models/{name}{path}": route for name, own in every.items() for path, route in own.items()}
+        routes["/models"] = Endpoint(partial(unknown_route, runtime), runtime, METHODS)
+        table: dict[str, WSGIApplication] = {path: self._guard.service(route) for path, route in routes.items()}
+        hot = table["/predict"]
+        if len(every) == 1 and isinstance(routes["/predict"], Predictor):
+            del table["/predict"]  # a page tells browsers what it is for
+        self._every, self._table, self._hot = every, table, hot
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        path, table = environ["PATH_INFO"], self._table
         if path in table:
             route = table[path]
         elif path in HOT_PATHS and environ["REQUEST_METHOD"] == "POST":
-            route = hot
+            route = self._hot
         elif path.startswith("/models/"):
             name, _, rest = path.removeprefix("/models/").partition("/")
-            route = flask if name in every else table["/models"]
-            environ |= {"telltale.model": name, "PATH_INFO": f"/{rest}"} if name in every else {}
+            known = name in self._every
+            route = self._flask if known else table["/models"]
+            environ |= {"telltale.model": name, "PATH_INFO": f"/{rest}"} if known else {}
         else:
-            route = table.get("/v2", flask) if path.startswith("/v2/") else flask
+            route = table.get("/v2", self._flask) if path.startswith("/v2/") else self._flask
         return route(environ, start_response)
-
-    return application
 
 
 def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> Routes:

@@ -3,49 +3,53 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.announcer import works_here_only
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
-from monitor.library import version_of
-from monitor.models.model import Model, open_model
-from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.watched import Watch
 from server.guard import Guard, is_loopback
+from server.reload import Reloading, load_all
 from server.routes import create_application
 from server.serve import Server, serve
 
 log = logging.getLogger("server")
 
 
-def run(config: Config) -> None:
-    """Open everything, serve until told to stop, and close it. Raises TelltaleError if it cannot start."""
-    with opened(config) as server:
+def run(config: Config, again: Callable[[], Config] | None = None) -> None:
+    """Open everything, serve until told to stop, and close it. Raises TelltaleError if it cannot start.
+
+    `again`: reads the settings again, for a reload.
+    """
+    with opened(config, again) as server:
         serve(server)
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[Server]:
+def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterator[Server]:
     """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError."""
     guard = Guard.of(config.server)
     loaded, failed = load_all(config)
-    runtime = Runtime(config, [watch for watch, _ in loaded.values()], failed=failed)
+    runtime = Runtime(config, [one.watch for one in loaded.values()], failed=failed)
     try:
-        application = create_application(runtime, {name: model for name, (_, model) in loaded.items()}, guard)
+        application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
+        reloading = Reloading(runtime, application, loaded, again or (lambda: config))
+        runtime.reload = reloading.start
         try:
             server = Server(application, config.server, runtime.instruments.rejected)
         except OSError as error:
             message = f"cannot listen on {config.server.host}:{config.server.port}: {error.strerror or error}"
             raise TelltaleError(f"{message}; stop what uses it, or choose another port with --port") from error
         runtime.listens_on(int(server.effective_port))
+        server.reload = reloading.start
         runtime.start()
         say_hello(config, runtime, server.effective_port)
         yield server
     finally:
+        reloading.stop()
         runtime.close()
     if trouble := runtime.folder.trouble:
         log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)
@@ -53,28 +57,6 @@ def opened(config: Config) -> Iterator[Server]:
         log.warning("stopped; part of the record lies in %s, and is counted by the next start", runtime.folder.journal)
     else:
         log.info("stopped; everything recorded is in %s", runtime.folder.database)
-
-
-def load(config: Config) -> tuple[Watch, Model | None]:
-    """Load reference and model; `config`: of one model. Raises TelltaleError."""
-    reference = Reference.load(config.model.reference)
-    model = open_model(config.model, reference) if config.model.path else None
-    version = version_of(config, reference) if model is None else model.version
-    return Watch(reference, version, config.model.name, config.model.name * config.named), model
-
-
-def load_all(config: Config) -> tuple[dict[str, tuple[Watch, Model | None]], dict[str, str]]:
-    """Load all models; and why those failed that did. Raises TelltaleError if none can be served."""
-    loaded, failed = {}, {}
-    for name in config.names:
-        try:
-            loaded[name] = load(config.of(name))
-        except TelltaleError as error:
-            failed[name] = str(error)
-            if len(failed) == len(config.names):
-                raise
-            log.error("model %s is not served: %s", name, error)
-    return loaded, failed
 
 
 def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:

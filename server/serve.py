@@ -264,6 +264,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     ) -> None:
         """Bind and listen, without serving yet. Raises OSError if the address is taken."""
         self.refused = refused
+        #: Called for SIGHUP.
+        self.reload: Callable[[], None] = lambda: None
         self.stopping = False
         self._sockets: dict[int, Any] = {}
         self._first: deque[Channel] = deque()  # requests for the loop's thread: POST,
@@ -528,12 +530,12 @@ def serve(server: Server) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.stop()
 
-    def stay(number: int, _frame: FrameType | None) -> None:
-        log.info("%s: settings are read at start only; restart to change them", signal.Signals(number).name)
+    def reload(_number: int, _frame: FrameType | None) -> None:
+        server.reload()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    signal.signal(signal.SIGHUP, stay)
+    signal.signal(signal.SIGHUP, reload)
     gc.collect()
     gc.freeze()  # what the libraries made while loading stays until the end, so it need not be looked at again
     server.run()

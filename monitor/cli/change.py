@@ -21,7 +21,7 @@ from monitor.outcomes.results import names_of
 from monitor.rules.cover import closeness
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import open_database
-from monitor.store.file.folder import DataFolder
+from monitor.store.file.folder import DataFolder, refuse_second
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
@@ -78,6 +78,28 @@ def prune(_options: argparse.Namespace, config: Config) -> Answer:
     """`prune`. Raises TelltaleError."""
     request(config, {"kind": "prune"}, SystemClock())
     return Answer(["rolled up and deleted old data as [data] says"])
+
+
+@command("reload", "Have the server read the settings again: new versions of models, new models, rules.")
+def reload(_options: argparse.Namespace, config: Config) -> Answer:
+    """`reload`: waits until it is done. Raises TelltaleError if it was refused: everything stays as it was."""
+    clock, data = SystemClock(), Path(config.data.path)
+    try:
+        refuse_second(data)
+    except LockedError:
+        note = ask(data, {"kind": inbox.RELOAD}, clock, PATIENCE)
+    else:
+        raise StoreError(f"{data}: no server runs on this folder; a start reads the settings")
+    never, deadline = threading.Event(), clock.monotonic() + PATIENCE_ERASE
+    while note.with_suffix(".taken").exists() and clock.monotonic() < deadline:
+        clock.wait(never, 0.05)
+    answers = [path for path in (note.with_suffix(".done"), note.with_suffix(".refused")) if path.exists()]
+    said = "".join(path.read_text("utf-8") for path in answers) or "the server has not answered; its log says why"
+    for path in answers:
+        path.unlink()
+    if not answers or answers[0].suffix != ".done":
+        raise TelltaleError(f"not reloaded, everything stays as it was: {said}")
+    return Answer([f"reloaded: {said}"])
 
 
 @command(
@@ -184,8 +206,8 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: flo
         folder.close()
 
 
-def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> None:
-    """Leave a note for the server, and wait until it is taken."""
+def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> Path:
+    """Leave a note for the server, and wait until it is taken. Returns the note's path."""
     try:
         note = inbox.put(data, what)
     except OSError as error:
@@ -198,3 +220,4 @@ def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> N
         clock.wait(never, 0.05)
     if note.with_suffix(".rejected").exists():
         raise TelltaleError("the server has refused the request; its log says why")
+    return note

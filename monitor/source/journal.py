@@ -57,6 +57,8 @@ class Recorded(ABC):
         folder.mkdir(parents=True, exist_ok=True)
         self._left = left_behind(folder)
         self.journal: Reader
+        #: Whether nothing more comes into it.
+        self.ended = False
         self._caught_up = clock.time()
 
     def _follow(self, width: int) -> None:
@@ -66,7 +68,7 @@ class Recorded(ABC):
     def end(self) -> None:
         """Take up that the process that wrote the journal has ended: the next `read` hands over what it left."""
         self.journal.close(self.applied)
-        self._left = left_behind(self.folder)
+        self._left, self.ended = left_behind(self.folder), True
 
     @property
     def settled(self) -> bool:

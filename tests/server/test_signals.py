@@ -84,7 +84,7 @@ def test_hang_up_and_broken_pipe_are_harmless(start: Start) -> None:
         server.process.send_signal(number)
     assert server.post(ROW)[0] == 200
     # Another thread answers than takes the signal.
-    wait_for(lambda: "settings are read at start only" in server.log, "a line about SIGHUP")
+    wait_for(lambda: "reloaded: nothing has changed" in server.log, "a line about SIGHUP")
     assert server.stop() == 0
 
 

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 INBOX = "inbox"
 
+#: Kind of the request to read the settings again.
+RELOAD = "reload"
+
 #: A round of maintenance does a bounded part of what is due; this many do all that a long pause can have left.
 PRUNE_ROUNDS = 2000
 
@@ -45,8 +49,17 @@ def put(data: Path, request: Mapping[str, Any]) -> Path:
     return Path(temporary).replace(path)
 
 
+#: Begins a reload; what became of it, and whether it is good, is told to the function that it is given.
+Reload = Callable[[Callable[[str, bool], None]], None]
+
+
 def apply_all(
-    folder: DataFolder, writer: Writer, clock: Clock, maintenance: Maintenance, erased: Callable[[], object]
+    folder: DataFolder,
+    writer: Writer,
+    clock: Clock,
+    maintenance: Maintenance,
+    erased: Callable[[], object],
+    reload: Reload | None = None,
 ) -> None:
     """Apply the requests in the inbox, in the order of their names. `erased` is called after one that erased names."""
     inbox = folder.path / INBOX
@@ -59,6 +72,10 @@ def apply_all(
         try:
             request = json.loads(path.read_text("utf-8"))
             kind = request["kind"]
+            if kind == RELOAD and reload is not None:
+                path = path.replace(path.with_suffix(".taken"))  # it takes a while, and wants this thread
+                reload(partial(_answer, path))
+                continue
             carry_out(writer, folder, request, clock.time(), maintenance)
         except sqlite3.OperationalError:
             raise  # the store's fault: the request is good for later
@@ -72,6 +89,12 @@ def apply_all(
             if kind == "erase":
                 erased()
         path.unlink(missing_ok=True)
+
+
+def _answer(path: Path, said: str, good: bool) -> None:
+    """Leave the answer to a request that took a while, for whoever asked."""
+    path.write_text(said, "utf-8")
+    path.replace(path.with_suffix(".done" if good else ".refused"))
 
 
 def carry_out(
@@ -112,5 +135,7 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
         span = Span(float(request["start"]), float(request["end"]))
         references.accept(connection, span, *by, now, int(request["least"]), columns, model)
         log.info("%s to %s accepted as reference by %s: %s", *span.to_json().values(), *by)
+    elif kind == RELOAD:
+        raise ValueError("this process serves no models; start it again to change its settings")
     else:
         raise ValueError(f"unknown kind {kind!r}")

@@ -111,7 +111,7 @@ class Maintenance:
 
     def __init__(self, data: DataConfig, folder: DataFolder, served: Collection[int] = ()) -> None:
         """Keep to the settings. `served`: ids of the series that are counted now."""
-        self._ages, self._max_size, self._folder, self._served = Ages.of(data), data.max_size, folder, served
+        self._ages, self._max_size, self._folder, self.served = Ages.of(data), data.max_size, folder, served
         self._freed = max(1, min(FREED, wal_room(self._max_size) // 2))
         self._looked = -math.inf
         self._damaged: set[Group] = set()
@@ -135,12 +135,12 @@ class Maintenance:
         trusted = trusted_time(connection, now, pace)
         # Windows of series that are no longer counted: what a crash left of them, folded at the next start.
         which = "start + seconds <= ? AND series_id NOT IN (SELECT value FROM json_each(?))"
-        seal(connection, which, now - HOUR, json.dumps(list(self._served)))
+        seal(connection, which, now - HOUR, json.dumps(list(self.served)))
         made = roll_up(connection, now, WORK, self._damaged)
         drop_by_age(connection, self._ages, trusted, now, self._freed)
         if abs(trusted - self._looked) >= HOUR:
             self._looked = trusted
-            _drop_series(connection, self._served, trusted - DAY)
+            _drop_series(connection, self.served, trusted - DAY)
         damaged_files.drop(damaged_files.excess(damaged_files.find(self._folder), self._max_size, trusted))
         room = self.room()
         if database_bytes(connection) > FULL * room:
