@@ -61,7 +61,7 @@ class Replicas:
         """Each of them records rows, and shows them."""
         for number, runtime in enumerate(self.runtimes):
             values = self.random.normal(size=(self.width + 1, rows))
-            runtime.only.source.record_many(list(values[:-1]), [values[-1]])
+            runtime.only.recorder.record_many(list(values[:-1]), [values[-1]])
             runtime.fold()
             self.bodies[number] = runtime.metrics("application/openmetrics-text")[0]
             self.sent += rows

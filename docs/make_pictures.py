@@ -69,7 +69,7 @@ def history(folder: Path) -> Runtime:
         rows = data.rows[rng.integers(0, len(data.rows), ROWS)].copy()
         if minute >= SHIFTED_AFTER:
             rows[:, bmi] += 1.3 * data.deviations[bmi]
-        runtime.only.source.record_many(rows.T, [model.predict(rows)])
+        runtime.only.recorder.record_many(rows.T, [model.predict(rows)])
         clock.advance(60)
         if minute % 2:
             runtime.evaluate()

@@ -168,7 +168,7 @@ def _managed(item: Entry, message: Message) -> dict[str, Any]:
         "annotations": _filled(annotations),
         "startsAt": iso(item.since),
         "endsAt": ends and iso(ends),
-        "generatorURL": column_address(message.link, item.role, item.column),
+        "generatorURL": column_address(message.home(item.model), item.role, item.column),
     }
     return _filled(alert)
 

@@ -142,10 +142,16 @@ class Message:
     @property
     def address(self) -> str:
         """The page of performance or of the column if the message is about one, else the overview; empty if unknown."""
+        models = {item.model for item in self.entries}
+        home = self.home(*models) if len(models) == 1 else self.link
         about = {(item.role, item.column, item.worse) for item in self.entries}
-        if any(worse for *_, worse in about) and self.link:
-            return self.link.rstrip("/") + "/performance"
-        return column_address(self.link, *about.pop()[:2]) if len(about) == 1 else self.link
+        if any(worse for *_, worse in about) and home:
+            return home.rstrip("/") + "/performance"
+        return column_address(home, *about.pop()[:2]) if len(about) == 1 else home
+
+    def home(self, model: str) -> str:
+        """Address of a model's overview; empty if unknown."""
+        return f"{self.link.rstrip('/')}/models/{model}" if self.several and self.link else self.link
 
     @property
     def guide(self) -> str:
@@ -343,31 +349,32 @@ def commands(message: Message) -> list[tuple[str, str]]:
     """
     firing = message.firing
     since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
-    of, model = of_model(message)
+    model, of, named = of_model(message)
     matchers = [f"rule={_literal(message.group)}", *of]
     if len(firing) == 1:
         matchers.append(f"column={_literal(firing[0].column)}")
     found = [("silence", ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
     mine = [item for item in firing if item.model == model and item.role in ("feature", "prediction")]
     if columns := [shlex.quote(_literal(item.column)) for item in mine]:
-        accept = ["python -m monitor reference accept", *columns, f"--from {since} --dry-run"]
+        accept = ["python -m monitor reference accept", *columns, f"{named}--from {since} --dry-run"]
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
         found.append(("accept as normal (preview)", accept))
-    found.append(("report", [f"python -m monitor report --from {since} --out report.html"]))
+    found.append(("report", [f"python -m monitor report {named}--from {since} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
     return [(what, line if len(line) <= LONGEST_COMMAND else f"{program} --help") for what, line, program in lines]
 
 
-def of_model(message: Message) -> tuple[list[str], str]:
-    """How the commands of a message name its model if there are several, as a silence's matcher; and which it is.
+def of_model(message: Message) -> tuple[str, list[str], str]:
+    """The model that commands are about; if there are several, a silence's matcher of it, and the option that names it.
 
     A silence of a message about several models mutes all of them; other commands are about the first.
     """
     models = list(dict.fromkeys(item.model for item in message.firing))
-    named = message.several and len(models) == 1
-    return [f"model={_literal(models[0])}"] * named, models[0] if models else ""
+    named = models[:1] if message.several else []
+    matchers = [f"model={_literal(name)}" for name in named if len(models) == 1]
+    return "".join(models[:1]), matchers, "".join(f"--model {shlex.quote(clean_text(name))} " for name in named)
 
 
 def _literal(name: str) -> str:

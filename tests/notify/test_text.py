@@ -224,7 +224,7 @@ def test_an_end_says_what_is_over(more: dict[str, Any], count: int, said: str) -
 
 
 def test_commands_name_the_model_if_there_are_several() -> None:
-    a, b = (Entry("bmi", "feature", "new", "info", "", 0.0, model=model) for model in ("diabetes", "house prices"))
+    a, b = (Entry("bmi", "feature", "new", "info", "", 0.0, model=model) for model in ("diabetes", "prices"))
     one = Message("firing", "drift", "info", "", 0.0, entries=(a,))
     silences = {
         "python -m monitor silence rule=drift column=bmi --for 4h": one,
@@ -233,8 +233,16 @@ def test_commands_name_the_model_if_there_are_several() -> None:
         "python -m monitor silence rule=drift --for 4h": replace(one, entries=(a, b), several=True),
     }
     assert {dict(commands(message))["silence"]: message for message in silences.values()} == silences
-    accept = dict(commands(replace(one, entries=(a, replace(b, column="rooms")), several=True)))
-    assert " accept bmi --from " in accept["accept as normal (preview)"], "columns of one model"
+    both = replace(one, entries=(a, replace(b, column="rooms")), several=True, link="https://box.example/")
+    told = dict(commands(both))
+    assert " accept bmi --model diabetes --from " in told["accept as normal (preview)"], "columns of one model"
+    assert " report --model diabetes --from " in told["report"]
+    assert both.address == "https://box.example/"
+    assert replace(both, entries=(a,)).address == "https://box.example/models/diabetes/column/feature?name=bmi"
+    assert [alert["generatorURL"] for alert in bodies.alertmanager(replace(both, kind="state"))] == [
+        "https://box.example/models/diabetes/column/feature?name=bmi",
+        "https://box.example/models/prices/column/feature?name=rooms",
+    ]
 
 
 def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
