@@ -52,15 +52,16 @@ class Sample(NamedTuple):
 
 
 class Replica(NamedTuple):
-    """Whose counters they are: a data folder, and the model version that it serves."""
+    """Whose counters they are: a version of a model, and the data folder of the process that serves it."""
 
+    model: str
     version: str
     name: str
 
     @classmethod
     def of(cls, sample: Sample) -> Replica:
         """The replica that a sample is of."""
-        return cls(sample.labels.get("model_version", ""), sample.labels.get("replica", ""))
+        return cls(*(sample.labels.get(name, "") for name in ("model", "model_version", "replica")))
 
 
 class Seen(NamedTuple):
@@ -105,7 +106,7 @@ class State:
         if not text:
             return None
         first, at, sums, seen = json.loads(text)
-        return cls(first, at, np.array(sums, np.int64), {Replica(*one[:2]): Seen(*one[2:]) for one in seen})
+        return cls(first, at, np.array(sums, np.int64), {Replica(*one[:3]): Seen(*one[3:]) for one in seen})
 
 
 class Places:
@@ -182,21 +183,21 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
             references[replica].add(labels.get("reference", ""))
         elif not replica.name.startswith(FLEET):
             found[replica][name] = max(value, found[replica].get(name, value))
-    seen, others = dict[Replica, Seen](), defaultdict[tuple[str, str], list[str]](list)
+    seen, others = dict[Replica, Seen](), defaultdict[tuple[str, str, str], list[str]](list)
     for replica, values in found.items():
         total, since, theirs = values.get(PREDICTIONS, math.nan), values.get(SINCE, math.nan), references[replica]
         if theirs != {reference}:
             what = f"another reference, {min(theirs)}" if len(theirs) == 1 else f"{len(theirs) or 'no'} references"
-            others[replica.version, what].append(replica.name)
+            others[(*replica[:2], what)].append(replica.name)
         elif total >= 0 and total % 1 == 0 and math.isfinite(since):
             seen[replica] = Seen(since, int(total), at)
         else:
-            others[replica.version, f"{total:g} predictions"].append(replica.name)
-    ours = {replica.version for replica in seen}
+            others[(*replica[:2], f"{total:g} predictions")].append(replica.name)
+    ours = {replica[:2] for replica in seen}
     return seen, [
-        f"not counted: version {version} on {listed(names)} has {what}"
-        + (", other replicas of that version have ours" if version in ours else "")
-        for (version, what), names in sorted(others.items())
+        f"not counted: version {version} of {model} on {listed(names)} has {what}"
+        + (", other replicas of that version have ours" if (model, version) in ours else "")
+        for (model, version, what), names in sorted(others.items())
     ]
 
 
@@ -263,7 +264,8 @@ class Fleet:
     ) -> tuple[Floats, int, tuple[Gap, ...]]:
         """What was added: counters, NaN if they cannot be told, and predictions; and what is lost."""
         present = {replica for replica, one in before.seen.items() if one.at == before.at}
-        known = {one: was for one, was in before.seen.items() if one in seen and was.since == seen[one].since}
+        # VictoriaMetrics does not give a number back to the last bit.
+        known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}
         fell = {one for one, was in known.items() if seen[one].total < was.total}
         stay = (present & known.keys()) - fell
         back = known.keys() - present - fell

@@ -48,7 +48,7 @@ class FleetSource(Pulled):
             words = ["it knows no replica; does [source] fit?"]
         for replica in seen.keys() & twice:
             del seen[replica]
-            words.append(f"not counted: replica {replica.name} is at two addresses; are they copies of a data folder?")
+            words.append(f"not counted: replica {replica.name} is at two addresses: are they copies of a data folder?")
         state, batch, gaps, more = Fleet(self.places, each, total).advance(before, seen, at)
         for text in (*words, *more):
             self.remark(text)

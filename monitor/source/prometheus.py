@@ -18,7 +18,7 @@ from monitor.columns.column import Floats
 from monitor.config.settings import SourceConfig
 from monitor.errors import SourceError
 from monitor.series import Series
-from monitor.source.counters import COUNTS, FACTS, FLEET, Replica, Sample, State
+from monitor.source.counters import COUNTS, FACTS, FLEET, PREDICTIONS, Replica, Sample, State
 from monitor.source.fleet import FleetSource
 from monitor.source.protocol import Handover
 
@@ -31,8 +31,8 @@ LOOK_BACK = "5m"
 #: Moments that are caught up with at a time; health then says how far it came.
 AT_ONCE = 60
 
-#: Labels by which the counters of a replica are told apart.
-BIN = "__name__, column, role, le, category"
+#: Labels by which replicas are told apart, and the counters of each.
+REPLICA, BIN = "model, model_version, replica", "__name__, column, role, le, category"
 
 #: Against answers that lack a part: parameters of Thanos, and of VictoriaMetrics in a cluster.
 WHOLE = {"dedup": "true", "partial_response": "false", "deny_partial_response": "1"}
@@ -65,16 +65,17 @@ class PrometheusSource(FleetSource):
 
     def _count(self, before: State | None, now: float) -> Handover:
         def total(replicas: Collection[Replica]) -> Floats:
-            versions = _any("model_version", {one.version for one in replicas})
-            return self.places.fill(self._samples(f"sum by ({BIN}) ({self._counters(versions)})", now))
+            models = _any("model", {one.model for one in replicas})
+            models += ", " + _any("model_version", {one.version for one in replicas})
+            return self.places.fill(self._samples(f"sum by ({BIN}) ({self._counters(models)})", now))
 
         said = self._samples(self._own("reference", FACTS), now)
         return self.count(before, said, self._twice(now), now, self._each, total)
 
     def _twice(self, at: float) -> set[Replica]:
         """Replicas of which two processes are scraped now; a pair of servers that scrape one see one instance."""
-        which = f"telltale_build_info{{{self.settings.match}}}"
-        found = f"count by (model_version, replica) (count by (model_version, replica, instance) ({which})) > 1"
+        which = f"{PREDICTIONS}{{{self.settings.match}}}"
+        found = f"count by ({REPLICA}) (count by ({REPLICA}, instance) ({which})) > 1"
         return {Replica.of(one) for one in self._samples(found, at)}
 
     def _each(self, replicas: Collection[Replica], at: float) -> Mapping[Replica, Floats]:
@@ -88,7 +89,7 @@ class PrometheusSource(FleetSource):
         """Write a query for families, the newest of each replica wherever and by whomever it was scraped."""
         given = (f'__name__=~"{"|".join(families)}"', f'replica!~"{FLEET}.*"', which, self.settings.match)
         newest = f"last_over_time({{{', '.join(filter(None, given))}}}[{LOOK_BACK}])"
-        return f"max by (__name__, model_version, replica, {by}) ({newest})"
+        return f"max by (__name__, {REPLICA}, {by}) ({newest})"
 
     def _samples(self, query: str, at: float) -> list[Sample]:
         """Ask for samples at a moment. Raises SourceError if there is no answer, or one that may lack a part."""

@@ -46,7 +46,7 @@ class World:
 
     def serve(self, name: str, rows: int) -> None:
         """A replica counts some rows; begun if there is none."""
-        one = Replica("v1", name)
+        one = Replica("m", "v1", name)
         if one not in self.rows:
             self.rows[one], self.since[one] = np.zeros(SCHEMA.size), self.now
         drawn = [self.random.multinomial(rows, np.full(c.size, 1 / c.size)) for c in SCHEMA.columns]
@@ -59,7 +59,7 @@ class World:
         for one, counters in shown.items():
             counters[0] = np.nan if one.name in bad else counters[0]
         self.history[self.now] = shown
-        seen = {one: Seen(self.since[one], self.total(one), self.now) for one in shown}
+        seen = {one: Seen(self.since[one] + self.random.uniform(0, 1e-6), self.total(one), self.now) for one in shown}
         fleet = Fleet(
             PLACES, self.each, (lambda _: sum(shown.values(), np.zeros(SCHEMA.size))) if self.grouped else None
         )
@@ -75,7 +75,7 @@ class World:
         found = self.history.get(at, {})
         asked = {one: found[one] for one in replicas if one in found}
         return asked | {
-            Replica("of another model", one.name): PLACES.zeros for one in asked
+            Replica("of another model", "v1", one.name): PLACES.zeros for one in asked
         }  # Prometheus tells these too
 
     def total(self, one: Replica) -> int:
@@ -144,7 +144,7 @@ def test_a_replica_with_a_past_is_counted_from_when_it_is_seen() -> None:
     world = World(grouped=True)
     world.serve("a", 10)
     world.serve("old", 70)
-    world.since[Replica("v1", "old")] = FIRST - NEW - 1
+    world.since[Replica("m", "v1", "old")] = FIRST - NEW - 1
     world.poll("a")
     world.poll(["a", "old"])
     world.serve("old", 7)
@@ -156,10 +156,10 @@ def test_counters_that_fall_are_begun_anew_and_said() -> None:
     world = World(grouped=True)
     world.serve("a", 100)
     world.poll("a")
-    before = world.rows[Replica("v1", "a")]
+    before = world.rows[Replica("m", "v1", "a")]
     world.serve("a", 30)
     world.poll("a")
-    world.rows[Replica("v1", "a")] = before
+    world.rows[Replica("m", "v1", "a")] = before
     world.poll("a")
     assert [(gap.lost, gap.detail) for gap in world.gaps] == [
         (None, "the counters of replica a fell: was an older copy of its data folder put back?")
@@ -168,7 +168,7 @@ def test_counters_that_fall_are_begun_anew_and_said() -> None:
     world.poll("a")
     assert world.n == 70
     # The same, and overtaken by traffic: only the bins tell.
-    world.rows[Replica("v1", "a")] = before * 0
+    world.rows[Replica("m", "v1", "a")] = before * 0
     world.serve("a", 200)
     world.poll("a")
     assert (world.gaps[1].lost, world.n) == (60, 70)
@@ -179,7 +179,7 @@ def test_what_began_anew_under_its_old_name_is_counted_whole() -> None:
     world = World(grouped=True)
     world.serve("a", 100)
     world.poll("a")
-    one = Replica("v1", "a")
+    one = Replica("m", "v1", "a")
     del world.rows[one]
     world.serve("a", 120)
     world.poll("a")
@@ -214,14 +214,14 @@ def test_a_replica_that_is_long_gone_is_forgotten() -> None:
 def test_counters_that_cannot_be(change: tuple[int, float], said: str) -> None:
     world = World(grouped=False)
     world.serve("a", 20)
-    counters = cumulated(world.rows[Replica("v1", "a")])
-    assert PLACES.counts(counters, 20) == (pytest.approx(world.rows[Replica("v1", "a")]), "")
+    counters = cumulated(world.rows[Replica("m", "v1", "a")])
+    assert PLACES.counts(counters, 20) == (pytest.approx(world.rows[Replica("m", "v1", "a")]), "")
     counters[change[0]] = change[1]
     assert PLACES.counts(counters, 20)[1] == said
 
 
 def facts(version: str, name: str, reference: str, total: float = 5.0) -> list[Sample]:
-    labels = {"model_version": version, "replica": name}
+    labels = {"model": "m", "model_version": version, "replica": name}
     shown: list[Sample] = [Sample(PREDICTIONS, labels, total), Sample(SINCE, labels, 100.0)]
     return [*shown, Sample(REFERENCE, {**labels, "reference": reference}, 1.0)] if reference else shown
 
@@ -237,16 +237,17 @@ def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named()
         *facts("v4", "g", "ours", np.nan),
         *facts("v1", f"{FLEET}1", "ours"),
         *facts("v5", "h", "ours"),
-        Sample(REFERENCE, {"model_version": "v5", "replica": "h", "reference": "was"}, 1.0),
+        Sample(REFERENCE, {"model": "m", "model_version": "v5", "replica": "h", "reference": "was"}, 1.0),
     ]
     seen, words = survey(samples, "ours", 7.0)
-    assert seen == {Replica("v1", "a"): Seen(100.0, 5, 7.0), Replica("v4", "f"): Seen(100.0, 5, 7.0)}
+    assert seen == {Replica("m", "v1", "a"): Seen(100.0, 5, 7.0), Replica("m", "v4", "f"): Seen(100.0, 5, 7.0)}
     assert words == [
-        "not counted: version v1 on replica b has another reference, theirs, other replicas of that version have ours",
-        "not counted: version v2 on replicas c, d has another reference, other",
-        "not counted: version v3 on replica e has no references",
-        "not counted: version v4 on replica g has nan predictions, other replicas of that version have ours",
-        "not counted: version v5 on replica h has 2 references",
+        "not counted: version v1 of m on replica b has another reference, theirs, "
+        "other replicas of that version have ours",
+        "not counted: version v2 of m on replicas c, d has another reference, other",
+        "not counted: version v3 of m on replica e has no references",
+        "not counted: version v4 of m on replica g has nan predictions, other replicas of that version have ours",
+        "not counted: version v5 of m on replica h has 2 references",
     ]
 
 

@@ -79,6 +79,12 @@ class Counted:
         source.pull(self.runtime.fold)
         return self.runtime.only.totals.n
 
+    def sees(self, words: str) -> bool | None:
+        """Whether health has these words after asking for the last second."""
+        self.clock.jump_to(int(time.time()) + prometheus.LAG)
+        self.count()
+        return words in self.checked()[1] or None
+
     def scrape(self, rows: int) -> int:
         """Read the replicas until they have folded so many rows."""
         self.clock.jump_to(time.time())
@@ -127,7 +133,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prometheus, "LOOK_BACK", "4s")
-    known, ports = reference(), free_ports(5)
+    known, ports = reference(), free_ports(6)
     replicas, targets = Replicas(tmp_path, known), [f"127.0.0.1:{port}" for port in ports]
     with ExitStack() as stack:
         stack.callback(replicas.stop)
@@ -147,7 +153,7 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
         # One more sleeps through all of it, and catches up at the end.
         late = Counted(tmp_path / "late", asked.url, known)
         stack.callback(late.runtime.close)
-        alone = Counted(tmp_path / "alone", [f"http://{target}" for target in targets], known)
+        alone = Counted(tmp_path / "alone", [f"http://{target}" for target in targets[:5]], known)
         stack.callback(alone.runtime.close)
         assert (pull(0), late.pull(0), alone.scrape(0)) == ({0}, 0, 0)
         for name, rows in (("a", 200), ("b", 150), ("c", 100)):
@@ -174,6 +180,15 @@ def test_a_fleet_is_counted_exactly_whoever_dies_moves_or_comes(
             assert fleet.checked() == ("ok", f"Prometheus at {fleet.url} is asked every 1s", None)
         for fleet in (*fleets, late, alone):
             check(fleet, replicas, tmp_path)
+        # Two processes on copies of one folder would be taken for one.
+        replicas.kill("d")
+        shutil.copytree(tmp_path / "d", tmp_path / "e")
+        replicas.start("d", ports[4])
+        replicas.start("e", ports[5])
+        for fleet in fleets:
+            until(lambda fleet=fleet: fleet.sees("is at two addresses"), f"words about copies in {fleet.url}")  # type: ignore[misc]
+        replicas.send("e", 9)
+        assert pull(599) == {590}
 
 
 def check(fleet: Counted, replicas: Replicas, root: Path) -> None:
