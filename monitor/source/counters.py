@@ -39,9 +39,6 @@ REMEMBERED = 7 * 86400.0
 #: clock is behind. One that began before that has a past that is not ours to count.
 NEW = 300.0
 
-#: What is wrong, in words.
-Words = tuple[str, ...]
-
 
 class Sample(NamedTuple):
     """One sample of a family."""
@@ -195,21 +192,10 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
             others[(*replica[:2], f"{total:g} predictions")].append(replica.name)
     ours = {replica[:2] for replica in seen}
     return seen, [
-        f"not counted: version {version} of {model} on {listed(names)} has {what}"
-        + (", other replicas of that version have ours" if (model, version) in ours else "")
+        f"not counted: version {version} of {model} on {', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)} "
+        f"has {what}" + (", other replicas of that version have ours" if (model, version) in ours else "")
         for (model, version, what), names in sorted(others.items())
     ]
-
-
-def listed(names: Collection[str]) -> str:
-    """Name some replicas.
-
-    >>> listed(["b", "a"]), listed("abcdef")
-    ('replicas a, b', '6 replicas')
-    """
-    if len(names) > 5:
-        return f"{len(names)} replicas"
-    return f"replica{'s' * (len(names) > 1)} {', '.join(sorted(names))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +208,7 @@ class Fleet:
 
     def advance(
         self, before: State | None, seen: Mapping[Replica, Seen], now: float
-    ) -> tuple[State, Batch | None, tuple[Gap, ...], Words]:
+    ) -> tuple[State, Batch | None, tuple[Gap, ...], tuple[str, ...]]:
         """Count what was added since `before`; the first reading adds nothing. Raises what `total` and `each` raise."""
         sums, own, words = self._read(seen, now)
         if own is not None:
@@ -239,7 +225,9 @@ class Fleet:
             gaps = (*gaps, Gap("damaged", iso(before.at), iso(now), n, why))
         return state, self.places.batch(counts, n) if n and not why else None, gaps, words
 
-    def _read(self, seen: Mapping[Replica, Seen], now: float) -> tuple[Floats, dict[Replica, Floats] | None, Words]:
+    def _read(
+        self, seen: Mapping[Replica, Seen], now: float
+    ) -> tuple[Floats, dict[Replica, Floats] | None, tuple[str, ...]]:
         """Read all counters, added up; by replica if they had to be asked for, without those that cannot be counted."""
         if self.total and seen:
             sums = self.total(seen)

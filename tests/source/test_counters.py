@@ -242,12 +242,11 @@ def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named()
     seen, words = survey(samples, "ours", 7.0)
     assert seen == {Replica("m", "v1", "a"): Seen(100.0, 5, 7.0), Replica("m", "v4", "f"): Seen(100.0, 5, 7.0)}
     assert words == [
-        "not counted: version v1 of m on replica b has another reference, theirs, "
-        "other replicas of that version have ours",
-        "not counted: version v2 of m on replicas c, d has another reference, other",
-        "not counted: version v3 of m on replica e has no references",
-        "not counted: version v4 of m on replica g has nan predictions, other replicas of that version have ours",
-        "not counted: version v5 of m on replica h has 2 references",
+        "not counted: version v1 of m on b has another reference, theirs, other replicas of that version have ours",
+        "not counted: version v2 of m on c, d has another reference, other",
+        "not counted: version v3 of m on e has no references",
+        "not counted: version v4 of m on g has nan predictions, other replicas of that version have ours",
+        "not counted: version v5 of m on h has 2 references",
     ]
 
 

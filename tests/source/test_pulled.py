@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from werkzeug.test import Client
 
 from monitor import Monitor, watched
 from monitor.clock import ManualClock
@@ -18,6 +19,8 @@ from monitor.errors import ConfigError, InputError, SourceError
 from monitor.runtime import Runtime
 from monitor.source.protocol import Handover
 from monitor.source.pulled import AHEAD, Pulled
+from server.guard import Guard
+from server.routes import create_application
 from tests.store.world import MIDNIGHT, reference
 
 SETTINGS = '[source]\nkind = "table"\ntime = "at"\ntable = "rows"\n[data]\npath = "{}"\n'
@@ -153,3 +156,16 @@ def test_nothing_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_settings_that_cannot_be(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Config.from_text(text)
+
+
+def test_what_is_posted_is_refused_and_the_page_tells_how_the_source_does(opened: Runtime) -> None:
+    client = Client(create_application(opened, {opened.only.name: None}, Guard(clock=opened.clock)))
+    for path in ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback"):
+        answer = client.post(path, json={"features": [0.0, 0.0, "red"], "prediction": 0.0})
+        assert answer.status_code == 409
+        assert answer.get_json()["error"]["code"] == "pulled"
+        assert "counts come from the table" in answer.text
+    source_of(opened).error = SourceError("no answer since noon")
+    with pytest.raises(SourceError):
+        source_of(opened).pull(opened.fold)
+    assert "the table: no answer since noon" in client.get("/monitor").text

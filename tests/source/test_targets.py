@@ -68,7 +68,7 @@ def test_replicas_that_cannot_be_counted_are_named_and_the_others_are_counted(wo
     replicas = [one._runtime.only.renderer._always["replica"] for one in monitors]
     said = (
         f"the fleet of {good.metrics_address}, {small.metrics_address}, ...: "
-        f"not counted: version v1 of model on replica {replicas[2]} has another reference, "
+        f"not counted: version v1 of model on {replicas[2]} has another reference, "
         f"{other.reference.identity[:12]}, other replicas of that version have ours; "
         f"not counted: replica {replicas[1]} has no counters of x0, x1, colour and 1 more: "
         "is its [metrics] max_series too small?"
