@@ -22,20 +22,21 @@ from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
-from monitor.clock import Clock, iso
+from monitor.client import Client
+from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.counting import CHUNK, fitting
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
-from monitor.observing import FLUSH_EVERY, Observing, Time
+from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, checked_outcomes
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
-from monitor.tables.rows import time_ns, times_ns
+from monitor.tables.rows import time_ns
 from monitor.watched import Watch, Watched
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,7 @@ class Monitor(Observing):
         met and returns nothing of its kind (an empty id, no verdicts). If the monitor cannot start, it records nothing;
         the log and `error` say why.
         """
-        if on_error not in ("raise", "log"):
-            raise ConfigError(f'on_error: expected "raise" or "log", got {on_error!r}')
+        check_on_error(on_error)
         try:
             settings = config if isinstance(config, Config) else Config.load(config)
             if data is not None:
@@ -138,6 +138,27 @@ class Monitor(Observing):
         if on_error == "log":
             monitor._silence()
         return monitor
+
+    @staticmethod
+    def connect(
+        url: str,
+        *,
+        spool: str | os.PathLike[str],
+        model: str | None = None,
+        token: str | None = None,
+        spool_size: str = "1GB",
+        on_error: Literal["raise", "log"] = "raise",
+        clock: Clock | None = None,
+    ) -> Client:
+        """Record for a server elsewhere: a monitor that only observes, and judges nothing.
+
+        What is observed waits in the folder `spool` until the server has it, at most `spool_size` of it; worker
+        processes may share the folder. `model`: which one, if the server watches several. `token`: that of the server.
+
+        Raises ConfigError, StoreError, and UnsentError if neither server nor spool says what the columns are. With
+        `on_error="log"` nothing is raised, as by `open`; without a server it begins once there is one.
+        """
+        return Client.connect(url, Path(spool), spool_size, model, token, on_error, clock or SystemClock())
 
     @classmethod
     def _failed(cls, error: Exception) -> Self:
@@ -223,13 +244,8 @@ class Monitor(Observing):
             self._model.pulled.refuse()
         if source is None:
             raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
-        names, given = list(ids), list(values)
-        if len(names) != len(given):
-            raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
-        known = None if times is None else times_ns(times, len(names)) / 1e9
+        names, given, known = checked_outcomes(source.recorder, ids, values, times)
         results: Counter[str] = Counter(accepted=len(names))
-        for row, value in enumerate(given):
-            source.recorder.read_value(value, f"row {row}")  # all or none
         for start in range(0, len(names), CHUNK):
             part = slice(start, start + CHUNK)
             first = source.recorder.record(names[part], given[part], None if known is None else known[part], start)

@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from monitor.columns.column import Schema
+from monitor.columns.column import Floats, Schema
 from monitor.counting import CHUNK, aligned, encoded
-from monitor.errors import InputError
+from monitor.errors import ConfigError, InputError
 from monitor.outcomes.waiting import Numbers, key_of, keys_of
+from monitor.source.outcomes import OutcomeRecorder
 from monitor.source.recorder import Recorder
 from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
 
@@ -194,6 +195,24 @@ class Observing(ABC):
     def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
         """Record what came true for a prediction: see `outcome_many`."""
         self.outcome_many([id], [value], None if time is None else [time])
+
+
+def check_on_error(given: str) -> None:
+    """Raise ConfigError if it is not what `on_error` may be."""
+    if given not in ("raise", "log"):
+        raise ConfigError(f'on_error: expected "raise" or "log", got {given!r}')
+
+
+def checked_outcomes(
+    recorder: OutcomeRecorder, ids: Any, values: Any, times: Any
+) -> tuple[list[Any], list[Any], Floats | None]:
+    """Outcomes as lists, and when they became known, in seconds. All or none: raises InputError if one is wrong."""
+    names, given = list(ids), list(values)
+    if len(names) != len(given):
+        raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
+    for row, value in enumerate(given):
+        recorder.read_value(value, f"row {row}")
+    return names, given, None if times is None else times_ns(times, len(names)) / 1e9
 
 
 def own_keys(ids: Any, rows: int) -> Numbers:

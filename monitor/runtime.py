@@ -45,6 +45,7 @@ from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.performance_report import PerformanceReport, report_performance
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
+from monitor.series import Series
 from monitor.source.outcomes import OutcomeSource
 from monitor.source.protocol import Handover, Source
 from monitor.source.pulled import Pulled
@@ -329,10 +330,12 @@ class Runtime:
                 source.sync()
         return any(source.behind for source in self.sources)
 
-    def add_journal(self, model: str, key: str, token: str, first: int, folder: Path) -> None:
+    def add_journal(
+        self, model: str, key: str, token: str, first: int, folder: Path, series: Series | None = None
+    ) -> None:
         """Follow one more journal of a model, on the writer's thread; see `Watched.open_journal`. Raises KeyError."""
-        watched = self.models[model]
-        found = self.writer.transaction(lambda connection: watched.open_journal(connection, key, token, first, folder))
+        watched, given = self.models[model], (key, token, first, folder, series)
+        found = self.writer.transaction(lambda connection: watched.open_journal(connection, *given))
         watched.follow(key, found)
         self.sources = [found.source, *self.sources, *([found.outcomes] if found.outcomes else [])]
 
@@ -341,6 +344,16 @@ class Runtime:
         for source in self.models[model].followed[key][:2]:
             if source is not None:
                 source.end()
+
+    def retire_journal(self, model: str, key: str, place: Path) -> None:
+        """End a journal of a model, and delete its folder once all of it is folded and needed no more."""
+
+        def retire() -> None:
+            if not self.models[model].followed[key].source.ended:
+                self.end_journal(model, key)
+                self._retired.append((0.0, model, key, place))
+
+        self.writer.run(retire)
 
     def drop_journal(self, model: str, key: str) -> bool:
         """Follow a journal that has ended no longer, on the writer's thread. Its cursor stays.

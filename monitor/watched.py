@@ -226,7 +226,7 @@ class Watched:
 
         `key`: its name beside the others, the same for ever; `token`: what the ids of its predictions begin with from
         the sequence number `first` on; `series`: of its predictions, that of this version by default. Call `follow`
-        once that is committed.
+        once that is committed. Raises InputError if the token belongs to another journal.
         """
         name, series = f"{origin(self.source.name)}@{key}", series or self.series
         add_token(connection, token, name, first, iso(self._shared[1].time()))

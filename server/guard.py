@@ -42,6 +42,7 @@ _ROUTES: Mapping[Access, tuple[str, ...]] = {
         "POST /predict",
         "POST /observe",
         "POST /outcomes",
+        "POST /replicate",
         "POST /api/v1.0/feedback",
         "GET /metrics",
     ),

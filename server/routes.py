@@ -23,6 +23,7 @@ from server.predict import HOT_PATHS, Predictor
 from server.protocols import inference, mlflow
 from server.protocols.inference import OpenInference
 from server.protocols.mlflow import Mlflow
+from server.replicate import Replication
 from server.web.app import create_app
 
 #: Methods of routes that answer whatever is asked.
@@ -84,13 +85,14 @@ def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> R
     """Routes of a model that programs call."""
     if watched.pulled is not None:
         refused = Endpoint(watched.pulled.refuse, runtime)
-        return dict.fromkeys(("/predict", "/observe", "/outcomes", "/api/v1.0/feedback"), refused)
+        return dict.fromkeys(("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/replicate"), refused)
     limit = runtime.config.server.max_body
     outcomes = OutcomeRoute(runtime, limit, watched)
     table = {
         "/observe": Endpoint(Observer(runtime, limit, watched), runtime),
         "/outcomes": Endpoint(outcomes, runtime),
         "/api/v1.0/feedback": Endpoint(outcomes.feedback, runtime),
+        "/replicate": Endpoint(Replication(runtime, limit, watched), runtime, ("GET", "POST")),
     }
     if model is None:
         return {**table, "/predict": Endpoint(no_model, runtime)}
@@ -117,17 +119,17 @@ def failed_routes(runtime: Runtime, name: str) -> Routes:
     def refuse(_: WSGIEnvironment) -> Answer:
         raise InputError("not_loaded", f"model {name} could not be loaded: {runtime.failed[name]}", None, 503)
 
-    paths = ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/invocations", "/v2")
+    paths = ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/replicate", "/invocations", "/v2")
     return dict.fromkeys(paths, Endpoint(refuse, runtime, METHODS))
 
 
 def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
     """The routes of several models without a name: query or body say which; for `/v2` the path does."""
     paths = dict.fromkeys(path for own in every.values() for path in own)
-    routes = {
-        path: Endpoint(Choice(runtime, {name: own[path] for name, own in every.items() if path in own}), runtime)
-        for path in paths
-    }
+    routes = {}
+    for path in paths:
+        own = {name: routes[path] for name, routes in every.items() if path in routes}
+        routes[path] = Endpoint(Choice(runtime, own), runtime, max((one.methods for one in own.values()), key=len))
     if "/v2" in paths:
         served = {name: own["/v2"] for name, own in every.items() if "/v2" in own}
         routes["/v2"] = Endpoint(partial(by_path, runtime, served), runtime, ("GET", "POST"), inference.error_body)
@@ -144,7 +146,7 @@ class Choice:
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer with that model's route. Raises InputError."""
         name = parse_qs(environ.get("QUERY_STRING", "")).get("model", [None])[-1]
-        if name is None and not is_lines(environ.get("CONTENT_TYPE", "")):
+        if name is None and environ["REQUEST_METHOD"] == "POST" and not is_lines(environ.get("CONTENT_TYPE", "")):
             data = payload.load(payload.read_json(environ, self._runtime.config.server.max_body))
             rows = [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
             names = {str(row.pop("model")) for row in rows if "model" in row}

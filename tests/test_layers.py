@@ -50,7 +50,7 @@ JOINING = (
         "watched",
         "runtime",
     ),
-    *("scrape", "observing", "library", "boxkite", "backtest", "report", "cli", "__main__"),
+    *("scrape", "observing", "client", "library", "boxkite", "backtest", "report", "cli", "__main__"),
 )
 
 #: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the

@@ -87,6 +87,8 @@ class Journal(Reader):
         self._dropping: Drops | None = None
         self._left = start
         self._closed = False
+        #: Told how many bytes a further segment takes; raises OSError if it may not be made.
+        self.check_room: Callable[[int], None] = lambda _: None
         self._before = before
         self._newest = [start - 1]
         folder.mkdir(parents=True, exist_ok=True)
@@ -254,6 +256,7 @@ class Journal(Reader):
 
     def _make(self, first: int) -> Segment:
         head = SegmentHead(first, self._size, self._capacity, self._fingerprint)
+        self.check_room(RECORDS_AT + self._capacity * self._size)
         return Segment(free_name(self.folder, first), head)
 
     def _refused(self, error: OSError) -> None:

@@ -85,8 +85,8 @@ class Http:
     def __init__(self, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
         self.deadline, self.most_bytes = deadline, most_bytes
 
-    def post(self, url: Secret, body: bytes, headers: dict[str, str]) -> Reply | Failure:
-        """Post, without raising; nothing of the address is in what is returned."""
+    def post(self, url: Secret | str, body: bytes | None, headers: dict[str, str]) -> Reply | Failure:
+        """Post, or get if there is no body, without raising; nothing of the address is in what is returned."""
         lines: list[socket.socket] = []
         late = threading.Event()
 
@@ -100,7 +100,7 @@ class Http:
         timer.daemon = True
         timer.start()
         try:
-            result: Reply | Failure = self._post(url.reveal(), body, headers, lines)
+            result: Reply | Failure = self._post(url if isinstance(url, str) else url.reveal(), body, headers, lines)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may have the address
             result = Failure(*_explain(error, bool(lines)))
         finally:
@@ -112,14 +112,15 @@ class Http:
             return Failure(f"{stage} within {self.deadline:g} s", doubt=bool(lines))
         return result
 
-    def _post(self, url: str, body: bytes, headers: dict[str, str], lines: list[socket.socket]) -> Reply:
+    def _post(self, url: str, body: bytes | None, headers: dict[str, str], lines: list[socket.socket]) -> Reply:
         with requests.Session() as session:
             session.trust_env = False  # no .netrc, which would send a password that was meant for other programs
             session.mount("http://", _Watched(lines))
             session.mount("https://", _Watched(lines))
             host = urlsplit(url).hostname or ""
             local = host in ("localhost", "::1") or host.startswith("127.")
-            with session.post(
+            with session.request(
+                "GET" if body is None else "POST",
                 url,
                 data=body,
                 headers={"User-Agent": "telltale", **headers},

@@ -34,10 +34,17 @@ class Record(Protocol):
 
 
 class Recorder:
-    """Records predictions in a folder. `start`: first sequence number; `before`: see `Journal`."""
+    """Records predictions in a folder. `start`: first sequence number; `before`: see `Journal`; `token`: of ids."""
 
     def __init__(
-        self, folder: Path, schema: Schema, config: Config, clock: Clock, start: int = 1, before: Path | None = None
+        self,
+        folder: Path,
+        schema: Schema,
+        config: Config,
+        clock: Clock,
+        start: int = 1,
+        before: Path | None = None,
+        token: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.names = UnseenNames(names_file(folder, schema), schema, config.data.keep_unseen)
@@ -46,7 +53,7 @@ class Recorder:
         #: First sequence number of this process.
         self.start = start
         #: What the ids of this process's predictions begin with, in no other process ever; the sequence number follows.
-        self.token = secrets.token_hex(6)
+        self.token = token or secrets.token_hex(6)
         self.prefix = f"{self.token}-"
         self.record = self._make_record()
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from monitor.columns.column import Counts
+from monitor.errors import InputError
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums
@@ -22,9 +23,15 @@ HOUR, DAY = 3600, 86400
 
 
 def add_token(connection: sqlite3.Connection, token: str, source: str, first: int, now: str) -> None:
-    """Note that ids of this token belong to a source, from a sequence number on; the same again changes nothing."""
+    """Note that ids of this token belong to a source, from a sequence number on; the same again changes nothing.
+
+    Raises InputError if they belong to another source.
+    """
     row = (token, source, first, now)
-    if connection.execute("SELECT 1 FROM id_tokens WHERE token = ?", (token,)).fetchone() is None:
+    known = connection.execute("SELECT source FROM id_tokens WHERE token = ?", (token,)).fetchone()
+    if known is not None and known[0] != source:
+        raise InputError("used_token", "ids with this token belong to another journal", None, 409)
+    if known is None:
         connection.execute("INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", row)
         seals.add(connection, "id_tokens", "token = ?", token)
 

@@ -32,10 +32,7 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
     """
     if (columns := len(reference.schema.columns)) > SLOTS:
         raise StoreError(f"the store has room for {SLOTS:,} columns, and this model has {columns:,}")
-    identity = reference.identity
-    found = connection.execute(
-        "SELECT id FROM series WHERE (model, version, name, reference_sha256) = (?, ?, ?, ?)", (*subject, identity)
-    ).fetchone()
+    identity, found = reference.identity, find_series(connection, subject, reference.identity)
     if found is None:
         cursor = connection.execute(
             "INSERT INTO series (model, version, name, model_sha256, reference_sha256, reference, first_served) "
@@ -57,10 +54,18 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
             (series_id,),
         )
     else:
-        series_id = found["id"]
+        series_id = found.id
     for key in map(served_key, (None, subject.model)):
         write_meta(connection, key, str(series_id))
     return load_series(connection, int(series_id or 0))
+
+
+def find_series(connection: sqlite3.Connection, subject: Subject, reference: str) -> Series | None:
+    """The series of a model version with a reference, by its SHA-256; None if it was never served."""
+    row = connection.execute(
+        "SELECT id FROM series WHERE (model, version, name, reference_sha256) = (?, ?, ?, ?)", (*subject, reference)
+    ).fetchone()
+    return None if row is None else load_series(connection, row["id"])
 
 
 def find_version(
