@@ -1,6 +1,6 @@
 """A plain WSGI application that is watched from within; `Monitor` needs no framework.
 
-waitress-serve --port 8000 --call examples.wsgi:create_app
+waitress-serve --port 8000 --call examples.wsgi:create_app    or    gunicorn --workers 4 "examples.wsgi:create_app()"
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from monitor import Monitor
 
 
 def create_app(monitor: Monitor | None = None) -> Any:
-    """Build the application. Served by several processes, each needs a data folder of its own: docs/library.md."""
+    """Build the application. Several processes that serve it share one monitor: docs/library.md."""
     watched = monitor or Monitor.open("config.toml", on_error="log")
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

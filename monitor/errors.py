@@ -61,3 +61,7 @@ class InputError(TelltaleError):
         self.code = code
         self.where = where
         self.status = status
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str | None, int]]:
+        """How it is sent to another process."""
+        return type(self), (self.code, str(self), self.where, self.status)

@@ -14,11 +14,13 @@ import atexit
 import logging
 import math
 import os
+import threading
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, cast
 
 import numpy as np
 
@@ -30,12 +32,14 @@ from monitor.config.load import Config
 from monitor.counting import CHUNK, fitting
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
+from monitor.joined import Joined, JoinedModel
 from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, checked_outcomes
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
+from monitor.store.file.folder import held_here
 from monitor.tables.rows import time_ns
 from monitor.watched import Watch, Watched
 
@@ -46,20 +50,21 @@ class Monitor(Observing):
     """Watches a model from within the program that runs it, or several. All methods may be called from any thread.
 
     `observe` takes no lock and does not wait for the disk: a few microseconds, also within an asyncio loop. Everything
-    that was observed survives the death of the process, also by SIGKILL. After a fork the child is refused: journal and
-    database belong to the process that opened them.
+    that was observed survives the death of the process, also by SIGKILL. Where another process has the folder open, and
+    in the child of a fork, it joins: it records in a journal of its own, which that process folds.
 
     `error`: why it records nothing; None if it works. `models`: a monitor for each `[models.NAME]`, by name, that does
     what is about one model; of a single model it is this one.
     """
 
     _scrape: ScrapeServer | None = None
+    _port: int | None = None
 
-    def __init__(self, runtime: Runtime, metrics_port: int | None = None) -> None:
+    def __init__(self, runtime: Runtime | Joined, metrics_port: int | None = None) -> None:
         """Take over a runtime that is not started yet, and start it; `open` is the usual way."""
-        self._runtime = runtime
+        self._runtime, self._root, self._port = runtime, self, metrics_port
         self._pid = os.getpid()
-        if metrics_port is not None:
+        if metrics_port is not None and isinstance(runtime, Runtime):
             self._scrape = ScrapeServer(runtime, metrics_port)
         self._open, self._name = True, ""
         self.models: dict[str, Monitor] = {}
@@ -69,18 +74,48 @@ class Monitor(Observing):
         if len(runtime.models) != 1:
             for name in ("observe", "observe_many", "add", "outcome", "outcome_many"):
                 setattr(self, name, self._refuse_nameless)
-        runtime.start()
+        self._start()
+
+    def _start(self) -> None:
+        if isinstance(self._runtime, Joined):
+            self._runtime.took_over = self._serve_metrics
+        self._runtime.start()
         if self._scrape is not None:
             self._scrape.start()
         _opened.add(self)
 
-    def _watch(self, watched: Watched) -> None:
+    def _serve_metrics(self) -> None:
+        """Take over the port of the process that had it. Raises ConfigError if another program has taken it."""
+        if self._port is not None:
+            self._scrape = ScrapeServer(self._runtime, self._port)
+            self._scrape.start()
+
+    def _rejoin(self) -> None:
+        """In the child of a fork: join, with what the parent has opened."""
+        root, old = self._root, self._root._runtime
+        with _rejoining:
+            if root._pid == os.getpid():
+                return
+            root._runtime = runtime = Joined(old.config, old.watches, old.clock, heir=not _inherited_database)
+            root._scrape, root._pid = None, os.getpid()
+            for one in (root, *root.models.values()):
+                one._runtime, one._pid = runtime, root._pid
+                if one._name:
+                    one._watch(runtime.find(one._name))
+            _parents.append(old)
+            root._start()
+
+    def _rejoin_and_record(self, *given: Any, **named: Any) -> int:
+        self._rejoin()
+        return self._record(*given, **named)
+
+    def _watch(self, watched: Watched | JoinedModel) -> None:
         """Be about one model."""
         self._name, prefix = watched.name, watched.recorder.prefix if watched.pulled is None else ""
         self._watch_columns(watched.reference.schema, watched.record, prefix)
 
     @property
-    def _model(self) -> Watched:
+    def _model(self) -> Watched | JoinedModel:
         """The model that this is about. Raises InputError if it is about several."""
         return self._runtime.find(self._name or None)
 
@@ -102,13 +137,13 @@ class Monitor(Observing):
         on_error: Literal["raise", "log"] = "raise",
         clock: Clock | None = None,
     ) -> Self:
-        """Open the data folder and start watching.
+        """Open the data folder and start watching, or join the process that has it open.
 
         `config`: a settings file, settings, or None for `config.toml` if there is one. `reference`, `data` and
         `version` win over what the settings say. `metrics_port` serves `/metrics` and `/healthz` on loopback (0 takes
-        any free port: see `metrics_address`).
+        any free port: see `metrics_address`); of several processes, the one that holds the folder does.
 
-        Raises ConfigError, ReferenceFileError, StoreError, or LockedError if another process uses the folder. With
+        Raises ConfigError, ReferenceFileError, StoreError, or LockedError if the folder is open in this process. With
         `on_error="log"` neither this nor any method raises: a method that fails logs the error when its kind is first
         met and returns nothing of its kind (an empty id, no verdicts). If the monitor cannot start, it records nothing;
         the log and `error` say why.
@@ -123,9 +158,11 @@ class Monitor(Observing):
             if not (isinstance(reference, Reference) or settings.models):
                 reference = Reference.load(settings.model.reference if reference is None else reference)
             if isinstance(reference, Reference):
-                runtime = Runtime.of_one(settings, reference, version or version_of(settings, reference), clock)
+                name, version = settings.model.name, version or version_of(settings, reference)
+                watches = [Watch(reference, version, name)]
             else:
-                runtime = Runtime(settings, [observed(settings.of(name)) for name in settings.names], clock)
+                watches = [observed(settings.of(name)) for name in settings.names]
+            runtime = hold_or_join(settings, watches, clock)
             try:
                 monitor = cls(runtime, metrics_port)
             except BaseException:
@@ -166,12 +203,10 @@ class Monitor(Observing):
         monitor = cls.__new__(cls)
         monitor.models = defaultdict(lambda: monitor)
         monitor.error = str(error) if isinstance(error, TelltaleError) else f"{type(error).__name__}: {error}"
-        advice = (
-            "give each process a folder of its own (monitor.library.folder_for_worker), or use one process with threads"
-            if isinstance(error, LockedError)
-            else "mend that and start the service again"
+        log.error(
+            "the monitor did not start; predictions go on and are not recorded: %s; %s",
+            *(monitor.error, "mend that and start the service again"),
         )
-        log.error("the monitor did not start; predictions go on and are not recorded: %s; %s", monitor.error, advice)
         return monitor
 
     def _silence(self) -> None:
@@ -207,7 +242,8 @@ class Monitor(Observing):
         if self._scrape is not None:
             self._scrape.stop()
         try:
-            self._runtime.fold()
+            if isinstance(self._runtime, Runtime):
+                self._runtime.fold()
         except Exception:
             log.exception("what was observed last could not be folded; the next start does it")
         self._runtime.close()
@@ -227,7 +263,7 @@ class Monitor(Observing):
             None if time is None else time_ns(time) / 1e9,
             0 if id is None else key_of(str(id)),
         )
-        return runtime.add(self._model, fitting(batch, self.reference), at, key)
+        return runtime.add(self._name or None, fitting(batch, self.reference), at, key)
 
     def outcome_many(self, ids: Any, values: Any, times: Any = None, *, wait: bool = False) -> dict[str, int]:
         """Record what came true for predictions, in the order in which it came.
@@ -239,20 +275,20 @@ class Monitor(Observing):
         InputError for what is no outcome of this model, StoreError without `[outcomes]` in the settings.
         """
         runtime = self._usable()
-        source = self._model.outcomes
         if self._model.pulled is not None:
             self._model.pulled.refuse()
-        if source is None:
+        recorder = self._model.outcome_recorder
+        if recorder is None:
             raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
-        names, given, known = checked_outcomes(source.recorder, ids, values, times)
+        names, given, known = checked_outcomes(recorder, ids, values, times)
         results: Counter[str] = Counter(accepted=len(names))
         for start in range(0, len(names), CHUNK):
             part = slice(start, start + CHUNK)
-            first = source.recorder.record(names[part], given[part], None if known is None else known[part], start)
+            first = recorder.record(names[part], given[part], None if known is None else known[part], start)
             if wait or len(names) > FLUSH_EVERY:
                 rows = len(names[part])
-                runtime.join(source, first + rows - 1)
-                results.update(source.told(first, rows) if wait else {})
+                told = runtime.told(self._name, first, rows)
+                results.update(told if wait else {})
         return dict(results)
 
     # Judging and showing.
@@ -300,20 +336,9 @@ class Monitor(Observing):
 
         Those without enough rows say if rows wait in a window that has not ended.
         """
-        self._usable()
         if not self._name:
             return tuple(result for one in self.models.values() for result in one.drift())
-        latest = self._model.latest
-        if not latest.waiting:
-            return latest.results
-        rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
-        wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
-        return tuple(
-            result._replace(reason=f"{result.reason}; {wait}")
-            if result.state in ("no traffic", "insufficient data")
-            else result
-            for result in latest.results
-        )
+        return self._usable().drift(self._name)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Alerts that are pending, firing or just resolved; as `/api/alerts` lists them."""
@@ -327,6 +352,8 @@ class Monitor(Observing):
     @property
     def metrics_address(self) -> str | None:
         """Where `/metrics` is served, such as `http://127.0.0.1:9100/metrics`; None without `metrics_port`."""
+        if self._scrape is None and self._port:
+            return f"http://127.0.0.1:{self._port}/metrics"
         return None if self._scrape is None else self._scrape.address
 
     @property
@@ -342,12 +369,22 @@ class Monitor(Observing):
         return self._model.version if self.error is None else ""
 
     def _usable(self) -> Runtime:
-        """The runtime. Raises StoreError after `close`, and in the child of a fork."""
-        if os.getpid() != self._pid:
-            _refuse_forked()
+        """The runtime, or what asks it. Joins in the child of a fork. Raises StoreError after `close`."""
         if not self._open:
             _refuse_closed()
-        return self._runtime
+        if os.getpid() != self._pid:
+            self._rejoin()
+        return cast(Runtime, self._runtime)
+
+
+def hold_or_join(config: Config, watches: Sequence[Watch], clock: Clock | None = None) -> Runtime | Joined:
+    """Hold the data folder, or join the process that does. Raises LockedError if this one does."""
+    try:
+        return Runtime(config, watches, clock)
+    except LockedError:
+        if held_here(Path(config.data.path)):
+            raise
+        return Joined(config, watches, clock, heir=not _inherited_database)
 
 
 def version_of(config: Config, reference: Reference) -> str:
@@ -361,25 +398,6 @@ def observed(config: Config) -> Watch:
     return Watch(reference, version_of(config, reference), config.model.name, config.model.name * config.named)
 
 
-def folder_for_worker(path: str | os.PathLike[str], worker: int | str | None = None) -> Path:
-    """A data folder of this process's own below `path`: where several processes serve one model, each needs one.
-
-    Give `worker` a name that stays over restarts, or what a dead process left in its journal waits for a process of
-    the same number.
-
-    >>> folder_for_worker("data", 3).as_posix()
-    'data/worker-3'
-    """
-    return Path(path) / f"worker-{os.getpid() if worker is None else worker}"
-
-
-def _refuse_forked(*_: Any) -> NoReturn:
-    raise StoreError(
-        "the monitor was opened before a fork; open it in the process that records "
-        "(gunicorn: in post_fork, with a data folder for each worker)"
-    )
-
-
 def _refuse_closed(*_: Any) -> NoReturn:
     raise StoreError("the monitor is closed")
 
@@ -387,11 +405,45 @@ def _refuse_closed(*_: Any) -> NoReturn:
 _opened: set[Monitor] = set()
 
 
+#: What a child of a fork keeps of its parent and never uses, so that nothing of it is closed.
+_parents: list[object] = []
+_rejoining = threading.Lock()
+#: Whether a parent forked in the midst of using the database: SQLite must not be used in this process then.
+_inherited_database = False
+_forking = threading.local()
+
+#: Seconds for which a fork waits for the writer.
+FORK_PATIENCE = 5.0
+
+
+def _held() -> list[Runtime]:
+    found = (one._runtime if isinstance(one._runtime, Runtime) else one._runtime.runtime for one in list(_opened))
+    return [runtime for runtime in found if runtime is not None]
+
+
+def _before_fork() -> None:
+    """Have the writers pause: SQLite's own state is copied as well."""
+    _forking.paused = [one.writer for one in _held() if one.writer.busy.acquire(timeout=FORK_PATIENCE)]
+
+
+def _after_fork_in_parent() -> None:
+    for writer in _forking.paused:
+        writer.busy.release()
+
+
 def _after_fork() -> None:
-    """In the child: refuse from now on. Done here once, so that `observe` need not ask each time."""
+    """In the child: close copies of what is the parent's, and join when something is to be done."""
+    global _inherited_database, _rejoining
+    _rejoining = threading.Lock()
+    for runtime in _held():
+        runtime.abandon()
+        if runtime.writer in _forking.paused:
+            runtime.writer.abandon()
+        else:
+            _inherited_database = True
     for monitor in _opened:
-        for one in monitor.models.values():
-            one._record = _refuse_forked
+        for one in (monitor, *monitor.models.values()):
+            one._record = one._rejoin_and_record
         if monitor._scrape is not None:
             monitor._scrape.abandon()
 
@@ -402,5 +454,5 @@ def _at_exit() -> None:
         monitor.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -43,6 +43,7 @@ from monitor.exposition.render import whole
 from monitor.exposition.snapshot import Health, Latency
 from monitor.instruments import SECONDS, Instruments, Readings
 from monitor.performance_report import PerformanceReport, report_performance
+from monitor.questions import Answers
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
 from monitor.series import Series
@@ -61,6 +62,7 @@ from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
 from monitor.store.windows.rows import last_damage, lost_predictions, newest_series, read_meta, write_meta
 from monitor.watched import Watch, Watched, origin
+from monitor.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -110,13 +112,14 @@ class Runtime:
 
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """
-        self.config, self._watches, self.clock, self.failed = config, watches, clock or SystemClock(), dict(failed)
+        self.config, self.watches, self.clock, self.failed = config, watches, clock or SystemClock(), dict(failed)
         #: Reads the settings again, on a thread of its own, and tells the caller what became of it; a server sets it.
         self.reload: inbox.Reload | None = None
         self._refused_reload: tuple[float, str] | None = None
         self._fold_failing_since: float | None = None
         self._fold_fails_by = ""
         self._started = False
+        self._answers: Answers | None = None
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
         self._lacking = self.folder.used_before and not self.folder.database.exists()
@@ -159,10 +162,10 @@ class Runtime:
         self.instruments = Instruments(Readings(**json.loads(read_meta(connection, INSTRUMENTS, "{}"))))
         self.ledger = Ledger(round(config.window.base))
         #: The watched models by name.
-        self.models = {watch.name: self._watch(connection, watch, why, config) for watch in self._watches}
+        self.models = {watch.name: self._watch(connection, watch, why, config) for watch in self.watches}
         #: Journals of versions that were replaced: from when on they may be let go of, model, key and folder.
         self._retired: list[tuple[float, str, str, Path]] = []
-        for watch in self._watches:
+        for watch in self.watches:
             model = self.models[watch.name]
             for key, place, found in model.left(connection, self.folder.journal / watch.journal):
                 model.follow(key, found)
@@ -172,6 +175,10 @@ class Runtime:
         for model in self.models.values():
             for followed in model.followed.values():
                 self.sources = [followed.source, *self.sources, *([followed.outcomes] if followed.outcomes else [])]
+        self.workers = Workers(
+            *(self.folder, clock, self.writer.transaction, lambda: self.models),
+            *(self.add_journal, self.end_journal, self.drop_journal),
+        )
         self.announcer = Announcer(config, self.writer, clock, config.server.url)  # until `listens_on`
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
@@ -287,15 +294,26 @@ class Runtime:
             source.start()
         self.announcer.senders.start()
         self.schedule.start()
+        try:
+            self._answers = Answers(self.folder.path, self)
+        except OSError as error:
+            log.error("%s: other processes cannot ask this one: %s", self.folder.path, error.strerror or error)
         self._started = True
 
     def close(self) -> None:
         """Stop the threads, fold what is left, and let go of the folder. Requests must have ended."""
         self._started = False
+        if self._answers is not None:
+            self._answers.stop()
         self.schedule.stop()
         self.announcer.senders.stop()
         self.writer.stop(last=self._last_fold)
         self.folder.close()
+
+    def abandon(self) -> None:
+        """In the child of a fork: close the copies of what is open, but for the database (`Writer.abandon`)."""
+        if self._answers is not None:
+            self._answers.abandon()
 
     def _last_fold(self) -> None:
         try:
@@ -339,6 +357,10 @@ class Runtime:
         watched.follow(key, found)
         self.sources = [found.source, *self.sources, *([found.outcomes] if found.outcomes else [])]
 
+    def join(self, key: str) -> None:
+        """Follow the journals of another process. Raises StoreError for one of a model that is not watched here."""
+        self.writer.run(lambda: self.workers.join(key))
+
     def end_journal(self, model: str, key: str) -> None:
         """Take up, on the writer's thread, that nothing more comes into a journal: the next fold has all of it."""
         for source in self.models[model].followed[key][:2]:
@@ -375,18 +397,28 @@ class Runtime:
                 model.source.reread_names()
             else:
                 model.pulled.names.load()
+            for followed in model.followed.values():
+                followed.source.reread_names()
             model.evaluator.forget_names()
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""
         self.writer.run(self._fold)
 
-    def join(self, source: OutcomeSource, number: int) -> None:
-        """Fold until the outcome of a sequence number is joined: one that another thread records may be before it."""
+    def told(self, model: str | None, first: int, rows: int, key: str = "") -> dict[str, int]:
+        """Fold until outcomes are joined, by their sequence numbers, and say what became of them.
+
+        `key`: of the journal of another process. One that another thread records may be before them.
+        """
+        watched = self.find(model)
+        source = watched.followed[key].outcomes if key else watched.outcomes
+        if source is None:
+            return {}
         for _ in range(100):
             self.fold()
-            if source.applied >= number:
-                return
+            if source.applied >= first + rows - 1:
+                break
+        return source.told(first, rows)
 
     def _fold(self) -> None:
         """Enter what all sources have. Raises StoreError if the database file was replaced: writes would be lost."""
@@ -395,24 +427,27 @@ class Runtime:
         for source in self.sources:
             if isinstance(source, OutcomeSource):
                 source.mark()
+        self.workers.look()
         for source in self.sources:
             with closing(source.read()) as handovers:
                 for handover in handovers:
                     self._keep(source.name, handover, readings)
         if readings != self._readings:
             self._keep("", None, readings)
+        self.workers.clear()
 
     def _refuse_replaced(self) -> None:
         if trouble := self.folder.database_trouble:
             raise StoreError(trouble)
 
-    def add(self, model: Watched, batch: Batch, time: float | None, key: int) -> bool:
+    def add(self, name: str | None, batch: Batch, time: float | None, key: int) -> bool:
         """Commit counts of some predictions of a model, in the base window of a moment, now by default.
 
         `key`: hash of the caller's own id, 0 for none. A batch with an id is a source that hands over once: it has a
         cursor when it has. Returns False if it had. Raises what the store raises.
         """
-        now, base, series = self.clock.time(), round(self.config.window.base), model.series
+        model, now, base = self.find(name), self.clock.time(), round(self.config.window.base)
+        series = model.series
         source = f"batch/{series.id}/{key:016x}" if key else "batch"
         start = math.floor((now if time is None else time) / base) * base
         counts = {(series, start): Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
@@ -651,6 +686,20 @@ class Runtime:
             check["since"] = None if check["since"] is None else iso(check["since"])
         worst = max((check["condition"] for check in checks), key=CONDITIONS.index)
         return {"status": worst, "checks": checks}
+
+    def drift(self, name: str) -> tuple[DriftResult, ...]:
+        """The verdicts of the last evaluation of a model; if rows wait in an open window, with a word about them."""
+        latest = self.find(name).latest
+        if not latest.waiting:
+            return latest.results
+        rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
+        wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
+        return tuple(
+            result._replace(reason=f"{result.reason}; {wait}")
+            if result.state in ("no traffic", "insufficient data")
+            else result
+            for result in latest.results
+        )
 
     def status(self, name: str | None = None) -> dict[str, Any]:
         """How things stand, as `/api/status` tells it: with the one model or a named one, or with a list of all."""

@@ -7,13 +7,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from monitor.errors import ConfigError
+from monitor.joined import Joined
 from monitor.runtime import Runtime
 
 
 class ScrapeServer:
     """Listens on loopback from the moment it is made; answers from `start` to `stop`."""
 
-    def __init__(self, runtime: Runtime, port: int) -> None:
+    def __init__(self, runtime: Runtime | Joined, port: int) -> None:
         """Bind. Raises ConfigError if the port is taken."""
 
         class Handler(BaseHTTPRequestHandler):

@@ -265,6 +265,11 @@ class Watched:
         return self.source.recorder
 
     @property
+    def outcome_recorder(self) -> OutcomeRecorder | None:
+        """What records outcomes here; None without `[outcomes]`."""
+        return None if self.outcomes is None else self.outcomes.recorder
+
+    @property
     def pulled(self) -> Pulled | None:
         """Where its counts are pulled from; None if its predictions are recorded here."""
         return self._source if isinstance(self._source, Pulled) else None

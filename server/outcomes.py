@@ -69,7 +69,7 @@ class OutcomeRoute:
         if not data:
             raise InputError("empty", "expected id and outcome, got nothing")
         rows = [(data, None)] if isinstance(data, dict) else [(row, f"row {at}") for at, row in enumerate(data)]
-        return self._answer(len(rows), [(self._record(source, rows), len(rows))], wait, source)
+        return self._answer(len(rows), [(self._record(source, rows), len(rows))], wait)
 
     def _lines(self, environ: WSGIEnvironment, source: OutcomeSource, wait: bool) -> Answer:
         accepted = number = 0
@@ -86,20 +86,18 @@ class OutcomeRoute:
             self._runtime.instruments.rejected(error.code)
             said = json.loads(error_body(error.code, str(error), error.where))
             return Answer(json.dumps({**said, "accepted": accepted}).encode() + b"\n", error.status)
-        return self._answer(accepted, parts, wait, source)
+        return self._answer(accepted, parts, wait)
 
-    def _answer(self, accepted: int, parts: Sequence[tuple[int, int]], wait: bool, source: OutcomeSource) -> Answer:
+    def _answer(self, accepted: int, parts: Sequence[tuple[int, int]], wait: bool) -> Answer:
         results: Counter[str] = Counter()
         status = 200
         if wait:
             try:
                 for first, rows in parts:
-                    self._runtime.join(source, first + rows - 1)
+                    results.update(self._runtime.told(self._watched.name, first, rows))
             except (StoreError, OSError, sqlite3.Error) as error:
                 log.warning("outcomes are accepted, and will be joined later: %s", error)
-                status, parts = 202, ()
-            for first, rows in parts:
-                results.update(source.told(first, rows))
+                status, results = 202, Counter()
         return Answer(json.dumps({"accepted": accepted, **results}).encode() + b"\n", status)
 
     def _record(self, source: OutcomeSource, rows: Sequence[tuple[Any, str | None]]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bench import workers
 from bench.kill import run
 
 
@@ -18,3 +19,9 @@ def test_fifty_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> Non
     for acknowledged, lost, extra in results:
         assert acknowledged > 500
         assert (lost, extra) == (0, 0)
+
+
+def test_ten_kills_of_workers_that_share_a_folder_lose_nothing(tmp_path: Path) -> None:
+    found = workers.run(tmp_path / "data", 10, 20261130, longest=0.2)
+    assert min(found.acknowledged, found.outcomes) > 100
+    assert found[1:3] == found[4:6] == (0, 0)

@@ -48,7 +48,10 @@ JOINING = (
         "evaluation",
         "announcer",
         "watched",
+        "workers",
+        "questions",
         "runtime",
+        "joined",
     ),
     *("scrape", "observing", "client", "library", "boxkite", "backtest", "report", "cli", "__main__"),
 )

@@ -124,6 +124,8 @@ def scan(left: Leftover, applied: int, following: int | None = None) -> Scan:
     try:
         head, slots = _slots(left)
     except (OSError, StoreError) as error:
+        if _never_begun(path):
+            return Scan(path, None, _nothing(), (), applied)
         ended, upto = _modified(path), applied if following is None else max(applied, following - 1)
         damage = Damage(None if following is None else upto - applied, ended, ended, f"{path.name} {error}", upto)
         return Scan(path, None, _nothing(), (damage,), upto)
@@ -164,6 +166,15 @@ def _dated(path: Path, slots: npt.NDArray[Any], good: npt.NDArray[np.bool_], cut
     began = (before[-1:] or times[:1] or [modified])[0]
     ended = times[-1] if good[cut:].any() else modified
     return min(began, ended), max(began, ended)
+
+
+def _never_begun(path: Path) -> bool:
+    """Whether a process ended while it made the segment: the header is written before the first record."""
+    try:
+        with path.open("rb") as file:
+            return not any(file.read(HEADER.size))
+    except OSError:
+        return False
 
 
 def move_aside(path: Path) -> Path:

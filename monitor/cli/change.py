@@ -116,7 +116,7 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         columns = choose(columns_of_category(connection), options.columns) if options.columns else None
         wanted = Wanted(None if columns is None else frozenset(columns), options.value)
-        found = find(connection, folder.journal, wanted)
+        found = find(connection, folder.path, wanted)
     aside = moved_aside(folder)
     if not options.dry_run:
         what = {"kind": "erase", "columns": columns, "value": options.value, **by(options)}

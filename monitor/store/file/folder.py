@@ -3,6 +3,7 @@
 data/telltale.db    the database        data/journal/   segments of the journal
 data/waiting/       predictions that wait for their outcome, and ids that callers gave
 data/outcomes/      segments of the journal of outcomes
+data/workers/       journals of other processes that use the folder, a folder each
 data/lock           held by the one process that uses the folder
 data/ballast        room that is given up to start on a full disk
 """
@@ -10,8 +11,11 @@ data/ballast        room that is given up to start on a full disk
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
+import secrets
+import shutil
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -24,17 +28,36 @@ DATABASE = "telltale.db"
 JOURNAL = "journal"
 WAITING = "waiting"
 OUTCOMES = "outcomes"
+WORKERS = "workers"
+#: Suffix of the folder of a worker of which everything is in the database.
+DONE = ".done"
 LOCK = "lock"
 BALLAST = "ballast"
+#: What a worker says of itself, in its folder.
+SAID = "worker.json"
 BALLAST_BYTES = 2 << 20
 #: Permissions of the lock, the ballast and the database: for the server's user and group.
 MODE = 0o640
 
 #: Folders that this process holds: a process number can be that of another one in another container.
 _held: set[tuple[int, int]] = set()
+_locks: set[Held] = set()
 
 
-class DataFolder:
+class Held:
+    """Locks that end with this process: the child of a fork closes its copies, or they would live on in it."""
+
+    def __init__(self) -> None:
+        self._handles: list[int] = []
+        _locks.add(self)
+
+    def _let_go(self) -> None:
+        _locks.discard(self)
+        while self._handles:
+            os.close(self._handles.pop())
+
+
+class DataFolder(Held):
     """Holds the folder for this process, from `open` to `close`.
 
     By locks on the folder itself, which nobody can delete and leave the database, and on the file `lock`, which names
@@ -42,10 +65,10 @@ class DataFolder:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self.database = path / DATABASE
         self.journal = path / JOURNAL
-        self._handles: list[int] = []
         self._folder_is: tuple[int, int] | None = None
         self._database_is: tuple[int, int] | None = None
 
@@ -79,10 +102,6 @@ class DataFolder:
         if self._handles and self._folder_is is not None:
             _held.discard(self._folder_is)
         self._let_go()
-
-    def _let_go(self) -> None:
-        while self._handles:
-            os.close(self._handles.pop())
 
     def watch_database(self) -> None:
         """From now on the database is the file that has its name now."""
@@ -151,6 +170,70 @@ class DataFolder:
         return size
 
 
+class WorkerFolder(Held):
+    """A folder of a process that joins the one that holds the data folder; locked until the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        """Make and lock the folder. Raises StoreError."""
+        super().__init__()
+        self.key = secrets.token_hex(6)
+        self.path, hidden = data / WORKERS / self.key, data / WORKERS / f".{self.key}"
+        try:
+            hidden.mkdir(parents=True)
+            self._handles.append(os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            _taken(self._handles[0], fcntl.LOCK_EX)
+            hidden.rename(self.path)  # one that others see is locked, or its process has ended
+        except OSError as error:
+            self._let_go()
+            raise StoreError(f"{self.path}: cannot be made: {error.strerror or error}") from error
+
+    def say(self, said: object) -> None:
+        """Say what is in the folder, to have it followed. Raises OSError."""
+        part = self.path / f".{SAID}"
+        part.write_text(json.dumps(said))
+        part.rename(self.path / SAID)
+
+    def close(self) -> None:
+        """Let go: whoever holds the data folder takes what is left in it."""
+        self._let_go()
+
+    def delete(self) -> None:
+        """Let go, and leave nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._let_go()
+
+
+def workers(data: Path) -> list[Path]:
+    """Folders of workers, those of which everything is in the database among them."""
+    return sorted(path for path in (data / WORKERS).glob("[!.]*") if path.is_dir())
+
+
+def has_ended(worker: Path) -> bool:
+    """Whether the process of a worker's folder is gone."""
+    try:
+        handle = os.open(worker, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return not _taken(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+def held_here(path: Path) -> bool:
+    """Whether this process holds a data folder."""
+    return path.exists() and _identity(path.stat()) in _held
+
+
+def _after_fork() -> None:
+    for lock in list(_locks):
+        lock._let_go()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def refuse_second(path: Path) -> None:
     """Raise LockedError if another process uses the folder; make and keep nothing."""
     for name, flags in (("", os.O_DIRECTORY), (LOCK, 0)):
@@ -179,7 +262,7 @@ def owner(path: Path) -> str:
 
 
 def _in_use(path: Path) -> str:
-    if _identity(path.stat()) in _held:
+    if held_here(path):
         return f"{path}: the data folder is open in this process already; close it first"
     return f"{path}: the data folder is in use by process {owner(path)}; one process per folder"
 

@@ -25,7 +25,7 @@ _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sources (
-    name TEXT PRIMARY KEY,               -- journal; ...
+    name TEXT PRIMARY KEY,               -- journal; journal@...: of another process; ...
     cursor TEXT NOT NULL                 -- how far its counts are in the windows; only the source can read it
 ) STRICT, WITHOUT ROWID;
 

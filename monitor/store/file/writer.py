@@ -69,6 +69,8 @@ class Writer:
         self._hold_pages = int(wal_room * HOLD) // PAGE
         self._truncate_pages = min(TRUNCATE, wal_room // 4) // PAGE
         self._holding = False
+        #: Held while the thread works: the connection is idle for whoever holds it.
+        self.busy = threading.RLock()
         self._complaints: dict[str, tuple[str, float]] = {}
 
     def start(self) -> None:
@@ -199,17 +201,27 @@ class Writer:
             try:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                more = not self._hold_back() and self._safely(self._tick)
-                waiting = self._commits or self.wal_pages > self._truncate_pages
-                if waiting and time.monotonic() - self._checkpointed >= CHECKPOINT_SECONDS:
-                    self._safely(self.checkpoint)
+                with self.busy:
+                    more = not self._hold_back() and self._safely(self._tick)
+                    waiting = self._commits or self.wal_pages > self._truncate_pages
+                    if waiting and time.monotonic() - self._checkpointed >= CHECKPOINT_SECONDS:
+                        self._safely(self.checkpoint)
                 due = time.monotonic() + (0.0 if more else self._interval)
                 continue
             if job is None:
                 self._connection.execute(f"PRAGMA busy_timeout = {LAST_PATIENCE}")
                 self._safely(self._last)
                 return
-            job()
+            with self.busy:
+                job()
+
+    def abandon(self) -> None:
+        """In the child of a fork that was made while `busy` was held: close the copy of the connection.
+
+        SQLite would take its locks for this process's own, were the database opened here again. The process that was
+        forked keeps it open, so nothing is checkpointed or deleted.
+        """
+        self._connection.close()
 
     def _hold_back(self) -> bool:
         """Whether the WAL has become too large to write more than must be; said once each time."""

@@ -65,8 +65,8 @@ def columns_of_category(connection: sqlite3.Connection) -> list[Name]:
     return [tuple(row) for row in rows]
 
 
-def find(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> Found:
-    """Find what is to be erased in the database and in the journal's folder. Raises OSError."""
+def find(connection: sqlite3.Connection, data: Path, wanted: Wanted) -> Found:
+    """Find what is to be erased in the database and in the journals of a data folder. Raises OSError."""
     found = Found()
 
     def keep(column: Name, value: str) -> None:
@@ -88,7 +88,7 @@ def find(connection: sqlite3.Connection, journal: Path, wanted: Wanted) -> Found
         ):
             if (changed := _without(text, answer, wanted)) is not None:
                 found.messages[number] = changed
-    for column, value in kept_names(journal, _schemas(connection)):
+    for column, value in kept_names(data, _schemas(connection)):
         keep(column, value)
     return found
 
@@ -109,8 +109,8 @@ def erase(writer: Writer, folder: DataFolder, request: Mapping[str, Any], now: f
     wanted = Wanted(chosen, None if request["value"] is None else str(request["value"]))
 
     def run(connection: sqlite3.Connection) -> None:
-        found = find(connection, folder.journal, wanted)
-        erase_names(folder.journal, _schemas(connection), lambda column, value: (column, value) in wanted)
+        found = find(connection, folder.path, wanted)
+        erase_names(folder.path, _schemas(connection), lambda column, value: (column, value) in wanted)
         _erase_from_database(connection, wanted, found)
         row = {
             "at": iso(now),

@@ -179,6 +179,11 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
     return Batch(n, totals.counts, totals.sums)
 
 
+def drop_cursors(connection: sqlite3.Connection, key: str) -> None:
+    """Forget how far the journals of a key came, beside those of the process itself: there is nothing left of them."""
+    seals.delete(connection, "sources", "substr(name, instr(name, '@') + 1) = ?", key)
+
+
 def read_cursor(connection: sqlite3.Connection, source: str) -> str:
     """How far a source came; empty if it has handed nothing over yet."""
     row = connection.execute("SELECT cursor FROM sources WHERE name = ?", (source,)).fetchone()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from monitor.clock import iso
 from monitor.columns.column import Column
@@ -25,8 +26,10 @@ SERVED = "served_series"
 NAMED = 20
 
 
-def register_series(connection: sqlite3.Connection, subject: Subject, reference: Reference, now: str) -> Series:
-    """Find the series of a model version with this reference, or enter it; it is served from now on.
+def register_series(
+    connection: sqlite3.Connection, subject: Subject, reference: Reference, now: str, served: bool = True
+) -> Series:
+    """Find the series of a model version with this reference, or enter it; if `served`, it is from now on.
 
     Raises StoreError for one with too many columns.
     """
@@ -55,7 +58,7 @@ def register_series(connection: sqlite3.Connection, subject: Subject, reference:
         )
     else:
         series_id = found.id
-    for key in map(served_key, (None, subject.model)):
+    for key in map(served_key, (None, subject.model) if served else ()):
         write_meta(connection, key, str(series_id))
     return load_series(connection, int(series_id or 0))
 
@@ -145,7 +148,11 @@ def unseen_since(connection: sqlite3.Connection, series: Series, start: float) -
     )
     for column_id, value in rows:
         found[columns.get(column_id)].append(str(value, "utf-8", "replace"))
-    return lambda column: tuple(found.get(column, ())[:NAMED])
+    return partial(_first_names, dict(found))
+
+
+def _first_names(found: Mapping[Column | None, list[str]], column: Column) -> tuple[str, ...]:
+    return tuple(found.get(column, ())[:NAMED])
 
 
 def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, lost: int | None, detail: str) -> None:

@@ -1,0 +1,103 @@
+"""How a process asks the one that holds the data folder: calls of `Runtime`, over a socket in the folder.
+
+Only the user who runs the monitor may connect: a call is pickled, so who may send one may run code here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingMixIn, UnixStreamServer
+from typing import Any
+
+from monitor.store.file.folder import WORKERS
+
+log = logging.getLogger(__name__)
+
+SOCKET = "owner.sock"
+
+#: What may be asked.
+CALLS = frozenset(
+    ("join", "fold", "told", "add", "evaluate", "judge", "drift", "status", "alerts", "metrics", "health")
+)
+
+#: Seconds that an answer may take.
+PATIENCE = 40.0
+
+
+class _Server(ThreadingMixIn, UnixStreamServer):
+    daemon_threads, block_on_close = True, False
+
+
+class Answers:
+    """Answers the questions of other processes, on threads of its own."""
+
+    def __init__(self, data: Path, runtime: object) -> None:
+        """Listen. Raises OSError."""
+
+        class Handler(StreamRequestHandler):
+            timeout = PATIENCE
+
+            def handle(self) -> None:
+                name, given, named = pickle.load(self.rfile)  # noqa: S301 - of the same user: see above
+                try:
+                    answer = True, getattr(runtime, name)(*given, **named) if name in CALLS else None
+                except Exception as error:  # noqa: BLE001 - it belongs to who asks
+                    answer = False, error
+                self.wfile.write(pickle.dumps(answer))
+
+        folder = data / WORKERS
+        folder.mkdir(exist_ok=True)
+        with _short(folder) as path:
+            Path(path).unlink(missing_ok=True)
+            self._server = _Server(path, Handler, bind_and_activate=False)
+            before = os.umask(0o177)
+            try:
+                self._server.server_bind()
+            finally:
+                os.umask(before)
+            self._server.server_activate()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="telltale-answers", args=[0.1], daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def abandon(self) -> None:
+        """In the child of a fork: close the copy of the socket, or questions would come to nobody."""
+        self._server.socket.close()
+
+
+def ask(data: Path, name: str, given: Sequence[Any], named: Mapping[str, Any], patience: float = PATIENCE) -> Any:
+    """Ask the process that holds the folder. Raises what it raises, and OSError or EOFError if there is no answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(patience)
+        with _short(data / WORKERS) as path:
+            connection.connect(path)
+        connection.sendall(pickle.dumps((name, given, named)))
+        with connection.makefile("rb") as file:
+            good, answer = pickle.load(file)  # noqa: S301 - of the process that holds the folder
+    if not good:
+        raise answer
+    return answer
+
+
+@contextmanager
+def _short(folder: Path) -> Iterator[str]:
+    """Name the socket of a folder by a path that is short enough: 107 bytes are allowed."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}/{SOCKET}"
+    finally:
+        os.close(handle)

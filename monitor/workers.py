@@ -1,0 +1,128 @@
+"""Journals of other processes that use the data folder: found, followed, and removed once their process has ended.
+
+For the writer's thread of the process that holds the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import Clock, iso
+from monitor.drift.result import Subject
+from monitor.errors import ReferenceFileError, StoreError
+from monitor.reference.file import Reference
+from monitor.series import Series
+from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
+from monitor.store.windows.ledger import drop_cursors
+from monitor.store.windows.rows import register_series
+from monitor.watched import Watched
+
+log = logging.getLogger(__name__)
+
+#: Name of a reference in a worker's folder of a model.
+REFERENCE = "reference.prom"
+
+
+def _register(entered: tuple[Subject, Reference, str], connection: sqlite3.Connection) -> Series:
+    return register_series(connection, *entered, served=False)
+
+
+class Workers:
+    """The workers of a data folder.
+
+    `transaction` runs a function of the connection; `add`, `end` and `drop` a journal: `Runtime.add_journal`,
+    `end_journal` and `drop_journal`.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        clock: Clock,
+        transaction: Callable[[Callable[[sqlite3.Connection], Any]], Any],
+        models: Callable[[], Mapping[str, Watched]],
+        add: Callable[[str, str, str, int, Path, Series | None], object],
+        end: Callable[[str, str], object],
+        drop: Callable[[str, str], bool],
+    ) -> None:
+        self._folder, self._clock, self._transaction, self._models = folder, clock, transaction, models
+        self._add, self._end, self._drop = add, end, drop
+        #: Models of each worker that are followed; workers of which all are, whose process has ended, or that are not.
+        self._followed: dict[str, set[str]] = {}
+        self._whole: set[str] = set()
+        self._ended: set[str] = set()
+        self._refused: set[str] = set()
+
+    def look(self) -> None:
+        """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
+        for path in workers(self._folder.path):
+            if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
+                self._discard(path)
+            elif path.name not in self._whole | self._refused and (path / SAID).exists():
+                try:
+                    self.join(path.name)
+                except (StoreError, ReferenceFileError) as error:
+                    self._refused.add(path.name)
+                    log.error("%s is left as it is: %s", path, error)
+        for key in self._followed.keys() - self._ended:
+            path = self._folder.path / WORKERS / key
+            if not path.exists() or has_ended(path):
+                self._ended.add(key)
+                for model in self._followed[key]:
+                    self._end(model, key)
+
+    def join(self, key: str) -> None:
+        """Follow the journals of a worker. Raises StoreError for one that records for a model that is not here."""
+        if key in self._whole:
+            return
+        path = self._folder.path / WORKERS / key
+        try:
+            said: dict[str, Any] = json.loads((path / SAID).read_text("utf-8"))
+            given = {name: (str(one["token"]), str(one["version"])) for name, one in said["models"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StoreError(f"what it says of itself cannot be read: {error!r}") from error
+        models = self._models()
+        if unknown := sorted(given.keys() - models.keys()):
+            raise StoreError(
+                f"process {said.get('pid')} records for {', '.join(unknown)}, and the process that holds "
+                f"{self._folder.path} watches {', '.join(models)}"
+            )
+        for name, (token, version) in given.items():
+            served, reference = models[name], Reference.load(path / name / REFERENCE)
+            series = None
+            if (version, reference.identity) != (served.version, served.reference.identity):
+                entered = Subject(name, version), reference, iso(self._clock.time())
+                series = self._transaction(partial(_register, entered))
+                log.warning(
+                    "process %s records for version %s of model %s, with reference %s: it is counted for that, and "
+                    "judged once a process of that version holds the folder; this one judges %s",
+                    *(said.get("pid"), version, name, reference.identity[:12], served.version),
+                )
+            if name not in self._followed.setdefault(key, set()):
+                self._add(name, key, token, 1, path / name, series)
+                self._followed[key].add(name)
+        self._whole.add(key)
+
+    def clear(self) -> None:
+        """Remove the folders of workers that have ended and of which everything is committed."""
+        for key in list(self._ended):
+            self._followed[key] -= {model for model in self._followed[key] if self._drop(model, key)}
+            if not self._followed[key]:
+                self._ended.discard(key)
+                self._whole.discard(key)
+                del self._followed[key]
+                path = self._folder.path / WORKERS / key
+                self._discard(path.rename(path.with_suffix(DONE)) if path.exists() else path)
+
+    def _discard(self, path: Path) -> None:
+        """Forget a worker of which everything is in the database; what was damaged is kept beside the journal."""
+        self._transaction(lambda connection: drop_cursors(connection, path.stem))
+        for damaged in path.rglob("*.damaged"):
+            damaged.rename(self._folder.journal / f"{path.stem}-{damaged.name}")
+        shutil.rmtree(path, ignore_errors=True)
