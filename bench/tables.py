@@ -8,10 +8,14 @@ Seconds are of the processor, all threads of the process. `--peak` counts once a
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,12 +27,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from monitor.capture.names import UnseenNames
+from monitor.clock import ManualClock
 from monitor.columns.column import Column, Counts, Schema
 from monitor.reference.bin_edges import choose_edges
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
+from tests.source.test_table import KILLS, Lake, stored
+from tests.store.world import DAY, HOUR, MIDNIGHT
 
-BEGIN, MINUTES, ROUNDS, GROUP = 1_767_225_600, 60, 3, 1_000_000
+BEGIN, MINUTES, ROUNDS, GROUP = 1_767_225_600, 60, 5, 1_000_000
 WORDS = [f"word{i}" for i in range(8)]
 
 
@@ -93,11 +100,29 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - began, out
 
 
+def kill(folder: Path, kills: int) -> None:
+    """Pull days of rows by processes that die between read and commit, and see whether each row is counted once."""
+    lake, random = Lake(folder), np.random.default_rng(3)
+    days = kills + 5
+    lake.add(MIDNIGHT, days * DAY // HOUR, HOUR)
+    os.environ["LAKE"] = f"duckdb://{lake.path}"
+    points = [(str(random.choice(["fold.begin", "store.commit", "fold.committed"])), 2) for _ in range(kills)]
+    script = KILLS.format(now=MIDNIGHT + (days + 1) * DAY, begin=MIDNIGHT, points=[*points, ("", 0)])
+    command = [sys.executable, "-c", script, str(folder / "config.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    with closing(lake.open(ManualClock(MIDNIGHT + (days + 1) * DAY))) as runtime:
+        counted = stored(runtime, "SELECT sum(n) FROM windows GROUP BY substr(start_utc, 1, 10)")
+        cut = stored(runtime, "SELECT count(*) FROM gaps")[0][0]
+    wrong = sum(rows != (24,) for rows in counted) + days - len(counted)
+    print(f"{done.count('9')} kills, {days} days of 24 rows: {wrong} days wrong, {cut} gaps", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=20)
     parser.add_argument("--peak", action="store_true")
+    parser.add_argument("--kills", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, schema = Path(name), make_schema(options.columns)
@@ -109,6 +134,9 @@ def main() -> None:
             seconds, _ = timed(lambda: by_engine(path, schema, folder))
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             print(f"{seconds:.1f} s; {after / 1e3:.0f} MB at most, {before / 1e3:.0f} MB before (writing the file)")
+            return
+        if options.kills:
+            kill(folder, options.kills)
             return
         for _ in range(ROUNDS):
             ours, expected = timed(lambda: by_numpy(path, schema))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -35,56 +36,59 @@ PATIENCE = 60.0
 )
 def pull(options: argparse.Namespace, config: Config) -> Answer:
     """`pull`. Raises TelltaleError."""
-    if config.source.kind != "table":
+    watches = [observed(one) for one in map(config.of, config.names) if one.source.kind == "table"]
+    if not watches:
         raise ConfigError('pull reads a table; the settings need [source] kind = "table"')
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="telltale-pull-") as folder:
             elsewhere = dataclasses.replace(config, data=dataclasses.replace(config.data, path=folder))
-            with closing(Runtime(elsewhere, [observed(config)])) as runtime:
-                source = _source(runtime, options)
-                if (Path(config.data.path) / DATABASE).exists():
+            with closing(Runtime(elsewhere, watches)) as runtime:
+                if (Path(config.data.path) / DATABASE).exists() and not options.start:
                     with reading(config) as connection:
-                        source.cursor = read_cursor(connection, source.name)
-                return Answer(list(_plan(source, options)))
+                        for source in runtime.sources:
+                            if isinstance(source, TableSource):
+                                source.cursor = read_cursor(connection, source.name)
+                return Answer([line for source in _sources(runtime, options) for line in _plan(source)])
     signal.pthread_sigmask(signal.SIG_BLOCK, ended := {signal.SIGINT, signal.SIGTERM})
-    with closing(Runtime(config, [observed(config)])) as runtime:
-        source = _source(runtime, options)
-        if not options.once:
+    with closing(Runtime(config, watches)) as runtime:
+        sources = _sources(runtime, options)
+        if options.once:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ended)
+            before = {model.name: model.totals.n for model in runtime.models.values()}
+            for source in sources:
+                source.pull(runtime.fold)
+            runtime.evaluate()
+            left = deliver(runtime, PATIENCE)
+        else:
             runtime.start()
             signal.sigwait(ended)
-            return Answer([f"{source.where} is counted up to {_upto(source)}"])
-        before = runtime.only.totals.n
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ended)
-        source.pull(runtime.fold)
-        runtime.evaluate()
-        rows, drifted = runtime.only.totals.n - before, runtime.only.status()["drifted"]
-        left = deliver(runtime, PATIENCE)
-    lines = [f"{rows:,} rows of {source.where} were counted, up to {_upto(source)}"]
-    lines.append(f"drift: {', '.join(drifted) or 'none'}; {left} messages wait to be sent")
-    return Answer(lines, {"rows": rows, "to": _upto(source), "drifted": drifted})
+        lines = [f"{source.where} is counted up to {_upto(source)}" for source in sources]
+        if options.once:
+            for model in runtime.models.values():
+                drifted = ", ".join(model.status()["drifted"]) or "none"
+                lines.append(f"{model.name}: {model.totals.n - before[model.name]:,} rows; drift: {drifted}")
+            lines.append(f"{left} messages wait to be sent")
+    return Answer(lines)
 
 
-def _source(runtime: Runtime, options: argparse.Namespace) -> TableSource:
-    source, now = runtime.only.pulled, runtime.clock.time()
-    assert isinstance(source, TableSource)
-    if options.start:
-        if source.cursor and not options.dry_run:
+def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]:
+    """The tables, told where to begin and to end. Raises ConfigError."""
+    sources, now = [one for one in runtime.sources if isinstance(one, TableSource)], runtime.clock.time()
+    for source in sources:
+        if options.start and source.cursor:
             raise ConfigError(
                 f"--from: {source.where} is counted up to {_upto(source)} already, and goes on from there"
             )
-        source.since = moment(options.start, now, "--from")
-    if options.end:
-        source.until = moment(options.end, now, "--to")
-    return source
+        source.since = moment(options.start, now, "--from") if options.start else None
+        source.until = moment(options.end, now, "--to") if options.end else math.inf
+    return sources
 
 
 def _upto(source: TableSource) -> str:
     return iso(Came.of(source.cursor).to) if source.cursor else "nothing"
 
 
-def _plan(source: TableSource, options: argparse.Namespace) -> Iterator[str]:
-    if options.start:
-        source.cursor = ""
+def _plan(source: TableSource) -> Iterator[str]:
     begin, end, statements = source.statements()
     yield f"-- {source.where}: rows from {iso(begin)} to {iso(end)}, in {len(statements)} questions"
     for sql, plan in statements:

@@ -157,6 +157,12 @@ class _Reader:
         taking = [one.name for one in models if one.outcomes and "outcomes" in data]
         every = [one.name for one in models]
         rules = self.rules(data.get("rule", []), sections["drift"], every, taking, sections["alerts"].labels)
+        for source in (sections["source"], *sections["sources"]):
+            short = next(
+                (rule.name for rule in rules if source.kind == "table" and 0 < rule.window <= source.lag), None
+            )
+            if short is not None:
+                raise self.error("lag", f"source.lag: the window of rule {short!r} has no rows that are so old")
         names = [receiver.name for receiver in receivers]
         wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):

@@ -213,12 +213,12 @@ def test_the_command_prints_what_it_would_ask_then_pulls(lake, capsys):
     assert "~" in told, "the rows that DuckDB expects"
     assert not (lake.folder / "data").exists()
     assert main([*given, "2023-11-15T00:01Z", "--once"]) == 0
-    assert capsys.readouterr().out.startswith("60 rows of table lake.predictions were counted, up to 2023-11-15T00:01")
+    assert capsys.readouterr().out.startswith("table lake.predictions is counted up to 2023-11-15T00:01")
     assert main([*given, "2023-11-15T00:02Z", "--once"]) == 2
     assert "is counted up to 2023-11-15T00:01:00Z already" in capsys.readouterr().err
     del given[3:5]
     assert main([*given, "2023-11-15T00:02Z", "--once"]) == 0
-    assert capsys.readouterr().out.startswith("30 rows")
+    assert "model: 30 rows; drift: none" in capsys.readouterr().out
 
 
 #: Dies at each of these steps, one after the other, in processes of their own that need not import everything again.
