@@ -34,6 +34,8 @@ CELLS = 2**22
 
 DAY = 86_400
 
+CHANGED = "rows that were old enough changed while they were counted; they are counted again"
+
 #: Answers an expression with a table of Arrow.
 Run = Callable[[Expr], Any]
 
@@ -60,8 +62,8 @@ class Counter:
         total = run(first)
         windows, at, n = self._windows(total, None)
         counts = np.zeros((len(windows), self.schema.size), dtype=np.int64)
-        rows_of = np.zeros(len(windows), dtype=np.int64)
-        np.add.at(rows_of, at, n)
+        rows_in = np.zeros(len(windows), dtype=np.int64)
+        np.add.at(rows_in, at, n)
         sums: Floats = np.zeros((len(windows), len(self.schema.columns)))
         for position, column in enumerate(self.schema.columns):
             if column.numeric:
@@ -70,10 +72,11 @@ class Counter:
             found = run(query)
             _, at, n = self._windows(found, windows)
             np.add.at(counts, (at, found["bin"].to_numpy()), n)
-        if len(windows) and (np.add.reduceat(counts, self.schema.offsets[:-1], axis=1) != rows_of[:, None]).any():
-            raise SourceError("the table changed while its rows were counted; they are counted again")
         unseen = self._name(run, rows, windows, counts)
-        batches = {start: Batch(int(rows_of[i]), counts[i], sums[i]) for i, start in enumerate(windows.tolist())}
+        by_column = np.add.reduceat(counts, self.schema.offsets[:-1], axis=1)
+        if (by_column != rows_in[:, None]).any() or (counts < 0).any():
+            raise SourceError(CHANGED)
+        batches = {start: Batch(int(rows_in[i]), counts[i], sums[i]) for i, start in enumerate(windows.tolist())}
         return batches, unseen
 
     def _windows(self, found: Any, known: Any) -> tuple[Any, Any, Any]:
@@ -83,7 +86,7 @@ class Counter:
         windows = np.unique(starts) if known is None else known
         at = np.searchsorted(windows, starts)
         if not np.isin(starts, windows).all():
-            raise SourceError("the table changed while its rows were counted; they are counted again")
+            raise SourceError(CHANGED)
         return windows, at, n
 
     def _name(self, run: Run, rows: Expr, windows: Any, counts: Any) -> dict[tuple[int, str], int]:
@@ -105,8 +108,9 @@ class Counter:
                 value = counting.value_of(text, rows[self.counting.names[int(position)]].type())
                 code, other = self._encoder.category(int(position), value), other_code(column)
                 if code > other:
-                    key = int(position), self._names.names[int(position)][int(code) - other - 1]
-                    unseen[key] = unseen.get(key, 0) + times
+                    name = self._names.names[int(position)][int(code) - other - 1]
+                    if name:  # or it was erased
+                        unseen[int(position), name] = unseen.get((int(position), name), 0) + times
                 elif code != other:
                     bins = counts[window, offsets[int(position)] :]
                     bins[other] -= times

@@ -124,6 +124,11 @@ def test_other_versions_and_unseen_values(lake, clock, opened):
     assert pull(opened) == 80
     assert stored(opened, "SELECT value, count FROM unseen_values") == [("pink", 20)]
     assert stored(opened, "SELECT result, count FROM tallies") == [("other_version", 30)]
+    source_of(opened).names.names[2][0] = ""  # as after an erasure
+    lake.add(MIDNIGHT + HOUR, 5, colour="pink")
+    clock.advance(HOUR)
+    assert pull(opened) == 5
+    assert stored(opened, "SELECT value, count FROM unseen_values") == [("pink", 20)]
 
 
 def test_rows_that_come_late_become_a_gap(lake, clock, opened):

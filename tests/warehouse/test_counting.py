@@ -10,8 +10,12 @@ import ibis
 import pytest
 from hypothesis import given, settings
 
+from monitor.capture.names import UnseenNames
+from monitor.errors import SourceError
+from monitor.source.table import Counter
+from monitor.warehouse.counting import Counting
 from tests.warehouse.postgres import postgres
-from tests.warehouse.world import COLUMNS, HARD_ROWS, ROWS, arrow, assert_same, engine_counts, own_counts
+from tests.warehouse.world import COLUMNS, HARD_ROWS, ROWS, SCHEMA, arrow, assert_same, engine_counts, own_counts
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,19 @@ def test_hard_values_in_postgres(tmp_path):
         connection.disconnect()
     assert_same(theirs, ours)
     assert found == named
+
+
+@pytest.mark.parametrize("answered", [1, 2])
+def test_rows_that_change_while_they_are_counted_are_not_taken(duck, tmp_path, answered):
+    counting = Counting(SCHEMA, list(COLUMNS), "served_at", "duckdb")
+    counter, asked = Counter(counting, UnseenNames(tmp_path / "names", SCHEMA, 10), 60), []
+    duck.con.register("predictions", arrow(HARD_ROWS))
+
+    def run(query):
+        asked.append(query)
+        if len(asked) > answered:
+            duck.con.register("predictions", arrow([*HARD_ROWS, *HARD_ROWS]))
+        return duck.to_pyarrow(query)
+
+    with pytest.raises(SourceError, match="changed while they were counted"):
+        counter.count(run, duck.table("predictions"))
