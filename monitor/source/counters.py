@@ -189,7 +189,7 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
         elif total >= 0 and total % 1 == 0 and math.isfinite(since):
             seen[replica] = Seen(since, int(total), at)
         else:
-            others[(*replica[:2], f"{total:g} predictions")].append(replica.name)
+            others[(*replica[:2], f"{PREDICTIONS} {total:g}, {SINCE} {since:g}")].append(replica.name)
     ours = {replica[:2] for replica in seen}
     return seen, [
         f"not counted: version {version} of {model} on {', '.join(sorted(names)[:5])}{', ...' * (len(names) > 5)} "

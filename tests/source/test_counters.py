@@ -245,7 +245,8 @@ def test_only_replicas_with_our_reference_are_counted_and_the_others_are_named()
         "not counted: version v1 of m on b has another reference, theirs, other replicas of that version have ours",
         "not counted: version v2 of m on c, d has another reference, other",
         "not counted: version v3 of m on e has no references",
-        "not counted: version v4 of m on g has nan predictions, other replicas of that version have ours",
+        "not counted: version v4 of m on g has telltale_predictions_total nan, "
+        "telltale_counting_since_timestamp_seconds 100, other replicas of that version have ours",
         "not counted: version v5 of m on h has 2 references",
     ]
 
