@@ -274,8 +274,8 @@ class Runtime:
         return names[0]
 
     @property
-    def _pulled(self) -> list[Pulled]:
-        return [model.pulled for model in self.models.values() if model.pulled is not None]
+    def _pulled(self) -> dict[str, Pulled]:
+        return {name: model.pulled for name, model in self.models.items() if model.pulled is not None}
 
     @property
     def only(self) -> Watched:
@@ -290,7 +290,7 @@ class Runtime:
     def start(self) -> None:
         """Start the threads: writer, scheduler, senders, and those of sources that are pulled."""
         self.writer.start()
-        for source in self._pulled:
+        for source in self._pulled.values():
             source.start()
         self.announcer.senders.start()
         self.schedule.start()
@@ -612,7 +612,8 @@ class Runtime:
 
     def checks(self) -> list[Check]:
         """How each part of the monitor is doing."""
-        pulled = [Check("source", *source.check()) for source in self._pulled]
+        found = {f"{name}: " * (len(self.models) > 1): source.check() for name, source in self._pulled.items()}
+        pulled = [Check("source", condition, of + words, since) for of, (condition, words, since) in found.items()]
         models = [Check("models", "failing", f"{n} is not served: {why}") for n, why in self.failed.items()]
         if self._refused_reload is not None:
             since, why = self._refused_reload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from monitor.errors import ConfigError, InputError, SourceError
 from monitor.runtime import Runtime
 from monitor.source.protocol import Handover
 from monitor.source.pulled import AHEAD, Pulled
+from monitor.watched import Watch
 from server.guard import Guard
 from server.routes import create_application
 from tests.store.world import MIDNIGHT, reference
@@ -169,3 +171,19 @@ def test_what_is_posted_is_refused_and_the_page_tells_how_the_source_does(opened
     with pytest.raises(SourceError):
         source_of(opened).pull(opened.fold)
     assert "the table: no answer since noon" in client.get("/monitor").text
+
+
+def test_each_of_several_models_has_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(watched.PULLED, "scrape", Rows)
+    source = '[models.{0}.source]\nkind = "scrape"\ntargets = ["http://{0}"]\n'
+    config = Config.from_text(f'[data]\npath = "{tmp_path}"\n' + source.format("a") + source.format("b"))
+    watches = [Watch(reference(), "v1", name, name) for name in config.names]
+    with closing(Runtime(config, watches, ManualClock(MIDNIGHT))) as runtime:
+        for name, rows in (("a", 5), ("b", 10)):
+            one = runtime.find(name).pulled
+            assert isinstance(one, Rows)
+            one.rows = rows
+            one.pull(runtime.fold)
+        assert [runtime.find(name).totals.n for name in "ab"] == [5, 10]
+        said = [check.detail for check in runtime.checks() if check.part == "source"]
+        assert said == ["a: the table is asked every 1m", "b: the table is asked every 1m"]
