@@ -23,6 +23,7 @@ MODULES = {
     "alerts": "show",
     "judge": "judge",
     "performance": "show",
+    "compare": "show",
     "check": "check",
     "test-alert": "check",
     "windows": "audit",

@@ -75,6 +75,9 @@ SLOW_FACTS = 5.0
 #: Seconds for which a version of a model that was replaced may go on recording what it was answering then.
 RETIRE = 60.0
 
+#: Bytes of a journal segment of one of many models, at least: each is in memory whole.
+LEAST_SEGMENT = 1 << 18
+
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
 
@@ -197,8 +200,10 @@ class Runtime:
         """Begin to watch a model, or another version of it beside that which it replaces."""
         own, instruments = config, self.instruments
         if config.models:
-            own = own.of(watch.name)
-            own = replace(own, metrics=replace(own.metrics, max_series=own.metrics.max_series // len(config.models)))
+            own, share = own.of(watch.name), len(config.models)
+            segment = min(own.data.segment, max(LEAST_SEGMENT, own.data.segment // share))
+            metrics = replace(own.metrics, max_series=own.metrics.max_series // share)
+            own = replace(own, metrics=metrics, data=replace(own.data, segment=segment))
             counted = read_meta(connection, f"{INSTRUMENTS}/{watch.name}", "{}")
             instruments = Instruments(Readings(**json.loads(counted)))
         given = self.folder, self.ledger, own, self.clock, self.replica, why

@@ -48,7 +48,15 @@ _ROUTES: Mapping[Access, tuple[str, ...]] = {
     ),
     # Pages and API: with the token, if there is one.
     "read": (
-        *("GET /", "GET /performance", "GET /alerts", "GET /monitor", "GET /silence", "GET /what-to-do"),
+        *(
+            "GET /",
+            "GET /performance",
+            "GET /compare",
+            "GET /alerts",
+            "GET /monitor",
+            "GET /silence",
+            "GET /what-to-do",
+        ),
         f"GET /column/<any({', '.join(ROLES)}):role>",
         *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows", "GET /api/performance"),
     ),

@@ -45,6 +45,7 @@ JOINING = (
         "correlated",
         "performance",
         "performance_report",
+        "comparison",
         "evaluation",
         "announcer",
         "watched",

@@ -269,6 +269,26 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
     return Answer([intro, *lines_of(report)], report.to_json())
 
 
+@command(
+    "compare",
+    "Two versions of a model side by side: what each saw and answered on its own traffic.",
+    option("versions", nargs=2, metavar="VERSION", help="model version"),
+    JSON,
+    *period("7d"),
+    one=True,
+)
+def compare(options: argparse.Namespace, config: Config) -> Answer:
+    """`compare`."""
+    from monitor.comparison import compare as of_both  # it loads scipy
+
+    now = SystemClock().time()
+    span, (first, second) = span_of(options, now), options.versions
+    with reading(config) as connection:
+        both = [newest_series(connection, version, options.model) for version in (first, second)]
+        found = of_both(connection, both[0], both[1], span, now, config.drift.alpha, config.drift.min_samples)
+    return Answer(found.lines(), found.to_json())
+
+
 @command("alerts", "Alerts, what led to them, and who was told.", JSON, VERSION)
 def alerts(options: argparse.Namespace, config: Config) -> Answer:
     """`alerts`."""

@@ -22,7 +22,9 @@ from markupsafe import Markup
 
 from monitor import words
 from monitor.columns.column import ROLES, Role, column_path
-from monitor.drift.result import Subject
+from monitor.comparison import compare as compare_versions
+from monitor.comparison import told
+from monitor.drift.result import Span, Subject
 from monitor.evaluation import Evaluation
 from monitor.report import column as column_page
 from monitor.report import figure, guide, overview
@@ -39,6 +41,7 @@ from monitor.store.records.alerts import list_events, list_silences
 from monitor.store.records.history import RANGES, HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
+from monitor.store.windows.rows import list_versions, newest_series
 from monitor.usual import Judged
 from server.web.api import asked, period, runtime, shown
 
@@ -286,6 +289,21 @@ def alerts() -> Response:
         notifications=notifications,
         dead=dead,
     )
+
+
+@pages.get("/compare")
+def compare() -> Response:
+    """Two versions of a model side by side: `first` and `second`, by default the newest two."""
+    run, given = runtime(), request.args
+    model, now = run.find(asked()), run.clock.time()
+    with one_moment(run.folder.database) as connection:
+        versions = list_versions(connection, model.name)
+        chosen = [given.get("first") or versions[min(1, len(versions) - 1)], given.get("second") or versions[0]]
+        both = [newest_series(connection, version, model.name) for version in chosen]
+        start, end = period(now, 7 * 86400.0)
+        alpha, least = model.config.drift.alpha, model.config.drift.min_samples
+        found = compare_versions(connection, both[0], both[1], Span(start, end), now, alpha, least)
+    return answer("compare.html", [found.to_json()], found=found, versions=versions, chosen=chosen, told=told)
 
 
 @pages.get("/what-to-do")

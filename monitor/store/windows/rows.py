@@ -106,6 +106,12 @@ def newest_series(connection: sqlite3.Connection, version: str | None = None, mo
     return load_series(connection, row[0])
 
 
+def list_versions(connection: sqlite3.Connection, model: str) -> list[str]:
+    """Versions of a model, the one that was entered last first."""
+    sql = "SELECT version FROM series WHERE model = ? GROUP BY version ORDER BY max(id) DESC"
+    return [row[0] for row in connection.execute(sql, (model,))]
+
+
 def served_key(model: str | None) -> str:
     """Key of `meta` with the id of the series that was served last: of all, or of a model."""
     return SERVED if model is None else f"{SERVED}/{model}"
