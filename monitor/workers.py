@@ -62,9 +62,11 @@ class Workers:
     def look(self) -> None:
         """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
         for path in workers(self._folder.path):
+            if path.name in self._whole | self._refused:
+                continue
             if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
                 self._discard(path)
-            elif path.name not in self._whole | self._refused and (path / SAID).exists():
+            elif (path / SAID).exists():
                 try:
                     self.join(path.name)
                 except (StoreError, ReferenceFileError) as error:

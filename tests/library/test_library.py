@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -305,45 +305,6 @@ def test_more_than_a_chunk(open_monitor: Open, reference: Reference) -> None:
     ids = monitor.observe_many(rows, np.zeros(70_000))
     assert len(set(ids)) == 70_000
     assert counts(monitor, "sex") == {"f": 35_000, "m": 35_000}
-
-
-def test_the_child_of_a_fork_joins(open_monitor: Open) -> None:
-    monitor = open_monitor("[outcomes]", metrics_port=0)
-    first = monitor.observe(ROW, 1.0)
-
-    def work() -> object:
-        own = monitor.observe(ROW, 1.0)
-        told = monitor.outcome_many([first, own], [1.0, 2.0], wait=True)
-        monitor.flush()
-        assert b"telltale_predictions_total" in monitor.metrics()[0]
-        with pytest.raises(InputError, match="known are: model"):
-            monitor._usable().status("another")
-        drift = monitor.evaluate(now=True)
-        monitor.close()
-        return own[:13] != first[:13], told["joined"], drift[0].n
-
-    assert in_child(monitor.close) == "None"  # which closes nothing of its parent's
-    assert in_child(work) == "(True, 2, 2)"
-    monitor.observe(ROW, 1.0)
-    assert total(monitor) == 3
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """What a function returns in the child of a fork, in words."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            said = repr(work())
-        except BaseException as error:  # noqa: BLE001
-            said = repr(error)
-        os.write(writing, said.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return said
 
 
 def test_after_close_it_refuses(open_monitor: Open) -> None:

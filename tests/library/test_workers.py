@@ -1,0 +1,161 @@
+"""Several processes on one data folder: forks, takeovers, other versions and models, full disks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.running import environment, wait_for
+from monitor import Reference
+from monitor.errors import LockedError
+from monitor.joined import Joined
+from tests.library.conftest import Open
+
+ROW = [41.0, 1.5, "f"]
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """What a function returns in the child of a fork, in words; the child then ends without closing anything."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            said = repr(work())
+        except BaseException as error:  # noqa: BLE001
+            said = repr(error)
+        os.write(writing, said.encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def asked(folder: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(folder / "data" / "telltale.db")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_child_of_a_fork_joins(open_monitor: Open, tmp_path: Path) -> None:
+    monitor = open_monitor("[outcomes]", metrics_port=0)
+    first = monitor.observe(ROW, 1.0)
+
+    def work() -> object:
+        own = monitor.observe(ROW, 1.0)
+        told = monitor.outcome_many([first, own], [1.0, 2.0], wait=True)
+        assert b"telltale_predictions_total" in monitor.metrics()[0]
+        with pytest.raises(Exception, match="known are: model"):
+            monitor._usable().status("another")
+        drift = monitor.evaluate(now=True)
+        monitor.close()
+        return own[:13] != first[:13], told["joined"], drift[0].n
+
+    assert in_child(monitor.close) == "None"  # which closes nothing of its parent's
+    assert in_child(work) == "(True, 2, 2)"
+    monitor.observe(ROW, 1.0)
+    monitor.flush()
+    assert monitor.status()["predictions"] == 3
+    assert not [path for path in (tmp_path / "data/workers").iterdir() if path.is_dir()]
+
+
+def test_a_child_goes_on_when_its_parent_is_killed(tmp_path: Path, reference: Reference) -> None:
+    reference.save(tmp_path / "histogram.prom")
+    code = """if True:
+        import os, signal, time
+        from monitor import Monitor
+        monitor = Monitor.open(metrics_port=0)
+        monitor.observe([41, 1.5, "f"], 1.0)
+        ready, parent = os.pipe(), os.getpid()
+        if os.fork():
+            os.read(ready[0], 1)
+            os.kill(parent, signal.SIGKILL)
+        monitor.observe([41, 1.5, "f"], 1.0)
+        os.write(ready[1], b"x")
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        monitor.observe([41, 1.5, "f"], 1.0)
+        monitor.flush()
+        monitor.evaluate(now=True)
+        print(monitor.status()["predictions"], monitor.metrics_address is not None)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == -signal.SIGKILL
+    assert run.stdout == "3 True\n"  # the pipe is open until the child has ended
+    assert asked(tmp_path, "SELECT sum(predictions) FROM series") == [(3,)]
+    assert asked(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_another_version_is_counted_for_itself(open_monitor: Open, tmp_path: Path) -> None:
+    monitor = open_monitor(version="v1")
+    monitor.observe(ROW, 1.0)
+
+    def work() -> object:
+        with open_monitor(version="v2") as other:
+            other.observe(ROW, 1.0)
+            other.observe(ROW, 1.0)
+        return other.version
+
+    assert in_child(work) == "'v2'"
+    monitor.flush()
+    assert asked(tmp_path, "SELECT version, predictions FROM series ORDER BY id") == [("v1", 1), ("v2", 2)]
+    assert monitor.status()["predictions"] == 1
+    monitor.close()
+    again = open_monitor(version="v2")
+    assert again.status()["predictions"] == 2
+
+
+def test_a_worker_for_a_model_that_is_not_watched_is_refused(open_monitor: Open, tmp_path: Path) -> None:
+    open_monitor()
+    said = in_child(lambda: open_monitor('[model]\nname = "other"'))
+    assert "records for other, and the process that holds" in said
+    assert not [path for path in (tmp_path / "data/workers").iterdir() if path.is_dir()]
+
+
+def test_one_that_pulls_its_counts_is_not_joined(open_monitor: Open, tmp_path: Path) -> None:
+    open_monitor()
+    pulled = '[source]\nkind = "prometheus"\nurl = "http://127.0.0.1:1"'
+    assert "in use by process" in in_child(lambda: open_monitor(pulled))
+    with pytest.raises(LockedError, match="open in this process already"):
+        open_monitor()
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_drops_of_a_worker_on_a_full_disk_become_a_gap(open_monitor: Open, tmp_path: Path, killed: bool) -> None:
+    monitor = open_monitor()
+
+    def work() -> object:
+        worker = open_monitor('[data]\nsegment = "64KiB"')
+        allocate = os.posix_fallocate
+
+        def full(*_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        os.posix_fallocate = full
+        for _ in range(3000):
+            worker.observe(ROW, 1.0)
+        if not killed:
+            os.posix_fallocate = allocate
+            assert isinstance(worker._runtime, Joined)
+            wait_for(lambda: worker.observe(ROW, 1.0) and not worker._recorder.journal.dropping, "room")
+            worker.flush()
+        return worker._recorder.journal.written, worker._recorder.journal.dropped_total
+
+    written, dropped = eval(in_child(work))
+    wait_for(lambda: asked(tmp_path, "SELECT sum(lost) FROM gaps") == [(dropped,)], "the gap")
+    monitor.flush()
+    assert dropped > 500
+    assert monitor.status()["predictions"] == (written if killed else written - dropped)
+    assert monitor.status()["dropped"] == dropped
