@@ -233,7 +233,7 @@ class SourceConfig:
     timeout: float = _row("30s", POSITIVE_DURATION, "How long one question to it may take.")
     url: str = _row("", TEXT, "Address of the Prometheus server, or of what answers its API.")
     match: str = _row("", TEXT, 'Which series are the fleet\'s, as label matchers such as job="scoring"; empty takes all of the model.')
-    token_env: str = _row("", TEXT, "Environment variable that holds a token for it, sent as Authorization: Bearer.")
+    token_env: str = _row("", TEXT, "Environment variable that holds a token for it, sent as Authorization: Bearer, or as it is if it says its kind, such as Basic dXNlcjpwYXNz.")
     token_file: str = _row("", TEXT, "File that holds that token.")
     headers: dict[str, str] = _row({}, HEADERS, 'Headers that it wants, such as { X-Scope-OrgID = "credit" } for Mimir.')
     targets: tuple[str, ...] = _row([], _texts("a list of addresses"), "Addresses of the replicas, such as http://10.0.0.5:5000, for kind = \"scrape\".")

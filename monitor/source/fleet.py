@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import urlsplit
 
 import requests
 
 from monitor.clock import Clock
 from monitor.config.settings import SourceConfig
-from monitor.errors import SourceError
+from monitor.errors import ConfigError, SourceError
 from monitor.notify.secret import read_secret
 from monitor.series import Series
 from monitor.source.counters import Each, Fleet, Places, Replica, Sample, State, Total, survey
@@ -25,8 +26,13 @@ class FleetSource(Pulled):
     """Counts many replicas by their counters. Its cursor is a `State`."""
 
     def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
-        """As `Pulled`. Raises ConfigError if the token is not where the settings say."""
+        """As `Pulled`. Raises ConfigError for what is no address, and if the token is not where the settings say."""
         super().__init__(name, series, cursor, settings, base, clock)
+        for address in filter(None, (settings.url, *settings.targets)):
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or "@" in parts.netloc:
+                known = "begins with http:// or https:// and has no password in it; that belongs into token_env"
+                raise ConfigError(f"[source]: expected an address that {known}")
         self.places = Places(series.schema)
         self._token = read_secret("[source] token", env=settings.token_env, file=settings.token_file)
 
@@ -60,7 +66,8 @@ class FleetSource(Pulled):
         """GET, or POST a form; returns the answer and its body. Raises SourceError."""
         timeout, headers = self.settings.timeout, dict(self.settings.headers)
         if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+            token = self._token.reveal()
+            headers["Authorization"] = token if " " in token else f"Bearer {token}"
         deadline, body = time.monotonic() + timeout, bytearray()
         try:
             with requests.request(

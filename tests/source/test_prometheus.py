@@ -162,6 +162,13 @@ def test_every_moment_that_was_missed_is_asked_for(tmp_path: Path, url: str, mon
     runtime.close()
 
 
+@pytest.mark.parametrize("url", ["prometheus:9090", "http://user:secret@prometheus:9090"])
+def test_an_address_that_cannot_be_stops_the_start(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="expected an address that begins with") as error:
+        opened(tmp_path, url)
+    assert "secret" not in str(error.value)
+
+
 def test_a_token_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[source\] token: the environment variable NO_SUCH is not set"):
         opened(tmp_path, "http://127.0.0.1:9", 'token_env = "NO_SUCH"')
