@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from monitor.counting import tally
     from monitor.library import Monitor
     from monitor.reference.file import Reference
+    from monitor.report.frames import compare
 
-__all__ = ["Batch", "Monitor", "Reference", "__version__", "tally"]
+__all__ = ["Batch", "Monitor", "Reference", "__version__", "compare", "tally"]
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _HOME = {
     "Batch": "monitor.columns.batch",
     "Monitor": "monitor.library",
     "Reference": "monitor.reference.file",
+    "compare": "monitor.report.frames",
     "tally": "monitor.counting",
 }
 

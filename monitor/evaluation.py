@@ -10,18 +10,20 @@ import dataclasses
 import logging
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
 
-from monitor.clock import Clock
+from monitor import words
+from monitor.clock import Clock, iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
 from monitor.correlated import learn
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate
-from monitor.drift.result import PARTIAL, AlertKey, DriftResult, Span, StoredExplanation
+from monitor.drift.result import PARTIAL, STATES, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
 from monitor.performance import JudgedPerformance, Performance
 from monitor.rules.alert import Alert, Transition, advance, end_all
@@ -54,7 +56,11 @@ WINDOW_CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rules at one moment; published whole, never changed."""
+    """All rules at one moment; published whole, never changed.
+
+    >>> Evaluation(0.0)
+    <Evaluation 1970-01-01T00:00:00Z: 0 results, 0 alerts>
+    """
 
     at: float
     judged: tuple[Judged, ...] = ()
@@ -63,6 +69,12 @@ class Evaluation:
     waiting: int = 0
     learning: str = ""
     performance: tuple[JudgedPerformance, ...] = ()
+
+    def __repr__(self) -> str:
+        states = Counter(result.state for result in self.results)
+        said = "".join(f", {words.count(states[state])} {state}" for state in STATES if states[state])
+        alerts = words.counted(sum(alert.state != "inactive" for alert in self.alerts.values()), "alert")
+        return f"<Evaluation {iso(self.at)}: {words.counted(len(self.results), 'result')}{said}, {alerts}>"
 
     @cached_property
     def results(self) -> tuple[DriftResult, ...]:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.counting import CHUNK, fitting
-from monitor.drift.result import DriftResult
+from monitor.drift.result import DriftResult, Span
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.joined import Joined, JoinedModel
 from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, checked_outcomes
@@ -39,9 +39,13 @@ from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
+from monitor.store.file.database import one_moment
 from monitor.store.file.folder import held_here
 from monitor.tables.rows import time_ns
 from monitor.watched import Watch, Watched
+
+if TYPE_CHECKING:
+    from monitor.report.file import Report
 
 log = logging.getLogger(__name__)
 
@@ -312,11 +316,9 @@ class Monitor(Observing):
         Nothing is stored and nobody is alerted. Both are taken to whole base windows, outwards.
         """
         runtime = self._usable()
-        begin, until = time_ns(start) / 1e9, time_ns(end) / 1e9
-        if begin >= until:
-            raise InputError("bad_time", f"nothing lies from {iso(begin)} to before {iso(until)}", None, 422)
+        span = _span(start, end)
         runtime.fold()
-        return runtime.judge(begin, until, name=self._name or None)
+        return runtime.judge(span.start, span.end, name=self._name or None)
 
     def judge_counts(self, batch: Batch) -> tuple[DriftResult, ...]:
         """Judge what `tally` counted by every rule, as one window. Nothing is stored and nobody is alerted.
@@ -326,6 +328,23 @@ class Monitor(Observing):
         runtime = self._usable()
         now = runtime.clock.time()
         return runtime.judge(now, math.nextafter(now, math.inf), fitting(batch, self.reference), self._name or None)
+
+    def report(self, start: Time | None = None, end: Time | None = None) -> Report:
+        """Judge what was observed from `start` to before `end` as a whole, for a notebook or a file.
+
+        Without them: the last day, up to now. All that was observed up to now counts, also in the window that has not
+        ended; the report says how much that is. Nothing is stored and nobody is alerted.
+        """
+        from monitor.report import file  # templates and figures, which a service does not need
+
+        runtime, config = self._usable(), self._runtime.config.of(self._name or None)
+        now = runtime.clock.time()
+        until = now if end is None else end
+        span = _span(time_ns(until) / 1e9 - 86_400 if start is None else start, until)
+        runtime.fold()
+        with one_moment(runtime.folder.database) as connection:
+            made = file.gather(connection, config, span, now, config.model.name)
+            return replace(made, page=file.to_html(connection, made, config))
 
     def status(self) -> dict[str, Any]:
         """How things stand: predictions, drifted columns, alerts, receivers, health; as `/api/status` tells it."""
@@ -385,6 +404,13 @@ def hold_or_join(config: Config, watches: Sequence[Watch], clock: Clock | None =
         if held_here(Path(config.data.path)):
             raise
         return Joined(config, watches, clock, heir=not _inherited_database)
+
+
+def _span(start: Time, end: Time) -> Span:
+    span = Span(time_ns(start) / 1e9, time_ns(end) / 1e9)
+    if span.start >= span.end:
+        raise InputError("bad_time", f"nothing lies from {iso(span.start)} to before {iso(span.end)}", None, 422)
+    return span
 
 
 def version_of(config: Config, reference: Reference) -> str:

@@ -40,6 +40,7 @@ NOTHING: dict[str, Any] = {
     "evaluate": (),
     "judge": (),
     "judge_counts": (),
+    "report": None,
     "status": {"status": "failed"},
     "drift": (),
     "alerts": [],

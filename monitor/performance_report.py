@@ -87,6 +87,11 @@ class PerformanceReport:
     delays: Counts
     settle: float
 
+    def __repr__(self) -> str:
+        found = self.whole.measures.get(self.main)
+        said = f"{metric_name(self.main)} {number(found.value)}" if found else "no outcomes judged"
+        return f"<PerformanceReport {Span(self.whole.start, self.whole.end)!r}: {said}; {self.coverage[0]}>"
+
     @property
     def main(self) -> str:
         """The metric that speaks for the others: accuracy, or MAE."""

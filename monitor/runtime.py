@@ -132,6 +132,10 @@ class Runtime:
             self.folder.close()
             raise
 
+    def __repr__(self) -> str:
+        names = ", ".join([*self.models, *self.failed])
+        return f"<Runtime of {names} in {self.folder.path}, {'started' if self._started else 'not started'}>"
+
     @classmethod
     def of_one(cls, config: Config, reference: Reference, version: str, clock: Clock | None = None) -> Self:
         """Open with the one model that `[model]` configures."""

@@ -29,6 +29,9 @@ class Series:
     column_ids: tuple[int, ...]
     first_served: str
 
+    def __repr__(self) -> str:
+        return f"<Series {self.subject.series} of {self.subject.title}: {self.schema.summary}>"
+
     @property
     def model(self) -> str:
         """Name of the model."""

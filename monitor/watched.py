@@ -38,6 +38,7 @@ from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
 from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_tallies, read_tokens, token_of
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
+from monitor.words import counted
 
 #: The sources that are pulled, by kind.
 PULLED: dict[str, type[Pulled]] = {
@@ -135,6 +136,9 @@ class Watched:
             replica=replica,
             model=self.name,
         )
+
+    def __repr__(self) -> str:
+        return f"<Watched {self.series.subject.title}: {counted(self.totals.n, 'prediction')}>"
 
     def _open_journal(
         self,

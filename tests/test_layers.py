@@ -54,7 +54,7 @@ JOINING = (
         "runtime",
         "joined",
     ),
-    *("scrape", "observing", "client", "library", "boxkite", "backtest", "report", "cli", "__main__"),
+    *("scrape", "observing", "backtest", "report", "client", "library", "boxkite", "cli", "__main__"),
 )
 
 #: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the

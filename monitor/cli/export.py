@@ -50,7 +50,7 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
     with reading(config) as connection:
         made = file.gather(connection, config, span, now, options.model)
         if options.format == "json":
-            text = json.dumps({"report": "telltale", **made.to_json()}, indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps({"report": "telltale", **made.to_dict()}, indent=1, ensure_ascii=False) + "\n"
         else:
             text = file.to_html(connection, made, config)
     if out is None:

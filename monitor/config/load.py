@@ -39,6 +39,9 @@ class Config:
     """Everything that `config.toml` says, with defaults filled in.
 
     `model`: the one of `[model]`, or the first of `models`, which are those of `[models.NAME]`.
+
+    >>> Config.from_text("")
+    <Config of config.toml: model; rules drift, unusual; receivers none>
     """
 
     model: ModelConfig
@@ -57,6 +60,10 @@ class Config:
     named: bool = False
     models: tuple[ModelConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
+
+    def __repr__(self) -> str:
+        rules, receivers = (", ".join(one.name for one in some) or "none" for some in (self.rules, self.receivers))
+        return f"<Config of {self.file}: {', '.join(self.names)}; rules {rules}; receivers {receivers}>"
 
     @property
     def names(self) -> tuple[str, ...]:

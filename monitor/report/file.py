@@ -1,26 +1,34 @@
-"""The report: one period of the history, judged as a whole, in one file that needs no server and no network."""
+"""The report: one period of the history, judged as a whole, in one file that needs no server and no network.
+
+A comparison of two tables (`frames`) is a report without a period.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from monitor import words
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
-from monitor.drift.result import Span
+from monitor.drift.result import DriftResult, Span
+from monitor.errors import DataError
 from monitor.evaluation import Evaluation, References, question_of
 from monitor.performance import Performance, judged_until, whole_hours
 from monitor.performance_report import PerformanceReport, report_performance
+from monitor.reference.file import write_atomically
 from monitor.report import column as column_page
 from monitor.report import overview
 from monitor.report import performance as performance_page
-from monitor.report.overview import Row
+from monitor.report.overview import Headline, Row
 from monitor.report.render import STATIC, render
 from monitor.rules.cover import cover
 from monitor.series import Series
@@ -29,7 +37,7 @@ from monitor.store.records.alerts import list_events
 from monitor.store.records.history import HeatMap
 from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
-from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.ranges import list_windows, sum_range
 from monitor.store.windows.rows import unseen_since
 from monitor.usual import Judged
 
@@ -37,30 +45,91 @@ from monitor.usual import Judged
 MOST_SECTIONS = 60
 
 
-@dataclass(frozen=True)
+#: What `to_frame` has of each column; `moved`: which way, in words, `harm`: what that does to the model.
+FIELDS = ("column", "role", "kind", "state", "statistic", "value", "critical", "floor", "p_value", "n", "m")
+
+#: Columns that the text of a report lists at most.
+MOST_LISTED = 20
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What was found. `rows`: every column, the worst first."""
+    """What was found: a notebook shows its page, `print` a short table of what differs.
+
+    `rows`: every column, the worst first. `span`: the period that was judged; None if two tables were compared.
+    `waiting`: predictions that count here and are in a window that has not ended. `page`: all of it as HTML.
+    """
 
     series: Series
-    span: Span
-    made: float
     evaluation: Evaluation
     rows: tuple[Row, ...]
-    events: list[Record]
-    gaps: list[Record]
+    headline: Headline
+    made: float
+    span: Span | None = None
+    events: list[Record] = field(default_factory=list)
+    gaps: list[Record] = field(default_factory=list)
     #: None if no rule judges performance.
     performance: PerformanceReport | None = None
+    waiting: int = 0
+    page: str = ""
 
     @property
     def predictions(self) -> int:
-        """Predictions in the period."""
+        """Predictions in the period, or rows of the second table."""
         return max((judged.test.n for judged in self.evaluation.judged), default=0)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary."""
+    @property
+    def drifted(self) -> list[str]:
+        """Names of the columns that drifted, the worst first."""
+        return [row.column.name for row in self.rows if row.state == "drift"]
+
+    @property
+    def open_window(self) -> str:
+        """Say how many predictions are in a window that has not ended; "" if none is."""
+        if not self.waiting:
+            return ""
+        of = words.counted(self.waiting, "prediction")
+        return f"{of} {'is' if self.waiting == 1 else 'are'} in a window that has not ended, and counted here"
+
+    def __repr__(self) -> str:
+        texts = (self.headline.text, self.headline.more.removesuffix("."), self.open_window)
+        lines = [f"{'. '.join(text for text in texts if text)}."]
+        results = [row.result for row in self.rows if row.result and row.state in ("drift", "warning", "error")]
+        if results:
+            head = ("column", "state", "statistic", "value", "critical", "n", "m", "what moved")
+            cells = [_cells(result) for result in results[:MOST_LISTED]]
+            lines += words.aligned([head, *cells], right=range(3, 7))
+        more = len(results) - MOST_LISTED
+        return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, where its style touches nothing of the notebook, and nothing runs."""
+        style = "width: 100%; height: 40em; border: 0; resize: vertical"
+        page = self.page.replace("<head>", '<head><base href="about:srcdoc">', 1)  # or its links lead to the notebook
+        return f'<iframe title="Report" sandbox style="{style}" srcdoc="{escape(page)}"></iframe>'
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page as a file, which needs nothing else."""
+        write_atomically(Path(path), self.page.encode())
+
+    def to_frame(self) -> Any:
+        """Return a frame of pandas, a row for each column, the worst first. Raises DataError without pandas."""
+        try:
+            import pandas as pd  # type: ignore[import-untyped]
+        except ImportError:
+            raise DataError("to_frame needs pandas: pip install pandas; to_dict needs nothing") from None
+        records = [
+            {**overview.record(row), "moved": row.moved, "harm": row.harm.effect if row.harm else None}
+            for row in self.rows
+        ]
+        return pd.DataFrame(records, columns=[*FIELDS, "moved", "harm"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain data, as `telltale report --format json` writes it."""
+        period = {**self.span.to_json(), "waiting": self.waiting} if self.span else {}
         return {
             "made": iso(self.made),
-            **self.span.to_json(),
+            **period,
             "model_version": self.series.version,
             "reference": self.series.reference.identity,
             "predictions": self.predictions,
@@ -70,6 +139,11 @@ class Report:
             "gaps": self.gaps,
             "performance": self.performance.to_json() if self.performance else None,
         }
+
+
+def _cells(one: DriftResult) -> tuple[str, ...]:
+    numbers = words.statistic(one.value), words.statistic(one.critical), words.count(one.n), words.count(one.m)
+    return one.column, one.state, one.statistic, *numbers, one.direction.text if one.direction else one.reason
 
 
 def gather(connection: sqlite3.Connection, config: Config, span: Span, now: float, model: str | None = None) -> Report:
@@ -88,9 +162,16 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     start, end = iso(span.start), iso(span.end)
     events = [event for event in list_events(connection, series.subject, most=1000) if start <= event["at"] <= end]
     gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
-    return Report(
-        series, span, now, evaluation, tuple(overview.rows(evaluation, series.reference)), events, gaps, found
-    )
+    begun = max(span.start, math.floor(now / config.window.base) * config.window.base)
+    waiting = sum(window.n for window in list_windows(connection, series.id, begun, span.end))
+    listed = tuple(overview.rows(evaluation, series.reference))
+    headline = overview.headline(listed, evaluation, config.drift.every, words_of(span))
+    return Report(series, evaluation, listed, headline, now, span, events, gaps, found, waiting)
+
+
+def words_of(span: Span) -> str:
+    """Say from when to when a period is."""
+    return f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
 
 
 def _judge(connection: sqlite3.Connection, series: Series, config: Config, span: Span) -> Iterator[Judged]:
@@ -105,35 +186,55 @@ def _judge(connection: sqlite3.Connection, series: Series, config: Config, span:
 
 
 def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> str:
-    """Write the report as one self-contained page."""
-    span, reference = report.span, report.series.reference
+    """Write the report of a period as one self-contained page."""
+    span, found = report.span, report.performance
+    assert span is not None
     seconds = max(int(span.end - span.start), 1)
     length = history.cell_length(seconds, config.drift.every)
     cells = HeatMap().read(connection, report.series.subject, span.end, seconds, length)
-    found, said = report.performance, performance_page.said(report.evaluation)
-    when = f"from {words.date_time(span.start)} to {words.date_time(span.end)}"
+    said = performance_page.said(report.evaluation)
+    facts = f"{words.counted(report.predictions, 'prediction')} {words_of(span)}", report.open_window
+    return draw(
+        report,
+        title=f"Report on model {report.series.version}",
+        lead=". ".join(text for text in facts if text),
+        when=words_of(span),
+        last=("Verdicts at the time", lambda row: overview.strip(row, cells)),
+        over=lambda row: column_page.over_time(connection, row, report.series, config, span.start, span.end),
+        performance=said,
+        p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
+        cell=length,
+        rules=config.rules,
+    )
 
-    def listed(place: int, row: Row) -> tuple[Row, str, Markup, str]:
+
+def draw(
+    report: Report,
+    *,
+    last: tuple[str, Callable[[Row], Markup | str]],
+    over: Callable[[Row], Mapping[str, Any]],
+    **context: Any,
+) -> str:
+    """Fill the page of a report. `last`: the last column of its table; `over`: what a column's section has of time."""
+    reference = report.series.reference
+
+    def listed(place: int, row: Row) -> tuple[Row, str, Markup | str, str]:
         figure = overview.draw(row, reference) if place < overview.MOST_FIGURES else ""
-        return row, figure, overview.strip(row, cells), f"#c{row.position}" if place < MOST_SECTIONS else ""
+        return row, figure, last[1](row), f"#c{row.position}" if place < MOST_SECTIONS else ""
 
     def section(row: Row) -> dict[str, Any]:
-        facts = column_page.over_time(connection, row, report.series, config, span.start, span.end)
-        return {"row": row, "shown": column_page.histograms(row, reference), **facts}
+        return {"row": row, "shown": column_page.histograms(row, reference), **over(row)}
 
     return render(
         "report.html",
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         report=report,
         now=None,  # the file is read on another day
-        when=when,
-        headline=overview.headline(report.rows, report.evaluation, config.drift.every, when),
-        performance=said,
-        p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
+        headline=report.headline,
         reference=reference,
+        last=last[0],
         rows=[listed(place, row) for place, row in enumerate(report.rows)],
         sections=[section(row) for row in report.rows[:MOST_SECTIONS]],
         left_out=max(0, len(report.rows) - MOST_SECTIONS),
-        cell=length,
-        rules=config.rules,
+        **context,
     )

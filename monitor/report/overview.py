@@ -164,17 +164,19 @@ class Headline(NamedTuple):
     more: str = ""
 
 
-def headline(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "") -> Headline:
+def headline(
+    listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "", rows: str = "predictions"
+) -> Headline:
     """Say in one line the worst that is true, and whether the predictions have moved.
 
-    `when`: the period that was judged, if it is not the last one.
+    `when`: the period that was judged, if it is not the last one. `rows`: what was judged.
     """
     told = answers(evaluation.results)
     more = f"{told[:1].upper()}{told[1:]}." if told else ""
-    return _worst(listed, evaluation, every, when)._replace(more=more)
+    return _worst(listed, evaluation, every, when, rows)._replace(more=more)
 
 
-def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str) -> Headline:
+def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str, rows: str) -> Headline:
     if not evaluation.judged:
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}
@@ -187,16 +189,16 @@ def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: st
     span, needed = evaluation.judged[0].window, judged.rule.min_samples
     when = when or f"in the last {words.duration(span.end - span.start)}"
     if not judged.test.n:
-        return Headline("unknown", f"No traffic: no predictions {when}")
+        return Headline("unknown", f"No traffic: no {rows} {when}")
     if moved := by_state["warning"]:
         return Headline("warning", f"No drift; {_columns(moved, watched, 'has')} moved a little: {_names(moved)}")
     short = by_state["insufficient data"]
     if short and len(short) == watched and judged.test.n < needed:
         n = words.count(judged.test.n)
-        return Headline("unknown", f"Not enough data yet: {n} of {words.count(needed)} predictions {when}")
+        return Headline("unknown", f"Not enough data yet: {n} of {words.count(needed)} {rows} {when}")
     if short and len(short) == watched:  # most values of these predictions are missing
         return Headline("unknown", f"Not enough values yet: {short[0].moved}")
-    quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} predictions {when}"
+    quiet = f"All quiet: {words.count(max(judged.test.n for judged in evaluation.judged))} {rows} {when}"
     rest = [row for state in ("no reference", "insufficient data", "no traffic") for row in by_state[state]]
     return Headline("ok", quiet + (f"; no verdict on {_columns(rest, watched)}: {_names(rest)}" if rest else ""))
 

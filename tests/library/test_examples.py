@@ -17,10 +17,12 @@ from unittest.mock import MagicMock
 from urllib.request import Request, urlopen
 
 import dask.dataframe
+import nbformat
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from nbclient import NotebookClient
 
 from bench.running import environment, wait_for
 from examples import batch, dask_job, wsgi
@@ -122,8 +124,23 @@ def test_the_dag_counts_and_asks(tmp_path: Path, flats: Reference, monkeypatch: 
     ]
 
 
-def test_notebook() -> None:
-    assert runpy.run_path(str(ROOT / "examples/notebook.py"))["status"]["predictions"] == 3
+def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a kernel of Jupyter, as its reader runs it."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(ROOT / "examples/notebook.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    pages = [output.data["text/html"] for output in shown if "<iframe" in output.get("data", {}).get("text/html", "")]
+    assert len(pages) == 2, "of the comparison and of the period"
+    assert "drifted from the first table" in pages[0]
+    assert re.search(r"501 predictions from .*501 predictions are in a window that has not ended", pages[1])
+    printed = next(output.text for output in shown if output.output_type == "stream" and output.name == "stdout")
+    assert printed.startswith(
+        "2 of 3 columns have drifted from the training data; area most of all. Predictions have moved"
+    )
+    assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
 
 
 @pytest.fixture

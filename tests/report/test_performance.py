@@ -223,7 +223,7 @@ def test_the_report_file_has_performance_and_fetches_nothing(fallen: World) -> N
     assert re.fullmatch(r"Accuracy 0\.\d+ \(0\.\d+ to 0\.\d+\), was 0\.866: worse", headline)
     assert '<section id="performance"' in text
     assert "2,880 outcomes of 2,880 predictions (100 %)." in text
-    found = json.loads(json.dumps(made.to_json()))
+    found = json.loads(json.dumps(made.to_dict()))
     assert found["performance"]["outcomes"] == 2880
     states = {one["statistic"]: one["state"] for one in found["results"] if one["column"] == "performance"}
     assert states["accuracy"] == "drift"

@@ -1,0 +1,134 @@
+"""Two tables compared, in a notebook or a script: the statistics and the page of the monitor, without a folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from monitor import words
+from monitor.columns.batch import Batch
+from monitor.config.load import Config
+from monitor.counting import fitting, tally
+from monitor.drift.evaluate import Sample, evaluate
+from monitor.drift.result import Span, Subject
+from monitor.errors import DataError
+from monitor.evaluation import Evaluation, question_of
+from monitor.reference.build import as_table, assemble, raw_columns, summarise
+from monitor.reference.file import Reference, ReferenceInfo
+from monitor.reference.profile import Limits
+from monitor.report import overview
+from monitor.report.file import Report, draw
+from monitor.report.overview import Row
+from monitor.rules.cover import cover
+from monitor.rules.rule import TRAINING
+from monitor.series import Series
+from monitor.usual import Judged
+
+
+def compare(
+    before: Any,
+    after: Any,
+    predictions: Any = None,
+    *,
+    predictions_before: Any = None,
+    config: Config | None = None,
+) -> Report:
+    """Compare a table with a reference, or with another table: which columns differ, and how.
+
+    `before`: a `Reference`, its file, or a table. `after`: a table, as `tally` takes it, or what `tally` counted.
+    `predictions`: of `after`, and `predictions_before` of a table `before`; without them features are compared. The
+    predictions of a reference are also found in `after`, by their names. `config`: settings whose rules judge, all that
+    compare with the training data; the default rule if None.
+
+    Raises DataError or InputError for tables that do not fit together.
+
+    >>> before = {"age": [float(age % 60) for age in range(600)], "sex": ["f", "m"] * 300}
+    >>> compare(before, before)
+    All quiet: 600 rows in the second table.
+    >>> compare(before, {**before, "sex": ["f", "m", "f"] * 200})
+    1 of 2 columns has drifted from the first table: sex.
+    column  state  statistic  value  critical    n    m  what moved
+    sex     drift  kl         0.056     0.036  600  600  grew: f (50 % to 67 %); shrank: m (50 % to 33 %)
+    """
+    if isinstance(before, (str, os.PathLike)):
+        before = Reference.load(before)
+    known = isinstance(before, Reference)
+    if predictions_before is not None and (known or predictions is None):
+        raise DataError("predictions_before are those of a table, and need the predictions of the other one")
+    if predictions is not None and not known and predictions_before is None:
+        raise DataError("the predictions of the first table are missing: give them as predictions_before")
+    reference = before if known else reference_of(before, predictions_before)
+    schema, now = reference.schema, time.time()
+    if isinstance(after, Batch):
+        batch, answered = fitting(after, reference), True
+    else:
+        features, found = split(after, reference) if predictions is None else (after, predictions)
+        answered = found is not None
+        nothing = {column.name: [None] * rows_of(features) for column in schema.predictions}
+        batch = tally(features, found if answered else nothing, reference)
+    captured = len(schema.features) + len(schema.predictions) * answered
+    made_of = [column.derivation.of if column.derivation else (at,) for at, column in enumerate(schema.columns)]
+    known_columns = {at for at, of in enumerate(made_of) if max(of) < captured}
+    series, span = Series(0, Subject(), reference, (), ""), Span(now, now)
+    sample, live = Sample(reference.counts, reference.sums, reference.deviations), Sample(batch.counts, batch.sums)
+    rules = [rule for rule in (config or Config.from_text("")).rules if rule.fixed and rule.reference == TRAINING]
+    covers, judged = cover(tuple(rules), schema), []
+    for rule in rules:
+        question = question_of(rule, tuple(at for at in covers[rule.name] if at in known_columns))
+        names = (f"training {reference.identity[:12]}" if known else "the first table",) * len(schema.columns)
+        results = evaluate(question, series.layout, sample, live, span, names, series.subject, batch.names(schema))
+        judged.append(Judged(rule if known else replace(rule, reference=names[0]), span, batch, sample, results))
+    evaluation = Evaluation(now, tuple(judged))
+    rows = tuple(row for row in overview.rows(evaluation, reference) if row.position in known_columns)
+    headline = overview.headline(rows, evaluation, 0.0, "in the second table" if not known else "compared", "rows")
+    report = Report(series, evaluation, rows, headline, now)
+    return replace(report, page=page(report, batch, "the reference" if known else "another"))
+
+
+def page(report: Report, batch: Batch, what: str) -> str:
+    """Write a comparison as one self-contained page. `what`: the other side."""
+    unseen: Counter[tuple[int, str]] = Counter(batch.unseen)
+
+    def over(row: Row) -> dict[str, Any]:
+        named = [{"value": name, "count": rows} for (at, name), rows in unseen.most_common() if at == row.position]
+        return {"onsets": (), "values_chart": "", "statistic_chart": "", "unseen": named}
+
+    return draw(
+        report,
+        title=f"A table compared with {what}",
+        lead=f"{words.counted(batch.n, 'row')} in the second table",
+        when="",
+        last=("m", lambda row: words.count(row.result.m if row.result else 0)),
+        over=over,
+        performance=None,
+        p=None,
+        cell=None,
+        rules=[judged.rule for judged in report.evaluation.judged],
+    )
+
+
+def reference_of(table: Any, predictions: Any) -> Reference:
+    """Build the reference of a table, without prediction columns if there are none. Raises DataError."""
+    if predictions is not None:
+        return Reference.from_data(table, predictions)
+    found = as_table(table)
+    return assemble(summarise(found, "feature", found.kinds, Limits()), ReferenceInfo())
+
+
+def rows_of(table: Any) -> int:
+    """How many rows a table has."""
+    _, columns = raw_columns(table)
+    return len(columns[0]) if columns else 0
+
+
+def split(table: Any, reference: Reference) -> tuple[Any, Any]:
+    """Part a table that also has the reference's predictions, by name; None for the predictions of any other."""
+    wanted = {column.name for column in reference.schema.predictions}
+    names, columns = raw_columns(table)
+    if names is None or not wanted or not wanted <= set(names) or len(set(names)) != len(names):
+        return table, None if wanted else {}
+    found = dict(zip(names, columns, strict=True))
+    return {name: found[name] for name in names if name not in wanted}, {name: found[name] for name in wanted}
