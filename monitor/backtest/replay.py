@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ from monitor.store.records.references import REPLAYED
 from monitor.store.windows.rows import write_meta
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader
+from monitor.watched import Watched
 
 #: Answers a sequence for each prediction column, given the blocks of the features.
 Predict = Callable[[Sequence[Block]], Sequence[Sequence[Any]]]
@@ -69,7 +70,8 @@ class Recording:
     """Encoded rows in time order. `times`: (n,), nanoseconds since 1970; row i is at `order[i]` of `rows`.
 
     `came`: rows with an outcome, by when it was known (`known`, nanoseconds since 1970), and `outcomes`: what came true
-    for them, as the journal has it. `told`: how many of them were told; `first`: sequence number of row 0.
+    for them, as the journal has it. `done`, `told`: how many rows were recorded, and how many outcomes were told;
+    `first`: sequence number of row 0.
     """
 
     times: npt.NDArray[np.int64]
@@ -78,8 +80,16 @@ class Recording:
     came: npt.NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     known: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     outcomes: Floats = field(default_factory=lambda: np.zeros(0))
+    done: int = 0
     told: int = 0
     first: int = 0
+
+    def tell(self, outcomes: Floats, known: npt.NDArray[np.int64]) -> None:
+        """Add what came true for each row, NaN for nothing, and when it was known; never before its row."""
+        known = np.maximum(known, self.times)
+        told = np.argsort(known, kind="stable")
+        self.came = told[~np.isnan(outcomes[told])]
+        self.known, self.outcomes = known[self.came], outcomes[self.came]
 
     def batch(self, begin: int, end: int) -> Floats:
         """Rows of a stretch, shape (end - begin, columns)."""
@@ -113,12 +123,13 @@ class Outcome:
     events: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)
 
-    def note(self, evaluation: Evaluation, step: Step) -> None:
-        """Count one evaluation."""
+    def note(self, latest: Sequence[Evaluation], step: Step) -> None:
+        """Count one evaluation of some models."""
         self.evaluations, self.skipped = self.evaluations + 1, self.skipped + step.skipped
-        self.verdicts += sum(result.value is not None for result in evaluation.results)
-        self.drifted |= {result.column for result in evaluation.results if result.state == "drift"}
-        self.events |= {alert.event_id for alert in evaluation.alerts.values() if alert.state == "firing"}
+        for one in latest:
+            self.verdicts += sum(result.value is not None for result in one.results)
+            self.drifted |= {result.column for result in one.results if result.state == "drift"}
+            self.events |= {alert.event_id for alert in one.alerts.values() if alert.state == "firing"}
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary, times in ISO 8601."""
@@ -223,10 +234,7 @@ def read_recording(
     rows = np.memmap(scratch, dtype=np.float64, mode="r", shape=(len(found), len(schema.captured)))
     recording = Recording(found[order], order, rows)
     if came:
-        outcomes, later_ns = np.concatenate(came)[order], np.maximum(np.concatenate(known)[order], recording.times)
-        told = np.argsort(later_ns, kind="stable")
-        recording.came = told[~np.isnan(outcomes[told])]
-        recording.known, recording.outcomes = later_ns[recording.came], outcomes[recording.came]
+        recording.tell(np.concatenate(came)[order], np.concatenate(known)[order])
     return recording
 
 
@@ -288,24 +296,24 @@ def replay(
     open_runtime: Callable[[float, float], Runtime],
     clock: ManualClock,
     config: Config,
-    recording: Recording,
+    recordings: Mapping[str, Recording],
     progress: Callable[[int], object] = bool,
 ) -> Outcome:
-    """Let recorded rows pass through the real path, evaluation by evaluation.
+    """Let recorded rows of some models, by name, pass through the real path, evaluation by evaluation.
 
     `open_runtime` opens the data folder with base windows of so many seconds, and is rolled up so often; what it opens
     is not started. `progress` is told how many rows are done. The log receiver is served on the way, others wait: see
     `deliver`.
     """
-    times, done = recording.times, 0
+    times, done = np.sort(np.concatenate([one.times for one in recordings.values()])), 0
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
     coarse, until = coarse_windows(config, outcome.end)
     for early, part in itertools.groupby(steps(times, config), lambda step: step.at <= until):
         base, rounds = (coarse, DAY) if early else (config.window.base, HOUR)
         with closing(open_runtime(base, rounds)) as runtime, runtime.writer.relaxed():
             for step in part:
-                _advance(runtime, clock, recording, done, step)
-                outcome.note(runtime.only.latest, step)
+                _advance(runtime, clock, recordings, step)
+                outcome.note([model.latest for model in runtime.models.values()], step)
                 progress(step.rows - done)
                 done = step.rows
                 if outcome.evaluations % CHECKPOINT_EVERY == 0:
@@ -333,26 +341,29 @@ def coarse_windows(config: Config, end: float) -> tuple[float, float]:
     return coarse, (end - config.data.keep_minutes) // DAY * DAY
 
 
-def _advance(runtime: Runtime, clock: ManualClock, recording: Recording, done: int, step: Step) -> None:
+def _advance(runtime: Runtime, clock: ManualClock, recordings: Mapping[str, Recording], step: Step) -> None:
     """Move the clock to an evaluation, record the rows that have come by then, and evaluate."""
     clock.advance(step.at - clock.time())
-    for begin in range(done, step.rows, RECORD_ROWS):
-        end = min(begin + RECORD_ROWS, step.rows)
-        ids = runtime.only.recorder.record_encoded(recording.batch(begin, end), recording.times[begin:end])
-        recording.first = int(ids[0].rpartition("-")[2]) - begin
-        if end < step.rows:
-            runtime.fold()
-    if runtime.only.outcomes is not None:
-        _tell(runtime, runtime.only.outcomes, recording, step.at)
+    for name, recording in recordings.items():
+        model = runtime.models[name]
+        until = int(np.searchsorted(recording.times, round(step.at * 1e3) * 10**6, side="left"))
+        for begin in range(recording.done, until, RECORD_ROWS):
+            end = min(begin + RECORD_ROWS, until)
+            ids = model.recorder.record_encoded(recording.batch(begin, end), recording.times[begin:end])
+            recording.first, recording.done = int(ids[0].rpartition("-")[2]) - begin, end
+            if end < until:
+                runtime.fold()
+        if model.outcomes is not None:
+            _tell(runtime, model, model.outcomes, recording, step.at)
     runtime.evaluate()
-    if any(alert.state != "inactive" for alert in runtime.only.latest.alerts.values()):
+    if any(alert.state != "inactive" for model in runtime.models.values() for alert in model.latest.alerts.values()):
         serve(runtime.announcer.senders, "log")
 
 
-def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
+def _tell(runtime: Runtime, model: Watched, source: OutcomeSource, recording: Recording, now: float) -> None:
     """Record the outcomes that are known by now."""
     upto = int(np.searchsorted(recording.known, now * 1e9))
-    token = float(int(runtime.only.recorder.token, 16))
+    token = float(int(model.recorder.token, 16))
     for begin in range(recording.told, upto, RECORD_ROWS):
         part = slice(begin, min(begin + RECORD_ROWS, upto))
         rows = recording.first + recording.came[part]

@@ -106,7 +106,8 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
         left = 0
         with alerts_logged(options.verbose):
             with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
-                outcome = replay(open_runtime, clock, config, recording, progress.update)
+                recordings = {config.model.name: recording}
+                outcome = replay(open_runtime, clock, config, recordings, progress.update)
             if options.notify:
                 with closing(open_runtime(config.window.base, HOUR)) as runtime:
                     left = deliver(runtime, PATIENCE)
