@@ -44,7 +44,13 @@ MODULES = {
 
 #: Commands of `telltale` outside this package, with the module to run. `telltale reference` with `--model` or
 #: `--prediction` makes a reference: it is `python -m train reference`.
-ELSEWHERE = {"serve": "server.__main__", "train": "train.__main__", "load": "train.load", "reference": "train.__main__"}
+ELSEWHERE = {
+    "demo": "server.demo",
+    "serve": "server.__main__",
+    "train": "train.__main__",
+    "load": "train.load",
+    "reference": "train.__main__",
+}
 
 #: How the program with all commands is called.
 TELLTALE = "telltale"
@@ -55,9 +61,7 @@ EXTRA = {"flask", "waitress", "sklearn"}
 
 def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
-    more = (
-        "Also: telltale serve, telltale train, telltale load; each has its own --help." if program == TELLTALE else None
-    )
+    more = "Also: telltale demo, serve, train and load; each has its own --help." if program == TELLTALE else None
     about = "Look at what Telltale recorded, check its settings, try its alerts."
     parser = argparse.ArgumentParser(prog=program, description=about, epilog=more)
     parser.set_defaults(program=program)

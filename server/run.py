@@ -29,8 +29,13 @@ def run(config: Config, again: Callable[[], Config] | None = None) -> None:
 
 
 @contextmanager
-def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterator[Server]:
-    """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError."""
+def opened(
+    config: Config, again: Callable[[], Config] | None = None, begin: Callable[[Runtime], object] = bool
+) -> Iterator[Server]:
+    """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError.
+
+    `begin` is called with the runtime once it has started.
+    """
     guard = Guard.of(config.server)
     loaded, failed = load_all(config)
     runtime = Runtime(config, [one.watch for one in loaded.values()], failed=failed)
@@ -46,6 +51,7 @@ def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterato
         runtime.listens_on(int(server.effective_port))
         server.reload = reloading.start
         runtime.start()
+        begin(runtime)
         say_hello(config, runtime, server.effective_port)
         yield server
     finally:

@@ -38,7 +38,6 @@ from monitor.store.records.references import REPLAYED
 from monitor.store.windows.rows import write_meta
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader
-from monitor.watched import Watched
 
 #: Answers a sequence for each prediction column, given the blocks of the features.
 Predict = Callable[[Sequence[Block]], Sequence[Sequence[Any]]]
@@ -71,7 +70,7 @@ class Recording:
 
     `came`: rows with an outcome, by when it was known (`known`, nanoseconds since 1970), and `outcomes`: what came true
     for them, as the journal has it. `done`, `told`: how many rows were recorded, and how many outcomes were told;
-    `first`: sequence number of row 0.
+    `ids`: shape (n, 2), sequence number and token of each row that was recorded.
     """
 
     times: npt.NDArray[np.int64]
@@ -82,7 +81,7 @@ class Recording:
     outcomes: Floats = field(default_factory=lambda: np.zeros(0))
     done: int = 0
     told: int = 0
-    first: int = 0
+    ids: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     def tell(self, outcomes: Floats, known: npt.NDArray[np.int64]) -> None:
         """Add what came true for each row, NaN for nothing, and when it was known; never before its row."""
@@ -90,6 +89,7 @@ class Recording:
         told = np.argsort(known, kind="stable")
         self.came = told[~np.isnan(outcomes[told])]
         self.known, self.outcomes = known[self.came], outcomes[self.came]
+        self.ids = np.zeros((len(self.times), 2))
 
     def batch(self, begin: int, end: int) -> Floats:
         """Rows of a stretch, shape (end - begin, columns)."""
@@ -298,14 +298,17 @@ def replay(
     config: Config,
     recordings: Mapping[str, Recording],
     progress: Callable[[int], object] = bool,
+    end: float = math.inf,
 ) -> Outcome:
     """Let recorded rows of some models, by name, pass through the real path, evaluation by evaluation.
 
     `open_runtime` opens the data folder with base windows of so many seconds, and is rolled up so often; what it opens
     is not started. `progress` is told how many rows are done. The log receiver is served on the way, others wait: see
-    `deliver`.
+    `deliver`. Rows from `end` on are left for another
+    replay, or for `feed`.
     """
-    times, done = np.sort(np.concatenate([one.times for one in recordings.values()])), 0
+    times, done = np.sort(np.concatenate([one.times[one.done :] for one in recordings.values()])), 0
+    times = times[times < end * 1e9]
     outcome = Outcome(len(times), times[0] / 1e9, times[-1] / 1e9)
     coarse, until = coarse_windows(config, outcome.end)
     for early, part in itertools.groupby(steps(times, config), lambda step: step.at <= until):
@@ -344,31 +347,38 @@ def coarse_windows(config: Config, end: float) -> tuple[float, float]:
 def _advance(runtime: Runtime, clock: ManualClock, recordings: Mapping[str, Recording], step: Step) -> None:
     """Move the clock to an evaluation, record the rows that have come by then, and evaluate."""
     clock.advance(step.at - clock.time())
-    for name, recording in recordings.items():
-        model = runtime.models[name]
-        until = int(np.searchsorted(recording.times, round(step.at * 1e3) * 10**6, side="left"))
-        for begin in range(recording.done, until, RECORD_ROWS):
-            end = min(begin + RECORD_ROWS, until)
-            ids = model.recorder.record_encoded(recording.batch(begin, end), recording.times[begin:end])
-            recording.first, recording.done = int(ids[0].rpartition("-")[2]) - begin, end
-            if end < until:
-                runtime.fold()
-        if model.outcomes is not None:
-            _tell(runtime, model, model.outcomes, recording, step.at)
+    feed(runtime, recordings, step.at)
     runtime.evaluate()
     if any(alert.state != "inactive" for model in runtime.models.values() for alert in model.latest.alerts.values()):
         serve(runtime.announcer.senders, "log")
 
 
-def _tell(runtime: Runtime, model: Watched, source: OutcomeSource, recording: Recording, now: float) -> None:
+def feed(runtime: Runtime, recordings: Mapping[str, Recording], now: float) -> None:
+    """Record the rows that have come by now, and then the outcomes that are known."""
+    for name, one in recordings.items():
+        model = runtime.models[name]
+        until = int(np.searchsorted(one.times, round(now * 1e3) * 10**6, side="left"))
+        for begin in range(one.done, until, RECORD_ROWS):
+            end = min(begin + RECORD_ROWS, until)
+            ids = model.recorder.record_encoded(one.batch(begin, end), one.times[begin:end])
+            if len(one.ids):
+                token, _, first = ids[0].rpartition("-")
+                one.ids[begin:end, 0], one.ids[begin:end, 1] = int(first) + np.arange(end - begin), int(token, 16)
+            one.done = end
+            if end < until:
+                runtime.fold()
+        if model.outcomes is not None:
+            _tell(runtime, model.outcomes, one, now)
+
+
+def _tell(runtime: Runtime, source: OutcomeSource, recording: Recording, now: float) -> None:
     """Record the outcomes that are known by now."""
     upto = int(np.searchsorted(recording.known, now * 1e9))
-    token = float(int(model.recorder.token, 16))
     for begin in range(recording.told, upto, RECORD_ROWS):
         part = slice(begin, min(begin + RECORD_ROWS, upto))
-        rows = recording.first + recording.came[part]
-        columns = [rows, np.full(len(rows), token), recording.known[part] / 1e9, recording.outcomes[part]]
-        source.recorder.append(np.stack(columns, axis=1), np.zeros(len(rows), np.uint64))
+        ids = recording.ids[recording.came[part]]
+        values = np.column_stack([ids, recording.known[part] / 1e9, recording.outcomes[part]])
+        source.recorder.append(values, np.zeros(len(ids), np.uint64))
         runtime.fold()
     recording.told = max(recording.told, upto)
 

@@ -80,7 +80,7 @@ def said(evaluation: Evaluation) -> Said | None:
     moved = [one for one, _ in found if one.state == "drift" and one is not result and one.direction]
     also = "; ".join(one.direction.text for one in moved if one.column == COLUMN and one.direction)
     more = [f"Also worse: {also}"] if also else []
-    more += [_drifted(one) for one in moved if one.column != COLUMN]
+    more += dict.fromkeys(_drifted(one) for one in moved if one.column != COLUMN)  # by several statistics
     if result.state == "drift":
         key = AlertKey(result.rule, result.model, result.series, result.role, result.column)
         alert = evaluation.alerts.get(key)

@@ -301,6 +301,18 @@ def test_outcomes_come_after_their_delay(recorded: Recorded) -> None:
     assert recorded.read("SELECT sum FROM outcome_delays")[0][0] == pytest.approx(joined * 3600)
 
 
+def test_outcomes_of_rows_in_coarse_windows_find_them(tmp_path: Path) -> None:
+    """What is old is recorded by one runtime, and its outcomes come when another one has followed."""
+    recorded = Recorded(tmp_path, 600, 12 * 24.0)
+    with (recorded.folder / "config.toml").open("a") as file:
+        file.write('[outcomes]\nwithin = "30d"\n')
+    rows = [[*row, row[3]] for row in recorded.rows()]
+    path = recorded.write(rows, head="when,x,colour,prediction,came")
+    assert recorded.replay(path, "--outcome", "came", "--delay", "3d", "--every", "12h") == 0
+    told = sum(at <= recorded.times[-1] - timedelta(days=3) for at in recorded.times)
+    assert dict(recorded.read("SELECT result, count FROM tallies"))["joined"] == pytest.approx(told, abs=50)
+
+
 def test_outcomes_come_at_a_time_of_their_own(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     with (recorded.folder / "config.toml").open("a") as file:
         file.write("[outcomes]\n")
