@@ -16,11 +16,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,19 +80,15 @@ Rng = np.random.Generator
 Columns = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Story:
+class Story(NamedTuple):
     """A model's data. `rows`: columns and what came true, by how long ago each row is, in hours, shape (n,).
 
-    `busy`: predictions an hour, by the hour of the day. `delay`: hours until an outcome is known. `texts`: how many of
-    the columns, the last ones, hold categories.
+    `busy`: predictions an hour, by the hour of the day. `delay`: hours until an outcome is known.
     """
 
     rows: Callable[[Rng, Floats], tuple[Columns, Any]]
-    estimator: Callable[[], Any]
     busy: Callable[[int], float]
     delay: float
-    texts: int
 
 
 def deliveries(rng: Rng, ago: Floats) -> tuple[Columns, Any]:
@@ -122,21 +118,9 @@ def payments(rng: Rng, ago: Floats) -> tuple[Columns, Any]:
     return columns | {"country": country.tolist(), "device": device.tolist()}, fraud.tolist()
 
 
-def _linear() -> Any:
-    from sklearn.linear_model import LinearRegression
-
-    return LinearRegression()
-
-
-def _logistic() -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(max_iter=1000)
-
-
 STORIES = {
-    "delivery": Story(deliveries, _linear, lambda hour: 30 + 170 * math.exp(-(((hour - 18) / 4) ** 2)), 1.5, 2),
-    "payments": Story(payments, _logistic, lambda hour: 110 - 80 * math.cos((hour - 3) / 12 * math.pi), 12.0, 2),
+    "delivery": Story(deliveries, lambda hour: 30 + 170 * math.exp(-(((hour - 18) / 4) ** 2)), 1.5),
+    "payments": Story(payments, lambda hour: 110 - 80 * math.cos((hour - 3) / 12 * math.pi), 12.0),
 }
 
 
@@ -152,6 +136,7 @@ def prepare(folder: Path, port: int, now: float, seed: int) -> Config:
 def _fit(name: str, story: Story, rng: Rng, folder: Path, created: str) -> None:
     """Write a model and its reference, with a baseline from rows that it was not fitted to."""
     from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -159,10 +144,11 @@ def _fit(name: str, story: Story, rng: Rng, folder: Path, created: str) -> None:
 
     columns, came = story.rows(rng, np.full(ROWS, np.inf))
     held, came_there = story.rows(rng, np.full(ROWS, np.inf))
-    width = len(columns)
-    texts, numbers = list(range(width - story.texts, width)), list(range(width - story.texts))
+    texts = [position for position, block in enumerate(columns.values()) if isinstance(block, list)]
+    numbers = [position for position in range(len(columns)) if position not in texts]
     steps = (OneHotEncoder(handle_unknown="ignore"), texts), (StandardScaler(), numbers)
-    model = make_pipeline(make_column_transformer(*steps), story.estimator()).fit(_stack(columns.values()), came)
+    estimator = LogisticRegression(max_iter=1000) if isinstance(came, list) else LinearRegression()
+    model = make_pipeline(make_column_transformer(*steps), estimator).fit(_stack(columns.values()), came)
 
     def predict(blocks: Sequence[Any]) -> list[Any]:
         given = _stack(blocks)
