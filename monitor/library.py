@@ -40,7 +40,7 @@ from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
 from monitor.store.file.database import one_moment
-from monitor.store.file.folder import held_here
+from monitor.store.file.folder import database_is_open, held_here
 from monitor.tables.rows import time_ns
 from monitor.watched import Watch, Watched
 
@@ -434,7 +434,7 @@ _opened: set[Monitor] = set()
 #: What a child of a fork keeps of its parent and never uses, so that nothing of it is closed.
 _parents: list[object] = []
 _rejoining = threading.Lock()
-#: Whether a parent forked in the midst of using the database: SQLite must not be used in this process then.
+#: Whether a parent forked in the midst of using the database: SQLite must not open it again in this process then.
 _inherited_database = False
 _forking = threading.local()
 
@@ -465,8 +465,7 @@ def _after_fork() -> None:
         runtime.abandon()
         if runtime.writer in _forking.paused:
             runtime.writer.abandon()
-        else:
-            _inherited_database = True
+    _inherited_database = database_is_open()
     for monitor in _opened:
         for one in (monitor, *monitor.models.values()):
             one._record = one._rejoin_and_record

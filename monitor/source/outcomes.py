@@ -215,6 +215,11 @@ class OutcomeSource(Recorded):
         """How many outcomes wait for their predictions."""
         return sum(map(len, self._pending.values()))
 
+    def end(self) -> None:
+        """Take up that the process that wrote the journal has ended; what was marked is among what it left."""
+        super().end()
+        self._ahead = []
+
     def mark(self) -> None:
         """Read what has come by now, to hand it over next.
 

@@ -84,8 +84,9 @@ class World:
     def leave(self, key: str) -> None:
         """The process that wrote a journal was killed; what it left is folded."""
         del self.others[key]
-        self.runtime.end_journal("model", key)
-        self.fold()
+        with pytest.MonkeyPatch.context() as patch:  # ends in the midst of a fold, as it does when it is found there
+            patch.setattr(self.runtime.workers, "look", lambda: self.runtime.end_journal("model", key))
+            self.fold()
         if not self.runtime.drop_journal("model", key):
             self.clock.advance(3601)
             self.fold()
@@ -376,6 +377,13 @@ def test_outcomes_with_their_predictions_need_no_join(world: World) -> None:
     hours = [hour for _, hour in world.found()]
     assert hours == [int((START - 7200) // 3600) * 3600, int(START // 3600) * 3600]
     assert all(sums.n == 1 for sums in world.found().values())
+
+
+def test_outcomes_of_a_process_that_ends_within_a_fold_are_counted_once(world: World) -> None:
+    world.join("a")
+    world.others["a"][1].append(np.array([[0.0, WHOLE, np.nan, 4.0, 3.5]]), np.zeros(1, np.uint64))
+    world.leave("a")
+    assert [sums.n for sums in world.found().values()] == [1]
 
 
 def test_a_database_put_back_forgets_what_waited(tmp_path: Path) -> None:

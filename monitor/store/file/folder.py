@@ -16,6 +16,7 @@ import logging
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -215,9 +216,21 @@ def has_ended(worker: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        return not _taken(handle, fcntl.LOCK_SH)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False  # it lives, or the file system knows no locks
     finally:
         os.close(handle)
+    return True
+
+
+def database_is_open() -> bool:
+    """Whether this process has a database open, as the child of a fork may."""
+    found = []
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(handle.readlink().name)
+    return DATABASE in found
 
 
 def held_here(path: Path) -> bool:
