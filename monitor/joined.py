@@ -25,7 +25,7 @@ from monitor.source.outcomes import PREDICTED, OutcomeRecorder
 from monitor.source.recorder import Record, Recorder, open_journal
 from monitor.store.file.folder import OUTCOMES, DataFolder, WorkerFolder, owner, refuse_second
 from monitor.watched import Watch
-from monitor.workers import REFERENCE
+from monitor.workers import NAMED, REFERENCE
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Joined:
 
     def told(self, model: str | None, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were recorded here; see `Runtime.told`."""
-        found: dict[str, int] = self.ask("told", model, first, rows, self._own.key)
+        found: dict[str, int] = self.ask("told", model, first, rows, NAMED + self._own.key)
         return found
 
     def ask(self, name: str, *given: Any, **named: Any) -> Any:

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from monitor.errors import ReferenceFileError, StoreError
 from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
-from monitor.store.windows.ledger import drop_cursors
-from monitor.store.windows.rows import register_series
+from monitor.store.windows.ledger import drop_cursors, strays
+from monitor.store.windows.rows import add_gap, register_series
 from monitor.watched import Watched
 
 log = logging.getLogger(__name__)
+
+#: What the keys of workers' journals begin with in the database.
+NAMED = "worker/"
 
 #: Name of a reference in a worker's folder of a model.
 REFERENCE = "reference.prom"
@@ -58,10 +61,15 @@ class Workers:
         self._whole: set[str] = set()
         self._ended: set[str] = set()
         self._refused: set[str] = set()
+        self._looked = False
 
     def look(self) -> None:
         """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
-        for path in workers(self._folder.path):
+        found = workers(self._folder.path)
+        if not self._looked:
+            self._transaction(partial(self._note_lost, {NAMED + path.stem for path in found}))
+            self._looked = True
+        for path in found:
             if path.name in self._whole | self._refused:
                 continue
             if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
@@ -77,7 +85,15 @@ class Workers:
             if not path.exists() or has_ended(path):
                 self._ended.add(key)
                 for model in self._followed[key]:
-                    self._end(model, key)
+                    self._end(model, NAMED + key)
+
+    def _note_lost(self, found: Set[str], connection: sqlite3.Connection) -> None:
+        """Note a gap for workers that are in the database and have no folder: it fell back behind them."""
+        for key in strays(connection, NAMED, found):
+            now, detail = iso(self._clock.time()), "the database fell back behind the journal of a worker"
+            log.error("%s, %s; lost: an unknown number of predictions", detail, key)
+            add_gap(connection, "damaged", now, now, None, f"{detail}, {key}")
+            drop_cursors(connection, key)
 
     def join(self, key: str) -> None:
         """Follow the journals of a worker. Raises StoreError for one that records for a model that is not here."""
@@ -107,14 +123,14 @@ class Workers:
                     *(said.get("pid"), version, name, reference.identity[:12], served.version),
                 )
             if name not in self._followed.setdefault(key, set()):
-                self._add(name, key, token, 1, path / name, series)
+                self._add(name, NAMED + key, token, 1, path / name, series)
                 self._followed[key].add(name)
         self._whole.add(key)
 
     def clear(self) -> None:
         """Remove the folders of workers that have ended and of which everything is committed."""
         for key in list(self._ended):
-            self._followed[key] -= {model for model in self._followed[key] if self._drop(model, key)}
+            self._followed[key] -= {model for model in self._followed[key] if self._drop(model, NAMED + key)}
             if not self._followed[key]:
                 self._ended.discard(key)
                 self._whole.discard(key)
@@ -124,7 +140,7 @@ class Workers:
 
     def _discard(self, path: Path) -> None:
         """Forget a worker of which everything is in the database; what was damaged is kept beside the journal."""
-        self._transaction(lambda connection: drop_cursors(connection, path.stem))
+        self._transaction(lambda connection: drop_cursors(connection, NAMED + path.stem))
         for damaged in path.rglob("*.damaged"):
             damaged.rename(self._folder.journal / f"{path.stem}-{damaged.name}")
         shutil.rmtree(path, ignore_errors=True)

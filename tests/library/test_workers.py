@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -159,3 +160,28 @@ def test_drops_of_a_worker_on_a_full_disk_become_a_gap(open_monitor: Open, tmp_p
     assert dropped > 500
     assert monitor.status()["predictions"] == (written if killed else written - dropped)
     assert monitor.status()["dropped"] == dropped
+
+
+def test_an_older_database_tells_that_a_worker_is_lost(open_monitor: Open, tmp_path: Path) -> None:
+    monitor, database = open_monitor(), tmp_path / "data" / "telltale.db"
+    older = tmp_path / "older"
+
+    def work() -> object:
+        with open_monitor() as worker:
+            worker.observe(ROW, 1.0)
+            worker.flush()
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{database}{suffix}", f"{older}{suffix}")
+        return None
+
+    assert in_child(work) == "None"
+    monitor.close()
+    for path in database.parent.glob("telltale.db*"):
+        path.unlink()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{older}{suffix}", f"{database}{suffix}")
+    open_monitor().flush()
+    assert asked(tmp_path, "SELECT kind, lost FROM gaps WHERE detail LIKE '%of a worker, worker/%'") == [
+        ("damaged", None)
+    ]
+    assert asked(tmp_path, "SELECT name FROM sources WHERE name LIKE '%@%'") == []

@@ -6,7 +6,7 @@ import logging
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from monitor.columns.batch import Batch, empty_batch
 from monitor.errors import StoreError
@@ -182,6 +182,12 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
 def drop_cursors(connection: sqlite3.Connection, key: str) -> None:
     """Forget how far the journals of a key came, beside those of the process itself: there is nothing left of them."""
     seals.delete(connection, "sources", "substr(name, instr(name, '@') + 1) = ?", key)
+
+
+def strays(connection: sqlite3.Connection, prefix: str, found: Set[str]) -> list[str]:
+    """Keys of journals beside those of the process that begin so, have a cursor, and are not among those found."""
+    rows = connection.execute("SELECT DISTINCT substr(name, instr(name, '@') + 1) FROM sources WHERE instr(name, '@')")
+    return [key for (key,) in rows.fetchall() if key.startswith(prefix) and key not in found]
 
 
 def read_cursor(connection: sqlite3.Connection, source: str) -> str:
