@@ -211,7 +211,7 @@ class TableSource(Pulled):
         rows = rows_of(connection, self.settings.table, self.settings.query)
         fine = self.base % 60 > 0
         found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine)
-        found.check(rows.schema(), self.where, *filter(None, [self.settings.model]))
+        found.check(rows.schema(), *filter(None, [self.settings.model]))
         return rows, Counter(found, self.names, self.base)
 
     def own(self, rows: Expr) -> Expr:

@@ -162,17 +162,17 @@ class Counting:
     engine: str
     fine: bool = False
 
-    def check(self, types: Mapping[str, Expr], where: str, *others: str) -> None:
+    def check(self, types: Mapping[str, Expr], *others: str) -> None:
         """Raise SourceError that names a column which the table lacks, or whose type cannot hold what it should."""
         for name in (self.time, *others, *self.names):
             if name not in types:
-                raise SourceError(f"{where} has no column {name!r}; it has {', '.join(types)}")
+                raise SourceError(f"there is no column {name!r} in it; it has {', '.join(types)}")
         if not (types[self.time].is_timestamp() or types[self.time].is_date()):
-            raise SourceError(f"{where}: column {self.time!r} has type {types[self.time]}, and should hold times")
+            raise SourceError(f"column {self.time!r} has type {types[self.time]}, and should hold times")
         for column, name in zip(self.schema.columns, self.names, strict=True):
             if not _numeric(types[name]) and (column.numeric or not _texts(types[name])):
                 wanted = "numbers" if column.numeric else "categories"
-                raise SourceError(f"{where}: column {name!r} has type {types[name]}, and the reference has {wanted}")
+                raise SourceError(f"column {name!r} has type {types[name]}, and the reference has {wanted}")
 
     def between(self, rows: Expr, begin: float, end: float) -> Expr:
         """Take the rows from one moment to another, such that an engine can leave out other partitions."""

@@ -151,7 +151,10 @@ def test_rows_that_come_late_become_a_gap(lake, clock, opened):
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("ALTER TABLE lake.predictions DROP COLUMN x1", "no column 'x1'; it has served_at, model, x0, colour, score"),
+        (
+            "ALTER TABLE lake.predictions DROP COLUMN x1",
+            "no column 'x1' in it; it has served_at, model, x0, colour, score",
+        ),
         (
             "ALTER TABLE lake.predictions ALTER x1 TYPE TEXT",
             "column 'x1' has type string, and the reference has numbers",
@@ -237,30 +240,30 @@ from monitor.config.load import Config
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 
-def pull(point):
+def pull(point, days):
     failpoint._name, failpoint._left = point
     config = Config.load(sys.argv[1])
     with closing(Runtime.of_one(config, Reference.load(config.model.reference), "v1", ManualClock({now}))) as runtime:
         source = runtime.only.pulled
-        source.since = {begin}
+        source.since, source.until = {begin}, {begin} + days * 86400
         source.pull(runtime.fold)
 
-for point in {points}:
+for at, point in enumerate({points}):
     if not (child := os.fork()):
-        pull(point)
+        pull(point, at + 2)  # no more than it takes to die
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 def test_a_process_that_is_killed_counts_no_minute_twice(lake, clock):
-    lake.add(MIDNIGHT, 8 * DAY // HOUR, HOUR)
-    points = [("fold.begin", 1), ("store.commit", 2), ("fold.committed", 1), ("fold.begin", 2), ("fold.committed", 2)]
-    script = KILLS.format(now=MIDNIGHT + 9 * DAY, begin=MIDNIGHT, points=[*points, ("", 0)])
+    lake.add(MIDNIGHT, 6 * DAY // (4 * HOUR), 4 * HOUR)
+    points = [("fold.begin", 1), ("store.commit", 2), ("fold.committed", 1), ("fold.begin", 2), ("fold.committed", 1)]
+    script = KILLS.format(now=MIDNIGHT + 6 * DAY + HOUR, begin=MIDNIGHT, points=[*points, ("", 0)])
     given = [sys.executable, "-c", script, str(lake.folder / "config.toml")]
     done = subprocess.run(given, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["9"] * 5 + ["0"], done.stderr
-    with closing(lake.open(ManualClock(MIDNIGHT + 9 * DAY))) as runtime:
+    with closing(lake.open(ManualClock(MIDNIGHT + 6 * DAY + HOUR))) as runtime:
         days = "SELECT sum(n) FROM windows GROUP BY substr(start_utc, 1, 10)"
-        assert stored(runtime, days) == [(24,)] * 8
+        assert stored(runtime, days) == [(6,)] * 6
         assert stored(runtime, "SELECT count(*) FROM gaps") == [(0,)]

@@ -25,7 +25,7 @@ def duck() -> Any:
     connection.disconnect()
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(rows=ROWS)
 def test_duckdb_counts_as_we_do(duck, rows):
     duck.con.register("predictions", arrow(rows))

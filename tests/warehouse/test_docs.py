@@ -29,5 +29,5 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
             told.append(capsys.readouterr().out)
     assert Path("histogram.prom").exists()
     assert "UNNEST" in told[1]
-    assert "table predictions is counted up to 2026-03-05T00:00:00Z\nmodel: 2,880 rows" in told[2]
+    assert "table predictions is counted up to 2026-03-05T00:00:00Z\nmodel: 576 rows" in told[2]
     assert "2026-03-03" in told[3]

@@ -130,7 +130,7 @@ def engine_counts(
     names = UnseenNames(folder / "theirs.jsonl", SCHEMA, keep)
     rows = connection.table(table)
     found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name)
-    found.check(rows.schema(), table)
+    found.check(rows.schema())
     part = found.between(rows, BEGIN.timestamp() - 60, BEGIN.timestamp() + 86400)
     return Counter(found, names, 60).count(connection.to_pyarrow, part)
 
