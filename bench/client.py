@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import mmap
+import multiprocessing
 import random
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,7 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.kill import ask
-from bench.running import ROW, Server, environment, wait_for
+from bench.running import ROW, Server, wait_for
 from monitor import Monitor, Reference
 
 #: Small segments and quick folds, so that a kill meets every step of the path.
@@ -73,9 +73,10 @@ class Tally:
         return Counts(*self._words)
 
 
-def observe(url: str, spool: Path, tally: Tally, stop: threading.Event) -> None:
-    """Observe until told to stop; then bring all to the server."""
-    rng = random.Random()
+def observe(url: str, spool: Path, counts: Path) -> None:
+    """Observe until SIGTERM; then bring all to the server."""
+    stop, tally, rng = threading.Event(), Tally(counts), random.Random()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Monitor.connect(url, spool=spool) as monitor:
         while not stop.wait(0.001):
             batch = 50 if rng.random() < 0.05 else 1
@@ -99,21 +100,23 @@ def _flushed(monitor: object) -> bool:
 
 
 class Service:
-    """The client's process."""
+    """The client's process, forked: all is imported already."""
 
     def __init__(self, url: str, spool: Path, counts: Path) -> None:
-        command = [sys.executable, "-m", "bench.client", "--child", url, str(spool), str(counts)]
-        self.process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+        work = multiprocessing.get_context("fork").Process(target=observe, args=(url, spool, counts))
+        work.start()
+        self.process = work
 
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
     def stop(self) -> None:
         """SIGTERM, upon which it sends what is left. Raises AssertionError if it fails."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(180) == 0
+        self.process.terminate()
+        self.process.join(180)
+        assert self.process.exitcode == 0
 
 
 def free_port() -> int:
@@ -226,13 +229,7 @@ def main() -> None:
     parser.add_argument("--outage", type=int, help="seconds of a thousand rows")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        stop = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        observe(options.child[0], Path(options.child[1]), Tally(Path(options.child[2])), stop)
-        return
     for wanted, work in ((options.kills, run), (options.outage, outage), (options.cost, cost)):
         if wanted:
             with tempfile.TemporaryDirectory() as name:

@@ -134,6 +134,8 @@ class Stream:
         self._link, self._sent = link, dict[Path, tuple[int, bytes]]()
         self._about = {"client": folder.name, "model": served.model, "version": served.version}
         self._about["reference"] = served.reference.identity
+        #: Number of the last prediction that the server has of this process.
+        self.sent = 0
         #: What the server watches now: version and reference.
         self.watched = served.version, served.reference.identity
 
@@ -150,6 +152,7 @@ class Stream:
                 self._copy(one.path, RECORDS_AT + slots * head.record_size, RECORDS_AT, head.record_size)
             if found and kind in self.journals:
                 self.journals[kind].forget(min(ready[kind], found[-1].first - 1))
+        self.sent = ready[JOURNAL]
 
     def finish(self) -> None:
         """Say that nothing more comes, and delete it here. Raises UnsentError."""
@@ -181,7 +184,6 @@ def _ready(journal: Journal | None) -> int:
     while len(journal.read()):
         pass
     journal.noted(journal.drops())
-    journal.sync()
     return journal.read_upto
 
 
@@ -347,8 +349,9 @@ class Client(Observing):
     def status(self) -> dict[str, Any]:
         """How things stand: rows that wait, and that found no room; seconds that the server's clock is ahead."""
         self._usable()
+        assert self._stream is not None
         journal = self._kept.journal
-        counts = {"waiting": journal.written - journal.read_upto, "dropped": journal.dropped_total}
+        counts = {"waiting": journal.written - self._stream.sent, "dropped": journal.dropped_total}
         about = {"model_version": self.version, "clock_ahead": self._link.offset}
         return {"status": "ok" if self.error is None else "degraded", **about, **counts, "error": self.error}
 
@@ -369,19 +372,26 @@ class Client(Observing):
         self._thread.start()
 
     def _run(self) -> None:
-        failures, wait, rng = 0, EVERY, random.Random()
-        while not self._stop.wait(wait):
+        failures, due, rng = 0, 0.0, random.Random()
+        while not self._stop.wait(EVERY * rng.uniform(0.8, 1.2)):
+            for journal in self._stream.journals.values() if self._stream else ():
+                journal.maintain()
+                with suppress(OSError):  # it survives the process, if not a loss of power
+                    journal.sync()
+            if monotonic() < due:
+                continue
             try:
                 self._round()
-                failures, wait = 0, EVERY * rng.uniform(0.8, 1.2)
+                failures = 0
                 self._say(self._oddity())
             except UnsentError as error:
                 failures += 1
                 wait = backoff(failures, rng) if error.after is None else error.after * rng.uniform(1.0, 1.5)
+                due = monotonic() + wait
                 if error.refused or failures > 2:
                     self._say(str(error))
             except Exception as error:  # noqa: BLE001 - whatever it is, it may be over by the next time
-                failures, wait = failures + 1, LOOK_EVERY
+                due = monotonic() + LOOK_EVERY
                 self._say(f"what was recorded cannot be sent: {error}")
 
     def _round(self) -> None:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ class Replication:
     def __init__(self, runtime: Runtime, max_body: int, watched: Watched) -> None:
         """Take up the copies in the data folder."""
         self._runtime, self._max_body, self._watched = runtime, max_body, watched
-        self._folder = runtime.folder.path / "clients"
+        self._folder = runtime.folder.journal / "@clients"
         self._turn = threading.Lock()
         #: Series that clients record for, and when each was last heard from.
         self._series: dict[str, Series] = {}
@@ -71,7 +72,7 @@ class Replication:
                     self._open(about.parent.name, given)
                     if (about.parent / "done").exists():
                         self._retire(about.parent.name)
-            except (InputError, OSError, ValueError) as error:
+            except (InputError, OSError, ValueError, TypeError, KeyError) as error:
                 log.error("%s: what this client has sent is not counted: %s", about.parent, error)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
@@ -87,8 +88,8 @@ class Replication:
             raise BehindError("another client is being served; send it again", 1)
         try:
             return Answer(json.dumps(self._take(given, body)).encode() + b"\n")
-        except OSError as error:
-            raise InputError("no_room", f"nothing was recorded: {error.strerror or error}", None, 503) from None
+        except (OSError, StoreError, sqlite3.Error) as error:
+            raise InputError("unavailable", f"nothing was recorded: {error}", None, 503) from error
         finally:
             self._turn.release()
 

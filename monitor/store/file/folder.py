@@ -4,6 +4,7 @@ data/telltale.db    the database        data/journal/   segments of the journal
 data/waiting/       predictions that wait for their outcome, and ids that callers gave
 data/outcomes/      segments of the journal of outcomes
 data/workers/       journals of other processes that use the folder, a folder each
+data/journal/@clients/TOKEN/    copies of the journals of a client elsewhere, until all of them is counted
 data/lock           held by the one process that uses the folder
 data/ballast        room that is given up to start on a full disk
 """
