@@ -28,7 +28,6 @@ import random
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -40,7 +39,7 @@ from urllib.parse import urlencode
 
 from monitor.capture.journal import Journal
 from monitor.capture.names import NAMES_FILES
-from monitor.capture.recover import left_behind
+from monitor.capture.recover import left_behind, next_number
 from monitor.capture.segment import RECORDS_AT
 from monitor.clock import Clock
 from monitor.config.load import Config
@@ -65,6 +64,9 @@ EVERY, LOOK_EVERY = 1.0, 30.0
 
 #: Seconds that an answer may take, and one at the end of the program.
 PATIENCE, LAST_PATIENCE = 30.0, 5.0
+
+#: Bytes that a spool may take at least.
+LEAST_SPOOL = 10_000_000
 
 #: Seconds by which the clocks of client and server may differ before that is said.
 CLOCKS = 60.0
@@ -129,7 +131,7 @@ class Link:
 class Stream:
     """Journals of one process in the spool, and how far the server has them. `journals`: none if it has ended."""
 
-    def __init__(self, folder: Path, served: Served, link: Link, journals: Mapping[str, Journal]) -> None:
+    def __init__(self, folder: Path, served: Served, link: Link, journals: dict[str, Journal]) -> None:
         self.folder, self.served, self.journals = folder, served, journals
         self._link, self._sent = link, dict[Path, tuple[int, bytes]]()
         self._about = {"client": folder.name, "model": served.model, "version": served.version}
@@ -142,17 +144,18 @@ class Stream:
     def send(self) -> None:
         """Send what has come by now. Raises UnsentError."""
         # Outcomes are looked at first, so that the predictions that they are for are sent before them.
-        ready = {kind: _ready(self.journals.get(kind)) for kind in (OUTCOMES, JOURNAL)}
+        ready = {kind: _ready(journal) for kind, journal in reversed(self.journals.items())}
         for kind in (JOURNAL, OUTCOMES):
             for path in (self.folder / kind).glob(NAMES_FILES):
                 self._copy(path, path.stat().st_size, 0, 1)
             found = [one for one in left_behind(self.folder / kind) if one.counts]
             for one, head in ((one, one.head) for one in found if one.head is not None and one.head.capacity):
-                slots = min(max(0, ready[kind] + 1 - one.first), head.capacity)
+                until = ready[kind] + 1 if self.journals else next_number([one], 0)
+                slots = min(max(0, until - one.first), head.capacity)
                 self._copy(one.path, RECORDS_AT + slots * head.record_size, RECORDS_AT, head.record_size)
-            if found and kind in self.journals:
+            if found and self.journals:
                 self.journals[kind].forget(min(ready[kind], found[-1].first - 1))
-        self.sent = ready[JOURNAL]
+        self.sent = ready.get(JOURNAL, 0)
 
     def finish(self) -> None:
         """Say that nothing more comes, and delete it here. Raises UnsentError."""
@@ -176,10 +179,8 @@ class Stream:
                 self._sent[path], self.watched = (sent, known), (told["version"], told["reference"])
 
 
-def _ready(journal: Journal | None) -> int:
-    """Sequence number up to which the records of a journal do not change any more; beyond all if nobody writes it."""
-    if journal is None:
-        return 1 << 62
+def _ready(journal: Journal) -> int:
+    """Sequence number up to which the records of a journal do not change any more."""
     journal.maintain()
     while len(journal.read()):
         pass
@@ -197,6 +198,7 @@ class Client(Observing):
     """
 
     _stream: Stream | None = None
+    _left: str | None = None
 
     def __init__(
         self, link: Link, spool: Path, spool_size: int, model: str | None, clock: Clock, patient: bool
@@ -219,7 +221,7 @@ class Client(Observing):
         """Connect: see `monitor.library.Monitor.connect`."""
         check_on_error(on_error)
         try:
-            client = cls(Link(url, token), spool, size(spool_size), model, clock, on_error == "log")
+            client = cls(Link(url, token), spool, _spool_bytes(spool_size), model, clock, on_error == "log")
         except Exception as error:
             if on_error == "raise":
                 raise
@@ -267,7 +269,10 @@ class Client(Observing):
 
     def _check_room(self, wanted: int) -> None:
         """Raise OSError if the spool would take more than it may."""
-        if wanted + sum(path.stat().st_size for path in self._spool.glob("*/*/*/*.journal")) > self._size:
+        for path in self._spool.glob("*/*/*/*.journal"):
+            with suppress(FileNotFoundError):  # another process has sent it
+                wanted += path.stat().st_size
+        if wanted > self._size:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
     def __repr__(self) -> str:
@@ -283,17 +288,18 @@ class Client(Observing):
         self._open, self._record = False, _refuse_closed
         _opened.discard(self)
         self._stop.set()
-        self._thread.join()
-        if self._stream is None:
+        self._link.http.deadline = LAST_PATIENCE
+        if self._stream is None or not self._sending.acquire(timeout=LAST_PATIENCE):
             return
         for journal in self._stream.journals.values():
             journal.close(0)
-        self._link.http.deadline, self._stream.journals = LAST_PATIENCE, {}
+        self._stream.journals = {}
         try:
             self._stream.send()
             self._stream.finish()
         except UnsentError as error:
             log.warning("%s; the next start sends what is left in %s", error, self._spool)
+        self._sending.release()
         self._held.close()
 
     # Recording.
@@ -405,8 +411,8 @@ class Client(Observing):
                 self._send_left()
 
     def _send_left(self) -> None:
-        """Send what dead processes have left. Raises UnsentError, once all is sent that the server takes."""
-        refused = None
+        """Send what dead processes have left, but for what the server refuses. Raises UnsentError."""
+        self._left = None
         for path in self._spool.glob(f"*/*/{JOURNAL}"):
             held = DataFolder(path.parent)
             try:
@@ -414,22 +420,19 @@ class Client(Observing):
             except StoreError:
                 continue  # its process lives
             try:
-                stream = Stream(
-                    path.parent, Served.read((path.parent.parent / "model.json").read_bytes()), self._link, {}
-                )
+                served = Served.read((path.parent.parent / "model.json").read_bytes())
+                stream = Stream(path.parent, served, self._link, {})
                 stream.send()
                 stream.finish()
-            except UnsentError as error:
-                if not error.refused:
+            except (OSError, StoreError) as error:
+                if isinstance(error, UnsentError) and not error.refused:
                     raise
-                refused = error
+                self._left = f"what another process has left in {path.parent} is not sent: {error}"
             finally:
                 held.close()
-        if refused is not None:
-            raise refused
 
     def _oddity(self) -> str | None:
-        """What is not as it should be though all is sent."""
+        """What is not as it should be though all of this process is sent."""
         assert self._stream is not None
         served, offset = self._stream.served, self._link.offset
         if self._stream.watched != (served.version, served.reference.identity):
@@ -439,13 +442,22 @@ class Client(Observing):
             return f"predictions are not recorded: {drops.reason}"
         if abs(offset) > CLOCKS:
             return f"the clock of {self._link.url} is {offset:+.0f} seconds off from the one here"
-        return None
+        return self._left
 
     def _say(self, words: str | None) -> None:
         """Keep what is to be said, and log it if it is new."""
         if words != self.error:
             log.warning("%s", words or f"what is recorded reaches {self._link.url} again")
             self.error = words
+
+
+def _spool_bytes(text: str) -> int:
+    try:
+        if (found := size(text)) >= LEAST_SPOOL:
+            return found
+    except (ValueError, TypeError):
+        pass
+    raise ConfigError(f'spool_size: expected a size of 10 MB or more, such as "1GB", got {text!r}')
 
 
 def _refuse_closed(*_: Any) -> NoReturn:
@@ -459,6 +471,8 @@ def _after_fork() -> None:
     """In the child: begin a journal of its own with the first prediction."""
     for client in _opened:
         client._sending, client._record = threading.Lock(), client._record_forked
+        if client._stream is None:
+            client._start()
 
 
 def _at_exit() -> None:

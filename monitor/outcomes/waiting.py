@@ -26,8 +26,8 @@ Floats = npt.NDArray[np.float64]
 JOURNAL_BITS = 44
 _JOURNAL = np.uint64(JOURNAL_BITS)
 
-#: Rows of one file.
-ROWS = 1 << 16
+#: Rows of one file, and of the first one of a journal of another process.
+ROWS, FEWEST = 1 << 16, 1 << 12
 
 #: Parts of the time that predictions wait: a file takes predictions for no longer than one of them.
 PARTS = 8
@@ -431,12 +431,14 @@ class Waiting:
         while begin < len(numbers):
             block = self._open_of(journal)
             if block is None or block.series != series or len(block) == block.capacity or block.began < too_old:
+                columns, before = PREDICTIONS + predictions.shape[1], 0 if block is None else len(block)
                 self.shut(journal)
-                columns = PREDICTIONS + predictions.shape[1]
-                while self._make_room(8 * ROWS * columns):
+                # Of the many other journals that there may be, most have few rows.
+                capacity = ROWS if not journal else min(max(FEWEST, 4 * before), ROWS)
+                while self._make_room(8 * capacity * columns):
                     pass
                 path = _next_name(self._folder, ".rows")
-                block = Block.make(path, columns, series=series, one_in=self.one_in)
+                block = Block.make(path, columns, capacity, series, self.one_in)
                 block.journal = journal
                 self._rows.append(block)
             part = slice(begin, min(begin + block.capacity - len(block), len(numbers)))

@@ -140,7 +140,7 @@ def test_an_outage_loses_nothing(world: World) -> None:
 
 def test_what_the_spool_cannot_hold_is_a_gap(world: World) -> None:
     world.start()
-    client = world.connect(spool_size="9MB")
+    client = world.connect(spool_size="10MB")
     world.stop()
     ids = client.observe_many(np.zeros((400_000, 3)), np.zeros(400_000))
     dropped = client.status()["dropped"]
@@ -280,6 +280,8 @@ def test_the_first_start_needs_the_server(world: World, reference: Reference) ->
     world.wait_for(1)
     with pytest.raises(ConfigError, match="http"):
         Monitor.connect("ftp://x", spool=world.spool)
+    with pytest.raises(ConfigError, match="10 MB or more"):
+        world.connect(spool_size="1MB")
     broken = Monitor.connect("ftp://x", spool=world.spool, on_error="log")
     assert broken.observe(ROW, 0.5) == ""
     broken.close()
