@@ -14,7 +14,7 @@ from monitor.errors import InputError
 from monitor.models.model import Model
 from monitor.runtime import Runtime
 from monitor.watched import Watched
-from server import payload
+from server import openapi, payload
 from server.endpoint import Answer, Endpoint
 from server.guard import Guard
 from server.observe import Observer, is_lines
@@ -58,6 +58,7 @@ class Application:
         routes = dict(next(iter(every.values()))) if len(every) == 1 else choosing_routes(runtime, every)
         routes |= {f"/models/{name}{path}": route for name, own in every.items() for path, route in own.items()}
         routes["/models"] = Endpoint(partial(unknown_route, runtime), runtime, METHODS)
+        routes["/openapi.json"] = Endpoint(partial(openapi.respond, runtime, every), runtime, ("GET",))
         table: dict[str, WSGIApplication] = {path: self._guard.service(route) for path, route in routes.items()}
         hot = table["/predict"]
         if len(every) == 1 and isinstance(routes["/predict"], Predictor):

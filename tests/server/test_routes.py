@@ -36,7 +36,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, M
 
 def served(runtime: Runtime, model: Model) -> set[str]:
     """Every method and path that a server with a model answers; names in them in capitals."""
-    found = {f"POST {path}" for path in HOT_PATHS}
+    found = {"GET /openapi.json", *(f"POST {path}" for path in HOT_PATHS)}
     for path, endpoint in program_routes(runtime, runtime.only, model).items():
         if isinstance(endpoint.respond, OpenInference):
             for place, about in endpoint.respond.places.items():
