@@ -79,7 +79,7 @@ class Announcer:
             results={k: reported(group, alerts[k].statistic if k in alerts else "") for k, group in groups.items()},
             muted=frozenset(mutes(known, alert_store.list_silences(connection, now), now)),
             histograms=lambda key: histograms(evaluators, key),
-            model=", ".join(evaluator.series.version for evaluator in evaluators),
+            versions={evaluator.series.model: evaluator.series.version for evaluator in evaluators},
             link=self.link,
             several=len(evaluators) > 1,
         )

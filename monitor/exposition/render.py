@@ -169,11 +169,11 @@ class Renderer:
 
 def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics: bool) -> bytes:
     """Return the body of several models: each family once, with the samples of all of them."""
-    bodies = [renderer.body(snapshot, openmetrics) for renderer, snapshot in shown]
+    bodies = (renderer.body(snapshot, openmetrics) for renderer, snapshot in shown)
     process = [process_form(snapshot.health, {f.REPLICA: replica}, openmetrics).fill() for _, snapshot in shown[:1]]
     families: dict[bytes, list[bytes]] = {}
     # A line feed in a label is escaped, so a line that begins like this begins a family.
-    for family in chain.from_iterable((b"\n" + body).split(b"\n# HELP ")[1:] for body in (*process, *bodies)):
+    for family in chain.from_iterable((b"\n" + body).split(b"\n# HELP ")[1:] for body in chain(process, bodies)):
         known = families.setdefault(family.split(b" ", 1)[0], [])
         known.append(family.rstrip(b"\n").split(b"\n", 2)[2] if known else b"# HELP " + family.rstrip(b"\n"))
     lines = list(chain.from_iterable(families.values()))

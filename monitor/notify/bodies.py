@@ -153,7 +153,9 @@ def alertmanager(message: Message) -> list[dict[str, Any]]:
 
 
 def _managed(item: Entry, message: Message) -> dict[str, Any]:
-    own = {"column": item.column, "role": item.role, "severity": item.severity, "model_version": message.model}
+    # The labels are the alert's identity, and those of several models may be of one column.
+    model = {"model": item.model} if message.several else {"model_version": message.model}
+    own = {"column": item.column, "role": item.role, "severity": item.severity, **model}
     rows = f"{item.n:,} rows against {item.m:,} of {against(item.reference)}" if item.n else ""
     annotations = {
         "summary": happened([item], message.answers),

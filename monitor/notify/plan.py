@@ -84,7 +84,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The input of a plan. `muted`: keys of alerts that are silenced or inhibited. `several`: models are watched."""
+    """The input of a plan.
+
+    `muted`: keys of alerts that are silenced or inhibited. `several`: models are watched. `versions`: by their names.
+    """
 
     at: float
     alerts: Sequence[Alert]
@@ -95,6 +98,7 @@ class Situation:
     model: str = ""
     link: str = ""
     several: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +206,17 @@ def _due(
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
     severity = worst(item.severity for item in entries)
-    facts = (situation.model, _answers(situation, entries[0].model, state.group), entries, opened, state.changes)
+    told_answers = _answers(situation, entries[0].model, state.group)
+    facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
     message = Message(
         kind, state.group, severity, event_id, now, *facts, link=situation.link, several=situation.several
     )
     return message, replace(after, last=now, sequence=state.sequence + 1)
+
+
+def _version(situation: Situation, entries: Sequence[Entry]) -> str:
+    """The versions of the models that a message is about."""
+    return ", ".join(dict.fromkeys(situation.versions.get(item.model, situation.model) for item in entries))
 
 
 def _answers(situation: Situation, model: str, rule: str) -> str:
@@ -270,8 +280,9 @@ def _levels(
     event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
     severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
     told_answers = _answers(situation, entries[0].model, "")
-    facts = (severity, event_id, now, situation.model, told_answers, tuple(entries), opened)
-    message = Message("state" if changed else "resend", "", *facts, link=situation.link, ends=ends)
+    facts = (severity, event_id, now, _version(situation, entries), told_answers, tuple(entries), opened)
+    kind: MessageKind = "state" if changed else "resend"
+    message = Message(kind, "", *facts, link=situation.link, ends=ends, several=situation.several)
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
 
 

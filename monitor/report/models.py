@@ -23,11 +23,13 @@ class ModelLine(NamedTuple):
     said: Headline
     alerts: str
     predictions: int | None
+    #: How many of its columns have drifted.
+    drifted: int = 0
 
     @property
-    def rank(self) -> tuple[int, bool, str]:
-        """The worst come first."""
-        return MODEL_STATES.index(self.state), not self.alerts, self.name
+    def rank(self) -> tuple[int, int]:
+        """The worst come first; those that are alike in the order of the settings."""
+        return MODEL_STATES.index(self.state), -self.drifted
 
     def record(self) -> dict[str, Any]:
         """The line for programs."""
@@ -43,7 +45,8 @@ MODEL_STATES = ("not loaded", "worse", "drift", "warning", "unknown", "ok")
 def model_line(model: Watched, every: float, silences: Sequence[Silence], now: float) -> ModelLine:
     """Say in a line how a model is."""
     latest = model.latest
-    said = headline(rows(latest, model.reference), latest, every)
+    listed = rows(latest, model.reference)
+    said, drifted = headline(listed, latest, every), sum(row.state == "drift" for row in listed)
     outcomes = performance.said(latest)
     worse = outcomes is not None and outcomes.line.tone == "drift"
     if outcomes is not None and worse:
@@ -51,7 +54,7 @@ def model_line(model: Watched, every: float, silences: Sequence[Silence], now: f
     alerts = tuple(latest.alerts.values())
     muted = mutes(alerts, silences, now)
     line = alert_line(alert for alert in alerts if alert.key not in muted)
-    return ModelLine(model.name, model.version, "worse" if worse else said.tone, said, line, model.totals.n)
+    return ModelLine(model.name, model.version, "worse" if worse else said.tone, said, line, model.totals.n, drifted)
 
 
 def failed_line(name: str, why: str) -> ModelLine:
