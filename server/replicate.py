@@ -103,7 +103,7 @@ class Replication:
         if not re.fullmatch("[0-9a-f]{12}", token):
             raise _bad("expected 12 hexadecimal digits", "client")
         followed = model.followed.get(f"client/{token}")
-        if followed is None:
+        if followed is None or (token not in self._series and not followed.source.ended):
             self._open(token, given)
             followed = model.followed[f"client/{token}"]
         if followed.source.ended and "file" in given:

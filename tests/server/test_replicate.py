@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
 
@@ -15,7 +18,10 @@ import pytest
 from bench.running import Client as Asked
 from monitor import Monitor
 from monitor.capture.segment import HEADER, MAGIC, NOTES_AT, RECORDS_AT, Notes, checksums, record_dtype
+from monitor.config.load import Config
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
+from monitor.source.recorder import Recorder
 from server import replicate
 from tests.server.hosted import served
 
@@ -114,7 +120,7 @@ def test_every_part_that_is_no_part_is_refused(sent: tuple[Asked, list[tuple[byt
 def test_bytes_that_are_damaged_on_the_way_do_no_harm(sent: tuple[Asked, list[tuple[bytes, Query]]]) -> None:
     server, parts = sent
     rng = random.Random(20261130)
-    for _ in range(200):
+    for _ in range(80):
         body, query = rng.choice(parts)
         data = bytearray(body)
         for _ in range(rng.choice([1, 1, 9])):
@@ -143,3 +149,30 @@ def test_clients_are_limited(sent: tuple[Asked, list[tuple[bytes, Query]]], monk
     found = [post(server, body, {**query, "client": f"{number:012}"})[0] for number in range(3)]
     assert found == [200, 429, 429]
     assert post(server, body, query)[0] == 200
+
+
+def test_routes_that_replace_others_take_up_their_clients(tmp_path: Path) -> None:
+    reference = Reference.from_data(np.arange(99.0).reshape(99, 1), np.arange(99.0))
+    config = Config.from_text(f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\n')
+    runtime = Runtime.of_one(config, reference, "v1")
+    recorder = Recorder(tmp_path / "journal", reference.schema, config, runtime.clock, token=TOKEN)
+    recorder.record([1.0], [2.0])
+    body = next((tmp_path / "journal").glob("*.journal")).read_bytes()
+    about = {"client": TOKEN, "model": "model", "version": "v1", "reference": reference.identity}
+    of_file = urlencode({**about, "file": f"journal/{1:020}.journal", "at": RECORDS_AT})
+    before, after = (replicate.Replication(runtime, 1 << 20, runtime.only) for _ in range(2))
+
+    def ask(routes: replicate.Replication, query: str, body: bytes) -> Any:
+        given = {"REQUEST_METHOD": "POST", "QUERY_STRING": query, "CONTENT_TYPE": BYTES}
+        environ = {**given, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        return json.loads(routes(environ).body)
+
+    for routes in (before, after, before, replicate.Replication(runtime, 1 << 20, runtime.only)):
+        assert ask(routes, of_file, body)["at"] == len(body)
+        runtime.fold()
+    for routes in (after, before):
+        assert ask(routes, urlencode(about), b"") == {"done": True}
+    runtime.fold()
+    runtime.writer.start()
+    runtime.close()
+    assert runtime.only.totals.n == 1
