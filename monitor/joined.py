@@ -74,7 +74,8 @@ class Joined:
         self.config, self.watches, self.clock, self._heir = config, watches, clock or SystemClock(), heir
         self.folder = DataFolder(Path(config.data.path))
         if any(config.of(watch.name).source.kind != "journal" for watch in watches):
-            refuse_second(self.folder.path)
+            path = self.folder.path
+            raise LockedError(f"{path}: process {owner(path)} pulls the counts; another one has nothing to record")
         self._own = WorkerFolder(self.folder.path)
         self.models: dict[str, JoinedModel] = {}
         try:

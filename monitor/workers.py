@@ -16,7 +16,7 @@ from typing import Any
 
 from monitor.clock import Clock, iso
 from monitor.drift.result import Subject
-from monitor.errors import ReferenceFileError, StoreError
+from monitor.errors import StoreError, TelltaleError
 from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
@@ -77,7 +77,7 @@ class Workers:
             elif (path / SAID).exists():
                 try:
                     self.join(path.name)
-                except (StoreError, ReferenceFileError) as error:
+                except TelltaleError as error:
                     self._refused.add(path.name)
                     log.error("%s is left as it is: %s", path, error)
         for key in self._followed.keys() - self._ended:

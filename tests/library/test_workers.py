@@ -128,7 +128,7 @@ def test_a_worker_for_a_model_that_is_not_watched_is_refused(open_monitor: Open,
 def test_one_that_pulls_its_counts_is_not_joined(open_monitor: Open, tmp_path: Path) -> None:
     open_monitor()
     pulled = '[source]\nkind = "prometheus"\nurl = "http://127.0.0.1:1"'
-    assert "in use by process" in in_child(lambda: open_monitor(pulled))
+    assert "pulls the counts" in in_child(lambda: open_monitor(pulled))
     with pytest.raises(LockedError, match="open in this process already"):
         open_monitor()
 
