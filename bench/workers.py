@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from monitor import Monitor, Reference
 from monitor.config.load import Config
+from monitor.errors import StoreError
 from monitor.store.file.folder import LOCK
 
 WORKERS = 4
@@ -75,7 +76,7 @@ def work(config: Config, given: Reference, counts: Any, at: int, lives: int) -> 
             counts[at, OUTCOMES_ASKED] += 1
             monitor.outcome(f"{whose}-{told[whose]}", 1.5)
             counts[at, OUTCOMES] += 1
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def run(folder: Path, kills: int, seed: int, longest: float = 0.3) -> Found:
@@ -101,7 +102,7 @@ def run(folder: Path, kills: int, seed: int, longest: float = 0.3) -> Found:
     for at in list(running):
         kill(running, at)
     with Monitor.open(config, reference=given) as monitor:
-        monitor.flush()
+        wait(lambda: flushed(monitor), 600)
     with closing(sqlite3.connect(folder / "telltale.db")) as connection:
         (stored,) = connection.execute("SELECT sum(predictions) FROM series").fetchone()
         (joined,) = connection.execute("SELECT sum(count) FROM tallies WHERE result = 'joined'").fetchone() or (0,)
@@ -131,9 +132,18 @@ def kill(running: dict[int, int], at: int) -> None:
     assert os.waitpid(process, 0)[1] == signal.SIGKILL
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    """Wait until all workers record."""
-    deadline = time.monotonic() + 60
+def flushed(monitor: Monitor) -> bool:
+    """Whether all that was left is folded; after hundreds of kills that may take longer than a call waits."""
+    try:
+        monitor.flush()
+    except StoreError:
+        return False
+    return True
+
+
+def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -19,7 +19,7 @@ from monitor.capture.journal import Journal
 from monitor.clock import Clock, SystemClock
 from monitor.config.load import Config
 from monitor.errors import InputError, LockedError, StoreError
-from monitor.questions import CALLS, ask
+from monitor.questions import CALLS, ask, make_way
 from monitor.runtime import Runtime
 from monitor.source.outcomes import PREDICTED, OutcomeRecorder
 from monitor.source.recorder import Record, Recorder, open_journal
@@ -89,8 +89,10 @@ class Joined:
             self._close_journals()
             self._own.delete()
             raise
-        #: Called when this process has taken the folder over.
+        #: Called when this process has taken the folder over, and when it lets go of it again.
         self.took_over: Callable[[], object] = lambda: None
+        self.stepped_down: Callable[[], object] = lambda: None
+        self._not_before = 0.0
         self._failed = ""
         self._synced = 0.0
         self._stop = threading.Event()
@@ -152,7 +154,7 @@ class Joined:
         while not self._stop.wait(EVERY):
             try:
                 self._look_after()
-                if self.runtime is None and self._heir:
+                if self.runtime is None and self._heir and time.monotonic() >= self._not_before:
                     self._take_over()
                 self._failed = ""
             except LockedError:
@@ -179,10 +181,22 @@ class Joined:
         """Hold the folder, if nobody does. Raises LockedError if another process does."""
         refuse_second(self.folder.path)
         runtime = Runtime(self.config, self.watches, self.clock)
+        runtime.step_down = self._step_down
         runtime.start()
         self.runtime = runtime
         log.warning("process %d has taken over %s: it judges and alerts from now on", os.getpid(), self.folder.path)
         self.took_over()
+
+    def _step_down(self) -> bool:
+        """Let a server have the folder, and ask it from then on."""
+        runtime, self.runtime = self.runtime, None
+        if runtime is None:
+            return False
+        self._not_before = time.monotonic() + TAKEOVER
+        log.warning("process %d lets a server have %s", os.getpid(), self.folder.path)
+        self.stepped_down()
+        threading.Thread(target=runtime.close, name="telltale-stepping-down").start()  # this answer is given first
+        return True
 
     @property
     def _journals(self) -> list[Journal]:
@@ -208,3 +222,15 @@ class Joined:
             ask(self.folder.path, "fold", (), {})
         except (OSError, EOFError, StoreError) as error:
             log.debug("what was recorded last is counted by the next process: %s", error)
+
+
+def hold(data: Path, opening: Callable[[], Runtime]) -> Runtime:
+    """Hold the folder for a server: a process that only took it over lets go. Raises LockedError if another has it."""
+    deadline = time.monotonic() + TAKEOVER
+    while True:
+        try:
+            return opening()
+        except LockedError:
+            if time.monotonic() > deadline or not make_way(data):
+                raise
+        time.sleep(0.02)

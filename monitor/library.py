@@ -82,7 +82,7 @@ class Monitor(Observing):
 
     def _start(self) -> None:
         if isinstance(self._runtime, Joined):
-            self._runtime.took_over = self._serve_metrics
+            self._runtime.took_over, self._runtime.stepped_down = self._serve_metrics, self._stop_metrics
         self._runtime.start()
         if self._scrape is not None:
             self._scrape.start()
@@ -93,6 +93,11 @@ class Monitor(Observing):
         if self._port is not None:
             self._scrape = ScrapeServer(self._runtime, self._port)
             self._scrape.start()
+
+    def _stop_metrics(self) -> None:
+        scrape, self._scrape = self._scrape, None
+        if scrape is not None:
+            scrape.stop()
 
     def _rejoin(self) -> None:
         """In the child of a fork: join, with what the parent has opened."""
@@ -243,8 +248,7 @@ class Monitor(Observing):
         _opened.discard(self)
         for one in (self, *self.models.values()):
             one._open, one._record = False, _refuse_closed
-        if self._scrape is not None:
-            self._scrape.stop()
+        self._stop_metrics()
         try:
             if isinstance(self._runtime, Runtime):
                 self._runtime.fold()

@@ -24,7 +24,7 @@ SOCKET = "owner.sock"
 
 #: What may be asked.
 CALLS = frozenset(
-    ("join", "fold", "told", "add", "evaluate", "judge", "drift", "status", "alerts", "metrics", "health")
+    ("join", "step_down", "fold", "told", "add", "evaluate", "judge", "drift", "status", "alerts", "metrics", "health")
 )
 
 #: Seconds that an answer may take.
@@ -91,6 +91,17 @@ def ask(data: Path, name: str, given: Sequence[Any], named: Mapping[str, Any], p
     if not good:
         raise answer
     return answer
+
+
+def make_way(data: Path) -> bool:
+    """Ask the process that holds the folder to let a server have it: one that only took it over does.
+
+    Returns whether it may be free soon; so if nobody answers, since that one begins or ends.
+    """
+    try:
+        return bool(ask(data, "step_down", (), {}, patience=2.0))
+    except (OSError, EOFError):
+        return True
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import logging
 import math
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
@@ -123,6 +123,8 @@ class Runtime:
         self._fold_fails_by = ""
         self._started = False
         self._answers: Answers | None = None
+        #: Lets go of the folder, for a server, if this process only took it over; says whether it does.
+        self.step_down: Callable[[], bool] = lambda: False
         self.folder = DataFolder(Path(config.data.path))
         self.folder.open()
         self._lacking = self.folder.used_before and not self.folder.database.exists()

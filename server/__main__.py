@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.config.load import Config
-from monitor.errors import TelltaleError
+from monitor.errors import LockedError, TelltaleError
+from monitor.questions import make_way
 from monitor.store.file.folder import refuse_second
 
 
@@ -56,7 +57,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m serve
     try:
         config = configure(options)
         # Loading the libraries takes a second and more: who would be refused need not wait for it.
-        refuse_second(Path(config.data.path))
+        try:
+            refuse_second(Path(config.data.path))
+        except LockedError:
+            if not make_way(Path(config.data.path)):
+                raise
         from server.run import run
 
         run(config, lambda: configure(options))

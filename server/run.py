@@ -10,6 +10,7 @@ from pathlib import Path
 from monitor.announcer import works_here_only
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
+from monitor.joined import hold
 from monitor.runtime import Runtime
 from server.guard import Guard, is_loopback
 from server.reload import Reloading, load_all
@@ -38,7 +39,8 @@ def opened(
     """
     guard = Guard.of(config.server)
     loaded, failed = load_all(config)
-    runtime = Runtime(config, [one.watch for one in loaded.values()], failed=failed)
+    watches = [one.watch for one in loaded.values()]
+    runtime = hold(Path(config.data.path), lambda: Runtime(config, watches, failed=failed))
     try:
         application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
         reloading = Reloading(runtime, application, loaded, again or (lambda: config))

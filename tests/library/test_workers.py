@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from bench.running import environment, wait_for
-from monitor import Reference
+from bench.running import Server, environment, wait_for
+from monitor import Monitor, Reference
 from monitor.errors import LockedError
 from monitor.joined import Joined
 from tests.library.conftest import Open
@@ -185,3 +185,24 @@ def test_an_older_database_tells_that_a_worker_is_lost(open_monitor: Open, tmp_p
         ("damaged", None)
     ]
     assert asked(tmp_path, "SELECT name FROM sources WHERE name LIKE '%@%'") == []
+
+
+def test_a_server_gets_its_folder_back(tmp_path: Path, reference: Reference) -> None:
+    reference.save(tmp_path / "histogram.prom")
+    settings = '[model]\npath = ""\n[window]\nfold = "100ms"\n'
+    server = Server(tmp_path, settings, warm=True).ready()
+    data = tmp_path / "data"
+    with Monitor.open(tmp_path / "config.toml", reference=reference, data=data) as monitor:
+        assert isinstance(monitor._runtime, Joined)
+        monitor.observe(ROW, 1.0)
+        server.kill()
+        monitor.observe(ROW, 1.0)
+        monitor.flush()
+        assert monitor._runtime.runtime is not None
+        server = Server(tmp_path, settings, warm=True).ready()
+        assert monitor._runtime.runtime is None
+        monitor.observe(ROW, 1.0)
+        monitor.flush()
+        assert monitor.status()["predictions"] == 3
+    server.stop()
+    assert asked(tmp_path, "SELECT sum(predictions) FROM series") == [(3,)]
