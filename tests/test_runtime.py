@@ -47,6 +47,7 @@ def test_predictions_and_what_was_counted_meanwhile_are_one_commit(monitored):
 
 
 def test_what_was_counted_without_a_prediction_is_kept_too(monitored):
+    monitored.runtime.fold()  # the first one asks which workers the database knows
     monitored.runtime.instruments.rejected("not_json")
     assert commits(monitored, monitored.runtime.fold)[0] == 1
     assert monitored.runtime.only.snapshot(monitored.runtime.facts()).health.rejected == {"not_json": 1}
