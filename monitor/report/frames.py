@@ -61,29 +61,25 @@ def compare(
     if predictions is not None and not known and predictions_before is None:
         raise DataError("the predictions of the first table are missing: give them as predictions_before")
     reference = before if known else reference_of(before, predictions_before)
-    schema, now = reference.schema, time.time()
-    if isinstance(after, Batch):
-        batch, answered = fitting(after, reference), True
-    else:
-        features, found = split(after, reference) if predictions is None else (after, predictions)
-        answered = found is not None
-        nothing = {column.name: [None] * rows_of(features) for column in schema.predictions}
-        batch = tally(features, found if answered else nothing, reference)
-    captured = len(schema.features) + len(schema.predictions) * answered
+    schema, now, answered = reference.schema, time.time(), True
+    if not isinstance(after, Batch):
+        features, answers, answered = parted(after, reference) if predictions is None else (after, predictions, True)
+        after = tally(features, answers, reference)
+    batch, captured = fitting(after, reference), len(schema.features) + len(schema.predictions) * answered
     made_of = [column.derivation.of if column.derivation else (at,) for at, column in enumerate(schema.columns)]
-    known_columns = {at for at, of in enumerate(made_of) if max(of) < captured}
+    given = {at for at, of in enumerate(made_of) if max(of) < captured}
     series, span = Series(0, Subject(), reference, (), ""), Span(now, now)
     sample, live = Sample(reference.counts, reference.sums, reference.deviations), Sample(batch.counts, batch.sums)
     rules = [rule for rule in (config or Config.from_text("")).rules if rule.fixed and rule.reference == TRAINING]
+    name = f"training {reference.identity[:12]}" if known else "the first table"
     covers, judged = cover(tuple(rules), schema), []
     for rule in rules:
-        question = question_of(rule, tuple(at for at in covers[rule.name] if at in known_columns))
-        names = (f"training {reference.identity[:12]}" if known else "the first table",) * len(schema.columns)
+        question, names = question_of(rule, tuple(at for at in covers[rule.name] if at in given)), [name] * len(made_of)
         results = evaluate(question, series.layout, sample, live, span, names, series.subject, batch.names(schema))
-        judged.append(Judged(rule if known else replace(rule, reference=names[0]), span, batch, sample, results))
+        judged.append(Judged(rule if known else replace(rule, reference=name), span, batch, sample, results))
     evaluation = Evaluation(now, tuple(judged))
-    rows = tuple(row for row in overview.rows(evaluation, reference) if row.position in known_columns)
-    headline = overview.headline(rows, evaluation, 0.0, "in the second table" if not known else "compared", "rows")
+    rows = tuple(row for row in overview.rows(evaluation, reference) if row.position in given)
+    headline = overview.headline(rows, evaluation, 0.0, "compared" if known else "in the second table", "rows")
     report = Report(series, evaluation, rows, headline, now)
     return replace(report, page=page(report, batch, "the reference" if known else "another"))
 
@@ -118,17 +114,17 @@ def reference_of(table: Any, predictions: Any) -> Reference:
     return assemble(summarise(found, "feature", found.kinds, Limits()), ReferenceInfo())
 
 
-def rows_of(table: Any) -> int:
-    """How many rows a table has."""
-    _, columns = raw_columns(table)
-    return len(columns[0]) if columns else 0
+def parted(table: Any, reference: Reference) -> tuple[Any, Any, bool]:
+    """Features and predictions of a table that may have both, by name; and whether it has all predictions.
 
-
-def split(table: Any, reference: Reference) -> tuple[Any, Any]:
-    """Part a table that also has the reference's predictions, by name; None for the predictions of any other."""
-    wanted = {column.name for column in reference.schema.predictions}
+    Those of one that does not are missing.
+    """
+    table = list(table) if hasattr(table, "__next__") else table  # it is read twice
     names, columns = raw_columns(table)
-    if names is None or not wanted or not wanted <= set(names) or len(set(names)) != len(names):
-        return table, None if wanted else {}
-    found = dict(zip(names, columns, strict=True))
-    return {name: found[name] for name in names if name not in wanted}, {name: found[name] for name in wanted}
+    wanted = [column.name for column in reference.schema.predictions]
+    if wanted and set(wanted) <= set(names or ()) and len(set(names or ())) == len(columns):
+        found = dict(zip(names or (), columns, strict=True))
+        answers = {name: found.pop(name) for name in wanted}
+        return found, answers, True
+    rows = len(columns[0]) if columns else 0
+    return table, {name: [None] * rows for name in wanted}, not wanted

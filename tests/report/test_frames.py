@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from monitor import Monitor, Reference, compare, tally
+from monitor.columns.column import FUNCTIONS, Column, Derivation, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError, InputError
 from monitor.report.file import FIELDS, MOST_LISTED
@@ -50,6 +51,7 @@ def test_it_says_what_the_monitor_says_of_the_same_counts(tmp_path: Path) -> Non
     for same in (
         compare(tmp_path / "histogram.prom", table, price(LIVE).tolist()),
         compare(of, with_answers),
+        compare(of, iter(with_answers.to_dict("records"))),
         compare(of, tally(LIVE, price(LIVE), of)),
         compare(TRAINING, LIVE, price(LIVE), predictions_before=price(TRAINING)),
     ):
@@ -66,6 +68,17 @@ def test_without_predictions_features_are_compared_and_nothing_is_said_of_the_re
     assert [row.result.value for row in alike[0].rows if row.result] == [
         row.result.value for row in alike[1].rows if row.result
     ]
+
+
+def test_a_column_that_is_derived_of_a_prediction_is_left_out_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FUNCTIONS, "double", lambda captured, _: 2 * captured[0])
+    of = Reference.from_data(TRAINING, price(TRAINING))
+    twice = [Column(f"of {at}", "derived", "numeric", (0.0,), derivation=Derivation("double", (at,))) for at in (1, 3)]
+    counts = np.concatenate([of.counts, *([0, 2000, 0, 0] for _ in twice)])
+    more = np.concatenate([of.sums, [1.0, 1.0]]), np.concatenate([of.deviations, [1.0, 1.0]])
+    of = Reference(Schema((*of.schema.columns, *twice)), counts, *more)
+    names = [row.column.name for row in compare(of, LIVE).rows]
+    assert sorted(names) == ["area", "of 1", "rooms", "town"]
 
 
 def test_nothing_is_opened_or_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
