@@ -95,7 +95,7 @@ def page(report: Report, batch: Batch, what: str) -> str:
     return draw(
         report,
         title=f"A table compared with {what}",
-        lead=f"{words.counted(batch.n, 'row')} in the second table",
+        lead=words.counted(batch.n, "row"),
         when="",
         last=("m", lambda row: words.count(row.result.m if row.result else 0)),
         over=over,
