@@ -46,6 +46,7 @@ MODULES = {
 #: `--prediction` makes a reference: it is `python -m train reference`.
 ELSEWHERE = {
     "demo": "server.demo",
+    "init": "train.__main__",
     "serve": "server.__main__",
     "train": "train.__main__",
     "load": "train.load",
@@ -61,7 +62,7 @@ EXTRA = {"flask", "waitress", "sklearn"}
 
 def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
-    more = "Also: telltale demo, serve, train and load; each has its own --help." if program == TELLTALE else None
+    more = "Also: telltale demo, init, serve, train and load; each has its own --help." if program == TELLTALE else None
     about = "Look at what Telltale recorded, check its settings, try its alerts."
     parser = argparse.ArgumentParser(prog=program, description=about, epilog=more)
     parser.set_defaults(program=program)
@@ -112,7 +113,7 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
     makes = makes and any(text.startswith(("--model", "--prediction")) for text in given)
     if name not in ELSEWHERE or (name == "reference" and not makes):
         return main(given, TELLTALE)
-    rest, program = (given, TELLTALE) if name == "reference" else (given[1:], f"telltale {name}")
+    rest, program = (given, TELLTALE) if name in ("reference", "init") else (given[1:], f"telltale {name}")
     try:
         code: int = importlib.import_module(ELSEWHERE[name]).main(rest, program=program)
     except ModuleNotFoundError as error:

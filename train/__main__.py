@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
+from monitor.cli.check import check
 from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
 from monitor.config.load import Config
-from monitor.errors import ConfigError, DataError, TelltaleError
+from monitor.config.settings import ModelConfig
+from monitor.errors import DataError, TelltaleError
 from monitor.models.facts import title
 from monitor.outcomes.performance import METRICS, measure
 from monitor.reference.file import Reference, write_atomically
 from monitor.reference.profile import Limits
 from monitor.warehouse.engine import url_of
 from train.fit import MODEL_FILE, REFERENCE_FILE, Task, check_free, fit, load_dataset, write_pair
+from train.init import ask_for_missing, next_steps, read_times, settings
 from train.reference import Made, make_reference
 from train.selection import Aim, Request
 
@@ -29,8 +32,9 @@ DESCRIPTION = """\
 Train an example model and write model.pkl and histogram.prom (its reference) into the current folder:
   python -m train                   diabetes, LinearRegression
   python -m train classification    iris, LogisticRegression on text labels
-or write the reference of a model of your own:
-  python -m train reference --data FILE --model FILE
+or make a model of your own ready to be served:
+  python -m train init              asks what it must know, and writes the reference and config.toml
+  python -m train reference --data FILE --model FILE    the reference only
 """
 
 #: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
@@ -51,26 +55,30 @@ def parser(program: str = "python -m train") -> argparse.ArgumentParser:
     commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
     own = "write histogram.prom for a model and data of your own"
-    _add_options(commands.add_parser("reference", parents=[force], help=own))
+    _add_options(commands.add_parser("reference", parents=[force], help=own), True)
+    own = "write histogram.prom and config.toml for a model and data of your own, and check them"
+    _add_options(commands.add_parser("init", parents=[force], help=own, description=own), False)
     top.set_defaults(force=False, called=program)
     for name, command in commands.choices.items():
         command.set_defaults(called=f"{program} {name}")
     return top
 
 
-def _add_options(command: argparse.ArgumentParser) -> None:
+def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
+    """Add the options of `reference`. `needed`: data and model cannot be asked for."""
     add, limits = command.add_argument, Limits()
     names: dict[str, Any] = {"action": "append", "default": [], "metavar": "A,B"}
-    rows = command.add_mutually_exclusive_group(required=True)
+    rows = command.add_mutually_exclusive_group(required=needed)
     rows.add_argument("--data", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     url = "a table of a database, by its URL or the environment variable that has it; needs --prediction"
-    rows.add_argument("--table", metavar="URL#TABLE", help=url)
-    source = command.add_mutually_exclusive_group(required=True)
+    rows.add_argument("--table", metavar="URL#TABLE", help=url if needed else argparse.SUPPRESS)
+    source = command.add_mutually_exclusive_group(required=needed)
     source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
     source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
     add("--proba", action="store_true", help="watch a classifier's probabilities too, a column a class")
     add("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
     add("--time", metavar="COLUMN", help="when each row was: no feature; says how to make the rows known as history")
+    add("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime")
     add("--holdout", type=Path, metavar="FILE", help="rows that the model was not trained on: how well it does there")
     add("--positive", metavar="CLASS", help="of two classes, the one that precision and recall speak of")
     add("--interval", **names, help="the predictions that are the lower and the upper bound of the target")
@@ -96,12 +104,14 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m train
     try:
         if options.command == "reference":
             reference(options)
+        elif options.command == "init":
+            init(options, Path("config.toml"))
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
         print(f"{options.called}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         return 130
     return 0
 
@@ -125,29 +135,62 @@ def train(task: Task, folder: Path, force: bool) -> None:
 
 def reference(options: argparse.Namespace) -> None:
     """Build a reference from a file, and print what was decided."""
+    made = _make(options)
+    there = Config.load().model if Path("config.toml").exists() else ModelConfig()
+    wanted = {} if made.model is None else model_settings(options, made.reference)
+    if differ := [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]:
+        print(
+            f"config.toml needs, under [model]: {', '.join(differ)}; {options.called.rpartition(' ')[0]} init writes it"
+        )
+    if options.time and not options.table:
+        print("If these rows end shortly before the service begins, their replay lets it begin with four weeks known:")
+        print(f"  python -m monitor {_replay(options)}")
+
+
+def init(options: argparse.Namespace, config: Path) -> None:
+    """Write the reference and the settings of a model, check them, and say what to run next."""
+    if config.exists() and not options.force:
+        raise DataError(f"{config}: exists; --force overwrites it and {options.output}")
+    if options.table:
+        raise DataError("--table: is for the command reference; a table as a source: docs/warehouse.md")
+    ask_for_missing(options)
+    times = read_times(options) if options.time else None
+    made = _make(options)
+    text = settings(model_settings(options, made.reference), made.reference, options.data, times)
+    print(f"{'Overwrote' if config.exists() else 'Wrote'} {config}:\n")
+    write_atomically(config, text.encode())
+    print(text)
+    steps = next_steps(options, _replay(options) if options.time else "")
+    for line in (*check(options, Config.load(config)).lines, "", *steps):
+        print(line)
+
+
+def _make(options: argparse.Namespace) -> Made:
     clock = SystemClock()
     start = clock.monotonic()
     made = make_reference(request_from(options), clock, progress=sys.stderr.isatty())
     for line in describe(made, options.data, options.output, clock.monotonic() - start):
         print(line)
-    if made.model:
-        print(configure(made.reference, made.model.path, options.output, Path("config.toml")))
-    if options.time and not options.table:
-        model = ["--model", str(options.model)] if options.model else []
-        given = [
-            "python",
-            "-m",
-            "monitor",
-            "replay",
-            str(options.data),
-            "--time",
-            options.time,
-            "--every",
-            "1h",
-            *model,
-        ]
-        print("If these rows end shortly before the service begins, their replay lets it begin with four weeks known:")
-        print(f"  {shlex.join(given)}")
+    return made
+
+
+def model_settings(options: argparse.Namespace, made: Reference) -> dict[str, Any]:
+    """What `[model]` has to say for a model and its reference."""
+    features = zip(made.schema.features, made.schema.split(made.counts), strict=False)
+    missing = any(counts[column.missing_bin] for column, counts in features)
+    return {
+        "path": str(options.model or ""),
+        "reference": str(options.output),
+        "missing": "allow" if missing else "refuse",
+        "proba": any(column.name.startswith("proba_") for column in made.schema.predictions) and bool(options.model),
+    }
+
+
+def _replay(options: argparse.Namespace) -> str:
+    model = ["--model-file", str(options.model)] if options.model else []
+    columns = [word for name in options.prediction for word in ("--prediction", name)]
+    form = ["--time-format", options.time_format] if options.time_format else []
+    return shlex.join(["replay", str(options.data), "--time", options.time, *form, "--every", "1h", *model, *columns])
 
 
 def request_from(options: argparse.Namespace) -> Request:
@@ -236,32 +279,6 @@ def _performance(made: Made) -> Iterator[str]:
     important = sorted(baseline.importance.items(), key=lambda one: -one[1])[:5]
     if any(share for _, share in important):
         yield f"Most important: {', '.join(f'{name} {share:.0%}' for name, share in important if share)}."
-
-
-def configure(reference: Reference, model: Path, output: Path, config: Path) -> str:
-    """Write `config` for a model and its reference if there is no such file; return a line that says what was done."""
-    schema = reference.schema
-    features = zip(schema.features, schema.split(reference.counts), strict=False)
-    missing = any(counts[column.missing_bin] for column, counts in features)
-    wanted = {
-        "path": str(model),
-        "reference": str(output),
-        "missing": "allow" if missing else "refuse",
-        "proba": any(column.name.startswith("proba_") for column in schema.predictions),
-    }
-    if not config.exists():
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in wanted.items()]
-        head = "# Made by `python -m train reference`. docs/settings.md lists every setting.\n[model]\n"
-        write_atomically(config, (head + "".join(lines)).encode())
-        return f"Wrote {config}. Next: python -m server    serves the model and watches these columns."
-    try:
-        there = Config.load(str(config)).model
-    except ConfigError as error:
-        return f"{config} is not good: {error}"
-    differ = [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]
-    if differ:
-        return f"{config} says otherwise; for this model it needs, under [model]: {', '.join(differ)}"
-    return f"{config} fits. Next: python -m server    serves the model and watches these columns."
 
 
 if __name__ == "__main__":

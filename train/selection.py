@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monitor.columns.canonical import column_name
 from monitor.columns.column import Kind
+from monitor.config.settings import did_you_mean
 from monitor.errors import DataError
 from monitor.models import facts
 from monitor.models.load import Loaded
@@ -69,7 +70,7 @@ class Selection:
 def select(names: Sequence[str], request: Request, model: Loaded | None) -> Selection:
     """Choose the features among the columns of the file. Raises DataError where they do not fit the model."""
     _check_options(names, request)
-    inputs = _inputs(model) if model else None
+    inputs = inputs_of(model) if model else None
     features: list[str] = []
     left_out: list[tuple[str, str]] = []
     for name in names:
@@ -116,7 +117,7 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
     return kinds
 
 
-def _inputs(model: Loaded) -> list[str] | None:
+def inputs_of(model: Loaded) -> list[str] | None:
     """Canonical names of the model's inputs; None if it knows no names."""
     names = facts.inputs(model.estimator)
     return None if names is None else [column_name(name) for name in names]
@@ -126,7 +127,7 @@ def _check_options(names: Sequence[str], request: Request) -> None:
     named = ("--target", request.target), ("--time", request.time)
     for option, wanted in (*named, *(("--prediction", name) for name in request.predictions)):
         if wanted is not None and wanted not in names:
-            raise DataError(f"{option} {wanted}: {request.data} has no such column; it has {list_names(names)}")
+            raise no_column(option, wanted, request.data, names)
     if request.target in request.predictions:
         raise DataError(f"--target {request.target}: is also named by --prediction; it cannot be both")
     for glob in request.ignore:
@@ -134,9 +135,15 @@ def _check_options(names: Sequence[str], request: Request) -> None:
             raise DataError(f"--ignore {glob}: matches no column of {request.data}; it has {list_names(names)}")
 
 
+def no_column(option: str, wanted: str, data: Path, names: Sequence[str]) -> DataError:
+    """Return the error for an option that names a column which the data do not have."""
+    hint = did_you_mean(wanted, names) or f"; it has {list_names(names)}"
+    return DataError(f"{option} {wanted}: {data} has no such column{hint}")
+
+
 def _as_the_model_wants(features: list[str], names: Sequence[str], model: Loaded, request: Request) -> list[str]:
     """The features in the model's own order, or as they stand where it knows no names."""
-    inputs, width = _inputs(model), facts.width(model.estimator)
+    inputs, width = inputs_of(model), facts.width(model.estimator)
     if inputs is not None:
         dropped = facts.dropped(model.estimator)
         needed = [name for position, name in enumerate(inputs) if position not in dropped]

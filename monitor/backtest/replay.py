@@ -210,13 +210,13 @@ def read_recording(
     known: list[npt.NDArray[np.int64]] = []
     for chunk in reader.chunks(named, kinds):
         blocks = dict(zip(named, chunk, strict=True))
-        moments = _moments(blocks[time], time_format, reader.lines, time, reader.bad)
+        moments = read_moments(blocks[time], time_format, reader.lines, time, reader.bad)
         good = np.array([moment is not None for moment in moments], dtype=np.bool_)
         if outcome is not None:
             later = moments
             if outcome.time:
                 cells = blocks[outcome.time]
-                later = _moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
+                later = read_moments(cells, time_format, reader.lines, outcome.time, reader.bad, empty=True)
                 good &= [at is not None or cell is None for at, cell in zip(later, cells, strict=True)]
             true = [_came(value, outcome.target) for value in blocks[outcome.column]]
             came.append(np.array([math.nan if at is None else one for one, at in zip(true, later, strict=True)])[good])
@@ -246,10 +246,10 @@ def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Any:
     return block[good] if isinstance(block, np.ndarray) else list(itertools.compress(block, good))
 
 
-def _moments(
+def read_moments(
     block: Block, time_format: str, lines: Sequence[int], name: str, bad: BadRows, *, empty: bool = False
 ) -> list[int | None]:
-    """Nanoseconds of each row; None, and a bad row, if it has no time. `empty`: a cell may be empty."""
+    """Nanoseconds since 1970 of each row; None, and a bad row, if it has no time. `empty`: a cell may be empty."""
     known: dict[str | None, int | None] = {None: None}
     moments = []
     for line, value in zip(lines, block, strict=False):

@@ -35,11 +35,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 REFERENCE = ["reference", "--data", "data.csv", "--model", "mine.sav"]
 
 
-def test_a_reference_brings_its_settings_and_overwrites_nothing(
+def test_a_reference_says_which_settings_it_needs_and_overwrites_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train([*REFERENCE, "--ignore", "id"]) == 0
-    assert 'path = "mine.sav"' in (folder / "config.toml").read_text()
+    needed = 'config.toml needs, under [model]: path = "mine.sav"; python -m train init writes it'
+    assert needed in capsys.readouterr().out
+    assert not (folder / "config.toml").exists()
     assert [one.name for one in Reference.load("histogram.prom").schema.features] == ["city", "x"]
     before = (folder / "histogram.prom").read_text()
     capsys.readouterr()
@@ -53,7 +55,7 @@ def test_a_reference_brings_its_settings_and_overwrites_nothing(
 
 
 def test_check_loads_the_model_and_says_what_will_be_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train([*REFERENCE, "--ignore", "id"]) == 0
+    assert train(["init", *REFERENCE[1:], "--ignore", "id"]) == 0
     capsys.readouterr()
     assert monitor(["check"]) == 0
     said = capsys.readouterr().out

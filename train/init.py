@@ -1,0 +1,228 @@
+"""`telltale init`: from a model and its data to a folder that can be served, with reasons."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.backtest.replay import parse_time, read_moments
+from monitor.backtest.suggest import smallest_shift
+from monitor.columns.canonical import cell_number, column_name
+from monitor.config.settings import DriftConfig, did_you_mean, duration_text
+from monitor.drift.statistics import STATISTICS
+from monitor.errors import DataError
+from monitor.models.load import SUFFIXES, load
+from monitor.normal.cells import cells_of
+from monitor.reference.file import Reference
+from monitor.tables.parse import BadRows
+from monitor.tables.read import open_reader
+from train.selection import inputs_of, no_column
+
+Ints = npt.NDArray[np.int64]
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+#: How commands are called: to serve, to send traffic, and all others.
+TELLTALE = ("telltale serve", "telltale load", "telltale")
+MODULES = ("python -m server", "python -m train.load", "python -m monitor")
+#: Test windows that are proposed, and base windows, in seconds: a test window has thirty of them or more, and the page
+#: follows within minutes.
+WINDOWS = (30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 3 * DAY, 7 * DAY)
+BASES = (60, 120, 300)
+#: Rows of a window that tell of a shift by about half a standard deviation.
+ENOUGH = 200
+#: Ends of the names of files that may hold the data.
+DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")
+#: What `config.toml` says if the data have no times.
+NO_TIMES = (
+    "# Windows have their defaults: --time COLUMN proposes others by the traffic, and so does `telltale check` after a",
+    "# day of it.",
+)
+#: Rows of the text that is read to guess which column holds times.
+LOOKED_AT = 20
+
+
+class Proposal(NamedTuple):
+    """Lengths in seconds. Half of the windows with rows hold `usual` rows or more, nine in ten `few` or more."""
+
+    window: int
+    base: int
+    min_samples: int
+    usual: int
+    few: int
+
+
+def propose(times: Ints, least: int) -> Proposal:
+    """Propose the shortest window of which nine in ten hold `least` rows, and half of them `ENOUGH`.
+
+    `times`: shape (n,), seconds, any order. Windows without a row are left out: they are no traffic, not little.
+
+    >>> propose(np.arange(0, 864_000, 30), 50)
+    Proposal(window=7200, base=120, min_samples=50, usual=240, few=240)
+    >>> propose(np.arange(0, 8_640_000, 86_400), 50)
+    Proposal(window=604800, base=300, min_samples=7, usual=7, few=7)
+    """
+    for window in WINDOWS:
+        counts = np.bincount(times // window - times.min() // window)
+        counts = counts[1:-1] if len(counts) > 2 else counts  # the outer ones are cut
+        usual, few = np.quantile(counts[counts > 0], [0.5, 0.1]) if counts.any() else (0, 0)
+        if few >= least and usual >= ENOUGH:
+            break
+    base = max(one for one in BASES if one <= max(window / 30, BASES[0]))
+    return Proposal(window, base, int(min(least, max(few, 1))), int(usual), int(few))
+
+
+def least_shift(reference: Reference, rows: int, drift: DriftConfig) -> float | None:
+    """The shift that a window of `rows` rows tells of half of the numeric features, in standard deviations.
+
+    By K-S: its critical value, with `alpha` shared over the columns, or its floor. None if there is no such feature.
+    """
+    schema = reference.schema
+    alpha = drift.alpha / len(schema.columns)
+    critical = math.sqrt(-math.log(alpha / 2) / 2 * (1 / max(rows, 1) + 1 / reference.info.rows))
+    limits = {1: max(critical, STATISTICS["ks"].floor)}
+    found = []
+    for column, counts, deviation in zip(
+        schema.features, schema.split(reference.counts), reference.deviations, strict=False
+    ):
+        if column.numeric and deviation > 0:
+            cells = cells_of(column)
+            found.append(smallest_shift(column, cells, cells.shares(counts)[0], float(deviation), limits) or math.inf)
+    half = float(np.median(found)) if found else math.inf
+    return half if math.isfinite(half) else None
+
+
+def settings(model: dict[str, Any], reference: Reference, data: Path, times: Ints | None) -> str:
+    """The text of `config.toml`, with a reason above what was chosen. `model`: what `[model]` says."""
+    pairs = zip(reference.schema.features, reference.schema.split(reference.counts), strict=False)
+    gaps = [column.name for column, counts in pairs if counts[column.missing_bin]]
+    why = f"{len(gaps)} of the features have gaps: {', '.join(gaps[:5])}" if gaps else "No feature has gaps"
+    lines = [f"# Made by `telltale init` from {data}. docs/settings.md lists every setting.", "[model]"]
+    for key, value in model.items():
+        lines += [f"# {why}."] * (key == "missing") + [f"{key} = {json.dumps(value)}"]
+    lines += ["", *(_windows(reference, times) if times is not None else NO_TIMES)]
+    return "\n".join(
+        [*lines, "", "# To send what came true, take the sign away: docs/outcomes.md.", "# [outcomes]", ""]
+    )
+
+
+def _windows(reference: Reference, times: Ints) -> list[str]:
+    """Windows that suit the traffic, and why."""
+    drift = DriftConfig()
+    found, days = propose(times, drift.min_samples), (int(times.max()) - int(times.min())) / DAY
+    window, base = duration_text(found.window), duration_text(found.base)
+    shift = least_shift(reference, found.usual, drift)
+    told = (
+        [f"# A shift by {shift:.2g} standard deviations shows then in half of the numeric features."] if shift else []
+    )
+    return [
+        f"# By the {len(times):,} rows of {days:,.1f} days in the data. If they are a sample of the traffic,",
+        "# `telltale check` says after a day of traffic whether these windows suit it.",
+        "[window]",
+        "# At most a thirtieth of the test window, as finer ones tell no more; at most 5m, as the page is as late.",
+        f'base = "{base}"',
+        "",
+        "[drift]",
+        f"# Half of the windows of {window} with rows hold {found.usual:,} or more, nine in ten {found.few:,} or more.",
+        *told,
+        f'window = "{window}"',
+        "# Fewer rows give no verdict." + " Even in a week there are few." * (found.min_samples < drift.min_samples),
+        f"min_samples = {found.min_samples}",
+        "# Nothing new can be judged more often.",
+        f'every = "{base}"',
+    ]
+
+
+def read_times(options: argparse.Namespace) -> Ints:
+    """Times of the rows, shape (n,), in seconds. Raises DataError for a column that is not there, or holds no times."""
+    path, column = options.data, column_name(options.time)
+    bad = BadRows(str(path), options.skip_bad_rows)
+    reader = open_reader(path, bad)
+    if column not in reader.names:
+        raise no_column("--time", column, path, reader.names)
+    found: list[int] = []
+    for chunk in reader.chunks([column], {column: "categorical"}):
+        moments = read_moments(chunk[0], options.time_format, reader.lines, column, bad)
+        found += [at // 10**9 for at in moments if at is not None]
+    if not found:
+        raise DataError(f"{path}: column {column!r} holds no time")
+    return np.array(found, dtype=np.int64)
+
+
+def ask_for_missing(options: argparse.Namespace) -> None:
+    """Ask a person for what the options lack; without a terminal, refuse. Raises DataError."""
+    asks = sys.stdin.isatty() and sys.stdout.isatty()
+    for name, given, suffixes in (
+        ("model", options.model or options.prediction, SUFFIXES),
+        ("data", options.data, DATA),
+    ):
+        if given:
+            continue
+        files = sorted(one.name for one in Path.cwd().iterdir() if one.suffix in suffixes)
+        if not asks:
+            there = f"; in this folder: {', '.join(files)}" if files else ""
+            raise DataError(f"--{name} FILE is missing, and there is no terminal to ask on{there}")
+        setattr(options, name, Path(_ask(f"File of the {name}", files, lambda text: Path(text).is_file())))
+    for name in ("model", "data"):
+        path = getattr(options, name)
+        if path and not path.exists():
+            near = did_you_mean(path.name, [one.name for one in path.parent.glob("*")])
+            raise DataError(f"--{name} {path}: there is no such file{near}")
+    if asks and None in (options.target, options.time):
+        _ask_for_columns(options)
+
+
+def _ask_for_columns(options: argparse.Namespace) -> None:
+    """Ask for the target and the time, among the columns that are no input of the model."""
+    reader = open_reader(options.data, BadRows(str(options.data), True))
+    inputs = inputs_of(load(options.model)) if options.model else None
+    left = [name for name in reader.names if name not in (inputs or ())]
+    if options.time is None:
+        blocks = next(iter(reader.chunks(left, dict.fromkeys(left, "categorical"))), [[] for _ in left])
+        like_times = [name for name, block in zip(left, blocks, strict=True) if _times(list(block[:LOOKED_AT]))]
+        options.time = _ask_column("time of each row", like_times[:1], left)
+    rest = [name for name in left if name != options.time]
+    if options.target is None:
+        options.target = _ask_column("target, what the model learnt to predict", rest if len(rest) == 1 else [], rest)
+
+
+def _times(cells: Sequence[Any]) -> bool:
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    return bool(texts) and all(parse_time(text) is not None and cell_number(text) is None for text in texts)
+
+
+def _ask_column(what: str, proposed: Sequence[str], known: Sequence[str]) -> str | None:
+    print(f"Columns that are no input of the model: {', '.join(known) or 'none'}")
+    found = _ask(
+        f"Column with the {what} (- for none)", [*proposed, "-"][:1], lambda text: text in (*known, "-"), known
+    )
+    return None if found == "-" else column_name(found)
+
+
+def _ask(what: str, proposed: Sequence[str], good: Callable[[str], bool], known: Sequence[str] | None = None) -> str:
+    """Ask until the answer is good; an empty one takes the first proposal."""
+    first = proposed[0] if proposed else ""
+    while True:
+        answer = input(f"{what}{f' [{first}]' if first else ''}: ").strip() or first
+        if good(answer):
+            return answer
+        print(f"  there is no {answer!r}{did_you_mean(answer, proposed if known is None else known)}")
+
+
+def next_steps(options: argparse.Namespace, replay: str) -> list[str]:
+    """What to run next, in three lines. `replay`: that command; empty if the data have no times."""
+    serve, send, monitor = TELLTALE if options.called.startswith("telltale") else MODULES
+    send += f" --data {shlex.quote(str(options.data))} --count 1000 --rate 0"
+    rows = [(serve, "serves the model on http://127.0.0.1:5000, with its page and its alerts")]
+    rows += [(send, "sends it rows, from a second terminal"), (f"{monitor} status", "says how things stand")]
+    if replay:
+        rows = [(f"{monitor} {replay}", "first, if these rows end shortly before now: their history"), *rows[:2]]
+    return ["Next:", *(f"  {command}   # {what}" for command, what in rows)]
