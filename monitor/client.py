@@ -297,10 +297,11 @@ class Client(Observing):
         try:
             self._stream.send()
             self._stream.finish()
-        except UnsentError as error:
+        except (StoreError, OSError) as error:
             log.warning("%s; the next start sends what is left in %s", error, self._spool)
-        self._sending.release()
-        self._held.close()
+        finally:
+            self._sending.release()
+            self._held.close()
 
     # Recording.
 

@@ -187,7 +187,7 @@ class Recorded(ABC):
                 moved += len(records)
             self.journal.dropped_total += sum(damage.lost or 0 for damage in damages if damage.kind == "dropped")
             self._put_away(found, damages)
-        if moved:
+        if moved and not self.ended:
             log.info("recovered %d %s that an earlier run had recorded and not folded yet", moved, self.what)
 
     def _cursor(self, upto: int) -> str:
