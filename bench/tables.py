@@ -108,10 +108,10 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 def kill(folder: Path, kills: int) -> None:
     """Pull days of rows by processes that die between read and commit, and see whether each row is counted once."""
     lake, random = Lake(folder), np.random.default_rng(3)
-    days = kills + 5
+    days, steps = kills + 1, [("fold.begin", 2), ("store.commit", 3), ("fold.committed", 1)]
     lake.add(MIDNIGHT, days * DAY // HOUR, HOUR)
     os.environ["LAKE"] = f"duckdb://{lake.path}"
-    points = [(str(random.choice(["fold.begin", "store.commit", "fold.committed"])), 2) for _ in range(kills)]
+    points = [steps[at] for at in random.integers(0, 3, kills)]
     script = KILLS.format(now=MIDNIGHT + (days + 1) * DAY, begin=MIDNIGHT, points=[*points, ("", 0)])
     command = [sys.executable, "-c", script, str(folder / "config.toml")]
     done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
