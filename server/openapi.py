@@ -73,14 +73,15 @@ PREDICTED: Schema = {
 }
 
 #: What is asked of one model, by programs: method, path and query; what it does; the schema or the type of the answer.
+#: `model` in the query says which one, if the path does not.
 PROGRAM: dict[str, tuple[str, Schema | str]] = {
-    "POST /predict": ("Predict one row or many", PREDICTED),
-    "POST /observe": ("Record what another server predicted", record(observed=WHOLE)),
-    "POST /outcomes?wait": ("Record what came true for predictions", record(accepted=WHOLE)),
-    "POST /api/v1.0/feedback": ("Record what came true, in Seldon's form", ANY),
-    "GET /replicate": ("What a client records for", ANY),
+    "POST /predict?model": ("Predict one row or many", PREDICTED),
+    "POST /observe?model": ("Record what another server predicted", record(observed=WHOLE)),
+    "POST /outcomes?wait,model": ("Record what came true for predictions", record(accepted=WHOLE)),
+    "POST /api/v1.0/feedback?model": ("Record what came true, in Seldon's form", ANY),
+    "GET /replicate?model": ("What a client records for", ANY),
     "POST /replicate?client,model,version,reference,file,at,ended": ("Take a part of a client's journal", ANY),
-    "POST /invocations": ("Predict by MLflow's protocol", record(predictions=many(ANY))),
+    "POST /invocations?model": ("Predict by MLflow's protocol", record(predictions=many(ANY))),
     **dict.fromkeys(("GET /ping", "GET /health"), ("Whether the process serves models", PLAIN)),
     "GET /version": ("The version of Telltale", PLAIN),
     "GET /v2": ("The server, by the Open Inference Protocol", record(name=TEXT, version=TEXT, extensions=many(TEXT))),
@@ -153,11 +154,13 @@ def document(runtime: Runtime, routes: Mapping[str, Collection[str]]) -> dict[st
     models = [(runtime.models[name], paths_of) for name, paths_of in routes.items() if name in runtime.models]
     several = len(routes) > 1
     tables = [("", SHOWN, None, {}), *((f"/models/{m.name}" * several, PROGRAM, has, bodies(m)) for m, has in models)]
+    if several:
+        tables.append(("", PROGRAM, {path for has in routes.values() for path in has}, {}))
     for prefix, table, has, takes in tables:
         for route, (summary, answer) in table.items():
             method, _, address = route.partition(" ")
             path, _, query = address.partition("?")
-            known = "/v2" if path.startswith("/v2") else path
+            known = "/v2" if path.startswith("/v2") and not prefix else path  # its own paths name the model
             if has is None or known in has:
                 found = operation(method, path, query, summary, answer, takes.get(known))
                 paths.setdefault(prefix + path, {})[method.lower()] = found

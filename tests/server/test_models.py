@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
 
 from bench.running import Client
 from monitor import Reference
@@ -161,3 +163,20 @@ def test_one_named_model_is_served_as_any_other(tmp_path: Path) -> None:
         for path in ("/predict", "/models/wide/predict"):
             assert post(client, path, [1.5, 0])[1]["result"] == 3.0
     assert list((tmp_path / "data" / "journal" / "wide").iterdir())
+
+
+def test_openapi_says_what_each_model_takes_and_the_server_answers(client: Client) -> None:
+    said = client.json("/openapi.json")
+    validate(said)
+    for name, columns in (("wide", ["x", "y"]), ("one", ["z"])):
+        body = said["paths"][f"/models/{name}/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert list(body["anyOf"][1]["properties"]) == columns
+    assert not [path for path in said["paths"] if path.startswith("/models/bad/")], "it could not be loaded"
+    for path, methods in said["paths"].items():
+        if "get" in methods and "{" not in path:
+            status, _, answer = client.get(path)
+            ((kind, content),) = methods["get"]["responses"]["200"]["content"].items()
+            if status == 200 and kind == "application/json":
+                Draft202012Validator(content["schema"]).validate(json.loads(answer))
+            assert b'"not_found"' not in answer, path
+            assert status != 405, path

@@ -127,5 +127,6 @@ def test_a_server_has_what_its_models_have(parts: tuple[Runtime, Model]) -> None
     assert not {"/v2", "/invocations", "/ping"} & observed["paths"].keys()
     several = document(runtime, {"model": ("/observe", "/v2"), "failed": ("/observe",)})
     validate(several)
-    assert {"/models/model/observe", "/models/model/v2/health/live", "/api/drift"} <= several["paths"].keys()
-    assert not {"/observe", "/models/model/", "/models/failed/observe"} & several["paths"].keys()
+    assert {"/models/model/observe", "/v2/health/live", "/api/drift"} <= several["paths"].keys()
+    assert "requestBody" not in several["paths"]["/observe"]["post"], "the path does not say which model"
+    assert not {"/models/model/", "/models/failed/observe"} & several["paths"].keys()
