@@ -18,7 +18,7 @@ IN_MEMORY = "duckdb://"
 #: Tables that are files, also by a pattern with `*`.
 FILES = (".parquet", ".csv")
 
-#: Passwords of databases that are named in their errors only as a part of the URL may be as short as "pw".
+#: Names of a URL's parameters whose values are secret.
 _SECRET = re.compile("pass|secret|token|key|pwd|credential", re.IGNORECASE)
 
 
