@@ -71,13 +71,12 @@ def propose(times: Ints, least: int) -> Proposal:
     Proposal(window=604800, base=300, min_samples=7, usual=7, few=7)
     """
     for window in WINDOWS:
-        counts = np.bincount(times // window - times.min() // window)
-        counts = counts[1:-1] if len(counts) > 2 else counts  # the outer ones are cut
-        usual, few = np.quantile(counts[counts > 0], [0.5, 0.1]) if counts.any() else (0, 0)
+        _, counts = np.unique(times // window, return_counts=True)
+        usual, few = np.quantile(counts[1:-1] if len(counts) > 2 else counts, [0.5, 0.1])  # the outer ones are cut
         if few >= least and usual >= ENOUGH:
             break
     base = max(one for one in BASES if one <= max(window / 30, BASES[0]))
-    return Proposal(window, base, int(min(least, max(few, 1))), int(usual), int(few))
+    return Proposal(window, base, int(min(least, few)), int(usual), int(few))
 
 
 def least_shift(reference: Reference, rows: int, drift: DriftConfig) -> float | None:
@@ -87,15 +86,15 @@ def least_shift(reference: Reference, rows: int, drift: DriftConfig) -> float | 
     """
     schema = reference.schema
     alpha = drift.alpha / len(schema.columns)
-    critical = math.sqrt(-math.log(alpha / 2) / 2 * (1 / max(rows, 1) + 1 / reference.info.rows))
+    critical = math.sqrt(-math.log(alpha / 2) / 2 * (1 / rows + 1 / reference.info.rows))
     limits = {1: max(critical, STATISTICS["ks"].floor)}
-    found = []
-    for column, counts, deviation in zip(
-        schema.features, schema.split(reference.counts), reference.deviations, strict=False
-    ):
-        if column.numeric and deviation > 0:
-            cells = cells_of(column)
-            found.append(smallest_shift(column, cells, cells.shares(counts)[0], float(deviation), limits) or math.inf)
+    triples = zip(schema.features, schema.split(reference.counts), reference.deviations.tolist(), strict=False)
+    found = [
+        smallest_shift(column, cells, cells.shares(counts)[0], deviation, limits) or math.inf
+        for column, counts, deviation in triples
+        if column.numeric and deviation > 0
+        for cells in [cells_of(column)]
+    ]
     half = float(np.median(found)) if found else math.inf
     return half if math.isfinite(half) else None
 
@@ -120,9 +119,7 @@ def _windows(reference: Reference, times: Ints) -> list[str]:
     found, days = propose(times, drift.min_samples), (int(times.max()) - int(times.min())) / DAY
     window, base = duration_text(found.window), duration_text(found.base)
     shift = least_shift(reference, found.usual, drift)
-    told = (
-        [f"# A shift by {shift:.2g} standard deviations shows then in half of the numeric features."] if shift else []
-    )
+    told = f"# A shift by {shift or 0:.2g} standard deviations shows then in half of the numeric features."
     return [
         f"# By the {len(times):,} rows of {days:,.1f} days in the data. If they are a sample of the traffic,",
         "# `telltale check` says after a day of traffic whether these windows suit it.",
@@ -132,7 +129,7 @@ def _windows(reference: Reference, times: Ints) -> list[str]:
         "",
         "[drift]",
         f"# Half of the windows of {window} with rows hold {found.usual:,} or more, nine in ten {found.few:,} or more.",
-        *told,
+        *([told] if shift else []),
         f'window = "{window}"',
         "# Fewer rows give no verdict." + " Even in a week there are few." * (found.min_samples < drift.min_samples),
         f"min_samples = {found.min_samples}",
@@ -160,19 +157,14 @@ def read_times(options: argparse.Namespace) -> Ints:
 def ask_for_missing(options: argparse.Namespace) -> None:
     """Ask a person for what the options lack; without a terminal, refuse. Raises DataError."""
     asks = sys.stdin.isatty() and sys.stdout.isatty()
-    for name, given, suffixes in (
-        ("model", options.model or options.prediction, SUFFIXES),
-        ("data", options.data, DATA),
-    ):
-        if given:
-            continue
+    wanted = ("model", options.model or options.prediction, SUFFIXES), ("data", options.data, DATA)
+    for name, suffixes in ((name, suffixes) for name, given, suffixes in wanted if not given):
         files = sorted(one.name for one in Path.cwd().iterdir() if one.suffix in suffixes)
         if not asks:
             there = f"; in this folder: {', '.join(files)}" if files else ""
             raise DataError(f"--{name} FILE is missing, and there is no terminal to ask on{there}")
         setattr(options, name, Path(_ask(f"File of the {name}", files, lambda text: Path(text).is_file())))
-    for name in ("model", "data"):
-        path = getattr(options, name)
+    for name, path in (("model", options.model), ("data", options.data)):
         if path and not path.exists():
             near = did_you_mean(path.name, [one.name for one in path.parent.glob("*")])
             raise DataError(f"--{name} {path}: there is no such file{near}")
@@ -223,6 +215,9 @@ def next_steps(options: argparse.Namespace, replay: str) -> list[str]:
     send += f" --data {shlex.quote(str(options.data))} --count 1000 --rate 0"
     rows = [(serve, "serves the model on http://127.0.0.1:5000, with its page and its alerts")]
     rows += [(send, "sends it rows, from a second terminal"), (f"{monitor} status", "says how things stand")]
+    if not options.model:
+        rows[:2] = [(serve, "takes what your service posts to http://127.0.0.1:5000/observe: docs/library.md")]
+        rows += [(f"{monitor} test-alert", "sends a test message")]
     if replay:
         rows = [(f"{monitor} {replay}", "first, if these rows end shortly before now: their history"), *rows[:2]]
     return ["Next:", *(f"  {command}   # {what}" for command, what in rows)]

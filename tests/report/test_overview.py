@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from monitor.drift.evaluate import Sample
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
+from monitor.report.models import MODEL_STATES
 from monitor.report.overview import alert_line, headline, rows
 from monitor.rules.alert import Alert
 from monitor.rules.rule import Rule
@@ -147,3 +149,9 @@ def test_a_row_says_no_sentence_twice() -> None:
     judged = replace(given.judged[0], results=(first, *more))
     (row, *_) = rows(replace(given, judged=(judged,)), reference())
     assert (row.moved, row.also) == ("mean 0 to 2 (1.0 sd)", ("missing values 0 % to 4 %",))
+
+
+def test_every_state_of_a_model_has_a_colour() -> None:
+    style = resources.files("monitor.report").joinpath("static/page.css").read_text("utf-8")
+    known = MODEL_STATES[: MODEL_STATES.index("unknown")]
+    assert [state for state in known if f".badge.{state.replace(' ', '-')}::before" not in style] == []

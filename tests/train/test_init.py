@@ -77,6 +77,14 @@ def test_with_options_alone_it_writes_checks_and_says_what_is_next(
     assert "3,000 rows" in capsys.readouterr().out
 
 
+def test_a_model_that_is_served_elsewhere_is_observed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert telltale(["init", "--prediction", "price", "--data", "flats.csv", "--ignore", "sold_at"]) == 0
+    said = capsys.readouterr().out
+    assert "telltale load" not in said
+    assert "posts to http://127.0.0.1:5000/observe" in said
+    assert Config.load().model.path == ""
+
+
 def test_nothing_is_overwritten_without_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "config.toml").write_text("# mine")
     assert telltale(FULL) == 2
