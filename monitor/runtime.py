@@ -225,7 +225,8 @@ class Runtime:
             def open_all(connection: sqlite3.Connection) -> list[Watched]:
                 return [self._watch(connection, one, "", config, self.models.get(one.name)) for one in watches]
 
-            found = self.writer.transaction(open_all)
+            with self.ledger.opening():
+                found = self.writer.transaction(open_all)
             self.ledger.commit()
             for model in found:
                 if model.own is not None:

@@ -41,6 +41,7 @@ def opened(
     loaded, failed = load_all(config)
     watches = [one.watch for one in loaded.values()]
     runtime = hold(Path(config.data.path), lambda: Runtime(config, watches, failed=failed))
+    reloading: Reloading | None = None
     try:
         application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
         reloading = Reloading(runtime, application, loaded, again or (lambda: config))
@@ -57,7 +58,8 @@ def opened(
         say_hello(config, runtime, server.effective_port)
         yield server
     finally:
-        reloading.stop()
+        if reloading is not None:
+            reloading.stop()
         runtime.close()
     if trouble := runtime.folder.trouble:
         log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)

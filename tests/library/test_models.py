@@ -18,6 +18,7 @@ from monitor import Monitor, Reference
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
 from monitor.notify.message import Message, commands
+from monitor.watched import Watch
 
 ROW = [50.0, 2.0, "f"]
 
@@ -123,3 +124,16 @@ def test_what_a_kill_leaves_is_counted_for_its_model(settings: str) -> None:
         monitor.flush()
         found = {one["model"]: one["predictions"] for one in monitor.status()["models"]}
     assert found == {"old": 11, "new": 22, "third": 0}
+
+
+def test_a_version_that_cannot_be_opened_leaves_the_ids_of_series_to_others(settings: str) -> None:
+    config = Config.from_text(settings)
+    with Monitor.open(config) as monitor:
+        runtime = monitor._runtime
+        other = Reference.from_data({"q": [float(n) for n in range(100)]}, [1.0, 2.0] * 50)
+        with pytest.raises(ConfigError, match="there is no model"):
+            runtime.exchange(config, [Watch(other, "v2", "old", "old"), Watch(other, "v2", "nobody", "nobody")])
+        runtime.exchange(config, [Watch(monitor.models["third"].reference, "v3", "third", "third")])
+        runtime.models["third"].record([1.0], ["yes"])
+        monitor.flush()
+        assert runtime.models["third"].totals.n == 1

@@ -6,7 +6,8 @@ import logging
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 
 from monitor.columns.batch import Batch, empty_batch
 from monitor.errors import StoreError
@@ -36,6 +37,16 @@ class Ledger:
         if series.id not in self._windows:
             self._windows[series.id] = Windows(connection, series, self._seconds)
         return self._windows[series.id]
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Forget the series that are opened within if that fails: what is rolled back gives their ids to others."""
+        before = dict(self._windows)
+        try:
+            yield
+        except BaseException:
+            self._windows = before
+            raise
 
     def totals(self, series: Series) -> Batch:
         """What was committed of a series since it was first served; never changed, only replaced."""
