@@ -56,7 +56,7 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     facts = found[0]
     if config.models:
         found.sort(key=lambda one: (not one["performance"].endswith(": worse"), -len(one["drifted"])))
-        head = ("model", "model_version", "predictions", "evaluated", "firing_alerts")
+        head = ("model", "model_version", "predictions", "evaluated")
         lines = table((*head, "how it is"), [[*(one[name] for name in head), headline(one)] for one in found], [2])
         intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}\n"
         return Answer([intro, *lines], {"models": found})
