@@ -47,7 +47,7 @@ WEEK, AHEAD, FARTHER, FOREIGN, DEARER = 168, 24, 30.0, (100.0, 88.0), 60.0
 KNOWN = 0.9
 #: How often the history is judged, and its base windows, in seconds, until so many hours before its end: so it is made
 #: in seconds, and the last day, which pages show first, is as fine as they draw it.
-STAGES = (4 * HOUR, 1800.0, 24.0), (1440.0, 240.0, 0.0)
+STAGES = (3 * HOUR, 1800.0, 24.0), (1440.0, 240.0, 0.0)
 
 CONFIG = """\
 # Made by `telltale demo`. docs/settings.md lists every setting.
@@ -81,9 +81,10 @@ Columns = dict[str, Any]
 
 
 class Story(NamedTuple):
-    """A model's data. `rows`: columns and what came true, by how long ago each row is, in hours, shape (n,).
+    """A model's data.
 
-    `busy`: predictions an hour, by the hour of the day. `delay`: hours until an outcome is known.
+    `rows`: columns and what came true, by how long ago each row is, in hours, shape (n,). `busy`: predictions an hour,
+    by the hour of the day. `delay`: hours until an outcome is known, on average.
     """
 
     rows: Callable[[Rng, Floats], tuple[Columns, Any]]
@@ -273,8 +274,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "telltale demo")
             with opened(config, begin=traffic.begin) as server:
                 address = f"http://127.0.0.1:{server.effective_port}"
                 print("\n".join(welcome(address, folder, options.data is not None)), flush=True)
-                serve(server)
-                traffic.end()
+                try:
+                    serve(server)
+                finally:
+                    traffic.end()
     except KeyboardInterrupt:
         return 130
     except TelltaleError as error:
