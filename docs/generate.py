@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
 from monitor.exposition.families import markdown  # noqa: E402
-from monitor.report import guide  # noqa: E402
+from monitor.notify import guide  # noqa: E402
 
 TITLES = {
     "model": "The model that is served; or several, each in a table [models.NAME] with the same keys but `name`.",

@@ -160,7 +160,7 @@ class Evaluator:
             self.latest.alerts, results, rules, now, every_seconds, self.series.version, self._covered
         )
         old, left = self._replaced
-        why = f"model {old} was replaced by {self.series.version}"
+        why = f"model version {old} was replaced by {self.series.version}"
         transitions = [*end_all(left, now, why, old), *transitions]
         self._usual.save(connection)
         learning = self._usual.state() if any(rule.reference == USUAL for rule in rules) else ""

@@ -452,7 +452,7 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     at = "in the hours that it has" if partial else at
     ks = cells.is_bulk[cell] and cells.columns[0].numeric
     if ks:
-        text = f"{percent(abs(change))} of its values are elsewhere than usual {at}"
+        text = f"{percent(abs(change))} of its values are other than usual {at}"
     else:
         way = "above" if change > 0 else "below"
         text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {at}"
@@ -465,7 +465,8 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
     often = f"once in about {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
     most = percent(min(worst * scale, 1.0)) if ks else size_of(min(worst * scale, 1.0), True)
-    return f"{text}, which comes {often}; the most in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
+    most = f"the largest in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
+    return f"{text}; so large a difference comes {often}, and {most}"
 
 
 def cell_name(cells: Cells, cell: int) -> str:

@@ -73,17 +73,23 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
-def apart(before: float, after: float, write: Callable[[float, int], str] = number, digits: int = 3) -> str:
-    """Write two numbers with enough digits to tell them apart.
+def apart(
+    before: float,
+    after: float,
+    write: Callable[[float, int], str] = number,
+    digits: int = 3,
+    say: str = "was {}, now {}",
+) -> str:
+    """Write two numbers, by default a change, with enough digits to tell them apart.
 
-    >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1_700_000_000.0, 1_700_000_060.0)
-    ('42 to 379', '4.92 % to 4.87 %', '1.7e+09 to 1.7000001e+09')
+    >>> apart(42.0, 379.0), apart(0.0492, 0.0487, percent, 2), apart(1.7e9, 1.7e9 + 60, say="{} to {}")
+    ('was 42, now 379', 'was 4.92 %, now 4.87 %', '1.7e+09 to 1.7000001e+09')
     """
     for more in range(digits, 18):
         texts = write(before, more), write(after, more)
         if texts[0] != texts[1]:
-            return " to ".join(texts)
-    return " to ".join(texts)
+            break
+    return say.format(*texts)
 
 
 def statistic(value: float | None) -> str:

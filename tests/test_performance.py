@@ -312,14 +312,16 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         drifted = next(one for one in evaluation.results if one.column == "x" and one.state == "drift")
         assert drifted.harm is not None
         assert drifted.harm.effect == "harmful"
-        assert drifted.harm.text.startswith("this alone would raise the error rate from ")
+        assert drifted.harm.text.startswith(
+            "harmful (estimated from this column alone; others may offset it): error rate was "
+        )
         assert drifted.to_json()["harm"]["loss"] == pytest.approx(drifted.harm.loss)
         (first,) = [one for one in messages(world) if one.group == "drift"]
         assert first.severity == "critical", "a severity above that of its rule"
         text = plain_text(first, title(first), 4000)
-        assert "CRITICAL: x has drifted, predictions have moved\n" in text
+        assert 'CRITICAL: "x" has drifted, predictions have moved\n' in text
         said = drifted.direction.text if drifted.direction else ""
-        assert f"\nx: {said.replace('(sd)', '(standard deviation)')}; {drifted.harm.text}\n" in text
+        assert f'\n"x": {said.replace("(sd)", "(standard deviation)")}' in text
         assert "\npredictions: proba_yes: " in text
         row = next(row for row in rows(evaluation, world.runtime.only.reference) if row.column.name == "x")
         assert row.harm == drifted.harm
@@ -456,7 +458,7 @@ def test_where_no_held_out_row_was_there_is_no_estimate_anywhere(tmp_path: Path)
         assert not world.runtime.only.snapshot(Health()).performance[0].measures
 
 
-@pytest.mark.parametrize(("metric", "name"), [("mae", "MAE"), ("recall[maybe]", "recall of maybe")])
+@pytest.mark.parametrize(("metric", "name"), [("mae", "mean error (MAE)"), ("recall[maybe]", "recall of maybe")])
 def test_a_metric_that_the_model_does_not_have_is_told(tmp_path: Path, metric: str, name: str) -> None:
     settings = f'[[rule]]\nname = "a"\nstatistic = "{metric}"\n[[rule]]\nname = "b"\nstatistic = "estimated {metric}"\n'
     world = World(tmp_path / "data", settings)

@@ -195,7 +195,7 @@ def test_one_value_or_one_column_is_erased_and_the_others_stay(
 def test_names_with_any_characters_and_damaged_lines_are_erased(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     runtime = open_runtime(folder)
-    record(runtime, 40, 'canary-colour, 5 % to 6 % (grün\n"\\\u2028')
+    record(runtime, 40, 'canary-colour, was 5 %, now 6 % (grün\n"\\\u2028')
     runtime.close()
     (names,) = (folder / "journal").glob("unseen-*.jsonl")
     with names.open("ab") as file:

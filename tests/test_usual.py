@@ -91,7 +91,7 @@ def test_a_lasting_shift_is_told_once_and_explained(make: Any) -> None:
         assert result.critical is not None
         assert result.scatter is not None
         assert result.value > result.critical >= 3.5 * result.scatter > 0
-    assert all(" usual " in r.reason and "; the most in 6 weeks was" in r.reason for r in results)
+    assert all(" usual " in r.reason and ", and the largest in 6 weeks was" in r.reason for r in results)
     with world.read() as connection:
         report = verify(connection)
         assert not report.problems
@@ -247,7 +247,7 @@ def missing(features: Features) -> None:
 @pytest.mark.parametrize(
     ("before", "befalls", "moved", "words"),
     [
-        (constant(0.5), constant(0.7), {"x0"}, "of its values are elsewhere than usual"),
+        (constant(0.5), constant(0.7), {"x0"}, "of its values are other than usual"),
         (None, missing, {"x0"}, "missing share"),
         (None, swapped, {"x0", "x1"}, " usual in the last weeks"),
     ],
@@ -307,7 +307,7 @@ def test_a_partial_window_is_judged_by_its_hours_live_and_in_the_audit(make: Any
     world.pass_hours(6, shift=2.0, every=6)
     day = world.results()[1]
     assert (day.state, day.n) == ("drift", 480)
-    assert "in the hours that it has, which comes " in day.reason
+    assert "in the hours that it has; so large a difference comes " in day.reason
     with world.read() as connection:
         done = recompute(connection, past=Past(connection))
         assert (done.problems, done.skipped) == ([], 0)

@@ -128,9 +128,8 @@ def _numeric(sides: Sides) -> Direction:
     )
     if narrow and after[at] >= MOST_ROWS and after[at] - before[at] >= GROWN:
         name = _bin_name(column, at)
-        return say(
-            "took over", f"{name} took over: {apart(before[at], after[at], percent, 2)}", (name,), before[at], after[at]
-        )
+        text = f"most values are now {name}: {apart(before[at], after[at], percent, 2)}"
+        return say("took over", text, (name,), before[at], after[at])
     gaps = [q - p for p, q in zip(accumulate(before), accumulate(after), strict=True)]
     widest = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)
     outer = _outer_moves(column, before, after)
@@ -150,13 +149,13 @@ def _numeric(sides: Sides) -> Direction:
     wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
     if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (known is not None or still):
         told = [wider, *_moves(means, medians, mean_sd, median_sd)]
-        return say("spread", ", ".join(told if not still else [wider, "mean and median as before"]), (), *sds)
+        return say("spread", "; ".join(told if not still else [wider, "mean and median as before"]), (), *sds)
     told = _moves(means, medians, mean_sd, median_sd)
     if not told:
         return say("unchanged", "no change")
     if abs(spread) >= max(STILL, reach / 2) and known is not None:
         told.append(wider)
-    return say("moved", ", ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
+    return say("moved", "; ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
 
 
 def _moments(column: Column, counts: Sequence[float], total: float, widest: float) -> tuple[float | None, ...]:
@@ -196,7 +195,7 @@ def _outside(sides: Sides) -> Direction:
     moves = _outer_moves(sides.column, *sides.shares)
     if not moves:
         return _share(sides, "out of range", "out of range", ends)
-    text = ", ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in moves)
+    text = "; ".join(f"{name}: {apart(was, now, percent, 2)}" for name, was, now in moves)
     return Direction(text, "out of range", tuple(name for name, *_ in moves), *sides.of(ends))
 
 
@@ -207,7 +206,7 @@ def _rare(sides: Sides, unseen: Sequence[str]) -> Direction:
     if grown == other or after[grown] <= before[grown]:
         return _share(sides, "new value", _unseen_name(unseen), [other], tuple(unseen))
     moved = Shift(sides.column.categories[grown], before[grown], after[grown])
-    text = f"rare value {moved.label} {apart(moved.reference, moved.test, percent, 2)}"
+    text = f"rare value {moved.label}: {apart(moved.reference, moved.test, percent, 2)}"
     return Direction(text, "moved", (moved.label,), moved.reference, moved.test, grew=(moved,))
 
 
@@ -215,7 +214,7 @@ def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names:
     before, after = sides.of(cells)
     if before == after:
         return Direction(f"{what} as before: {percent(after)}", "unchanged", names, before, after)
-    return Direction(f"{what} {apart(before, after, percent, 2)}", change, names, before, after)
+    return Direction(f"{what}: {apart(before, after, percent, 2)}", change, names, before, after)
 
 
 def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
@@ -251,13 +250,13 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
     if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
         name, told = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
         if labels[top] == MISSING:
-            return say("missing", f"{name} {told}", (name,), top)
-        return say("took over", f"{name} took over: {told}", (name,), top)
+            return say("missing", f"{name}: {told}", (name,), top)
+        return say("took over", f"most rows are now {name}: {told}", (name,), top)
     alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
     if alone and noticed[0] == other and after[other] > before[other]:
-        return say("new value", f"{words[OTHER]} {texts[OTHER]}", tuple(unseen), other)
+        return say("new value", f"{words[OTHER]}: {texts[OTHER]}", tuple(unseen), other)
     if alone and noticed[0] == column.missing_bin:
-        return say("missing", f"{words[MISSING]} {texts[MISSING]}", (), noticed[0])
+        return say("missing", f"{words[MISSING]}: {texts[MISSING]}", (), noticed[0])
 
     def named(moved: tuple[Shift, ...]) -> str:
         return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in moved)
@@ -283,22 +282,24 @@ def without_names(text: str, value: str | None = None) -> str:
 
     What cannot be told from a name, such as what stands behind it in a list, goes as well.
 
-    >>> without_names("unseen values a, 5 % to 6 % 0 % to 3.1 %"), without_names("unseen value a 0 % to 3 %", "b")
-    ('unseen values 0 % to 3.1 %', 'unseen value a 0 % to 3 %')
-    >>> without_names("grew: red (4 % to 9 %), unseen value a (0 % to 3 %); shrank: blue (50 % to 42 %)")
-    'grew: red (4 % to 9 %), unseen values (names erased)'
+    >>> without_names("unseen values a: was 5 %, now 6 %: was 0 %, now 3.1 %")
+    'unseen values: was 0 %, now 3.1 %'
+    >>> without_names("unseen value a: was 0 %, now 3 %", "b")
+    'unseen value a: was 0 %, now 3 %'
+    >>> without_names("grew: red (was 4 %, now 9 %), unseen value a (was 0 %, now 3 %); shrank: b (was 9 %, now 2 %)")
+    'grew: red (was 4 %, now 9 %), unseen values (names erased)'
     """
     before, found, rest = text.partition(_UNSEEN)
     if not found or (value is not None and value not in rest):
         return text
-    numbers = re.search(r"(as before: |[\d.]+ % to )[\d.]+ %$", rest)
-    return f"{before}{_UNSEEN}s {numbers[0] if numbers and not before else '(names erased)'}"
+    numbers = re.search(r"( as before: |: was [\d.]+ %, now )[\d.]+ %$", rest)
+    return f"{before}{_UNSEEN}s{numbers[0] if numbers and not before else ' (names erased)'}"
 
 
 def _bin_name(column: Column, at: int) -> str:
     if column.bin_spreads[at] == 0:
         return number(column.bin_means[at], 6)
-    return f"values in {apart(column.edges[at - 1], column.edges[at])}"
+    return apart(column.edges[at - 1], column.edges[at], say="between {} and {}")
 
 
 def _shares(counts: Sequence[float]) -> list[float]:

@@ -91,16 +91,16 @@ Change = Literal["moved", "spread", "shape", "new value", "out of range", "took 
 class Direction:
     """What changed in a column: the sentence, and what it rests on.
 
-    `text`: "mean 42 to 379 (27 sd)". `names`: the values or ranges that it names: unseen values, the value that took
-    over, categories that moved. `before`, `after`: the two numbers that it tells first, in the column's own unit, or
-    shares in [0, 1].
+    `text`: "mean was 42, now 379 (27 sd)". `names`: the values or ranges that it names: unseen values, the value that
+    most rows have now, categories that moved. `before`, `after`: the two numbers that it tells first, in the column's
+    own unit, or shares in [0, 1].
 
     Of a numeric column also `mean` and `median`: test minus reference, in the column's unit; `mean_deviations` and
     `median_deviations`: the same in reference standard deviations (None if that is zero or unknown). Of a categorical
     column `grew` and `shrank`: the categories whose share moved by more than chance, strongest first.
 
-    >>> Direction("mean 42 to 379 (27 sd)")
-    <Direction moved: mean 42 to 379 (27 sd)>
+    >>> Direction("mean was 42, now 379 (27 sd)")
+    <Direction moved: mean was 42, now 379 (27 sd)>
     """
 
     text: str
@@ -122,6 +122,9 @@ class Direction:
 #: The smallest rise of the mean loss that matters, and one that must be ruled out before a drift is called harmless,
 #: as parts of the mean loss on held-out rows; and the largest share of rows of which nothing may be known for that.
 HARM_FLOOR, RULED_OUT, UNKNOWN = 0.05, 0.25, 0.05
+
+#: What an estimate of harm rests on: the mean of the predictions need not have moved with it.
+ESTIMATE = " (estimated from this column alone; others may offset it)"
 
 Effect = Literal["harmful", "harmless", "unknown"]
 
@@ -166,41 +169,42 @@ class Harm:
 
     @property
     def text(self) -> str:
-        """Say it in a few words.
+        """Say whether it is harmful, how that is known, and by how much.
 
-        >>> Harm(6.7, 1.0, 12.0, 1.0, 0.12, 41.2, 0.0, "MAE").text
-        'this alone would raise MAE from 41.2 to 47.9 and the mean prediction by 12; not tested on 12 % of the rows'
-        >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text
-        'this alone would raise the error rate by 4 points and lower the share of yes by 9 points'
-        >>> Harm(0.1, 1.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text, Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2, 0.0, "MAE").text
-        ('harmless', 'harm unknown: too few held-out rows')
-        >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7, "MAE").text
-        'harmless; this alone would lower the mean prediction by 30.5'
-        >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE", came=True).text
-        'MAE went from 41.2 to 47.9'
+        >>> Harm(6.7, 1.0, 0.0, 1.0, 0.0, 41.2).text
+        'harmful (estimated from this column alone; others may offset it): loss was 41.2, would be 47.9'
+        >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text.split(": ")[1]
+        'error rate would rise by 4 points; share of yes -9 points'
+        >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
+        'loss was 41.2, would be at most 43.3; mean prediction -30.5'
+        >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text, Harm(0.1, 1.0, 0.0, 0.0, 0.12, 41.2).text
+        ('harm unknown: too few held-out rows', 'harm unknown: the model was never checked on rows like 12 % of these')
+        >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, came=True).text
+        'harmful (measured): loss was 41.2, now 47.9'
         """
+        known, rate = self.effect != "unknown", self.name == "error rate"
+        write, digits = (percent, 2) if rate else (number, 3)
         if self.came:
-            how = {"harmful": "", "harmless": "harmless: ", "unknown": "harm unknown: "}[self.effect]
-            return f"{how}{self.name} went from {apart(self.usual, self.usual + self.loss, number, 3)}"
-        said, verb = "", "lower" if self.answer < 0 else "raise"
+            much = f"{self.name} {apart(self.usual, self.usual + self.loss, write, digits)}"
+            return f"{self.effect} (measured): {much}" if known else f"harm unknown: {much}, which could be chance"
+        # What is harmless is so because of how much the loss rises at most.
+        most, rise = ("at most ", self.loss + 2 * self.loss_error) if self.effect == "harmless" else ("", self.loss)
+        much = f"would rise by {most}{size_of(max(rise, 0.0), rate)}"
+        if self.whole:
+            much = apart(self.usual, max(self.usual + rise, 0.0), write, digits, f"was {{}}, would be {most}{{}}")
+        estimate = f"{self.effect}{ESTIMATE}: {self.name} {much}"
+        why = f"the model was never checked on rows like {percent(self.unknown)} of these" * (self.unknown > UNKNOWN)
+        answer = ""
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
-            said = f"{verb} the {self.of} by {size_of(self.answer, self.of != 'mean prediction')}"
-        unknown = f"not tested on {percent(self.unknown)} of the rows" if self.unknown > UNKNOWN else ""
-        if self.effect != "harmful":
-            why = f"harm unknown: {unknown or 'too few held-out rows'}" if self.effect == "unknown" else "harmless"
-            return f"{why}; this alone would {said}" if said else why
-        rate = self.name == "error rate"
-        after = self.usual + self.loss
-        much = f"from {apart(self.usual, after, percent if rate else number, 2 if rate else 3)}"
-        much = much if self.whole else f"by {size_of(self.loss, rate)}"
-        much = f"this alone would raise {'the ' * rate}{self.name} {much}"
-        much += f" and {said.removeprefix('raise ')}" if said else ""
-        return f"{much}; {unknown}" if unknown else much
+            size = size_of(self.answer, self.of != "mean prediction")
+            answer = f"{'' if known else 'estimated '}{self.of} {'-' if self.answer < 0 else '+'}{size}"
+        told = (estimate, answer, why) if known else (f"harm unknown: {why or 'too few held-out rows'}", answer)
+        return "; ".join(filter(None, told))
 
     @property
     def brief(self) -> str:
-        """Say it in a list of many columns: "harmful, MAE +6.7", "harm unknown"."""
-        much = f"harmful, {self.name} +{size_of(self.loss, self.name == 'error rate')}"
+        """Say it in a list of many columns: "harmful, mean error +6.7", "harm unknown"."""
+        much = f"harmful, {self.name.partition(' (')[0]} +{size_of(self.loss, self.name == 'error rate')}"
         return {"harmful": much, "unknown": "harm unknown"}.get(self.effect, "harmless")
 
     def to_json(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from monitor.notify.message import Entry, Message, against, column_address, comm
 from monitor.notify.secret import Secret
 from monitor.notify.text import Block, Piece, cut, lay_out, plain_text, units, written
 
-#: Slack's limits: characters of a header and of a section, and what is recommended for the text.
+#: Characters of a headline; Slack's limits of a header and of a section, and what is recommended for the text.
 HEADER, SECTION, FALLBACK = 150, 3000, 3500
 
 #: Telegram's limit of a text, in UTF-16 units after its entities are parsed; this keeps to it before.
@@ -61,7 +61,7 @@ def _section(block: Block) -> dict[str, Any]:
 
 def _mrkdwn(piece: Piece) -> str:
     text = _escape(piece.text)
-    if piece.style == "code":
+    if piece.style in ("code", "name"):
         return f"`{text.replace('`', 'ˋ')}`" if text.strip() else text
     if piece.style == "link":
         return f"<{text.replace('|', '%7C').replace(' ', '%20')}>"
@@ -77,7 +77,7 @@ def telegram(message: Message, *, markup: bool = True) -> dict[str, Any]:
     Only `&`, `<` and `>` are special. Names go into `<code>`, in which Telegram looks for no mention, tag or command.
     """
     quiet = {"link_preview_options": {"is_disabled": True}}
-    headline = cut(title(message), 200)
+    headline = cut(title(message), HEADER)
     if not markup:
         return {"text": plain_text(message, headline, LIMIT, units), **quiet}
     text = written(message, f"<b>{_escape(headline)}</b>", LIMIT, units, _html)
@@ -85,7 +85,7 @@ def telegram(message: Message, *, markup: bool = True) -> dict[str, Any]:
 
 
 def _html(piece: Piece) -> str:
-    tag, text = {"bold": "b", "code": "code"}.get(piece.style), _escape(piece.text)
+    tag, text = {"bold": "b", "code": "code", "name": "code"}.get(piece.style), _escape(piece.text)
     return f"<{tag}>{text}</{tag}>" if tag and text.strip() else text
 
 
@@ -105,7 +105,7 @@ def webhook(message: Message) -> dict[str, Any]:
         "may_be_repeat": message.repeated,
         "delayed_seconds": message.delayed,
         "link": message.address or None,
-        "silence": dict(commands(message))["silence"] if message.firing else None,
+        "silence": commands(message)[0][1] if message.firing else None,
         "guide": message.guide or None,
         "model": message.name or None,
         "answers": message.answers or None,
@@ -147,7 +147,7 @@ def alertmanager(message: Message) -> list[dict[str, Any]]:
     """
     if message.kind == "test":
         labels = {"alertname": "TelltaleTest", "severity": "info"}
-        said = {"summary": "A test from Telltale: nothing has drifted."}
+        said = {"summary": " ".join(text for _, text in message.lines)}
         return [{"labels": labels, "annotations": said, "startsAt": iso(message.at), "endsAt": iso(message.at + 60)}]
     return [_managed(item, message) for item in message.entries]
 

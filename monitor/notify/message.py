@@ -13,7 +13,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
 from monitor.drift.result import MODEL, DriftResult
 from monitor.rules.alert import Alert
-from monitor.words import date_time, duration
+from monitor.words import clock_time, date_time, duration
 
 #: Seconds of delay from which the headline says it.
 STALE = 300.0
@@ -30,17 +30,6 @@ SHOWN, NAMED, FEW = 11, 12, 3
 
 #: Name of the column that a model's performance is judged as; its role is "outcome".
 PERFORMANCE = "performance"
-
-#: Sections of the page /what-to-do, by the kind of change that a sentence tells.
-GUIDE = {
-    "new value": "new-value",
-    "out of range": "out-of-range",
-    "spread": "spread",
-    "missing": "missing",
-    "took over": "took-over",
-    "worse": "performance-worse",
-    "estimate worse": "estimate-worse",
-}
 
 #: Where the sentence about a metric has its 95 % interval.
 INTERVAL = r" \(([\d.,e+-]+ to [\d.,e+-]+)\)(?=, was )"
@@ -83,9 +72,9 @@ class Entry:
     reason: str = ""
     window: tuple[float, float] | None = None
     model: str = MODEL
-    harm: str = ""
-    brief: str = ""
-    effect: str = ""
+    harm: str = "harm unknown: no held-out rows to judge it by"
+    brief: str = "harm unknown"
+    effect: str = "unknown"
     importance: float | None = None
     histogram: dict[str, list[Any]] | None = None
 
@@ -101,9 +90,9 @@ class Message:
 
     `model`: model version. `answers`: whether the predictions have moved, in words. `link`: the page. `opened`: when
     the group began to fire. `changes`: transitions since the last message, to show flapping. `lines`: (name or nothing,
-    text) pairs of a digest or a test. `ends`: for Alertmanager, until when the firing alerts hold unless they are sent
-    again. `delayed`: seconds that the message waited because the receiver could not be reached. `repeated`: an earlier
-    attempt may have arrived. `several`: the configuration has several models, so commands name theirs.
+    text) pairs of a digest, a test or an end. `ends`: for Alertmanager, until when the firing alerts hold unless they
+    are sent again. `delayed`: seconds that the message waited because the receiver could not be reached. `repeated`: an
+    earlier attempt may have arrived. `several`: the configuration has several models, so commands name theirs.
     """
 
     kind: MessageKind
@@ -185,7 +174,8 @@ def guide_section(role: str, change: str) -> str:
     ('new-value', 'predictions-moved', 'performance-worse')
     """
     by_role = {"prediction": "predictions-moved", "outcome": "outcome-drifted"}
-    return by_role.get(role) or GUIDE.get(change, "moved")
+    others = {"worse": "performance-worse", **dict.fromkeys(("", "shape", "unchanged"), "moved")}
+    return by_role.get(role) or others.get(change, change.replace(" ", "-"))
 
 
 def column_address(link: str, role: str, column: str) -> str:
@@ -220,6 +210,9 @@ def entry(
             said["names"] = tuple(name for name in direction.names if name not in (OTHER, MISSING))
         if harm := result.harm:
             said |= {"harm": harm.text, "brief": harm.brief, "effect": harm.effect, "importance": harm.importance}
+        elif said.get("change") in ("worse", "estimate worse"):
+            by = "measured" if said["change"] == "worse" else "estimated without outcomes"
+            said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
 
@@ -229,7 +222,7 @@ def title(message: Message) -> str:
 
     >>> bmi = Entry("bmi", "feature", "new", "critical", "e1", 0.0, model="diabetes")
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,), answers="predictions have not moved"))
-    'CRITICAL: diabetes: bmi has drifted, predictions have not moved'
+    'CRITICAL: diabetes: "bmi" has drifted, predictions have not moved'
     """
     firing, resolved = message.firing, message.resolved
     model = f"{message.name}: " if message.name else ""
@@ -242,8 +235,10 @@ def title(message: Message) -> str:
         case "repeat":
             said += f", still after {duration(message.at - message.opened)}"
         case "resolved":
-            after = f", after {duration(lasted(resolved[0], message))}" if len(resolved) == 1 else ""
-            said = f"RESOLVED: {model}{ended(resolved)}{after}"
+            said = f"RESOLVED: {model}{ended(resolved)}"
+            for item in resolved if len(resolved) == 1 else ():
+                until = clock_time(item.until or message.at, message.now)
+                said += f" (lasted {duration(lasted(item, message))}, until {until})"
         case "digest":
             said = "CATCHING UP: messages could not be delivered"
         case "test":
@@ -256,7 +251,7 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
 
     >>> pair = [Entry(name, name, "new", "info", "", 0.0, change="moved") for name in ("prediction", "feature")]
     >>> happened(pair), happened(pair[:1]), happened(pair[1:])
-    ('feature has drifted, predictions have moved', 'predictions have moved', 'feature has drifted')
+    ('"feature" has drifted, predictions have moved', 'predictions have moved', '"feature" has drifted')
     """
     said = []
     for item in (item for item in firing if item.worse):
@@ -323,16 +318,22 @@ def names(entries: Sequence[Entry]) -> str:
     """Name the first entry and count the rest.
 
     >>> names([Entry("a", "feature", "new", "info", "", 0.0)] * 3)
-    'a and 2 more'
+    '"a" and 2 more'
     """
     if not entries:
         return "nothing"
-    return label(entries[0]) + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
+    first = label(entries[0]) if entries[0].worse else quoted(label(entries[0]))
+    return first + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
 
 
 def label(item: Entry) -> str:
     """A column's name, with its role if it is no feature."""
     return item.column if item.worse or item.role in ("feature", item.column) else f"{item.column} ({item.role})"
+
+
+def quoted(name: str) -> str:
+    """Write a name in a sentence without markup: '"late" has drifted' is not about time."""
+    return f'"{name}"'
 
 
 def commands(message: Message) -> list[tuple[str, str]]:
@@ -342,10 +343,10 @@ def commands(message: Message) -> list[tuple[str, str]]:
 
     >>> price = Entry("price [EUR]", "feature", "new", "warning", "e1", 0.0)
     >>> for what, command in commands(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,))):
-    ...     print(what, command)
-    silence python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h
-    accept as normal (preview) python -m monitor reference accept 'price [[]EUR]' --from 1970-01-01T00:00:00Z --dry-run
-    report python -m monitor report --from 1970-01-01T00:00:00Z --out report.html
+    ...     print(f"{what}: {command.replace('--from 1970-01-01T00:00:00Z --dry-run', '...')}")
+    silence: python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h
+    accept as normal (preview; only if the change is meant): python -m monitor reference accept 'price [[]EUR]' ...
+    report: python -m monitor report --from 1970-01-01T00:00:00Z --out report.html
     """
     firing = message.firing
     since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
@@ -353,13 +354,14 @@ def commands(message: Message) -> list[tuple[str, str]]:
     matchers = [f"rule={_literal(message.group)}", *of]
     if len(firing) == 1:
         matchers.append(f"column={_literal(firing[0].column)}")
-    found = [("silence", ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
+    what = "silence" if len(firing) == 1 else "silence all columns"
+    found = [(what, ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
     mine = [item for item in firing if item.model == model and item.role in ("feature", "prediction")]
     if columns := [shlex.quote(_literal(item.column)) for item in mine]:
         accept = ["python -m monitor reference accept", *columns, f"{named}--from {since} --dry-run"]
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
-        found.append(("accept as normal (preview)", accept))
+        found.append(("accept as normal (preview; only if the change is meant)", accept))
     found.append(("report", [f"python -m monitor report {named}--from {since} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from monitor.drift.result import AlertKey, DriftResult, answers
-from monitor.notify.message import Entry, Message, MessageKind, Status, entry
+from monitor.notify.message import Entry, Message, MessageKind, Status, entry, names, quoted
 from monitor.notify.picture import Histograms, histogram
 from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
@@ -136,7 +136,7 @@ def plan(
             if levels:
                 message, after = _levels(before, members, situation, policy)
             else:
-                message, after = _due(before, members, situation, receiver, policy)
+                message, after = _due(before, members, replace(situation, alerts=mine), receiver, policy)
             if message is not None:
                 drawn = tuple(item for item in message.entries if item.histogram)
                 words = tuple(replace(item, histogram=None) for item in message.entries)
@@ -205,11 +205,16 @@ def _due(
         if kind == "resolved" or (kind == "update" and not new):
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
-    severity = worst(item.severity for item in entries)
+    # What is over does not make a message more severe, unless it is about that alone.
+    severity = worst(item.severity for item in entries if kind == "resolved" or item.status != "resolved")
+    left = [quoted(alert.column) for alert in situation.alerts if alert.state == "firing"]
+    more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+    still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more.")
+    lines = (still,) if kind == "resolved" else ()
     told_answers = _answers(situation, entries[0].model, state.group)
     facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
     message = Message(
-        kind, state.group, severity, event_id, now, *facts, link=situation.link, several=situation.several
+        kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several
     )
     return message, replace(after, last=now, sequence=state.sequence + 1)
 
@@ -358,9 +363,10 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     ]
     for name, items in list(groups.items())[:LAST_STATES]:
         kinds, latest = [item.message.kind for item in items], items[-1].message
-        state = f"{counted(len(latest.firing), 'column')} drifting" if latest.kind != "resolved" else "resolved"
+        state = f"{len(latest.firing)} still firing" if latest.firing else "nothing fires any more"
         fired, ended = (counted(kinds.count(kind), "time") for kind in ("firing", "resolved"))
-        lines.append((name, f"now {state}; fired {fired}, resolved {ended} meanwhile"))
+        columns = f"{latest.name}, rule {name}:".removeprefix(", ") + f" {names(latest.firing or latest.entries)}:"
+        lines.append((columns, f"{state}; fired {fired}, resolved {ended} meanwhile"))
     if len(groups) > LAST_STATES:
         lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
     severity = worst(item.message.severity for item in last)

@@ -226,7 +226,7 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
 def try_receiver(receiver: Receiver, clock: Clock, link: str = "") -> Decision:
     """Send a test message past the outbox, which belongs to the process that serves; return the provider's answer."""
     now = clock.time()
-    lines = (("", "A test by python -m monitor test-alert. Nothing has drifted."),)
+    lines = (("", "This tests the receiver only. It says nothing about your models."),)
     message = Message("test", "", "info", "", now, lines=lines, link=link)
     decision = receiver.notifier.send(message, now=now)
     if decision.action == "plain":

@@ -14,6 +14,8 @@ from itertools import chain
 from typing import Literal
 
 from monitor.columns.column import clean_text
+from monitor.drift.result import ESTIMATE
+from monitor.notify.guide import first_step
 from monitor.notify.message import (
     FEW,
     INTERVAL,
@@ -26,10 +28,12 @@ from monitor.notify.message import (
     is_usual,
     label,
     lasted,
+    quoted,
 )
 from monitor.words import clock_time, date_time, duration, percent
 
-Style = Literal["plain", "bold", "code", "link"]
+#: A `name` is code; where there is no markup, it is quoted.
+Style = Literal["plain", "bold", "code", "name", "link"]
 
 #: Longest name, category or label within a message.
 LONGEST = 60
@@ -37,7 +41,7 @@ LONGEST = 60
 MINUTE, HOUR = 60.0, 3600.0
 
 #: How sentences name a category or a class of the data.
-UNUSUAL_SHARE, MOVED_SHARE = r"share of ['\"](.+)['\"] is [\d.]", r"the share of (.+) by [\d.,]+ points"
+UNUSUAL_SHARE, MOVED_SHARE = r"share of ['\"](.+)['\"] is [\d.]", r"share of (.+) [+-][\d.,]+ points"
 
 #: Most labels of a rule that are shown, each on its own line, since it may be the address of a runbook.
 LABELS = 4
@@ -83,7 +87,7 @@ def _listed(what: str, items: Sequence[tuple[str, str]], count: int, named: int)
     """Say how many there are, name some, and count the others."""
     pieces = [Piece(what)]
     for position, (name, more) in enumerate(items[:named]):
-        pieces += [Piece(", " if position else ": "), Piece(name, "code"), Piece(more)]
+        pieces += [Piece(", " if position else ": "), Piece(name, "name"), Piece(more)]
     left = count - len(items[:named])
     return tuple(
         piece for piece in (*pieces, Piece(f" and {left} others" if items[:named] and left else "")) if piece.text
@@ -124,17 +128,17 @@ def units(text: str) -> int:
 
 def lay_out(message: Message) -> Text:
     """Lay a message out."""
+    lines = tuple(
+        (*((Piece(cut(name, 2 * LONGEST), "code"), Piece(" ")) if name else ()), Piece(said))
+        for name, said in message.lines
+    )
     if message.kind in ("digest", "test"):
-        lines = tuple(
-            (*((Piece(cut(name), "code"), Piece(": ")) if name else ()), Piece(said)) for name, said in message.lines
-        )
         return Text(_head(message), lines, (), 0, (), (), _todo(message))
     firing = message.firing
     rest = tuple(cut(label(item)) for item in firing[: SHOWN + NAMED])
     shown = tuple(_column(item, message) for item in firing[:SHOWN])
-    return Text(
-        _head(message), shown, rest, len(firing) - len(shown), _resolved(message), _foot(message), _todo(message)
-    )
+    foot = lines if message.kind == "resolved" else _foot(message)
+    return Text(_head(message), shown, rest, len(firing) - len(shown), _resolved(message), foot, _todo(message))
 
 
 def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -146,12 +150,14 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
     because = {reason: f"because {reason}" if reason else "" for reason in groups}
     if message.kind == "resolved" and len(message.entries) == 1:
         return tuple((text, ()) for text in because.values() if text)
-    return tuple((f"{len(items)} resolved {because[why]}".strip(), tuple(items)) for why, items in groups.items())
+    last = max((item.until or message.at for item in message.resolved), default=0.0)
+    by = f"by {clock_time(last, message.now)}"
+    return tuple((f"{len(items)} resolved {because[why] or by}", tuple(items)) for why, items in groups.items())
 
 
 def _head(message: Message) -> Block:
-    lines: list[Line] = []
     firing = message.firing
+    lines: list[Line] = [_harm(firing)] if firing else []
     # A line of its own has the numbers of a prediction that has drifted.
     if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
         what = cut(message.answers, 300).partition(": ")[2]
@@ -159,9 +165,7 @@ def _head(message: Message) -> Block:
         lines.append((Piece("predictions: "), Piece(said, "code")))  # it may name classes
     known = {item.column: item.importance for item in firing if item.importance is not None}
     if known:
-        count = len({item.column for item in firing if item.role == "feature"})
-        these = "this column" if count == 1 else f"these {count} columns"
-        lines.append((Piece(f"importance of {these} for the model: {percent(sum(known.values()))}"),))
+        lines.append((Piece(f"importance for the model: {percent(sum(known.values()))}"),))
     if began := _began(message):
         lines.append((Piece(began),))
     labels = message.entries[0].labels if message.entries else {}
@@ -178,13 +182,24 @@ def _head(message: Message) -> Block:
     return tuple(lines)
 
 
+def _harm(firing: Sequence[Entry]) -> Line:
+    """The verdict on harm, which every message has first: in full if it is the same of all alerts, else by how many."""
+    if len({item.harm for item in firing}) == 1:
+        return _sentence(firing[0].harm, re.findall(MOVED_SHARE, firing[0].harm))
+    effects = [item.effect for item in firing]
+    words = {"harmful": "harmful", "unknown": "harm unknown", "harmless": "harmless"}
+    said = ", ".join(f"{word}: {effects.count(effect)}" for effect, word in words.items() if effect in effects)
+    each = any(ESTIMATE in item.harm for item in firing)
+    return (Piece(said + ESTIMATE.replace("estimated from this column", "each estimated") * each),)
+
+
 def _began(message: Message) -> str:
     """Since when several columns have moved if that is one minute, or one hour for many: the head then says it."""
     since = sorted(item.since for item in message.firing)
     if len(since) < 2 or since[-1] - since[0] >= (HOUR if len(since) > FEW else MINUTE):
         return ""
     first, last = date_time(since[0], message.now), clock_time(since[-1], since[0])
-    return f"since {first}" if first.endswith(last) else f"since {first.removesuffix(' UTC')} to {last}"
+    return f"alerts since {first}" if first.endswith(last) else f"began between {first.removesuffix(' UTC')} and {last}"
 
 
 def _column(item: Entry, message: Message) -> Line:
@@ -192,7 +207,7 @@ def _column(item: Entry, message: Message) -> Line:
     several = {item.model for item in message.entries}
     name = f"{item.model}: {label(item)}" if len(several) > 1 else label(item)
     new = [Piece(" (new)", "bold")] if item.status == "new" and message.kind == "update" else []
-    pieces = [Piece(cut(name), "code"), *new]
+    pieces = [Piece(cut(name), "code" if item.worse else "name"), *new]
     if item.role == "prediction":
         named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
         pieces = [Piece("predictions"), *named, *new]
@@ -205,10 +220,16 @@ def _column(item: Entry, message: Message) -> Line:
     elif item.direction:
         said.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))
     if not _began(message):
-        said.append((Piece(f"since {date_time(item.since, message.now)}"),))
+        said.append((Piece(f"alert since {date_time(item.since, message.now)}"),))
+    # The head has the harm if it is the same of all, and what all such estimates rest on.
+    harm = (
+        (item.brief if many else item.harm.replace(ESTIMATE, ""))
+        if len({one.harm for one in message.firing}) > 1
+        else ""
+    )
     told = [
         _sentence(text, re.findall(pattern, text))
-        for text, pattern in ((item.explained, UNUSUAL_SHARE), (item.brief if many else item.harm, MOVED_SHARE))
+        for text, pattern in ((item.explained, UNUSUAL_SHARE), (harm, MOVED_SHARE))
         if text
     ]
     for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
@@ -217,10 +238,11 @@ def _column(item: Entry, message: Message) -> Line:
 
 
 def _plainer(piece: Piece, many: bool) -> Piece:
-    """Write standard deviations out, or leave them out of a list of many columns."""
+    """Write standard deviations out, or leave them out of a list of many columns, with an arrow for a change."""
     if piece.style == "code":
         return piece
     text = re.sub(r" \(([\d.,]+) sd\)", "" if many else r" (\1 standard deviations)", piece.text)
+    text = re.sub(r"\bwas ([\d.,e+-]+(?: %)?), now ", r"\1 → ", text) if many else text
     return Piece(text.replace("spread (sd)", "spread" if many else "spread (standard deviation)"))
 
 
@@ -237,7 +259,7 @@ def _sentence(text: str, names: Sequence[str]) -> Line:
         if found:
             pieces += [Piece(clean_text(before)), Piece(cut(name, 40), "code")]
             text = after
-    return (*(piece for piece in pieces if piece.text), Piece(clean_text(text)[:200]))
+    return (*(piece for piece in pieces if piece.text), Piece(clean_text(text)[:300]))
 
 
 def _foot(message: Message) -> Block:
@@ -258,9 +280,15 @@ def _todo(message: Message) -> Block:
     if message.address:
         lines.append((Piece("look: "), Piece(message.address, "link")))
     if message.kind in ("firing", "update", "repeat"):
-        lines.append((Piece("what to do: "), Piece(message.guide, "link" if message.link else "plain")))
+        lines.append(
+            (
+                Piece(f"what to do: {first_step(message.guide)} "),
+                Piece(message.guide, "link" if message.link else "plain"),
+            )
+        )
         lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
-    facts = (("model version ", message.model), ("rule ", message.group), ("event ", message.event_id))
+    told = any(message.model in item.reason for item in message.entries)
+    facts = (("model version ", "" if told else message.model), ("rule ", message.group), ("event ", message.event_id))
     given = [(what, cut(text)) for what, text in facts if text]
     about = [(Piece(", " * bool(place) + what), Piece(text, "code")) for place, (what, text) in enumerate(given)]
     if about:
@@ -287,4 +315,6 @@ def written(
 
 def plain_text(message: Message, headline: str, limit: int, length: Callable[[str], int] = len) -> str:
     """Write the whole message as plain text of at most `limit` characters."""
-    return written(message, headline, limit, length, lambda piece: piece.text)
+    return written(
+        message, headline, limit, length, lambda piece: quoted(piece.text) if piece.style == "name" else piece.text
+    )

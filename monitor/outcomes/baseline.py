@@ -18,7 +18,7 @@ import numpy as np
 from monitor.columns.binning import NumericBins
 from monitor.columns.column import Column, Counts, Floats, Role, Schema
 from monitor.drift.result import Harm
-from monitor.outcomes.performance import bin_variance, measure
+from monitor.outcomes.performance import METRICS, bin_variance, measure
 from monitor.outcomes.sums import Sums, Target, contribute
 
 #: Smallest rises of the mean answer that are told: in standard deviations of the target, and of a share.
@@ -63,7 +63,7 @@ class Baseline:
     @property
     def loss_name(self) -> str:
         """Name of the loss for people."""
-        return {"regression": "MAE", "score": "lost score"}.get(self.target.kind, "error rate")
+        return {"regression": METRICS["mae"], "score": "lost score"}.get(self.target.kind, "error rate")
 
     @cached_property
     def mean_loss(self) -> float:

@@ -39,7 +39,7 @@ METRICS = {
     "brier": "Brier score",
     "log_loss": "log loss",
     "bias": "bias",
-    "mae": "MAE",
+    "mae": "mean error (MAE)",
     "mse": "MSE",
     "rmse": "RMSE",
     "r2": "R2",

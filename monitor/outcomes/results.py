@@ -32,7 +32,7 @@ def metric_name(metric: str) -> str:
     """Return what people call a metric.
 
     >>> metric_name("f1"), metric_name("recall[setosa]"), metric_name("estimated mae")
-    ('F1', 'recall of setosa', 'estimated MAE')
+    ('F1', 'recall of setosa', 'estimated mean error (MAE)')
     """
     name, _, of = metric.removeprefix(ESTIMATED).partition("[")
     return ESTIMATED * metric.startswith(ESTIMATED) + METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
@@ -109,17 +109,17 @@ CONCEPT_Z = 4.0
 
 
 #: What an estimate that is worse rests on.
-ASSUMED = "estimated from the predictions alone, as if outcomes followed from them as they did on held-out rows"
+ASSUMED = "an estimate from the predictions, without outcomes. It is wrong if the same inputs have other outcomes now"
 
 
 def concept_or_data(z: float) -> str:
     """Say whether the inputs explain that performance is worse; `z`: see `baseline.concept_shift`.
 
     >>> concept_or_data(-7.2)
-    'the inputs do not explain it: rows like before have other outcomes now, so train on newer rows'
+    'the inputs do not explain it: the same inputs have other outcomes now, so train on newer rows'
     """
     if abs(z) > CONCEPT_Z:
-        return "the inputs do not explain it: rows like before have other outcomes now, so train on newer rows"
+        return "the inputs do not explain it: the same inputs have other outcomes now, so train on newer rows"
     return "the inputs explain it: more rows are of a kind that the model is worse on, so look at what drifted"
 
 

@@ -26,8 +26,9 @@ from monitor.comparison import compare as compare_versions
 from monitor.comparison import told
 from monitor.drift.result import Span, Subject
 from monitor.evaluation import Evaluation
+from monitor.notify import guide
 from monitor.report import column as column_page
-from monitor.report import figure, guide, overview
+from monitor.report import figure, overview
 from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
 from monitor.report.overview import Row

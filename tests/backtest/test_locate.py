@@ -26,7 +26,7 @@ def test_a_change_is_found_where_it_is_and_described():
     assert found.latest - found.earliest <= 5 * MINUTE
     assert found.probability > 0.999
     assert found.n_before + found.n_after == counts.sum()
-    assert found.direction.text == "mean 0 to 1 (1.0 sd)"
+    assert found.direction.text == "mean was 0, now 1 (1.0 sd)"
     assert found.contributions[0].label == "(2, +inf)"
 
 

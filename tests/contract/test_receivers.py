@@ -161,7 +161,7 @@ def test_apprise_is_asked_only_when_it_is_configured(monkeypatch: pytest.MonkeyP
     notifier = receivers.Apprise(Secret("json://localhost/path"))
     assert notifier.send(message()).action == "retry"
     assert notifier.send(message()).action == "sent"
-    assert sent[0]["title"] == "WARNING: bmi has drifted"
+    assert sent[0]["title"] == 'WARNING: "bmi" has drifted'
 
 
 # A real Alertmanager.

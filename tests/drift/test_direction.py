@@ -42,9 +42,9 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
 @pytest.mark.parametrize(
     ("after", "column", "before", "statistic", "unseen", "change", "text"),
     [
-        (BEFORE + 2, X, BEFORE, "ks", (), "moved", r"mean 10 to 12 \(1\.0 sd\)"),
-        (BEFORE - 0.5, X, BEFORE, "wasserstein", (), "moved", r"mean 10 to 9\.5 \(0\.25 sd\)"),
-        (BEFORE + 54, X, BEFORE, "ks", (), "moved", r"mean 10 to 64 \(27 sd\)"),
+        (BEFORE + 2, X, BEFORE, "ks", (), "moved", r"mean was 10, now 12 \(1\.0 sd\)"),
+        (BEFORE - 0.5, X, BEFORE, "wasserstein", (), "moved", r"mean was 10, now 9\.5 \(0\.25 sd\)"),
+        (BEFORE + 54, X, BEFORE, "ks", (), "moved", r"mean was 10, now 64 \(27 sd\)"),
         (
             HALF,
             X,
@@ -52,9 +52,9 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "ks",
             (),
             "spread",
-            r"spread \(sd\) (2|1\.9\d|2\.[012]\d?) to (1|0\.9\d\d?|1\.\d\d?), mean and median.*",
+            r"spread \(sd\) was (2|1\.9\d|2\.[012]\d?), now (1|0\.9\d\d?|1\.\d\d?); mean and median.*",
         ),
-        (10 + (BEFORE - 10) * 2, X, BEFORE, "ks", (), "spread", r"spread \(sd\) \S+ to [34]\.?\d*, mean and .*"),
+        (10 + (BEFORE - 10) * 2, X, BEFORE, "ks", (), "spread", r"spread \(sd\) was \S+, now [34]\.?\d*; mean and .*"),
         (
             OUTLIERS,
             X,
@@ -62,7 +62,7 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "wasserstein",
             (),
             "out of range",
-            r"above the range seen \(> 1\d\.\d\): 0 % to 5 %; mean .*",
+            r"above the range seen \(> 1\d\.\d\): was 0 %, now 5 %; mean .*",
         ),
         (
             np.where(BEFORE < 6, -50, BEFORE),
@@ -80,7 +80,7 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "ks",
             (),
             "took over",
-            r"values in 10\.?\d* to 10\.?\d* took over: \S+ % to 100 %",
+            r"most values are now between 10\.?\d* and 10\.?\d*: was \S+ %, now 100 %",
         ),
         (
             np.where(np.arange(2_000) % 10, 0.0, INFLATED),
@@ -89,9 +89,9 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "ks",
             (),
             "took over",
-            r".* took over: \d\d % to 9\d %",
+            r"most values are now .*: was \d\d %, now 9\d %",
         ),
-        (CONSTANT + 0.1, K, CONSTANT, "ks", (), "moved", r"mean 3\.3 to 3\.4"),
+        (CONSTANT + 0.1, K, CONSTANT, "ks", (), "moved", r"mean was 3\.3, now 3\.4"),
         (
             np.where(np.arange(2_000) % 50, BEFORE, np.nan),
             X,
@@ -99,7 +99,7 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "missing",
             (),
             "missing",
-            r"missing values 0 % to 2 %",
+            r"missing values: was 0 %, now 2 %",
         ),
         (
             texts(a=510, b=290, d=180, e=8, chat=12),
@@ -108,7 +108,7 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "kl",
             ("chat",),
             "new value",
-            r"unseen value chat 0 % to 1\.2 %",
+            r"unseen value chat: was 0 %, now 1\.2 %",
         ),
         (
             texts(a=434, b=300, d=190, e=10, z=60, y=6),
@@ -117,7 +117,7 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "other",
             (),
             "new value",
-            r"unseen values 0 % to 6\.6 %",
+            r"unseen values: was 0 %, now 6\.6 %",
         ),
         (
             texts(a=434, b=300, d=190, e=10, z=60, y=6),
@@ -126,12 +126,12 @@ OUTLIERS = np.where(np.arange(2_000) % 20 == 0, 30.0, BEFORE)
             "kl",
             ("z", "y"),
             "new value",
-            r"unseen values z, y 0 % to 6\.6 %",
+            r"unseen values z, y: was 0 %, now 6\.6 %",
         ),
-        (texts(a=40, b=950, d=10), C, SEEN, "kl", (), "took over", r"b took over: 30 % to 95 %"),
-        (texts(a=300, b=500, d=200), C, SEEN, "kl", (), "moved", r"grew: b \(30 % to 50 %\); shrank: a .*"),
-        ([*SEEN[:900], *[None] * 100], C, SEEN, "kl", (), "missing", r"missing values 0 % to 10 %"),
-        (texts(a=500, b=300, d=100, e=100), C, SEEN, "kl", (), "moved", r"grew: e \(1 % to 10 %\); shrank: d .*"),
+        (texts(a=40, b=950, d=10), C, SEEN, "kl", (), "took over", r"most rows are now b: was 30 %, now 95 %"),
+        (texts(a=300, b=500, d=200), C, SEEN, "kl", (), "moved", r"grew: b \(was 30 %, now 50 %\); shrank: a .*"),
+        ([*SEEN[:900], *[None] * 100], C, SEEN, "kl", (), "missing", r"missing values: was 0 %, now 10 %"),
+        (texts(a=500, b=300, d=100, e=100), C, SEEN, "kl", (), "moved", r"grew: e \(was 1 %, now 10 %\); shrank: d .*"),
         (SEEN, C, SEEN, "kl", (), "unchanged", "no change"),
         (BEFORE, X, BEFORE, "ks", (), "unchanged", "no change"),
         ([], X, BEFORE, "ks", (), "unchanged", "no values to compare"),
@@ -156,7 +156,7 @@ def test_a_change_of_shape_names_the_range_where_the_distributions_differ_most()
     humps = 10 + (humps - humps.mean()) / humps.std() * 2
     found = moved(humps)
     assert found.change == "shape", found
-    assert re.fullmatch(r"values up to \S+: \d+ % to \d+ %", found.text), found.text
+    assert re.fullmatch(r"values up to \S+: was \d+ %, now \d+ %", found.text), found.text
 
 
 def test_mean_and_median_that_part_are_both_told():
@@ -171,7 +171,7 @@ def test_no_sentence_tells_a_change_as_two_equal_numbers(hits, again, rows, stat
     column = Column("c", "feature", "categorical", categories=("a", "b"))
     before, after = [rows, 7, hits, hits], [rows + 13, 5, again, again]
     text = direction(Sides(column, before, after, (0.0, 0.0), 0.0), statistic).text
-    for was, now in re.findall(r"([\d.]+ %) to ([\d.]+ %)", text):
+    for was, now in re.findall(r"was ([\d.]+ %), now ([\d.]+ %)", text):
         assert was != now, text
 
 
@@ -193,7 +193,7 @@ def test_extreme_numbers_break_no_sentence(edges):
 def test_without_a_deviation_the_columns_own_units_are_used():
     found = moved(BEFORE + 2, deviation=0.0)
     assert (found.mean_deviations, found.median_deviations) == (None, None)
-    assert re.fullmatch(r"mean 10 to 12", found.text)
+    assert re.fullmatch(r"mean was 10, now 12", found.text)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=100))

@@ -35,7 +35,7 @@ def test_a_shift_is_drift_and_says_which_way():
     )
     assert found.direction.mean_deviations == pytest.approx(np.mean(UP) - np.mean(BEFORE), rel=0.1)
     assert found.direction.median_deviations == pytest.approx(np.median(UP) - np.median(BEFORE), abs=0.15)
-    assert found.direction.text.startswith("mean -0.106 to 1.01 (1.2 sd)")
+    assert found.direction.text.startswith("mean was -0.106, now 1.01 (1.2 sd)")
     assert found.contributions[0].label in X.labels
 
 
@@ -108,7 +108,7 @@ def test_missing_values_count_although_the_others_look_the_same():
     assert found["x", "ks"].state == "ok"
     assert found["x", "missing"].state == "drift"
     assert found["x", "missing"].value == pytest.approx(50 / 300)
-    assert found["x", "missing"].direction.text == "missing values 0 % to 17 %"
+    assert found["x", "missing"].direction.text == "missing values: was 0 %, now 17 %"
 
 
 def test_infinite_values_count_as_missing_and_not_as_large():
@@ -119,7 +119,7 @@ def test_infinite_values_count_as_missing_and_not_as_large():
 
 def test_a_share_that_falls_is_drift_as_well():
     found = one(X, BEFORE[:300] + [None] * 100, QUIET, "missing")
-    assert (found.state, found.direction.text) == ("drift", "missing values 25 % to 0 %")
+    assert (found.state, found.direction.text) == ("drift", "missing values: was 25 %, now 0 %")
     assert found.value == pytest.approx(0.25)
 
 
@@ -128,7 +128,10 @@ def test_categories_that_grew_and_shrank_are_named():
     assert found.state == "drift"
     assert [shift.label for shift in found.direction.grew] == ["__other__", "b"]
     assert [shift.label for shift in found.direction.shrank] == ["a"]
-    assert found.direction.text == "grew: unseen values (0 % to 9.1 %), b (25 % to 45 %); shrank: a (75 % to 45 %)"
+    assert (
+        found.direction.text
+        == "grew: unseen values (was 0 %, now 9.1 %), b (was 25 %, now 45 %); shrank: a (was 75 %, now 45 %)"
+    )
 
 
 def test_a_statistic_that_does_not_fit_a_kind_leaves_the_column_out():
@@ -235,7 +238,7 @@ def test_json_has_no_nan_and_no_infinity_whatever_the_counts(data):
 def test_a_rare_flag_that_grows_twentyfold_is_drift_by_name():
     flag = categorical("flag", "0", "1")
     found = ask([flag], [["0"] * 19_983 + ["1"] * 17], [["0"] * 4_910 + ["1"] * 90], "auto")["flag", "other"]
-    assert (found.state, found.direction.text) == ("drift", "rare value 1 0.085 % to 1.8 %")
+    assert (found.state, found.direction.text) == ("drift", "rare value 1: was 0.085 %, now 1.8 %")
     few = ask([flag], [["0"] * 19_983 + ["1"] * 17], [["0"] * 4_985 + ["1"] * 15], "auto")["flag", "other"]
     assert few.state == "ok"  # 0.3 % are too few to matter
 

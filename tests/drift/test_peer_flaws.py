@@ -105,7 +105,7 @@ def test_nan_is_missing_and_not_a_move_upwards():
     assert found["x", "ks"].state == "ok"
     assert found["x", "missing"].state == "drift"
     assert found["x", "missing"].value == pytest.approx(0.4)
-    assert found["x", "missing"].direction.text == "missing values 0 % to 40 %"
+    assert found["x", "missing"].direction.text == "missing values: was 0 %, now 40 %"
 
 
 def test_one_column_has_one_result_whichever_edge_wins():

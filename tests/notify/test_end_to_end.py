@@ -19,8 +19,8 @@ def test_drift_arrives_at_slack_and_telegram_once() -> None:
         assert provider.refusals == []
         slack, telegram = [item for item in provider.delivered if "picture" not in item]
         assert len(provider.delivered) == 3, "the picture follows on Telegram"
-        assert "bmi has drifted" in slack["text"]
-        assert "<b>WARNING: bmi has drifted</b>" in telegram["text"]
+        assert '"bmi" has drifted' in slack["text"]
+        assert '<b>WARNING: "bmi" has drifted</b>' in telegram["text"]
         assert alert.event_id in slack["text"]
         assert alert.event_id in telegram["text"]
         assert [row["state"] for row in world.rows()] == ["sent"] * 4
@@ -35,4 +35,4 @@ def test_resolved_says_how_long_it_lasted() -> None:
         world.clock.advance(3900)
         world.evaluate([])
         world.deliver(sender)
-        assert "RESOLVED: bmi no longer drifts, after 1 h 5 min" in provider.delivered[-1]["text"]
+        assert 'RESOLVED: "bmi" no longer drifts (lasted 1 h 5 min, until 23:18 UTC)' in provider.delivered[-1]["text"]

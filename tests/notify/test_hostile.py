@@ -26,7 +26,8 @@ def message(name: str, columns: int = 1, kind: str = "firing") -> Message:
     alert = firing(name, at=1e9, labels={"team": name, name or "x": name}, role="prediction")
     result = verdict(alert, 1e9, kind="categorical")._replace(reference=name, model_version=name)
     result = result._replace(explanation=StoredExplanation(categorical((name, 0.1, 0.5), (name, 0.5, 0.1))))
-    item = replace(entry(alert, "new", result), harm=name, explained=name, model=name)
+    harm = f"harmful: share of {name} +5 points"
+    item = replace(entry(alert, "new", result), harm=harm, explained=name, model=name)
     link, lines = "http://127.0.0.1:5000/", ((name, "now over"),) * 12
     entries = tuple(replace(item, since=1e9 - 60 * place) for place in range(columns))
     one = Message(kind, name, "critical", name, 1e9 + 60, name, name, entries, 1e9, 9, link, lines)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def test_forty_columns_are_one_message() -> None:
     alerts = [firing(f"c{n}", at=world.clock.time()) for n in range(40)]
     results = {alert.key: verdict(alert, world.clock.time(), n / 40) for n, alert in enumerate(alerts)}
     (notification,) = world.evaluate(alerts, results=results)
-    assert title(notification.message) == "WARNING: c39 and 39 more have drifted"
+    assert title(notification.message) == 'WARNING: "c39" and 39 more have drifted'
     assert [entry.column for entry in notification.message.entries[:3]] == ["c39", "c38", "c37"]
 
 
@@ -260,7 +260,7 @@ def test_the_last_state_of_each_group_is_kept() -> None:
     assert collapsed is not None
     # b began and ended unheard: it is in the digest only.
     assert collapsed.replaced == (1, 2, 4)
-    assert [name for name, _ in collapsed.digest.lines] == ["", "", "a", "b"]
+    assert [name for name, _ in collapsed.digest.lines] == ["", "", "rule a: nothing:", "rule b: nothing:"]
 
 
 def test_an_end_is_kept_where_the_beginning_was_heard() -> None:

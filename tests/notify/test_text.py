@@ -32,64 +32,73 @@ from monitor.runtime import Runtime
 from tests.notify.world import World, categorical, firing, verdict
 
 FIRING = """\
-WARNING: diabetes: bmi and 1 more have drifted, predictions have not moved
-importance of these 2 columns for the model: 61 %
+WARNING: diabetes: "bmi" and 1 more have drifted, predictions have not moved
+harmful: 1, harmless: 1 (each estimated alone; others may offset it)
+importance for the model: 61 %
 env=production
 
-bmi: mean 0.01 to 0.0571 (1.0 standard deviations), since 14 Nov, 22:03 UTC; this alone would raise MAE from 41.2 to \
-47.9 and the mean prediction by 12
-species: grew: setosa (33 % to 72 %); shrank: virginica (33 % to 0.4 %), since 14 Nov, 22:13 UTC; harmless
+"bmi": mean was 0.01, now 0.0571 (1.0 standard deviations), alert since 14 Nov, 22:03 UTC; harmful: mean error (MAE) \
+was 41.2, would be 47.9; mean prediction +12
+"species": grew: setosa (was 33 %, now 72 %); shrank: virginica (was 33 %, now 0.4 %), alert since 14 Nov, 22:13 UTC; \
+harmless: mean error (MAE) was 41.2, would be at most 43.3
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
 look: http://127.0.0.1:5000/
-what to do: http://127.0.0.1:5000/what-to-do#moved
-silence: python -m monitor silence rule=drift --for 4h
-accept as normal (preview): python -m monitor reference accept bmi species --from 2023-11-14T22:03:00Z --dry-run
+what to do: Ask the column's sender whether a unit or a source has changed. http://127.0.0.1:5000/what-to-do#moved
+silence all columns: python -m monitor silence rule=drift --for 4h
+accept as normal (preview; only if the change is meant): python -m monitor reference accept bmi species --from \
+2023-11-14T22:03:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:03:00Z --out report.html
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 RESOLVED = """\
-RESOLVED: diabetes: bmi and 1 more no longer drift
+RESOLVED: diabetes: "bmi" and 1 more no longer drift
 env=production
 
-2 resolved: bmi after 1 h 15 min, species after 1 h 5 min
+2 resolved by 23:18 UTC: "bmi" after 1 h 15 min, "species" after 1 h 5 min
+
+Nothing fires any more.
 
 look: http://127.0.0.1:5000/
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 ANSWERS = """\
-CRITICAL: diabetes: bmi has drifted, predictions have moved
-since 14 Nov, 22:13 UTC
+CRITICAL: diabetes: "bmi" has drifted, predictions have moved
+harm unknown: no held-out rows to judge it by
+alerts since 14 Nov, 22:13 UTC
 
-predictions: mean 152 to 171 (0.4 standard deviations)
-bmi: mean 0.01 to 0.0571 (1.0 standard deviations)
+predictions: mean was 152, now 171 (0.4 standard deviations)
+"bmi": mean was 0.01, now 0.0571 (1.0 standard deviations)
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
 look: http://127.0.0.1:5000/
-what to do: http://127.0.0.1:5000/what-to-do#predictions-moved
-silence: python -m monitor silence rule=drift --for 4h
-accept as normal (preview): python -m monitor reference accept prediction bmi --from 2023-11-14T22:13:00Z --dry-run
+what to do: Check the columns that drifted, the most harmful first. \
+http://127.0.0.1:5000/what-to-do#predictions-moved
+silence all columns: python -m monitor silence rule=drift --for 4h
+accept as normal (preview; only if the change is meant): python -m monitor reference accept prediction bmi --from \
+2023-11-14T22:13:00Z --dry-run
 report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
 model version 3f2a1b, rule drift, event prediction-1700000000"""
 
 WORSE = """\
 CRITICAL: house-prices: accuracy is worse: 0.7, was 0.9
+harmful (measured)
 
-performance: 95 % interval 0.67 to 0.73, since 14 Nov, 21:13 UTC; the inputs do not explain it: rows like before have \
-other outcomes now, so train on newer rows
+performance: 95 % interval 0.67 to 0.73, alert since 14 Nov, 21:13 UTC; the inputs do not explain it: the same inputs \
+have other outcomes now, so train on newer rows
 
 400 outcomes of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the data held out of training
 
 look: http://127.0.0.1:5000/performance
-what to do: http://127.0.0.1:5000/what-to-do#performance-worse
+what to do: Check that the outcomes are right. http://127.0.0.1:5000/what-to-do#performance-worse
 silence: python -m monitor silence rule=performance column=performance --for 4h
 report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
 model version 3f2a1b, rule performance, event performance-1699996400"""
 
-HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.41)
-HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, 0.0, "MAE", importance=0.2)
+HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "mean error (MAE)", importance=0.41)
+HARMLESS = Harm(0.1, 1.0, 0.0, 1.0, 0.0, 41.2, 0.0, "mean error (MAE)", importance=0.2)
 PREDICTION = AlertKey("drift", "diabetes", "all", "prediction", "prediction")
 
 
@@ -99,7 +108,7 @@ def told(alert: Alert, now: float, said: Direction, harm: Harm | None = None, **
     return result._replace(**more)  # type: ignore[arg-type]
 
 
-MEAN = Direction("mean 0.01 to 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571)
+MEAN = Direction("mean was 0.01, now 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571)
 
 
 def written(messages: Sequence[Notification]) -> str:
@@ -133,7 +142,7 @@ def test_predictions_that_moved_come_first() -> None:
     now = world.clock.time()
     bmi = firing("bmi", at=now, model="diabetes")
     answer = firing("prediction", role="prediction", at=now, model="diabetes", severity="critical")
-    said = Direction("mean 152 to 171 (0.4 sd)")
+    said = Direction("mean was 152, now 171 (0.4 sd)")
     results = {bmi.key: told(bmi, now, MEAN), answer.key: told(answer, now, said, value=0.2)}
     assert written(world.evaluate([bmi, answer], results=results)) == ANSWERS
 
@@ -163,15 +172,15 @@ def test_names_of_classes_are_code_wherever_they_are_told() -> None:
     bmi = firing("bmi", at=now)
     answer = firing("prediction", role="prediction")
     harm = Harm(0.05, 0.01, 0.1, 0.01, 0.0, 0.1, 0.03, "error rate", "share of @all")
-    moved = Direction("grew: @all (42 % to 51 %)", "moved", ("@all",))
+    moved = Direction("grew: @all (was 42 %, now 51 %)", "moved", ("@all",))
     results = {bmi.key: told(bmi, now, MEAN, harm), answer.key: told(answer, now, moved, state="warning")}
     (notification,) = world.evaluate([bmi], results=results)
     laid = lay_out(notification.message)
-    assert "".join(map(plain_line, (laid.head[0], laid.columns[0]))).count("@all") == 2
+    assert "".join(map(plain_line, laid.head[:2])).count("@all") == 2
     assert all(
         "@all" not in piece.text for line in (*laid.head, *laid.columns) for piece in line if piece.style != "code"
     )
-    assert title(notification.message) == "WARNING: bmi has drifted, predictions have moved a little"
+    assert title(notification.message) == 'WARNING: "bmi" has drifted, predictions have moved a little'
 
 
 def test_ten_columns_fit_the_screen_of_a_phone() -> None:
@@ -182,10 +191,10 @@ def test_ten_columns_fit_the_screen_of_a_phone() -> None:
     text = written(world.evaluate(alerts, results=results))
     head, columns, foot, _ = text.split("\n\n")
     assert columns.splitlines() == [
-        f"{alert.column}: mean 0.01 to 0.0571; {'harmful, MAE +6.7' if n < 3 else 'harmless'}"
+        f'"{alert.column}": mean 0.01 → 0.0571; {"harmful, mean error +6.7" if n < 3 else "harmless"}'
         for n, alert in enumerate(alerts)
     ]
-    assert head.splitlines()[-1] == "since 14 Nov, 22:04 to 22:13 UTC"
+    assert head.splitlines()[-1] == "began between 14 Nov, 22:04 and 22:13 UTC"
     on_phone = [part for line in (head, columns, foot) for text in line.splitlines() for part in wrap(text, 45)]
     assert len(on_phone) <= 24
 
@@ -193,10 +202,10 @@ def test_ten_columns_fit_the_screen_of_a_phone() -> None:
 @pytest.mark.parametrize(
     ("changes", "has"),
     [
-        (["new value"], "a has unseen values"),
-        (["out of range", "out of range"], "a and 1 more have values out of range"),
-        (["missing"], "a has more missing values"),
-        (["missing", "moved"], "a and 1 more have drifted"),
+        (["new value"], '"a" has unseen values'),
+        (["out of range", "out of range"], '"a" and 1 more have values out of range'),
+        (["missing"], '"a" has more missing values'),
+        (["missing", "moved"], '"a" and 1 more have drifted'),
     ],
 )
 def test_a_title_says_what_the_columns_have(changes: list[Change], has: str) -> None:
@@ -210,17 +219,19 @@ def test_a_title_says_what_the_columns_have(changes: list[Change], has: str) -> 
 @pytest.mark.parametrize(
     ("more", "count", "said"),
     [
-        ({}, 1, "a no longer drifts, after 1 minute"),
-        ({}, 2, "a and 1 more no longer drift"),
-        ({"statistic": "usual 1h"}, 1, "a is usual again, after 1 minute"),
-        ({"reason": "model v1 was replaced by v2"}, 1, "alert on a has ended, after 1 minute"),
-        ({"role": "outcome", "column": "performance"}, 1, "performance is no longer worse, after 1 minute"),
+        ({}, 1, '"a" no longer drifts'),
+        ({}, 2, '"a" and 1 more no longer drift'),
+        ({"statistic": "usual 1h"}, 1, '"a" is usual again'),
+        ({"reason": "model v1 was replaced by v2"}, 1, 'alert on "a" has ended'),
+        ({"role": "outcome", "column": "performance"}, 1, "performance is no longer worse"),
     ],
 )
 def test_an_end_says_what_is_over(more: dict[str, Any], count: int, said: str) -> None:
     known = {"column": "a", "role": "feature", **more}
     entry = Entry(status="resolved", severity="info", event_id="", since=0.0, until=60.0, **known)
-    assert title(Message("resolved", "drift", "info", "", 90.0, entries=(entry,) * count)) == f"RESOLVED: {said}"
+    assert title(Message("resolved", "drift", "info", "", 90.0, entries=(entry,) * count)) == (
+        f"RESOLVED: {said}" + " (lasted 1 minute, until 00:01 UTC)" * (count == 1)
+    )
 
 
 def test_commands_name_the_model_if_there_are_several() -> None:
@@ -232,10 +243,11 @@ def test_commands_name_the_model_if_there_are_several() -> None:
         # It is about both, so it mutes both.
         "python -m monitor silence rule=drift --for 4h": replace(one, entries=(a, b), several=True),
     }
-    assert {dict(commands(message))["silence"]: message for message in silences.values()} == silences
+    assert {commands(message)[0][1]: message for message in silences.values()} == silences
     both = replace(one, entries=(a, replace(b, column="rooms")), several=True, link="https://box.example/")
     told = dict(commands(both))
-    assert " accept bmi --model diabetes --from " in told["accept as normal (preview)"], "columns of one model"
+    accept = told["accept as normal (preview; only if the change is meant)"]
+    assert " accept bmi --model diabetes --from " in accept, "columns of one model"
     assert " report --model diabetes --from " in told["report"]
     assert both.address == "https://box.example/"
     assert replace(both, entries=(a,)).address == "https://box.example/models/diabetes/column/feature?name=bmi"
@@ -249,8 +261,8 @@ def test_an_old_message_says_so_in_its_headline_and_dates_its_times() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     (notification,) = world.evaluate([firing(at=world.clock.time())])
     late = replace(notification.message, delayed=90_000.0)
-    assert title(late) == "WARNING: bmi has drifted (1 day 1 h ago)"
-    assert plain_line(lay_out(late).columns[0]).endswith("(1.0 standard deviations), since 14 Nov, 22:13 UTC")
+    assert title(late) == 'WARNING: "bmi" has drifted (1 day 1 h ago)'
+    assert plain_line(lay_out(late).columns[0]).endswith("(1.0 standard deviations), alert since 14 Nov, 22:13 UTC")
 
 
 def test_repeats_and_delays_are_said_first() -> None:
@@ -259,6 +271,7 @@ def test_repeats_and_delays_are_said_first() -> None:
     late = replace(notification.message, repeated=True, delayed=5400.0, changes=9)
     head = [plain_line(line) for line in lay_out(late).head]
     assert head == [
+        "harm unknown: no held-out rows to judge it by",
         "changed 9 times since the last message",
         "delayed by 1 h 30 min: written 22:13 UTC",
         "may be a repeat: no answer came to an earlier attempt",
@@ -274,13 +287,13 @@ def test_counts_agree_with_the_list_and_resolved_ones_are_marked() -> None:
     world.clock.advance(600)
     (update,) = world.evaluate([*alerts[3:], firing("late", at=world.clock.time())])
     text = plain_text(update.message, title(update.message), 4000)
-    assert text.startswith("WARNING: late and 6 more have drifted (1 new, 3 resolved)")
+    assert text.startswith('WARNING: "late" and 6 more have drifted (1 new, 3 resolved)')
     shown = [re.split("[: ]", line)[0] for line in text.split("\n\n")[1].splitlines()]
-    assert shown == ["late", *names[3:]]
-    assert "3 resolved: usage_00 after 10 minutes, usage_01 after 10 minutes, usage_02 after 10 minutes" in text
+    assert shown == [f'"{name}"' for name in ("late", *names[3:])]
+    assert '3 resolved by 22:23 UTC: "usage_00" after 10 minutes, "usage_01" after 10 minutes, "usage_02" after' in text
     assert text.count("(new)") == 1
     body = bodies.slack(update.message)
-    assert "usage_03: mean" in body["text"], "an underscore stays an underscore"
+    assert '"usage_03": mean' in body["text"], "an underscore stays an underscore"
     assert "\uff3f" not in json.dumps(body, ensure_ascii=False)
 
 
@@ -292,7 +305,7 @@ def test_one_duration_is_told_of_a_resolved_alert() -> None:
     ended = replace(alert, state="resolved", since=world.clock.time() - 60)
     (last,) = world.evaluate([ended])
     text = plain_text(last.message, title(last.message), 4000)
-    assert text.startswith("RESOLVED: bmi no longer drifts, after 7 minutes\n")
+    assert text.startswith('RESOLVED: "bmi" no longer drifts (lasted 7 minutes, until 22:20 UTC)\n')
     assert "8 min" not in text
 
 
@@ -310,6 +323,41 @@ def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
     assert bodies.webhook(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
 
 
+def test_what_is_over_makes_no_update_more_severe() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    bad, mild = firing("bad", at=now, severity="critical"), firing("mild", at=now)
+    (both,) = world.evaluate([bad, mild])
+    world.clock.advance(600)
+    (update,) = world.evaluate([mild])
+    world.clock.advance(600)
+    (last,) = world.evaluate([])
+    assert [one.message.severity for one in (both, update, last)] == ["critical", "warning", "warning"]
+    assert title(update.message) == 'WARNING: "mild" has drifted (1 resolved)'
+
+
+def test_an_end_says_what_still_fires_of_what_its_receiver_is_told() -> None:
+    world = World('[receivers.x]\nkind = "log"\nseverities = ["warning"]\n')
+    now = world.clock.time()
+    alerts = [firing("late", at=now), firing("b", rule="other", at=now), firing("c", rule="other", at=now)]
+    world.evaluate([*alerts, firing("d", rule="third", severity="info")])
+    world.clock.advance(600)
+    (last,) = world.evaluate([*alerts[1:], firing("d", rule="third", severity="info")])
+    text = plain_text(last.message, title(last.message), 4000)
+    assert 'RESOLVED: "late" no longer drifts (lasted 10 minutes, until 22:23 UTC)\n' in text
+    assert '\n"b" still fires, and 1 more\n' in text
+
+
+def test_a_columns_name_is_told_from_a_word_in_every_form() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    (notification,) = world.evaluate([firing("late", at=world.clock.time())])
+    message = notification.message
+    assert title(message) == 'WARNING: "late" has drifted'
+    assert '\n"late": mean' in plain_text(message, "", 4000)
+    assert "\n<code>late</code>: mean" in bodies.telegram(message)["text"]
+    assert any(block["text"]["text"].startswith("`late`: mean") for block in bodies.slack(message)["blocks"])
+
+
 def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     calm, loud = firing("calm", at=world.clock.time()), firing("loud", at=world.clock.time())
@@ -317,7 +365,7 @@ def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
     (notification,) = world.evaluate([calm, loud], results=results)
     first, second = lay_out(notification.message).columns
     assert plain_line(second) == "calm: within its threshold now; resolves if that lasts"
-    assert "mean 0.01 to 0.0571" in plain_line(first)
+    assert "mean was 0.01, now 0.0571" in plain_line(first)
 
 
 def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
@@ -340,7 +388,7 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
             stored = [json.loads(row[0]) for row in connection.execute("SELECT message FROM notifications ORDER BY id")]
     message = Message.from_json(stored[0])
     said = plain_line(lay_out(message).columns[0])
-    assert re.search(r"channel: unseen value 50% 0 % to [0-9.]+ %, since", said)
+    assert re.search(r"channel: unseen value 50%: was 0 %, now [0-9.]+ %, alert since", said)
     assert message.entries[0].names == ("50%",)
     for text in (plain_text(message, "", 4000), bodies.telegram(message)["text"], bodies.slack(message)["text"]):
         assert "__other__" not in text

@@ -44,7 +44,8 @@ def firing(column: str = "bmi", *, rule: str = "drift", at: float = 0.0, event: 
 def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> DriftResult:
     """The verdict that an alert stands on."""
     said = more.pop(
-        "direction", Direction("mean 0.01 to 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571, 0.0471, 0.0428, 1.02, 0.93)
+        "direction",
+        Direction("mean was 0.01, now 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571, 0.0471, 0.0428, 1.02, 0.93),
     )
     facts: dict[str, object] = {"kind": "numeric", "explanation": StoredExplanation(said), **more}
     return DriftResult(
@@ -55,7 +56,7 @@ def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> Dr
 
 def categorical(grew: tuple[str, float, float], shrank: tuple[str, float, float]) -> Direction:
     """A direction of a categorical column: the name, the share before and after, of what grew and what shrank."""
-    said = [f"{name} ({percent(before)} to {percent(after)})" for name, before, after in (grew, shrank)]
+    said = [f"{name} (was {percent(before)}, now {percent(after)})" for name, before, after in (grew, shrank)]
     return Direction(f"grew: {said[0]}; shrank: {said[1]}", "moved", (grew[0], shrank[0]), *grew[1:])
 
 

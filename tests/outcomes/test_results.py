@@ -74,9 +74,9 @@ def test_too_few_outcomes_have_no_number() -> None:
 @pytest.mark.parametrize(
     ("bias", "noise", "outcome", "effect", "text"),
     [
-        (0.0, 2.0, 0.0, "harmful", r"MAE went from 7\.\d+ to 1\d"),
-        (6.0, 1.0, 0.0, "harmful", r"MAE went from 7\.\d+ to \d"),
-        (0.0, 0.5, 0.0, "harmless", r"harmless: MAE went from 7\.\d+ to [34]\."),
+        (0.0, 2.0, 0.0, "harmful", r"harmful \(measured\): mean error \(MAE\) was 7\.\d+, now 1\d"),
+        (6.0, 1.0, 0.0, "harmful", r"harmful \(measured\): mean error \(MAE\) was 7\.\d+, now \d"),
+        (0.0, 0.5, 0.0, "harmless", r"harmless \(measured\): mean error \(MAE\) was 7\.\d+, now [34]\."),
         (0.0, 1.0, 20.0, None, ""),
     ],
 )

@@ -11,8 +11,8 @@ from typing import get_args
 import monitor.report
 from monitor.columns.column import ROLES, Column
 from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Span, StoredExplanation, Worse
+from monitor.notify.guide import SECTIONS, first_step, markdown
 from monitor.notify.message import guide_section
-from monitor.report.guide import SECTIONS, markdown
 from monitor.report.overview import Row
 from monitor.report.render import environment
 
@@ -38,6 +38,7 @@ def test_messages_link_to_every_kind_that_is_told() -> None:
     """All but two: no message is sent of those."""
     linked = {guide_section(role, change) for role in (*ROLES, "") for change in CHANGES}
     assert linked == KINDS - {"no-traffic", "no-reference"}
+    assert all(len(first_step(f"/what-to-do#{anchor}")) <= 70 for anchor in linked), "beside the link in a message"
 
 
 def test_pages_link_to_every_kind() -> None:

@@ -52,7 +52,7 @@ def evaluation(
             None if value is None else 0.1,
             0.05,
             reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
-            explanation=NOTHING if value is None else StoredExplanation(Direction("mean 0 to 2 (1.0 sd)")),
+            explanation=NOTHING if value is None else StoredExplanation(Direction("mean was 0, now 2 (1.0 sd)")),
         )
         for name, (state, value) in states.items()
     )
@@ -130,7 +130,7 @@ def test_rows_come_worst_first_and_none_is_left_out() -> None:
         ("a", "ok"),
     ]
     assert [row.since for row in listed] == [None] * 4
-    assert listed[0].moved == "mean 0 to 2 (1.0 sd)"
+    assert listed[0].moved == "mean was 0, now 2 (1.0 sd)"
     assert listed[3].moved == "", "what is well needs no words"
 
 
@@ -144,11 +144,14 @@ def test_alert_line_counts_what_is_open() -> None:
 def test_a_row_says_no_sentence_twice() -> None:
     given = evaluation({"a": ("drift", 0.3)})
     first = given.judged[0].results[0]
-    told = [StoredExplanation(Direction(text)) for text in ("mean 0 to 2 (1.0 sd)", "missing values 0 % to 4 %")]
+    told = [
+        StoredExplanation(Direction(text))
+        for text in ("mean was 0, now 2 (1.0 sd)", "missing values: was 0 %, now 4 %")
+    ]
     more = tuple(first._replace(statistic=f"s{k}", value=0.2, explanation=one) for k, one in enumerate(told))
     judged = replace(given.judged[0], results=(first, *more))
     (row, *_) = rows(replace(given, judged=(judged,)), reference())
-    assert (row.moved, row.also) == ("mean 0 to 2 (1.0 sd)", ("missing values 0 % to 4 %",))
+    assert (row.moved, row.also) == ("mean was 0, now 2 (1.0 sd)", ("missing values: was 0 %, now 4 %",))
 
 
 def test_every_state_of_a_model_has_a_colour() -> None:

@@ -105,7 +105,7 @@ def test_outcomes_that_drift_are_told_beside_the_line(world: World) -> None:
         world.runtime.evaluate()
     said = line(world)
     assert said.line.tone == "drift"
-    assert any(text.startswith("What came true has drifted: yes took over") for text in said.more), said.more
+    assert any(text.startswith("What came true has drifted: most rows are now yes") for text in said.more), said.more
 
 
 def test_the_chart_has_a_band_a_reference_and_hatched_hours(fallen: World) -> None:

@@ -163,7 +163,7 @@ def test_column_page_tells_what_moved(scene: Opened) -> None:
     assert "Changes found in these windows" in text
     text = client.get("/column/feature?name=region").get_data(as_text=True)
     assert re.search(r"overseas</bdi></th><td class=\"num\">20<", text), "unseen values, by name"
-    assert "east took over: 20 % to 51 %" in text
+    assert "most rows are now east: was 20 %, now 51 %" in text
 
 
 def test_alerts_page_names_dead_letters_and_health_page_gaps(scene: Opened) -> None:

@@ -12,7 +12,7 @@ INTRO = (
 
 
 class Section(NamedTuple):
-    """One kind of verdict. The texts may have `code` between back-ticks."""
+    """One kind of verdict. The texts may have `code` between back-ticks. Messages have the first sentence of `do`."""
 
     anchor: str
     title: str
@@ -38,7 +38,7 @@ SECTIONS = (
             "The harm in the message: what the shift does to the model if the rest follows as it used to.",
         ),
         (
-            "A sudden move of a whole column is mostly a bug upstream, such as a new unit: tell who sends the data.",
+            "Ask the column's sender whether a unit or a source has changed. A sudden move is mostly a bug upstream.",
             "A slow move is mostly the world: train on newer rows once it does harm.",
             ACCEPT,
             SILENCE,
@@ -53,7 +53,7 @@ SECTIONS = (
             "Whether the name is a new spelling of an old one (`DE`, `de`), or something new (a country, a product).",
         ),
         (
-            "A spelling: have the sender write it as before.",
+            "Ask the column's sender whether the value is right. A new spelling: have it written as before.",
             "Something new: collect outcomes for it, then train with it. Until then its harm is unknown.",
             ACCEPT,
         ),
@@ -67,7 +67,7 @@ SECTIONS = (
             "The predictions for such rows: trees answer with their outermost leaf, linear models go on without limit.",
         ),
         (
-            "A unit or a default such as -999: fix the sender, and treat the default as missing.",
+            "Ask the column's sender whether a unit has changed. A default such as -999: treat it as missing.",
             "A real tail: train with rows that have it.",
             SILENCE,
         ),
@@ -80,7 +80,7 @@ SECTIONS = (
             "Narrower: whether one source of requests is gone, or values are rounded or filled in.",
             "Wider: whether a second kind of rows was added. The histogram has two peaks then.",
         ),
-        ("Name the kind of rows that came or went, and judge the model on it alone.", ACCEPT, SILENCE),
+        ("Find out which kind of rows came or went. Judge the model on it alone.", ACCEPT, SILENCE),
     ),
     Section(
         "missing",
@@ -90,28 +90,28 @@ SECTIONS = (
             "Since when, and whether other columns of the same source are missing too.",
             "What the model does with a missing value: `[model] missing` refuses it or hands it on.",
         ),
-        ("It is a bug upstream until shown otherwise: tell the team that sends the data, with the time.", SILENCE),
+        ("Ask the column's sender why values are missing. It is a bug upstream until shown otherwise.", SILENCE),
     ),
     Section(
         "took-over",
-        "One value took over",
+        "Most rows have one value",
         "A single value has a large part of the rows that it did not have before.",
         (
             "Whether it is a default (0, -1, the mean), which means that the real value did not arrive.",
             "Whether one client sends most of the traffic, such as a load test.",
         ),
-        ("A default: fix the sender. A load test: silence, and accept nothing.", SILENCE),
+        ("Ask the column's sender whether it is a default. A load test: silence, and accept nothing.", SILENCE),
     ),
     Section(
         "predictions-moved",
         "The predictions moved",
         "The model answers differently than for the training data. What uses the answers sees that now.",
         (
-            "The columns of the same message, in the order of their harm: they mostly explain it.",
             "No column moved: columns moved together, or another model file is served. Compare its version.",
             "`/performance`, if outcomes come: are the new answers right?",
         ),
         (
+            "Check the columns that drifted, the most harmful first. They mostly explain it.",
             "The inputs are right and the world changed: nothing to repair; tell those who use the answers.",
             "An input is wrong: fix it; until then serve the last good version if people or money depend on it.",
             ACCEPT,
@@ -125,9 +125,9 @@ SECTIONS = (
             "`/performance`: since when, for which metric, and for how many predictions outcomes came.",
             "Whether the inputs explain it, as the message says. If they do, the rows are of a kind that the model was "
             "always worse on; if not, outcomes follow from the inputs in a new way.",
-            "Whether the outcomes are right: a new source of outcomes, a join that shifted, only the bad cases so far.",
         ),
         (
+            "Check that the outcomes are right. A new source, a shifted join, only bad cases so far: mend that first.",
             "The inputs explain it: look at the columns that drifted, and fix or retrain for them.",
             "They do not: train on rows since the change; older ones teach the old relation.",
             "Serve the last version that was better, or stop using the answers, if a wrong one costs more than none.",
@@ -143,7 +143,7 @@ SECTIONS = (
             "Whether outcomes may follow from the inputs in a new way: an estimate cannot see that, good or bad.",
         ),
         (
-            "Get outcomes for some of these predictions before anything costly: they decide.",
+            "Get outcomes for some of these predictions. They decide, before anything costly.",
             "Fix the input that is wrong, or train with more rows of this kind.",
         ),
     ),
@@ -156,7 +156,7 @@ SECTIONS = (
             "`error` alone: the model is off in one direction, or by more. `/performance` has the bias.",
             "The message says how much the mean error rose. Harm is not defined for `outcome`: the metrics tell.",
         ),
-        ("As for worse performance. A constant bias can be corrected without training.",),
+        ("See on the performance page whether the model is worse. A constant bias can be corrected without training.",),
     ),
     Section(
         "no-traffic",
@@ -183,6 +183,12 @@ SECTIONS = (
         ),
     ),
 )
+
+
+def first_step(address: str) -> str:
+    """First sentence of what to do, for the address of a section: that of `missing` asks why values are missing."""
+    do = next(one.do[0] for one in SECTIONS if address.endswith(f"#{one.anchor}"))
+    return do.partition(". ")[0].rstrip(".") + "."
 
 
 def markdown() -> str:
