@@ -26,7 +26,7 @@ fold = "100ms"
 """
 
 #: The prediction follows the feature that is moved, and may be named with it.
-DRIFTED = re.compile("bmi (has|and 1 more have) drifted")
+DRIFTED = re.compile(r'bmi\\?" (has|and 1 more have) drifted')
 
 
 def run(folder: Path, *command: str) -> str:

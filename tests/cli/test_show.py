@@ -139,14 +139,14 @@ def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> Non
             "SELECT DISTINCT before, after, model_version, reason FROM alert_events WHERE at > ?",
             ("2023-11-15T00:12:30Z",),
         )
-        assert [tuple(row) for row in ended] == [("firing", "resolved", "v1", "model v1 was replaced by v2")]
+        assert [tuple(row) for row in ended] == [("firing", "resolved", "v1", "model version v1 was replaced by v2")]
     assert not [alert for alert in again.runtime.only.latest.alerts.values() if alert.state != "inactive"]
     again.close()
 
     facts = json.loads(shown("status", "--json"))
     assert (facts["model_version"], facts["columns"], facts["drifted"], facts["firing_alerts"]) == ("v2", 4, [], "none")
     assert "v1" not in shown("alerts").split("\nNotifications")[0]
-    assert "model v1 was replaced by v2" in shown("alerts", "--model-version", "v1")
+    assert "model version v1 was replaced by v2" in shown("alerts", "--model-version", "v1")
     assert "Model v1" in shown("drift", "--model-version", "v1")
     assert "the last ones are: v2, v1" in shown("status", "--model-version", "v3", code=1)
 

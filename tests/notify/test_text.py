@@ -222,7 +222,7 @@ def test_a_title_says_what_the_columns_have(changes: list[Change], has: str) -> 
         ({}, 1, '"a" no longer drifts'),
         ({}, 2, '"a" and 1 more no longer drift'),
         ({"statistic": "usual 1h"}, 1, '"a" is usual again'),
-        ({"reason": "model v1 was replaced by v2"}, 1, 'alert on "a" has ended'),
+        ({"reason": "model version v1 was replaced by v2"}, 1, 'alert on "a" has ended'),
         ({"role": "outcome", "column": "performance"}, 1, "performance is no longer worse"),
     ],
 )
@@ -315,12 +315,12 @@ def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
     world.evaluate([alert])
     world.clock.advance(60)
     ended = replace(alert, state="resolved", since=world.clock.time())
-    why = Transition(ended, "firing", world.clock.time(), None, "model v1 was replaced by v2", "v1")
+    why = Transition(ended, "firing", world.clock.time(), None, "model version v1 was replaced by v2", "v1")
     assert world.evaluate([], transitions=[why]) == ()
     world.clock.advance(240)
     (last,) = world.evaluate([])
-    assert "because model v1 was replaced by v2" in plain_text(last.message, title(last.message), 4000)
-    assert bodies.webhook(last.message)["alerts"][0]["reason"] == "model v1 was replaced by v2"
+    assert "because model version v1 was replaced by v2" in plain_text(last.message, title(last.message), 4000)
+    assert bodies.webhook(last.message)["alerts"][0]["reason"] == "model version v1 was replaced by v2"
 
 
 def test_what_is_over_makes_no_update_more_severe() -> None:

@@ -68,7 +68,7 @@ def test_a_regressor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert baseline.importance["a"] > 0.6 > baseline.importance["b"] > 0.1 > baseline.importance["noise"]
     assert baseline.columns["feature", "a"].rows.sum() == 300
     said = capsys.readouterr().out
-    assert "On 300 rows of test.csv: MAE" in said
+    assert "On 300 rows of test.csv: mean error (MAE)" in said
     assert "Most important: a " in said
 
 
