@@ -214,7 +214,7 @@ def _drifted(moved: Sequence[Row], watched: int) -> Headline:
         return Headline("drift", f"{text}: {_names(moved)}", moved[0].since)
     if not known:
         return Headline("drift", f"{text}; {_names(moved[:1])} most of all")
-    return Headline("drift", f"{text}; {_names(known[:1])} first", known[0].since)
+    return Headline("drift", f"{text}; the first was {_names(known[:1])}", known[0].since)
 
 
 def _columns(some: Sequence[Row], watched: int, has: str = "") -> str:

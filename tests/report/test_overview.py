@@ -102,7 +102,7 @@ def test_headline_says_the_worst(states: dict[str, tuple[State, float | None]], 
 def test_headline_names_the_column_that_drifted_first_and_when() -> None:
     given = evaluation({"a": ("drift", 0.9), "b": ("drift", 0.3)}, a=8000.0, b=7800.0)
     told = headline(rows(given, reference()), given, 60.0)
-    assert (told.text.rpartition("; ")[2], told.since, told.tone) == ("b first", 7800.0, "drift")
+    assert (told.text.rpartition("; ")[2], told.since, told.tone) == ("the first was b", 7800.0, "drift")
 
 
 def test_headline_without_traffic_or_evaluation_claims_nothing() -> None:

@@ -29,7 +29,10 @@ from monitor.usual import Past
 from tests.compose.live import Process, Prometheus, until
 from tests.store.world import reference
 
-pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed")
+    for program in ("prometheus", "victoria-metrics")
+]
 
 
 def free_ports(count: int) -> list[int]:
