@@ -92,6 +92,8 @@ class Journal(Reader):
         self._before = before
         self._newest = [start - 1]
         folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob("*.new"):
+            unfinished.unlink()
         self.append, self._aim = self._make_append(width, encode)
         with self._lock:
             self._roll(start)

@@ -169,10 +169,11 @@ def _dated(path: Path, slots: npt.NDArray[Any], good: npt.NDArray[np.bool_], cut
 
 
 def _never_begun(path: Path) -> bool:
-    """Whether a process ended while it made the segment: the header is written before the first record."""
+    """Whether it is the beginning of a copy, whose header is written last; a file that was cut to nothing is not."""
     try:
         with path.open("rb") as file:
-            return not any(file.read(HEADER.size))
+            head = file.read(HEADER.size)
+            return bool(head) and not any(head)
     except OSError:
         return False
 

@@ -134,22 +134,27 @@ class Segment:
     """
 
     def __init__(self, path: Path, head: SegmentHead) -> None:
-        """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses."""
+        """Allocate and map the file. Raises OSError, and leaves nothing behind, where the disk refuses.
+
+        It gets its name once it has its header, so that a file without one was damaged.
+        """
         self.path = path
         self.first, self.capacity, self.end = head.first, head.capacity, head.first + head.capacity
         length = RECORDS_AT + head.capacity * head.record_size
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        making = path.with_suffix(".new")
+        handle = os.open(making, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
             os.posix_fallocate(handle, 0, length)
             self.memory = mmap.mmap(handle, length)
         except BaseException:
             os.close(handle)
-            path.unlink(missing_ok=True)
+            making.unlink(missing_ok=True)
             raise
         self._handle = handle  # kept, since the folder may be renamed under us: `sync` must still reach the file
         _touch(self.memory)
         self.memory[: HEADER.size] = head.pack()
         self.note(Notes())
+        making.rename(path)
         self.words = memoryview(self.memory).cast("Q")
         self.records: npt.NDArray[Any] = np.ndarray(
             head.capacity, record_dtype(head.width), buffer=self.memory, offset=RECORDS_AT

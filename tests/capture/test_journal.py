@@ -32,6 +32,18 @@ def read_all(journal: Journal) -> list[tuple[int, list[float]]]:
     return out
 
 
+def test_a_segment_has_its_name_only_with_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one without a header was cut, and what it had is lost: a kill while it is made leaves none."""
+    (tmp_path / f"{1:020d}.new").write_bytes(b"of a process that was killed")
+    headers = []
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda one, to: (headers.append(one.read_bytes()[:8]), rename(one, to))[1])
+    make(tmp_path).append((1.0, 2.0))
+    assert headers
+    assert all(any(head) for head in headers)
+    assert list(tmp_path.glob("*.new")) == []
+
+
 def test_reads_back_what_was_appended(tmp_path: Path) -> None:
     journal = make(tmp_path)
     numbers = [journal.append((float(i), float(-i))) for i in range(200)]

@@ -142,7 +142,7 @@ def test_what_a_table_cannot_give_is_said(made, capsys):
     for asked, words, code in (
         (["--table", f"{lake}#nothing", "--prediction", "score"], "nothing", 1),
         (["--table", "NOWHERE#lake.training", "--prediction", "score"], "the environment variable NOWHERE is not", 1),
-        (["--table", f"{lake}#training", "--prediction", "rate"], "training has no such column; it has spiked", 2),
+        (["--table", f"{lake}#training", "--prediction", "zzz"], "training has no such column; it has spiked", 2),
         (["--table", f"{lake}#training", "--model", "model.pkl"], "use --prediction", 2),
     ):
         assert main(["reference", *asked, "--output", str(made.folder / "none.prom")]) == code
