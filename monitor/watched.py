@@ -35,7 +35,15 @@ from monitor.source.recorder import Record, Recorder, open_journal
 from monitor.source.table import TableSource
 from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
-from monitor.store.records.outcomes import add_token, newest_token, read_delays, read_tallies, read_tokens, token_of
+from monitor.store.records.outcomes import (
+    add_token,
+    newest_token,
+    read_delays,
+    read_sums,
+    read_tallies,
+    read_tokens,
+    token_of,
+)
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
 from monitor.words import counted
@@ -123,6 +131,9 @@ class Watched:
             names = UnseenNames(names_file(place, schema), schema, config.data.keep_unseen)
             self._source = PULLED[kind](name, self.series, cursor, config.source, base, clock)
             self._source.names = names
+            if isinstance(self._source, TableSource) and config.outcomes is not None:
+                self._source.within = config.outcomes.within
+                self._source.load = partial(read_sums, connection)
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(

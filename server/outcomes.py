@@ -40,6 +40,8 @@ KEYS = frozenset({"id", "prediction", "outcome", "time"})
 def taken(watched: Watched) -> OutcomeSource:
     """The source that takes outcomes. Raises InputError if there is none."""
     found = watched.outcomes
+    if watched.pulled is not None:
+        watched.pulled.refuse()
     if found is None:
         message = "outcomes are not kept: add the section [outcomes] to the settings and start again"
         raise InputError("no_outcomes", message, None, 409)

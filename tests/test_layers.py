@@ -22,7 +22,7 @@ STAGES = {
     "models": BASE | {"columns", "reference"},
     "tables": BASE | {"columns", "reference", "warehouse"},
     "capture": BASE | {"columns"},
-    "warehouse": BASE | {"columns"},
+    "warehouse": BASE | {"columns", "outcomes"},
     "drift": BASE | {"columns"},
     "normal": BASE | {"columns"},
     "outcomes": BASE | {"columns", "drift"},

@@ -120,6 +120,8 @@ def deliver(config: Config, series: Series, address: str, rows: Rows) -> tuple[d
     runtime.writer.start()
     with closing(runtime):
         source = runtime.only.outcomes
+        if runtime.only.pulled is not None:
+            runtime.only.pulled.refuse()
         if source is None:
             raise ConfigError("outcomes are not kept: add the section [outcomes] to the settings")
         return add(rows, joined_here(runtime, source)), f"joined in {config.data.path}"

@@ -170,6 +170,8 @@ class _Reader:
             )
             if short is not None:
                 raise self.error("lag", f"source.lag: the window of rule {short!r} has no rows that are so old")
+            if source.outcome and "outcomes" not in data:
+                raise self.error("outcome", "source.outcome: outcomes are taken if there is a section [outcomes]")
         names = [receiver.name for receiver in receivers]
         wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
@@ -205,9 +207,13 @@ class _Reader:
             return
         if data.get("model", {}).get("path"):
             raise self.error("path", f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
-        if "outcomes" in data:
-            raise self.error("outcomes", f'outcomes: join predictions, and [source] kind = "{kind}" has counts only')
-        sections["model"] = replace(sections["model"], path="", outcomes=False)
+        column = sections["source"].outcome if kind == "table" else ""
+        if "outcomes" in data and not column:
+            why = f'[source] kind = "{kind}" has counts only; a table has `outcome`'
+            raise self.error("outcomes", f"outcomes: join predictions, and {why}")
+        if bool(sections["source"].outcomes) != bool(sections["source"].id):
+            raise self.error("source", "source: `outcomes` and `id` go together: another table, and the column of both")
+        sections["model"] = replace(sections["model"], path="", outcomes=sections["model"].outcomes and bool(column))
         for key in NEEDED[kind]:
             if not getattr(sections["source"], key):
                 raise self.error("kind", f'source.{key}: kind = "{kind}" needs it')

@@ -243,6 +243,9 @@ class SourceConfig:
     time: str = _row("", TEXT, "Its column with the time of each prediction; UTC if it has no time zone.")
     prediction: tuple[str, ...] = _row([], _texts("a list of columns"), "Its columns with the predictions, in the order of the reference; empty takes the names that the reference has.")
     model: str = _row("", TEXT, "Its column with the version of the model: rows of other versions are not counted.")
+    outcome: str = _row("", TEXT, "Its column with the outcomes, NULL for one that is not known yet; needs [outcomes].")
+    outcomes: str = _row("", TEXT, "Another table that has the column `outcome`, joined by `id`: one row for each outcome.")
+    id: str = _row("", TEXT, "The column that both tables have, if outcomes are in another one.")
     lag: float = _row("10m", DURATION, "How old a row must be to be counted, so that all rows of its minute are there.")
 
 

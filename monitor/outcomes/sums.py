@@ -34,7 +34,7 @@ LARGEST = 1e30
 CLIP = float(np.finfo(np.float64).eps)
 
 #: Moments of one row by kind. e = prediction - outcome; e and the outcome y are in units of the target's `scale`.
-_TOTALS: dict[TargetKind, tuple[str, ...]] = {
+TOTALS: dict[TargetKind, tuple[str, ...]] = {
     "regression": (
         *("abs_e_e", "ape", "ape2", "ape_rows", "inside", "y", "y2", "y3", "y4", "y_e2", "y2_e2"),
         *("outside_above", "interval_rows"),
@@ -44,7 +44,7 @@ _TOTALS: dict[TargetKind, tuple[str, ...]] = {
     "score": ("y", "y2"),
 }
 #: Moments that are kept for each bin of the prediction (regression) or of the score.
-_BINNED: dict[TargetKind, tuple[str, ...]] = {
+BINNED: dict[TargetKind, tuple[str, ...]] = {
     "regression": ("rows", "e", "abs_e", "e2", "e4"),
     "binary": ("p",),
     "multiclass": ("p", "right", "rows"),
@@ -119,7 +119,7 @@ class Target:
         counts = 1 + int(np.prod(self.confusion_shape)) + int(np.prod(self.ranks_shape))
         counts += 0 if self.classified else sum(column.value_bins for column in self.columns)
         bins = self.bins if self.scores or self.kind == "regression" else 0
-        return counts, len(_TOTALS[self.kind]) + len(_BINNED[self.kind]) * bins
+        return counts, len(TOTALS[self.kind]) + len(BINNED[self.kind]) * bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ class Sums:
         fine = np.array([*self.target.edges, np.inf])
         places = np.append(np.searchsorted(edges, fine), target.bins - 1)
         out = Sums.zero(target)
-        first, binned = len(_TOTALS[target.kind]), _BINNED[target.kind]
+        first, binned = len(TOTALS[target.kind]), BINNED[target.kind]
         out.moments[:first] = self.moments[:first]
         for name in binned if len(out.moments) > first else ():
             out.binned(name)[:] = np.bincount(places, self.binned(name), target.bins)
@@ -202,13 +202,13 @@ class Sums:
 
     def total(self, name: str) -> float:
         """Sum of a moment over all rows."""
-        names = _TOTALS[self.target.kind]
+        names = TOTALS[self.target.kind]
         return float(self.moments[names.index(name)]) if name in names else float(self.binned(name).sum())
 
     def binned(self, name: str) -> Floats:
         """Sum of a moment by bin of the prediction or score, shape (bins,)."""
-        first = len(_TOTALS[self.target.kind])
-        names = _BINNED[self.target.kind]
+        first = len(TOTALS[self.target.kind])
+        names = BINNED[self.target.kind]
         found: Floats = self.moments[first:].reshape(len(names), -1)[names.index(name)]
         return found
 

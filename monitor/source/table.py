@@ -2,6 +2,9 @@
 
 The cursor is a moment: rows up to it are counted. Rows are asked for once they are `lag` old. What comes later than
 that is found a day later, when the day's rows are counted again, and becomes a gap of kind `late`.
+
+Outcomes may come, change and go at any time: all rows that may still get one are summed up again each hour, and what
+differs from the sums in the store is handed over. So a process that is killed counts none twice.
 """
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,18 +24,22 @@ from monitor.clock import iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Floats
 from monitor.errors import ConfigError, SourceError
+from monitor.outcomes.join import DELAYS
+from monitor.outcomes.sums import Sums
+from monitor.series import Series
 from monitor.source.protocol import Gap, Handover
 from monitor.source.pulled import Pulled
 from monitor.warehouse import counting
 from monitor.warehouse.counting import BATCH, Counting, Expr
 from monitor.warehouse.engine import connected, explained, rows_of, url_of
+from monitor.warehouse.outcomes import sums_by_hour, with_outcomes
 
 log = logging.getLogger(__name__)
 
 #: Counts, windows times bins, that one step holds in memory at most: 32 MB.
 CELLS = 2**22
 
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 
 CHANGED = "rows that were old enough changed while they were counted; they are counted again"
 
@@ -126,24 +133,31 @@ def _parts(positions: Sequence[int]) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Came:
-    """A cursor: `to`, seconds since 1970 UTC, and the rows counted since each moment of `days`, to its day's end."""
+    """A cursor: `to`, seconds since 1970 UTC, and the rows counted since each moment of `days`, to its day's end.
+
+    `looked`: up to when rows were asked for outcomes last. `since`: first whole hour of the series `series`, which is
+    counted; outcomes of earlier rows are none of its.
+    """
 
     to: int
     days: Mapping[int, int] = field(default_factory=dict)
+    looked: int = 0
+    since: int = 0
+    series: int = 0
 
     @classmethod
     def of(cls, cursor: str) -> Came:
         """Read one."""
         data = json.loads(cursor)
-        return cls(data["to"], {int(begin): rows for begin, rows in data["days"].items()})
+        return cls(**data | {"days": {int(begin): rows for begin, rows in data["days"].items()}})
 
     def __str__(self) -> str:
-        return json.dumps({"to": self.to, "days": self.days})
+        return json.dumps(asdict(self))
 
     def then(self, end: int, rows: int) -> Came:
         """Come to another moment of the same day, or to its end."""
         begin = max((begin for begin in self.days if begin // DAY == self.to // DAY), default=self.to)
-        return Came(end, {**self.days, begin: self.days.get(begin, 0) + rows})
+        return replace(self, to=end, days={**self.days, begin: self.days.get(begin, 0) + rows})
 
     def due(self) -> Iterator[tuple[int, int]]:
         """Find the days that ended a day ago: since when their rows were counted, and how many."""
@@ -153,11 +167,15 @@ class Came:
 class TableSource(Pulled):
     """Predictions that are in a table.
 
-    `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest.
+    `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest. `within`:
+    how long a row may wait for its outcome, in seconds. `load`: finds the sums of a series in the store that begin in a
+    period, by start and length; for the writer's thread. Whoever opens it sets both.
     """
 
     since: float | None = None
     until = math.inf
+    within: float
+    load: Callable[[Series, float, float], Mapping[tuple[int, int], Sums]]
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -175,9 +193,11 @@ class TableSource(Pulled):
     def fetch(self, cursor: str) -> Iterator[Handover]:
         """Count what has come since; a step ends with its day, so that the day's rows can be counted again."""
         came, until = self._period(cursor)
-        if came.to >= until:
-            if not cursor:
-                yield Handover(str(came))
+        if not cursor and came.to >= until:
+            yield Handover(str(came))
+            return
+        look = bool(self.settings.outcome) and max(came.to, until) - came.looked >= HOUR
+        if came.to >= until and not look:
             return
         with connected(url_of(self.settings.url_env)) as connection:
             rows, counter = self.open(connection)
@@ -186,12 +206,23 @@ class TableSource(Pulled):
                 end = min(until, came.to + step, (came.to // DAY + 1) * DAY)
                 came, handover = self._step(connection.to_pyarrow, rows, counter, came, end)
                 yield handover
+            if look:
+                yield self._look(connection, rows, counter, came)
+
+    def read(self) -> Generator[Handover]:
+        """Hand over what was fetched; of outcomes, what is not in the store yet."""
+        for handover in super().read():
+            came = Came.of(handover.cursor)
+            yield self._changed(handover, came) if came.looked == came.to else handover
 
     def _period(self, cursor: str) -> tuple[Came, int]:
         """Where to begin, and where to end."""
         until = self._whole(min(self.clock.time() - self.settings.lag, self.until))
         begin = until if self.since is None else self._whole(self.since)
-        return Came.of(cursor) if cursor else Came(begin), until
+        came = Came.of(cursor) if cursor else Came(begin)
+        if came.series != self.series.id:
+            came = replace(came, looked=0, since=-(-came.to // HOUR) * HOUR, series=self.series.id)
+        return came, until
 
     def _whole(self, time: float) -> int:
         return math.floor(time / self.base) * self.base
@@ -234,10 +265,47 @@ class TableSource(Pulled):
             late = _count(run, again.filter(self.own(again)) if self.settings.model else again) - counted
             if late > 0:
                 gaps.append(Gap("late", iso(begin), iso(day_end), late, f"rows came to {self.where} after its lag"))
-            came = Came(end, {day: rows for day, rows in came.days.items() if day != begin})
+            came = replace(came, days={day: rows for day, rows in came.days.items() if day != begin})
         counts = {(self.series, start): batch for start, batch in batches.items()}
         named = {(self.series, *key): rows for key, rows in unseen.items()}
         return came, Handover(str(came), counts, named, tuple(gaps), n, {"other_version": others} if others else {})
+
+    def _awaited(self, came: Came) -> int:
+        """Start of the hours whose rows may still get an outcome."""
+        return max(came.since, math.floor((came.to - self.within) / HOUR) * HOUR)
+
+    def _look(self, connection: Any, rows: Expr, counter: Counter, came: Came) -> Handover:
+        """Sum up all rows with an outcome that may have got it, or another one, since the last time."""
+        counting, target = counter.counting, self.series.reference.target
+        part = counting.between(rows, self._awaited(came), came.to)
+        part = part.filter(self.own(part)) if self.settings.model else part
+        part, outcome = with_outcomes(connection, part, self.settings, target)
+        predictions = [part[name] for name in self._names[-len(self.series.schema.predictions) :]]
+        asked = part, target, counting.when(part), outcome, predictions, connection.name
+        hours = sums_by_hour(connection.to_pyarrow, *asked)
+        sums = {(self.series, hour): found for hour, found in hours.items()}
+        return Handover(str(replace(came, looked=came.to)), performance=sums)
+
+    def _changed(self, handover: Handover, came: Came) -> Handover:
+        """Take what the store has from the sums. Hours of days that were rolled up stay as they are."""
+        begin, series, none = self._awaited(came), self.series, Sums.zero(self.series.reference.target)
+        stored = self.load(series, begin // DAY * DAY, came.to)
+        days = {start for start, seconds in stored if seconds == DAY}
+        had = {start: sums for (start, seconds), sums in stored.items() if seconds == HOUR and start >= begin}
+        changed: dict[tuple[Series, int], Sums] = {}
+        delays, seconds = np.zeros(len(DELAYS) + 1, np.int64), 0.0
+        for hour in sorted({*had, *(hour for _, hour in handover.performance)}):
+            now, before = handover.performance.get((series, hour), none), had.get(hour, none)
+            same = np.allclose(now.moments, before.moments, 1e-9, 1e-12) and (now.counts == before.counts).all()
+            if same or hour // DAY * DAY in days:
+                continue
+            changed[series, hour] = now - before
+            age, more = self.clock.time() - hour - HOUR / 2, max(0, now.n - before.n)
+            delays[np.searchsorted(DELAYS, age)] += more
+            seconds += more * age
+        # Of outcomes that were there at the first look nobody knows when they came.
+        told = {series: (delays, seconds)} if Came.of(self.cursor).looked and delays.any() else {}
+        return replace(handover, performance=changed, delays=told)
 
 
 def _count(run: Run, rows: Expr) -> int:

@@ -43,11 +43,13 @@ def ibis() -> Any:
         raise SourceError("tables need Ibis: `pip install 'telltale[warehouse]'`") from None
 
 
-def _numeric(kind: Expr) -> bool:
+def numeric(kind: Expr) -> bool:
+    """Whether a type is of numbers."""
     return bool(kind.is_numeric() or kind.is_boolean())
 
 
-def _texts(kind: Expr) -> bool:
+def texts(kind: Expr) -> bool:
+    """Whether a type may be of categories although it is not of numbers."""
     return bool(kind.is_string() or kind.is_date() or kind.is_timestamp())
 
 
@@ -170,7 +172,7 @@ class Counting:
         if not (types[self.time].is_timestamp() or types[self.time].is_date()):
             raise SourceError(f"column {self.time!r} has type {types[self.time]}, and should hold times")
         for column, name in zip(self.schema.columns, self.names, strict=True):
-            if not _numeric(types[name]) and (column.numeric or not _texts(types[name])):
+            if not numeric(types[name]) and (column.numeric or not texts(types[name])):
                 wanted = "numbers" if column.numeric else "categories"
                 raise SourceError(f"column {name!r} has type {types[name]}, and the reference has {wanted}")
 
