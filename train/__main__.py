@@ -72,6 +72,7 @@ def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
     rows.add_argument("--data", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     url = "a table of a database, by its URL or the environment variable that has it; needs --prediction"
     rows.add_argument("--table", metavar="URL#TABLE", help=url if needed else argparse.SUPPRESS)
+    add("--approximate", action="store_true", help="with --table: edges at approximate percentiles, in one scan each")
     source = command.add_mutually_exclusive_group(required=needed)
     source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
     source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
@@ -199,6 +200,8 @@ def request_from(options: argparse.Namespace) -> Request:
         raise DataError("--bins must lie between 2 and 1000, --categories between 1 and 10000")
     if options.proba and not options.model:
         raise DataError("--proba asks the model, and so needs --model; name columns of probabilities with --prediction")
+    if options.approximate and not options.table:
+        raise DataError("--approximate: edges of a file are exact; it goes with --table")
     database = None
     if options.table:
         address, _, name = options.table.rpartition("#")
@@ -208,6 +211,7 @@ def request_from(options: argparse.Namespace) -> Request:
     return Request(
         data=options.data,
         database=database,
+        approximate=options.approximate,
         model=options.model,
         predictions=_names(options.prediction),
         proba=options.proba,

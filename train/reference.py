@@ -85,7 +85,10 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
     info = ReferenceInfo(
         model_sha256=model.sha256 if model else "",
         created=iso(int((clock or SystemClock()).time())),
-        source=clean_text(f"{request.data.name}: features and predictions of all its rows"),
+        source=clean_text(
+            f"{request.data.name}: features and predictions of all its rows"
+            + ("; edges at approximate percentiles" if request.approximate else "")
+        ),
         versions=library_versions(),
     )
     reference = assemble(counted, info)
@@ -105,7 +108,7 @@ def _from_table(request: Request, url: str, shown: bool) -> tuple[Selection, tup
         rows = rows_of(connection, str(request.data))
         selection = select(rows.columns, request, None)
         kinds, limits = declared_kinds(request, selection.features, None), request.limits
-        table = TableColumns(connection.to_pyarrow, rows, connection.name)
+        table = TableColumns(connection.to_pyarrow, rows, connection.name, request.approximate)
         wanted = tqdm((*selection.features, *request.predictions), desc="Asking", unit=" columns", disable=not shown)
         profiles = [table.profile(name, kinds.get(name), limits.bins) for name in wanted]
         width = len(selection.features)

@@ -37,7 +37,8 @@ class Request:
     """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
 
     `proba`: the model's probabilities too, a column for each class. `time`: the column with each row's time.
-    `database`: URL of what holds the table that `data` then names; None for a file. `holdout`: rows that the model was
+    `database`: URL of what holds the table that `data` then names; None for a file. `approximate`: edges of its
+    columns may be at approximate percentiles. `holdout`: rows that the model was
     not trained on, with `target`; of two classes precision and recall speak of `positive`.
     """
 
@@ -57,6 +58,7 @@ class Request:
     output: Path = Path("histogram.prom")
     force: bool = False
     database: str | None = None
+    approximate: bool = False
 
 
 @dataclass(frozen=True)

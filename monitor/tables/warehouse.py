@@ -19,7 +19,7 @@ from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import canonical
 from monitor.columns.column import MISSING, Kind
 from monitor.errors import DataError
-from monitor.reference.bin_edges import gaps_at, wanted_values
+from monitor.reference.bin_edges import TAILS, gaps_at, wanted_values
 from monitor.reference.profile import (
     IDENTIFIER_NAME,
     MAX_DISTINCT_NUMBERS,
@@ -33,6 +33,9 @@ from monitor.warehouse.counting import Expr, as_number, as_text, below, bin_of, 
 #: Cells that one question counts; as many if each has an edge of its own; rows of cells whose values are listed.
 CELLS, EDGES, LISTED = 4_096, 128, 100_000
 
+#: Parts with equally many rows, of which edges are chosen if they may be approximate.
+PERCENTILES = 400
+
 
 class Cell(NamedTuple):
     """Rows whose values are between two, both of which some row has."""
@@ -43,10 +46,13 @@ class Cell(NamedTuple):
 
 
 class TableColumns:
-    """Columns of a table. `run`: answers an expression with a table of Arrow; `engine`: what Ibis calls it."""
+    """Columns of a table. `run`: answers an expression with a table of Arrow; `engine`: what Ibis calls it.
 
-    def __init__(self, run: Callable[[Expr], Any], rows: Expr, engine: str) -> None:
-        self._run, self.rows, self._engine = run, rows, engine
+    `approximate`: take the engine's own approximate percentiles for edges, in one scan. Counts are exact all the same.
+    """
+
+    def __init__(self, run: Callable[[Expr], Any], rows: Expr, engine: str, approximate: bool = False) -> None:
+        self._run, self.rows, self._engine, self._approximate = run, rows, engine, approximate
 
     def _ask(self, rows: Expr, *sums: Expr) -> list[tuple[Any, ...]]:
         """Add up rows, or each group of them."""
@@ -114,15 +120,39 @@ class TableColumns:
 
     def _quantiles(self, x: Expr, facts: ColumnProfile, bins: int) -> None:
         """Find out what the edges rest on: all values if they are few, or the gaps at the wanted ranks."""
+        few = False
+        if self._approximate and self._ask(self.rows, x.approx_nunique())[0][0] > 2 * MAX_DISTINCT_NUMBERS:
+            values, rows = self._percentiles(x, facts.numbers)
+        else:
+            values, rows = self._values(x, facts, bins)
+            few = len(values) <= MAX_DISTINCT_NUMBERS
+        facts.distinct = dict(zip(values.tolist(), rows.tolist(), strict=True)) if few else None
+        own, at = wanted_values(rows, bins)
+        facts.gaps = gaps_at(np.delete(values, own), at, values[own])
+
+    def _percentiles(self, x: Expr, numbers: int) -> tuple[Any, Any]:
+        """Ask for the engine's approximate percentiles; return them as values with rows. Raises DataError if it cannot.
+
+        A value has the rows since the one before.
+        """
+        tails = [share for tail in TAILS for share in (1 / tail, 1 - 1 / tail)]
+        ranks = np.unique([*(np.arange(PERCENTILES + 1) / PERCENTILES), *tails])
+        try:
+            found = np.sort(self._ask(self.rows, x.approx_quantile(ranks.tolist()))[0][0]) + 0.0
+        except ibis().common.exceptions.OperationNotDefinedError:
+            raise DataError(f"--approximate: {self._engine} is not asked for percentiles; leave it out") from None
+        values, times = np.unique(found, return_counts=True)
+        upto = np.rint(ranks[np.cumsum(times) - 1] * numbers).astype(np.int64)
+        return values, np.diff(upto, prepend=0)
+
+    def _values(self, x: Expr, facts: ColumnProfile, bins: int) -> tuple[Any, Any]:
+        """Return values and the rows of each, as far as the edges of so many bins rest on them."""
         cells, turn = [Cell(facts.low, facts.high, facts.numbers)], 0
         while wanted := unresolved(cells, bins):
             cells = sorted([*(cell for cell in cells if cell not in wanted), *self._cut(x, sorted(wanted), turn % 2)])
             turn += 1
         values, rows, _ = spread(cells)
-        few = len(values) <= MAX_DISTINCT_NUMBERS
-        facts.distinct = dict(zip(values.tolist(), rows.tolist(), strict=True)) if few else None
-        own, at = wanted_values(rows, bins)
-        facts.gaps = gaps_at(np.delete(values, own), at, values[own])
+        return values, rows
 
     def _cut(self, x: Expr, cells: Sequence[Cell], by_bits: int) -> Iterable[Cell]:
         """List the values of cells, or cut them into smaller ones: of equal width, or every other time in equal bits.

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.errors import DataError
 from monitor.reference.bin_edges import edges_in, edges_of
 from monitor.reference.file import Reference
 from monitor.tables import warehouse
@@ -135,6 +136,49 @@ def test_the_edges_are_those_of_all_values(values, few, bins):
         assert edges_in(facts.gaps, facts.low, facts.high) == edges_of(distinct, rows, bins)
     else:
         assert facts.distinct == dict(zip(distinct.tolist(), rows.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("shape", ["normal", "lognormal", "pareto"])
+def test_approximate_edges_are_near_their_ranks(shape: str) -> None:
+    rng = np.random.default_rng(5)
+    values = {"normal": rng.normal(size=50_000), "lognormal": rng.lognormal(0, 2, 50_000)}.get(shape)
+    values = rng.pareto(1.2, 50_000) if values is None else values
+    connection = ibis.duckdb.connect()
+    connection.con.register("given", pa.table({"x": values}))
+    asked: list[object] = []
+
+    def run(question):
+        asked.append(question)
+        return connection.to_pyarrow(question)
+
+    facts = TableColumns(run, connection.table("given"), "duckdb", approximate=True).profile("x", None, 20)
+    connection.disconnect()
+    assert facts.gaps is not None
+    assert len(asked) == 5, "facts, two moments, distinct values, percentiles: no scan more"
+    found, wanted = edges_in(facts.gaps, facts.low, facts.high), edges_of(*np.unique(values, return_counts=True), 20)
+    assert len(found) == len(wanted)
+    ranks = np.searchsorted(np.sort(values), [found, wanted]) / len(values)
+    assert np.abs(ranks[0] - ranks[1]).max() < 0.006
+
+
+def test_approximate_edges_are_said_and_counts_are_exact(made):
+    """Values that are few stay exact: they may be categories."""
+    exact = made.make("--table", "duckdb://{}/own.duckdb#training")
+    near = made.make("--table", "duckdb://{}/own.duckdb#training --approximate")
+    assert near.info.source.endswith("; edges at approximate percentiles")
+    assert near.counts.sum() == exact.counts.sum()
+    assert near.info.rows == exact.info.rows
+    for one, other in zip(near.schema.columns, exact.schema.columns, strict=True):
+        assert (one.name, one.kind, one.categories) == (other.name, other.kind, other.categories)
+
+
+def test_an_engine_without_percentiles_is_named() -> None:
+    def run(question):
+        raise ibis.common.exceptions.OperationNotDefinedError("ApproxMultiQuantile")
+
+    columns_of = TableColumns(run, ibis.table({"x": "float64"}, name="given"), "snowflake", approximate=True)
+    with pytest.raises(DataError, match="snowflake is not asked for percentiles"):
+        columns_of._percentiles(columns_of.rows["x"], 9)
 
 
 def test_what_a_table_cannot_give_is_said(made, capsys):
