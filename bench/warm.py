@@ -79,8 +79,17 @@ class _Parent:
             return json.loads(self._socket.recv(100))
 
 
-@cache
+_one_at_a_time = threading.Lock()
+
+
 def _parent() -> _Parent:
+    """The one parent: who forked a process is also the one that can reap it."""
+    with _one_at_a_time:
+        return _made()
+
+
+@cache
+def _made() -> _Parent:
     return _Parent()
 
 
