@@ -261,7 +261,7 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
     def named(moved: tuple[Shift, ...]) -> str:
         return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in moved)
 
-    parts = [f"{word}: {named(moved)}" for word, moved in (("grew", grew), ("shrank", shrank)) if moved]
+    parts = [f"{word} {named(moved)}" for word, moved in (("more", grew), ("fewer", shrank)) if moved]
     return say("moved", "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
 
 
@@ -286,8 +286,8 @@ def without_names(text: str, value: str | None = None) -> str:
     'unseen values: was 0 %, now 3.1 %'
     >>> without_names("unseen value a: was 0 %, now 3 %", "b")
     'unseen value a: was 0 %, now 3 %'
-    >>> without_names("grew: red (was 4 %, now 9 %), unseen value a (was 0 %, now 3 %); shrank: b (was 9 %, now 2 %)")
-    'grew: red (was 4 %, now 9 %), unseen values (names erased)'
+    >>> without_names("more red (was 4 %, now 9 %), unseen value a (was 0 %, now 3 %); fewer b (was 9 %, now 2 %)")
+    'more red (was 4 %, now 9 %), unseen values (names erased)'
     """
     before, found, rest = text.partition(_UNSEEN)
     if not found or (value is not None and value not in rest):

@@ -100,7 +100,11 @@ SECTIONS = (
             "Whether it is a default (0, -1, the mean), which means that the real value did not arrive.",
             "Whether one client sends most of the traffic, such as a load test.",
         ),
-        ("Ask the column's sender whether it is a default. A load test: silence, and accept nothing.", SILENCE),
+        (
+            "Ask the column's sender whether a default stands in for lost values. "
+            "A load test: silence, and accept nothing.",
+            SILENCE,
+        ),
     ),
     Section(
         "predictions-moved",

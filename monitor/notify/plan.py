@@ -364,9 +364,9 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     for name, items in list(groups.items())[:LAST_STATES]:
         kinds, latest = [item.message.kind for item in items], items[-1].message
         state = f"{len(latest.firing)} still firing" if latest.firing else "nothing fires any more"
-        fired, ended = (counted(kinds.count(kind), "time") for kind in ("firing", "resolved"))
+        fired, ended = (counted(kinds.count(kind), "message") for kind in ("firing", "resolved"))
         columns = f"{latest.name}, rule {name}:".removeprefix(", ") + f" {names(latest.firing or latest.entries)}:"
-        lines.append((columns, f"{state}; fired {fired}, resolved {ended} meanwhile"))
+        lines.append((columns, f"{state}; meanwhile {fired} of a beginning and {ended} of an end were not sent"))
     if len(groups) > LAST_STATES:
         lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
     severity = worst(item.message.severity for item in last)

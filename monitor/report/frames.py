@@ -51,7 +51,7 @@ def compare(
     >>> compare(before, {**before, "sex": ["f", "m", "f"] * 200})
     1 of 2 columns has drifted from the first table: sex.
     column  state  statistic  value  critical    n    m  what moved
-    sex     drift  kl         0.056     0.036  600  600  grew: f (was 50 %, now 67 %); shrank: m (was 50 %, now 33 %)
+    sex     drift  kl         0.056     0.036  600  600  more f (was 50 %, now 67 %); fewer m (was 50 %, now 33 %)
     """
     if isinstance(before, (str, os.PathLike)):
         before = Reference.load(before)

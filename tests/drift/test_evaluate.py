@@ -130,7 +130,7 @@ def test_categories_that_grew_and_shrank_are_named():
     assert [shift.label for shift in found.direction.shrank] == ["a"]
     assert (
         found.direction.text
-        == "grew: unseen values (was 0 %, now 9.1 %), b (was 25 %, now 45 %); shrank: a (was 75 %, now 45 %)"
+        == "more unseen values (was 0 %, now 9.1 %), b (was 25 %, now 45 %); fewer a (was 75 %, now 45 %)"
     )
 
 

@@ -39,7 +39,7 @@ env=production
 
 "bmi": mean was 0.01, now 0.0571 (1.0 standard deviations), alert since 14 Nov, 22:03 UTC; harmful: mean error (MAE) \
 was 41.2, would be 47.9; mean prediction +12
-"species": grew: setosa (was 33 %, now 72 %); shrank: virginica (was 33 %, now 0.4 %), alert since 14 Nov, 22:13 UTC; \
+"species": more setosa (was 33 %, now 72 %); fewer virginica (was 33 %, now 0.4 %), alert since 14 Nov, 22:13 UTC; \
 harmless: mean error (MAE) was 41.2, would be at most 43.3
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
@@ -172,7 +172,7 @@ def test_names_of_classes_are_code_wherever_they_are_told() -> None:
     bmi = firing("bmi", at=now)
     answer = firing("prediction", role="prediction")
     harm = Harm(0.05, 0.01, 0.1, 0.01, 0.0, 0.1, 0.03, "error rate", "share of @all")
-    moved = Direction("grew: @all (was 42 %, now 51 %)", "moved", ("@all",))
+    moved = Direction("more @all (was 42 %, now 51 %)", "moved", ("@all",))
     results = {bmi.key: told(bmi, now, MEAN, harm), answer.key: told(answer, now, moved, state="warning")}
     (notification,) = world.evaluate([bmi], results=results)
     laid = lay_out(notification.message)

@@ -57,7 +57,7 @@ def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> Dr
 def categorical(grew: tuple[str, float, float], shrank: tuple[str, float, float]) -> Direction:
     """A direction of a categorical column: the name, the share before and after, of what grew and what shrank."""
     said = [f"{name} (was {percent(before)}, now {percent(after)})" for name, before, after in (grew, shrank)]
-    return Direction(f"grew: {said[0]}; shrank: {said[1]}", "moved", (grew[0], shrank[0]), *grew[1:])
+    return Direction(f"more {said[0]}; fewer {said[1]}", "moved", (grew[0], shrank[0]), *grew[1:])
 
 
 def bell(centre: float, rows: int = 1000) -> np.ndarray:
