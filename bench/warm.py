@@ -29,19 +29,21 @@ class WarmProcess:
         wanted = {"arguments": arguments, "folder": str(folder), "env": env}
         self.pid = int(_parent().ask(wanted, [write]))
         os.close(write)
-        self._ended = os.pidfd_open(self.pid)
+        self._handle = os.pidfd_open(self.pid)
+        self._ended = select.poll()  # which takes handles of any number
+        self._ended.register(self._handle, select.POLLIN)
         self.stderr: IO[str] = os.fdopen(read)
 
     def poll(self) -> int | None:
         """Exit code, or the negative number of the signal that ended it; None while it runs."""
-        if self.returncode is None and select.select([self._ended], [], [], 0)[0]:
+        if self.returncode is None and self._ended.poll(0):
             self.returncode = int(_parent().ask({"reap": self.pid}))
-            os.close(self._ended)
+            os.close(self._handle)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end. Raises subprocess.TimeoutExpired."""
-        if self.returncode is None and not select.select([self._ended], [], [], timeout)[0]:
+        if self.returncode is None and not self._ended.poll(None if timeout is None else timeout * 1000):
             raise subprocess.TimeoutExpired("server", timeout or 0.0)
         code = self.poll()
         assert code is not None

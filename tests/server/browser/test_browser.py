@@ -21,7 +21,7 @@ PHONE = {"width": 360, "height": 740}
     ("scene", "says"),
     [
         ("quiet", "All quiet: 900 predictions in the last 30 minutes"),
-        ("drifting", "4 of 7 columns have drifted from the training data; bmi first, since 13:55 UTC"),
+        ("drifting", "4 of 7 columns have drifted from the training data; the first was bmi, since 13:55 UTC"),
         ("insufficient", "Not enough data yet: 12 of 50 predictions in the last 30 minutes"),
         ("silent", "No traffic: no predictions in the last 30 minutes"),
         ("fresh", "Nothing judged yet; the first evaluation comes within 5 minutes"),
