@@ -120,7 +120,7 @@ class Service:
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A port that no program uses now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

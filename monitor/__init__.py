@@ -22,7 +22,7 @@ __all__ = ["Batch", "Monitor", "Reference", "__version__", "compare", "tally"]
 
 __version__ = "0.1.0"
 
-#: Where each name is, for whoever asks for it.
+#: The module that each name is imported from, once it is used.
 _HOME = {
     "Batch": "monitor.columns.batch",
     "Monitor": "monitor.library",

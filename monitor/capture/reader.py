@@ -88,7 +88,7 @@ class Reader(ABC):
                 return window[:0]
 
     def _reading(self) -> Segment | None:
-        """Segment that the next number to read lies in, past whatever was dropped."""
+        """Segment with the next number to read; numbers that were dropped are skipped."""
         with self._lock:
             for segment in self._segments:
                 if self._read < segment.end:

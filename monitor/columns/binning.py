@@ -199,7 +199,7 @@ class ColumnCounter:
                 self._within[1] += np.bincount(found, inside, self.column.size)
 
     def centres(self) -> list[tuple[float, float]]:
-        """Middle of each value bin, and the unit of `take`, for whoever adds up elsewhere."""
+        """Middle of each value bin, and the unit of `take`, for an engine that adds up a table itself."""
         if not self.column.edges:
             return []
         unit = np.ones(self._middle.size) if self._plain else self._unit
