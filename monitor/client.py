@@ -408,8 +408,8 @@ class Client(Observing):
             assert self._stream is not None
             self._stream.send()
             if monotonic() - self._looked >= LOOK_EVERY:
-                self._looked = monotonic()
                 self._send_left()
+                self._looked = monotonic()
 
     def _send_left(self) -> None:
         """Send what dead processes have left, but for what the server refuses. Raises UnsentError."""

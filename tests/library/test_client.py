@@ -228,18 +228,42 @@ def test_rows_are_counted_for_the_reference_that_they_were_recorded_for(world: W
     assert world.ask("SELECT predictions FROM series ORDER BY id") == [1, 1]
 
 
-def test_what_a_killed_process_left_is_sent_by_another(world: World) -> None:
-    world.start()
+def leave_rows(world: World) -> None:
+    """Let a process record a row and its outcome, and kill it before it has sent them."""
     code = (
         "import os, signal, sys; from monitor import Monitor; client = Monitor.connect(sys.argv[1], spool=sys.argv[2]);"
         f"client._stop.set(); client.outcome(client.observe({ROW}, 0.5), 1.0); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, world.url, str(world.spool)], env=environment())
     assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_process_left_is_sent_by_another(world: World) -> None:
+    world.start()
+    leave_rows(world)
     world.wait_for(0)
     world.connect().flush()
     world.wait_for(1)
     wait_for(lambda: world.joined == 1, "the outcomes")
+
+
+def test_what_is_left_is_sent_by_the_next_call_if_the_server_was_busy(world: World) -> None:
+    world.start()
+    leave_rows(world)
+    client = world.connect()
+    client._stop.set()
+    ask, answers = client._link.ask, ["busy"]
+
+    def refuse_once(body: bytes | None, **query: object) -> bytes:
+        if "ended" in query and answers:
+            raise UnsentError(answers.pop())
+        return ask(body, **query)
+
+    client._link.ask = refuse_once  # type: ignore[method-assign]
+    with pytest.raises(UnsentError, match="busy"):
+        client.flush()
+    client.flush()
+    world.wait_for(1)
 
 
 def test_a_fork_goes_on_with_a_journal_of_its_own(world: World) -> None:

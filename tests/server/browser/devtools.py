@@ -35,6 +35,10 @@ FLAGS = (
 DEADLINE = 20.0
 
 
+class NavigatedError(AssertionError):
+    """The page was left for another one before an expression had its value."""
+
+
 class Browser:
     """One browser process with its own profile."""
 
@@ -79,6 +83,8 @@ class Browser:
         while True:
             answer = self._next(deadline)
             if answer.get("id") == number:
+                if answer.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise NavigatedError
                 assert "error" not in answer, answer["error"]
                 result: dict[str, Any] = answer["result"]
                 return result
@@ -150,8 +156,14 @@ class Page:
     def until(self, script: str) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + DEADLINE
-        while not self.run(script):
+        while not self._true(script):
             assert time.monotonic() < deadline, f"never true: {script}"
+
+    def _true(self, script: str) -> bool:
+        try:
+            return bool(self.run(script))
+        except NavigatedError:
+            return False
 
     def press(self, key: str, code: int) -> None:
         """Press and release a key."""

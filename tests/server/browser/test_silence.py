@@ -52,6 +52,7 @@ def fill(page: Page, name: str, text: str) -> None:
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
 def test_log_in_silence_end_it_and_log_out(browser: Browser, guarded: str, scripts: bool) -> None:
     page = browser.open("about:blank")
+    page.call("Network.clearBrowserCookies")
     page.call("Emulation.setScriptExecutionDisabled", value=not scripts)
     page.go(f"{guarded}/alerts")
     assert page.run("document.querySelector('h1').textContent") == "Log in"
