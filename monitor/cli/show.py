@@ -30,8 +30,8 @@ from monitor.drift.result import (
 )
 from monitor.errors import LockedError
 from monitor.outcomes.performance import ESTIMATED
-from monitor.rules.alert import Alert
-from monitor.rules.rule import PERFORMANCE, SEVERITIES
+from monitor.rules.alert import Alert, urgency
+from monitor.rules.rule import PERFORMANCE
 from monitor.rules.silence import Silence, mutes
 from monitor.series import Series
 from monitor.store.file.folder import owner, refuse_second
@@ -205,12 +205,6 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
     """How bad a verdict is."""
     result = verdict.result
     return (result.state == "drift", result.state == "warning", *result.weight)
-
-
-def urgency(alert: Alert, result: DriftResult | None = None) -> tuple[float, ...]:
-    """Order alerts: the firing first, then the most severe, the most harmful or important, the oldest."""
-    loss, share, _ = result.weight if result else (0.0, 0.0, 0.0)
-    return (alert.state != "firing", SEVERITIES.index(alert.severity), -loss, -share, alert.since)
 
 
 @command(

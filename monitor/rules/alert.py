@@ -82,6 +82,16 @@ class Transition:
     model_version: str = ""
 
 
+def urgency(alert: Alert, result: DriftResult | None = None) -> tuple[float, ...]:
+    """Order alerts: the firing first, then those that do harm, the most severe, the most harm, importance, the oldest.
+
+    `result`: the verdict that speaks for the alert. A model that is worse is harm.
+    """
+    loss, share, _ = result.weight if result else (0.0, 0.0, 0.0)
+    harm = loss > 0 or (alert.state == "firing" and is_performance(alert.statistic))
+    return (alert.state != "firing", not harm, SEVERITIES.index(alert.severity), -loss, -share, alert.began)
+
+
 def condition(result: DriftResult) -> bool | None:
     """Whether a rule's condition holds; a `warning` is no drift. Returns None if there is no verdict."""
     if result.state == "drift":

@@ -53,6 +53,15 @@ class Silence:
         """
         return " ".join(shlex.quote(f"{name}={glob}") for name, glob in self.matchers.items())
 
+    def may_match(self, **labels: str) -> bool:
+        """Whether alerts with these labels can match, whatever else they have.
+
+        >>> one = Silence("1", {"model": "churn*", "column": "bmi"}, 0.0, 1.0, "ann", "why")
+        >>> one.may_match(model="churn-2"), one.may_match(model="price"), one.may_match(rule="drift")
+        (True, False, True)
+        """
+        return all(fnmatchcase(value, self.matchers.get(name, "*")) for name, value in labels.items())
+
     def matches(self, alert: Alert) -> bool:
         """Whether all matchers match an alert, at any time."""
         labels = labels_of(alert)

@@ -27,13 +27,13 @@ from monitor.comparison import told
 from monitor.drift.result import Span, Subject
 from monitor.evaluation import Evaluation
 from monitor.notify import guide
+from monitor.report import alerts as alerts_page
 from monitor.report import column as column_page
 from monitor.report import figure, overview
 from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
-from monitor.rules.rule import SEVERITIES
 from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
@@ -265,25 +265,22 @@ def alerts() -> Response:
     """Alerts, their history, silences and notifications."""
     run = runtime()
     now = run.clock.time()
-    every = shown(run)
-    listed = [alert for one in every for alert in one.latest.alerts.values() if alert.state != "inactive"]
-    order = {"firing": 0, "pending": 1, "resolved": 2}
-    listed.sort(key=lambda one: (order.get(one.state, 3), SEVERITIES.index(one.severity), -one.since, one.column))
+    every, name = shown(run), asked()
     with one_moment(run.folder.database) as connection:
-        silences = list_silences(connection, now)
-        of = every[0].series.subject if len(every) == 1 else None
-        events, notifications = list_events(connection, of), listing(connection, dead_first=True)
+        silences = [one for one in list_silences(connection, now) if name is None or one.may_match(model=name)]
+        events = list_events(connection, every[0].series.subject if len(every) == 1 else None)
+        notifications = listing(connection, dead_first=True, model=name)
     dead = sum(notification["state"] == "dead" for notification in notifications)
-    muted = mutes(listed, silences, now)
-    audible = [alert for alert in listed if alert.key not in muted]
-    line = overview.alert_line(audible)
-    firing = any(alert.state == "firing" for alert in audible)
+    muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
+    parts = alerts_page.arrange((one.latest for one in every), muted)
+    line = overview.alert_line(told.alert for told in parts["up"])
+    firing = any(told.alert.state == "firing" for told in parts["up"])
     return answer(
         "alerts.html",
         run.alerts(asked()),
         summary=line or "No alerts",
         tone="drift" if firing or dead else "warning" if line else "ok",
-        alerts=listed,
+        parts=parts,
         muted=muted,
         silences=silences,
         events=events,

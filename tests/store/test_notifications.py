@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitor.clock import iso
-from monitor.notify.message import Message
+from monitor.notify.message import Message, entry
 from monitor.notify.plan import Collapse, GroupState, Notification, Plan, Told
 from monitor.store.records import notifications as store
 from monitor.store.windows.retention import drop_rows
@@ -176,6 +177,16 @@ def test_the_listing_is_newest_first(writer: Writer) -> None:
     rows = store.listing(writer.connection)
     assert [row["event_id"] for row in rows] == ["e2", "e1"]
     assert set(rows[0]) >= {"at", "receiver", "rule", "kind", "state", "attempts", "answer"}
+
+
+def test_the_listing_of_a_model_has_its_own_messages_and_those_about_no_alert(writer: Writer) -> None:
+    about = {model: entry(firing(at=AT, model=model), "new", None) for model in ("churn", "price")}
+    for sequence, names in enumerate((("churn",), ("price",), ("churn", "price"), ()), 1):
+        made = note(sequence)
+        entries = tuple(about[name] for name in names)
+        queue(writer, replace(made, message=replace(made.message, entries=entries)))
+    found = {name: [row["event_id"] for row in store.listing(writer.connection, model=name)] for name in (*about, None)}
+    assert found == {"churn": ["e4", "e3", "e1"], "price": ["e4", "e3", "e2"], None: ["e4", "e3", "e2", "e1"]}
 
 
 def test_what_a_digest_told_counts_as_told(writer: Writer) -> None:

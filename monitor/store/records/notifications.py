@@ -232,13 +232,20 @@ def _delivery(connection: sqlite3.Connection, receiver: str) -> Delivery:
     return Delivery(receiver, pending, oldest, dead, sent, answer, {**dict.fromkeys(_OUTCOMES, 0), **dict(totals)})
 
 
-def listing(connection: sqlite3.Connection, most: int = 50, *, dead_first: bool = False) -> list[Row]:
-    """The latest messages with their outcomes, newest first; with `dead_first` the dead letters before all others."""
+def listing(
+    connection: sqlite3.Connection, most: int = 50, *, dead_first: bool = False, model: str | None = None
+) -> list[Row]:
+    """The latest messages with their outcomes, newest first; with `dead_first` the dead letters before all others.
+
+    `model`: only those with an alert of this model, and those that are about no alert, such as a digest.
+    """
     return read(
         connection,
         'SELECT at, receiver, "group" AS rule, kind, severity, event_id, state, attempts, attempted, settled, answer'
-        " FROM notifications WHERE kind <> 'resend' ORDER BY ? AND state = 'dead' DESC, id DESC LIMIT ?",
-        (dead_first, most),
+        " FROM notifications WHERE kind <> 'resend' AND (?1 IS NULL OR"
+        " coalesce(json_array_length(message, '$.entries'), 0) = 0 OR EXISTS (SELECT 1 FROM json_each(message, '$.entries') WHERE json_extract(value, '$.model') = ?1))"
+        " ORDER BY ?2 AND state = 'dead' DESC, id DESC LIMIT ?3",
+        (model, dead_first, most),
     )
 
 
