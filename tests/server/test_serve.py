@@ -13,8 +13,9 @@ import pytest
 
 import server.serve
 from bench.running import wait_for
+from monitor.config.settings import ServerConfig
 from server.serve import Server
-from tests.server.hosted import hosted
+from tests.server.hosted import hosted, running
 from tests.server.wire import Answer, answers, closed_within, read_to_end
 
 
@@ -197,6 +198,17 @@ def test_stopping_finishes_what_is_under_way_and_takes_nothing_new(world: World)
         assert answers(read_to_end(held))[0].status == 200
     world.thread.join(10)
     assert not world.thread.is_alive()
+
+
+def test_a_request_that_came_while_the_stopping_server_was_held_up_is_answered() -> None:
+    world = World()
+    world.server = Server(world.application, ServerConfig(host="127.0.0.1", port=0, threads=2, url="", max_body=100))
+    with world.send() as connection:
+        world.server.handle_accept()
+        world.server.stop()
+        world.server._wind_up(time.monotonic() + 2.0)
+        with running(world.server):
+            assert answers(read_to_end(connection))[0].status == 200
 
 
 def refuses(port: int) -> bool:
