@@ -243,7 +243,8 @@ def listing(
         connection,
         'SELECT at, receiver, "group" AS rule, kind, severity, event_id, state, attempts, attempted, settled, answer'
         " FROM notifications WHERE kind <> 'resend' AND (?1 IS NULL OR"
-        " coalesce(json_array_length(message, '$.entries'), 0) = 0 OR EXISTS (SELECT 1 FROM json_each(message, '$.entries') WHERE json_extract(value, '$.model') = ?1))"
+        " coalesce(json_array_length(message, '$.entries'), 0) = 0 OR EXISTS"
+        " (SELECT 1 FROM json_each(message, '$.entries') WHERE json_extract(value, '$.model') = ?1))"
         " ORDER BY ?2 AND state = 'dead' DESC, id DESC LIMIT ?3",
         (model, dead_first, most),
     )
