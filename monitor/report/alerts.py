@@ -23,7 +23,7 @@ class Told(NamedTuple):
 
 def line_of(alert: Alert, result: DriftResult | None) -> str:
     """Say in a line what an alert is about. `result`: the verdict that speaks for it."""
-    one = entry(alert, "still", result)
+    one = entry(alert, "firing", result)
     if alert.state == "resolved":
         lasted = words.duration(alert.since - alert.began)
         return f"ended after {lasted}{f'; now {one.direction}' if one.direction else ''}"
