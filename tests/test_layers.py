@@ -62,7 +62,7 @@ JOINING = (
 EXCEPTIONS = {
     "monitor.notify.secret": {"source"},
     "monitor.rules.rule": {"config"},
-    "monitor.__version__": {"exposition", "__main__"},
+    "monitor.__version__": {"exposition", "report", "__main__"},
 }
 
 

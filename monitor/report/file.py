@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from monitor import words
+from monitor import __version__, words
 from monitor.clock import iso
+from monitor.columns.column import Schema
 from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import DriftResult, Span
@@ -26,11 +27,12 @@ from monitor.performance import Performance, judged_until, whole_hours
 from monitor.performance_report import PerformanceReport, report_performance
 from monitor.reference.file import write_atomically
 from monitor.report import column as column_page
-from monitor.report import overview
+from monitor.report import fired, overview
 from monitor.report import performance as performance_page
 from monitor.report.overview import Headline, Row
 from monitor.report.render import STATIC, render
-from monitor.rules.cover import cover
+from monitor.rules.cover import cover, explain
+from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events
@@ -38,7 +40,7 @@ from monitor.store.records.history import HeatMap
 from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
-from monitor.store.windows.rows import unseen_since
+from monitor.store.windows.rows import predictions_of_others, unseen_since
 from monitor.usual import Judged
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
@@ -68,6 +70,12 @@ class Report:
     span: Span | None = None
     events: list[Record] = field(default_factory=list)
     gaps: list[Record] = field(default_factory=list)
+    #: Alerts of the period, see `fired.read_alerts`; what was accepted and reset in it; predictions of other versions.
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Record] = field(default_factory=list)
+    others: dict[str, int] = field(default_factory=dict)
+    #: What judged, a sentence each.
+    settings: tuple[str, ...] = ()
     #: None if no rule judges performance.
     performance: PerformanceReport | None = None
     waiting: int = 0
@@ -129,14 +137,20 @@ class Report:
         period = {**self.span.to_json(), "waiting": self.waiting} if self.span else {}
         return {
             "made": iso(self.made),
+            "telltale_version": __version__,
             **period,
+            "model": self.series.model,
             "model_version": self.series.version,
             "reference": self.series.reference.identity,
             "predictions": self.predictions,
             "columns": [overview.record(row) for row in self.rows],
             "results": [result.to_json() for result in self.evaluation.results],
+            "alerts": self.alerts,
             "alert_events": self.events,
+            "reference_changes": self.changes,
             "gaps": self.gaps,
+            "other_versions": self.others,
+            "settings": self.settings,
             "performance": self.performance.to_json() if self.performance else None,
         }
 
@@ -166,7 +180,37 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     waiting = sum(window.n for window in list_windows(connection, series.id, begun, span.end))
     listed = tuple(overview.rows(evaluation, series.reference))
     headline = overview.headline(listed, evaluation, config.drift.every, words_of(span))
-    return Report(series, evaluation, listed, headline, now, span, events, gaps, found, waiting)
+    return Report(
+        series,
+        evaluation,
+        listed,
+        headline,
+        now,
+        span,
+        events,
+        gaps,
+        alerts=fired.read_alerts(connection, series.subject, config, span),
+        changes=[one for one in fired.changes_of(connection, series.subject) if start <= one["at"] <= end],
+        others=predictions_of_others(connection, series.subject, span.start, span.end),
+        settings=(_judging(config), *explained(config.rules, series.schema)),
+        performance=found,
+        waiting=waiting,
+    )
+
+
+def _judging(config: Config) -> str:
+    """Say how often verdicts were worked out, and on what; the rules say the rest."""
+    drift = config.drift
+    quiet = ", ".join(f"{iso(start)} to {iso(end)}" for start, end in drift.quiet) or "none"
+    return (
+        f"Settings of {config.file} when the report was made: judged every {words.duration(drift.every)} on closed "
+        f"windows of {words.duration(config.window.base)}; hours of the week in {drift.timezone}; quiet days: {quiet}."
+    )
+
+
+def explained(rules: Sequence[Rule], schema: Schema) -> list[str]:
+    """Say what each rule does, with its window, thresholds and columns."""
+    return [explain(rule, schema, rules) for rule in rules]
 
 
 def words_of(span: Span) -> str:
@@ -196,7 +240,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     facts = f"{words.counted(report.predictions, 'prediction')} {words_of(span)}", report.open_window
     return draw(
         report,
-        title=f"Report on model {report.series.version}",
+        title=f"Report on {report.series.subject.title}",
         lead=". ".join(text for text in facts if text),
         when=words_of(span),
         last=("Verdicts at the time", lambda row: overview.strip(row, cells)),
@@ -204,7 +248,6 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         performance=said,
         p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
         cell=length,
-        rules=config.rules,
     )
 
 
@@ -230,6 +273,8 @@ def draw(
         css=Markup((STATIC / "page.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         report=report,
         now=None,  # the file is read on another day
+        telltale=__version__,
+        against=overview.against_what,
         headline=report.headline,
         reference=reference,
         last=last[0],

@@ -20,7 +20,7 @@ from monitor.reference.build import as_table, assemble, raw_columns, summarise
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import Limits
 from monitor.report import overview
-from monitor.report.file import Report, draw
+from monitor.report.file import Report, draw, explained
 from monitor.report.overview import Row
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING
@@ -80,7 +80,8 @@ def compare(
     evaluation = Evaluation(now, tuple(judged))
     rows = tuple(row for row in overview.rows(evaluation, reference) if row.position in given)
     headline = overview.headline(rows, evaluation, 0.0, "compared" if known else "in the second table", "rows")
-    report = Report(series, evaluation, rows, headline, now)
+    told = tuple(explained([one.rule for one in judged], schema))
+    report = Report(series, evaluation, rows, headline, now, settings=told)
     return replace(report, page=page(report, batch, "the reference" if known else "another"))
 
 
@@ -102,7 +103,6 @@ def page(report: Report, batch: Batch, what: str) -> str:
         performance=None,
         p=None,
         cell=None,
-        rules=[judged.rule for judged in report.evaluation.judged],
     )
 
 

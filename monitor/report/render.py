@@ -47,6 +47,7 @@ def environment() -> Environment:
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)
     env.filters["css"] = lambda state: state.replace(" ", "-")
+    env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
     env.filters["metric_name"] = metric_name
     env.filters["metric"] = measured_number
     env.filters["glob"] = glob.escape

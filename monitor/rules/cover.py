@@ -11,11 +11,14 @@ from monitor.columns.column import ROLES, Column, Kind, Schema
 from monitor.config.settings import duration_text
 from monitor.drift.evaluate import Question, floor_of, statistics_for
 from monitor.errors import ConfigError
-from monitor.rules.rule import PERFORMANCE, USUAL, Rule
+from monitor.rules.rule import PERFORMANCE, TRAINING, USUAL, Rule
 
 #: How closely a pattern names a column: its kind, then how many letters of a glob are fixed. Larger is closer.
 Closeness = tuple[int, int]
 ALL, ROLE, GLOB, EXACT = range(4)
+
+#: What `reference` means in a sentence.
+AGAINST = {TRAINING: "the training data"}
 
 WILD = "*?["
 ROLE_PREFIX = "role:"
@@ -101,7 +104,7 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
 def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
     hold = f"once that has held for {duration_text(rule.hold)}" if rule.hold else "as soon as that is seen"
     first, _, last = rule.reference.partition("/")
-    against = f"what was served from {first} to {last}" if last else "the training data"
+    against = f"what was served from {first} to {last}" if last else AGAINST.get(first, first)
     reach = f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
     asked = {kind: _asks(rule, kind) for kind in dict.fromkeys(schema.columns[index].kind for index in mine)}
     sets = list(asked.values()) or [(rule.statistic,)]

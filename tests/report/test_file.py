@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from monitor import Monitor, __version__
 from monitor.__main__ import main
 from monitor.clock import from_iso
+from monitor.config.load import Config
 from monitor.drift.result import Span
 from monitor.errors import StoreError
 from monitor.report import file
+from monitor.rules.silence import Silence
 from monitor.store.file.database import connect_read_only, open_database
-from monitor.store.file.folder import DataFolder
+from monitor.store.file.folder import DATABASE, DataFolder
+from monitor.store.records import references
+from monitor.store.records.alerts import save_silence
 from tests.server.scenes import NOON, opened
 
 
@@ -57,10 +66,61 @@ def test_report_is_one_file_that_fetches_and_runs_nothing(drifting: Path, tmp_pa
     assert "url(" not in text
     assert text.index('<p class="lead">Predictions have ') < text.index("<h1>4 of 7 columns have drifted")
     assert "5,423 predictions" in text
-    assert "17 predictions (the disk was full)" in text
+    assert re.search(r'<td class="num">17</td><td class="moved">the disk was full</td>', text)
     anchors = set(re.findall(r'href="#(c\d+)"', text))
     assert len(anchors) == 7
     assert anchors <= set(re.findall(r'id="(c\d+)"', text))
+
+
+def test_report_tells_what_judged_and_who_decided(drifting: Path, tmp_path: Path) -> None:
+    """All that a reader needs in some years, when there is no server, no settings and no memory of that week."""
+    start, end, late = (from_iso(f"2026-03-14T{at}Z") for at in ("12:00", "15:01", "15:30"))
+    folder = shutil.copytree(drifting, tmp_path / "copy")
+    with sqlite3.connect(folder / "data" / DATABASE) as writing:
+        writing.row_factory = sqlite3.Row
+        silence = Silence("s1", {"column": "bm*"}, end - 600, late, "ada", "the scales are being changed")
+        save_silence(writing, silence, end - 600)
+        save_silence(writing, replace(silence, id="s2", matchers={"column": "smoker"}), end - 600)
+        references.accept(writing, Span(end - 1800, end), "grace", "new laboratory", late, columns=[3])
+    writing.close()
+    config = Config.from_text('[drift]\nevery = "5m"\nquiet = ["2026-03-20"]\n', "clinic.toml")
+    with closing(connect_read_only(folder / "data" / DATABASE)) as connection:
+        made = file.gather(connection, config, Span(start, end), late)
+        text = file.to_html(connection, made, config)
+        before = file.gather(connection, config, Span(start, start + 3600), late)
+        after = file.gather(connection, config, Span(end, late), late)
+    alerts = {one["column"]: one for one in made.to_dict()["alerts"]}
+    assert set(alerts) == {"bmi", "glucose", "region", "prediction"}
+    assert alerts["bmi"]["began"] >= "2026-03-14T13:50:00Z"
+    assert alerts["bmi"]["ended"] is None
+    assert alerts["bmi"]["direction"].startswith("mean was 26")
+    assert alerts["bmi"]["told"] == []  # the scene delivers nothing
+    assert alerts["bmi"]["harm"].startswith("harm unknown")
+    told = "silenced from 14 Mar 2026, 14:51 UTC to 14 Mar 2026, 15:30 UTC by ada: the scales are being changed"
+    assert alerts["bmi"]["decisions"] == [told]
+    assert alerts["glucose"]["decisions"] == ["accepted on 14 Mar 2026, 15:30 UTC by grace: new laboratory"]
+    assert alerts["region"]["decisions"] == []
+    assert before.alerts == []
+    assert {one["column"] for one in after.alerts} == set(alerts), "it fired since before the period"
+    assert [one["columns"] for one in after.changes] == [["glucose"]]
+    for said in ("Report on v7", f"by Telltale {__version__}", made.series.reference.identity, "clinic.toml", told,
+                 "quiet days: 2026-03-20T00:00:00Z to 2026-03-21T00:00:00Z", "alpha 0.00015", "the last 30m",
+                 "at least 50 predictions", "still fired at the end"):  # fmt: skip
+        assert said in text
+
+
+def test_report_names_predictions_of_other_versions(tmp_path: Path) -> None:
+    from tests.server.scenes import NAMES, answers, clinic, rows
+
+    (tmp_path / "config.toml").write_text(f"[data]\npath = '{tmp_path / 'data'}'\n")
+    for version, n in (("v1", 30), ("v2", 20)):
+        with Monitor.open(tmp_path / "config.toml", reference=clinic(), version=version) as monitor:
+            given = rows(7, n)
+            monitor.observe_many([dict(zip(NAMES, row, strict=True)) for row in given], answers(given))
+            made = monitor.report()
+    assert made.predictions == 20
+    assert made.to_dict()["other_versions"] == {"v1": 30}
+    assert "30 predictions of version v1" in made.page
 
 
 def test_report_judges_the_stretch_that_was_asked_for(drifting: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +170,6 @@ def test_empty_stretch_says_that_nothing_is_there(drifting: Path, capsys: pytest
 
 def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     from monitor.clock import ManualClock
-    from monitor.config.load import Config
 
     folder = DataFolder(tmp_path / "data")
     folder.open()

@@ -94,7 +94,7 @@ def test_the_page_is_of_itself_and_its_frame_keeps_it_apart(tmp_path: Path) -> N
     outside = Outside()
     outside.feed(found.page)
     assert outside.found == []
-    assert "1,500 rows. Reference" in found.page
+    assert "1,500 rows. Report made" in found.page
     assert "Alerts in this period" not in found.page
     assert "&lt;/script&gt;</bdi> (" in found.page, "an unseen value with its rows"
     frame = found._repr_html_()

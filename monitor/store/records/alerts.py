@@ -86,6 +86,44 @@ def list_events(
     )
 
 
+def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, list[Row]]:
+    """Events of each alert of a model version that was not over within a period, by event id, in their order.
+
+    `direction`: what changed, of an event that a verdict caused. None of the events is later than the period.
+    """
+    rows = read(
+        connection,
+        "SELECT e.*, (SELECT direction FROM drift d WHERE d.at = e.at AND (d.rule, d.model, d.series, d.role,"
+        ' d."column", d.statistic) = (e.rule, e.model, e.series, e.role, e."column", e.statistic)) AS direction'
+        " FROM alert_events e WHERE (model, model_version) = (?1, ?2) AND at < ?4 AND event_id IN (SELECT event_id FROM"
+        "  (SELECT event_id, at, after, max(id) FROM alert_events"
+        "   WHERE (model, model_version) = (?1, ?2) AND at < ?4 AND event_id <> '' GROUP BY event_id)"
+        "  WHERE at >= ?3 OR after = 'firing') ORDER BY id",
+        (*of[:2], iso(start), iso(end)),
+    )
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["event_id"], []).append(row)
+    return found
+
+
+def said_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, Row]:
+    """What messages said of alerts when they began, by event id: `harm`, and `told`, the receivers that took one."""
+    rows = read(
+        connection,
+        "SELECT json_extract(x.value, '$.event_id') AS event_id, json_extract(x.value, '$.harm') AS harm,"
+        " n.receiver, n.state = 'sent' AS sent FROM notifications n, json_each(n.message, '$.entries') x"
+        " WHERE n.kind IN ('firing', 'update') AND json_extract(x.value, '$.status') = 'new'"
+        " AND json_extract(x.value, '$.event_id') IN (SELECT value FROM json_each(?)) ORDER BY n.id",
+        (json.dumps(list(events)),),
+    )
+    said: dict[str, Row] = {}
+    for row in rows:
+        one = said.setdefault(row["event_id"], {"harm": row["harm"], "told": []})
+        one["told"] += [row["receiver"]] if row["sent"] else []
+    return said
+
+
 def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -> None:
     """Store a silence; one with the same id is replaced."""
     row = {

@@ -112,6 +112,16 @@ def list_versions(connection: sqlite3.Connection, model: str) -> list[str]:
     return [row[0] for row in connection.execute(sql, (model,))]
 
 
+def predictions_of_others(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, int]:
+    """Predictions in a period by the other versions of a model that predicted in it."""
+    rows = connection.execute(
+        "SELECT m.version, sum(w.n) FROM windows w JOIN series m ON m.id = w.series_id WHERE w.finest AND w.start >= ?"
+        " AND w.start < ? AND (m.model, m.name) = (?, ?) AND m.version <> ? GROUP BY m.version ORDER BY min(m.id)",
+        (start, end, of.model, of.series, of.version),
+    )
+    return dict(map(tuple, rows))
+
+
 def served_key(model: str | None) -> str:
     """Key of `meta` with the id of the series that was served last: of all, or of a model."""
     return SERVED if model is None else f"{SERVED}/{model}"
