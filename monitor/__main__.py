@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from monitor import __version__
-from monitor.cli.command import COMMANDS, load_config, show
+from monitor.cli.command import COMMANDS, Parser, load_config, show
 from monitor.errors import TelltaleError
 
 #: The module of each command. Only that of the command given is loaded, so that `status` does not wait for scipy.
@@ -64,7 +64,7 @@ def build_parser(command: str | None = None, program: str = "python -m monitor")
     """Build the parser of one command, or of all if it is not one of them."""
     more = "Also: telltale demo, init, serve, train and load; each has its own --help." if program == TELLTALE else None
     about = "Look at what Telltale recorded, check its settings, try its alerts."
-    parser = argparse.ArgumentParser(prog=program, description=about, epilog=more)
+    parser = Parser(prog=program, description=about, epilog=more)
     parser.set_defaults(program=program)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
@@ -85,17 +85,20 @@ def build_parser(command: str | None = None, program: str = "python -m monitor")
 def main(arguments: Sequence[str] | None = None, program: str = "python -m monitor") -> int:
     """Run a command; return the process's exit code. `program`: how it was called, for help and errors."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = build_parser(given[0] if given else None, program).parse_args(given)
+    name = given[0] if given else ""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     code = 0
     try:
+        options = build_parser(name, program).parse_args(given)
         answer = options.run(options, load_config(options))
         code = answer.code
         show(answer, getattr(options, "json", False))
         sys.stdout.flush()
     except TelltaleError as error:
-        print(f"{program} {options.command}: {error}", file=sys.stderr)
+        print(f"{program}{' ' * bool(name)}{name}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has closed it: not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

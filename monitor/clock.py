@@ -10,6 +10,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+#: 2200-01-01, seconds since 1970 UTC: no moment lies beyond it.
+FAR = 7_258_118_400
+
 
 class Clock(Protocol):
     """What a clock answers."""

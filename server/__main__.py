@@ -15,8 +15,8 @@ from monitor.questions import make_way
 from monitor.store.file.folder import refuse_second
 
 
-def parse(arguments: Sequence[str] | None, program: str) -> argparse.Namespace:
-    """Read the command line."""
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=program, description="Serve a model's predictions and watch them.")
     parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
     parser.add_argument("--host", help="address to listen on; wins over the file")
@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None, program: str) -> argparse.Namespace:
     token.add_argument("--token-env", metavar="NAME", help="environment variable of that token; wins over the file")
     parser.add_argument("--trust-network", action="store_true", help="listen beyond loopback without a token")
     parser.add_argument("--debug", action="store_true", help="log more")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def configure(options: argparse.Namespace) -> Config:
@@ -47,7 +47,7 @@ def configure(options: argparse.Namespace) -> Config:
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m server") -> int:
     """Run the command; return the process's exit code. `program`: how it was called, for help and errors."""
-    options = parse(arguments, program)
+    options = build_parser(program).parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",

@@ -251,13 +251,18 @@ def _folder(given: str | None) -> Iterator[Path]:
     yield path
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "telltale demo") -> int:
-    """Make the history, serve it until told to stop, and clear up; return the process's exit code."""
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=program, description="Serve two made-up models with a week of history.")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--data", metavar="DIR", help="keep everything in this folder, which must be empty")
     parser.add_argument("--seed", type=int, default=20, help="another number makes other rows (%(default)s)")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "telltale demo") -> int:
+    """Make the history, serve it until told to stop, and clear up; return the process's exit code."""
+    options = build_parser(program).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until the server takes it, so that the folder is deleted
     try:

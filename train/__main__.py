@@ -44,7 +44,7 @@ FEW = 300
 WIDEST = 40
 
 
-def parser(program: str = "python -m train") -> argparse.ArgumentParser:
+def build_parser(program: str = "python -m train") -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog=program, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m train
 
     `program`: how it was called, for help and errors.
     """
-    options = parser(program).parse_args(arguments)
+    options = build_parser(program).parse_args(arguments)
     try:
         if options.command == "reference":
             reference(options)
@@ -162,7 +162,7 @@ def init(options: argparse.Namespace, config: Path) -> None:
     write_atomically(config, text.encode())
     print(text)
     steps = next_steps(options, _replay(options) if options.time else "")
-    for line in (*check(options, Config.load(config)).lines, "", *steps):
+    for line in (*check(argparse.Namespace(json=False), Config.load(config)).lines, "", *steps):
         print(line)
 
 

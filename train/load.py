@@ -27,8 +27,8 @@ import numpy.typing as npt
 import requests
 from tqdm import tqdm
 
+from monitor.cli.command import length
 from monitor.clock import Clock, SystemClock
-from monitor.config.settings import duration
 from monitor.errors import DataError, TelltaleError
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
@@ -301,7 +301,7 @@ def _why(error: requests.RequestException) -> str:
     return "name not known" if "resolve" in text or "Name or service" in text else type(error).__name__
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def build_parser(program: str) -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog=program,
@@ -326,7 +326,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     flip = "turn this share of the outcomes round: another class, or as far on the other side of the mean"
     add("--flip", type=_share, default=0.0, metavar="SHARE", help=flip)
     delay = "send outcomes that much later, such as 30s (default: at once)"
-    add("--delay", type=duration, default=0.0, metavar="DURATION", help=delay)
+    add("--delay", type=length, default=0.0, metavar="DURATION", help=delay)
     add("--seed", type=int, metavar="N", help="send the same rows each time")
     return top
 
@@ -359,7 +359,7 @@ def main(
 
     `program`: how it was called, for help and errors.
     """
-    options = parser(program).parse_args(arguments)
+    options = build_parser(program).parse_args(arguments)
     url = options.url if "://" in options.url else f"http://{options.url}"
     load, code = None, 0
     try:

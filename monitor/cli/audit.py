@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from monitor import words
-from monitor.cli.command import JSON, VERSION, Answer, command, length, moment, option, period, reading, table
+from monitor.cli.command import VERSION, Answer, command, length_option, option, period, reading, span_of, table
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.store.audit.recompute import recompute
@@ -26,19 +26,16 @@ MOST = 20
     "Counts of columns over any stretch of time, in steps or as one sum.",
     option("columns", nargs="*", metavar="COLUMN", help="names of columns (default: all)"),
     *period("1d"),
-    option("--step", metavar="DURATION", help='such as "1h" (default: one sum)'),
+    length_option("--step", help='such as "1h" (default: one sum)'),
     VERSION,
-    JSON,
     one=True,
 )
 def windows(options: argparse.Namespace, config: Config) -> Answer:
     """`windows`. Raises TelltaleError."""
-    now = SystemClock().time()
-    start, end = moment(options.start, now, "--from"), moment(options.end, now, "--to")
-    step = length(options.step, "--step") if options.step else None
+    span = span_of(options, SystemClock().time())
     with reading(config) as connection:
         model = newest_series(connection, options.model_version, options.model)
-        found = read_range(connection, model, start, end, step, options.columns)
+        found = read_range(connection, model, span.start, span.end, options.step, options.columns)
     lines = []
     for position, column in enumerate(found["columns"]):
         rows = [(one["start"], one["end"], one["n"], *one["counts"][position]) for one in found["steps"] if one["n"]]
@@ -58,7 +55,6 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     option("file", nargs="?", type=Path, metavar="FILE", help="a snapshot, instead of the data folder's database"),
     option("--recompute", action="store_true", help="also work every stored verdict out again"),
     option("--anchor", default="", help="what an earlier run printed, kept outside of the database"),
-    JSON,
 )
 def verify(options: argparse.Namespace, config: Config) -> Answer:
     """`verify`: exit code 1 if anything is not as it was written."""

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from monitor.capture.names import Name
-from monitor.cli.command import BY, COLUMNS, DRY_RUN, Answer, command, length, moment, option, reading, table
+from monitor.cli.command import (
+    BY,
+    COLUMNS,
+    DRY_RUN,
+    Answer,
+    ahead,
+    command,
+    length_option,
+    option,
+    reading,
+    table,
+    when_option,
+)
 from monitor.cli.show import silence_table
 from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.column import Column
@@ -38,8 +50,8 @@ PATIENCE, PATIENCE_ERASE = 10.0, 600.0
     "silence",
     "Mute alerts for a while; without matchers, list the silences.",
     option("matchers", nargs="*", metavar="LABEL=GLOB", help="rule=..., column=..., role=..., severity=..."),
-    option("--for", dest="length", metavar="DURATION", default="4h", help='for how long (default "4h")'),
-    option("--until", metavar="WHEN", help="until when: ISO 8601, UTC, or in how long; wins over --for"),
+    length_option("--for", dest="length", default="4h", help='for how long (default "4h")'),
+    when_option("--until", read=ahead, help="until when: ISO 8601, UTC, or in how long; wins over --for"),
     option("--expire", metavar="ID", help="end a silence now"),
     *BY,
 )
@@ -49,13 +61,13 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
     if options.expire:
         refuse_unknown(config, options.expire, clock)
         request(config, {"kind": "expire", "id": options.expire}, clock)
-        return Answer([f"silence {options.expire} has ended"])
+        return Answer([f"silence {options.expire} has ended"], {"ended": options.expire})
     if not options.matchers:
         with reading(config) as connection:
             silences = list_silences(connection, clock.time())
-        return Answer(silence_table(silences) if silences else ["no silence is in force"])
+        return Answer(silence_table(silences) if silences else ["no silence is in force"], {"silences": silences})
     now = clock.time()
-    end = moment(options.until, now, "--until", ahead=True) if options.until else now + length(options.length, "--for")
+    end = options.until(now) if options.until else now + options.length
     made = new_silence(
         dict(matcher(text) for text in options.matchers),
         now,
@@ -64,12 +76,14 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
         rules=config.rules,
         columns=columns_of(config),
     )
-    request(config, {"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}}, clock)
+    said = {**asdict(made), "matchers": dict(made.matchers)}
+    request(config, {"kind": "silence", "silence": said}, clock)
     return Answer(
         [
             f"silence {made.id} for {made.text} until {iso(made.end)}",
             f"end it with: {options.program} silence --expire {made.id}",
-        ]
+        ],
+        {"silence": said},
     )
 
 
@@ -77,7 +91,7 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
 def prune(_options: argparse.Namespace, config: Config) -> Answer:
     """`prune`. Raises TelltaleError."""
     request(config, {"kind": "prune"}, SystemClock())
-    return Answer(["rolled up and deleted old data as [data] says"])
+    return Answer(["rolled up and deleted old data as [data] says"], {"pruned": True})
 
 
 @command("reload", "Have the server read the settings again: new versions of models, new models, rules.")
@@ -99,7 +113,7 @@ def reload(_options: argparse.Namespace, config: Config) -> Answer:
         path.unlink()
     if not answers or answers[0].suffix != ".done":
         raise TelltaleError(f"not reloaded, everything stays as it was: {said}")
-    return Answer([f"reloaded: {said}"])
+    return Answer([f"reloaded: {said}"], {"reloaded": said})
 
 
 @command(
@@ -122,7 +136,8 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
         what = {"kind": "erase", "columns": columns, "value": options.value, **by(options)}
         request(config, what, SystemClock(), PATIENCE_ERASE)
     verb = "would be erased" if options.dry_run else "erased"
-    rows = ((name or "of a model that was dropped", role, len(values)) for (role, name), values in found.kept.items())
+    kept = [(name, role, len(values)) for (role, name), values in sorted(found.kept.items())]
+    rows = [(name or "of a model that was dropped", *rest) for name, *rest in kept]
     texts = f"{counted(len(found.verdicts), 'verdict')} and {counted(len(found.messages), 'message')}"
     lines = [*table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
     values = counted(found.values, "unseen value")
@@ -132,7 +147,15 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     lines.append(
         "not in reach: snapshots and reports, messages that were delivered, logs; values that come again are kept again"
     )
-    return Answer(lines)
+    data = {
+        "dry_run": options.dry_run,
+        "values": found.values,
+        "columns": [dict(zip(("column", "role", "values"), one, strict=True)) for one in kept],
+        "verdicts": len(found.verdicts),
+        "messages": len(found.messages),
+        "deleted": [str(one.paths[0]) for one in aside],
+    }
+    return Answer(lines, data)
 
 
 def by(options: argparse.Namespace) -> dict[str, str]:

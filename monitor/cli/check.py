@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monitor import words
 from monitor.announcer import PAGE, page_address, works_here_only
-from monitor.cli.command import Answer, command, option, reading
+from monitor.cli.command import Answer, command, option, reading, table
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock
 from monitor.config.load import Config
@@ -21,37 +21,51 @@ from monitor.rules.cover import cover, explain
 from monitor.store.file.folder import DATABASE, refuse_second
 from monitor.store.windows.rows import read_meta
 
+#: What `check` found: about which model, about which part, and the text.
+Found = tuple[str | None, str, str]
+
 
 @command("check", "Check the settings and explain each rule, without serving.")
-def check(_options: argparse.Namespace, config: Config) -> Answer:
+def check(options: argparse.Namespace, config: Config) -> Answer:
     """`check`: everything that a start would refuse, said before it. What is good before an error is printed too."""
-    return Answer(_checks(config))
+    if options.json:
+        return Answer([], [dict(zip(("model", "part", "text"), found, strict=True)) for found in _checks(config)])
+    return Answer(_lines(_checks(config), bool(config.models)))
 
 
-def _checks(config: Config) -> Iterator[str]:
-    yield f"settings      {config.file}: good"
-    yield f"receivers     {', '.join(f'{receiver.name} ({receiver.kind})' for receiver in build_receivers(config))}"
-    yield f"data          {config.data.path}"
+def _lines(checks: Iterator[Found], several: bool) -> Iterator[str]:
+    """Lines for people, as they come: a part's name beside short ones, a blank line before rules and advice."""
+    told = None
+    for model, part, text in checks:
+        if several and model != told:
+            yield f"\nmodel {model}"
+        told = model
+        yield f"\n{text}" if part in ("rule", "advice") else f"{part:<14}{text}"
+
+
+def _checks(config: Config) -> Iterator[Found]:
+    yield None, "settings", f"{config.file}: good"
+    yield None, "receivers", ", ".join(f"{receiver.name} ({receiver.kind})" for receiver in build_receivers(config))
+    yield None, "data", config.data.path
     for name in config.names:
-        if config.models:
-            yield f"\nmodel {name}"
-        yield from _check_model(config.of(name))
+        for part, text in _check_model(config.of(name)):
+            yield name, part, text
 
 
-def _check_model(config: Config) -> Iterator[str]:
+def _check_model(config: Config) -> Iterator[tuple[str, str]]:
     reference = Reference.load(config.model.reference)
     features, predictions = len(reference.schema.features), len(reference.schema.predictions)
     sizes = ((features, "feature"), (predictions, "prediction"), (reference.info.rows, "row"))
-    yield f"reference     {config.model.reference}: {', '.join(words.counted(*size) for size in sizes)}"
+    yield "reference", f"{config.model.reference}: {', '.join(words.counted(*size) for size in sizes)}"
     if config.model.path:
-        yield f"model         {check_model(config, reference)}"
+        yield "model", check_model(config, reference)
     cover(config.rules, reference.schema)
     for rule in config.rules:
-        yield f"\n{explain(rule, reference.schema, config.rules)}"
+        yield "rule", explain(rule, reference.schema, config.rules)
     name = config.model.name if config.named else None
     if (Path(config.data.path) / DATABASE).exists():
         with reading(config) as connection:
-            yield from (f"\n{sentence}" for sentence in starving(connection, config.rules, name))
+            yield from (("advice", sentence) for sentence in starving(connection, config.rules, name))
 
 
 def check_model(config: Config, reference: Reference) -> str:
@@ -77,10 +91,12 @@ def send_test(options: argparse.Namespace, config: Config) -> Answer:
         raise TelltaleError(f"there is no receiver {options.receiver!r}; configured are: {known}")
     link = served_page(config)
     sent = [(receiver.name, try_receiver(receiver, SystemClock(), link)) for receiver in receivers]
-    lines = [f"{name:<16}{decision.action:<8}{decision.reason}" for name, decision in sent]
+    rows = [(name, decision.action, decision.reason) for name, decision in sent]
     where = ", which works on this machine only; set [server] url" if works_here_only(link) else ""
     failed = any(decision.action != "sent" for _, decision in sent)
-    return Answer([*lines, f"The link in the message leads to {link}{where}."], code=int(failed))
+    lines = [*table(("receiver", "action", "answer"), rows), f"\nThe link in the message leads to {link}{where}."]
+    data = {"link": link, "sent": [dict(zip(("receiver", "action", "answer"), row, strict=True)) for row in rows]}
+    return Answer(lines, data, int(failed))
 
 
 def served_page(config: Config) -> str:

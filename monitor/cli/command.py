@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from monitor import words
-from monitor.clock import from_iso
+from monitor.clock import SystemClock
 from monitor.config.load import Config
-from monitor.config.settings import duration
+from monitor.config.settings import duration, moment
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
 from monitor.store.file.database import connect_read_only
@@ -32,6 +32,25 @@ class Answer(NamedTuple):
     lines: Iterable[str]
     data: Any = None
     code: int = 0
+
+
+#: Commands without `--json`, and why.
+WITHOUT_JSON = {
+    "report": "--format json writes the report as JSON",
+    "init": "talks to a person; what it decides is in the files that it writes",
+    "train": "writes files: the model and its reference",
+    "demo": "serves, for people",
+    "serve": "serves: /api/status and /metrics are for programs",
+    "load": "sends traffic to try things out",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of commands are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError."""
+        raise ConfigError(f"{message}; --help lists the options")
 
 
 #: Runs a command with its options and the settings; `options.program` is how it was called.
@@ -54,6 +73,11 @@ class Command(NamedTuple):
             option("--data", metavar="DIR", default=default, help="data folder; wins over the file"),
             option("--model", metavar="NAME", default=default, help="which model; needed only if there are several"),
             *self.options,
+            *(
+                []
+                if name in WITHOUT_JSON
+                else [option("--json", action="store_true", default=default or False, help=JSON)]
+            ),
         ):
             parser.add_argument(*names, **keywords)
         parser.set_defaults(run=self.run, one=self.one)
@@ -79,7 +103,45 @@ def option(*names: str, **keywords: Any) -> Option:
     return names, keywords
 
 
-JSON = option("--json", action="store_true", help="print JSON")
+def when(text: str) -> Callable[[float], float]:
+    """Check a time of the command line; what it means depends on the moment that it is given."""
+    return _time(text, ahead=False)
+
+
+def ahead(text: str) -> Callable[[float], float]:
+    """Check a time of the command line, where a length of time is how far ahead it is."""
+    return _time(text, ahead=True)
+
+
+def _time(text: str, ahead: bool) -> Callable[[float], float]:
+    try:
+        moment(text, SystemClock().time(), ahead)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return lambda now: moment(text, now, ahead)
+
+
+def length(text: str) -> float:
+    """Read a length of time of the command line, in seconds."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def when_option(*names: str, read: Callable[[str], Callable[[float], float]] = when, **keywords: Any) -> Option:
+    """Describe an option that takes a time."""
+    return option(*names, type=read, metavar="WHEN", **keywords)
+
+
+def length_option(*names: str, **keywords: Any) -> Option:
+    """Describe an option that takes a length of time."""
+    return option(*names, type=length, metavar="DURATION", **keywords)
+
+
+WHEN = "ISO 8601, UTC, or how long ago, as 7d; yesterday; monday; now; all"
+
+JSON = "print JSON: docs/commands.md has the keys"
 VERSION = option("--model-version", metavar="VERSION", help="model version (default: the one served last)")
 DRY_RUN = option("--dry-run", action="store_true", help="show what would change, and change nothing")
 FORCE = option("--force", action="store_true", help="replace a file that Telltale did not write")
@@ -95,12 +157,9 @@ def period(default: str | None) -> tuple[Option, Option]:
     """Return the options `--from` and `--to`, which begins so long ago by default, or with all that is stored."""
     start, end = (default, "now") if default else ("all", "the last window")
     return (
-        option("--from", dest="start", default=default, metavar="WHEN", help=f"{WHEN} (default: {start})"),
-        option("--to", dest="end", default=default and "0s", metavar="WHEN", help=f"the same (default: {end})"),
+        when_option("--from", dest="start", default=default, help=f"{WHEN} (default: {start})"),
+        when_option("--to", dest="end", default=default and "now", help=f"the same (default: {end})"),
     )
-
-
-WHEN = "ISO 8601, UTC, or how long ago, as 7d"
 
 
 def load_config(options: argparse.Namespace) -> Config:
@@ -158,35 +217,9 @@ def cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def length(text: str, option: str) -> float:
-    """Read a length of time, in seconds. Raises ConfigError."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-
-
-def moment(text: str, now: float, option: str, ahead: bool = False) -> float:
-    """Read a moment: ISO 8601, or how long before `now` it is; after `now` if it lies ahead. Raises ConfigError.
-
-    >>> moment("1h", 7200.0, "--from"), moment("1970-01-01T00:00:30Z", 7200.0, "--from")
-    (3600.0, 30.0)
-    """
-    try:
-        return now + duration(text) if ahead else now - duration(text)
-    except ValueError:
-        pass
-    try:
-        return from_iso(text)
-    except ValueError:
-        raise ConfigError(
-            f"{option}: expected a time such as 2026-03-01T00:00Z, or a length of time such as 10m or 7d, got {text!r}"
-        ) from None
-
-
 def span_of(options: argparse.Namespace, now: float) -> Span:
     """Return the period from `--from` to `--to`. Raises ConfigError."""
-    span = Span(moment(options.start, now, "--from"), moment(options.end, now, "--to"))
+    span = Span(options.start(now), options.end(now))
     if span.end <= span.start:
-        raise ConfigError("--to must lie after --from")
+        raise ConfigError("--to must be after --from")
     return span

@@ -28,7 +28,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     """`snapshot`. Raises TelltaleError."""
     target = output_path(options.file, config, options.force)
     size = write_snapshot(Path(config.data.path) / DATABASE, target)
-    return Answer([f"{target}: {size:,} bytes, read-only"])
+    return Answer([f"{target}: {size:,} bytes, read-only"], {"file": str(target), "bytes": size})
 
 
 @command(

@@ -16,7 +16,7 @@ from monitor.backtest.events import play
 from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
 from monitor.backtest.suggest import describe, suggest
-from monitor.cli.command import JSON, Answer, command, moment, option, period, reading, span_of
+from monitor.cli.command import Answer, command, option, period, reading, span_of
 from monitor.clock import SystemClock, iso
 from monitor.columns.column import ROLES, Column
 from monitor.config.load import Config
@@ -44,8 +44,8 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     if stored is None:
         raise StoreError(f"no predictions of model {model.version} have been recorded yet")
     now = SystemClock().time()
-    start = stored[0] if options.start is None else moment(options.start, now, "--from")
-    end = stored[1] if options.end is None else moment(options.end, now, "--to")
+    start = stored[0] if options.start is None else options.start(now)
+    end = stored[1] if options.end is None else options.end(now)
     if options.start is not None and options.end is not None:
         span_of(options, now)
     span = Span(max(start, stored[0]), min(end, stored[1]))
@@ -63,7 +63,6 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
     option("column", metavar="COLUMN"),
     option("--role", choices=ROLES, help="where both have a column of that name"),
     *period(None),
-    JSON,
     one=True,
 )
 def find(options: argparse.Namespace, config: Config) -> Answer:
@@ -164,7 +163,6 @@ def to_json(onset: Onset) -> dict[str, Any]:
     option("--suggest", action="store_true", help="what would be told as unusual"),
     option("--alerts", type=float, metavar="N", help="with --suggest: messages a month"),
     *period(None),
-    JSON,
     one=True,
 )
 def try_rules(options: argparse.Namespace, config: Config) -> Answer:

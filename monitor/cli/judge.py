@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import JSON, VERSION, Answer, command, period, reading, span_of
+from monitor.cli.command import VERSION, Answer, command, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 CODES = {"no drift": 0, "drift": 1, "no verdict": 2}
 
 
-@command("judge", "Was there drift? Exits with 0: no, 1: yes, 2: no verdict.", JSON, VERSION, *period("1d"), one=True)
+@command("judge", "Was there drift? Exits with 0: no, 1: yes, 2: no verdict.", VERSION, *period("1d"), one=True)
 def judge(options: argparse.Namespace, config: Config) -> Answer:
     """`judge`."""
     try:

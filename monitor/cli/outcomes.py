@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.announcer import PAGE, page_address
 from monitor.backtest.replay import parse_time
-from monitor.cli.command import JSON, Answer, command, option, reading
+from monitor.cli.command import Answer, command, option, reading
 from monitor.clock import iso
 from monitor.columns.canonical import cell_number, column_name
 from monitor.config.load import Config
@@ -56,7 +56,6 @@ class Rows:
     option("--time", type=column_name, metavar="COLUMN", help="column with when it became known (default: now)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
     option("--dry-run", action="store_true", help="only read and check the file"),
-    JSON,
     one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from monitor.backtest.replay import deliver
-from monitor.cli.command import WHEN, Answer, command, moment, option, reading
+from monitor.cli.command import WHEN, Answer, command, option, reading, when_option
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
@@ -30,8 +32,8 @@ PATIENCE = 60.0
     "pull",
     "Count what has come to the table of [source], judge it and send what is due, as serve does, without a web server.",
     option("--once", action="store_true", help="once, then end: for cron and workflows"),
-    option("--from", dest="start", metavar="WHEN", help=f"where the first pull begins: {WHEN} (default: now)"),
-    option("--to", dest="end", metavar="WHEN", help="where this pull ends (default: now, less the lag)"),
+    when_option("--from", dest="start", help=f"where the first pull begins: {WHEN} (default: now)"),
+    when_option("--to", dest="end", help="where this pull ends (default: now, less the lag)"),
     option("--dry-run", action="store_true", help="print the SQL and the engine's plan, and count nothing"),
 )
 def pull(options: argparse.Namespace, config: Config) -> Answer:
@@ -48,7 +50,8 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
                         for source in runtime.sources:
                             if isinstance(source, TableSource):
                                 source.cursor = read_cursor(connection, source.name)
-                return Answer([line for source in _sources(runtime, options) for line in _plan(source)])
+                plans = [_plan(source) for source in _sources(runtime, options)]
+                return Answer(itertools.chain.from_iterable(map(_tell, plans)), {"plans": plans})
     signal.pthread_sigmask(signal.SIG_BLOCK, ended := {signal.SIGINT, signal.SIGTERM})
     with closing(Runtime(config, watches)) as runtime:
         sources = _sources(runtime, options)
@@ -62,13 +65,16 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
         else:
             runtime.start()
             signal.sigwait(ended)
-        lines = [f"{source.where} is counted up to {_upto(source)}" for source in sources]
+        data: dict[str, Any] = {"tables": [{"table": one.where, "counted_to": _upto(one)} for one in sources]}
+        lines = [f"{one['table']} is counted up to {one['counted_to']}" for one in data["tables"]]
         if options.once:
+            data |= {"models": [], "waiting": left}
             for model in runtime.models.values():
-                drifted = ", ".join(model.status()["drifted"]) or "none"
-                lines.append(f"{model.name}: {model.totals.n - before[model.name]:,} rows; drift: {drifted}")
+                drifted, rows = model.status()["drifted"], model.totals.n - before[model.name]
+                lines.append(f"{model.name}: {rows:,} rows; drift: {', '.join(drifted) or 'none'}")
+                data["models"].append({"model": model.name, "rows": rows, "drifted": drifted})
             lines.append(f"{left} messages wait to be sent")
-    return Answer(lines)
+    return Answer(lines, data)
 
 
 def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]:
@@ -79,8 +85,8 @@ def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]
             raise ConfigError(
                 f"--from: {source.where} is counted up to {_upto(source)} already, and goes on from there"
             )
-        source.since = moment(options.start, now, "--from") if options.start else None
-        source.until = moment(options.end, now, "--to") if options.end else math.inf
+        source.since = options.start(now) if options.start else None
+        source.until = options.end(now) if options.end else math.inf
     return sources
 
 
@@ -88,9 +94,15 @@ def _upto(source: TableSource) -> str:
     return iso(Came.of(source.cursor).to) if source.cursor else "nothing"
 
 
-def _plan(source: TableSource) -> Iterator[str]:
+def _plan(source: TableSource) -> dict[str, Any]:
     begin, end, statements = source.statements()
-    yield f"-- {source.where}: rows from {iso(begin)} to {iso(end)}, in {len(statements)} questions"
-    for sql, plan in statements:
-        yield f"{sql};\n"
-        yield from (f"-- {line}" for line in plan)
+    asked = [{"sql": sql, "plan": list(plan)} for sql, plan in statements]
+    return {"table": source.where, "start": iso(begin), "end": iso(end), "statements": asked}
+
+
+def _tell(plan: dict[str, Any]) -> Iterator[str]:
+    asked = plan["statements"]
+    yield f"-- {plan['table']}: rows from {plan['start']} to {plan['end']}, in {len(asked)} questions"
+    for one in asked:
+        yield f"{one['sql']};\n"
+        yield from (f"-- {line}" for line in one["plan"])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from monitor import words
 from monitor.cli.change import by, request
-from monitor.cli.command import BY, COLUMNS, DRY_RUN, JSON, WHEN, Answer, command, option, reading, span_of, table
+from monitor.cli.command import BY, COLUMNS, DRY_RUN, WHEN, Answer, command, reading, span_of, table, when_option
 from monitor.clock import SystemClock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Counts, Role
@@ -30,7 +30,7 @@ from monitor.store.windows.ranges import sum_range
 
 
 @command("reference", "List what was accepted as reference, accept a period, or go back.")
-@command("reference list", "What was accepted as reference, and taken back.", JSON)
+@command("reference list", "What was accepted as reference, and taken back.")
 def show(_options: argparse.Namespace, config: Config) -> Answer:
     """`reference list`."""
     with reading(config) as connection:
@@ -50,8 +50,8 @@ def show(_options: argparse.Namespace, config: Config) -> Answer:
     "Make a period of production the reference of columns: all, or those that are named.",
     COLUMNS,
     *BY,
-    option("--from", dest="start", metavar="WHEN", help=WHEN),
-    option("--to", dest="end", metavar="WHEN", default="0s", help="the same (default: now)"),
+    when_option("--from", dest="start", help=WHEN),
+    when_option("--to", dest="end", default="now", help="the same (default: now)"),
     DRY_RUN,
     one=True,
 )
@@ -84,7 +84,16 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
             f"\nalerts that {would}end: {', '.join(ends) or 'none'}",
             f"alerts that {would}begin: {', '.join(begins) or 'none'}",
             f"rules with a reference of their own keep it; to go back: {options.program} reference reset",
-        ]
+        ],
+        {
+            **span.to_json(),
+            "dry_run": options.dry_run,
+            "model_version": series.version,
+            "n": batch.n,
+            "columns": [{**e._asdict(), "column": e.column.name, "role": e.column.role} for e in effects],
+            "ends": ends,
+            "begins": begins,
+        },
     )
 
 
@@ -104,8 +113,9 @@ def reset(options: argparse.Namespace, config: Config) -> Answer:
         if not chosen:
             raise StoreError(f"model {series.version} is compared with its training data already")
     request(config, {"kind": "reset", "model": options.model, "columns": chosen, **by(options)}, SystemClock())
-    names = ", ".join(series.schema.columns[position].name for position in chosen)
-    return Answer([f"the training data is the reference of model {series.version} from now on, for {names}"])
+    names = [series.schema.columns[position].name for position in chosen]
+    said = f"the training data is the reference of model {series.version} from now on, for {', '.join(names)}"
+    return Answer([said], {"model_version": series.version, "columns": names})
 
 
 def choose(connection: sqlite3.Connection, patterns: Sequence[str], model: str | None) -> tuple[Series, list[int]]:

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from monitor.backtest.replay import HOUR, Came, Predict, Recording, deliver, prediction_columns, read_recording, replay
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
-from monitor.cli.command import JSON, Answer, command, length, option
+from monitor.cli.command import Answer, command, length_option, option
 from monitor.clock import ManualClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
@@ -52,13 +52,12 @@ PATIENCE = 60.0
     ),
     option("--outcome", type=column_name, metavar="COLUMN", help="column with what came true, for performance"),
     option("--outcome-time", type=column_name, metavar="COLUMN", help="column with when each was known"),
-    option("--delay", default="0s", metavar="DURATION", help="how long after that, or its prediction, it was told"),
+    length_option("--delay", default=0.0, help="how long after that, or its prediction, it was told"),
     option("--model-file", metavar="FILE", help="let this model work the predictions out instead"),
-    option("--every", metavar="DURATION", help="evaluate this often (default: [drift] every)"),
+    length_option("--every", help="evaluate this often (default: [drift] every)"),
     option("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used"),
     option("--notify", action="store_true", help="tell the receivers too, at the end (default: the log)"),
     option("--verbose", action="store_true", help="print each alert's message on the way"),
-    JSON,
     one=True,
 )
 def run(options: argparse.Namespace, config: Config) -> Answer:
@@ -85,8 +84,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
             try:
                 encoder = prepare(folder, reference, config.data.keep_unseen)
                 form = options.time, options.time_format
-                delay = length(options.delay, "--delay")
-                came = Came(options.outcome, reference.target, delay, options.outcome_time or "")
+                came = Came(options.outcome, reference.target, options.delay, options.outcome_time or "")
                 recording = read_recording(
                     reader, encoder, scratch, *form, columns, predict, came if options.outcome else None
                 )
@@ -127,11 +125,10 @@ def settings(options: argparse.Namespace, config: Config) -> Config:
     replace = dataclasses.replace
     if options.model_file:
         config = replace(config, model=replace(config.model, path=options.model_file))
-    if options.every:
-        every = length(options.every, "--every")
-        if every <= 0:
+    if options.every is not None:
+        if options.every <= 0:
             raise ConfigError("--every: expected more than zero")
-        config = replace(config, drift=replace(config.drift, every=every))
+        config = replace(config, drift=replace(config.drift, every=options.every))
     if options.notify:
         return config
     rules = tuple(replace(rule, receivers=()) for rule in config.rules)

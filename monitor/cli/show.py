@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import JSON, VERSION, Answer, command, option, period, reading, span_of, table
+from monitor.cli.command import VERSION, Answer, command, option, period, reading, span_of, table
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, iso
 from monitor.config.load import Config
@@ -44,7 +44,7 @@ from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
 
 
-@command("status", "How things stand: model, predictions, drift, alerts, gaps.", JSON, VERSION)
+@command("status", "How things stand: model, predictions, drift, alerts, gaps.", VERSION)
 def status(options: argparse.Namespace, config: Config) -> Answer:
     """`status`: of all models in a line each if there are several and none is named."""
     now, names = SystemClock().time(), config.names if config.models else (options.model,)
@@ -210,7 +210,7 @@ def rank(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
 @command(
     "drift",
     "The latest verdict on each column.",
-    *(JSON, VERSION),
+    VERSION,
     option("--all", action="store_true", help="every statistic, not only the strongest of a column"),
     one=True,
 )
@@ -245,7 +245,6 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
 @command(
     "performance",
     "How well the model does: by outcomes, for all predictions, and estimated without outcomes.",
-    JSON,
     VERSION,
     *period("7d"),
     one=True,
@@ -267,7 +266,6 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
     "compare",
     "Two versions of a model side by side: what each saw and answered on its own traffic.",
     option("versions", nargs=2, metavar="VERSION", help="model version"),
-    JSON,
     *period("7d"),
     one=True,
 )
@@ -283,7 +281,7 @@ def compare(options: argparse.Namespace, config: Config) -> Answer:
     return Answer(found.lines(), found.to_json())
 
 
-@command("alerts", "Alerts, what led to them, and who was told.", JSON, VERSION)
+@command("alerts", "Alerts, what led to them, and who was told.", VERSION)
 def alerts(options: argparse.Namespace, config: Config) -> Answer:
     """`alerts`."""
     now = SystemClock().time()

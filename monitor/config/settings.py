@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from monitor.clock import from_iso
+from monitor.clock import FAR, from_iso
 from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, is_performance
 
 _STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other", *PERFORMANCE_STATISTICS)
@@ -53,6 +53,40 @@ def duration_text(seconds: float) -> str:
         whole, rest = divmod(rest, int(_UNITS[unit]))
         out += f"{whole}{unit}" if whole else ""
     return out or "0s"
+
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def moment(text: str, now: float, ahead: bool = False) -> float:
+    """Read a moment, in seconds since 1970 UTC. Raises ValueError.
+
+    ISO 8601; how long before `now` it is, or after it if `ahead`; "now"; "all": the beginning of what is stored;
+    "today", "yesterday" or a weekday: when that day began, UTC. A weekday is the last one, or the next one if `ahead`.
+
+    >>> moment("1h", 7200.0), moment("1h", 7200.0, ahead=True), moment("1970-01-01T00:00:30Z", 7200.0)
+    (3600.0, 10800.0, 30.0)
+    >>> [moment(text, 180_000.0) for text in ("now", "all", "today", "yesterday", "thursday", "friday")]
+    [180000.0, 0.0, 172800.0, 86400.0, 0.0, 86400.0]
+    >>> moment("friday", 180_000.0, ahead=True), moment("saturday", 180_000.0, ahead=True)
+    (691200.0, 777600.0)
+    """
+    day = _UNITS["d"]
+    named = {"now": now, "all": 0.0, "today": now // day * day, "yesterday": max(now // day - 1, 0) * day}
+    for weekday, name in enumerate(_WEEKDAYS, start=4):  # 1970-01-05 was a Monday
+        since = (now // day - weekday) % 7
+        named[name] = (now // day - since + 7 * ahead) * day
+    try:
+        found = now + duration(text) if ahead else max(now - duration(text), 0.0)
+    except ValueError:
+        try:
+            found = named[text] if text in named else from_iso(text)
+        except (ValueError, OverflowError):
+            expected = "a time such as 2026-03-01T00:00Z or yesterday, or a length of time such as 10m or 7d"
+            raise ValueError(f"expected {expected}, got {text[:80]!r}") from None
+    if not 0 <= found < FAR:
+        raise ValueError(f"expected a time between 1970 and 2200, got {text[:80]!r}")
+    return found
 
 
 def size(text: str) -> int:

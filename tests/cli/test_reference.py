@@ -130,8 +130,8 @@ def test_a_period_that_was_replayed_is_in_force_from_its_end(
         (("accept", "x9", "--from", iso(MIDNIGHT)), "COLUMN: the model has no column 'x9'; did you mean 'x1'?"),
         (("reset", "z*"), "no column of model v1 fits z*"),
         (("accept",), "accept needs --from"),
-        (("accept", "--from", iso(MIDNIGHT), "--to", iso(MIDNIGHT)), "--to must lie after --from"),
-        (("accept", "--from", iso(MIDNIGHT), "--to", "2999-01-01"), "has not come yet"),
+        (("accept", "--from", iso(MIDNIGHT), "--to", iso(MIDNIGHT)), "--to must be after --from"),
+        (("accept", "--from", iso(MIDNIGHT), "--to", "2199-01-01"), "has not come yet"),
         (("accept", "--from", iso(MIDNIGHT), "--to", iso(MIDNIGHT + 2 * MINUTE)), "holds 40 predictions"),
     ],
 )

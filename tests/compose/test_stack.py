@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.__main__ import configure, parse
+from server.__main__ import build_parser, configure
 from server.guard import Guard
 
 COMPOSE = Path(__file__).parents[2] / "compose"
@@ -155,5 +155,5 @@ def test_a_replica_asks_for_the_token_where_one_is_set(tmp_path: Path) -> None:
 def test_what_a_replica_passes_is_what_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELLTALE_TOKEN", "correct-horse-battery-staple")
     for more, has_token in ((["--trust-network"], False), (["--token-env", "TELLTALE_TOKEN"], True)):
-        config = configure(parse(["--host", "0.0.0.0", *more], "telltale"))
+        config = configure(build_parser("telltale").parse_args(["--host", "0.0.0.0", *more]))
         assert Guard.of(config.server).has_token == has_token

@@ -184,7 +184,7 @@ def test_store_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--from", "soon"), "--from: expected a time"),
-        (("--from", "1h", "--to", "2h"), "--to must lie after --from"),
+        (("--from", "1h", "--to", "2h"), "--to must be after --from"),
         (("--out", "/nowhere/at/all/report.html"), "--out: /nowhere/at/all/report.html cannot be written"),
     ],
 )

@@ -25,7 +25,7 @@ from monitor.models.facts import title
 from monitor.models.model import open_model
 from monitor.reference.file import Reference
 from monitor.tables import read as read_module
-from train.__main__ import main, parser
+from train.__main__ import build_parser, main
 from train.reference import Spool, make_reference
 from train.selection import Request
 
@@ -322,7 +322,7 @@ def test_rows_with_times_become_the_history_from_which_what_is_usual_is_learnt(
 
 
 def test_every_option_is_documented() -> None:
-    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     document = (Path(__file__).resolve().parents[2] / "docs/reference.md").read_text("utf-8")
     for action in commands.choices["reference"]._actions:
         assert f"`{action.option_strings[-1]}" in document or action.dest == "help"
