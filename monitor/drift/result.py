@@ -176,9 +176,11 @@ class Harm:
         >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text.split(": ")[1]
         'error rate would rise by 4 points; share of yes -9 points'
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
-        'loss was 41.2, would be at most 43.3; mean prediction -30.5'
-        >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text, Harm(0.1, 1.0, 0.0, 0.0, 0.12, 41.2).text
-        ('harm unknown: too few held-out rows', 'harm unknown: the model was never checked on rows like 12 % of these')
+        'loss stays near 41.2 (43.3 at most); mean prediction -30.5'
+        >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text
+        'harm unknown: too few held-out rows'
+        >>> Harm(0.1, 1.0, 0.0, 0.0, 0.12, 41.2).text
+        'harm unknown: 12 % of the rows have values that the model was never tested on'
         >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, came=True).text
         'harmful (measured): loss was 41.2, now 47.9'
         """
@@ -188,12 +190,15 @@ class Harm:
             much = f"{self.name} {apart(self.usual, self.usual + self.loss, write, digits)}"
             return f"{self.effect} (measured): {much}" if known else f"harm unknown: {much}, which could be chance"
         # What is harmless is so because of how much the loss rises at most.
-        most, rise = ("at most ", self.loss + 2 * self.loss_error) if self.effect == "harmless" else ("", self.loss)
-        much = f"would rise by {most}{size_of(max(rise, 0.0), rate)}"
+        harmless = self.effect == "harmless"
+        rise = max(self.loss + 2 * self.loss_error * harmless, 0.0)
+        much = f"would {'hardly rise, by at most' if harmless else 'rise by'} {size_of(rise, rate)}"
         if self.whole:
-            much = apart(self.usual, max(self.usual + rise, 0.0), write, digits, f"was {{}}, would be {most}{{}}")
+            say = "stays near {} ({} at most)" if harmless else "was {}, would be {}"
+            much = apart(self.usual, self.usual + rise, write, digits, say)
         estimate = f"{self.effect}{ESTIMATE}: {self.name} {much}"
-        why = f"the model was never checked on rows like {percent(self.unknown)} of these" * (self.unknown > UNKNOWN)
+        untested = f"{percent(self.unknown)} of the rows have values that the model was never tested on"
+        why = untested * (self.unknown > UNKNOWN)
         answer = ""
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
             size = size_of(self.answer, self.of != "mean prediction")
@@ -324,9 +329,9 @@ class DriftResult(NamedTuple):
 
     @property
     def weight(self) -> tuple[float, float, float]:
-        """What columns are ranked by: the harm that they do, their importance, and `strength`."""
+        """What columns are ranked by, also of several models: relative harm, importance, and `strength`."""
         harm = self.harm
-        loss = harm.loss if harm and harm.effect == "harmful" else 0.0
+        loss = harm.loss / (abs(harm.usual) or 1.0) if harm and harm.effect == "harmful" else 0.0
         return loss, (harm.importance or 0.0) if harm else 0.0, self.strength
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -22,7 +23,7 @@ STALE = 300.0
 LONGEST_ADDRESS, LONGEST_COMMAND = 600, 200
 
 MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
-Status = Literal["new", "firing", "resolved"]
+Status = Literal["new", "more severe", "firing", "resolved"]
 
 #: Columns that a message shows, each in a line: the prediction and ten more; and those that it names after them. With
 #: more than `FEW` a line says less.
@@ -72,7 +73,7 @@ class Entry:
     reason: str = ""
     window: tuple[float, float] | None = None
     model: str = MODEL
-    harm: str = "harm unknown: no held-out rows to judge it by"
+    harm: str = "harm unknown"
     brief: str = "harm unknown"
     effect: str = "unknown"
     importance: float | None = None
@@ -213,8 +214,20 @@ def entry(
         elif said.get("change") in ("worse", "estimate worse"):
             by = "measured" if said["change"] == "worse" else "estimated without outcomes"
             said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
+    said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
+
+
+def _why_unknown(role: Role, result: DriftResult | None) -> str:
+    """Say why no harm is known of a column that was not tested, or of which nothing can be told."""
+    if result is None or result.value is None:
+        return "no verdict at this time"
+    if result.state == "ok":
+        return "no drift at this time"
+    if role in ("derived", "outcome"):
+        return "not worked out for outcomes" if role == "outcome" else "not worked out for derived columns"
+    return "no held-out rows to judge it by"
 
 
 def title(message: Message) -> str:
@@ -225,12 +238,13 @@ def title(message: Message) -> str:
     'CRITICAL: diabetes: "bmi" has drifted, predictions have not moved'
     """
     firing, resolved = message.firing, message.resolved
-    model = f"{message.name}: " if message.name else ""
+    models = {item.model for item in message.entries}
+    model = f"{len(models)} models: " if len(models) > 2 else f"{message.name}: " if message.name else ""
     said = f"{message.severity.upper()}: {model}{happened(firing, message.answers)}"
     match message.kind:
         case "update":
-            new = sum(e.status == "new" for e in firing)
-            parts = [f"{new} new"] * bool(new) + [f"{len(resolved)} resolved"] * bool(resolved)
+            counts = Counter(item.status for item in message.entries)
+            parts = [f"{counts[of]} {of}" for of in ("new", "more severe", "resolved") if counts[of]]
             said += f" ({', '.join(parts)})"
         case "repeat":
             said += f", still after {duration(message.at - message.opened)}"
@@ -267,7 +281,8 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
         what = f"{be} unusual" if unusual else f"{have} {HAVE.get(change, 'drifted')}"
         said.append(f"{names(columns)} {what}")
     if moved:
-        said.append(f"predictions {'are unusual' if unusual else 'have moved'}")
+        whose = f" of {', '.join(item.model for item in moved)}" if len({item.model for item in firing}) > 1 else ""
+        said.append(f"predictions{whose} {'are unusual' if unusual else 'have moved'}")
     elif answers:
         said.append(answers.partition(":")[0])
     return ", ".join(said) or "nothing fires"
@@ -315,7 +330,7 @@ def against(reference: str) -> str:
 
 
 def names(entries: Sequence[Entry]) -> str:
-    """Name the first entry and count the rest.
+    """Name the first entry, with its model if there are several, and count the rest.
 
     >>> names([Entry("a", "feature", "new", "info", "", 0.0)] * 3)
     '"a" and 2 more'
@@ -323,6 +338,7 @@ def names(entries: Sequence[Entry]) -> str:
     if not entries:
         return "nothing"
     first = label(entries[0]) if entries[0].worse else quoted(label(entries[0]))
+    first += f" of {entries[0].model}" if len({item.model for item in entries}) > 1 else ""
     return first + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
 
 

@@ -132,7 +132,12 @@ def plan(
             state = states.get((receiver.name, name), GroupState(receiver.name, name))
             members = {alert.key: alert for alert in mine if name in ("", alert.rule)}
             moved = sum(alert.rule == name and alert in mine for alert in changed)
-            before = replace(state, changes=state.changes + moved, told=_ended(state.told, situation.transitions))
+            told = _ended(state.told, situation.transitions)
+            for alert in situation.alerts:  # what a receiver is not sent any more goes on
+                if alert.key in told and alert.key not in members and alert.state == "firing":
+                    why = f"it is {alert.severity} now, of which this receiver is not told"
+                    told[alert.key] = replace(told[alert.key], reason=why)
+            before = replace(state, changes=state.changes + moved, told=told)
             if levels:
                 message, after = _levels(before, members, situation, policy)
             else:
@@ -180,6 +185,7 @@ def _due(
     firing = {key: alert for key, alert in alerts.items() if alert.state == "firing"}
     audible = firing.keys() - situation.muted
     new = {key for key in audible if key not in known or known[key].event_id != firing[key].event_id}
+    severe = {key for key in audible - new if _more_severe(firing[key].severity, known[key].severity)}
     over = known.keys() - firing.keys()
     if not known and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
@@ -187,7 +193,7 @@ def _due(
     if not known and 0 <= now - min(firing[key].since for key in new) < policy.group_wait:
         return None, state
     kind: MessageKind
-    if not new and not over:
+    if not new and not severe and not over:
         if not audible & known.keys() or not policy.repeat or now - state.last < policy.repeat:
             return None, state
         kind = "repeat"
@@ -195,14 +201,15 @@ def _due(
         return None, state
     else:
         kind = "firing" if not known else "resolved" if len(over) == len(known) and not new else "update"
-    told = {key: value for key, value in known.items() if key not in over} | {key: _told(firing[key]) for key in new}
-    entries = _entries(told, new, over, state, alerts, situation)
+    told = {key: value for key, value in known.items() if key not in over}
+    told |= {key: _told(firing[key]) for key in new | severe}
+    entries = _entries(told, new, severe, over, state, alerts, situation)
     first = next((item for item in entries if item.status != "resolved"), entries[0])
     event_id = state.event_id if known else first.event_id
     opened = state.opened if known else min(value.since for value in told.values())
     after = replace(state, event_id=event_id, opened=opened, told=told, changes=0)
     if not receiver.resolved:
-        if kind == "resolved" or (kind == "update" and not new):
+        if kind == "resolved" or (kind == "update" and not new and not severe):
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
     # What is over does not make a message more severe, unless it is about that alone.
@@ -211,7 +218,7 @@ def _due(
     more = f", and {len(left) - 1} more" if len(left) > 1 else ""
     still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more.")
     lines = (still,) if kind == "resolved" else ()
-    told_answers = _answers(situation, entries[0].model, state.group)
+    told_answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), state.group)
     facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
     message = Message(
         kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several
@@ -224,21 +231,28 @@ def _version(situation: Situation, entries: Sequence[Entry]) -> str:
     return ", ".join(dict.fromkeys(situation.versions.get(item.model, situation.model) for item in entries))
 
 
-def _answers(situation: Situation, model: str, rule: str) -> str:
-    """Whether a model's predictions have moved, by a rule's own verdicts on them if it has some."""
-    results = [result for result in situation.results.values() if result.model == model]
-    return answers([result for result in results if result.rule == rule]) or answers(results)
+def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
+    """Whether the predictions have moved, by a rule's own verdicts on them if it has some; of several models, whose."""
+    told = {}
+    for model in models:
+        results = [result for result in situation.results.values() if result.model == model]
+        told[model] = answers([result for result in results if result.rule == rule]) or answers(results)
+    if len(models) == 1 or not all(told.values()):
+        return told[models[0]] if len(models) == 1 else ""
+    moved = [model for model, text in told.items() if text.startswith("predictions have moved:")]
+    return f"predictions of {', '.join(moved)} have moved" if moved else "predictions have not moved"
 
 
 def _entries(
     told: Mapping[AlertKey, Told],
     new: Set[AlertKey],
+    severe: Set[AlertKey],
     over: Set[AlertKey],
     state: GroupState,
     alerts: Mapping[AlertKey, Alert],
     situation: Situation,
 ) -> tuple[Entry, ...]:
-    """All alerts of the group: new before known before over, each by harm, importance and strength."""
+    """All alerts of the group: new, more severe, known, over; each by harm, importance and strength."""
 
     def worst_first(key: AlertKey) -> tuple[int, list[float], AlertKey]:
         result = situation.results.get(key)
@@ -246,8 +260,9 @@ def _entries(
         return ORDER.get(key.role, 2), [-part for part in weight], key
 
     out: list[Entry] = []
-    parts: tuple[tuple[Status, Set[AlertKey]], ...] = (("new", new), ("firing", told.keys() - new), ("resolved", over))
-    for status, keys in parts:
+    known = told.keys() - new - severe
+    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "firing": known, "resolved": over}
+    for status, keys in parts.items():
         for key in sorted(keys, key=worst_first):
             item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
             drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
@@ -284,11 +299,15 @@ def _levels(
         entries.append(replace(item, until=known.resolved, labels={**known.labels, "alertname": key.rule}))
     event_id, opened = (min(getattr(known, name) for known in told.values()) for name in ("event_id", "since"))
     severity, ends = worst(item.severity for item in entries), now + 4 * max(policy.resend, 60.0)
-    told_answers = _answers(situation, entries[0].model, "")
+    told_answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), "")
     facts = (severity, event_id, now, _version(situation, entries), told_answers, tuple(entries), opened)
     kind: MessageKind = "state" if changed else "resend"
     message = Message(kind, "", *facts, link=situation.link, ends=ends, several=situation.several)
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
+
+
+def _more_severe(severity: str, than: str) -> bool:
+    return worst((severity, than)) != than
 
 
 def _told(alert: Alert) -> Told:

@@ -135,7 +135,7 @@ def lay_out(message: Message) -> Text:
     if message.kind in ("digest", "test"):
         return Text(_head(message), lines, (), 0, (), (), _todo(message))
     firing = message.firing
-    rest = tuple(cut(label(item)) for item in firing[: SHOWN + NAMED])
+    rest = tuple(_name(item, message) for item in firing[: SHOWN + NAMED])
     shown = tuple(_column(item, message) for item in firing[:SHOWN])
     foot = lines if message.kind == "resolved" else _foot(message)
     return Text(_head(message), shown, rest, len(firing) - len(shown), _resolved(message), foot, _todo(message))
@@ -146,7 +146,7 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
     groups: dict[str, list[tuple[str, str]]] = {}
     for item in message.resolved:
         took = f" after {duration(lasted(item, message))}"
-        groups.setdefault(cut(item.reason, 200) if item.reason else "", []).append((cut(label(item)), took))
+        groups.setdefault(cut(item.reason, 200) if item.reason else "", []).append((_name(item, message), took))
     because = {reason: f"because {reason}" if reason else "" for reason in groups}
     if message.kind == "resolved" and len(message.entries) == 1:
         return tuple((text, ()) for text in because.values() if text)
@@ -163,9 +163,14 @@ def _head(message: Message) -> Block:
         what = cut(message.answers, 300).partition(": ")[2]
         said = _plainer(Piece(what), len(firing) > FEW).text
         lines.append((Piece("predictions: "), Piece(said, "code")))  # it may name classes
-    known = {item.column: item.importance for item in firing if item.importance is not None}
-    if known:
-        lines.append((Piece(f"importance for the model: {percent(sum(known.values()))}"),))
+    shares: dict[str, float] = {}
+    for item in (item for item in firing if item.importance is not None):
+        shares[item.model] = shares.get(item.model, 0.0) + (item.importance or 0.0)
+    if len(shares) == 1:
+        lines.append((Piece(f"importance for the model: {percent(sum(shares.values()))}"),))
+    elif shares:
+        each = ", ".join(f"{cut(model)} {percent(share)}" for model, share in shares.items())
+        lines.append((Piece("importance for each model: "), Piece(each, "code")))
     if began := _began(message):
         lines.append((Piece(began),))
     labels = message.entries[0].labels if message.entries else {}
@@ -204,13 +209,13 @@ def _began(message: Message) -> str:
 
 def _column(item: Entry, message: Message) -> Line:
     """A column in one line: what changed, since when, what it does to the model."""
-    several = {item.model for item in message.entries}
-    name = f"{item.model}: {label(item)}" if len(several) > 1 else label(item)
-    new = [Piece(" (new)", "bold")] if item.status == "new" and message.kind == "update" else []
-    pieces = [Piece(cut(name), "code" if item.worse else "name"), *new]
+    marks = {"new": " (new)", "more severe": f" (now {item.severity})"} if message.kind == "update" else {}
+    new = [Piece(marks[item.status], "bold")] if item.status in marks else []
+    pieces = [Piece(_name(item, message), "code" if item.worse else "name"), *new]
     if item.role == "prediction":
         named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
-        pieces = [Piece("predictions"), *named, *new]
+        model = [Piece(cut(item.model), "code"), Piece(": ")] * _several(message)
+        pieces = [*model, Piece("predictions"), *named, *new]
     if item.value is not None and item.threshold is not None and item.value <= item.threshold:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
     said: list[Line] = []
@@ -235,6 +240,15 @@ def _column(item: Entry, message: Message) -> Line:
     for sign, part in zip((": ", *[", "] * (len(said) - 1), *["; "] * 2), (*said, *told), strict=False):
         pieces += [Piece(sign), *part]
     return tuple(pieces)
+
+
+def _several(message: Message) -> bool:
+    return len({item.model for item in message.entries}) > 1
+
+
+def _name(item: Entry, message: Message) -> str:
+    """A column's name, with its model's if the message is about several."""
+    return cut(f"{item.model}: {label(item)}" if _several(message) else label(item))
 
 
 def _plainer(piece: Piece, many: bool) -> Piece:

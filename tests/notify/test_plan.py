@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.notify.message import Message, title
 from monitor.notify.plan import LAST_STATES, OUTAGE, Item, Policy, collapse
+from monitor.notify.text import plain_text
 from monitor.rules.alert import Alert, Transition
 from monitor.rules.rule import Rule
 from tests.notify.world import World, firing, verdict
@@ -20,6 +21,26 @@ LOG = '[receivers.x]\nkind = "log"\n'
 
 def kinds(world: World, alerts: list[Alert], **more: object) -> list[str]:
     return [notification.message.kind for notification in world.evaluate(alerts, **more)]  # type: ignore[arg-type]
+
+
+def test_an_event_that_becomes_more_severe_is_told_once_more() -> None:
+    world = World(LOG + '[receivers.mild]\nkind = "log"\nseverities = ["warning"]\n')
+    alert = firing(at=world.clock.time())
+    told = [world.evaluate([alert])]
+    for severity in ("critical", "critical", "warning"):
+        world.clock.advance(600)
+        told.append(world.evaluate([replace(alert, severity=severity)]))
+    said = [[(one.receiver, title(one.message)) for one in some] for some in told]
+    assert said[1:] == [
+        [
+            ("x", 'CRITICAL: "bmi" has drifted (1 more severe)'),
+            ("mild", 'RESOLVED: alert on "bmi" has ended (lasted 10 minutes, until 22:23 UTC)'),
+        ],
+        [],
+        [("mild", 'WARNING: "bmi" has drifted')],  # it is sent what it is told of, and so an end and a beginning
+    ]
+    assert '"bmi" (now critical): mean was' in plain_text(told[1][0].message, "", 4000)
+    assert "because it is critical now, of which this receiver is not told" in plain_text(told[1][1].message, "", 4000)
 
 
 def test_fires_once_then_repeats_then_resolves() -> None:

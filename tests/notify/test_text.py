@@ -20,7 +20,7 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey, Change, Direction, DriftResult, Harm, Span, StoredExplanation, Subject
 from monitor.notify import bodies
-from monitor.notify.message import Entry, Message, commands, title
+from monitor.notify.message import Entry, Message, commands, entry, title
 from monitor.notify.plan import Notification
 from monitor.notify.text import Line, lay_out, plain_text
 from monitor.outcomes.performance import Measure
@@ -40,7 +40,7 @@ env=production
 "bmi": mean was 0.01, now 0.0571 (1.0 standard deviations), alert since 14 Nov, 22:03 UTC; harmful: mean error (MAE) \
 was 41.2, would be 47.9; mean prediction +12
 "species": more setosa (was 33 %, now 72 %); fewer virginica (was 33 %, now 0.4 %), alert since 14 Nov, 22:13 UTC; \
-harmless: mean error (MAE) was 41.2, would be at most 43.3
+harmless: mean error (MAE) stays near 41.2 (43.3 at most)
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
@@ -232,6 +232,58 @@ def test_an_end_says_what_is_over(more: dict[str, Any], count: int, said: str) -
     assert title(Message("resolved", "drift", "info", "", 90.0, entries=(entry,) * count)) == (
         f"RESOLVED: {said}" + " (lasted 1 minute, until 00:01 UTC)" * (count == 1)
     )
+
+
+def test_a_message_of_two_models_names_the_model_of_each_line_and_begins_with_the_most_harmful() -> None:
+    """Harm is compared as a part of each model's own loss: one has errors of 41, the other an error rate of 0.1."""
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alerts = [firing("bmi", at=now, model="diabetes"), firing("rooms", at=now, model="prices")]
+    alerts.append(firing("prediction", role="prediction", at=now, model="prices"))
+    rate = replace(HARMFUL, loss=0.08, loss_error=0.01, usual=0.1, name="error rate", importance=0.8)
+    results = {one.key: told(one, now, MEAN, harm) for one, harm in zip(alerts, (HARMFUL, rate, None), strict=True)}
+    text = written(world.evaluate(alerts, results=results)).splitlines()
+    assert (
+        text[0]
+        == 'WARNING: prices, diabetes: "rooms" of prices and 1 more have drifted, predictions of prices have moved'
+    )
+    assert "importance for each model: prices 80 %, diabetes 41 %" in text
+    assert [line.partition(": mean was")[0] for line in text if ": mean was" in line] == [
+        "prices: predictions",
+        '"prices: rooms"',
+        '"diabetes: bmi"',
+    ]
+    world.clock.advance(600)
+    assert '"prices: rooms" after 10 minutes' in written(world.evaluate([]))
+
+
+def test_a_title_says_whose_predictions_have_moved() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alerts = [firing("bmi", at=now, model=model) for model in ("a", "b", "c")]
+    answers = [firing("prediction", role="prediction", model=model) for model in ("a", "b", "c")]
+    results = {one.key: told(one, now, MEAN) for one in alerts}
+    results |= {
+        one.key: told(one, now, MEAN, state="drift" if one.model == "b" else "ok", value=0.01) for one in answers
+    }
+    (one,) = world.evaluate(alerts, results=results)
+    assert title(one.message) == 'WARNING: 3 models: "bmi" of a and 2 more have drifted, predictions of b have moved'
+
+
+@pytest.mark.parametrize(
+    ("role", "more", "why"),
+    [
+        ("feature", {}, "no held-out rows to judge it by"),
+        ("derived", {}, "not worked out for derived columns"),
+        ("outcome", {}, "not worked out for outcomes"),
+        ("feature", {"state": "insufficient data", "value": None}, "no verdict at this time"),
+        ("feature", {"state": "ok", "value": 0.01}, "no drift at this time"),
+    ],
+)
+def test_unknown_harm_says_why(role: str, more: dict[str, Any], why: str) -> None:
+    alert = firing("x", role=role)
+    assert entry(alert, "new", told(alert, 60.0, MEAN, **more)).harm == f"harm unknown: {why}"
+    assert entry(alert, "new", None).harm == "harm unknown: no verdict at this time"
 
 
 def test_commands_name_the_model_if_there_are_several() -> None:

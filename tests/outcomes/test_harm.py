@@ -112,7 +112,7 @@ def test_rows_out_of_range_are_not_called_harmless() -> None:
     found = judged(REGRESSOR, baseline, within, live)["easy"].harm
     assert found is not None
     assert found.effect == "unknown"
-    assert found.text.startswith("harm unknown: the model was never checked on rows like 25 % of these")
+    assert found.text.startswith("harm unknown: 25 % of the rows have values that the model was never tested on")
 
 
 def test_a_bin_with_one_held_out_row_is_not_trusted() -> None:
