@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MODEL := model.pkl
 SPARK := $(VENV)/spark
 
-.PHONY: run test quick lint format bench spark lock clean
+.PHONY: run test quick lint format bench docs spark lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.runtime $(MODEL)
@@ -29,6 +29,11 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
+# The documentation as a site, in the folder site/. A broken link or anchor is an error.
+docs: $(VENV)/.dev
+	@$(BIN)/mkdocs build --strict
+	@echo "Read it on http://127.0.0.1:8000: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 # Spark in an environment of its own: a gigabyte; it needs Java (Debian: apt-get install openjdk-17-jre-headless).
 spark: $(SPARK)/.ready
 	@$(SPARK)/bin/python -m examples.spark_job
@@ -39,7 +44,7 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --extra server --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra server --group dev --constraint requirements.lock \
+	  --no-emit-index-url --no-emit-find-links --extra server --group dev --group docs --constraint requirements.lock \
 	  --output-file requirements-dev.lock pyproject.toml
 
 $(MODEL): | $(VENV)/.runtime
