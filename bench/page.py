@@ -81,8 +81,8 @@ def measure(columns: int) -> None:
             return fetch(client, path)
 
         some = runtime.only.reference.schema.columns[0]
-        path = f"{column_path(some.role, some.name)}&range=24h"
-        overview = "/?range=24h"
+        path = f"{column_path(some.role, some.name)}&from=24h"
+        overview = "/?from=24h"
         for what, action, before in (
             ("overview, nothing remembered", overview, forget),
             ("overview, after a new evaluation", overview, evaluate),
@@ -111,7 +111,7 @@ def main() -> None:
     """Print the table."""
     logging.disable(logging.WARNING)
     print(f"Python {platform.python_version()}, Flask {version('flask')}, Jinja2 {version('jinja2')};")
-    print(f"{ROUNDS} rounds, {DAY:,} stored evaluations, range 24 h.\n")
+    print(f"{ROUNDS} rounds, {DAY:,} stored evaluations, the last 24 h.\n")
     print("| columns | what | median ms | fastest | slowest | kB |")
     print("| --- | --- | --- | --- | --- | --- |")
     for columns in (11, 200, 1000):

@@ -97,9 +97,11 @@ for _path in ("/v2/models/{NAME}", "/v2/models/{NAME}/versions/{VERSION}"):
 #: What there is once for all models; `model` in the query says which one is meant.
 SHOWN: dict[str, tuple[str, Schema | str]] = {
     "POST /?model": ("Predict, as POST /predict", PREDICTED),
-    **{f"GET {path}?model,format": ("A page, or its data", HTML) for path in ("/", "/performance", "/alerts")},
-    **{f"GET /column/{role}?name,model,format": ("The page of a column, or its data", HTML) for role in ROLES},
-    "GET /compare?first,second,model,format": ("Two versions side by side", HTML),
+    "GET /?q,state,role,from,to,around,model,format": ("The overview, or its data", HTML),
+    "GET /performance?metric,from,to,around,model,format": ("How well the model does, or its data", HTML),
+    "GET /alerts?model,format": ("The alerts, or their data", HTML),
+    **{f"GET /column/{role}?name,from,to,around,model,format": ("A column, or its data", HTML) for role in ROLES},
+    "GET /compare?first,second,from,to,around,model,format": ("Two versions side by side", HTML),
     "GET /monitor?format": ("How the monitor does", HTML),
     "GET /what-to-do": ("What to do about each kind of verdict", HTML),
     "GET /silence": ("The form of a silence", HTML),
@@ -119,11 +121,11 @@ SHOWN: dict[str, tuple[str, Schema | str]] = {
     ),
     "GET /api/drift?model": ("The last verdicts", many(VERDICT)),
     "GET /api/alerts?model": ("Alerts that are pending, firing or just resolved", many(ALERT)),
-    "GET /api/performance?from,to,model_version,model": (
+    "GET /api/performance?from,to,around,model_version,model": (
         "How well the model did",
         record(kind=TEXT, window=SPAN, outcomes=WHOLE, predictions=WHOLE, metrics=many(record()), main=TEXT),
     ),
-    "GET /api/windows?from,to,step,column,model_version,model": (
+    "GET /api/windows?from,to,around,step,column,model_version,model": (
         "Counts over a period",
         record(start=TEXT, end=TEXT, columns=many(record(bins=many(TEXT))), steps=many(record(n=WHOLE))),
     ),

@@ -28,6 +28,7 @@ import numpy as np
 from monitor.capture.encode import other_code
 from monitor.capture.names import names_file
 from monitor.capture.segment import MARK, RECORDS_AT, Notes, SegmentHead, checksums, record_dtype
+from monitor.clock import FAR
 from monitor.columns.binning import LARGEST
 from monitor.columns.column import clean_text
 from monitor.drift.result import Subject
@@ -49,7 +50,7 @@ CLIENTS, SILENT = 1000, 86400.0
 
 #: Bytes of a segment, and of the names of unseen values of a client, at most; numbers and times are below these.
 SEGMENT, NAMES = 1 << 27, 4 << 20
-NUMBERS, TIMES = 1 << JOURNAL_BITS, 7_258_118_400 * 10**9
+NUMBERS, TIMES = 1 << JOURNAL_BITS, FAR * 10**9
 
 _FILE = re.compile(r"(journal|outcomes)/(?:([0-9]{20})(?:-[0-9]{1,3})?\.journal|unseen-[0-9a-f]{16}\.jsonl)")
 

@@ -233,9 +233,9 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
     """Write the report of a period as one self-contained page."""
     span, found = report.span, report.performance
     assert span is not None
-    seconds = max(int(span.end - span.start), 1)
-    length = history.cell_length(seconds, config.drift.every)
-    cells = HeatMap().read(connection, report.series.subject, span.end, seconds, length)
+    start = max(span.start, min(history.begins(connection, report.series.model), span.end - 60.0))
+    length = history.cell_length(span.end - start, config.drift.every)
+    cells = HeatMap().read(connection, report.series.subject, start, span.end, length)
     said = performance_page.said(report.evaluation)
     facts = f"{words.counted(report.predictions, 'prediction')} {words_of(span)}", report.open_window
     return draw(
@@ -244,7 +244,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         lead=". ".join(text for text in facts if text),
         when=words_of(span),
         last=("Verdicts at the time", lambda row: overview.strip(row, cells)),
-        over=lambda row: column_page.over_time(connection, row, report.series, config, span.start, span.end),
+        over=lambda row: column_page.over_time(connection, row, report.series, config, start, span.end),
         performance=said,
         p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
         cell=length,

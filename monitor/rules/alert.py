@@ -16,7 +16,7 @@ from typing import Literal
 from monitor.clock import iso
 from monitor.columns.column import Role
 from monitor.config.settings import duration_text
-from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult
+from monitor.drift.result import ALL, MODEL, AlertKey, DriftResult, Span
 from monitor.rules.rule import SEVERITIES, Rule, is_performance
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
@@ -107,6 +107,22 @@ def event_id(key: AlertKey, fired_at: float, model_version: str) -> str:
     """
     text = "\0".join((*key, iso(fired_at), model_version))
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:10]
+
+
+def period_around(moves: Sequence[tuple[float, AlertState]], now: float) -> Span:
+    """Return the period that shows an event: from some time before its first move until a little after its end.
+
+    `moves`: when it entered which state, the oldest first. An event that has not ended lasts until `now`.
+
+    >>> period_around([(86_400.0, "firing"), (93_600.0, "resolved")], 1e6)
+    <Span 1970-01-01T22:00:00Z to 1970-01-02T02:30:00Z>
+    >>> period_around([(86_400.0, "firing")], 87_000.0)
+    <Span 1970-01-01T23:00:00Z to 1970-01-02T00:10:00Z>
+    """
+    (start, _), (last, state) = moves[0], moves[-1]
+    end = last if state in ("resolved", "inactive") else now
+    before = min(max(end - start, 3600.0), 86_400.0)
+    return Span(max(start - before, 0.0), min(end + before / 4, now))
 
 
 def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: float) -> Alert:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.clock import from_iso
+from monitor.clock import FAR, from_iso
 from monitor.columns.canonical import canonical_items, column_name, to_array
 from monitor.columns.column import Column, clean_text
 from monitor.errors import DataError, InputError
@@ -137,7 +137,6 @@ def table(data: Any, names: Names) -> list[Any]:
 
 
 #: 2200-01-01: what is later is milliseconds or microseconds taken for seconds, and beyond int64 soon after.
-_FAR = 7_258_118_400
 
 
 def time_ns(moment: object) -> int:
@@ -152,7 +151,7 @@ def time_ns(moment: object) -> int:
         raise InputError("bad_time", "a time is missing", None, 422)
     if isinstance(moment, np.datetime64):
         nanoseconds = int(moment.astype("datetime64[ns]").astype(np.int64))
-        if 0 <= nanoseconds < _FAR * 10**9:
+        if 0 <= nanoseconds < FAR * 10**9:
             return nanoseconds
         seconds = nanoseconds / 1e9
     elif isinstance(moment, str):
@@ -168,7 +167,7 @@ def time_ns(moment: object) -> int:
     else:
         kind = type(moment).__name__
         raise InputError("bad_time", f"a time is seconds since 1970, a datetime or ISO 8601, not {kind}", None, 422)
-    if not 0 <= seconds < _FAR:
+    if not 0 <= seconds < FAR:
         raise InputError("bad_time", f"a time is between 1970 and 2200, in seconds; got {seconds:g}", None, 422)
     return round(seconds * 1e9)
 
@@ -182,14 +181,14 @@ def times_ns(times: Any, rows: int) -> npt.NDArray[np.int64]:
         raise InputError("wrong_length", f"{len(values)} times for {rows} rows", None, 422)
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         stamps = values.astype("datetime64[ns]").astype(np.int64)
-        wrong = np.isnat(values) | (stamps < 0) | (stamps >= _FAR * 10**9)
+        wrong = np.isnat(values) | (stamps < 0) | (stamps >= FAR * 10**9)
         if wrong.any():
             what = f"a time is missing, or before 1970 or after 2200: {values[wrong][0]}"
             raise InputError("bad_time", what, f"row {int(wrong.argmax())}", 422)
         return stamps
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         seconds = values.astype(np.float64)
-        if not ((seconds >= 0) & (seconds < _FAR)).all():
+        if not ((seconds >= 0) & (seconds < FAR)).all():
             raise InputError("bad_time", "a time is between 1970 and 2200, in seconds", None, 422)
         return np.round(seconds * 1e9).astype(np.int64)
     out = np.empty(rows, np.int64)

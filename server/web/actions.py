@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, g, redirect, request
 
-from monitor.clock import from_iso, iso
+from monitor.clock import iso
 from monitor.columns.column import clean_text
-from monitor.config.settings import duration
+from monitor.config.settings import moment
 from monitor.errors import InputError
 from monitor.outcomes.results import names_of
 from monitor.rules.silence import new_silence
@@ -143,6 +143,6 @@ def matchers(given: Mapping[str, str]) -> dict[str, str]:
 
 def _end(given: Mapping[str, str], now: float) -> float:
     try:
-        return from_iso(given["until"]) if given.get("until") else now + duration(given.get("for") or "4h")
+        return moment(given.get("until") or given.get("for") or "4h", now, ahead=True)
     except ValueError as error:
         raise InputError("time", clean_text(str(error)), "until" if given.get("until") else "for") from None

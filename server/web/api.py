@@ -7,17 +7,18 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from monitor.clock import from_iso
 from monitor.columns.column import clean_text
 from monitor.config.settings import duration
+from monitor.drift.result import Span
 from monitor.errors import InputError
+from monitor.rules.alert import AlertState
 from monitor.runtime import Runtime
+from monitor.store.file.database import one_moment
+from monitor.store.records.alerts import moves_of
 from monitor.watched import Watched
+from server.web.period import DAY, WEEK, read
 
 api = Blueprint("api", __name__)
-
-#: 2200-01-01, seconds since 1970 UTC.
-FAR = 7_258_118_400
 
 #: What each of these answers with, as JSON.
 PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
@@ -71,37 +72,28 @@ def healthz() -> tuple[dict[str, Any], int]:
 
 @api.get("/api/windows")
 def windows() -> dict[str, Any]:
-    """Counts over any period: `from`, `to`, `step`, `column` (repeatable), `model_version`."""
-    now, given = runtime().clock.time(), request.args
-    start, end = period(now, 86_400)
+    """Counts over any period: `from`, `to`, `around`, `step`, `column` (repeatable), `model_version`."""
+    given, span = request.args, period(DAY)
     try:
         step = duration(given["step"]) if "step" in given else None
     except ValueError as error:
         raise InputError("duration", clean_text(str(error)), "step") from None
-    return runtime().windows(start, end, step, given.getlist("column"), given.get("model_version"), asked())
+    return runtime().windows(span.start, span.end, step, given.getlist("column"), given.get("model_version"), asked())
 
 
 @api.get("/api/performance")
 def performance() -> dict[str, Any]:
-    """Performance over a period: `from`, `to`, `model_version`."""
-    start, end = period(runtime().clock.time(), 7 * 86_400)
-    return runtime().performance(start, end, request.args.get("model_version"), asked()).to_json()
+    """Performance over a period: `from`, `to`, `around`, `model_version`."""
+    span = period(WEEK)
+    return runtime().performance(span.start, span.end, request.args.get("model_version"), asked()).to_json()
 
 
-def period(now: float, seconds: float) -> tuple[float, float]:
-    """Read `from` and `to` from the query; without them the last `seconds`. Raises InputError."""
-    end = _moment("to", now)
-    return _moment("from", end - seconds), end
+def period(seconds: float) -> Span:
+    """Read `from`, `to` or `around` from the query; without them the last `seconds`. Raises InputError."""
+    run = runtime()
 
+    def moves(event_id: str) -> list[tuple[float, AlertState]]:
+        with one_moment(run.folder.database) as connection:
+            return moves_of(connection, event_id)
 
-def _moment(name: str, default: float) -> float:
-    """Read a time from the query. Raises InputError."""
-    text = request.args.get(name)
-    try:
-        moment = default if text is None else from_iso(text)
-    except (ValueError, OverflowError):
-        message = f"expected a time in ISO 8601, such as 2026-11-24T08:00Z, got {clean_text(text or '')!r}"
-        raise InputError("time", message, name) from None
-    if not 0 <= moment < FAR:
-        raise InputError("time", "a time lies between 1970 and 2200", name)
-    return moment
+    return read(request.args, run.clock.time(), seconds, moves)

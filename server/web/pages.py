@@ -14,11 +14,12 @@ import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, request
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from monitor import words
 from monitor.columns.column import ROLES, Role, column_path
@@ -38,13 +39,15 @@ from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records import history
-from monitor.store.records.alerts import list_events, list_silences
-from monitor.store.records.history import RANGES, HeatMap
+from monitor.store.records.alerts import list_events, list_silences, moves_of
+from monitor.store.records.history import HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
 from monitor.store.windows.rows import list_versions, newest_series
 from monitor.usual import Judged
-from server.web.api import asked, period, runtime, shown
+from monitor.watched import Watched
+from server.web.api import asked, runtime, shown
+from server.web.period import CHOICES, DAY, NAMES, WEEK, Period, chosen
 
 pages = Blueprint("pages", __name__)
 
@@ -57,14 +60,17 @@ ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if p
 REFRESH = (5.0, 60.0)
 
 #: Characters of a field of the query that the page's links repeat.
-LONGEST_FIELD = 200
+LONGEST_FIELD = 2000
 
 #: Templates that do not refresh themselves, because people fill them in.
 FORMS = ("login.html", "silence.html")
 
 #: A link of a page to another one that may be about one model. Text is escaped, so nothing else looks like it; links in
 #: single quotes are about all models.
-OWN_LINK = re.compile(r'(href|action)="/(?!assets/|metrics|what-to-do|login|logout)')
+OWN_LINK = re.compile(r'(href|action)="(/(?!assets/|metrics|what-to-do|login|logout)[^"#]*)')
+
+#: An address that names a period.
+NAMED = re.compile(rf"[?;]({'|'.join(NAMES)})=")
 
 #: Fields of the overview's filter.
 FILTER = ("q", "state", "role")
@@ -118,10 +124,10 @@ def columns() -> Response:
     now, evaluation, reference = run.clock.time(), model.latest, model.reference
     every = overview.rows(evaluation, reference)
     with one_moment(run.folder.database) as connection:
-        chosen = _range(connection, now)
-        length = history.cell_length(RANGES[chosen], run.config.drift.every)
+        period = _period(connection, model)
+        length = history.cell_length(period.end - period.start, run.config.drift.every)
         of = model.series.subject
-        cells = memory.heat_maps[of].read(connection, of, now, RANGES[chosen], length)
+        cells = memory.heat_maps[of].read(connection, of, period.start, period.end, length)
         silences = list_silences(connection, now)
         told = spent(connection, of, evaluation.at or now)
     alerts = tuple(evaluation.alerts.values())
@@ -153,9 +159,7 @@ def columns() -> Response:
         window=judged and _window(judged, every),
         filter=wanted,
         states=sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
-        choices=_choices("/", wanted),
-        chosen=chosen,
-        chosen_text=words.duration(RANGES[chosen]).removeprefix("1 "),
+        period=period,
         cell=length,
         rules=model.config.rules,
     )
@@ -189,7 +193,7 @@ def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     run, name = runtime(), request.args.get("name", "")
     model = run.find(asked())
-    now, evaluation, reference = run.clock.time(), model.latest, model.reference
+    evaluation, reference = model.latest, model.reference
     try:
         position = reference.schema.index(name, cast(Role, role))
     except KeyError:
@@ -198,9 +202,10 @@ def column(role: str) -> Response:
         return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
     row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
     with one_moment(run.folder.database) as connection:
-        chosen = _range(connection, now)
-        facts = column_page.over_time(connection, row, model.series, run.config, now - RANGES[chosen], now, row.since)
-        usual = column_page.usual(connection, evaluation, row, model.series, now - RANGES[chosen], now)
+        period = _period(connection, model)
+        stretch = period.start, period.end
+        facts = column_page.over_time(connection, row, model.series, run.config, *stretch, row.since)
+        usual = column_page.usual(connection, evaluation, row, model.series, *stretch)
         events = list_events(connection, model.series.subject, row.column.role, name, 30)
     shown = column_page.histograms(row, reference)
     results = (row.result, *row.others) if row.result else ()
@@ -226,37 +231,31 @@ def column(role: str) -> Response:
         results=results,
         rules=[rule for rule in model.config.rules if rule.name in {result.rule for result in results}],
         events=events,
-        choices=_choices(f"/column/{role}", {"name": name}),
-        chosen=chosen,
+        period=period,
     )
 
 
 @pages.get("/performance")
 def performance() -> Response:
-    """How well the model does: over `range`, or from `from` to `to`; `metric` is drawn over time."""
-    run = runtime()
+    """How well the model does in a period; `metric` is drawn over time."""
+    run, given = runtime(), request.args
     model = run.find(asked())
-    now, given = run.clock.time(), request.args
-    named = given.get("range", "7d")
-    chosen = "" if "from" in given or "to" in given else named if named in RANGES else "7d"
     with one_moment(run.folder.database) as connection:
+        period = _period(connection, model, WEEK)
         events = list_events(connection, model.series.subject, "outcome", most=30)
-    start, end = period(now, RANGES[chosen or "7d"])
     said = performance_page.said(model.latest)
-    report = run.performance(start, end, model.version, model.name)
+    report = run.performance(period.start, period.end, model.version, model.name)
     metric = given.get("metric") or (said.metric if said else "")
-    kept = {name: given[name][:LONGEST_FIELD] for name in ("from", "to", "range") if name in given}
     return answer(
         "performance.html",
         performance_page.records(report),
         said=said,
         taken=model.config.outcomes is not None,
         p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
-        address=lambda name: f"/performance?{urlencode({**kept, 'metric': name})}",
+        address=lambda name: f"/performance?{urlencode({'metric': name})}",
         rules=[rule for rule in model.config.rules if rule.performance],
         events=events,
-        choices=_choices("/performance", {"metric": given.get("metric", "")[:LONGEST_FIELD]}),
-        chosen=chosen,
+        period=period,
     )
 
 
@@ -298,10 +297,12 @@ def compare() -> Response:
         versions = list_versions(connection, model.name)
         chosen = [given.get("first") or versions[min(1, len(versions) - 1)], given.get("second") or versions[0]]
         both = [newest_series(connection, version, model.name) for version in chosen]
-        start, end = period(now, 7 * 86400.0)
+        period = _period(connection, model, WEEK)
         alpha, least = model.config.drift.alpha, model.config.drift.min_samples
-        found = compare_versions(connection, both[0], both[1], Span(start, end), now, alpha, least)
-    return answer("compare.html", [found.to_json()], found=found, versions=versions, chosen=chosen, told=told)
+        found = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)
+    return answer(
+        "compare.html", [found.to_json()], period=period, found=found, versions=versions, chosen=chosen, told=told
+    )
 
 
 @pages.get("/what-to-do")
@@ -375,27 +376,32 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
     return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
 
 
-def _range(connection: sqlite3.Connection, now: float) -> str:
-    chosen = request.args.get("range", "")
-    return chosen if chosen in RANGES else history.fitting_range(connection, now)
+def _period(connection: sqlite3.Connection, model: Watched, seconds: float = DAY) -> Period:
+    """The period of a view about a model: what the address names, or the last `seconds`."""
+    first, now = history.begins(connection, model.name), runtime().clock.time()
+    return chosen(request.args, now, seconds, first, partial(moves_of, connection))
 
 
-def _choices(path: str, keep: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Addresses of the same view over every range."""
-    kept = {key: value for key, value in keep.items() if value}
-    return [(name, f"{path}?{urlencode({**kept, 'range': name})}") for name in RANGES]
+def answer(
+    template: str, records: Records = (), status: int = 200, period: Period | None = None, **context: Any
+) -> Response:
+    """Send a view in the format that was asked for: the template filled in, or its records as data.
 
-
-def answer(template: str, records: Records = (), status: int = 200, **context: Any) -> Response:
-    """Send a view in the format that was asked for: the template filled in, or its records as data."""
+    `period`: what the view shows; if its address was wrong, the page says so and is as it is without one.
+    """
     wanted = request.args.get("format")
+    if period and period.wrong:
+        status = period.wrong.status
+        if wanted in ("json", "csv"):
+            raise period.wrong
     if wanted == "json":
         return Response(json.dumps(records, indent=1) + "\n", status, content_type="application/json")
     if wanted == "csv":
         return Response(to_csv(records), status, content_type="text/csv; charset=utf-8")
     run, guard = runtime(), current_app.extensions["telltale_guard"]
     low, high = REFRESH
-    kept = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
+    given = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
+    others = {key: value for key, value in given.items() if key not in (*NAMES, "format")}
     name = asked()
     body = render(
         template,
@@ -404,14 +410,26 @@ def answer(template: str, records: Records = (), status: int = 200, **context: A
         several=several(run),
         model=run.models.get(name or next(iter(run.models))) if name or not several(run) else None,
         now=run.clock.time(),
-        refresh=0 if template in FORMS else min(max(run.config.drift.every / 2, low), high),
+        refresh=0 if template in FORMS or status != 200 else min(max(run.config.drift.every / 2, low), high),
         viewer={"csrf": g.viewer.csrf, "login": guard.has_token and g.viewer.by == "nobody"},
-        formats={name.upper(): f"{request.path}?{urlencode({**kept, 'format': name})}" for name in ("json", "csv")},
+        formats={name.upper(): f"{request.path}?{urlencode({**given, 'format': name})}" for name in ("json", "csv")},
+        period=period,
+        choices=[(text, value, f"{request.path}?{urlencode({**others, 'from': value})}") for text, value in CHOICES],
+        others=others,
         **context,
     )
-    if prefix := _prefix(run):
-        body = OWN_LINK.sub(rf'\1="{prefix}/', body)
+    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name)}
+    if (prefix := _prefix(run)) or kept:
+        body = OWN_LINK.sub(lambda link: _own(link, prefix, escape(urlencode(kept, safe=":"))), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
+
+
+def _own(link: re.Match[str], prefix: str, kept: str) -> str:
+    """Have a link lead to the same model, and repeat the period unless it names one."""
+    attribute, address = link.groups()
+    if kept and attribute == "href" and not NAMED.search(address):
+        address += f"{'&amp;' if '?' in address else '?'}{kept}"
+    return f'{attribute}="{prefix}{address}'
 
 
 def _prefix(run: Runtime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from monitor.clock import ManualClock
-from monitor.drift.result import DriftResult, Span, State, Subject
+from monitor.drift.result import MODEL, DriftResult, Span, State, Subject
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder
-from monitor.store.records.history import HeatMap, fitting_range, verdicts
+from monitor.store.records.history import HeatMap, begins, verdicts
 from monitor.store.records.verdicts import save_results
 
 START = 1_700_000_000.0 - 1_700_000_000.0 % 86400
@@ -45,7 +46,7 @@ def test_a_cell_is_the_worst_of_its_last_evaluation(connection: sqlite3.Connecti
     save_results(connection, START + 70, [result("drift", 0.35)])
     save_results(connection, START + 75, [result("ok", 0.01)._replace(model_version="another")])
     save_results(connection, START + 130, [result("no traffic", None)])
-    cells = HeatMap().read(connection, Subject(version=VERSION), START + 239, 240, 60)
+    cells = HeatMap().read(connection, Subject(version=VERSION), START, START + 239, 60)
     assert cells == [
         {("feature", "x"): 4},
         {("feature", "x"): 5},
@@ -58,11 +59,11 @@ def test_cells_that_are_over_are_read_once_and_the_others_again(connection: sqli
     heat_map, asked = HeatMap(), []
     save_results(connection, START + 10, [result("ok", 0.01)])
     now = START + 3599
-    heat_map.read(connection, Subject(version=VERSION), now, 3600, 60)
+    heat_map.read(connection, Subject(version=VERSION), START, now, 60)
     connection.set_trace_callback(asked.append)
     save_results(connection, now, [result("drift", 0.15)])
     asked.clear()
-    cells = heat_map.read(connection, Subject(version=VERSION), now, 3600, 60)
+    cells = heat_map.read(connection, Subject(version=VERSION), START, now, 60)
     assert len(asked) < 12, "only the last two minutes may still change"
     assert cells[0] == {("feature", "x"): 2}
     assert cells[-1] == {("feature", "x"): 4}
@@ -80,8 +81,8 @@ def test_time_line_is_thinned_but_keeps_its_ends(connection: sqlite3.Connection)
     assert verdicts(connection, Subject(version=VERSION), "feature", "x'; --", "r", "ks", START, START + 999) == []
 
 
-@pytest.mark.parametrize(("age", "shown"), [(10, "1h"), (3601, "6h"), (30_000, "24h"), (10_000_000, "24h")])
-def test_range_fits_what_is_stored(connection: sqlite3.Connection, age: float, shown: str) -> None:
-    assert fitting_range(connection, START) == "1h"
-    save_results(connection, START, [result("ok", 0.01)])
-    assert fitting_range(connection, START + age) == shown
+def test_history_begins_with_what_is_stored(connection: sqlite3.Connection) -> None:
+    assert begins(connection, MODEL) == math.inf
+    save_results(connection, START + 10, [result("ok", 0.01)])
+    assert begins(connection, MODEL) == START + 10
+    assert begins(connection, "another") == math.inf

@@ -173,10 +173,10 @@ def test_a_wrong_token_is_refused(site: Site, header: str) -> None:
 
 def test_a_browser_is_shown_the_login_and_comes_back(site: Site) -> None:
     client = site.client()
-    answer = client.get("/column/feature?name=bmi&range=1h", headers=HTML)
+    answer = client.get("/column/feature?name=bmi&from=1h", headers=HTML)
     text = answer.get_data(as_text=True)
     assert answer.status_code == 401
-    assert 'name="next" value="/column/feature?name=bmi&amp;range=1h"' in text
+    assert 'name="next" value="/column/feature?name=bmi&amp;from=1h"' in text
     assert "v7" not in text, "nothing of the model is told"
     assert client.get("/api/status", headers=HTML).get_json()["error"]["code"] == "no_token"
     wrong = client.post("/login", data={"token": "nope", "next": "/alerts"}, headers=HTML)

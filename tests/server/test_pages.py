@@ -15,6 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from monitor.cli.show import gather
+from monitor.clock import from_iso
 from monitor.columns.column import column_path
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
@@ -132,26 +133,98 @@ def test_filter_works_without_scripts(scene: Opened, query: str, left: set[str])
     assert "<script>" not in text
 
 
-@pytest.mark.parametrize("chosen", ["1h", "6h", "24h", "7d", "30d", "1y", "nonsense", ""])
-def test_every_range_is_shown(scene: Opened, chosen: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "current", "hours"),
+    [
+        ("", "24 h", ("12:00", "15:01")),
+        ("from=24h", "24 h", ("12:00", "15:01")),
+        ("from=30d&to=", "30 days", ("12:00", "15:01")),
+        ("from=all", "all", ("12:00", "15:01")),
+        ("from=2h", "", ("13:01", "15:01")),
+        ("from=2h&to=30m", "", ("13:01", "14:31")),
+        ("from=2026-03-14T13:00&to=2026-03-14T14:00Z", "", ("13:00", "14:00")),
+    ],
+)
+def test_any_period_is_shown_and_a_young_history_fills_it(
+    scene: Opened, query: str, current: str, hours: tuple[str, str]
+) -> None:
     client, _ = scene("drifting")
-    for path in (f"/?range={chosen}", f"/column/feature?name=bmi&range={chosen}"):
+    for path in (f"/?{query}", f"/column/feature?name=bmi&{query}"):
         text = client.get(path).get_data(as_text=True)
-        shown = re.search(r'aria-current="true">(\w+)<', text)
-        assert shown
-        assert shown[1] == (chosen if chosen not in ("nonsense", "") else "6h")
+        assert re.findall(r'aria-current="true">([^<]+)<', text) == [current] * bool(current)
+        ends = [f'<time datetime="2026-03-14T{hour}:00Z">{hour} UTC</time>' for hour in hours]
+        assert " to ".join(ends) in text
 
 
 def test_heat_map_shows_when_it_began(scene: Opened) -> None:
     client, _ = scene("drifting")
-    text = client.get("/?q=bmi&range=6h").get_data(as_text=True)
+    text = client.get("/?q=bmi&from=7d").get_data(as_text=True)
     strong = re.search(r'class="h-strong" d="M(\d+) 0h(\d+)', text)
     ok = re.search(r'class="h-ok" d="M(\d+) 0h(\d+)', text)
     assert strong
     assert ok
     assert int(ok[1]) + int(ok[2]) <= int(strong[1]), "first well, then not"
-    assert int(strong[1]) + int(strong[2]) == 60, "and up to now"
-    assert int(ok[1]) == 29, "what came before the first evaluation is left empty"
+    assert f'viewBox="0 0 {int(strong[1]) + int(strong[2])} 10"' in text, "up to now"
+    assert int(ok[1]) == 1, "from the first evaluation on, which came five minutes after the first prediction"
+
+
+def test_links_and_forms_keep_the_period(scene: Opened) -> None:
+    client, _ = scene("drifting")
+    kept = "from=2026-03-14T13:00Z&amp;to=1h"
+    asked = kept.replace("&amp;", "&")
+    text = client.get(f"/?q=bmi&state=drift&{asked}").get_data(as_text=True)
+    for path in ("/", "/alerts", "/monitor"):
+        assert f'href="{path}?{kept}"' in text
+    assert f'href="/column/feature?name=bmi&amp;{kept}"' in text
+    assert 'href="/?q=bmi&amp;state=drift&amp;from=7d"' in text, "a choice replaces the period and keeps the filter"
+    assert 'href="/what-to-do"' in text
+    period, filters = (re.search(rf'<form class="{name}".*?</form>', text, re.S) for name in ("period", "filter"))
+    assert period
+    assert filters
+    assert re.findall(r'name="(\w+)" value="([^"]*)"', period[0]) == [
+        *(("q", "bmi"), ("state", "drift")),
+        *(("from", "2026-03-14T13:00Z"), ("to", "1h")),
+    ]
+    assert '<input type="hidden" name="to" value="1h">' in filters[0]
+    assert f'<a href="/?{kept}">Columns</a>' in client.get(f"/column/feature?name=bmi&{asked}").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "where", "says"),
+    [
+        ("from=lately", "from", "expected a time such as 2026-03-01T00:00Z"),
+        ("from=%3Cscript%3E", "from", "got &#39;&lt;script&gt;&#39;"),
+        ("to=1960-01-01", "to", "between 1970 and 2200"),
+        ("from=1h&to=2h", "from", "not before its end, 2026-03-14T13:01:00Z"),
+        ("around=nothing", "around", "no alert has the event id &#39;nothing&#39;"),
+    ],
+)
+def test_a_wrong_period_is_named_and_nothing_else_is_lost(scene: Opened, query: str, where: str, says: str) -> None:
+    client, _ = scene("drifting")
+    usual = {path: client.get(path).get_data(as_text=True) for path in ("/?q=bmi", "/column/feature?name=bmi")}
+    for path, well in usual.items():
+        answer = client.get(f"{path}&{query}")
+        text = answer.get_data(as_text=True)
+        assert answer.status_code == 400
+        assert says in text
+        assert f'<p class="wrong" id="period-wrong" role="alert"><b>{where}</b>: ' in text
+        assert text.count("<path") == well.count("<path")
+        assert f'href="/monitor?{where}' not in text, "links do not repeat it"
+        error = client.get(f"{path}&{query}&format=json")
+        assert (error.status_code, error.get_json()["error"]["where"]) == (400, where)
+    for path in ("/api/windows", "/api/performance"):
+        error = client.get(f"{path}?{query}")
+        assert (error.status_code, error.get_json()["error"]["where"]) == (400, where)
+
+
+def test_a_period_around_an_alert(scene: Opened) -> None:
+    """It begins before the alert does; one that fires lasts until now."""
+    client, runtime = scene("drifting")
+    alert = next(alert for alert in runtime.only.latest.alerts.values() if alert.column == "bmi")
+    text = client.get(f"/column/feature?name=bmi&around={alert.event_id}").get_data(as_text=True)
+    assert f'href="/?around={alert.event_id}"' in text
+    answer = client.get(f"/api/windows?column=bmi&around={alert.event_id}").get_json()
+    assert from_iso(answer["start"]) < alert.since < from_iso(answer["end"]) == runtime.clock.time()
 
 
 def test_column_page_tells_what_moved(scene: Opened) -> None:

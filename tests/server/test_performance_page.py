@@ -67,9 +67,9 @@ def test_page_shows_every_part(fallen: tuple[World, FlaskClient]) -> None:
     assert "2,880 outcomes of 2,880 predictions (100 %)." in text
     assert "Outcomes no longer follow from the predictions as they did on the held-out rows." in text
     assert text.count('<td class="cell">') == 4
-    recall = page(client, "/performance?metric=recall&range=24h")
+    recall = page(client, "/performance?metric=recall&from=24h")
     assert "Recall over time" in recall
-    assert '<a href="/performance?range=24h&amp;metric=f1">F1</a>' in recall
+    assert '<a href="/performance?metric=f1&amp;from=24h">F1</a>' in recall
     assert "Accuracy over time" in page(client, "/performance?metric=%3Cb%3E")
 
 
@@ -81,9 +81,6 @@ def test_data_are_the_metrics_of_the_period(fallen: tuple[World, FlaskClient]) -
     assert [row["metric"] for row in rows] == [record["metric"] for record in records]
     assert (records[0]["metric"], records[0]["n"]) == ("accuracy", 24 * 60)
     assert records[0]["value"] > 0.84
-    for query, status, where in (("from=yesterday", 400, "from"), ("from=2026-01-07&to=2026-01-06", 422, "to")):
-        answer = client.get(f"/performance?{query}")
-        assert (answer.status_code, answer.get_json()["error"]["where"]) == (status, where)
     ever = page(client, "/performance?from=1971-01-01&to=2199-01-01")
     assert len(ever) < 40_000, "the axis ends with the history"
 

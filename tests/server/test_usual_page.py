@@ -28,8 +28,8 @@ def shifted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weeks]:
     world.close()
 
 
-def section(world: Weeks, column: str, range_: str = "30d", role: str = "feature") -> str:
-    answer = create_app(world.runtime).test_client().get(f"/column/{role}?name={column}&range={range_}")
+def section(world: Weeks, column: str, start: str = "30d", role: str = "feature") -> str:
+    answer = create_app(world.runtime).test_client().get(f"/column/{role}?name={column}&from={start}")
     found = re.search(r'<section id="usual".*?</section>', answer.get_data(as_text=True), re.S)
     assert found
     return found[0]
@@ -93,7 +93,7 @@ def test_an_accepted_period_is_shaded(shifted: Weeks) -> None:
     assert periods == [[(span.start, span.end)], [], []]
 
 
-def test_a_range_without_verdicts_has_no_chart(shifted: Weeks) -> None:
+def test_a_period_without_verdicts_has_no_chart(shifted: Weeks) -> None:
     shifted.clock.advance(3 * DAY)
     text = section(shifted, "x0", "24h")
     shifted.clock.advance(-3 * DAY)
@@ -116,7 +116,7 @@ def test_the_chart_over_time_is_of_a_statistic_that_each_evaluation_has(tmp_path
     world.pass_hours(5 * 7 * 24, judge=False)
     world.pass_hours(24, every=6)
     world.pass_hours(12, shift=2.0, every=6)
-    text = create_app(world.runtime).test_client().get("/column/feature?name=x0&range=7d").get_data(as_text=True)
+    text = create_app(world.runtime).test_client().get("/column/feature?name=x0&from=7d").get_data(as_text=True)
     leading = [r.statistic for r in world.runtime.only.latest.results if r.column == "x0" and r.state == "drift"]
     world.close()
     assert "usual 6h" in leading

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey, Subject
-from monitor.rules.alert import Alert, Transition
+from monitor.rules.alert import Alert, AlertState, Transition
 from monitor.rules.silence import Silence
 from monitor.store.audit import seals
 from monitor.store.records.rows import Row, append, fields_of, insert, read
@@ -122,6 +122,12 @@ def said_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, 
         one = said.setdefault(row["event_id"], {"harm": row["harm"], "told": []})
         one["told"] += [row["receiver"]] if row["sent"] else []
     return said
+
+
+def moves_of(connection: sqlite3.Connection, event_id: str) -> list[tuple[float, AlertState]]:
+    """When an event entered which state, the oldest first; empty if none has this id."""
+    sql = "SELECT at, after FROM alert_events WHERE event_id = ? AND event_id <> '' ORDER BY id"
+    return [(from_iso(row["at"]), row["after"]) for row in connection.execute(sql, (event_id,))]
 
 
 def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -> None:

@@ -21,13 +21,11 @@ from monitor.drift.result import Subject
 from monitor.series import Series as Counted
 from monitor.store.records.rows import Row, read
 from monitor.store.windows.counts import unpack
+from monitor.store.windows.ranges import first_start
 
-#: Periods that a view can show, in seconds.
-RANGES = {"1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "30d": 2592000, "1y": 31536000}
-DEFAULT_RANGE = "24h"
-
-#: Cells of a heat map.
+#: Cells of a heat map, about; and their lengths in seconds.
 CELLS = 60
+LENGTHS = (1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600)
 
 #: Points of a time line.
 POINTS = 120
@@ -46,11 +44,12 @@ _LEVELS = """
 Cell = dict[tuple[str, str], int]
 
 
-def fitting_range(connection: sqlite3.Connection, now: float, most: str = DEFAULT_RANGE) -> str:
-    """The shortest range that holds every stored verdict, up to `most`: a fresh store is shown close up."""
-    first = connection.execute("SELECT min(at) AS at FROM drift").fetchone()["at"]
-    age = now - from_iso(first) if first else 0.0
-    return next((name for name, seconds in RANGES.items() if name == most or seconds >= age), most)
+def begins(connection: sqlite3.Connection, model: str) -> float:
+    """When what is stored of a model begins, in seconds since 1970 UTC; infinite if there is nothing."""
+    judged = connection.execute("SELECT at FROM drift WHERE model = ? ORDER BY at LIMIT 1", (model,)).fetchone()
+    series = connection.execute("SELECT id FROM series WHERE model = ?", (model,)).fetchall()
+    counted = min((first_start(connection, row["id"]) for row in series), default=math.inf)
+    return min(counted, from_iso(judged["at"])) if judged else counted
 
 
 def newest(connection: sqlite3.Connection) -> float:
@@ -60,30 +59,32 @@ def newest(connection: sqlite3.Connection) -> float:
     return max(counted or 0.0, from_iso(judged) if judged else 0.0)
 
 
-def cell_length(seconds: int, every: float) -> int:
-    """Seconds of one cell: so many that there are `CELLS`, and that there is an evaluation in each.
+def cell_length(seconds: float, every: float) -> int:
+    """Seconds of one cell: so many that there are at most `CELLS`, and that there is an evaluation in each.
 
-    >>> cell_length(3600, 5.0), cell_length(3600, 600.0)
-    (60, 600)
+    They are round, so that the cells of a period that grows stay the same for a while.
+
+    >>> cell_length(3600, 5.0), cell_length(3600, 600.0), cell_length(86400, 60.0)
+    (60, 600, 1800)
     """
-    return max(seconds // CELLS, math.ceil(every), 1)
+    least = max(seconds / CELLS, every)
+    return next((length for length in LENGTHS if length >= least), math.ceil(least))
 
 
 class HeatMap:
     """Levels of all columns over time. Cells that are over never change, so each is read once."""
 
-    def __init__(self, keep: int = CELLS * len(RANGES)) -> None:
+    def __init__(self, keep: int = 6 * CELLS) -> None:
         self._keep = keep
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
-    def read(self, connection: sqlite3.Connection, of: Subject, now: float, seconds: int, length: int) -> list[Cell]:
-        """Levels of a model version in each cell of `length` seconds up to now, oldest first.
+    def read(self, connection: sqlite3.Connection, of: Subject, start: float, end: float, length: int) -> list[Cell]:
+        """Levels of a model version in each cell of `length` seconds from `start` to `end`, oldest first.
 
         Each is an index into `LEVELS` by (role, column). One map is for one version.
         """
-        last = math.floor(now / length)
         out = []
-        for index in range(last - seconds // length + 1, last + 1):
+        for index in range(math.floor(start / length), math.floor(end / length) + 1):
             key = (length, index)
             cell = self._cells.get(key)
             if cell is None:
@@ -91,7 +92,7 @@ class HeatMap:
                 rows = connection.execute(_LEVELS, (at, *of[:2]))
                 cell = {(row["role"], row["column"]): row["level"] for row in rows}
                 # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
-                if (index + 1) * length < now - 120:
+                if (index + 1) * length < end - 120:
                     self._cells[key] = cell
             out.append(cell)
         while len(self._cells) > self._keep:

@@ -45,7 +45,7 @@ def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene:
     [
         *(("drifting", path) for path in ("/", "/column/feature?name=bmi", "/column/feature?name=region")),
         *(("drifting", "/alerts"), ("drifting", "/monitor")),
-        *(("worse", path) for path in ("/", "/performance", "/performance?metric=brier&range=24h", "/alerts")),
+        *(("worse", path) for path in ("/", "/performance", "/performance?metric=brier&from=24h", "/alerts")),
     ],
 )
 @pytest.mark.parametrize("colours", ["light", "dark"])
