@@ -25,7 +25,9 @@ from typing import Any
 
 import numpy as np
 
-METRICS = ("accuracy", "f1", "roc_auc")
+METRICS = ("accuracy", "f1", "roc_auc", "brier", "log_loss")
+#: Those that NannyML estimates too.
+SHARED = METRICS[:3]
 CHUNK = {"synthetic_car_loan": 5000, "elec": 672, "bike": 336}
 FEATURES = {
     "elec": ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"),
@@ -79,12 +81,13 @@ def chunks(live: Any, size: int) -> list[Any]:
 
 
 def truth(chunk: Any) -> list[float]:
-    """What really came true: accuracy, F1 and ROC-AUC of a chunk."""
-    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+    """What really came true: `METRICS` of a chunk."""
+    from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
     score, came = chunk
     flagged = score > 0.5
-    return [accuracy_score(came, flagged), f1_score(came, flagged), roc_auc_score(came, score)]
+    losses = [brier_score_loss(came, score), log_loss(came, score)]
+    return [accuracy_score(came, flagged), f1_score(came, flagged), roc_auc_score(came, score), *losses]
 
 
 def ours(held: Any, live: list[Any]) -> list[list[tuple[float, float, float]]]:
@@ -141,12 +144,12 @@ def nannyml(path: Path) -> None:
         y_pred="flag",
         y_true="came",
         problem_type="classification_binary",
-        metrics=list(METRICS),
+        metrics=list(SHARED),
         chunk_size=given["size"],
     )
     estimator.fit(frame(given["held"]))
     results = estimator.estimate(frame(given["live"])).filter(period="analysis").to_df()
-    print(json.dumps([[float(results[name, "value"].iloc[row]) for name in METRICS] for row in range(len(results))]))
+    print(json.dumps([[float(results[name, "value"].iloc[row]) for name in SHARED] for row in range(len(results))]))
 
 
 def compare(folder: Path, python: str | None) -> None:
@@ -165,7 +168,7 @@ def compare(folder: Path, python: str | None) -> None:
                 joined = np.concatenate(parts, axis=1)
                 json.dump({"held": held.tolist(), "live": joined.tolist(), "size": size}, file)
                 file.flush()
-                theirs = np.array(json.loads(asked(python, "--as-nannyml", file.name)))[: len(parts)]
+                theirs[:, : len(SHARED)] = json.loads(asked(python, "--as-nannyml", file.name))[: len(parts)]
         for at, metric in enumerate(METRICS):
             errors = [np.abs(one[:, at] - real[:, at]).mean() for one in (mine, theirs)]
             still = np.abs(before[at] - real[:, at]).mean()
@@ -255,7 +258,7 @@ def coverage() -> None:
         score = 1 / (1 + np.exp(-1.5 * rng.normal(shift, 1, rows)))
         return np.stack([score, rng.random(rows) < score])
 
-    print("| shift of the inputs, sd | held-out rows, window | " + " | ".join(METRICS) + " |\n" + "| --- " * 5 + "|")
+    print("| shift of the inputs, sd | held-out rows, window | " + " | ".join(METRICS) + " |\n" + "| --- " * 7 + "|")
     for shift in (0.0, 0.7):
         for held_rows, rows in ((2000, 1000), (5000, 500)):
             inside = np.zeros(len(METRICS))

@@ -253,7 +253,7 @@ def test_a_rule_names_a_metric_with_its_floor(tmp_path: Path) -> None:
         ('[[rule]]\nname = "a"\nstatistic = "accuracy"\n', "needs \\[outcomes\\]"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "acuracy"\n', "did you mean 'accuracy'"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "recall[yes"\n', "did you mean 'recall'"),
-        ('[[rule]]\nname = "a"\nstatistic = "estimated r2"\n', "did you mean 'estimated f1'"),
+        ('[[rule]]\nname = "a"\nstatistic = "estimated r2"\n', "did you mean 'estimated rmse'"),
         ('[outcomes]\n[[rule]]\nname = "a"\nstatistic = "mae"\ncolumns = ["x"]\n', "means nothing for performance"),
     ],
 )

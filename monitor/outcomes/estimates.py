@@ -72,7 +72,7 @@ def inflation(held: Sums, hours: Counts, metric: str) -> float:
     The interval is for the predictions that came. A verdict also allows for others that might have come, now and among
     the held-out rows. `hours`: predictions by hour and bin, shape (hours, bins); hours are clusters (see `clustered`).
     """
-    rows, metric = hours.sum(axis=0), "accuracy" if metric == "roc_auc" else metric
+    rows, metric = hours.sum(axis=0), {"roc_auc": "accuracy", "rmse": "mse"}.get(metric, metric)
     found = estimate(held, rows)[0].get(metric)
     if found is None or not found.error:
         return 1.0

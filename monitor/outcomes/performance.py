@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import Counts, Floats
-from monitor.outcomes.sums import Sums, Target
+from monitor.outcomes.sums import CLIP, Sums, Target
 
 #: Standard normal quantile of a two-sided 95 % interval.
 Z95 = 1.959963984540054
@@ -51,7 +51,10 @@ METRICS = {
 }
 
 #: Metrics that are estimated without outcomes too, as far as a model has them, and how such a statistic begins.
-ESTIMABLE = ("accuracy", "precision", "recall", "f1", "specificity", "value", "roc_auc", "bias", "mae", "mse")
+ESTIMABLE = (
+    *("accuracy", "precision", "recall", "f1", "specificity", "value", "roc_auc", "brier", "log_loss"),
+    *("bias", "mae", "mse", "rmse"),
+)
 ESTIMATED = "estimated "
 
 #: Fewest hours that may have a step which is no dispersion, and fewest on each side of it.
@@ -244,10 +247,7 @@ def _regression(sums: Sums) -> Iterator[Measure | None]:
     mse = _mean("mse", total("e2"), total("e4"), n, "lower", unit**2)
     yield mse
     if mse is not None:
-        root = math.sqrt(mse.value)
-        error = mse.error / (2 * root) if root else 0.0
-        low = math.sqrt(max(mse.low, 0.0))
-        yield Measure("rmse", root, error, low, math.sqrt(mse.high), n, "lower")
+        yield _root(mse)
     yield _r2(sums)
     yield _mean("mape", total("ape"), total("ape2"), round(total("ape_rows")), "lower")
     if target.quantile is not None:
@@ -257,6 +257,13 @@ def _regression(sums: Sums) -> Iterator[Measure | None]:
         inside = total("inside")
         error = math.sqrt(inside / rows * (1 - inside / rows) / rows)
         yield Measure("coverage", inside / rows, error, *wilson(inside, rows), round(rows), "higher", inside, rows)
+
+
+def _root(mse: Measure) -> Measure:
+    """RMSE from MSE, with its error by the delta method."""
+    root = math.sqrt(mse.value)
+    error, low = mse.error / (2 * root) if root else 0.0, math.sqrt(max(mse.low, 0.0))
+    return Measure("rmse", root, error, low, math.sqrt(mse.high), mse.n, "lower")
 
 
 def pinball(sums: Sums, tau: float) -> Measure | None:
@@ -494,13 +501,36 @@ def rows_by_bin(sums: Sums) -> tuple[Floats, Counts]:
 _OF_NUMBERS = {"bias": ("e", "e2", 1), "mae": ("abs_e", "e2", 1), "mse": ("e2", "e4", 2)}
 
 
+#: What is estimated of probabilities, with the moment that is its sum.
+OF_SCORES = {"brier": "brier", "log_loss": "log"}
+
+
+def _scored_loss(sums: Sums, metric: str) -> tuple[Floats, Floats]:
+    """Mean of a loss of probabilities and of its square, by bin of the score, from the calibration table.
+
+    With p the mean score of a bin and c the share that came true it is c loss(p, 1) + (1 - c) loss(p, 0). What the
+    scatter of the scores within bins adds is known for all rows together: each bin gets that mean.
+    """
+    by_bin = sums.confusion[:, :2].sum(axis=2)
+    rows = by_bin.sum(axis=1)
+    p, came = sums.binned("p") / np.maximum(rows, 1), by_bin[:, sums.target.positive] / np.maximum(rows, 1)
+    right, wrong = (1 - p) ** 2, p**2
+    if metric == "log_loss":
+        right, wrong = (-np.log(np.clip(one, CLIP, 1 - CLIP)) for one in (p, 1 - p))
+    mean, squares = (came * right**power + (1 - came) * wrong**power for power in (1, 2))
+    within = (sums.total(OF_SCORES[metric]) - float((mean * rows)[:-1].sum())) / max(int(rows[:-1].sum()), 1)
+    return mean + within, squares + 2 * within * mean + within**2
+
+
 def parts_by_bin(sums: Sums, metric: str) -> tuple[Floats, Floats]:
-    """Mean numerator and denominator of a row of each bin, of the ratio that a metric is; accuracy's for ROC-AUC."""
+    """Mean numerator and denominator of a row of each bin, of the ratio that a metric is."""
     n, confusion = rows_by_bin(sums)
+    if metric in OF_SCORES:
+        return _scored_loss(sums, metric)[0], np.ones(len(n))
     held = np.maximum(n, 1.0)
     if metric in _OF_NUMBERS:
         return sums.binned(_OF_NUMBERS[metric][0]) / held, np.ones(len(n))
-    ratio, shares = ratios(sums.target)["accuracy" if metric == "roc_auc" else metric], confusion / held[:, None, None]
+    ratio, shares = ratios(sums.target)[metric], confusion / held[:, None, None]
     return (ratio.above * shares).sum(axis=(1, 2)), (ratio.below * shares).sum(axis=(1, 2))
 
 
@@ -531,6 +561,7 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
             mean, squares, unit = sums.binned(first) / held, sums.binned(second) / held, target.scale**power
             value, error = float((weights * mean).sum()) * unit, error_of(mean, squares) * unit
             found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "lower")
+        found["rmse"] = _root(found["mse"])
         return found, spoken / max(float(rows.sum()), 1.0)
     shares = confusion / held[:, None, None]
     for name, ratio in ratios(target).items():
@@ -554,4 +585,9 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
             # The bins' shares were drawn too: as many rows again, of which each stands for several.
             error = area[1] * math.sqrt((spoken / max(sums.n, 1)) + (1.0 if estimated else 0.0))
             found["roc_auc"] = _normal("roc_auc", area[0], error, sums.n)
+        for name in OF_SCORES:
+            mean, squares = _scored_loss(sums, name)
+            value, error = float((weights * mean).sum()), error_of(mean, squares)
+            low = max(value - Z95 * error, 0.0)
+            found[name] = Measure(name, value, error, low, value + Z95 * error, sums.n, "lower")
     return found, spoken / max(float(rows.sum()), 1.0)
