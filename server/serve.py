@@ -228,6 +228,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.close_when_flushed:
             self.rest = b""
         self.idle_since = now = time.monotonic()
+        self._writing_since = 0.0  # the time to read this answer begins
         if self.predicts:
             self.server.took(now - began)
 

@@ -106,6 +106,23 @@ def test_a_client_that_does_not_read_is_closed(world: World) -> None:
         assert len(read_to_end(connection)) < 32 << 20
 
 
+def test_each_answer_has_a_deadline_of_its_own() -> None:
+    world, now = World(), time.monotonic()
+    world.server = Server(world.application, ServerConfig(host="127.0.0.1", port=0, threads=2, url="", max_body=100))
+    with world.send(close=False) as connection:
+        world.server.handle_accept()
+        (channel,) = world.server.active_channels.values()
+        for seconds in (0.0, 6.0, 12.0):  # as if a look came just before each of these answers is sent
+            channel.handle_read()
+            channel.service()
+            assert channel.total_outbufs_len
+            assert not channel.overdue(now + seconds)
+            channel.handle_write()
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        channel.handle_close()
+        world.server.close()
+
+
 def test_an_answer_that_the_socket_does_not_take_at_once_arrives_whole(world: World) -> None:
     assert world.ask(path="/big").body == b"x" * (32 << 20)
 
