@@ -32,6 +32,13 @@ ORDER: tuple[str, ...] = (*STATES[:-1], NOT_JUDGED, NOT_WATCHED, "ok")
 #: Most rows with a histogram, the worst first: the page stays below 300 KB.
 MOST_FIGURES = 220
 
+#: Columns that are as they were are listed without a fold if there are at most so many.
+FEW = 12
+
+#: Headings of the overview, the worst first. The last part is the fold, whose summary counts its columns.
+WRONG, DIFFERS, NO_VERDICT, AS_BEFORE = range(4)
+HEADINGS = ("What is wrong", "What differs, without harm that is known", "Without a verdict")
+
 Tone = Literal["drift", "warning", "ok", "unknown"]
 TONES: dict[str, Tone] = {"drift": "drift", "warning": "warning", "error": "warning", "ok": "ok"}
 
@@ -72,6 +79,16 @@ class Row:
         return guide_section(self.column.role, self.result.direction.change)
 
     @property
+    def part(self) -> int:
+        """Which part of the overview lists it: wrong are predictions that have drifted, and columns that do harm."""
+        if self.state in ("ok", NOT_WATCHED):
+            return AS_BEFORE
+        if self.state not in ("drift", "warning"):
+            return NO_VERDICT
+        harmful = self.harm is not None and self.harm.effect == "harmful"
+        return WRONG if self.state == "drift" and (harmful or self.column.role != "feature") else DIFFERS
+
+    @property
     def harm(self) -> Harm | None:
         """What it does to the model that the column moved; None if it has not, or if that is not known."""
         return self.result.harm if self.result else None
@@ -85,7 +102,7 @@ class Row:
 
 
 def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
-    """Every column of the model, the worst first; within a state by harm, importance and strength."""
+    """Every column of the model, the worst first: by part of the overview, state, harm, importance and strength."""
     found: dict[tuple[Role, str], list[tuple[DriftResult, Judged]]] = defaultdict(list)
     for judged in evaluation.judged:
         for result in judged.results:
@@ -106,8 +123,33 @@ def rows(evaluation: Evaluation, reference: Reference) -> list[Row]:
         alerts = [alert for alert in open_alerts[key] if alert.rule == result.rule] or open_alerts[key]
         oldest = min(alerts, key=lambda alert: alert.began, default=None)
         out.append(Row(column, result.state, position, result, judged, tuple(pair[0] for pair in others), oldest))
-    out.sort(key=lambda row: (*_worst_first(row.state, row.result), row.position))
+    out.sort(key=lambda row: (row.part, *_worst_first(row.state, row.result), row.position))
     return out
+
+
+class Part(NamedTuple):
+    """Rows of the overview under one heading. `folded`: None if it is no fold, else whether the fold is closed."""
+
+    heading: str
+    rows: Sequence[Row]
+    folded: bool | None = None
+
+
+def parts(listed: Sequence[Row], opened: bool = False, most: int | None = None) -> list[Part]:
+    """Rows as the overview lists them: what is wrong, what differs, what has no verdict, and a fold with the rest.
+
+    `listed`: in the order of `rows`. `opened`: the fold is open, however many columns it has; it is open as well if
+    they are few. `most`: rows that are listed at most; the fold counts all of its own.
+    """
+    shown = [[row for row in listed[:most] if row.part == part] for part in range(AS_BEFORE + 1)]
+    out = [Part(heading, some) for heading, some in zip(HEADINGS, shown, strict=False) if some]
+    rest = [row for row in listed if row.part == AS_BEFORE]
+    if not rest:
+        return out
+    same, other = sum(row.state == "ok" for row in rest), sum(row.state != "ok" for row in rest)
+    said = [f"{words.counted(same, 'column')} {'is as it was' if same == 1 else 'are as they were'}"] if same else []
+    said += [f"{words.counted(other, 'column')} {'is' if other == 1 else 'are'} not watched"] if other else []
+    return [*out, Part("; ".join(said), shown[AS_BEFORE], len(rest) > FEW and not opened)]
 
 
 def _worst_first(state: str, result: DriftResult | None) -> tuple[float, ...]:

@@ -135,13 +135,17 @@ def columns() -> Response:
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
     drawn = memory.figures(evaluation, model.name)
+    show = request.args.get("show", "")[:LONGEST_FIELD]
+    most = None if show == "all" else overview.MOST_FIGURES
+    pictured = {row.position for row in listed[: overview.MOST_FIGURES]}
 
-    def shown(place: int, row: Row) -> tuple[Row, str, str]:
-        if place >= overview.MOST_FIGURES:
-            return row, "", ""
+    def draw(row: Row) -> tuple[str, str]:
+        """Figures of a row, while the template asks for them, and not for JSON and CSV."""
+        if row.position not in pictured:
+            return "", ""
         if row.position not in drawn:
             drawn[row.position] = overview.draw(row, reference)
-        return row, drawn[row.position], overview.strip(row, cells)
+        return drawn[row.position], overview.strip(row, cells)
 
     judged = evaluation.judged[0] if evaluation.judged else None
     return answer(
@@ -151,9 +155,10 @@ def columns() -> Response:
         told=told,
         headline=overview.headline(every, evaluation, run.config.drift.every),
         performance=performance_page.said(evaluation),
-        some=bool(listed),
-        # Drawn while the template asks for them, and not for JSON and CSV.
-        rows=(shown(place, row) for place, row in enumerate(listed)),
+        parts=overview.parts(listed, bool(show or any(wanted.values())), most),
+        drawn=draw,
+        left_out=len(listed[most:]) if most else 0,
+        show=lambda what: f"/?{urlencode({**wanted, 'show': what})}",
         alerts=overview.alert_line(alert for alert in alerts if alert.key not in muted),
         health=health_line(run),
         window=judged and _window(judged, every),

@@ -42,7 +42,7 @@ def test_it_says_what_the_monitor_says_of_the_same_counts(tmp_path: Path) -> Non
     with Monitor.open(Config.from_text(""), reference=of, data=tmp_path) as monitor:
         wanted = monitor.judge_counts(tally(LIVE, price(LIVE), of))
     found = compare(of, LIVE, price(LIVE))
-    assert found.drifted == ["town", "area", "prediction"]
+    assert found.drifted == ["prediction", "town", "area"]
     facts = ("column", "statistic", "state", "value", "critical", "floor", "p_value", "n", "m", "reference")
     for mine, theirs in zip(found.evaluation.results, wanted, strict=True):
         assert [getattr(mine, name) for name in facts] == [getattr(theirs, name) for name in facts]

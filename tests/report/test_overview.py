@@ -11,11 +11,11 @@ import pytest
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Sample
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
+from monitor.drift.result import NOTHING, Direction, DriftResult, Harm, Span, State, StoredExplanation
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.report.models import MODEL_STATES
-from monitor.report.overview import alert_line, headline, rows
+from monitor.report.overview import FEW, HEADINGS, alert_line, headline, parts, rows
 from monitor.rules.alert import Alert
 from monitor.rules.rule import Rule
 from monitor.usual import Judged
@@ -118,6 +118,39 @@ def test_headline_counts_what_is_still_needed() -> None:
 def test_headline_names_another_reference() -> None:
     given = evaluation({"a": ("drift", 0.9)}, rule=Rule("weekly", reference="usual"))
     assert said(given) == "1 of 1 column has drifted from what is usual: a"
+
+
+def test_parts_are_wrong_then_different_then_without_a_verdict_then_the_fold() -> None:
+    given = evaluation({"a": ("drift", 0.9), "b": ("drift", 0.2), "c": OK, "d": ("no traffic", None)})
+    (judged,) = given.judged
+    harm = Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2)
+    results = [
+        one._replace(explanation=replace(one.explanation, does=harm)) if one.column == "b" else one  # type: ignore[type-var]
+        for one in judged.results
+    ]
+    given = replace(given, judged=(replace(judged, results=tuple(results)),))
+    listed = rows(given, reference())
+    found = [(part.heading, [row.column.name for row in part.rows], part.folded) for part in parts(listed)]
+    assert found == [
+        (HEADINGS[0], ["b"], None),
+        (HEADINGS[1], ["a"], None),
+        (HEADINGS[2], ["d"], None),
+        ("1 column is as it was", ["c"], False),
+    ]
+    moved = replace(listed[1], column=replace(listed[1].column, role="prediction"))
+    assert moved.part == listed[0].part, "predictions that have drifted are wrong, whatever is known of harm"
+    assert replace(moved, state="warning").part == listed[1].part
+
+
+def test_the_fold_is_closed_if_it_is_long_and_counts_what_is_cut() -> None:
+    row = rows(evaluation({"a": OK}), reference())[-1]
+    alone = replace(row, state="not watched")
+    assert [part.folded for part in parts([row] * FEW)] == [False]
+    assert [part.folded for part in parts([row] * (FEW + 1))] == [True]
+    assert [part.folded for part in parts([row] * (FEW + 1), opened=True)] == [False]
+    (cut,) = parts([*[row] * 33, alone], most=5)
+    assert (cut.heading, len(cut.rows)) == ("33 columns are as they were; 1 column is not watched", 5)
+    assert parts([]) == []
 
 
 def test_rows_come_worst_first_and_none_is_left_out() -> None:

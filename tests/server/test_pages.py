@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from monitor.cli.show import gather
 from monitor.clock import from_iso
 from monitor.columns.column import column_path
+from monitor.report import overview
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records import usual
@@ -84,8 +85,9 @@ def test_overview_lists_every_column_worst_first(scene: Opened) -> None:
     assert len(records) == len(runtime.only.reference.schema.columns)
     states = [record["state"] for record in records]
     assert states == ["drift"] * 4 + ["ok"] * 3
+    assert records[0]["role"] == "prediction"
     strengths = [record["value"] / max(record["critical"], record["floor"]) for record in records]
-    assert strengths[:4] == sorted(strengths[:4], reverse=True)
+    assert strengths[1:4] == sorted(strengths[1:4], reverse=True)
     assert all(record["since"] for record in records[:4])
     assert not any(record["since"] for record in records[4:])
 
@@ -275,6 +277,35 @@ def test_200_columns_stay_small(scene: Opened) -> None:
     answer = client.get("/")
     assert answer.get_data(as_text=True).count('class="hist"') == 200
     assert len(answer.data) <= 300_000
+
+
+def test_columns_that_are_as_they_were_are_in_a_fold_that_is_open_while_one_searches(scene: Opened) -> None:
+    client, _ = scene("wide")
+    text = client.get("/").get_data(as_text=True)
+    assert '<details id="same"><summary>188 columns are as they were</summary>' in text
+    for query in ("q=_018_", "state=ok", "show=fold", "show=all"):
+        text = client.get(f"/?{query}").get_data(as_text=True)
+        assert re.search(r'<details id="same" open><summary>\d+ columns? (is|are) as', text), query
+    text = scene("quiet")[0].get("/").get_data(as_text=True)
+    assert '<details id="same" open><summary>7 columns are as they were</summary>' in text, "few need no fold"
+
+
+def test_what_is_not_listed_of_very_many_columns_is_said_and_found(
+    scene: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MOST_FIGURES", 30)
+    client, _ = scene("wide")
+    text = client.get("/").get_data(as_text=True)
+    assert text.count('scope="row"') == text.count('class="hist"') == 30
+    assert "170 more columns are not listed." in text
+    assert '<a href="/?q=&amp;state=&amp;role=&amp;show=all">Show all</a>' in text
+    assert "188 columns are as they were" in text
+    text = client.get("/?show=all").get_data(as_text=True)
+    assert (text.count('scope="row"'), text.count('class="hist"')) == (200, 30)
+    assert "not listed" not in text
+    assert client.get("/?q=_199_").get_data(as_text=True).count('scope="row"') == 0
+    assert client.get("/?q=_198_").get_data(as_text=True).count('class="hist"') == 1
+    assert len(client.get("/?format=json").get_json()) == 200
 
 
 def test_csv_holds_no_formula(scene: Opened) -> None:

@@ -79,9 +79,33 @@
       const fits = name.includes(wanted) && (!state || row.dataset.state === state) && (!role || row.dataset.role === role);
       row.hidden = !fits;
     }
+    const fold = document.getElementById("same");
+    if (fold && (wanted || state || role)) fold.open = true;
+    for (const part of document.querySelectorAll("#columns > div, #same")) part.hidden = !part.querySelector("tbody tr:not([hidden])");
   }
 
-  document.getElementById("filter")?.addEventListener("input", filter);
+  let typed;
+  /** Have the server search if this page does not list every column. */
+  function search({ currentTarget: form }) {
+    if (!("more" in form.dataset)) return filter();
+    clearTimeout(typed);
+    typed = setTimeout(() => {
+      history.replaceState(null, "", `?${new URLSearchParams(new FormData(form))}`);
+      refresh();
+    }, 200);
+  }
+
+  /** The fold's state is in the address, so that a reload or a bookmark keeps it. */
+  function keepFold({ target }) {
+    const [fold, address] = [target.closest("#same > summary")?.parentElement, new URL(location.href)];
+    if (!fold || address.searchParams.get("show") === "all") return;
+    if (fold.open) address.searchParams.delete("show"); // it is about to be closed
+    else address.searchParams.set("show", "fold");
+    history.replaceState(null, "", address);
+  }
+
+  document.getElementById("filter")?.addEventListener("input", search);
+  document.addEventListener("click", keepFold);
   document.addEventListener("telltale:updated", filter);
 
   localise(document);

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from monitor.columns.column import column_path
+from monitor.report import overview
 from tests.server.browser.conftest import Serve
 from tests.server.browser.devtools import Browser
 from tests.server.scenes import HOSTILE, rows
@@ -88,17 +89,31 @@ def test_hostile_names_run_nothing_and_break_nothing(browser: Browser, serve: Se
     page.close()
 
 
-def test_200_columns_are_found_by_name_without_a_request(browser: Browser, serve: Serve) -> None:
+def test_200_columns_are_found_by_name_without_a_request_and_more_by_the_server(
+    browser: Browser, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     address, _ = serve("wide")
     page = browser.open(address)
     assert page.run("document.querySelectorAll('.columns tbody tr').length") == 200
     first = page.run("document.querySelector('.columns tbody .badge').textContent")
     assert first == "drift"
     page.run("document.querySelector('input[name=q]').focus()")
-    page.type("_017_")
+    page.type("_018_")
     visible = "[...document.querySelectorAll('.columns tbody tr')].filter((row) => row.getClientRects().length)"
     page.until(f"{visible}.length === 1")
+    assert page.run("[...document.querySelectorAll('#columns h3')].every((e) => !e.getClientRects().length)")
     assert page.run("location.search") == ""
+    monkeypatch.setattr(overview, "MOST_FIGURES", 30)
+    page.go(address)
+    assert page.run("document.querySelectorAll('.columns tbody tr').length") == 30
+    page.run("document.querySelector('input[name=q]').focus()")
+    page.type("_198_")
+    page.until(f"{visible}.length === 1")
+    assert "q=_198_" in page.run("location.search")
+    assert page.run("document.activeElement.value") == "_198_", "the search goes on where it was"
+    page.go(address)
+    page.run("document.querySelector('#same summary').click()")
+    assert page.run("location.search") == "?show=fold"
     assert page.complaints() == []
     page.close()
 
