@@ -235,6 +235,13 @@ class TableSource(Pulled):
             part = counter.counting.between(rows, came.to, until)
             part = part.filter(self.own(part)) if self.settings.model else part
             asked = [connection.compile(query, pretty=True) for query in counter.queries(part)]
+
+            def note(query: Expr) -> Any:
+                asked.append(connection.compile(query, pretty=True))
+                return query.schema().to_pyarrow().empty_table()
+
+            if self.settings.outcome:
+                self._sums(note, connection, rows, counter, replace(came, to=until))
             return came.to, until, [(sql, explained(connection, sql)) for sql in asked]
 
     def open(self, connection: Any) -> tuple[Expr, Counter]:
@@ -275,16 +282,18 @@ class TableSource(Pulled):
         return max(came.since, math.floor((came.to - self.within) / HOUR) * HOUR)
 
     def _look(self, connection: Any, rows: Expr, counter: Counter, came: Came) -> Handover:
-        """Sum up all rows with an outcome that may have got it, or another one, since the last time."""
+        hours = self._sums(connection.to_pyarrow, connection, rows, counter, came)
+        sums = {(self.series, hour): found for hour, found in hours.items()}
+        return Handover(str(replace(came, looked=came.to)), performance=sums)
+
+    def _sums(self, run: Run, connection: Any, rows: Expr, counter: Counter, came: Came) -> dict[int, Sums]:
+        """Sum up, by hour, all rows with an outcome that may have got it, or another one, since the last time."""
         counting, target = counter.counting, self.series.reference.target
         part = counting.between(rows, self._awaited(came), came.to)
         part = part.filter(self.own(part)) if self.settings.model else part
-        part, outcome = with_outcomes(connection, part, self.settings, target)
+        part, outcome = with_outcomes(run, connection, part, self.settings, target)
         predictions = [part[name] for name in self._names[-len(self.series.schema.predictions) :]]
-        asked = part, target, counting.when(part), outcome, predictions, connection.name
-        hours = sums_by_hour(connection.to_pyarrow, *asked)
-        sums = {(self.series, hour): found for hour, found in hours.items()}
-        return Handover(str(replace(came, looked=came.to)), performance=sums)
+        return sums_by_hour(run, part, target, counting.when(part), outcome, predictions, connection.name)
 
     def _changed(self, handover: Handover, came: Came) -> Handover:
         """Take what the store has from the sums. Hours of days that were rolled up stay as they are."""

@@ -42,7 +42,7 @@ Run = Callable[[Expr], Any]
 QUARTERS = ("time", "quarter")
 
 
-def with_outcomes(connection: Any, rows: Expr, settings: SourceConfig, target: Target) -> tuple[Expr, Expr]:
+def with_outcomes(run: Run, connection: Any, rows: Expr, settings: SourceConfig, target: Target) -> tuple[Expr, Expr]:
     """Return the rows and their column of outcomes, joined from another table if it is there. Raises SourceError."""
     key, name, where = settings.id, settings.outcome, settings.outcomes
     truth = rows_of(connection, where) if where else rows
@@ -53,8 +53,8 @@ def with_outcomes(connection: Any, rows: Expr, settings: SourceConfig, target: T
     if where:
         known = truth.filter(truth[name].notnull())
         rows = rows.join(known.select(key, telltale_outcome=known[name]), key)
-        found = connection.to_pyarrow(rows.aggregate(n=rows.count(), ids=rows[key].nunique()))
-        if found["n"][0] != found["ids"][0]:
+        found = run(rows.aggregate(n=rows.count(), ids=rows[key].nunique()))
+        if found["n"].to_pylist() != found["ids"].to_pylist():
             raise SourceError(f"several rows have the same {key!r}, in the table or in {where}; outcomes need one each")
     return rows, rows["telltale_outcome" if where else name]
 

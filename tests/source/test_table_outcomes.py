@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,20 @@ def test_outcomes_come_late_are_corrected_and_taken_back(lake, clock, opened):
     clock.advance(HOUR)
     pull(opened)
     assert not any(sums.counts.any() or sums.moments.any() for sums in stored(opened).values())
+
+
+def test_the_statements_for_outcomes_are_shown_and_can_be_run(lake, clock, opened):
+    lake.add(START, 100, 60)
+    clock.advance(3 * HOUR)
+    for more in ("", "joined"):
+        if more:
+            lake.run("CREATE TABLE truth AS SELECT request, came FROM predictions")
+            opened.only.pulled.settings = replace(opened.only.pulled.settings, id="request", outcomes="truth")
+        *_, asked = opened.only.pulled.statements()
+        # Two for the counts. How classes are spelled, in the answer and in the outcome, then cells and moments; if joined, first the ids.
+        assert len(asked) == 2 + 4 + bool(more)
+        for sql, _ in asked:
+            lake.run(sql)
 
 
 def test_the_same_again_changes_nothing(lake, clock, opened):
