@@ -214,6 +214,8 @@ def entry(
         elif said.get("change") in ("worse", "estimate worse"):
             by = "measured" if said["change"] == "worse" else "estimated without outcomes"
             said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
+        if result.state == "ok":
+            said |= {"harm": "no drift at this time, and so no harm", "brief": "harmless", "effect": "harmless"}
     said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
@@ -223,11 +225,13 @@ def _why_unknown(role: Role, result: DriftResult | None) -> str:
     """Say why no harm is known of a column that was not tested, or of which nothing can be told."""
     if result is None or result.value is None:
         return "no verdict at this time"
-    if result.state == "ok":
-        return "no drift at this time"
-    if role in ("derived", "outcome"):
-        return "not worked out for outcomes" if role == "outcome" else "not worked out for derived columns"
-    return "no held-out rows to judge it by"
+    if role == "outcome":
+        return "performance tells whether the model is still right"
+    return (
+        "not worked out for derived columns"
+        if role == "derived"
+        else "the reference has no held-out rows to judge it by"
+    )
 
 
 def title(message: Message) -> str:
@@ -243,8 +247,9 @@ def title(message: Message) -> str:
     said = f"{message.severity.upper()}: {model}{happened(firing, message.answers)}"
     match message.kind:
         case "update":
-            counts = Counter(item.status for item in message.entries)
-            parts = [f"{counts[of]} {of}" for of in ("new", "more severe", "resolved") if counts[of]]
+            counts = Counter[str](item.status for item in message.entries)
+            of = {"new": "new", "more severe": "became more severe", "resolved": "resolved"}
+            parts = [f"{counts[status]} {what}" for status, what in of.items() if counts[status]]
             said += f" ({', '.join(parts)})"
         case "repeat":
             said += f", still after {duration(message.at - message.opened)}"
@@ -318,7 +323,7 @@ def against(reference: str) -> str:
     if kind == "training":
         return "the training data"
     if kind == "usual":
-        return f"what is {reference}"
+        return "the level of the last weeks" if rest == "level" else f"what is {reference}"
     if kind == "holdout":
         return "the data held out of training"
     period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
@@ -343,8 +348,10 @@ def names(entries: Sequence[Entry]) -> str:
 
 
 def label(item: Entry) -> str:
-    """A column's name, with its role if it is no feature."""
-    return item.column if item.worse or item.role in ("feature", item.column) else f"{item.column} ({item.role})"
+    """A column's name, with its role if it is no feature; of outcomes what it is."""
+    what = {"error": "prediction minus outcome", "outcome": "what came true"} if item.role == "outcome" else {}
+    known = item.worse or item.role in ("feature", item.column)
+    return item.column if known and not what.get(item.column) else f"{item.column} ({what.get(item.column, item.role)})"
 
 
 def quoted(name: str) -> str:

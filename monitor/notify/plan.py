@@ -216,7 +216,7 @@ def _due(
     severity = worst(item.severity for item in entries if kind == "resolved" or item.status != "resolved")
     left = [quoted(alert.column) for alert in situation.alerts if alert.state == "firing"]
     more = f", and {len(left) - 1} more" if len(left) > 1 else ""
-    still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more.")
+    still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more; there is nothing to do.")
     lines = (still,) if kind == "resolved" else ()
     told_answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), state.group)
     facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
@@ -378,14 +378,13 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     begun, newest = untried[0].created, untried[-1].message
     lines: list[tuple[str, str]] = [
         ("", f"From {clock_time(begun, now)} until now ({duration(now - begun)}) this receiver could not be reached."),
-        ("", f"{len(untried)} messages have piled up. In short:"),
+        ("", f"{len(untried)} messages were not sent. In short, and what still fires follows in full:"),
     ]
     for name, items in list(groups.items())[:LAST_STATES]:
-        kinds, latest = [item.message.kind for item in items], items[-1].message
-        state = f"{len(latest.firing)} still firing" if latest.firing else "nothing fires any more"
-        fired, ended = (counted(kinds.count(kind), "message") for kind in ("firing", "resolved"))
-        columns = f"{latest.name}, rule {name}:".removeprefix(", ") + f" {names(latest.firing or latest.entries)}:"
-        lines.append((columns, f"{state}; meanwhile {fired} of a beginning and {ended} of an end were not sent"))
+        latest = items[-1].message
+        state = f"fires ({latest.severity})" if latest.firing else "is over"
+        columns = f"{latest.name}, rule {name}: ".removeprefix(", ") + names(latest.firing or latest.entries)
+        lines.append((columns, f"{state}; {counted(len(items), 'message')} of it"))
     if len(groups) > LAST_STATES:
         lines.append(("", f"and {len(groups) - LAST_STATES} more rules; the page has them all"))
     severity = worst(item.message.severity for item in last)

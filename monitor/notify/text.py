@@ -147,7 +147,8 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
     for item in message.resolved:
         took = f" after {duration(lasted(item, message))}"
         groups.setdefault(cut(item.reason, 200) if item.reason else "", []).append((_name(item, message), took))
-    because = {reason: f"because {reason}" if reason else "" for reason in groups}
+    unsure = "; this does not say that the drift is over"
+    because = {reason: f"because {reason}{unsure}" if reason else "" for reason in groups}
     if message.kind == "resolved" and len(message.entries) == 1:
         return tuple((text, ()) for text in because.values() if text)
     last = max((item.until or message.at for item in message.resolved), default=0.0)
@@ -167,7 +168,7 @@ def _head(message: Message) -> Block:
     for item in (item for item in firing if item.importance is not None):
         shares[item.model] = shares.get(item.model, 0.0) + (item.importance or 0.0)
     if len(shares) == 1:
-        lines.append((Piece(f"importance for the model: {percent(sum(shares.values()))}"),))
+        lines.append((Piece(f"importance for the model: {percent(sum(shares.values()))} of that of all columns"),))
     elif shares:
         each = ", ".join(f"{cut(model)} {percent(share)}" for model, share in shares.items())
         lines.append((Piece("importance for each model: "), Piece(each, "code")))

@@ -33,7 +33,7 @@ def test_an_event_that_becomes_more_severe_is_told_once_more() -> None:
     said = [[(one.receiver, title(one.message)) for one in some] for some in told]
     assert said[1:] == [
         [
-            ("x", 'CRITICAL: "bmi" has drifted (1 more severe)'),
+            ("x", 'CRITICAL: "bmi" has drifted (1 became more severe)'),
             ("mild", 'RESOLVED: alert on "bmi" has ended (lasted 10 minutes, until 22:23 UTC)'),
         ],
         [],
@@ -281,7 +281,7 @@ def test_the_last_state_of_each_group_is_kept() -> None:
     assert collapsed is not None
     # b began and ended unheard: it is in the digest only.
     assert collapsed.replaced == (1, 2, 4)
-    assert [name for name, _ in collapsed.digest.lines] == ["", "", "rule a: nothing:", "rule b: nothing:"]
+    assert [name for name, _ in collapsed.digest.lines] == ["", "", "rule a: nothing", "rule b: nothing"]
 
 
 def test_an_end_is_kept_where_the_beginning_was_heard() -> None:

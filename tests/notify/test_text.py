@@ -34,7 +34,7 @@ from tests.notify.world import World, categorical, firing, verdict
 FIRING = """\
 WARNING: diabetes: "bmi" and 1 more have drifted, predictions have not moved
 harmful: 1, harmless: 1 (each estimated alone; others may offset it)
-importance for the model: 61 %
+importance for the model: 61 % of that of all columns
 env=production
 
 "bmi": mean was 0.01, now 0.0571 (1.0 standard deviations), alert since 14 Nov, 22:03 UTC; harmful: mean error (MAE) \
@@ -58,14 +58,14 @@ env=production
 
 2 resolved by 23:18 UTC: "bmi" after 1 h 15 min, "species" after 1 h 5 min
 
-Nothing fires any more.
+Nothing fires any more; there is nothing to do.
 
 look: http://127.0.0.1:5000/
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 ANSWERS = """\
 CRITICAL: diabetes: "bmi" has drifted, predictions have moved
-harm unknown: no held-out rows to judge it by
+harm unknown: the reference has no held-out rows to judge it by
 alerts since 14 Nov, 22:13 UTC
 
 predictions: mean was 152, now 171 (0.4 standard deviations)
@@ -273,11 +273,10 @@ def test_a_title_says_whose_predictions_have_moved() -> None:
 @pytest.mark.parametrize(
     ("role", "more", "why"),
     [
-        ("feature", {}, "no held-out rows to judge it by"),
+        ("feature", {}, "the reference has no held-out rows to judge it by"),
         ("derived", {}, "not worked out for derived columns"),
-        ("outcome", {}, "not worked out for outcomes"),
+        ("outcome", {}, "performance tells whether the model is still right"),
         ("feature", {"state": "insufficient data", "value": None}, "no verdict at this time"),
-        ("feature", {"state": "ok", "value": 0.01}, "no drift at this time"),
     ],
 )
 def test_unknown_harm_says_why(role: str, more: dict[str, Any], why: str) -> None:
@@ -323,7 +322,7 @@ def test_repeats_and_delays_are_said_first() -> None:
     late = replace(notification.message, repeated=True, delayed=5400.0, changes=9)
     head = [plain_line(line) for line in lay_out(late).head]
     assert head == [
-        "harm unknown: no held-out rows to judge it by",
+        "harm unknown: the reference has no held-out rows to judge it by",
         "changed 9 times since the last message",
         "delayed by 1 h 30 min: written 22:13 UTC",
         "may be a repeat: no answer came to an earlier attempt",

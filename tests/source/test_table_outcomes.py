@@ -158,7 +158,7 @@ def test_the_statements_for_outcomes_are_shown_and_can_be_run(lake, clock, opene
             lake.run("CREATE TABLE truth AS SELECT request, came FROM predictions")
             opened.only.pulled.settings = replace(opened.only.pulled.settings, id="request", outcomes="truth")
         *_, asked = opened.only.pulled.statements()
-        # Two for the counts. How classes are spelled, in the answer and in the outcome, then cells and moments; if joined, first the ids.
+        # Two for the counts; how classes are spelled, twice; cells and moments; if joined, the ids before.
         assert len(asked) == 2 + 4 + bool(more)
         for sql, _ in asked:
             lake.run(sql)
