@@ -92,8 +92,8 @@ class Comparison(NamedTuple):
         ]
         for column, rows in self.answers:
             texts += ["", f"what they answered: {column.name}"]
-            shown = [("bin", *names), *((label, words.percent(a), words.percent(b)) for label, a, b in rows)]
-            texts += words.aligned(shown, (1, 2))
+            shown = [(label, words.percent(a), words.percent(b)) for label, a, b in rows]
+            texts += words.table(("bin", *names), shown, (1, 2))
         compared = len({(result.column, result.role) for result in self.results})
         moved = list(dict.fromkeys((result.column, result.role) for result in self.differing))
         texts += ["", f"{len(moved)} of {words.counted(compared, 'column')} with the same bins differ"]

@@ -272,7 +272,7 @@ def lines_of(report: PerformanceReport) -> list[str]:
         )
         for row in report.rows
     ]
-    table = ["", *words.aligned([head, *rows], right=(1, 3, 4, 5))] if rows else []
+    table = ["", *words.table(head, rows, right=(1, 3, 4, 5))] if rows else []
     return [*report.coverage, *table, *report.unexplained]
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Collection, Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+
+#: Words of a table that are longer than this are broken if there is no room: a time has 20 characters.
+LONGEST = 20
+#: Texts of a table are not wrapped into less than this, and the last text of a row not into less than that.
+NARROW, LAST = 10, 24
 
 #: Name of each statistic for people.
 STATISTIC_NAMES = {
@@ -171,14 +180,102 @@ def clock_time(epoch: float, now: float) -> str:
     return f"{day} {text}" if moment.year == today.year else f"{day} {moment.year} {text}"
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = (), widest: int | None = None) -> list[str]:
-    """Lines of a table whose columns are as wide as their widest cell, or `widest`; `right`: columns of numbers.
+def cell(value: object) -> str:
+    """Write a value in a table: a dash for nothing, four digits of a number.
 
-    >>> aligned([("column", "n"), ("a", "42")], right=[1])
-    ['column   n', 'a       42']
+    >>> cell(None), cell(0.123456), cell(1200), cell("a")
+    ('-', '0.1235', '1,200', 'a')
     """
-    widths = [min(max(map(len, column)), widest or 10_000) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-        for row in rows
-    ]
+    if value is None or value == "":
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def line_width() -> int:
+    """Return how many characters a line may have: those of the terminal, or as many as it takes."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def fit(line: str, width: int) -> list[str]:
+    """Wrap a line between words, as far as it is longer than `width`; what follows is indented.
+
+    >>> fit("a: mean was 1.5, now 2", 12)
+    ['a: mean was', '  1.5, now 2']
+    """
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    if len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Collection[int] = (),
+    width: int | None = None,
+    optional: Collection[str] = (),
+) -> list[str]:
+    """Lines of a table that fit into `width` characters, by default those of the terminal; `right`: columns of numbers.
+
+    Texts are wrapped within their columns, numbers never. If that is not enough, the last text is beneath its row, or
+    each row is a block of lines. `optional`: columns that are left out if they say the same in every row.
+
+    >>> table(("column", "n"), [("a", 42), ("b", 1042)], right=[1])
+    ['column      n', 'a          42', 'b       1,042']
+    >>> table(("what", "n"), [("mean was 1, now 2", 42)], [1], width=16)
+    ['what           n', 'mean was 1,   42', 'now 2']
+    >>> table(("column", "n", "what"), [("a", 42, "mean was 1, now 2")], [1], width=22)
+    ['column   n', 'a       42', '    mean was 1, now 2']
+    >>> table(("column", "n", "what"), [("a", 42, "mean was 1, now 2")], [1], width=9)
+    ['column  a', 'n       42', 'what    mean was', '        1, now 2']
+    """
+    width = line_width() if width is None else width
+    columns = list(zip(head, *([cell(value) for value in row] for row in rows), strict=True))
+    kept = [i for i, column in enumerate(columns) if column[0] not in optional or len({*column[1:]}) > 1]
+    right, columns = {k for k, i in enumerate(kept) if i in right}, [columns[i] for i in kept]
+    beneath: Sequence[str] = ()
+    least = [_least(column, i in right, i == len(kept) - 1) for i, column in enumerate(columns)]
+    if sum(least) + 2 * len(least) - 2 > width and len(columns) > 1 and len(columns) - 1 not in right:
+        beneath, least = columns[-1], least[:-1]
+    room, titles = width - 2 * len(least) + 2, max(len(column[0]) for column in columns)
+    if sum(least) > room:
+        rest = zip(*columns, strict=True)
+        names = next(rest)
+        blocks = (
+            [one for pair in zip(names, row, strict=True) if pair[1] != "-" for one in fact(*pair, titles, width)]
+            for row in rest
+        )
+        return [line for i, block in enumerate(blocks) for line in [""] * bool(i) + block]
+    widths = [max(map(len, column)) for column in columns[: len(least)]]
+    while sum(widths) > room:
+        widths[max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))] -= 1
+    lines = []
+    for k, row in enumerate(zip(*columns[: len(least)], strict=True)):
+        parts = [_wrap(text, width) for text, width in zip(row, widths, strict=True)]
+        for cells in itertools.zip_longest(*parts, fillvalue=""):
+            aligned = (f"{text:{'>' if i in right else '<'}{widths[i]}}" for i, text in enumerate(cells))
+            lines.append("  ".join(aligned).rstrip())
+        lines += fact("", beneath[k], 2, width) if k and beneath and beneath[k] != "-" else []
+    return lines
+
+
+def _least(column: Sequence[str], number: bool, last: bool) -> int:
+    """Fewest characters of a column: a number is never cut, a text is wrapped, the last one not into little."""
+    if number:
+        return max(map(len, column))
+    wide = LAST if last else max(NARROW, min(LONGEST, max(len(word) for text in column for word in text.split(" "))))
+    return min(max(map(len, column)), wide)
+
+
+def fact(title: str, text: str, titles: int, width: int | None = None) -> list[str]:
+    """Lines that say one thing: its title in `titles` characters, and its text, wrapped.
+
+    >>> fact("gaps", "2, and more", 6, 14)
+    ['gaps    2, and', '        more']
+    """
+    lines = _wrap(text, max((line_width() if width is None else width) - titles - 2, 8))
+    return [f"{'' if i else title:<{titles}}  {line}" for i, line in enumerate(lines)]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False) if len(text) > width else [text]

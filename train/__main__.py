@@ -40,9 +40,6 @@ or make a model of your own ready to be served:
 #: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
 FEW = 300
 
-#: Widest a column of the printed table may be, but for the last.
-WIDEST = 40
-
 
 def build_parser(program: str = "python -m train") -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -254,14 +251,14 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
     if made.bad.count:
         more = "; ..." if made.bad.count > len(made.bad.examples) else ""
         yield f"Bad rows skipped: {made.bad.count:,} ({'; '.join(made.bad.examples)}{more})"
-    table = [("column", "kind", "missing", "why")]
+    rows_told: list[tuple[str, ...]] = []
     for decision in made.decisions:
         column, missing = decision.column, decision.missing_share
         plain = column.role == "feature" or column.name == "prediction"
         name = column.name if plain else f"{column.name} (prediction)"
-        table.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
-    table += [(name, "left out", "", reason) for name, reason in made.left_out]
-    yield from ["", *words.aligned(table, widest=WIDEST), ""]
+        rows_told.append((name, column.kind, f"{missing:.1%}" if missing else "-", decision.reason))
+    rows_told += [(name, "left out", "", reason) for name, reason in made.left_out]
+    yield from ["", *words.table(("column", "kind", "missing", "why"), rows_told, right=[2]), ""]
     yield from _performance(made)
     yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."

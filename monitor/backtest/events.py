@@ -116,7 +116,7 @@ class Backtest:
         ]
         head = ("fired", "for", "rule", "severity", "column", "strongest", "direction")
         rates = [
-            (*(rate["rule"], rate.get("column", "all"), str(rate["events"])),)
+            (*(rate["rule"], rate.get("column", "all"), rate["events"]),)
             + ("-" if rate["per_week"] is None else f"{rate['per_week']:.2f}",)
             for rate in self.rates()
         ]
@@ -125,8 +125,8 @@ class Backtest:
             f"{iso(self.start)} to {iso(self.end)}: "
             f"{words.counted(self.evaluations, 'evaluation')}, {words.counted(len(self.events), 'event')} "
             f"({share} of {self.results} results had a verdict)",
-            *(["", *words.aligned([head, *events])] if events else []),
-            *["", *words.aligned([("rule", "column", "events", "a week"), *rates])],
+            *(["", *words.table(head, events)] if events else []),
+            *["", *words.table(("rule", "column", "events", "a week"), rates, right=(2, 3))],
             *([short] if self.end - self.start < SHORTEST else []),
         ]
 

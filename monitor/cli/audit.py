@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from monitor import words
-from monitor.cli.command import VERSION, Answer, command, length_option, option, period, reading, span_of, table
+from monitor.cli.bars import draw
+from monitor.cli.command import VERSION, Answer, command, length_option, option, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.store.audit.recompute import recompute
@@ -20,13 +22,16 @@ from monitor.usual import Past
 #: Most problems that `verify` prints.
 MOST = 20
 
+#: Steps of `windows` that are round, in seconds.
+STEPS = (60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 7 * 86_400, 28 * 86_400)
+
 
 @command(
     "windows",
-    "Counts of columns over any stretch of time, in steps or as one sum.",
+    "How values are spread over the bins of columns, period by period, beside the reference.",
     option("columns", nargs="*", metavar="COLUMN", help="names of columns (default: all)"),
     *period("1d"),
-    length_option("--step", help='such as "1h" (default: one sum)'),
+    length_option("--step", help='such as "1h" (default: some twenty steps)'),
     VERSION,
     one=True,
 )
@@ -35,18 +40,33 @@ def windows(options: argparse.Namespace, config: Config) -> Answer:
     span = span_of(options, SystemClock().time())
     with reading(config) as connection:
         model = newest_series(connection, options.model_version, options.model)
-        found = read_range(connection, model, span.start, span.end, options.step, options.columns)
+        step = options.step or usual_step(span.end - span.start)
+        start = span.start if options.step else span.start // step * step
+        found = read_range(connection, model, start, span.end, step, options.columns)
+    reference, reference_means = model.schema.split(model.reference.counts), model.reference.means().tolist()
     lines = []
-    for position, column in enumerate(found["columns"]):
-        rows = [(one["start"], one["end"], one["n"], *one["counts"][position]) for one in found["steps"] if one["n"]]
-        lines.append(f"{column['column']} ({column['role']}, {column['kind']})")
-        lines += table(("from", "to", "n", *column["bins"]), rows, right=range(2, 3 + len(column["bins"])))
-        lines.append("")
+    starts = [one["start"].removesuffix("Z").removesuffix(":00").replace("T", " ") for one in found["steps"]]
+    for i, told in enumerate(found["columns"]):
+        position = model.schema.index(told["column"], told["role"])
+        column, counts = model.schema.columns[position], np.array([one["counts"][i] for one in found["steps"]])
+        values = np.maximum(counts[:, : column.value_bins].sum(axis=1), 1)
+        sums = [(one["sums"][i] or 0.0) / n for one, n in zip(found["steps"], values, strict=True)]
+        means = [reference_means[position], *sums]
+        lines += [*draw(column, reference[position], counts, starts, means), ""]
     lines.append(f"{words.counted(found['windows'], 'window')} read; steps without predictions are left out")
     for gap in found["gaps"]:
         lost = "an unknown number of" if gap["lost"] is None else gap["lost"]
         lines.append(f"gap: {lost} predictions missing, {gap['start']} to {gap['end']}: {gap['detail']}")
     return Answer(lines, found)
+
+
+def usual_step(seconds: float) -> int:
+    """Return the shortest round step of which 24 cover a period.
+
+    >>> usual_step(3600), usual_step(86_400), usual_step(7 * 86_400)
+    (300, 3600, 28800)
+    """
+    return next((step for step in STEPS if 24 * step >= seconds), STEPS[-1])
 
 
 @command(
@@ -64,7 +84,7 @@ def verify(options: argparse.Namespace, config: Config) -> Answer:
         if options.recompute and report.ok:
             with tqdm(desc="Recomputing", unit=" verdicts", leave=False, disable=None) as bar:
                 again = recompute(connection, lambda done: bar.update(done - bar.n), Past(connection))
-    lines = table(("table", "rows", "pruned"), report.heads, right=(1, 2))
+    lines = words.table(("table", "rows", "pruned"), report.heads, right=(1, 2))
     problems = [*report.problems, *(again.problems if again else [])]
     lines += [f"BAD  {problem.where}: {problem.what}" for problem in problems[:MOST]]
     if len(problems) > MOST:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from monitor import words
 from monitor.capture.names import Name
 from monitor.cli.command import (
     BY,
@@ -21,7 +22,6 @@ from monitor.cli.command import (
     length_option,
     option,
     reading,
-    table,
     when_option,
 )
 from monitor.cli.show import silence_table
@@ -139,7 +139,7 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     kept = [(name, role, len(values)) for (role, name), values in sorted(found.kept.items())]
     rows = [(name or "of a model that was dropped", *rest) for name, *rest in kept]
     texts = f"{counted(len(found.verdicts), 'verdict')} and {counted(len(found.messages), 'message')}"
-    lines = [*table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
+    lines = [*words.table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
     values = counted(found.values, "unseen value")
     lines.append(f"{values} {verb}, and named no more in {texts}; counts and numbers stay")
     would = "would be " * options.dry_run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monitor import words
 from monitor.announcer import PAGE, page_address, works_here_only
-from monitor.cli.command import Answer, command, option, reading, table
+from monitor.cli.command import Answer, command, option, reading
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock
 from monitor.config.load import Config
@@ -94,7 +94,7 @@ def send_test(options: argparse.Namespace, config: Config) -> Answer:
     rows = [(name, decision.action, decision.reason) for name, decision in sent]
     where = ", which works on this machine only; set [server] url" if works_here_only(link) else ""
     failed = any(decision.action != "sent" for _, decision in sent)
-    lines = [*table(("receiver", "action", "answer"), rows), f"\nThe link in the message leads to {link}{where}."]
+    lines = [*words.table(("receiver", "action", "answer"), rows), f"\nThe link in the message leads to {link}{where}."]
     data = {"link": link, "sent": [dict(zip(("receiver", "action", "answer"), row, strict=True)) for row in rows]}
     return Answer(lines, data, int(failed))
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -196,25 +195,10 @@ def show(answer: Answer, as_json: bool) -> None:
         json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=str)
         print()
     else:
+        width = words.line_width()
         for line in answer.lines:
-            print(line)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> list[str]:
-    """Lines of a table, cut at the width of a terminal; `right`: which columns hold numbers."""
-    width = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else None
-    return [line[:width] for line in words.aligned([head, *([cell(value) for value in row] for row in rows)], right)]
-
-
-def cell(value: object) -> str:
-    """Write a value in a table: a dash for nothing, four digits of a number.
-
-    >>> cell(None), cell(0.123456), cell(12), cell("a")
-    ('-', '0.1235', '12', 'a')
-    """
-    if value is None or value == "":
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+            for part in line.split("\n"):
+                print("\n".join(words.fit(part, width)))
 
 
 def span_of(options: argparse.Namespace, now: float) -> Span:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from monitor import words
 from monitor.cli.change import by, request
-from monitor.cli.command import BY, COLUMNS, DRY_RUN, WHEN, Answer, command, reading, span_of, table, when_option
+from monitor.cli.command import BY, COLUMNS, DRY_RUN, WHEN, Answer, command, reading, span_of, when_option
 from monitor.clock import SystemClock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Counts, Role
@@ -42,7 +42,7 @@ def show(_options: argparse.Namespace, config: Config) -> Answer:
         + (c["model"], c["model_version"], ", ".join(c["columns"]), ", ".join(c["in_force"]))
         for c in changes
     ]
-    return Answer([*lines, *(table(head, rows, right=(0, 5)) if rows else [])], changes)
+    return Answer([*lines, *(words.table(head, rows, right=(0, 5)) if rows else [])], changes)
 
 
 @command(
@@ -70,7 +70,7 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
     would = "would " if options.dry_run else ""
     of = f"{words.counted(len(chosen), 'column')} of " * bool(options.columns) + f"model {series.version}"
     verb = "would be" if options.dry_run else "is"
-    lines = table(
+    lines = words.table(
         ("column", "role", "rule", "rows", "mean", "accepted rows", "accepted mean", "state", "then"),
         [(e.column.name, e.column.role, e.rule, *e[2:]) for e in effects],
         right=(3, 4, 5, 6),

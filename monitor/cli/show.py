@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import VERSION, Answer, command, option, period, reading, span_of, table
+from monitor.cli.command import VERSION, Answer, command, option, period, reading, span_of
 from monitor.cli.traffic import starving
-from monitor.clock import SystemClock, iso
+from monitor.clock import SystemClock, from_iso, iso
 from monitor.config.load import Config
 from monitor.drift.result import (
     NEARLY,
@@ -36,11 +36,11 @@ from monitor.rules.silence import Silence, mutes
 from monitor.series import Series
 from monitor.store.file.folder import owner, refuse_second
 from monitor.store.records.alerts import list_events, list_silences, load_alerts
-from monitor.store.records.notifications import listing
+from monitor.store.records.notifications import deliveries, listing
 from monitor.store.records.references import current
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
-from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.ranges import newest_end, sum_range
 from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
 
 
@@ -56,15 +56,36 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
     facts = found[0]
     if config.models:
         found.sort(key=lambda one: (not one["performance"].endswith(": worse"), -len(one["drifted"])))
-        head = ("model", "model_version", "predictions", "evaluated")
-        lines = table((*head, "how it is"), [[*(one[name] for name in head), headline(one)] for one in found], [2])
+        told = ("model", "model_version", "predictions")
+        rows = [[*(one[name] for name in told), _age(one["evaluated"], now), headline(one)] for one in found]
+        lines = words.table(("model", "version", "predictions", "evaluated", "how it is"), rows, right=[2])
         intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}\n"
         return Answer([intro, *lines], {"models": found})
     hidden = ("drifted", "states", "advice", "predictions_moved", "harm", "importance")
     shown = (item for item in facts.items() if item[0] not in hidden)
-    lines = [f"{name.replace('_', ' '):<18}{'never' if value is None else value}" for name, value in shown]
-    harms = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
-    return Answer([headline(facts), *harms, "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
+    wrong = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
+    wrong += [f"{facts[name]} {what}" for name, what in WRONG.items() if facts[name] not in (0, "none")]
+    titled = max(map(len, TITLES.values()))
+    texts = [(TITLES.get(name, name), _aged(name, value, now)) for name, value in shown]
+    lines = [line for title, text in texts for line in words.fact(title, text, titled)]
+    return Answer([headline(facts), *wrong, "", *lines, *(f"\n{sentence}" for sentence in facts["advice"])], facts)
+
+
+#: Titles of facts whose keys are not words, and what is wrong if a fact is not none.
+TITLES = {"evaluated": "last evaluation", "last_prediction": "last prediction", "last_message": "last message sent"}
+TITLES |= {"model_version": "model version", "firing_alerts": "firing alerts", "silenced_alerts": "silenced alerts"}
+WRONG = {"undelivered": "messages are not delivered; `alerts` says why", "gaps": "(gaps in the record)"}
+
+
+def _aged(name: str, value: object, now: float) -> str:
+    """A fact of `status` for people: moments with their age."""
+    if name in ("evaluated", "last_prediction", "last_message"):
+        return _age(value, now) + (f", {value}" if value else "")
+    return "none" if value is None else words.cell(value)
+
+
+def _age(at: Any, now: float) -> str:
+    return f"{words.duration(max(now - from_iso(at), 0))} ago" if at else "never"
 
 
 def alerts_of(connection: sqlite3.Connection, of: Sequence[Subject]) -> list[Alert]:
@@ -84,6 +105,8 @@ def gather(
     muted = mutes(known, list_silences(connection, now), now)
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
+    newest = newest_end(connection, served)
+    receivers = deliveries(connection, [one.name for one in config.receivers])
     judged = max((verdict.at for verdict in verdicts), default=None)
     if verdicts:
         verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)
@@ -94,12 +117,15 @@ def gather(
         "model": served.model,
         "model_version": served.version or None,
         "predictions": predictions,
+        "last_prediction": iso(min(newest, now)) if newest else None,
         "evaluated": iso(judged) if judged else None,
+        "last_message": max((one.last_sent for one in receivers if one.last_sent), default=None),
         "learning": read_meta(connection, LEARNING, "") or "no",
         "unusual": spent(connection, served, judged or now) or "not known yet",
         "performance": performance_in_words(next(performance, None)),
         **summed_up(verdicts),
         "firing_alerts": ", ".join(listed) or "none",
+        "undelivered": sum(one.pending + one.dead for one in receivers),
         "silenced_alerts": len(muted),
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
@@ -229,17 +255,24 @@ def drift(options: argparse.Namespace, config: Config) -> Answer:
     over = f" over {iso(span.start)} to {iso(span.end)}" if span else ""
     facts = summed_up(verdicts)
     shown = sorted(verdicts, key=rank, reverse=True) if options.all else strongest(verdicts)
-    head = ("rule", "column", "role", "state", "statistic", "value", "threshold", "n", "m", "what changed", "harm")
+    results = [verdict.result for verdict in shown]
+    sizes = {result.m for result in results}
+    head = ("rule", "column", "state", "statistic", "value", "threshold", "n", "m", "what changed")
     rows = [
-        (*(r.rule, r.column, r.role, r.state, r.statistic, r.value, r.threshold, r.n, r.m),)
-        + (r.direction.text if r.direction else r.reason, r.harm.text if r.harm else "")
-        for r in (verdict.result for verdict in shown)
+        (*(r.rule, _title(r.column, r.role), r.state, words.statistic_name(r.statistic), r.value, r.threshold, r.n),)
+        + (r.m, r.direction.text if r.direction else r.reason)
+        for r in results
     ]
-    skip, told = len({row[0] for row in rows}) == 1, any(row[-1] for row in rows)
-    shown_rows = [row[skip : len(row) - (not told)] for row in rows]
-    lines = table(head[skip : len(head) - (not told)], shown_rows, right=range(5 - skip, 9 - skip))
-    intro = f"Model {served.title}, evaluated {iso(verdicts[-1].at)}{over}"
-    return Answer([intro, f"{_moved(facts['predictions_moved'])}{_drifted(facts)}\n", *lines], data)
+    lines = words.table(head, rows, right=range(4, 8), optional=("rule", "m"))
+    harms = [f"  {column}: {harm}" for column, harm in facts["harm"].items()]
+    against = f", compared with {words.counted(sizes.pop(), 'row')}" if len(sizes) == 1 else ""
+    intro = f"Model {served.title}, evaluated {iso(verdicts[-1].at)}{over}{against}"
+    return Answer([intro, f"{_moved(facts['predictions_moved'])}{_drifted(facts)}", *harms, "", *lines], data)
+
+
+def _title(column: str, role: str) -> str:
+    """Name a column, with its role if that is neither feature nor the name."""
+    return column if role in ("feature", column) else f"{column} ({role})"
 
 
 @command(
@@ -319,29 +352,30 @@ def _alert_table(
 ) -> list[str]:
     harms = {key: result.harm.text for key, result in best.items() if result.harm}
     rows = [
-        (*("silenced" if a.key in muted else a.state, a.severity, a.model, a.column, a.role, a.rule, iso(a.since)),)
-        + (words.duration(max(0.0, now - a.since)), a.value, a.event_id, harms.get(a.key), muted.get(a.key))
+        (*("silenced" if a.key in muted else a.state, a.severity, a.model, _title(a.column, a.role), a.rule),)
+        + (words.duration(max(0.0, now - a.since)), a.event_id, muted.get(a.key) or harms.get(a.key))
         for a in known
     ]
-    head = ("state", "severity", "model", "column", "role", "rule", "since", "for", "value", "event", "harm")
-    return table((*head, "silenced by"), rows, right=[8])
+    head = ("state", "severity", "model", "column", "rule", "for", "event", "harm, or who silenced it")
+    return words.table(head, rows, optional=("model", "rule"))
 
 
 def _event_table(events: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (*(e["at"], e["model"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
-        + (e["statistic"], e["value"], e["event_id"], e["reason"])
+        (*(iso(from_iso(e["at"]) // 1), e["model"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
+        + (f"{e['statistic'] or ''} {words.cell(e['value'])}", e["event_id"], e["reason"])
         for e in events
     ]
-    return table(("at", "model", "column", "rule", "change", "statistic", "value", "event", "why"), rows, right=[6])
+    head = ("at", "model", "column", "rule", "change", "value", "event", "why")
+    return words.table(head, rows, optional=("model", "rule"))
 
 
 def _notification_table(told: Sequence[Mapping[str, Any]]) -> list[str]:
     head = ("at", "receiver", "kind", "state", "attempts", "answer", "event_id")
-    return table((*head[:-1], "event"), [[one[name] for name in head] for one in told], right=[4])
+    return words.table((*head[:-1], "event"), [[one[name] for name in head] for one in told], right=[4])
 
 
 def silence_table(silences: Sequence[Silence]) -> list[str]:
     """List silences, the one that ends first at the top."""
     rows = [(one.id, one.text, iso(one.end), one.author, one.reason) for one in sorted(silences, key=lambda s: s.end)]
-    return table(("id", "silences", "until", "author", "reason"), rows)
+    return words.table(("id", "silences", "until", "author", "reason"), rows)

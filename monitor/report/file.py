@@ -106,7 +106,7 @@ class Report:
         if results:
             head = ("column", "state", "statistic", "value", "critical", "n", "m", "what moved")
             cells = [_cells(result) for result in results[:MOST_LISTED]]
-            lines += words.aligned([head, *cells], right=range(3, 7))
+            lines += words.table(head, cells, right=range(3, 7))
         more = len(results) - MOST_LISTED
         return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
 

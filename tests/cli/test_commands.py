@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,9 @@ import train.__main__
 import train.load
 from monitor.__main__ import ELSEWHERE, MODULES, build_parser, main
 from monitor.cli.command import WITHOUT_JSON, ahead, length, when
+from tests.store.world import Monitored
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/commands.md"
 
 #: Options that take a time or a length of time, as far as they name no column.
 TIMES = {"--from", "--to", "--for", "--since", "--until", "--step", "--every", "--delay", "--lag", "--last", "--at"}
@@ -75,3 +81,73 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(
     assert said.out == ""
     assert said.err.startswith(error)
     assert said.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with an hour of predictions, of which the last ten minutes drifted."""
+    path = tmp_path_factory.mktemp("commands")
+    world = Monitored(path / "data", start=1_700_006_400.0)
+    world.minutes(50, rows=20)
+    world.minutes(10, rows=40, shift=2.0, colour="mauve")
+    world.close()
+    world.reference.save(path / "histogram.prom")
+    (path / "config.toml").write_text(
+        f'[model]\npath = ""\nreference = "{path}/histogram.prom"\n[data]\npath = "{path}/data"\n'
+    )
+    return path
+
+
+FROM = ("--from", "2023-11-15T00:00Z", "--to", "2023-11-15T01:00Z")
+PRINTED = [
+    (("status",), 0),
+    (("drift",), 0),
+    (("judge", *FROM), 1),
+    (("alerts",), 0),
+    (("windows", *FROM), 0),
+    (("check",), 0),
+    (("test-alert",), 0),
+    (("locate", "x0"), 0),
+    (("backtest",), 0),
+    (("verify", "--recompute"), 0),
+    (("silence", "column=x0", "--for", "2h"), 0),
+    (("silence",), 0),
+    (("reference", "accept", *FROM, "--reason", "known"), 0),
+    (("reference", "list"), 0),
+    (("reference", "reset"), 0),
+    (("erase", "--dry-run"), 0),
+    (("prune",), 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code"), PRINTED, ids=lambda value: str(value).split("'")[1:2])
+def test_the_keys_of_json_are_documented(
+    folder: Path, arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--json", "--config", str(folder / "config.toml")], "telltale") == code
+    said = capsys.readouterr()
+    assert said.err == "", "no progress with --json"
+    found = json.loads(said.out)
+    keys = found[0].keys() if isinstance(found, list) else found.keys()
+    name = " ".join(arguments[: 2 if arguments[0] == "reference" else 1])
+    rows = re.findall(r"^\| (`.*?`) \| (.*) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    (documented,) = (text for names, text in rows if f"`{name}`" in names.split(", ") and "key" not in text)
+    assert [key for key in keys if f"`{key}`" not in documented] == []
+
+
+def test_an_error_is_one_line_with_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json", "--data", str(tmp_path / "nowhere")], "telltale") == 3
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("telltale status: ")
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monitor.cli.command.connect_read_only", interrupt)
+    assert main(["status", "--data", str(folder / "data")]) == 130
+    assert capsys.readouterr().err == ""

@@ -82,10 +82,10 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(
     cells = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("x", "colour", "pred"))}
     assert set(cells) == {"x0", "colour"}
     name, _, rule, n, mean, accepted, now, state, then = cells["x0"]
-    assert (name, rule, n, accepted, state, then) == ("x0", "drift", "2000", "600", "drift", "ok")
+    assert (name, rule, n, accepted, state, then) == ("x0", "drift", "2,000", "600", "drift", "ok")
     assert float(mean) == pytest.approx(world.reference.means()[0], rel=1e-3)
     assert float(now) == pytest.approx(1.0, abs=0.1)
-    assert cells["colour"][3:] == ["2000", "-", "600", "-", "ok", "ok"]
+    assert cells["colour"][3:] == ["2,000", "-", "600", "-", "ok", "ok"]
     assert listed(world.folder, capsys) == []
     assert run(world.folder, "accept", "x0", *period) == 0
     assert "is the reference of 1 column of model v1 from now on" in capsys.readouterr().out

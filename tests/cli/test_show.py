@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +117,7 @@ def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) 
     assert facts["firing_alerts"].count("slow") == 1
     text = shown("alerts")
     alerts = lines_under(text, "Alerts")
-    assert [[*row[:2], row[3]] for row in alerts] == [
+    assert [row[:3] for row in alerts] == [
         ["firing", "critical", "x1"],
         ["silenced", "critical", "x0"],
         ["silenced", "warning", "x0"],
@@ -164,8 +167,6 @@ def test_going_back_to_a_former_version_shows_that_one(shown: Shown) -> None:
 
 @pytest.mark.parametrize("command", [("windows",), ("locate", "x0"), ("backtest",), ("report", "--format", "json")])
 def test_every_command_takes_times_as_how_long_ago(shown: Shown, command: tuple[str, ...]) -> None:
-    import time
-
     world = shown.world(start=time.time() // 60 * 60 - 600)
     world.minutes(10, rows=20)
     world.close()
@@ -198,3 +199,59 @@ def test_a_test_alert_links_to_the_page_that_is_served_and_says_where_that_works
 )
 def test_addresses_of_the_page(settings: str, address: str) -> None:
     assert page_address(Config.from_text(f"[server]\n{settings}").server, 5084) == address
+
+
+def test_every_table_fits_a_terminal_and_no_number_is_cut(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = shown.world()
+    world.minutes(12, rows=40, shift=2.0, colour="ultramarine")
+    world.close()
+    wide = {command: shown(*command.split()) for command in ("status", "drift", "drift --all", "alerts")}
+    for width in (80, 60):
+        monkeypatch.setattr("monitor.words.line_width", lambda: width)  # noqa: B023
+        for command, text in wide.items():
+            narrow = shown(*command.split())
+            assert max(map(len, narrow.splitlines())) <= width
+            numbers = [word for word in text.split() if word.replace(".", "", 1).isdigit()]
+            assert not Counter(numbers) - Counter(narrow.split())
+
+
+def test_status_says_first_what_is_wrong_and_how_old_everything_is(shown: Shown) -> None:
+    world = shown.world(start=time.time() // 60 * 60 - 12 * 60)
+    world.minutes(12, rows=40, shift=2.0)
+    world.close()
+    first, *rest = shown("status").splitlines()
+    assert "2 of 4 columns have drifted: x0, x1" in first
+    facts = {line[:17].strip(): line[19:] for line in rest}
+    assert re.match(r"(less than a second|\d+ seconds|[12] minutes?) ago, 20", facts["last prediction"])
+    assert " ago, 20" in facts["last evaluation"]
+    assert facts["last message sent"] == "never"
+    data = json.loads(shown("status", "--json"))
+    assert data["evaluated"] in facts["last evaluation"]
+
+
+def test_windows_are_lines_of_bars_below_the_reference(shown: Shown) -> None:
+    world = shown.world(start=1_700_006_400.0)
+    world.minutes(10, rows=60)
+    world.minutes(10, rows=60, shift=2.0, colour="mauve")
+    world.close()
+    period = ("--from", "2023-11-15T00:00Z", "--to", "2023-11-15T00:20Z")
+    text = shown("windows", "x0", "colour", *period, "--step", "10m")
+    number, category = text.split("\n\n")[:2]
+    title, _, reference, before, after, legend = number.splitlines()
+    assert title == "x0 (feature, numeric)"
+    assert reference.split()[:2] == ["reference", "2,000"]
+    assert [line.split()[:3] for line in (before, after)] == [
+        ["2023-11-15", "00:00", "600"],
+        ["2023-11-15", "00:10", "600"],
+    ]
+    bars = [line.split()[-4] for line in (reference, before, after)]
+    assert len({*map(len, bars)}) == 1
+    heights = [["·▁▂▃▄▅▆▇█".index(sign) for sign in line] for line in bars]
+    assert sum(abs(a - b) for a, b in zip(*heights[:2], strict=True)) < 8
+    assert heights[2][-1] > 3 > sum(heights[2][:4]) < sum(heights[1][:4]), "what moved up is on the right"
+    assert [float(line.split()[-3]) > 1 for line in (reference, before, after)] == [False, False, True]
+    assert "of the rows with a value" in legend
+    assert "bins  blue, green, red, unseen; a full block is 100 % of the rows" in category
+    assert max(map(len, text.splitlines())) <= 84, "its legend is wrapped on a terminal"
+    steps = json.loads(shown("windows", "x0", *period, "--json"))["steps"]
+    assert len(steps) == 20, "a round step of which there are at most 24"

@@ -60,7 +60,7 @@ def test_before_the_first_evaluation_it_says_never(tmp_path: Path, capsys: pytes
     world.close()
     assert main(["status", "--config", str(settings(tmp_path))]) == 0
     said = capsys.readouterr().out
-    assert "evaluated         never" in said
+    assert "last evaluation    never" in said
     assert "None" not in said
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from monitor.clock import iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
+from monitor.drift.result import Subject
 from monitor.errors import InputError
 from monitor.series import Series
 from monitor.store.windows.counts import add_up, read
@@ -131,6 +132,13 @@ def bounds(connection: sqlite3.Connection, series_id: int) -> tuple[float, float
     row = connection.execute("SELECT min(start), max(start + seconds) FROM windows WHERE series_id = ?", (series_id,))
     first, last = row.fetchone()
     return None if first is None else (float(first), float(last))
+
+
+def newest_end(connection: sqlite3.Connection, of: Subject) -> float | None:
+    """End of the newest window of a model version; None if it has none."""
+    sql = "SELECT id FROM series WHERE model = ? AND version = ?"
+    found = [bounds(connection, series_id) for (series_id,) in connection.execute(sql, of[:2])]
+    return max((one[1] for one in found if one), default=None)
 
 
 def sum_tiles(connection: sqlite3.Connection, series: Series, tiles: Sequence[Tile]) -> Batch:
