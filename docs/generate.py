@@ -28,6 +28,7 @@ TITLES = {
     "outcomes": "What came true for predictions. Without this section outcomes are refused, and nothing is kept.",
     "metrics": "What /metrics exposes.",
     "alerts": "How alerts become messages.",
+    "report": "Reports of a past day, week or month, sent by themselves.",
 }
 
 #: What a rule takes over from [drift] where it does not say.

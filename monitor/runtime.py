@@ -191,7 +191,8 @@ class Runtime:
         self.announcer = Announcer(config, self.writer, clock, config.server.url)  # until `listens_on`
         retire(connection, self.announcer.names, clock.time())
         _, self._dropped_before = lost_predictions(connection)
-        self.schedule = Schedule(self.evaluate, config.drift.every, clock)
+        self.schedule = Schedule(self._run, config.drift.every, clock)
+        self._report_after = 0.0  # monotonic seconds: until then none is made, because one failed
         self._readings = self._read_instruments()
         self._evaluations, self._evaluated = int(read_meta(connection, EVALUATIONS, "0")), 0.0
         served = [model.series.id for model in self.models.values()]
@@ -504,6 +505,28 @@ class Runtime:
         self._database_bytes = self.folder.database.stat().st_size
 
     # Judging: the schedule asks for it, the writer's thread does it.
+
+    def _run(self) -> None:
+        self.evaluate()
+        self.report()
+
+    def report(self) -> None:
+        """Queue the report of the last period of `[report]` if it is due; not on the writer's thread.
+
+        One that fails is logged, and tried again in an hour.
+        """
+        now, monotonic = self.clock.time(), self.clock.monotonic()
+        if not self.config.report.every or monotonic < self._report_after:
+            return
+        from monitor.report.sending import send_due  # templates and figures, which others do not need
+
+        given = self.folder.database, self.writer.call, self.announcer.receivers, self.announcer.link
+        try:
+            send_due(self.config, *given, now)
+        except Exception:
+            self._report_after = monotonic + 3600
+            log.exception("the report cannot be made; it is tried again in an hour")
+        self.announcer.senders.wake()
 
     def evaluate(self, *, early: bool = False) -> None:
         """Fold what there is and evaluate every rule of every model, now; publish what was committed.

@@ -49,12 +49,13 @@ JOINING = (
         "evaluation",
         "announcer",
         "watched",
+        "report",
         "workers",
         "questions",
         "runtime",
         "joined",
     ),
-    *("scrape", "observing", "backtest", "report", "client", "library", "boxkite", "cli", "__main__"),
+    *("scrape", "observing", "backtest", "client", "library", "boxkite", "cli", "__main__"),
 )
 
 #: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from monitor.cli.check import served_page
 from monitor.cli.command import FORCE, Answer, command, option, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
+from monitor.config.settings import EVERY
 from monitor.errors import ConfigError
+from monitor.notify.message import title
+from monitor.notify.receivers import build_receivers, send_now
+from monitor.notify.text import plain_text
 from monitor.reference.file import write_atomically
 from monitor.store.file.folder import DATABASE
 from monitor.store.file.snapshot import is_snapshot, write_snapshot
@@ -35,16 +42,20 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     "report",
     "Judge a stretch of the record as a whole, and write it as one file.",
     *period("1d"),
+    option("--every", choices=EVERY, help="make the report of the last such period, and send it as [report] says"),
     option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
     FORCE,
     option("--format", choices=("html", "json"), default="html", help="what to write (default: html)"),
-    one=True,
 )
 def report(options: argparse.Namespace, config: Config) -> Answer:
     """`report`. Raises TelltaleError."""
     from monitor.report import file  # templates and figures, which no other command needs
 
     now = SystemClock().time()
+    if options.every:
+        return send(replace(config, report=replace(config.report, every=options.every)), now)
+    config = config.of(options.model)
+    options.model = config.model.name if config.named else options.model
     span = span_of(options, now)
     out = None if options.out is None else output_path(options.out, config, options.force)
     with reading(config) as connection:
@@ -60,6 +71,22 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
     except OSError as error:
         raise ConfigError(f"--out: {options.out} cannot be written: {error.strerror or error}") from error
     return Answer([])
+
+
+def send(config: Config, now: float) -> Answer:
+    """`report --every`: send the report of the last period now, past the outbox."""
+    from monitor.report.sending import chosen, last_period, write
+
+    span = last_period(now, config.report.every, config.report.at, ZoneInfo(config.drift.timezone))
+    with reading(config) as connection:
+        letter = write(connection, config, span, served_page(config), now)
+    lines, failed = [plain_text(letter.message, title(letter.message), 8000), "", *letter.files], False
+    for receiver in chosen(build_receivers(config), config):
+        for message in letter.to(receiver):
+            decision = send_now(receiver, message)
+            failed = failed or decision.action != "sent"
+            lines.append(f"{receiver.name:<16}{message.kind:<8}{decision.action:<8}{decision.reason}")
+    return Answer(lines, code=int(failed))
 
 
 def output_path(text: str, config: Config, force: bool) -> Path:

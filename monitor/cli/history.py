@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from monitor import words
 from monitor.backtest.events import play
-from monitor.backtest.locate import Onset, Onsets, locate
 from monitor.backtest.rejudge import judge
 from monitor.backtest.suggest import describe, suggest
 from monitor.cli.command import Answer, command, option, period, reading, span_of
@@ -21,6 +20,7 @@ from monitor.clock import SystemClock, iso
 from monitor.columns.column import ROLES, Column
 from monitor.config.load import Config
 from monitor.config.settings import duration_text
+from monitor.drift.locate import Onset, Onsets, locate
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
 from monitor.series import Series

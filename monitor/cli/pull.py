@@ -61,6 +61,7 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
             for source in sources:
                 source.pull(runtime.fold)
             runtime.evaluate()
+            runtime.report()
             left = deliver(runtime, PATIENCE)
         else:
             runtime.start()

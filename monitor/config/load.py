@@ -24,6 +24,7 @@ from monitor.config.settings import (
     ModelConfig,
     OutcomesConfig,
     ReceiverConfig,
+    ReportConfig,
     ServerConfig,
     Setting,
     SourceConfig,
@@ -53,6 +54,7 @@ class Config:
     outcomes: OutcomesConfig | None
     metrics: MetricsConfig
     alerts: AlertsConfig
+    report: ReportConfig
     rules: tuple[Rule, ...]
     receivers: tuple[ReceiverConfig, ...]
     file: str = "defaults"
@@ -173,7 +175,8 @@ class _Reader:
             if source.outcome and "outcomes" not in data:
                 raise self.error("outcome", "source.outcome: outcomes are taken if there is a section [outcomes]")
         names = [receiver.name for receiver in receivers]
-        wanted = {"alerts": sections["alerts"].receivers} | {f"rule {rule.name}": rule.receivers for rule in rules}
+        wanted = {name: sections[name].receivers for name in ("alerts", "report")}
+        wanted |= {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
             if name not in names:
                 raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)

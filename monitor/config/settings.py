@@ -21,6 +21,9 @@ RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "
 
 #: The source of predictions that this process is given; the other kinds are pulled.
 JOURNAL = "journal"
+#: How often there is a report.
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+EVERY = ("day", *DAYS, "month")
 #: What a source that is pulled cannot do without, by kind.
 NEEDED: dict[str, tuple[str, ...]] = {"prometheus": ("url",), "scrape": ("targets",), "table": ("time",)}
 
@@ -101,6 +104,11 @@ def size(text: str) -> int:
     return int(float(match[1]) * _SIZES[match[2]])
 
 
+def _time_of_day(text: str) -> float | None:
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text)
+    return match and int(match[1]) * 3600.0 + int(match[2]) * 60.0
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return a hint at the known name that is closest to a given one; empty if none is close."""
     near = difflib.get_close_matches(given, list(known), 1, 0.5)
@@ -155,7 +163,7 @@ def _typed(kind: type, text: str, check: Callable[[Any], bool] = lambda _: True)
     return Expected(text, parse)
 
 
-def _parsed(parse: Callable[[str], float], text: str, check: Callable[[Any], bool] = lambda _: True) -> Expected:
+def _parsed(parse: Callable[[str], float | None], text: str, check: Callable[[Any], bool] = lambda _: True) -> Expected:
     def read(value: Any) -> Any:
         result = parse(value) if isinstance(value, str) else None
         return result if result is not None and check(result) else None
@@ -237,6 +245,7 @@ HOURS = Expected('a list of whole hours up to 7d, such as ["6h", "1d"]', _hours)
 TIMEZONE = Expected("a time zone", _timezone)
 STATISTIC = Expected("a statistic, or a metric such as accuracy", _statistic, _STATISTICS)
 ALERTS = _typed(float, "a number above 0", lambda x: 0 < x < math.inf)
+TIME_OF_DAY = _parsed(_time_of_day, 'a time of day such as "08:00"')
 LABELS = Expected('a table of texts such as { team = "credit" }', _labels)
 HEADERS = Expected(
     "a table of texts",
@@ -364,6 +373,16 @@ class AlertsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """`[report]`: `at` in seconds after midnight."""
+
+    every: str = _row("", _one_of("", *EVERY), 'Send a report of each "day", of the week that ends before a weekday such as "monday", or of each "month"; empty sends none.')
+    at: float = _row("08:00", TIME_OF_DAY, "When, on the day after the period, in the time zone of [drift]; a process that was down sends it when it starts.")
+    receivers: tuple[str, ...] = _row([], _texts("a list of receiver names"), "Who gets it; empty takes those of [alerts] that take alerts of every kind, but no Alertmanager.")
+    folder: str = _row("reports", TEXT, "Folder that the file is written to; empty writes none, and the message has the summary only.")
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiverConfig:
     """`[receivers.NAME]`. Secrets are not in here: only where to find them."""
 
@@ -393,6 +412,7 @@ SECTIONS: dict[str, type] = {
     "outcomes": OutcomesConfig,
     "metrics": MetricsConfig,
     "alerts": AlertsConfig,
+    "report": ReportConfig,
 }
 
 #: The rows of each section.

@@ -109,6 +109,7 @@ def webhook(message: Message) -> dict[str, Any]:
         "guide": message.guide or None,
         "model": message.name or None,
         "answers": message.answers or None,
+        "files": list(message.files),
         "lines": [f"{name}: {said}" if name else said for name, said in message.lines],
         "alerts": [_webhook_alert(item) for item in message.entries],
     }

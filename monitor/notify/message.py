@@ -22,7 +22,9 @@ STALE = 300.0
 #: Longest address and command in a message; a longer address is replaced by that of the overview.
 LONGEST_ADDRESS, LONGEST_COMMAND = 600, 200
 
-MessageKind = Literal["firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture"]
+MessageKind = Literal[
+    "firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture", "report", "file"
+]
 Status = Literal["new", "more severe", "firing", "resolved"]
 
 #: Columns that a message shows, each in a line: the prediction and ten more; and those that it names after them. With
@@ -91,9 +93,10 @@ class Message:
 
     `model`: model version. `answers`: whether the predictions have moved, in words. `link`: the page. `opened`: when
     the group began to fire. `changes`: transitions since the last message, to show flapping. `lines`: (name or nothing,
-    text) pairs of a digest, a test or an end. `ends`: for Alertmanager, until when the firing alerts hold unless they
-    are sent again. `delayed`: seconds that the message waited because the receiver could not be reached. `repeated`: an
-    earlier attempt may have arrived. `several`: the configuration has several models, so commands name theirs.
+    text) pairs of a digest, a report, a test or an end. `about`, `files`: title and paths of a report. `ends`: for
+    Alertmanager, until when the firing alerts hold unless they are sent again. `delayed`: seconds that the message
+    waited because the receiver could not be reached. `repeated`: an earlier attempt may have arrived. `several`: the
+    configuration has several models, so commands name theirs.
     """
 
     kind: MessageKind
@@ -112,6 +115,8 @@ class Message:
     delayed: float = 0.0
     repeated: bool = False
     several: bool = False
+    about: str = ""
+    files: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
@@ -121,8 +126,8 @@ class Message:
             {name: tuple(value) if isinstance(value, list) else value for name, value in item.items() if name in FIELDS}
             for item in data["entries"]
         )
-        lines = tuple(map(tuple, data["lines"]))
-        return cls(**{**data, "entries": tuple(Entry(**item) for item in entries), "lines": lines})
+        lines, files = tuple(map(tuple, data["lines"])), tuple(data.get("files", ()))
+        return cls(**{**data, "entries": tuple(Entry(**item) for item in entries), "lines": lines, "files": files})
 
     @property
     def name(self) -> str:
@@ -260,6 +265,8 @@ def title(message: Message) -> str:
                 said += f" (lasted {duration(lasted(item, message))}, until {until})"
         case "digest":
             said = "CATCHING UP: messages could not be delivered"
+        case "report" | "file":
+            said = f"REPORT: {message.about}"
         case "test":
             said = "TEST: Telltale can reach you"
     return f"{said} ({duration(message.delayed)} ago)" if message.delayed >= STALE else said

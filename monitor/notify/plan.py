@@ -347,6 +347,9 @@ class Item:
 #: Messages that were not tried for this many seconds waited for a receiver that could not be reached.
 OUTAGE = 300.0
 
+#: Kinds of messages that no digest replaces.
+APART = ("digest", "picture", "report", "file")
+
 #: Most groups whose last state is sent as a message of its own after an outage; the digest has the others.
 LAST_STATES = 10
 
@@ -364,7 +367,7 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     `told_before`: event ids that the receiver was told. An event that began and ended in the outage is in the digest
     only: its end would be news of something whose beginning was never told.
     """
-    untried = [item for item in backlog if not item.attempts and item.message.kind not in ("digest", "picture")]
+    untried = [item for item in backlog if not item.attempts and item.message.kind not in APART]
     groups: dict[str, list[Item]] = {}
     for item in untried:
         groups.setdefault(item.group, []).append(item)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -51,9 +52,9 @@ class Poster:
     chat_id: str = ""
 
     def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:
-        """Post the message, or its picture."""
-        if message.kind == "picture":
-            return self._send_picture(message, now)
+        """Post the message, or its picture or file."""
+        if message.kind in ("picture", "file"):
+            return self._send_file(message, now)
         body: Any = bodies.webhook(message)
         headers = {"Content-Type": "application/json"}
         if self.kind == "alertmanager" and not (body := bodies.alertmanager(message)):
@@ -77,21 +78,27 @@ class Poster:
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token.reveal() if self.token else ''}"}
 
-    def _send_picture(self, message: Message, now: float) -> Decision:
-        drawn = picture(message)
-        if isinstance(drawn, Decision):
-            return drawn
-        png, caption = drawn
+    def _send_file(self, message: Message, now: float) -> Decision:
+        """Send the picture of a message, or the file of a report."""
+        name, content_type, method, field = "drift.png", "image/png", "sendPhoto", "photo"
+        if message.kind == "picture":
+            drawn = picture(message)
+            if isinstance(drawn, Decision):
+                return drawn
+            data, caption = drawn
+        else:
+            path, caption = Path(message.files[0]), cut(title(message), 150)
+            name, content_type, method, field = path.name, "text/html", "sendDocument", "document"
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                return Decision("dead", f"the file cannot be read: {error.strerror}")
         if self.kind == "telegram":
-            fields: dict[str, Any] = {
-                "chat_id": self.chat_id,
-                "caption": caption,
-                "photo": ("drift.png", png, "image/png"),
-            }
-            body, content_type = encode_multipart_formdata(fields)
-            return self._decide(self._call("sendPhoto", body, {"Content-Type": content_type}), now)
+            fields: dict[str, Any] = {"chat_id": self.chat_id, "caption": caption, field: (name, data, content_type)}
+            body, form = encode_multipart_formdata(fields)
+            return self._decide(self._call(method, body, {"Content-Type": form}), now)
         # Slack: ask for an address, upload to it, and show the file in the channel.
-        asked = self._form("files.getUploadURLExternal", {"filename": "drift.png", "length": str(len(png))})
+        asked = self._form("files.getUploadURLExternal", {"filename": name, "length": str(len(data))})
         decision = self._decide(asked, now)
         if decision.action != "sent" or not isinstance(asked, Reply):
             return decision
@@ -100,7 +107,7 @@ class Poster:
             place = Secret(check_url(str(answer["upload_url"]), "the address that Slack gave"))
         except (KeyError, ConfigError):
             return Decision("dead", "Slack gave no address to upload to")
-        put = decide("webhook", self.http.post(place, png, {"Content-Type": "application/octet-stream"}), now=now)
+        put = decide("webhook", self.http.post(place, data, {"Content-Type": "application/octet-stream"}), now=now)
         if put.action != "sent":
             return put
         files = json.dumps([{"id": answer.get("file_id"), "title": caption.translate(bodies.NO_ANGLES)}])
@@ -139,10 +146,11 @@ class Apprise:
             raise ConfigError("a receiver of kind apprise: Apprise does not understand its address")
 
     def send(self, message: Message, *, plain: bool = False, now: float = 0.0) -> Decision:  # noqa: ARG002 - one form only
-        """Send the message as plain text; Apprise fits it to the service."""
-        text = plain_text(message, "", 3500).strip()
+        """Send the message as plain text with its files; Apprise fits it to the service."""
+        text, files = plain_text(message, "", 3500).strip(), [file for file in message.files if Path(file).exists()]
+        more = {"attach": files} if files else {}
         try:
-            sent = self._apprise.notify(body=text, title=cut(title(message), 150), body_format="text")
+            sent = self._apprise.notify(body=text, title=cut(title(message), 150), body_format="text", **more)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the address
             return Decision("retry", f"Apprise failed ({type(error).__name__})", doubt=True)
         return Decision("sent", "Apprise says sent") if sent else Decision("retry", "Apprise says not sent")
@@ -225,9 +233,13 @@ def _make(item: ReceiverConfig, http: Http, environ: Mapping[str, str] | None) -
 
 def try_receiver(receiver: Receiver, clock: Clock, link: str = "") -> Decision:
     """Send a test message past the outbox, which belongs to the process that serves; return the provider's answer."""
-    now = clock.time()
     lines = (("", "This tests the receiver only. It says nothing about your models."),)
-    message = Message("test", "", "info", "", now, lines=lines, link=link)
+    return send_now(receiver, Message("test", "", "info", "", clock.time(), lines=lines, link=link))
+
+
+def send_now(receiver: Receiver, message: Message) -> Decision:
+    """Send a message past the outbox, once, or a second time as plain text; return the provider's answer."""
+    now = message.at
     decision = receiver.notifier.send(message, now=now)
     if decision.action == "plain":
         decision = receiver.notifier.send(message, plain=True, now=now)

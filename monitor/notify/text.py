@@ -128,11 +128,12 @@ def units(text: str) -> int:
 
 def lay_out(message: Message) -> Text:
     """Lay a message out."""
+    longest = (5 if message.kind == "report" else 2) * LONGEST
     lines = tuple(
-        (*((Piece(cut(name, 2 * LONGEST), "code"), Piece(" ")) if name else ()), Piece(said))
+        (*((Piece(cut(name, longest), "code"), Piece(" " * bool(said))) if name else ()), Piece(said))
         for name, said in message.lines
     )
-    if message.kind in ("digest", "test"):
+    if message.kind in ("digest", "report", "test"):
         return Text(_head(message), lines, (), 0, (), (), _todo(message))
     firing = message.firing
     rest = tuple(_name(item, message) for item in firing[: SHOWN + NAMED])

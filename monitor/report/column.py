@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from monitor.backtest.locate import locate
 from monitor.clock import from_iso
 from monitor.columns.column import Column, Counts, Floats
 from monitor.config.load import Config
+from monitor.drift.locate import locate
 from monitor.drift.result import DriftResult
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference

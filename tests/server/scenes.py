@@ -69,9 +69,10 @@ def clinic() -> Reference:
 class Scene:
     """A runtime under a clock that is moved by hand, without threads until it is served."""
 
-    def __init__(self, folder: Path, reference: Reference, every: str = "5m") -> None:
+    def __init__(self, folder: Path, reference: Reference, every: str = "5m", more: str = "") -> None:
+        """`more`: of the settings."""
         self.clock = ManualClock(NOON)
-        text = f'[data]\npath = "{folder / "data"}"\n[drift]\nevery = "{every}"\n'
+        text = f'[data]\npath = "{folder / "data"}"\n[drift]\nevery = "{every}"\n{more}'
         self.runtime = Runtime.of_one(Config.from_text(text), reference, "v7", self.clock)
         self._seed = 100
 

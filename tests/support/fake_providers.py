@@ -170,15 +170,20 @@ class FakeProvider:
         return Scripted(200, b"")
 
     def _picture(self, call: Call) -> Scripted | None:
-        """Telegram's sendPhoto and Slack's three steps of an upload."""
-        png = b"\x89PNG\r\n"
+        """Telegram's sendPhoto and sendDocument, and Slack's three steps of an upload."""
+        png, page = b"\x89PNG\r\n", b"<!doctype html>"
         if call.path == "/api/files.getUploadURLExternal":
             place = {"ok": True, "upload_url": f"{self.url}/upload/v1/secret-place", "file_id": "F1"}
             return Scripted(200, json.dumps(place).encode())
         if call.path == "/upload/v1/secret-place":
-            return Scripted(200, b"OK - 1") if call.body.startswith(png) else Scripted(400, b"not a picture")
+            return Scripted(200, b"OK - 1") if call.body.startswith((png, page)) else Scripted(400, b"no file")
         if call.path == "/api/files.completeUploadExternal":
             self.delivered.append({"picture": dict(parse_qsl(call.body.decode()))})
+            return Scripted(200, b'{"ok": true}')
+        if re.fullmatch(r"/bot[^/]+/sendDocument", call.path):
+            if page not in call.body or b'name="document"; filename="' not in call.body:
+                return Scripted(400, b'{"ok": false, "error_code": 400, "description": "Bad Request: no document"}')
+            self.delivered.append({"document": call.body.decode()})
             return Scripted(200, b'{"ok": true}')
         if re.fullmatch(r"/bot[^/]+/sendPhoto", call.path):
             if png not in call.body or b'name="chat_id"' not in call.body:

@@ -176,10 +176,15 @@ def collapse(connection: sqlite3.Connection, receiver: str, collapsed: Collapse,
     """Settle the replaced messages and queue their digest."""
     for item in collapsed.replaced:
         settle(connection, item, "collapsed", "replaced by a digest", now)
+    post(connection, receiver, collapsed.digest)
+
+
+def post(connection: sqlite3.Connection, receiver: str, message: Message) -> None:
+    """Queue a message that is of no group."""
     last = connection.execute(
         "SELECT coalesce(max(sequence), 0) FROM notifications WHERE receiver = ? AND \"group\" = ''", (receiver,)
     ).fetchone()[0]
-    _queue(connection, Notification(receiver, "", last + 1, collapsed.digest))
+    _queue(connection, Notification(receiver, "", last + 1, message))
 
 
 def retire(connection: sqlite3.Connection, receivers: Collection[str], now: float) -> None:

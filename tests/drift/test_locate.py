@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bench.quiet import NORMAL, probabilities, shifted
-from monitor.backtest.locate import credible, locate, split_posterior
 from monitor.columns.column import Column
+from monitor.drift.locate import credible, locate, split_posterior
 
 X = Column("x", "feature", "numeric", edges=tuple(np.round(np.linspace(-2, 2, 19), 2)))
 QUIET = probabilities(X, NORMAL)

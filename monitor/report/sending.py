@@ -1,0 +1,220 @@
+"""Reports of past days, weeks or months that are sent: when one is due, what its message says, its files."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from monitor import words
+from monitor.clock import from_iso, iso
+from monitor.config.load import Config
+from monitor.config.settings import DAYS
+from monitor.drift.result import Span
+from monitor.errors import StoreError
+from monitor.notify.message import Message
+from monitor.notify.receiver import Receiver
+from monitor.reference.file import write_atomically
+from monitor.report import file, performance
+from monitor.report.file import Report
+from monitor.rules.rule import SEVERITIES
+from monitor.store.file.database import one_moment
+from monitor.store.records import notifications as outbox
+from monitor.store.windows.rows import read_meta, write_meta
+
+#: Key of `meta`: the end of the last period of which there was a report, or at which there began to be reports.
+REPORTED = "reported"
+
+#: Columns that a message names, and that have a line.
+NAMED, LINES = 3, 5
+
+
+def last_period(now: float, every: str, at: float, zone: ZoneInfo) -> Span:
+    """Return the newest day, week or month that is over and whose report is due: `at` seconds after its end.
+
+    >>> sunday_noon, utc = from_iso("2026-11-29T12:00:00Z"), ZoneInfo("UTC")
+    >>> [last_period(sunday_noon, every, 8 * 3600.0, utc) for every in ("day", "monday", "month")]
+    [<Span 2026-11-28T00:00:00Z to 2026-11-29T00:00:00Z>, <Span 2026-11-16T00:00:00Z to 2026-11-23T00:00:00Z>, \
+<Span 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z>]
+    """
+    day = (datetime.fromtimestamp(now, zone) - timedelta(seconds=at)).date()
+    if every == "month":
+        end = day.replace(day=1)
+        start = (end - timedelta(days=1)).replace(day=1)
+    else:
+        end = day - timedelta(days=0 if every == "day" else (day.weekday() - DAYS.index(every)) % 7)
+        start = end - timedelta(days=1 if every == "day" else 7)
+    first, last = (datetime.combine(one, time(), zone).timestamp() for one in (start, end))
+    return Span(first, last)
+
+
+def days(span: Span, zone: ZoneInfo) -> str:
+    """Name the days of a period.
+
+    >>> [days(Span(start * 86_400.0, end * 86_400.0), ZoneInfo("UTC")) for start, end in ((4, 5), (4, 11), (25, 32))]
+    ['5 Jan 1970', '5 to 11 Jan 1970', '26 Jan to 1 Feb 1970']
+    """
+    first, last = (datetime.fromtimestamp(at, zone) for at in (span.start, span.end - 1))
+    parts = [f" {first:%Y}" * (first.year != last.year), f" {first:%b}" * (first.month != last.month)]
+    begin = "" if first.date() == last.date() else f"{first.day}{parts[1]}{parts[0]} to "
+    return f"{begin}{last.day} {last:%b %Y}"
+
+
+class Letter(NamedTuple):
+    """The message of a report, and the files that go with it."""
+
+    message: Message
+    files: tuple[str, ...]
+
+    def to(self, receiver: Receiver) -> list[Message]:
+        """What one receiver gets: with the files if it takes some, else with their paths."""
+        if not receiver.takes_files:
+            paths = tuple((path, "") for path in self.files)
+            return [replace(self.message, lines=(*self.message.lines, *paths), files=self.files)]
+        if receiver.kind == "apprise":
+            return [replace(self.message, files=self.files)]
+        return [self.message, *(replace(self.message, kind="file", files=(path,)) for path in self.files)]
+
+
+def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
+    """The receivers of reports: those that are named, else those that are told of every alert."""
+    named = config.report.receivers or config.alerts.receivers
+    told = [one for one in receivers if one.kind != "alertmanager" and (not named or one.name in named)]
+    return [one for one in told if config.report.receivers or not (one.severities or one.match)]
+
+
+def send_due(
+    config: Config,
+    database: Path,
+    call: Callable[[Callable[[sqlite3.Connection], None]], None],
+    receivers: Sequence[Receiver],
+    link: str,
+    now: float,
+) -> None:
+    """Queue the report of the last period if it is due: once, also over restarts.
+
+    `call` runs a function in a transaction of the writer. Of several periods that were missed the last one is told. The
+    first start begins with the period that is not over. Raises what the store raises.
+    """
+    span = last_period(now, config.report.every, config.report.at, ZoneInfo(config.drift.timezone))
+    with one_moment(database) as connection:
+        known = read_meta(connection, REPORTED, "")
+        if known and from_iso(known) == span.end:
+            return
+        # One in the future is of a clock that was wrong.
+        due = known and from_iso(known) < span.end
+        letter = write(connection, config, span, link, now) if due else None
+
+    def queue(connection: sqlite3.Connection) -> None:
+        for receiver in chosen(receivers, config):
+            for message in letter.to(receiver) if letter else ():
+                outbox.post(connection, receiver.name, message)
+        write_meta(connection, REPORTED, iso(span.end))
+
+    call(queue)
+
+
+def write(connection: sqlite3.Connection, config: Config, span: Span, link: str, now: float) -> Letter:
+    """Make the report of each model, write it to `[report] folder`, and sum all up in one message."""
+    found, files, versions = [], [], []
+    for name in config.names:
+        own = config.of(name)
+        try:
+            made = file.gather(connection, own, span, now, name if config.named else None)
+        except StoreError as error:  # it never predicted
+            found.append((name, str(error), [(str(error), "")]))
+            continue
+        found.append((name, *sum_up(made)))
+        versions.append(made.series.version)
+        if config.report.folder:
+            try:
+                files.append(save(file.to_html(connection, made, own), config.report.folder, name, span))
+            except OSError as error:
+                found[-1][2].append((config.report.folder, f"cannot be written to: {error.strerror}"))
+    named, period = config.named, days(span, ZoneInfo(config.drift.timezone))
+    loud = [(name, worst) for name, worst, _ in found if worst]
+    title = "; ".join(f"{name}: {worst}" if named else worst for name, worst in loud) or "nothing happened"
+    if len(loud) > NAMED:
+        title = f"{len(loud)} of {len(found)} models need a look: {', '.join(name for name, _ in loud)}"
+    model = "" if named or config.names == ("model",) else f"{config.names[0]}, "
+    lines: list[tuple[str, str]] = []
+    for name, _, told in found:
+        lines += [(name, "")] * named + told
+    message = Message(
+        "report",
+        "",
+        "info",
+        "",
+        now,
+        ", ".join(versions),
+        lines=tuple(lines),
+        link=link,
+        several=named,
+        about=f"{model}{period}: {title}",
+    )
+    return Letter(message, tuple(files))
+
+
+def save(page: str, folder: str, name: str, span: Span) -> str:
+    """Write a page into a folder; return its path. Raises OSError."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    first, last = (re.sub(r"T00:00:00Z|[^\dT-]", "", iso(at)) for at in (span.start, span.end))
+    path = Path(folder).resolve() / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}-{first}-to-{last}.html"
+    write_atomically(path, page.encode())
+    return str(path)
+
+
+def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
+    """Say in a few words the worst of a report, "" if nothing happened; and all that a person wants to know of it.
+
+    A line is a text with names from the data, and one without.
+    """
+    assert report.span is not None
+    n = words.counted(report.predictions, "prediction")
+    if not report.predictions:
+        return "no predictions", [("", "no predictions")]
+    if report.performance and report.performance.whole.sums.n:
+        n += f", {words.count(report.performance.whole.sums.n)} with an outcome"
+    said = performance.said(report.evaluation)
+    known = said.line.text.partition("; ")[0] if said is not None and said.known else ""
+    worse = said is not None and said.line.tone == "drift"
+    began = [one for one in report.alerts if one["began"] >= iso(report.span.start)]
+    still = sorted(
+        (one for one in report.alerts if not one["ended"]), key=lambda one: SEVERITIES.index(one["severity"])
+    )
+    lost = [gap["lost"] for gap in report.gaps]
+    if not report.alerts and not lost and not worse and report.headline.tone in ("ok", "warning"):
+        return "", [(f"{n}, no alert{'; ' * bool(known)}{known}", "")]
+    fired = (
+        f"{words.counted(len(began), 'alert')} began, {len(report.alerts) - len(still)} ended, {len(still)} still fire"
+    )
+    lines = [
+        ("", n),
+        (known, ""),
+        ("", fired),
+        (names(one["column"] for one in still), "fire" + "s" * (len(still) == 1)),
+    ]
+    drifted = [row for row in report.rows if row.state == "drift"]
+    harmful = [row for row in drifted if row.harm and row.harm.effect == "harmful"]
+    lines += [(f"{row.column.name}: {row.moved}", f"({row.harm.brief})") for row in harmful[:LINES] if row.harm]
+    others = [row.column.name for row in drifted if row not in harmful[:LINES]]
+    lines.append((names(others), "moved too" if len(harmful) > LINES else "moved without known harm"))
+    missed = "an unknown number of predictions" if None in lost else words.counted(sum(lost), "prediction")
+    lines += [("", f"{missed} not recorded")] * bool(lost)
+    worst = known if worse else fired if report.alerts else report.headline.text
+    return worst, [(name, text) for name, text in lines if name or text not in ("fire", "moved without known harm")]
+
+
+def names(columns: Iterable[str]) -> str:
+    """Name the first few columns, and count the others.
+
+    >>> names("abcde")
+    'a, b, c and 2 more'
+    """
+    every = list(columns)
+    return ", ".join(every[:NAMED]) + (f" and {len(every) - NAMED} more" if len(every) > NAMED else "")
