@@ -56,6 +56,7 @@ _ROUTES: Mapping[Access, tuple[str, ...]] = {
             "GET /monitor",
             "GET /silence",
             "GET /what-to-do",
+            "GET /help",
         ),
         f"GET /column/<any({', '.join(ROLES)}):role>",
         *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows", "GET /api/performance"),

@@ -104,6 +104,7 @@ SHOWN: dict[str, tuple[str, Schema | str]] = {
     "GET /compare?first,second,from,to,around,model,format": ("Two versions side by side", HTML),
     "GET /monitor?format": ("How the monitor does", HTML),
     "GET /what-to-do": ("What to do about each kind of verdict", HTML),
+    "GET /help?format": ("What the words of the pages mean", HTML),
     "GET /silence": ("The form of a silence", HTML),
     "POST /silence": ("Make a silence", HTML),
     "POST /silence/expire": ("End a silence", HTML),

@@ -29,12 +29,12 @@ LARGEST = sys.float_info.max
 #: Steps of a time axis, in seconds.
 STEPS = (1, 5, 15, 60, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 7776000)
 
-#: The bars that are set apart: the sign under each, and its meaning for the legend.
+#: The bars that are set apart: the sign under each, and its meaning, a word of the glossary.
 SIGNS = {
-    "below": ("‹", "below what the reference saw"),
+    "below": ("‹", "never seen"),
     "low": ("«", "beyond the plot"),
     "high": ("»", "beyond the plot"),
-    "above": ("›", "above what the reference saw"),
+    "above": ("›", "never seen"),
     "missing": ("∅", "missing"),
     "infinite": ("∞", "infinite"),
     "other": ("?", "unseen values"),
@@ -172,8 +172,15 @@ def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
     width, height = 240, 56
     shapes = {"ref": outline(plane.bars, "reference", width, height)}
     if live:
-        shapes["live"] = outline(plane.bars, "test", width, height)
+        shapes |= live_shapes(plane.bars, width, height)
     return image({**shapes, "base": f"M0 {height}H{width}"}, "hist", f"0 -2 {width} {height + 4}", label)
+
+
+def live_shapes(bars: Sequence[Bar], width: int, height: int) -> dict[str, str]:
+    """Live bars by class: those of values that the reference has never seen look different."""
+    new = [bar for bar in bars if bar.where in ("below", "above", "other") and bar.test_height]
+    shapes = {"live": outline([bar for bar in bars if bar not in new], "test", width, height)}
+    return shapes | ({"new": outline(new, "test", width, height)} if new else {})
 
 
 def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
@@ -224,8 +231,8 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -
     if mark is not None:
         chart.draw("gap", (plane.at(mark), 0), (plane.at(mark), 1))
     chart.draw("ref", d=outline(plane.bars, "reference", 1000, 1000))
-    if live:
-        chart.draw("live", d=outline(plane.bars, "test", 1000, 1000))
+    for class_, d in live_shapes(plane.bars, 1000, 1000).items() if live else ():
+        chart.draw(class_, d=d)
     chart.draw("base", (0, 0), (1, 0))
     chart.axis(_value_labels(plane))
     for bar in plane.bars:

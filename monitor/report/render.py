@@ -16,6 +16,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
 from monitor.outcomes.results import metric_name
 from monitor.outcomes.results import number as measured_number
+from monitor.report import glossary
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -52,6 +53,8 @@ def environment() -> Environment:
     env.filters["metric_name"] = metric_name
     env.filters["metric"] = measured_number
     env.filters["glob"] = glob.escape
+    env.filters |= {"term": glossary.term, "anchor": glossary.anchor}
+    env.globals["glossary"] = glossary.WORDS
     env.globals["roles"] = ROLES
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)

@@ -33,6 +33,7 @@ from monitor.report import column as column_page
 from monitor.report import figure, overview
 from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
+from monitor.report.glossary import TEXTS
 from monitor.report.overview import Row
 from monitor.report.render import STATIC, environment, render
 from monitor.rules.silence import mutes
@@ -67,7 +68,7 @@ FORMS = ("login.html", "silence.html")
 
 #: A link of a page to another one that may be about one model. Text is escaped, so nothing else looks like it; links in
 #: single quotes are about all models.
-OWN_LINK = re.compile(r'(href|action)="(/(?!assets/|metrics|what-to-do|login|logout)[^"#]*)')
+OWN_LINK = re.compile(r'(href|action)="(/(?!assets/|metrics|what-to-do|help|login|logout)[^"#]*)')
 
 #: An address that names a period.
 NAMED = re.compile(rf"[?;]({'|'.join(NAMES)})=")
@@ -315,6 +316,13 @@ def what_to_do() -> Response:
     """What to do about each kind of verdict; messages link to its sections."""
     records = [one._asdict() for one in guide.SECTIONS]
     return answer("what-to-do.html", records, intro=guide.INTRO, sections=guide.SECTIONS)
+
+
+@pages.get("/help")
+def words_of_pages() -> Response:
+    """What the words of the pages mean."""
+    records = [{"word": word, "means": text} for word, text in TEXTS.items()]
+    return answer("help.html", records)
 
 
 @pages.get("/monitor")

@@ -18,12 +18,14 @@ from monitor.cli.show import gather
 from monitor.clock import from_iso
 from monitor.columns.column import column_path
 from monitor.report import overview
+from monitor.report.glossary import anchor
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records import usual
 from monitor.store.records.usual import LearnedRow
 from server.web.app import create_app
 from server.web.pages import to_csv
+from tests.report.test_glossary import MARKED
 from tests.server.scenes import HOSTILE, SCENES, opened
 
 VIEWS = ("/", "/performance", "/alerts", "/monitor")
@@ -65,6 +67,16 @@ def test_every_view_of_every_scene_in_every_format(scene: Opened, name: str) -> 
         table = list(csv.DictReader(io.StringIO(client.get(f"{path}{join}format=csv").get_data(as_text=True))))
         assert isinstance(records, list)
         assert len(records) == len(table)
+
+
+def test_every_word_of_help_is_one_that_a_page_links_to(scene: Opened) -> None:
+    linked = {anchor(word) for word in MARKED}
+    for name, path in (("drifting", "/column/feature?name=bmi"), ("drifting", "/alerts"), ("worse", "/performance")):
+        linked |= set(re.findall(r'href="/help#([^"]+)"', scene(name)[0].get(path).get_data(as_text=True)))
+    client, _ = scene("drifting")
+    said = client.get("/help").get_data(as_text=True)
+    assert set(re.findall(r'<div id="([^"]+)"><dt>', said)) == linked
+    assert all('<a href="/help">Help</a>' in client.get(path).get_data(as_text=True) for path in ("/", "/help"))
 
 
 def test_page_is_protected_and_fetches_nothing_from_elsewhere(scene: Opened) -> None:
