@@ -103,7 +103,8 @@ def settings(model: dict[str, Any], reference: Reference, data: Path, times: Int
     """The text of `config.toml`, with a reason above what was chosen. `model`: what `[model]` says."""
     pairs = zip(reference.schema.features, reference.schema.split(reference.counts), strict=False)
     gaps = [column.name for column, counts in pairs if counts[column.missing_bin]]
-    why = f"{len(gaps)} of the features have gaps: {', '.join(gaps[:5])}" if gaps else "No feature has gaps"
+    named = ", ".join(gaps[:5] + ["..."] * (len(gaps) > 5))
+    why = f"Features with gaps: {named}" if gaps else "No feature has gaps"
     lines = [f"# Made by `telltale init` from {data}. docs/settings.md lists every setting.", "[model]"]
     for key, value in model.items():
         lines += [f"# {why}."] * (key == "missing") + [f"{key} = {json.dumps(value)}"]
