@@ -8,6 +8,9 @@ SPARK := $(VENV)/spark
 .PHONY: run test quick lint format bench docs spark lock clean
 .DEFAULT_GOAL := run
 
+# The tests start hundreds of processes: without bytecode, each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 run: $(VENV)/.runtime $(MODEL)
 	@$(BIN)/python -m server
 
