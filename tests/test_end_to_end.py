@@ -174,20 +174,18 @@ def test_the_classifier_needs_nothing_else(tmp_path: Path) -> None:
         server.stop()
 
 
-@pytest.mark.parametrize(("options", "worse"), [((), False), (("--flip", "0.3", "--delay", "1s"), True)])
-def test_outcomes_that_are_turned_round_make_the_model_worse(
-    folder: Path, options: tuple[str, ...], worse: bool
-) -> None:
+def test_outcomes_like_those_held_out_make_no_model_worse(folder: Path) -> None:
+    """With outcomes that are turned round it is worse: tests/docs/test_blocks.py, in the first hour."""
     server = Server(folder, f"{DEMO}[outcomes]\n").ready()
     try:
-        load(server, "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", *options)
+        load(server, "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", "--delay", "1s")
 
         def seen() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = server.json("/api/drift")
             return [one for one in found if one["statistic"] == "mae" and one["n"] == 1000]
 
         (mae,) = wait_for(seen, "a verdict on 1,000 outcomes")
-        assert mae["state"] == ("drift" if worse else "ok")
+        assert mae["state"] == "ok"
         report = server.json("/api/performance")
         assert (report["outcomes"], report["predictions"]) == (1000, 1000)
         (said,) = (one for one in report["metrics"] if one["metric"] == "mae")

@@ -1,0 +1,200 @@
+"""Every block of README.md, docs/first-hour.md and the example of docs/warehouse.md runs, as a reader runs it.
+
+Commands of Telltale run in this process, and everything else in bash; `telltale serve` starts the real server. A block
+of text holds promised lines: each must come from the commands before it or from the server's log, with other numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+
+from bench.running import ROOT, Server, environment, wait_for
+from monitor.__main__ import telltale
+from tests.support.fake_providers import FakeProvider, fake_provider
+
+pytestmark = pytest.mark.slow
+
+#: What is not run, by how the line begins, and why.
+NOT_RUN = {
+    "pip install": "tests/test_install.py builds the wheel and installs it",
+    "telltale demo": "tests/server/test_demo.py runs it",
+    "make run": "it sets up an environment; the steps behind it are run below it",
+    "make test": "it is what runs this",
+}
+
+#: A reader waits a minute for an evaluation.
+QUICK = '\n[drift]\nevery = "1s"\n[window]\nfold = "100ms"\n'
+
+#: Words of a promised line that are compared; those with a digit stand for any word.
+WORDS = 6
+
+#: Words that depend on the rows that were drawn.
+DRAWN = {"harmless": r"harm\w+", "harmful": r"harm\w+", "ks": r"\w+", "wasserstein": r"\w+"}
+
+
+def blocks(name: str, end: str = "\0") -> list[tuple[str, str]]:
+    """Language and content of each fenced block of a document."""
+    text = (ROOT / name).read_text("utf-8").partition(end)[0]
+    found = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert text.count("\n```") == 2 * len(found)
+    return found
+
+
+def commands(block: str) -> Iterator[str]:
+    """The commands of a block, each of which may go over several lines."""
+    command = ""
+    for line in re.sub(r"(^|\s+)#.*", "", block, flags=re.MULTILINE).splitlines():
+        command += line
+        with suppress(ValueError):  # an open quotation, or a backslash at the end
+            if shlex.split(command):
+                yield command
+            command = ""
+            continue
+        command += "\n"
+    assert command == ""
+
+
+def shape(line: str) -> str:
+    """Pattern of a promised line: its first words, whatever its numbers are."""
+    words = line.split()[:WORDS]
+    return r"\s+".join(r"\S+" if re.search(r"\d", word) else DRAWN.get(word, re.escape(word)) for word in words)
+
+
+class Reader:
+    """Somebody who follows a document in a folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server: Server | None = None
+        self.said = ""
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def follow(self, document: list[tuple[str, str]]) -> None:
+        """Do what the blocks say."""
+        language = ""
+        for kind, content in document:
+            if kind == "bash":
+                if language != "bash":
+                    self.said = ""
+                for command in commands(content):
+                    self.run(command)
+            elif kind == "text":
+                for line in content.splitlines():
+                    self.expect(line)
+            elif kind == "toml":
+                with Path("config.toml").open("a") as file:
+                    file.write(content)
+            else:
+                assert kind == "python"
+                exec(compile(content, "block", "exec"), {})
+            language = kind
+
+    def run(self, command: str) -> None:
+        """Run one command."""
+        program, *given = shlex.split(command)
+        if any(command.startswith(start) for start in NOT_RUN):
+            return
+        if program == "cd":
+            self._monkeypatch.chdir(given[0])
+        elif program == "export":
+            self._monkeypatch.setenv(*given[0].split("=", 1))
+        elif (program, *given) == ("telltale", "serve"):
+            self.serve()
+        elif program == "telltale":
+            assert telltale([*given, *self.address(given[0])]) == 0, command
+            self.said += self._capsys.readouterr().out
+        else:
+            assert self.server is not None
+            command = command.replace("localhost:5000", f"127.0.0.1:{self.server.port}")
+            done = subprocess.run(
+                ["bash", "-c", command], env=environment(), capture_output=True, text=True, check=True
+            )
+            self.said += done.stdout
+
+    def address(self, name: str) -> list[str]:
+        """Wait for an evaluation, so that the next one is a while away. Returns options that name the server."""
+        if name not in ("load", "status", "drift"):
+            return []
+        assert self.server is not None
+        server = self.server
+        rows = server.predictions()
+        last = server.json("/api/status")["evaluated"]
+
+        def evaluated() -> bool:
+            found = [result["n"] for result in server.json("/api/drift")]
+            return server.json("/api/status")["evaluated"] != last and max(found, default=0) >= rows
+
+        wait_for(evaluated, f"a verdict on {rows} predictions")
+        return ["--url", f"http://127.0.0.1:{server.port}"] if name == "load" else []
+
+    def serve(self) -> None:
+        """Start the server of this folder, instead of the one that runs."""
+        self.stop()
+        settings = Path("config.toml")
+        config = settings.read_text("utf-8") if settings.exists() else ""
+        self.server = Server(Path.cwd(), config if "[drift]" in config else config + QUICK, warm=True).ready()
+
+    def stop(self) -> None:
+        """Stop the server as Ctrl-C does."""
+        if self.server is not None:
+            self.server.stop()
+
+    def expect(self, line: str) -> None:
+        """Wait for a promised line."""
+        wanted = re.compile(shape(line))
+        log = self.server
+        wait_for(lambda: wanted.search(self.said + (log.log if log else "")), f"{line!r} in {self.said}")
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Reader]:
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(monkeypatch, capsys)
+    yield reader
+    reader.stop()
+
+
+@pytest.fixture
+def people() -> Iterator[FakeProvider]:
+    with fake_provider() as provider:
+        yield provider
+
+
+def test_the_first_hour(reader: Reader) -> None:
+    reader.follow(blocks("docs/first-hour.md"))
+
+
+def test_the_example_of_a_table(reader: Reader) -> None:
+    reader.follow(blocks("docs/warehouse.md", "## Settings"))
+    assert Path("histogram.prom").exists()
+
+
+def test_the_readme(reader: Reader, people: FakeProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", f"{people.url}/services/T0/B0/secret")
+    shipped = (ROOT / "config.toml").read_text("utf-8")
+    (tmp_path / "config.toml").write_text(re.sub(r'^every = "1m"', 'every = "1s"', shipped, flags=re.MULTILINE))
+    document = blocks("README.md")
+    own = next(place for place, (_, content) in enumerate(document) if content.startswith("telltale init"))
+    reader.follow(document[:own])
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy("model.pkl", mine)
+    rows = load_diabetes().data
+    names = ",".join(load_diabetes().feature_names)
+    np.savetxt(mine / "training.csv", rows, delimiter=",", header=names, comments="")
+    times = np.datetime64("2026-10-01T00:00", "h") + np.arange(len(rows)) // 10
+    lines = [f"{at}:00Z,150,{','.join(map(str, row))}" for at, row in zip(times, rows.tolist(), strict=True)]
+    (mine / "last-month.csv").write_text("\n".join([f"ts,prediction,{names}", *lines]) + "\n")
+    monkeypatch.chdir(mine)
+    reader.follow(document[own:])
+    assert len(people.delivered) == 1
