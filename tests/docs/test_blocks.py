@@ -28,8 +28,6 @@ pytestmark = pytest.mark.slow
 NOT_RUN = {
     "pip install": "tests/test_install.py builds the wheel and installs it",
     "telltale demo": "tests/server/test_demo.py runs it",
-    "make run": "it sets up an environment; the steps behind it are run below it",
-    "make test": "it is what runs this",
 }
 
 #: A reader waits a minute for an evaluation.
