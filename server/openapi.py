@@ -100,7 +100,10 @@ SHOWN: dict[str, tuple[str, Schema | str]] = {
     "GET /?q,state,role,from,to,around,model,format": ("The overview, or its data", HTML),
     "GET /performance?metric,from,to,around,model,format": ("How well the model does, or its data", HTML),
     "GET /alerts?model,format": ("The alerts, or their data", HTML),
-    **{f"GET /column/{role}?name,from,to,around,model,format": ("A column, or its data", HTML) for role in ROLES},
+    **{
+        f"GET /column/{role}?name,against,from,to,around,model,format": ("A column, or its data", HTML)
+        for role in ROLES
+    },
     "GET /compare?first,second,from,to,around,model,format": ("Two versions side by side", HTML),
     "GET /monitor?format": ("How the monitor does", HTML),
     "GET /what-to-do": ("What to do about each kind of verdict", HTML),

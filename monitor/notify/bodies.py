@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from monitor.clock import iso
-from monitor.notify.message import Entry, Message, against, column_address, commands, happened, title
+from monitor.notify.message import Entry, Message, against, around, column_address, commands, happened, title
 from monitor.notify.secret import Secret
 from monitor.notify.text import Block, Piece, cut, lay_out, plain_text, units, written
 
@@ -172,7 +172,7 @@ def _managed(item: Entry, message: Message) -> dict[str, Any]:
         "annotations": _filled(annotations),
         "startsAt": iso(item.since),
         "endsAt": ends and iso(ends),
-        "generatorURL": column_address(message.home(item.model), item.role, item.column),
+        "generatorURL": around(column_address(message.home(item.model), item.role, item.column), item.event_id),
     }
     return _filled(alert)
 

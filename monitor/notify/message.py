@@ -136,13 +136,18 @@ class Message:
 
     @property
     def address(self) -> str:
-        """The page of performance or of the column if the message is about one, else the overview; empty if unknown."""
+        """The page of performance or of the column if the message is about one, else the overview; empty if unknown.
+
+        It shows the period around the oldest alert of the message.
+        """
         models = {item.model for item in self.entries}
-        home = self.home(*models) if len(models) == 1 else self.link
-        about = {(item.role, item.column, item.worse) for item in self.entries}
-        if any(worse for *_, worse in about) and home:
-            return home.rstrip("/") + "/performance"
-        return column_address(home, *about.pop()[:2]) if len(about) == 1 else home
+        if len(models) != 1:
+            return self.link
+        home, about = self.home(*models), {(item.role, item.column) for item in self.entries}
+        address = column_address(home, *about.pop()) if len(about) == 1 else home
+        if any(item.worse for item in self.entries) and home:
+            address = home.rstrip("/") + "/performance"
+        return around(address, min(self.entries, key=lambda item: item.since).event_id)
 
     def home(self, model: str) -> str:
         """Address of a model's overview; empty if unknown."""
@@ -192,6 +197,15 @@ def column_address(link: str, role: str, column: str) -> str:
     """
     address = link.rstrip("/") + column_path(role, column) if link else ""
     return address if len(address) <= LONGEST_ADDRESS else link
+
+
+def around(address: str, event_id: str) -> str:
+    """Have the address of a page show the period around an event; unchanged if one of both is empty.
+
+    >>> around("/performance", "tpfvitgxcn"), around("/column/feature?name=bmi", "tpfvitgxcn")
+    ('/performance?around=tpfvitgxcn', '/column/feature?name=bmi&around=tpfvitgxcn')
+    """
+    return f"{address}{'&' if '?' in address else '?'}around={event_id}" if address and event_id else address
 
 
 def entry(

@@ -6,7 +6,7 @@ import math
 import sqlite3
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from monitor.clock import from_iso
 from monitor.columns.column import Column, Counts, Floats
 from monitor.config.load import Config
 from monitor.drift.locate import locate
-from monitor.drift.result import DriftResult
+from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.report import figure
@@ -32,20 +32,25 @@ from monitor.words import duration, number, statistic
 #: Quantiles drawn over time: the ends of the band, and the middle.
 QUANTILES = (0.05, 0.95, 0.5)
 
+#: What a column's page shows a period beside: key in the address, and words. Rules judge against the first only.
+REFERENCE = "reference"
+COMPARISONS = {REFERENCE: "the reference", "before": "the period before", "week": "the same period last week"}
+
 DAY = 86_400.0
 WEEK, HALF_A_YEAR = 7 * DAY, 182 * DAY
 
 
-def histograms(row: Row, reference: Reference) -> dict[str, Any]:
-    """Draw both sides of a column, and list its bins.
+def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | None = None) -> dict[str, Any]:
+    """Draw both sides of a column, and list its bins. `sides`: other counts than those that were judged.
 
     `cumulative` is None without a verdict and for a categorical column; `apart`: bars outside the axis.
     """
-    before, after = counts(row, reference)
+    before, after = sides or counts(row, reference)
     column, live = row.column, bool(after.sum())
+    said = figure_label(row, live)
     plane = lay_out(column, before, after, slot=0.04, finest=0.008)
     mark, curves = None, None
-    judged = row.result is not None and row.result.value is not None
+    judged = sides is None and row.result is not None and row.result.value is not None
     if column.numeric and judged and live and len(column.edges) > 1:
         below, under = (_cumulative(column, side) for side in (before, after))
         gaps = np.abs(below - under)
@@ -53,7 +58,7 @@ def histograms(row: Row, reference: Reference) -> dict[str, Any]:
         text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
     return {
-        "drawn": figure.histogram(plane, figure_label(row, live), live, mark),
+        "drawn": figure.histogram(plane, f"{column.name} in two periods" if sides else said, live, mark),
         "cumulative": curves,
         "apart": [bar for bar in plane.bars if bar.where in figure.SIGNS],
         "bins": _bins(column, before, after),
@@ -103,6 +108,35 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
     part = np.clip((wanted - below[every, inside - 1]) / held, 0.0, 1.0)
     out: Floats = np.where(at == 0, edges[0], np.where(at >= len(edges), edges[-1], low * (1 - part) + high * part))
     return out
+
+
+class Compared(NamedTuple):
+    """A period beside an earlier one. `sides`: counts of one column, shape (bins,), of the earlier period and of it."""
+
+    earlier: Span
+    this: Span
+    sides: tuple[Counts, Counts]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the earlier period and of this one."""
+        return int(self.sides[0].sum()), int(self.sides[1].sum())
+
+
+def compared(connection: sqlite3.Connection, row: Row, of: Counted, this: Span, against: str) -> Compared | None:
+    """Count a column's rows in a period and in the one that it is compared with; None if that is the reference.
+
+    `against`: a key of `COMPARISONS`. Rows are those of all versions of the model that have its reference.
+    """
+    if against == REFERENCE:
+        return None
+    ago = WEEK if against == "week" else this.end - this.start
+    earlier = Span(this.start - ago, this.end - ago)
+    found = [
+        history.windows(connection, of, row.position, span.start, span.end, 1.0).counts for span in (earlier, this)
+    ]
+    before, after = (counts.sum(axis=0).astype(np.int64) for counts in found)
+    return Compared(earlier, this, (before, after))
 
 
 def over_time(

@@ -159,11 +159,11 @@ class Chart:
         anchor = anchor or ("start" if x < 0.04 else "end" if x > 0.96 else "middle")
         self._texts.append(element("text", text, x=f"{100 * x:.2f}%", y=y, text_anchor=anchor, class_=class_))
 
-    def markup(self, class_: str = "chart") -> Markup:
-        """Return the whole as SVG."""
+    def markup(self, class_: str = "chart", **more: object) -> Markup:
+        """Return the whole as SVG. `more`: attributes."""
         size = {"width": "100%", "height": self._plot, "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none"}
         plane = element("svg", *self._shapes, y=self.TOP, **size)
-        whole = {"width": "100%", "height": self.TOP + self._plot + self.BOTTOM, "role": "img"}
+        whole = {"width": "100%", "height": self.TOP + self._plot + self.BOTTOM, "role": "img", **more}
         return element("svg", plane, *self._texts, class_=class_, **whole, aria_label=self._label)
 
 
@@ -330,7 +330,7 @@ def time_line(
             chart.draw(class_, d=joined)
         if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.draw(f"{class_} dots", d=alone)
-    return chart.markup("chart time")
+    return chart.markup("chart time", data_from=round(start), data_to=round(end))
 
 
 def _level_lines(chart: Chart, levels: Iterable[tuple[str, float, str]]) -> None:

@@ -207,12 +207,23 @@ class Headline(NamedTuple):
 
 
 def headline(
-    listed: Sequence[Row], evaluation: Evaluation, every: float, when: str = "", rows: str = "predictions"
+    listed: Sequence[Row],
+    evaluation: Evaluation,
+    every: float,
+    when: str = "",
+    rows: str = "predictions",
+    past: bool = False,
 ) -> Headline:
     """Say in one line the worst that is true, and whether the predictions have moved.
 
-    `when`: the period that was judged, if it is not the last one. `rows`: what was judged.
+    `when`: the period that was judged, if it is not the last one. `rows`: what was judged. `past`: it is an evaluation
+    of the past.
     """
+    if past:
+        if not evaluation.judged:
+            return Headline("unknown", "Nothing was judged in this period")
+        window = evaluation.judged[0].window
+        when = f"in the {words.duration(window.end - window.start)} to {words.date_time(window.end)}"
     told = answers(evaluation.results)
     more = f"{told[:1].upper()}{told[1:]}." if told else ""
     return _worst(listed, evaluation, every, when, rows)._replace(more=more)

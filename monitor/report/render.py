@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from monitor import words
 from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
+from monitor.notify.message import around
 from monitor.outcomes.results import metric_name
 from monitor.outcomes.results import number as measured_number
 from monitor.report import glossary
@@ -45,6 +46,7 @@ def environment() -> Environment:
     env.filters |= {name: getattr(words, name) for name in WORDS}
     env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
     env.filters["bound"] = lambda text: text.replace(" %", "\u00a0%")
+    env.filters["around"] = around
     env.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
     env.filters["day"] = lambda epoch: iso(epoch)[:10]
     env.filters["plain"] = lambda label: PLAIN.get(label, label)

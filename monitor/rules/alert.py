@@ -21,6 +21,9 @@ from monitor.rules.rule import SEVERITIES, Rule, is_performance
 
 AlertState = Literal["inactive", "pending", "firing", "resolved"]
 
+#: States in which an event has ended.
+ENDED = ("resolved", "inactive")
+
 #: Default of `Rule.reopen`: seconds after a resolve within which a firing continues the event. An event that has come
 #: back must be gone for this long before it resolves again, so that flapping makes three transitions and not many.
 REOPEN = 900.0
@@ -120,7 +123,7 @@ def period_around(moves: Sequence[tuple[float, AlertState]], now: float) -> Span
     <Span 1970-01-01T23:00:00Z to 1970-01-02T00:10:00Z>
     """
     (start, _), (last, state) = moves[0], moves[-1]
-    end = last if state in ("resolved", "inactive") else now
+    end = last if state in ENDED else now
     before = min(max(end - start, 3600.0), 86_400.0)
     return Span(max(start - before, 0.0), min(end + before / 4, now))
 

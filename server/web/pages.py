@@ -26,6 +26,7 @@ from monitor.columns.column import ROLES, Role, column_path
 from monitor.comparison import compare as compare_versions
 from monitor.comparison import told
 from monitor.drift.result import Span, Subject
+from monitor.errors import InputError
 from monitor.evaluation import Evaluation
 from monitor.notify import guide
 from monitor.report import alerts as alerts_page
@@ -35,6 +36,7 @@ from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
 from monitor.report.glossary import TEXTS
 from monitor.report.overview import Row
+from monitor.report.past import look_back
 from monitor.report.render import STATIC, environment, render
 from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
@@ -122,20 +124,21 @@ def columns() -> Response:
         return models()
     memory: Memory = current_app.extensions.setdefault("telltale_pages", Memory())
     model = run.find(asked())
-    now, evaluation, reference = run.clock.time(), model.latest, model.reference
-    every = overview.rows(evaluation, reference)
+    now, reference = run.clock.time(), model.reference
     with one_moment(run.folder.database) as connection:
         period = _period(connection, model)
+        evaluation = _judged(connection, model, period)
         length = history.cell_length(period.end - period.start, run.config.drift.every)
         of = model.series.subject
         cells = memory.heat_maps[of].read(connection, of, period.start, period.end, length)
         silences = list_silences(connection, now)
-        told = spent(connection, of, evaluation.at or now)
-    alerts = tuple(evaluation.alerts.values())
+        told = spent(connection, of, model.latest.at or now)
+    every = overview.rows(evaluation, reference)
+    alerts = tuple(model.latest.alerts.values())
     muted = mutes(alerts, silences, now)
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
-    drawn = memory.figures(evaluation, model.name)
+    drawn = memory.figures(evaluation, model.name) if evaluation is model.latest else {}
     show = request.args.get("show", "")[:LONGEST_FIELD]
     most = None if show == "all" else overview.MOST_FIGURES
     pictured = {row.position for row in listed[: overview.MOST_FIGURES]}
@@ -154,7 +157,8 @@ def columns() -> Response:
         [overview.record(row) for row in listed],
         learning=evaluation.learning,
         told=told,
-        headline=overview.headline(every, evaluation, run.config.drift.every),
+        headline=overview.headline(every, evaluation, run.config.drift.every, past=evaluation is not model.latest),
+        evaluated=evaluation.at,
         performance=performance_page.said(evaluation),
         parts=overview.parts(listed, bool(show or any(wanted.values())), most),
         drawn=draw,
@@ -199,21 +203,26 @@ def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     run, name = runtime(), request.args.get("name", "")
     model = run.find(asked())
-    evaluation, reference = model.latest, model.reference
+    reference = model.reference
     try:
         position = reference.schema.index(name, cast(Role, role))
     except KeyError:
         if role == "outcome":
             return cast(Response, redirect(_prefix(run) + column_path(role, name)))
         return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
-    row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
     with one_moment(run.folder.database) as connection:
-        period = _period(connection, model)
-        stretch = period.start, period.end
-        facts = column_page.over_time(connection, row, model.series, run.config, *stretch, row.since)
-        usual = column_page.usual(connection, evaluation, row, model.series, *stretch)
+        period, against = _period(connection, model), request.args.get("against", column_page.REFERENCE)
+        if against not in column_page.COMPARISONS:
+            wrong = InputError("choice", f"expected one of {', '.join(column_page.COMPARISONS)}", "against")
+            period, against = period._replace(wrong=period.wrong or wrong), column_page.REFERENCE
+        evaluation, stretch = _judged(connection, model, period), (period.start, period.end)
+        row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
+        since = row.since if evaluation is model.latest or "around" not in period.kept else period.judged
+        facts = column_page.over_time(connection, row, model.series, run.config, *stretch, since)
+        usual = column_page.usual(connection, model.latest, row, model.series, *stretch)
+        compared = column_page.compared(connection, row, model.series, Span(*stretch), against)
         events = list_events(connection, model.series.subject, row.column.role, name, 30)
-    shown = column_page.histograms(row, reference)
+    shown = column_page.histograms(row, reference, compared and compared.sides)
     results = (row.result, *row.others) if row.result else ()
     return answer(
         "column.html",
@@ -230,10 +239,14 @@ def column(role: str) -> Response:
         tone=overview.TONES.get(row.state, "unknown"),
         against=overview.against_what(row),
         shown=shown,
+        compared=compared,
+        comparisons=column_page.COMPARISONS,
+        compared_with=against,
+        evaluated=evaluation.at,
         signs=figure.SIGNS,
         **facts,
         usual=usual,
-        learning=evaluation.learning,
+        learning=model.latest.learning,
         results=results,
         rules=[rule for rule in model.config.rules if rule.name in {result.rule for result in results}],
         events=events,
@@ -389,6 +402,13 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
     return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
 
 
+def _judged(connection: sqlite3.Connection, model: Watched, period: Period) -> Evaluation:
+    """What a view shows as judged: the last evaluation, or the last one of a period that is over."""
+    if period.judged is None:
+        return model.latest
+    return look_back(connection, model.series, model.config.rules, period.start, period.judged)
+
+
 def _period(connection: sqlite3.Connection, model: Watched, seconds: float = DAY) -> Period:
     """The period of a view about a model: what the address names, or the last `seconds`."""
     first, now = history.begins(connection, model.name), runtime().clock.time()
@@ -429,19 +449,23 @@ def answer(
         period=period,
         choices=[(text, value, f"{request.path}?{urlencode({**others, 'from': value})}") for text, value in CHOICES],
         others=others,
+        present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
         **context,
     )
     kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name)}
+    kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
     if (prefix := _prefix(run)) or kept:
-        body = OWN_LINK.sub(lambda link: _own(link, prefix, escape(urlencode(kept, safe=":"))), body)
+        body = OWN_LINK.sub(lambda link: _own(link, prefix, kept), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
 
 
-def _own(link: re.Match[str], prefix: str, kept: str) -> str:
-    """Have a link lead to the same model, and repeat the period unless it names one."""
+def _own(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
+    """Have a link lead to the same model, and repeat the period and the comparison unless it names one."""
     attribute, address = link.groups()
-    if kept and attribute == "href" and not NAMED.search(address):
-        address += f"{'&amp;' if '?' in address else '?'}{kept}"
+    named = NAMED.search(address)
+    more = {key: text for key, text in kept.items() if not (named if key in NAMES else f"{key}=" in address)}
+    if more and attribute == "href":
+        address += f"{'&amp;' if '?' in address else '?'}{escape(urlencode(more, safe=':'))}"
     return f'{attribute}="{prefix}{address}'
 
 

@@ -10,7 +10,7 @@ from monitor.columns.column import clean_text
 from monitor.config import settings
 from monitor.drift.result import Span
 from monitor.errors import InputError
-from monitor.rules.alert import AlertState, period_around
+from monitor.rules.alert import ENDED, AlertState, period_around
 
 #: Fields of an address that name a period; the last one counts if the others are empty.
 NAMES = ("from", "to", "around")
@@ -33,13 +33,14 @@ Moves = Callable[[str], Sequence[tuple[float, AlertState]]]
 class Period(NamedTuple):
     """What a page shows, in seconds since 1970 UTC, and what its form says.
 
-    `past`: it ended before now. `kept`: what links repeat, by name. `fields`: texts of the form, by name. `current`:
-    the choice at a click that it is. `wrong`: what is wrong with the address; the page shows its usual period then.
+    `judged`: when the verdicts of a period that is over were given, at the latest; None for the present ones. `kept`:
+    what links repeat, by name. `fields`: texts of the form, by name. `current`: the choice at a click that it is.
+    `wrong`: what is wrong with the address; the page shows its usual period then.
     """
 
     start: float
     end: float
-    past: bool
+    judged: float | None
     kept: dict[str, str]
     fields: dict[str, str]
     current: str
@@ -80,7 +81,7 @@ def chosen(given: Mapping[str, str], now: float, seconds: float, first: float, m
     `first`: when the history begins. A young one fills the width.
 
     >>> chosen({"from": "7d"}, 1e6, DAY, 1e6 - 1800.0, lambda _: [])[:5]
-    (998200.0, 1000000.0, False, {'from': '7d'}, {'from': '7d', 'to': ''})
+    (998200.0, 1000000.0, None, {'from': '7d'}, {'from': '7d', 'to': ''})
     """
     kept = {name: given[name][:LONGEST] for name in NAMES if given.get(name)}
     fields = {name: kept.get(name, "") for name in ("from", "to")}
@@ -89,13 +90,16 @@ def chosen(given: Mapping[str, str], now: float, seconds: float, first: float, m
         span = read(given, now, seconds, moves)
     except InputError as error:
         wrong, kept, span = error, {}, Span(max(now - seconds, 0.0), now)
+    end = min(span.end, now)
+    judged = end if end < now else None
     if list(kept) == ["around"]:
         fields = address_of(span.start // 60 * 60, span.end)
-    end = min(span.end, now)
+        found = moves(kept["around"])
+        judged = found[0][0] if found[-1][1] in ENDED else None
     start = max(span.start, min(first, end - SHORTEST))
     asked = kept or {"from": "24h" if seconds == DAY else "7d"}
     current = asked["from"] if list(asked) == ["from"] else ""
-    return Period(start, end, end < now, kept, fields, current, wrong)
+    return Period(start, end, judged, kept, fields, current, wrong)
 
 
 def _moment(texts: Mapping[str, str], name: str, now: float, default: float) -> float:

@@ -44,7 +44,7 @@ harmless: mean error (MAE) stays near 41.2 (43.3 at most)
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
-look: http://127.0.0.1:5000/
+look: http://127.0.0.1:5000/?around=bmi-1699999400
 what to do: Ask the column's sender whether a unit or a source has changed. http://127.0.0.1:5000/what-to-do#moved
 silence all columns: python -m monitor silence rule=drift --for 4h
 accept as normal (preview; only if the change is meant): python -m monitor reference accept bmi species --from \
@@ -60,7 +60,7 @@ env=production
 
 Nothing fires any more; there is nothing to do.
 
-look: http://127.0.0.1:5000/
+look: http://127.0.0.1:5000/?around=bmi-1699999400
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 ANSWERS = """\
@@ -73,7 +73,7 @@ predictions: mean was 152, now 171 (0.4 standard deviations)
 
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
-look: http://127.0.0.1:5000/
+look: http://127.0.0.1:5000/?around=prediction-1700000000
 what to do: Check the columns that drifted, the most harmful first. \
 http://127.0.0.1:5000/what-to-do#predictions-moved
 silence all columns: python -m monitor silence rule=drift --for 4h
@@ -91,7 +91,7 @@ have other outcomes now, so train on newer rows
 
 400 outcomes of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the data held out of training
 
-look: http://127.0.0.1:5000/performance
+look: http://127.0.0.1:5000/performance?around=performance-1699996400
 what to do: Check that the outcomes are right. http://127.0.0.1:5000/what-to-do#performance-worse
 silence: python -m monitor silence rule=performance column=performance --for 4h
 report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
@@ -449,13 +449,18 @@ def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:
 def test_the_link_leads_to_the_column_where_there_is_one() -> None:
     one, other = Entry("a&b", "feature", "new", "warning", "e", 0.0), Entry("b", "feature", "new", "warning", "e", 0.0)
     message = Message("firing", "drift", "warning", "e", 0.0, entries=(one, one), link="https://box.example/")
-    assert message.address == "https://box.example/column/feature?name=a%26b"
+    assert message.address == "https://box.example/column/feature?name=a%26b&around=e"
     assert message.address in plain_text(message, "", 4000)
-    assert replace(message, entries=(one, other)).address == "https://box.example/"
+    assert replace(message, entries=(one, other)).address == "https://box.example/?around=e"
     assert replace(message, entries=()).address == "https://box.example/"
     assert replace(message, link="").address == ""
-    assert replace(message, entries=(replace(one, column="ü" * 200),)).address == "https://box.example/", "too long"
+    assert replace(message, entries=(replace(one, column="ü" * 200),)).address == "https://box.example/?around=e", (
+        "too long"
+    )
     sent = [
         alert["generatorURL"] for alert in bodies.alertmanager(replace(message, kind="state", entries=(one, other)))
     ]
-    assert sent == ["https://box.example/column/feature?name=a%26b", "https://box.example/column/feature?name=b"]
+    page = "https://box.example/column/feature?name="
+    assert sent == [f"{page}a%26b&around=e", f"{page}b&around=e"]
+    older = replace(other, since=-60.0, event_id="older")
+    assert replace(message, entries=(one, older)).address == "https://box.example/?around=older"

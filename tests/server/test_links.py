@@ -40,10 +40,11 @@ def test_the_start_says_if_links_work_on_this_machine_only(
 
 def test_every_form_of_a_message_has_the_link() -> None:
     message = Message("firing", "drift", "warning", "e1", 60.0, entries=(BMI,), link="https://box.example")
-    address = "https://box.example/column/feature?name=bmi"
-    assert f"look: <{address}>" in bodies.slack(message)["blocks"][-1]["text"]["text"]
-    assert f"look: {address}\n" in bodies.slack(message, blocks=False)["text"]
-    assert f"look: {address}\n" in bodies.telegram(message)["text"]
+    address = "https://box.example/column/feature?name=bmi&around=e1"
+    escaped = address.replace("&", "&amp;")
+    assert f"look: <{escaped}>" in bodies.slack(message)["blocks"][-1]["text"]["text"]
+    assert f"look: {escaped}\n" in bodies.slack(message, blocks=False)["text"]
+    assert f"look: {escaped}\n" in bodies.telegram(message)["text"]
     assert f"look: {address}\n" in plain_text(message, "", 4000), "Apprise and the log"
     assert bodies.webhook(message)["link"] == address
     assert bodies.alertmanager(message)[0]["generatorURL"] == address

@@ -165,7 +165,8 @@ def test_any_period_is_shown_and_a_young_history_fills_it(
     client, _ = scene("drifting")
     for path in (f"/?{query}", f"/column/feature?name=bmi&{query}"):
         text = client.get(path).get_data(as_text=True)
-        assert re.findall(r'aria-current="true">([^<]+)<', text) == [current] * bool(current)
+        choices = text[text.index('aria-label="Choices"') :].partition("</form>")[0]
+        assert re.findall(r'aria-current="true">([^<]+)<', choices) == [current] * bool(current)
         ends = [f'<time datetime="2026-03-14T{hour}:00Z">{hour} UTC</time>' for hour in hours]
         assert " to ".join(ends) in text
 
@@ -192,7 +193,7 @@ def test_links_and_forms_keep_the_period(scene: Opened) -> None:
     assert f'href="/column/feature?name=bmi&amp;{kept}"' in text
     assert 'href="/?q=bmi&amp;state=drift&amp;from=7d"' in text, "a choice replaces the period and keeps the filter"
     assert 'href="/what-to-do"' in text
-    period, filters = (re.search(rf'<form class="{name}".*?</form>', text, re.S) for name in ("period", "filter"))
+    period, filters = (re.search(rf'<form class="{name}".*?</form>', text, re.S) for name in ("choose", "filter"))
     assert period
     assert filters
     assert re.findall(r'name="(\w+)" value="([^"]*)"', period[0]) == [
@@ -237,8 +238,56 @@ def test_a_period_around_an_alert(scene: Opened) -> None:
     alert = next(alert for alert in runtime.only.latest.alerts.values() if alert.column == "bmi")
     text = client.get(f"/column/feature?name=bmi&around={alert.event_id}").get_data(as_text=True)
     assert f'href="/?around={alert.event_id}"' in text
+    alerts = client.get("/alerts").get_data(as_text=True)
+    link = f'<a href="/column/feature?name=bmi&amp;around={alert.event_id}"><bdi>bmi</bdi></a>'
+    assert link in alerts[: alerts.index('id="events"')]
+    assert link in alerts[alerts.index('id="events"') :]
     answer = client.get(f"/api/windows?column=bmi&around={alert.event_id}").get_json()
     assert from_iso(answer["start"]) < alert.since < from_iso(answer["end"]) == runtime.clock.time()
+
+
+def test_a_period_that_is_over_shows_what_was_judged_then(scene: Opened) -> None:
+    client, _ = scene("drifting")
+    text = client.get("/?from=all&to=80m").get_data(as_text=True)
+    assert "<h1>All quiet: 900 predictions in the 30 minutes to 14 Mar 2026, 13:40 UTC</h1>" in text
+    assert 'As it was judged at <time datetime="2026-03-14T13:40:00Z">13:40 UTC</time>. <a href="/?from=24h">' in text
+    assert {record["state"] for record in client.get("/?from=all&to=80m&format=json").get_json()} == {"ok"}
+    text = client.get("/column/feature?name=bmi&from=2h&to=5m").get_data(as_text=True)
+    assert "mean was 26, now 30.8 (1.2 sd)" in text
+    assert "from=24h" in text
+    for path in ("/?", "/column/feature?name=bmi&"):
+        text = client.get(f"{path}from=64m&to=62m").get_data(as_text=True)
+        assert "Nothing was judged in this period" in text
+    assert "As it was judged" not in client.get("/?from=2h").get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("against", "words", "beside"),
+    [
+        ("before", "the period before", "1,800 rows from 13:00 UTC to 14:00 UTC"),
+        ("week", "the same period last week", "0 rows from 7 Mar 14:00 UTC to 7 Mar 15:00 UTC"),
+    ],
+)
+def test_a_column_is_shown_beside_an_earlier_period(scene: Opened, against: str, words: str, beside: str) -> None:
+    client, _ = scene("drifting")
+    period = "from=2026-03-14T14:00Z&to=2026-03-14T15:00Z"
+    for name in ("bmi", "region"):
+        page = f"/column/feature?name={name}&{period}"
+        text = client.get(f"{page}&against={against}").get_data(as_text=True)
+        said = re.sub("<[^>]+>", "", text)
+        assert f"1,800 rows from 14:00 UTC to 15:00 UTC, beside {beside}." in said
+        assert "This is only a picture: verdicts are given against the training data." in said
+        assert f'aria-current="true">{words}</a>' in text
+        assert "Cumulative shares" not in text
+        kept = period.replace("&", "&amp;")
+        assert f'href="/?{kept}&amp;against={against}"' in text
+        assert f'href="/column/feature?name={name}&amp;against=reference&amp;{kept}"' in text
+        rows = client.get(f"{page}&against={against}&format=json").get_json()
+        assert sum(row["live"] for row in rows) == 1800
+        assert "only a picture" not in client.get(page).get_data(as_text=True)
+    wrong = client.get("/column/feature?name=bmi&against=last")
+    assert wrong.status_code == 400
+    assert "<b>against</b>: expected one of reference, before, week." in wrong.get_data(as_text=True)
 
 
 def test_column_page_tells_what_moved(scene: Opened) -> None:

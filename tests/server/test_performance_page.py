@@ -88,7 +88,7 @@ def test_data_are_the_metrics_of_the_period(fallen: tuple[World, FlaskClient]) -
 def test_alerts_lead_to_the_page_and_can_be_silenced(fallen: tuple[World, FlaskClient]) -> None:
     _, client = fallen
     text = page(client, "/alerts")
-    assert '<a href="/performance"><bdi>performance</bdi></a>' in text
+    assert '<a href="/performance?around=' in text
     for name in ("performance", "outcome", "error"):
         answer = client.get(f"/column/outcome?name={name}")
         assert (answer.status_code, answer.headers["Location"]) == (302, "/performance")

@@ -57,7 +57,7 @@ def test_a_page_shows_what_there_is(first: float, texts: dict[str, str]) -> None
     assert (shown.end, shown.wrong, shown.kept) == (asked.end, None, texts)
     assert asked.start <= shown.start <= asked.end - SHORTEST
     assert shown.start in (asked.start, first, asked.end - SHORTEST)
-    assert shown.past == (texts == {"to": "3h"})
+    assert shown.judged == (shown.end if texts == {"to": "3h"} else None)
 
 
 def test_a_wrong_address_shows_the_usual_period_and_stays_in_the_form() -> None:

@@ -1,4 +1,4 @@
-// What the page cannot do by itself: the reader's own time zone, and fresh content without a jump.
+// What the page cannot do by itself: the reader's own time zone, fresh content without a jump, a period by dragging.
 "use strict";
 
 (() => {
@@ -107,6 +107,42 @@
   document.getElementById("filter")?.addEventListener("input", search);
   document.addEventListener("click", keepFold);
   document.addEventListener("telltale:updated", filter);
+
+  /** Show the period over which the mouse is dragged on a chart over time; Escape, or a short way, calls it off. */
+  document.addEventListener("pointerdown", (down) => {
+    const chart = down.target.closest?.(".chart.time[data-from]");
+    if (!chart || down.button || down.pointerType === "touch") return;
+    down.preventDefault();
+    const { left, width } = chart.getBoundingClientRect();
+    const place = (event) => Math.min(Math.max((event.clientX - left) / width, 0), 1);
+    const ends = (event) => [place(down), place(event)].sort((a, b) => a - b);
+    const over = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    over.setAttribute("class", "zoom");
+    over.setAttribute("height", "100%");
+    chart.append(over);
+    const done = new AbortController();
+    const listen = (name, act) => document.addEventListener(name, act, { signal: done.signal });
+    done.signal.addEventListener("abort", () => over.remove());
+    listen("pointermove", (event) => {
+      const [first, last] = ends(event);
+      over.setAttribute("x", `${100 * first}%`);
+      over.setAttribute("width", `${100 * (last - first)}%`);
+    });
+    listen("keydown", (event) => event.key === "Escape" && done.abort());
+    listen("pointercancel", () => done.abort());
+    listen("pointerup", (up) => {
+      done.abort();
+      if (Math.abs(up.clientX - down.clientX) < 8) return;
+      const [from, to] = [chart.dataset.from, chart.dataset.to].map(Number);
+      const moments = ends(up).map((part) => new Date(1000 * Math.round(from + part * (to - from))));
+      const [start, end] = moments.map((moment) => `${moment.toISOString().slice(0, 19)}Z`);
+      const address = new URL(location.href);
+      address.searchParams.delete("around");
+      address.searchParams.set("from", start);
+      address.searchParams.set("to", end);
+      location.assign(address);
+    });
+  });
 
   localise(document);
   const every = Number(document.body.dataset.refresh);

@@ -106,6 +106,19 @@ def save_results(
         write_rows(connection, _INSERT, rows)
 
 
+def results_at(
+    connection: sqlite3.Connection, of: Subject, start: float, end: float
+) -> tuple[float, list[DriftResult]]:
+    """When the last evaluation of a model version from `start` to `end` was, 0 if there is none, and its results."""
+    place = "at BETWEEN ? AND ? AND (model, model_version) = (?, ?)"
+    (at,) = connection.execute(
+        f"SELECT max(at) FROM drift WHERE {place}",  # noqa: S608 - a constant
+        (iso(start), iso(end), *of[:2]),
+    ).fetchone()
+    rows = connection.execute(f"SELECT * FROM drift WHERE {place} ORDER BY id", (at, at, *of[:2]))  # noqa: S608
+    return from_iso(at) if at else 0.0, [verdict_of(row).result for row in rows]
+
+
 def judged_version(connection: sqlite3.Connection, model: str) -> str:
     """The version of a model that the newest verdict on it is about; empty if there is none."""
     sql = "SELECT model_version FROM drift WHERE model = ? ORDER BY id DESC LIMIT 1"

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from monitor.clock import from_iso
 from monitor.columns.column import column_path
 from monitor.report import overview
 from tests.server.browser.conftest import Serve
@@ -132,6 +133,39 @@ def test_keyboard_alone_leads_from_the_overview_to_a_column(browser: Browser, se
     href = page.run("document.activeElement.getAttribute('href')")
     page.press("Enter", 13)
     page.until(f"location.pathname + location.search === {href!r}")
+    page.close()
+
+
+def test_a_period_is_chosen_by_the_form_and_by_dragging(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("drifting")
+    page = browser.open(f"{address}/column/feature?name=bmi")
+    page.run("document.querySelector('#period [name=from]').focus()")
+    page.type("2h")
+    page.press("Enter", 13)
+    page.until("location.search === '?name=bmi&from=2h&to=' && document.readyState === 'complete'")
+    chart = "document.querySelector('.chart.time')"
+    page.run(f"{chart}.scrollIntoView({{behavior: 'instant'}})")
+    left, top, width = page.run(f"(({{x, y, width}}) => [x, y, width])({chart}.getBoundingClientRect())")
+
+    def drag(until: float, then: str) -> None:
+        at = {"y": top + 60, "button": "left", "buttons": 1}
+        for kind, part in (("mousePressed", 0.25), ("mouseMoved", until)):
+            page.call("Input.dispatchMouseEvent", type=kind, x=left + part * width, **at)
+        page.until(f"{chart}.querySelectorAll('.zoom').length === 1")
+        if then == "Escape":
+            page.press(then, 27)
+        page.call("Input.dispatchMouseEvent", type="mouseReleased", x=left + until * width, **at)
+
+    drag(0.75, "Escape")
+    page.until(f"{chart}.querySelectorAll('.zoom').length === 0")
+    drag(0.75, "")
+    page.until("location.search.includes('to=2026')")
+    chosen = parse_qs(urlsplit(page.run("location.href")).query)
+    start, end = (from_iso(chosen[name][0]) for name in ("from", "to"))
+    shown = [from_iso(f"2026-03-14T{hour}:01:00Z") for hour in ("13", "15")]
+    assert abs(start - (shown[0] + 1800)) <= 10
+    assert abs(end - (shown[1] - 1800)) <= 10
+    assert page.complaints() == []
     page.close()
 
 

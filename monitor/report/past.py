@@ -1,0 +1,43 @@
+"""What was judged in the past, as the pages show it: stored verdicts, with the counts that they were given on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from monitor.drift.result import DriftResult, Span
+from monitor.evaluation import Evaluation, References
+from monitor.rules.rule import TRAINING, Rule, reference_span
+from monitor.series import Series
+from monitor.store.records.references import history, standing_at
+from monitor.store.records.verdicts import results_at
+from monitor.store.windows.ranges import sum_range
+from monitor.usual import Judged
+
+
+def look_back(
+    connection: sqlite3.Connection, series: Series, rules: Sequence[Rule], start: float, end: float
+) -> Evaluation:
+    """Read the last evaluation of a series from `start` to `end`; its `at` is 0 if there is none.
+
+    Verdicts are as they were stored, by those rules that still exist. A column that was accepted as normal since then
+    is beside what it was compared with then. What was usual is not stored: such verdicts are beside the training data.
+    """
+    at, results = results_at(connection, series.subject, start, end)
+    by_window: defaultdict[tuple[str, Span], list[DriftResult]] = defaultdict(list)
+    for result in results:
+        by_window[result.rule, result.window].append(result)
+    references, known, judged = References(series), {rule.name: rule for rule in rules if not rule.performance}, []
+    then = standing_at(history(connection, series), at)
+    for (name, window), found in by_window.items():
+        if (rule := known.get(name)) is None:
+            continue
+        if reference_span(rule.reference):
+            sample, _ = references.find(connection, rule)
+        else:
+            (sample, _), rule = references.standing(connection, then), replace(rule, reference=TRAINING)
+        test = sum_range(connection, series, window.start, window.end)
+        judged.append(Judged(rule, window, test, sample, tuple(found), fresh=False))
+    return Evaluation(at, tuple(judged))
