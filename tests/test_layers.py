@@ -45,7 +45,6 @@ JOINING = (
         "correlated",
         "performance",
         "performance_report",
-        "comparison",
         "evaluation",
         "announcer",
         "watched",

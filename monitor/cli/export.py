@@ -75,14 +75,14 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
 
 def send(config: Config, now: float) -> Answer:
     """`report --every`: send the report of the last period now, past the outbox."""
-    from monitor.report.sending import chosen, last_period, write
+    from monitor.report.sending import chosen, last_period, messages, write
 
     span = last_period(now, config.report.every, config.report.at, ZoneInfo(config.drift.timezone))
     with reading(config) as connection:
-        letter = write(connection, config, span, served_page(config), now)
-    lines, failed = [plain_text(letter.message, title(letter.message), 8000), "", *letter.files], False
+        summary = write(connection, config, span, served_page(config), now)
+    lines, failed = [plain_text(summary, title(summary), 8000), "", *summary.files], False
     for receiver in chosen(build_receivers(config), config):
-        for message in letter.to(receiver):
+        for message in messages(summary, receiver):
             decision = send_now(receiver, message)
             failed = failed or decision.action != "sent"
             lines.append(f"{receiver.name:<16}{message.kind:<8}{decision.action:<8}{decision.reason}")

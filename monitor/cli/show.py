@@ -304,7 +304,7 @@ def performance(options: argparse.Namespace, config: Config) -> Answer:
 )
 def compare(options: argparse.Namespace, config: Config) -> Answer:
     """`compare`."""
-    from monitor.comparison import compare as of_both  # it loads scipy
+    from monitor.report.versions import compare as of_both  # it loads scipy
 
     now = SystemClock().time()
     span, (first, second) = span_of(options, now), options.versions

@@ -35,7 +35,6 @@ from monitor.rules.cover import cover, explain
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.records import history
-from monitor.store.records.alerts import list_events
 from monitor.store.records.history import HeatMap
 from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
@@ -68,7 +67,6 @@ class Report:
     headline: Headline
     made: float
     span: Span | None = None
-    events: list[Record] = field(default_factory=list)
     gaps: list[Record] = field(default_factory=list)
     #: Alerts of the period, see `fired.read_alerts`; what was accepted and reset in it; predictions of other versions.
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -146,7 +144,6 @@ class Report:
             "columns": [overview.record(row) for row in self.rows],
             "results": [result.to_json() for result in self.evaluation.results],
             "alerts": self.alerts,
-            "alert_events": self.events,
             "reference_changes": self.changes,
             "gaps": self.gaps,
             "other_versions": self.others,
@@ -174,7 +171,6 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     performance = tuple(judge.look(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
-    events = [event for event in list_events(connection, series.subject, most=1000) if start <= event["at"] <= end]
     gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
     begun = max(span.start, math.floor(now / config.window.base) * config.window.base)
     waiting = sum(window.n for window in list_windows(connection, series.id, begun, span.end))
@@ -187,7 +183,6 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
         headline,
         now,
         span,
-        events,
         gaps,
         alerts=fired.read_alerts(connection, series.subject, config, span),
         changes=[one for one in fired.changes_of(connection, series.subject) if start <= one["at"] <= end],

@@ -9,7 +9,7 @@ from typing import Any
 from monitor import words
 from monitor.clock import from_iso
 from monitor.config.load import Config
-from monitor.drift.result import Span, Subject
+from monitor.drift.result import AlertKey, Span, Subject
 from monitor.rules.alert import Alert
 from monitor.rules.silence import Silence
 from monitor.store.records import references
@@ -25,11 +25,9 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
 
     `ended`: None of one that still fired at the end of the period; `decisions`: who silenced or accepted it, and why.
     """
-    fired = {
-        name: events
-        for name, events in list_fired(connection, of, span.start, span.end).items()
-        if any(event["after"] == "firing" for event in events)
-    }
+    every = list_fired(connection, of, span.start, span.end)
+    fired = {name: [e for e in events if e["after"] != "pending"] for name, events in every.items()}
+    fired = {name: events for name, events in fired.items() if any(e["after"] == "firing" for e in events)}
     said = said_of(connection, fired)
     silences, changes = list_silences(connection), changes_of(connection, of)
     labels = {rule.name: rule.labels for rule in config.rules}
@@ -38,18 +36,8 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
         first, last = next(event for event in events if event["after"] == "firing"), events[-1]
         over = last["after"] != "firing"
         end = from_iso(last["at"]) if over else span.end
-        alert = Alert(
-            first["rule"],
-            first["column"],
-            first["role"],
-            "firing",
-            0.0,
-            0.0,
-            severity=first["severity"],
-            labels=labels.get(first["rule"], {}),
-            model=of.model,
-            series=first["series"],
-        )
+        facts = {"severity": first["severity"], "labels": labels.get(first["rule"], {}), "state": "firing"}
+        alert = Alert(**{key: first[key] for key in AlertKey._fields}, **facts)
         out.append(
             {
                 **{key: first[key] for key in ALERT},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from monitor.report import overview
 from monitor.report.file import Report, draw, explained
 from monitor.report.overview import Row
 from monitor.rules.cover import cover
-from monitor.rules.rule import TRAINING
+from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series
 from monitor.usual import Judged
 
@@ -68,21 +69,39 @@ def compare(
     batch, captured = fitting(after, reference), len(schema.features) + len(schema.predictions) * answered
     made_of = [column.derivation.of if column.derivation else (at,) for at, column in enumerate(schema.columns)]
     given = {at for at, of in enumerate(made_of) if max(of) < captured}
-    series, span = Series(0, Subject(), reference, (), ""), Span(now, now)
-    sample, live = Sample(reference.counts, reference.sums, reference.deviations), Sample(batch.counts, batch.sums)
+    series = Series(0, Subject(), reference, (), "")
     rules = [rule for rule in (config or Config.from_text("")).rules if rule.fixed and rule.reference == TRAINING]
     name = f"training {reference.identity[:12]}" if known else "the first table"
-    covers, judged = cover(tuple(rules), schema), []
-    for rule in rules:
-        question, names = question_of(rule, tuple(at for at in covers[rule.name] if at in given)), [name] * len(made_of)
-        results = evaluate(question, series.layout, sample, live, span, names, series.subject, batch.names(schema))
-        judged.append(Judged(rule if known else replace(rule, reference=name), span, batch, sample, results))
-    evaluation = Evaluation(now, tuple(judged))
-    rows = tuple(row for row in overview.rows(evaluation, reference) if row.position in given)
-    headline = overview.headline(rows, evaluation, 0.0, "compared" if known else "in the second table", "rows")
-    told = tuple(explained([one.rule for one in judged], schema))
-    report = Report(series, evaluation, rows, headline, now, settings=told)
+    rules = rules if known else [replace(rule, reference=name) for rule in rules]
+    report = judge(series, batch, rules, name, "compared" if known else "in the second table", "rows", now, given)
     return replace(report, page=page(report, batch, "the reference" if known else "another"))
+
+
+def judge(
+    series: Series,
+    batch: Batch,
+    rules: Sequence[Rule],
+    name: str,
+    when: str,
+    rows: str,
+    now: float,
+    given: Collection[int] | None = None,
+) -> Report:
+    """Judge counts by rules, as one window, against the reference of their series, which verdicts call `name`.
+
+    `when` and `rows`: what the counts are of, for the headline. `given`: positions of the columns that are there.
+    """
+    reference, schema, span = series.reference, series.schema, Span(now, now)
+    sample, live = Sample(reference.counts, reference.sums, reference.deviations), Sample(batch.counts, batch.sums)
+    covers, names, judged = cover(rules, schema), [name] * len(schema.columns), []
+    for rule in rules if len(names) else ():
+        question = question_of(rule, tuple(at for at in covers[rule.name] if given is None or at in given))
+        results = evaluate(question, series.layout, sample, live, span, names, series.subject, batch.names(schema))
+        judged.append(Judged(rule, span, batch, sample, results))
+    evaluation = Evaluation(now, tuple(judged))
+    listed = tuple(row for row in overview.rows(evaluation, reference) if given is None or row.position in given)
+    headline = overview.headline(listed, evaluation, 0.0, when, rows)
+    return Report(series, evaluation, listed, headline, now, settings=tuple(explained(rules, schema)))
 
 
 def page(report: Report, batch: Batch, what: str) -> str:

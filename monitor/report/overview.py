@@ -275,11 +275,20 @@ def _columns(some: Sequence[Row], watched: int, has: str = "") -> str:
     return f"{words.count(len(some))} of {words.counted(watched, 'column')}{has}"
 
 
+def names(columns: Sequence[str]) -> str:
+    """Name the first columns, each cut for running text, and count the others.
+
+    >>> names(["a", " ", "c", "d"])
+    'a, (no name), c and 1 more'
+    """
+    first = [
+        name if len(name) <= 40 else f"{name[:39]}…" for name in (name.strip() or "(no name)" for name in columns[:3])
+    ]
+    return ", ".join(first) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
+
+
 def _names(listed: Sequence[Row]) -> str:
-    """Names of the first columns, each cut for running text."""
-    names = [row.column.name if row.column.name.strip() else "(no name)" for row in listed[:3]]
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names) + more
+    return names([row.column.name for row in listed])
 
 
 def alert_line(alerts: Iterable[Alert]) -> str:

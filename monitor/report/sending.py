@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from monitor import words
@@ -22,6 +21,7 @@ from monitor.notify.receiver import Receiver
 from monitor.reference.file import write_atomically
 from monitor.report import file, performance
 from monitor.report.file import Report
+from monitor.report.overview import names
 from monitor.rules.rule import SEVERITIES
 from monitor.store.file.database import one_moment
 from monitor.store.records import notifications as outbox
@@ -30,7 +30,7 @@ from monitor.store.windows.rows import read_meta, write_meta
 #: Key of `meta`: the end of the last period of which there was a report, or at which there began to be reports.
 REPORTED = "reported"
 
-#: Columns that a message names, and that have a line.
+#: Models that a title tells of one by one, and columns that have a line.
 NAMED, LINES = 3, 5
 
 
@@ -65,20 +65,13 @@ def days(span: Span, zone: ZoneInfo) -> str:
     return f"{begin}{last.day} {last:%b %Y}"
 
 
-class Letter(NamedTuple):
-    """The message of a report, and the files that go with it."""
-
-    message: Message
-    files: tuple[str, ...]
-
-    def to(self, receiver: Receiver) -> list[Message]:
-        """What one receiver gets: with the files if it takes some, else with their paths."""
-        if not receiver.takes_files:
-            paths = tuple((path, "") for path in self.files)
-            return [replace(self.message, lines=(*self.message.lines, *paths), files=self.files)]
-        if receiver.kind == "apprise":
-            return [replace(self.message, files=self.files)]
-        return [self.message, *(replace(self.message, kind="file", files=(path,)) for path in self.files)]
+def messages(summary: Message, receiver: Receiver) -> list[Message]:
+    """What one receiver gets: the summary with the files if it takes some, else with their paths."""
+    if not receiver.takes_files:
+        return [replace(summary, lines=(*summary.lines, *((path, "") for path in summary.files)))]
+    if receiver.kind == "apprise":
+        return [summary]
+    return [summary, *(replace(summary, kind="file", files=(path,)) for path in summary.files)]
 
 
 def chosen(receivers: Iterable[Receiver], config: Config) -> list[Receiver]:
@@ -108,19 +101,19 @@ def send_due(
             return
         # One in the future is of a clock that was wrong.
         due = known and from_iso(known) < span.end
-        letter = write(connection, config, span, link, now) if due else None
+        summary = write(connection, config, span, link, now) if due else None
 
     def queue(connection: sqlite3.Connection) -> None:
         for receiver in chosen(receivers, config):
-            for message in letter.to(receiver) if letter else ():
+            for message in messages(summary, receiver) if summary else ():
                 outbox.post(connection, receiver.name, message)
         write_meta(connection, REPORTED, iso(span.end))
 
     call(queue)
 
 
-def write(connection: sqlite3.Connection, config: Config, span: Span, link: str, now: float) -> Letter:
-    """Make the report of each model, write it to `[report] folder`, and sum all up in one message."""
+def write(connection: sqlite3.Connection, config: Config, span: Span, link: str, now: float) -> Message:
+    """Make the report of each model, write it to `[report] folder`, and sum all up in one message with the files."""
     found, files, versions = [], [], []
     for name in config.names:
         own = config.of(name)
@@ -145,7 +138,7 @@ def write(connection: sqlite3.Connection, config: Config, span: Span, link: str,
     lines: list[tuple[str, str]] = []
     for name, _, told in found:
         lines += [(name, "")] * named + told
-    message = Message(
+    return Message(
         "report",
         "",
         "info",
@@ -155,9 +148,9 @@ def write(connection: sqlite3.Connection, config: Config, span: Span, link: str,
         lines=tuple(lines),
         link=link,
         several=named,
+        files=tuple(files),
         about=f"{model}{period}: {title}",
     )
-    return Letter(message, tuple(files))
 
 
 def save(page: str, folder: str, name: str, span: Span) -> str:
@@ -197,7 +190,7 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
         ("", n),
         (known, ""),
         ("", fired),
-        (names(one["column"] for one in still), "fire" + "s" * (len(still) == 1)),
+        (names([one["column"] for one in still]), "fire" + "s" * (len(still) == 1)),
     ]
     drifted = [row for row in report.rows if row.state == "drift"]
     harmful = [row for row in drifted if row.harm and row.harm.effect == "harmful"]
@@ -208,13 +201,3 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
     lines += [("", f"{missed} not recorded")] * bool(lost)
     worst = known if worse else fired if report.alerts else report.headline.text
     return worst, [(name, text) for name, text in lines if name or text not in ("fire", "moved without known harm")]
-
-
-def names(columns: Iterable[str]) -> str:
-    """Name the first few columns, and count the others.
-
-    >>> names("abcde")
-    'a, b, c and 2 more'
-    """
-    every = list(columns)
-    return ", ".join(every[:NAMED]) + (f" and {len(every) - NAMED} more" if len(every) > NAMED else "")

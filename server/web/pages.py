@@ -23,8 +23,6 @@ from markupsafe import Markup, escape
 
 from monitor import words
 from monitor.columns.column import ROLES, Role, column_path
-from monitor.comparison import compare as compare_versions
-from monitor.comparison import told
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
 from monitor.evaluation import Evaluation
@@ -38,6 +36,7 @@ from monitor.report.glossary import TEXTS
 from monitor.report.overview import Row
 from monitor.report.past import look_back
 from monitor.report.render import STATIC, environment, render
+from monitor.report.versions import compare as compare_versions
 from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
@@ -319,9 +318,7 @@ def compare() -> Response:
         period = _period(connection, model, WEEK)
         alpha, least = model.config.drift.alpha, model.config.drift.min_samples
         found = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)
-    return answer(
-        "compare.html", [found.to_json()], period=period, found=found, versions=versions, chosen=chosen, told=told
-    )
+    return answer("compare.html", [found.to_json()], period=period, found=found, versions=versions, chosen=chosen)
 
 
 @pages.get("/what-to-do")

@@ -138,7 +138,7 @@ def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(r"501 predictions from .*501 predictions are in a window that has not ended", pages[1])
     printed = next(output.text for output in shown if output.output_type == "stream" and output.name == "stdout")
     assert printed.startswith(
-        "2 of 3 columns have drifted from the training data; area most of all. Predictions have moved"
+        "2 of 3 columns have drifted from the training data; prediction most of all. Predictions have moved"
     )
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
 
