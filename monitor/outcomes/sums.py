@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, reduce
+from operator import add, and_, mul
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.columns.column import Column, Counts, Floats, Schema
 
@@ -29,6 +30,9 @@ CLASS_EDGES, MAX_SCORED = tuple(k / 50 for k in range(1, 50)), 20
 
 #: Larger numbers are not compared: the fourth power of one would make a sum infinite, which no correction takes back.
 LARGEST = 1e30
+
+#: Beyond this a number is infinite.
+LARGEST_FLOAT = sys.float_info.max
 
 #: A probability is kept this far from 0 and 1 in the log loss, as scikit-learn does for float64.
 CLIP = float(np.finfo(np.float64).eps)
@@ -255,6 +259,147 @@ def target_of(schema: Schema, positive: str | None = None) -> Target:
     return Target("binary", classes, positive=code, scores=(at,), edges=edges)
 
 
+class Engine:
+    """Works out the formulas of `Terms`, on arrays; a missing number is NaN. A subclass does in a database."""
+
+    def number(self, value: float) -> Any:
+        """Return a double."""
+        return float(value)
+
+    def where(self, condition: Any, then: Any, other: Any) -> Any:
+        """Take one of two values for each row."""
+        return np.where(condition, then, other)
+
+    def within(self, x: Any, limit: float) -> Any:
+        """Whether a number is there, and no larger than the limit."""
+        return np.abs(x) <= limit
+
+    def size(self, x: Any) -> Any:
+        """Absolute value."""
+        return np.abs(x)
+
+    def place(self, x: Any, edges: Sequence[float]) -> Any:
+        """Bin of each number."""
+        return np.searchsorted(edges, x)
+
+    def whole(self, x: Any) -> Any:
+        """Codes as integers."""
+        return x.astype(np.intp)
+
+    def log(self, x: Any) -> Any:
+        """Natural logarithm."""
+        return np.log(x)
+
+    def largest(self, *values: Any) -> Any:
+        """The largest of some values of each row."""
+        return np.maximum.reduce(values)
+
+
+class Terms:
+    """What each row adds to its `Sums`, as formulas: the same on arrays and in the language of a database.
+
+    `predictions`: by column, classes as codes. `y`: what came true, a number or a code.
+    """
+
+    def __init__(self, target: Target, engine: Engine, predictions: Sequence[Any], y: Any) -> None:
+        self._target, self._engine, self._predictions, self._y = target, engine, predictions, y
+        self._scores = [predictions[at] for at in target.scores]
+
+    def _one_if(self, condition: Any) -> Any:
+        return self._engine.where(condition, self._engine.number(1), self._engine.number(0))
+
+    @property
+    def usable(self) -> Any:
+        """Which rows can be compared. All that follows is of these only."""
+        target, within = self._target, self._engine.within
+        found = within(self._y, LARGEST)
+        if target.kind == "score":
+            return found
+        if target.value is None:
+            return found & within(self._scores[0], LARGEST_FLOAT)
+        value = self._predictions[target.value]
+        found = found & within(value, LARGEST)
+        return found & (value < len(target.classes)) if target.classified else found
+
+    @property
+    def scored(self) -> Any:
+        """Which rows have all probabilities."""
+        return reduce(and_, (self._engine.within(p, LARGEST_FLOAT) for p in self._scores))
+
+    @property
+    def known(self) -> Any:
+        """Which rows have moments: of classes, those with probabilities whose class the model knows."""
+        return self.scored & (self._y < len(self._target.classes)) if self._target.classified else self.usable
+
+    def cells(self) -> Iterator[tuple[Any, Any]]:
+        """Positions among the counts that each row adds one to, with which rows do; True: all."""
+        target, engine, y, width = self._target, self._engine, self._y, len(self._target.classes)
+        if not target.classified:
+            yield True, 1
+            yield True, engine.place(y, target.outcome_edges) + 2
+            if target.kind == "regression":
+                error = self._predictions[target.value or 0] - y
+                yield True, engine.place(error, target.error_edges) + 3 + len(target.outcome_edges)
+            return
+        if target.value is not None:
+            predicted = engine.whole(self._predictions[target.value])
+        else:
+            above = self._scores[0] > engine.number(target.threshold)
+            predicted = engine.where(above, target.positive, 1 - target.positive)
+        cell = engine.whole(y) * width + predicted + 1
+        if target.kind == "binary" and target.scores:
+            place = engine.where(self.scored, engine.place(self._scores[0], target.edges), target.bins - 1)
+            cell = cell + place * (width * (width + 1))
+        yield True, cell
+        first, (ranked, _, bins) = 1 + math.prod(target.confusion_shape), target.ranks_shape
+        for code in range(ranked):
+            came = engine.where(y == code, bins, 0)
+            yield self.known, engine.place(self._scores[code], CLASS_EDGES) + came + (first + 2 * bins * code)
+
+    def moments(self) -> tuple[Any, Mapping[str, Any]]:
+        """Bin of each row that is `known`, and its moments by name."""
+        target, engine, y, size = self._target, self._engine, self._y, self._engine.size
+        if target.classified:
+            return self._moments_of_classes()
+        scaled = (y - engine.number(target.centre)) / engine.number(target.scale)
+        y2 = scaled * scaled
+        if target.kind == "score":
+            return 0, {"y": scaled, "y2": y2}
+        predicted, none = self._predictions[target.value or 0], y == engine.number(0)
+        away = predicted - y
+        e, ape = away / engine.number(target.scale), size(away) / engine.where(none, engine.number(1), size(y))
+        ape, e2, ones = engine.where(none, engine.number(0), ape), e * e, self._one_if(self.usable)
+        inside, above, whole = (ones * 0,) * 3
+        if target.interval is not None:
+            low, high = (self._predictions[at] for at in target.interval)
+            whole = self._one_if(engine.within(low, LARGEST_FLOAT) & engine.within(high, LARGEST_FLOAT))
+            inside, above = self._one_if((low <= y) & (y <= high)), self._one_if(y > high)
+        found = {"abs_e_e": size(e) * e, "ape": ape, "ape2": ape * ape, "ape_rows": ones - self._one_if(none)}
+        found |= {"inside": inside, "outside_above": above, "interval_rows": whole}
+        found |= {"y": scaled, "y2": y2, "y3": y2 * scaled, "y4": y2 * y2, "y_e2": scaled * e2, "y2_e2": y2 * e2}
+        found |= {"rows": ones, "e": e, "abs_e": size(e), "e2": e2, "e4": e2 * e2}
+        return engine.place(predicted, target.edges), found
+
+    def _moments_of_classes(self) -> tuple[Any, Mapping[str, Any]]:
+        target, engine, y = self._target, self._engine, self._y
+        p, codes = self._scores, [*range(len(target.classes))]
+        if target.kind == "binary":
+            p, codes = [p[0], 1 - p[0]], [target.positive, 1 - target.positive]
+        hits = [self._one_if(y == code) for code in codes]
+        came, low, high = reduce(add, map(mul, p, hits)), engine.number(CLIP), engine.number(1 - CLIP)
+        log = -engine.log(engine.where(came < low, low, engine.where(came > high, high, came)))
+        errors = [(x - hit) * (x - hit) for x, hit in zip(p, hits, strict=True)]
+        if target.kind == "binary":
+            brier, top, tilt = errors[0], p[0], 1 - 2 * p[0]
+            found = {"gap_tilt": (hits[0] - p[0]) * tilt, "tilt2_var": tilt * tilt * p[0] * (1 - p[0])}
+        else:
+            brier, top = reduce(add, errors), engine.largest(*p)
+            right = self._one_if(y == self._predictions[target.value or 0])
+            found = {"right": right, "rows": reduce(add, hits)}
+        found |= {"brier": brier, "brier2": brier * brier, "log": log, "log2": log * log, "p": top}
+        return engine.place(top, target.edges), found
+
+
 def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
     """Return the sums of some rows.
 
@@ -263,94 +408,21 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
     is not finite, or larger than `LARGEST`, is counted as unusable.
     """
     sums = Sums.zero(target)
-    usable = np.abs(outcomes) <= LARGEST
-    if target.kind == "score":
-        sums.counts[:2] = (~usable).sum(), usable.sum()
-        sums.counts[2:] = _histogram(outcomes[usable], target.outcome_edges)
-        sums.moments[:] = _powers((outcomes[usable] - target.centre) / target.scale, 2)
-        return sums
-    if target.value is not None:
-        usable &= np.abs(predictions[:, target.value]) <= LARGEST
-        if target.classified:
-            usable &= predictions[:, target.value] < len(target.classes)
-    else:
-        usable &= np.isfinite(predictions[:, target.scores[0]])
+    usable = Terms(target, Engine(), predictions.T, outcomes).usable
     sums.counts[0] = (~usable).sum()
     predictions, outcomes = predictions[usable], outcomes[usable]
-    if target.kind == "regression":
-        _regression(sums, predictions, outcomes)
-    else:
-        _classification(sums, predictions, outcomes.astype(np.intp))
+    terms = Terms(target, Engine(), predictions.T, outcomes)
+    for which, place in terms.cells():
+        places = np.broadcast_to(place, len(outcomes))
+        sums.counts[:] += np.bincount(places if which is True else places[which], minlength=len(sums.counts))
+    if target.classified:
+        if not target.scores:
+            return sums
+        known = terms.known
+        terms = Terms(target, Engine(), predictions[known].T, outcomes[known])
+    place, moments = terms.moments()
+    totals = TOTALS[target.kind]
+    sums.moments[: len(totals)] = [moments[name].sum() for name in totals]
+    for name in BINNED[target.kind]:
+        sums.binned(name)[:] = np.bincount(place, moments[name], target.bins)
     return sums
-
-
-def _powers(values: Floats, upto: int) -> list[float]:
-    return [float((values**power).sum()) for power in range(1, upto + 1)]
-
-
-def _histogram(values: Floats, edges: Sequence[float]) -> Counts:
-    return np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
-
-
-def _bin_sums(bins: npt.NDArray[np.intp], rows: Sequence[Floats], size: int) -> Floats:
-    return np.concatenate([np.bincount(bins, row, size) for row in rows])
-
-
-def _regression(sums: Sums, predictions: Floats, outcomes: Floats) -> None:
-    target = sums.target
-    predicted = predictions[:, target.value or 0]
-    e, y = (predicted - outcomes) / target.scale, (outcomes - target.centre) / target.scale
-    e2 = e * e
-    ape = np.abs(predicted - outcomes)[outcomes != 0] / np.abs(outcomes[outcomes != 0])
-    inside = above = whole = 0
-    if target.interval is not None:
-        low, high = predictions[:, target.interval[0]], predictions[:, target.interval[1]]
-        whole = int((np.isfinite(low) & np.isfinite(high)).sum())
-        inside, above = int(((low <= outcomes) & (outcomes <= high)).sum()), int((outcomes > high).sum())
-    y1, y2, y3, y4 = _powers(y, 4)
-    totals = [(np.abs(e) * e).sum(), *_powers(ape, 2), len(ape), inside, y1, y2, y3, y4]
-    totals += [(y * e2).sum(), (y * y * e2).sum(), above, whole]
-    bins = np.searchsorted(target.edges, predicted)
-    sums.moments[:] = [*totals, *_bin_sums(bins, (np.ones(len(e)), e, np.abs(e), e2, e2 * e2), target.bins)]
-    sums.counts[1] = len(e)
-    histograms = (_histogram(outcomes, target.outcome_edges), _histogram(predicted - outcomes, target.error_edges))
-    sums.counts[2:] = np.concatenate(histograms)
-
-
-def _classification(sums: Sums, predictions: Floats, actual: npt.NDArray[np.intp]) -> None:
-    target = sums.target
-    shape = target.confusion_shape
-    scores = predictions[:, list(target.scores)]
-    if target.value is not None:
-        predicted = predictions[:, target.value].astype(np.intp)
-    else:
-        predicted = np.where(scores[:, 0] > target.threshold, target.positive, 1 - target.positive).astype(np.intp)
-    scored = np.isfinite(scores).all(axis=1) & bool(target.scores)
-    known = scored & (actual < len(target.classes))
-    bins = np.zeros(len(actual), np.intp)
-    moments = np.zeros(0)
-    if target.kind == "binary" and target.scores:
-        bins = np.where(scored, np.searchsorted(target.edges, scores[:, 0]), target.bins - 1)
-        p, hit = scores[known, 0], (actual[known] == target.positive).astype(float)
-        brier, tilt = (p - hit) ** 2, 1 - 2 * p
-        log = -np.log(np.clip(np.where(hit > 0, p, 1 - p), CLIP, 1 - CLIP))
-        totals = [*_powers(brier, 2), *_powers(log, 2), ((hit - p) * tilt).sum(), (tilt**2 * p * (1 - p)).sum()]
-        moments = np.array([*totals, *_bin_sums(bins[known], (p,), target.bins)])
-    elif target.kind == "multiclass" and target.scores:
-        p, came, rows = scores[known], actual[known], np.arange(int(known.sum()))
-        hits = np.eye(len(target.classes))[came]
-        top = p.max(axis=1, initial=0.0)
-        log = -np.log(np.clip(p[rows, came], CLIP, 1 - CLIP))
-        totals = [*_powers(((p - hits) ** 2).sum(axis=1), 2), *_powers(log, 2)]
-        right = (predicted[known] == came).astype(float)
-        moments = np.array(
-            [*totals, *_bin_sums(np.searchsorted(target.edges, top), (top, right, right * 0 + 1), target.bins)]
-        )
-        if sums.ranks.size:
-            cell = (np.arange(p.shape[1]) * 2 + hits.astype(np.intp)) * target.ranks_shape[2]
-            cell += np.searchsorted(CLASS_EDGES, p)
-            sums.ranks[:] = np.bincount(cell.ravel(), minlength=sums.ranks.size).reshape(target.ranks_shape)
-    if len(moments):
-        sums.moments[:] = moments
-    cells = np.ravel_multi_index((bins, np.minimum(actual, len(target.classes)), predicted), shape)
-    sums.confusion[:] = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)

@@ -1,4 +1,4 @@
-"""Sums of predictions with their outcomes, hour by hour, as expressions of Ibis: those that `contribute` adds up.
+"""Sums of predictions with their outcomes, hour by hour, as expressions of Ibis: `Terms` has the formulas.
 
 A missing value, NaN too, is NULL in all of them, as engines compare NaN in ways of their own.
 """
@@ -6,12 +6,9 @@ A missing value, NaN too, is NULL in all of them, as engines compare NaN in ways
 from __future__ import annotations
 
 import math
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add, and_
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ import numpy as np
 from monitor.columns.canonical import Codes, canonical
 from monitor.config.settings import SourceConfig
 from monitor.errors import SourceError
-from monitor.outcomes.sums import BINNED, CLASS_EDGES, CLIP, LARGEST, TOTALS, Sums, Target
+from monitor.outcomes.sums import BINNED, TOTALS, Engine, Sums, Target, Terms
 from monitor.warehouse.counting import (
     LEFTOVERS,
     Expr,
@@ -74,18 +71,20 @@ def sums_by_hour(
     }
     quarter = (when.minute() / 15).floor().cast("int32")
     table = rows.select(time=when.truncate("h"), quarter=quarter, **values)
-    asked, found = _Asked(target, engine), defaultdict[int, Sums](lambda: Sums.zero(target))
+    one, found = ibis(), defaultdict[int, Sums](lambda: Sums.zero(target))
     table = table.filter(table["y"].notnull())
-    table = table.mutate(usable=asked.usable(table), scored=asked.scored(table))
-    cells = table.select(*QUARTERS, at=ibis().array([*asked.cells(table)]).unnest())
+    table = table.mutate(usable=_terms(target, engine, table).usable)
+    cells = [one.ifelse(table["usable"], one.null("int32"), 0)]
+    for which, place in _terms(target, engine, table).cells():
+        cells.append(one.ifelse(table["usable"] & which, place, one.null("int32")).cast("int32"))
+    cells = table.select(*QUARTERS, at=one.array(cells).unnest())
     cells = run(cells.filter(cells["at"].notnull()).group_by(*QUARTERS, "at").agg(n=lambda t: t.count()))
     for hour, at, n in zip(_hours(cells), cells["at"].to_pylist(), cells["n"].to_pylist(), strict=True):
         found[hour].counts[at] += n
     if target.classified and not target.scores:
         return found
-    known = table["usable"] & (table["scored"] & (table["y"] < len(target.classes)) if target.classified else True)
-    table = table.filter(known)
-    place, moments = asked.moments(table)
+    table = table.filter(table["usable"] & _terms(target, engine, table).known)
+    place, moments = _terms(target, engine, table).moments()
     table = table.select(*QUARTERS, bin=place, **moments)
     summed = run(table.group_by(*QUARTERS, "bin").agg(**{name: table[name].sum() for name in moments}))
     names, binned = TOTALS[target.kind], BINNED[target.kind]
@@ -118,113 +117,39 @@ def _hours(found: Any) -> list[int]:
     return hours
 
 
-def _up_to(x: Expr, limit: float) -> Expr:
-    return (x.abs() <= ibis().literal(limit)).fill_null(False)
+def _terms(target: Target, engine: str, table: Expr) -> Terms:
+    """Formulas of a table of `y` and the predictions `p0`, `p1`..., classes as codes."""
+    predictions = [table[name] for name in table.columns if name[0] == "p"]
+    return Terms(target, _Expressions(engine), predictions, table["y"])
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is asked of a table of `y` and the predictions `p0`, `p1`..., classes as codes."""
+class _Expressions(Engine):
+    """Writes formulas as expressions of Ibis; a missing number is NULL."""
 
-    target: Target
     engine: str
 
-    def real(self, number: float) -> Expr:
+    def number(self, value: float) -> Expr:
         """Return a double; engines take some literals for decimals."""
-        number = float(number)
-        return ibis().literal(number if self.engine == "clickhouse" else repr(number)).cast("float64")
+        return ibis().literal(float(value) if self.engine == "clickhouse" else repr(float(value))).cast("float64")
 
-    def one_if(self, condition: Expr) -> Expr:
-        return ibis().ifelse(condition, self.real(1), self.real(0))
+    def where(self, condition: Expr, then: Expr, other: Expr) -> Expr:
+        return ibis().ifelse(condition, then, other)
+
+    def within(self, x: Expr, limit: float) -> Expr:
+        return (x.abs() <= ibis().literal(limit)).fill_null(False)
+
+    def size(self, x: Expr) -> Expr:
+        return x.abs()
 
     def place(self, x: Expr, edges: Sequence[float]) -> Expr:
-        """Bin of a number."""
         return below(x, edges, [ibis().literal(at, "int32") for at in range(len(edges) + 1)], self.engine)
 
-    def usable(self, table: Expr) -> Expr:
-        """Whether the prediction and the outcome can be compared."""
-        target, found = self.target, _up_to(table["y"], LARGEST)
-        if target.kind == "score":
-            return found
-        if target.value is None:
-            return found & _up_to(table[f"p{target.scores[0]}"], sys.float_info.max)
-        found &= _up_to(table[f"p{target.value}"], LARGEST)
-        return (
-            found & (table[f"p{target.value}"] < len(target.classes)).fill_null(False) if target.classified else found
-        )
+    def whole(self, x: Expr) -> Expr:
+        return x.cast("int32")
 
-    def scored(self, table: Expr) -> Expr:
-        """Whether all probabilities are there."""
-        finite = [_up_to(table[f"p{at}"], sys.float_info.max) for at in self.target.scores]
-        return reduce(and_, finite) if finite else ibis().literal(False)
+    def log(self, x: Expr) -> Expr:
+        return x.ln()
 
-    def cells(self, table: Expr) -> Iterator[Expr]:
-        """Positions among the counts that each row adds to; NULL for none."""
-        one, target, y, width = ibis(), self.target, table["y"], len(self.target.classes)
-        usable, scored, none = table["usable"], table["scored"], one.null("int32")
-        p, cell = [table[f"p{at}"] for at in target.scores], one.literal(1)
-        if target.classified:
-            place, predicted = one.literal(0), None if target.value is None else table[f"p{target.value}"].cast("int32")
-            if predicted is None:
-                predicted = one.ifelse(p[0] > self.real(target.threshold), target.positive, 1 - target.positive)
-            if target.kind == "binary" and p:
-                place = one.ifelse(scored, self.place(p[0], target.edges), target.bins - 1)
-            cell = (place * (width + 1) + y.cast("int32")) * width + predicted + 1
-        yield one.ifelse(usable, cell, 0).cast("int32")
-        if not target.classified:
-            yield one.ifelse(usable, self.place(y, target.outcome_edges) + 2, none).cast("int32")
-        if target.kind == "regression":
-            error, first = table[f"p{target.value or 0}"] - y, 3 + len(target.outcome_edges)
-            yield one.ifelse(usable, self.place(error, target.error_edges) + first, none).cast("int32")
-        first, (ranked, _, bins) = 1 + math.prod(target.confusion_shape), target.ranks_shape
-        for code in range(ranked):
-            rank = self.place(p[code], CLASS_EDGES) + one.ifelse(y == code, bins, 0) + (first + 2 * bins * code)
-            yield one.ifelse(usable & scored & (y < width), rank, none).cast("int32")
-
-    def moments(self, table: Expr) -> tuple[Expr, Mapping[str, Expr]]:
-        """Bin of each row, and each of its moments by name."""
-        one, target, y = ibis(), self.target, table["y"]
-        if target.classified:
-            return self._of_classes(table)
-        scaled = (y - self.real(target.centre)) / self.real(target.scale)
-        found = {"y": scaled, "y2": scaled * scaled}
-        if target.kind == "score":
-            return one.literal(0), found
-        predicted, y2 = table[f"p{target.value or 0}"], found["y2"]
-        e, ape = (predicted - y) / self.real(target.scale), (predicted - y).abs() / y.abs().nullif(self.real(0))
-        e2, inside, above, whole = e * e, *[one.literal(False)] * 3
-        if target.interval is not None:
-            low, high = (table[f"p{at}"] for at in target.interval)
-            whole = _up_to(low, sys.float_info.max) & _up_to(high, sys.float_info.max)
-            inside, above = (low <= y) & (y <= high), y > high
-        found |= {"abs_e_e": e.abs() * e, "ape": ape, "ape2": ape * ape, "ape_rows": self.one_if(y != self.real(0))}
-        found |= {
-            "inside": self.one_if(inside),
-            "outside_above": self.one_if(above),
-            "interval_rows": self.one_if(whole),
-        }
-        found |= {"y3": y2 * scaled, "y4": y2 * y2, "y_e2": scaled * e2, "y2_e2": y2 * e2}
-        found |= {"rows": self.real(1), "e": e, "abs_e": e.abs(), "e2": e2, "e4": e2 * e2}
-        return self.place(predicted, target.edges), found
-
-    def _of_classes(self, table: Expr) -> tuple[Expr, Mapping[str, Expr]]:
-        one, target, y = ibis(), self.target, table["y"]
-        p, codes = [table[f"p{at}"] for at in target.scores], [*range(len(target.classes))]
-        if target.kind == "binary":
-            p, codes = [p[0], 1 - p[0]], [target.positive, 1 - target.positive]
-        hits = [self.one_if(y == code) for code in codes]
-        errors = [(x - hit) * (x - hit) for x, hit in zip(p, hits, strict=True)]
-        came, low, high = (
-            reduce(add, (x * hit for x, hit in zip(p, hits, strict=True))),
-            self.real(CLIP),
-            self.real(1 - CLIP),
-        )
-        log = -one.ifelse(came < low, low, one.ifelse(came > high, high, came)).ln()
-        if target.kind == "binary":
-            brier, top, tilt = errors[0], p[0], 1 - 2 * p[0]
-            found = {"gap_tilt": (hits[0] - p[0]) * tilt, "tilt2_var": tilt * tilt * p[0] * (1 - p[0])}
-        else:
-            brier, top = reduce(add, errors), one.greatest(*p)
-            found = {"right": self.one_if(y == table[f"p{target.value}"]), "rows": self.real(1)}
-        found |= {"brier": brier, "brier2": brier * brier, "log": log, "log2": log * log, "p": top}
-        return self.place(top, target.edges), found
+    def largest(self, *values: Expr) -> Expr:
+        return ibis().greatest(*values)
