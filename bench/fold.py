@@ -87,7 +87,7 @@ def fold_once(rows: Floats, reference: Reference) -> tuple[float, float, Counts]
         runtime = opened(Path(name), reference)
         for begin in range(0, ROWS, 10_000):
             runtime.only.recorder.record_encoded(rows[begin : begin + 10_000])
-        live = timed(lambda: runtime.writer.run(runtime._fold))
+        live = timed(lambda: runtime.writer.run(runtime.folding.fold))
         counts = runtime.only.totals.counts
         assert runtime.only.totals.n == ROWS
         for begin in range(0, ROWS, 10_000):

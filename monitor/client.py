@@ -44,14 +44,13 @@ from monitor.capture.segment import RECORDS_AT
 from monitor.clock import Clock
 from monitor.config.load import Config
 from monitor.config.settings import size
-from monitor.counting import CHUNK
 from monitor.errors import ConfigError, ReferenceFileError, StoreError
 from monitor.notify.http import Failure, Http, backoff, retry_after
 from monitor.notify.secret import Secret
-from monitor.observing import Observing, check_on_error, checked_outcomes
+from monitor.observing import Observing, check_on_error, record_outcomes
+from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference, write_atomically
-from monitor.source.outcomes import PREDICTED, OutcomeRecorder
-from monitor.source.recorder import Recorder, open_journal
+from monitor.source.recorder import Recorder
 from monitor.store.file.folder import JOURNAL, OUTCOMES, DataFolder
 
 log = logging.getLogger(__name__)
@@ -234,21 +233,17 @@ class Client(Observing):
 
     def _begin(self, served: Served, home: Path) -> None:
         """Begin a journal in a folder of its own. Raises StoreError."""
-        folder, schema, config = home / secrets.token_hex(6), served.reference.schema, Config.from_text("")
+        folder, config = home / secrets.token_hex(6), Config.from_text("[outcomes]" if served.outcomes else "")
         self._held = DataFolder(folder)
         self._held.open()
         segment = min(max(self._size // 128, 1 << 18), 64 << 20)
         config = replace(config, data=replace(config.data, segment=segment))
-        self._kept = Recorder(folder / JOURNAL, schema, config, self._clock, token=folder.name)
-        journals, self._outcomes = {JOURNAL: self._kept.journal}, None
-        if served.outcomes:
-            answers = len(schema.predictions)
-            journals[OUTCOMES] = open_journal(folder / OUTCOMES, schema, PREDICTED + answers, config, self._clock)
-            self._outcomes = OutcomeRecorder(journals[OUTCOMES], served.reference.target, answers)
-        for journal in journals.values():
+        watch = Watch(served.reference, served.version, served.model)
+        self._kept = kept = Recording(folder, watch, config, self._clock, folder.name)
+        for journal in kept.journals.values():
             journal.check_room = self._check_room
-        self._watch_columns(schema, self._kept.record, self._kept.prefix)
-        self._stream = Stream(folder, served, self._link, journals)
+        self._watch_columns(served.reference.schema, kept.record, kept.recorder.prefix)
+        self._stream = Stream(folder, served, self._link, kept.journals)
 
     def _ask_model(self) -> tuple[Served, Path]:
         """What to record for, and its folder in the spool. Raises UnsentError if neither server nor spool says."""
@@ -311,7 +306,7 @@ class Client(Observing):
 
     @property
     def _recorder(self) -> Recorder:
-        return self._kept
+        return self._kept.recorder
 
     def _flush(self) -> None:
         """Nothing is to be done: the thread sends what comes."""
@@ -338,13 +333,10 @@ class Client(Observing):
         no outcomes.
         """
         self._usable()
-        if self._outcomes is None:
+        recorder = self._kept.outcome_recorder
+        if recorder is None:
             raise StoreError("the server keeps no outcomes: add the section [outcomes] to its settings")
-        names, given, known = checked_outcomes(self._outcomes, ids, values, times)
-        for start in range(0, len(names), CHUNK):
-            part = slice(start, start + CHUNK)
-            self._outcomes.record(names[part], given[part], None if known is None else known[part], start)
-        return {"accepted": len(names)}
+        return {"accepted": sum(rows for _, rows in record_outcomes(recorder, ids, values, times))}
 
     # Sending.
 
@@ -357,7 +349,7 @@ class Client(Observing):
         """How things stand: rows that wait, and that found no room; seconds that the server's clock is ahead."""
         self._usable()
         assert self._stream is not None
-        journal = self._kept.journal
+        journal = self._kept.recorder.journal
         counts = {"waiting": journal.written - self._stream.sent, "dropped": journal.dropped_total}
         about = {"model_version": self.version, "clock_ahead": self._link.offset}
         return {"status": "ok" if self.error is None else "degraded", **about, **counts, "error": self.error}
@@ -439,7 +431,7 @@ class Client(Observing):
         if self._stream.watched != (served.version, served.reference.identity):
             now = f"the server watches version {self._stream.watched[0]} now, by another reference perhaps"
             return f"{now}; what is recorded here is counted for version {served.version}: connect again"
-        if (drops := self._kept.journal.dropping) is not None:
+        if (drops := self._kept.recorder.journal.dropping) is not None:
             return f"predictions are not recorded: {drops.reason}"
         if abs(offset) > CLOCKS:
             return f"the clock of {self._link.url} is {offset:+.0f} seconds off from the one here"

@@ -15,17 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monitor.capture.journal import Journal
 from monitor.clock import Clock, SystemClock
 from monitor.config.load import Config
-from monitor.errors import InputError, LockedError, StoreError
+from monitor.errors import LockedError, StoreError
 from monitor.questions import CALLS, ask, make_way
+from monitor.recording import NAMED, Recording, Watch, Worker, which
 from monitor.runtime import Runtime
-from monitor.source.outcomes import PREDICTED, OutcomeRecorder
-from monitor.source.recorder import Record, Recorder, open_journal
-from monitor.store.file.folder import OUTCOMES, DataFolder, WorkerFolder, owner, refuse_second
-from monitor.watched import Watch
-from monitor.workers import NAMED, REFERENCE
+from monitor.store.file.folder import DataFolder, owner, refuse_second
 
 log = logging.getLogger(__name__)
 
@@ -37,25 +33,6 @@ GREETING = 0.5
 
 #: Seconds for which a question waits for a process that holds the folder.
 TAKEOVER = 10.0
-
-
-class JoinedModel:
-    """A model of which this process records predictions."""
-
-    pulled = None
-
-    def __init__(self, watch: Watch, folder: Path, config: Config, clock: Clock) -> None:
-        self.name, self.version, self.reference = watch.name, watch.version, watch.reference
-        schema = watch.reference.schema
-        folder.mkdir()
-        watch.reference.save(folder / REFERENCE)
-        self.recorder = Recorder(folder / "journal", schema, config, clock)
-        self.record: Record = self.recorder.record
-        self.outcome_recorder: OutcomeRecorder | None = None
-        if config.outcomes is not None:
-            width = PREDICTED + len(schema.predictions)
-            journal = open_journal(folder / OUTCOMES, schema, width, config, clock)
-            self.outcome_recorder = OutcomeRecorder(journal, watch.reference.target, len(schema.predictions))
 
 
 class Joined:
@@ -76,25 +53,19 @@ class Joined:
         if any(config.of(watch.name).source.kind != "journal" for watch in watches):
             path = self.folder.path
             raise LockedError(f"{path}: process {owner(path)} pulls the counts; another one has nothing to record")
-        self._own = WorkerFolder(self.folder.path)
-        self.models: dict[str, JoinedModel] = {}
+        configs = {watch.name: config.of(watch.name) if config.models else config for watch in watches}
+        self._worker = Worker(self.folder.path, watches, configs, self.clock)
+        self.models = self._worker.models
         try:
-            for watch in watches:
-                place, own = self._own.path / watch.name, config.of(watch.name) if config.models else config
-                self.models[watch.name] = JoinedModel(watch, place, own, self.clock)
-            models = {one.name: {"token": one.recorder.token, "version": one.version} for one in self.models.values()}
-            self._own.say({"pid": os.getpid(), "models": models})
             self._introduce()
         except BaseException:
-            self._close_journals()
-            self._own.delete()
+            self._worker.delete()
             raise
         #: Called when this process has taken the folder over, and when it lets go of it again.
         self.took_over: Callable[[], object] = lambda: None
         self.stepped_down: Callable[[], object] = lambda: None
         self._not_before = 0.0
         self._failed = ""
-        self._synced = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telltale-joined", daemon=True)
 
@@ -102,12 +73,9 @@ class Joined:
         """Start the thread that looks after the journals, and takes the folder over if nobody holds it."""
         self._thread.start()
 
-    def find(self, name: str | None = None) -> JoinedModel:
-        """The model of a name, or the one that there is. Raises InputError if there are several."""
-        if name is None and len(self.models) != 1:
-            message = f"there are several models; say which: {', '.join(self.models)}"
-            raise InputError("which_model", message, "model", 404)
-        return self.models[name or next(iter(self.models))]
+    def find(self, name: str | None = None) -> Recording:
+        """The model of a name, or the one that there is. Raises InputError if there is none, or several."""
+        return self.models[which([*self.models], name)]
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Ask for what `Runtime` has of this name."""
@@ -117,7 +85,7 @@ class Joined:
 
     def told(self, model: str | None, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were recorded here; see `Runtime.told`."""
-        found: dict[str, int] = self.ask("told", model, first, rows, NAMED + self._own.key)
+        found: dict[str, int] = self.ask("told", model, first, rows, NAMED + self._worker.key)
         return found
 
     def ask(self, name: str, *given: Any, **named: Any) -> Any:
@@ -146,14 +114,14 @@ class Joined:
         Raises StoreError if it does not watch such a model.
         """
         try:
-            ask(self.folder.path, "join", (self._own.key,), {}, GREETING)
+            ask(self.folder.path, "join", (self._worker.key,), {}, GREETING)
         except (OSError, EOFError) as error:
             log.info("%s: the process that holds it will find this one: %s", self.folder.path, error)
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
             try:
-                self._look_after()
+                self._worker.look_after(self.config.data.sync)
                 if self.runtime is None and self._heir and time.monotonic() >= self._not_before:
                     self._take_over()
                 self._failed = ""
@@ -163,19 +131,6 @@ class Joined:
                 if self._failed != repr(error):
                     log.exception("process %d has joined %s, and fails; it goes on", os.getpid(), self.folder.path)
                 self._failed = repr(error)
-
-    def _look_after(self) -> None:
-        """Do for the journals what is done between folds in the process that holds the folder."""
-        for model in self.models.values():
-            model.recorder.names.refresh()
-        for journal in self._journals:
-            journal.maintain()
-            journal.let_go()
-        now, every = self.clock.monotonic(), self.config.data.sync
-        if every and now - self._synced >= every:
-            self._synced = now
-            for journal in self._journals:
-                journal.sync()
 
     def _take_over(self) -> None:
         """Hold the folder, if nobody does. Raises LockedError if another process does."""
@@ -198,23 +153,11 @@ class Joined:
         threading.Thread(target=runtime.close, name="telltale-stepping-down").start()  # this answer is given first
         return True
 
-    @property
-    def _journals(self) -> list[Journal]:
-        models = self.models.values()
-        return [one.recorder.journal for one in models] + [
-            one.outcome_recorder.journal for one in models if one.outcome_recorder
-        ]
-
-    def _close_journals(self) -> None:
-        for journal in self._journals:
-            journal.close(0)
-
     def close(self) -> None:
         """Stop, and leave the journals to whoever holds the folder: this process, for the last time, or another."""
         self._stop.set()
         self._thread.join()
-        self._close_journals()
-        self._own.close()
+        self._worker.close()
         if self.runtime is not None:
             self.runtime.close()
             return

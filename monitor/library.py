@@ -29,12 +29,13 @@ from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
 from monitor.config.load import Config
-from monitor.counting import CHUNK, fitting
+from monitor.counting import fitting
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
-from monitor.joined import Joined, JoinedModel
-from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, checked_outcomes
+from monitor.joined import Joined
+from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes
 from monitor.outcomes.waiting import key_of
+from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
@@ -42,7 +43,7 @@ from monitor.source.recorder import Recorder
 from monitor.store.file.database import one_moment
 from monitor.store.file.folder import database_is_open, held_here
 from monitor.tables.rows import time_ns
-from monitor.watched import Watch, Watched
+from monitor.watched import Watched
 
 if TYPE_CHECKING:
     from monitor.report.file import Report
@@ -118,13 +119,13 @@ class Monitor(Observing):
         self._rejoin()
         return self._record(*given, **named)
 
-    def _watch(self, watched: Watched | JoinedModel) -> None:
+    def _watch(self, watched: Watched | Recording) -> None:
         """Be about one model."""
         self._name, prefix = watched.name, watched.recorder.prefix if watched.pulled is None else ""
         self._watch_columns(watched.reference.schema, watched.record, prefix)
 
     @property
-    def _model(self) -> Watched | JoinedModel:
+    def _model(self) -> Watched | Recording:
         """The model that this is about. Raises InputError if it is about several."""
         return self._runtime.find(self._name or None)
 
@@ -288,13 +289,10 @@ class Monitor(Observing):
         recorder = self._model.outcome_recorder
         if recorder is None:
             raise StoreError("outcomes are not kept: add the section [outcomes] to the settings")
-        names, given, known = checked_outcomes(recorder, ids, values, times)
-        results: Counter[str] = Counter(accepted=len(names))
-        for start in range(0, len(names), CHUNK):
-            part = slice(start, start + CHUNK)
-            first = recorder.record(names[part], given[part], None if known is None else known[part], start)
-            if wait or len(names) > FLUSH_EVERY:
-                rows = len(names[part])
+        results: Counter[str] = Counter(accepted=0)
+        for first, rows in record_outcomes(recorder, ids, values, times):
+            results["accepted"] += rows
+            if wait or results["accepted"] > FLUSH_EVERY:
                 told = runtime.told(self._name, first, rows)
                 results.update(told if wait else {})
         return dict(results)

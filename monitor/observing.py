@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from datetime import datetime
 from functools import wraps
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from monitor.columns.column import Floats, Schema
+from monitor.columns.column import Schema
 from monitor.counting import CHUNK, aligned, encoded
 from monitor.errors import ConfigError, InputError
 from monitor.outcomes.waiting import Numbers, key_of, keys_of
@@ -204,16 +204,20 @@ def check_on_error(given: str) -> None:
         raise ConfigError(f'on_error: expected "raise" or "log", got {given!r}')
 
 
-def checked_outcomes(
-    recorder: OutcomeRecorder, ids: Any, values: Any, times: Any
-) -> tuple[list[Any], list[Any], Floats | None]:
-    """Outcomes as lists, and when they became known, in seconds. All or none: raises InputError if one is wrong."""
+def record_outcomes(recorder: OutcomeRecorder, ids: Any, values: Any, times: Any) -> Iterator[tuple[int, int]]:
+    """Record outcomes in parts: yields the first sequence number of each, and its rows.
+
+    Raises InputError, and records none, if one is wrong.
+    """
     names, given = list(ids), list(values)
     if len(names) != len(given):
         raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
     for row, value in enumerate(given):
         recorder.read_value(value, f"row {row}")
-    return names, given, None if times is None else times_ns(times, len(names)) / 1e9
+    known = None if times is None else times_ns(times, len(names)) / 1e9
+    for start in range(0, len(names), CHUNK):
+        part = slice(start, start + CHUNK)
+        yield recorder.record(names[part], given[part], None if known is None else known[part], start), len(names[part])
 
 
 def own_keys(ids: Any, rows: int) -> Numbers:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, NamedTuple
 
 from monitor.capture.names import UnseenNames, names_file
-from monitor.capture.recover import left_behind
 from monitor.clock import Clock, from_iso, iso
 from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.config.settings import JOURNAL
-from monitor.drift.result import MODEL, Subject, at_a_glance
+from monitor.drift.result import DriftResult, Subject, at_a_glance
 from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.instruments import Instruments
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import JOURNAL_BITS, Waiting
-from monitor.reference.file import Reference
+from monitor.recording import NAMED, Watch, Worker
 from monitor.series import Series
 from monitor.source.counters import FLEET
 from monitor.source.journal import JournalSource
-from monitor.source.outcomes import PREDICTED, OutcomeRecorder, OutcomeSource, Predictions, Tokens
+from monitor.source.outcomes import OutcomeRecorder, OutcomeSource, Predictions, Tokens
 from monitor.source.prometheus import PrometheusSource
 from monitor.source.protocol import Source
 from monitor.source.pulled import Pulled
-from monitor.source.recorder import Record, Recorder, open_journal
+from monitor.source.recorder import Record, Recorder
 from monitor.source.table import TableSource
 from monitor.source.targets import TargetsSource
 from monitor.store.file.folder import OUTCOMES, WAITING, DataFolder
@@ -42,7 +39,6 @@ from monitor.store.records.outcomes import (
     read_sums,
     read_tallies,
     read_tokens,
-    token_of,
 )
 from monitor.store.windows.ledger import Ledger, read_cursor
 from monitor.store.windows.rows import load_series, newest_moment, register_series, series_of_schema
@@ -54,15 +50,6 @@ PULLED: dict[str, type[Pulled]] = {
     "scrape": TargetsSource,
     "table": TableSource,
 }
-
-
-class Watch(NamedTuple):
-    """What is to be watched. `journal`: name of its folder beside other journals; empty for the only one."""
-
-    reference: Reference
-    version: str
-    name: str = MODEL
-    journal: str = ""
 
 
 class Followed(NamedTuple):
@@ -100,8 +87,13 @@ class Watched:
         why: str,
         instruments: Instruments,
         beside: Watched | None = None,
+        worker: Worker | None = None,
     ) -> None:
-        """Begin to watch it; `beside`: the version that it replaces, which records for a moment more."""
+        """Begin to watch it.
+
+        `beside`: the version that it replaces, which records for a moment more; `worker`: where its own predictions are
+        recorded then.
+        """
         self.name, self.version, self.reference = watch.name, watch.version, watch.reference
         self.config, self.instruments = config, instruments
         now = iso(clock.time())
@@ -112,16 +104,17 @@ class Watched:
         ledger.open(connection, self.series)
         #: Journals that other processes record, or other versions of the model did, by key.
         self.followed: dict[str, Followed] = {} if beside is None else beside.followed
-        #: Its own journal among them, with its folder, if it took over from another version; to be followed.
-        self.own: tuple[str, Path, Followed] | None = None
+        #: Its own journal among them, to be followed, if it took over from another version.
+        self.own: Followed | None = None
         #: Takes outcomes; None without `[outcomes]`.
         self.outcomes: OutcomeSource | None = None
+        #: Records outcomes here; None without `[outcomes]`.
+        self.outcome_recorder: OutcomeRecorder | None = None
         self._source: JournalSource | Pulled
-        if (kind := config.source.kind) == JOURNAL:
-            if beside is None:
-                self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
-            else:
-                self._source = self._open_beside(connection, watch, folder, beside, config, clock)
+        if (kind := config.source.kind) == JOURNAL and beside is not None and worker is not None:
+            self._open_beside(connection, beside, worker)
+        elif kind == JOURNAL:
+            self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
         else:
             name, base = f"{kind}/{watch.journal}".removesuffix("/"), round(config.window.base)
             cursor, replica = read_cursor(connection, name), FLEET + replica
@@ -182,45 +175,26 @@ class Watched:
         if journal.opening is not None:
             ledger.keep(connection, source, journal.opening, now)
         add_token(connection, journal.recorder.token, source, journal.recorder.start, now)
-        self._predictions = Predictions(waiting, [journal], read_tokens(connection, source))
+        self._predictions, self._recorder = (
+            Predictions(waiting, [journal], read_tokens(connection, source)),
+            journal.recorder,
+        )
         if wanted is not None:
             name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
             self.outcomes = self._open_outcomes(connection, name, folder.path / OUTCOMES / watch.journal, self.series)
+            self.outcome_recorder = self.outcomes.recorder
         return journal
 
-    def _open_beside(
-        self,
-        connection: sqlite3.Connection,
-        watch: Watch,
-        folder: DataFolder,
-        beside: Watched,
-        config: Config,
-        clock: Clock,
-    ) -> JournalSource:
-        """Begin a journal of its own, beside that of the version before; ids and outcomes know both."""
-        self._shared = config, clock, partial(series_of_schema, connection, model=self.name)
+    def _open_beside(self, connection: sqlite3.Connection, beside: Watched, worker: Worker) -> None:
+        """Record as a worker does, beside the journal of the version before; ids and outcomes know both."""
+        _, clock, _ = beside._shared
+        self._shared = self.config, clock, partial(series_of_schema, connection, model=self.name)
         self._predictions, self._source, self.outcomes = beside._predictions, beside._source, beside.outcomes
-        key, schema = f"{self.series.id}.{secrets.token_hex(4)}", self.series.schema
-        place = folder.journal / watch.journal / key
-        recorder = Recorder(place / "journal", schema, config, clock)
-        found = self.open_journal(connection, key, recorder.token, 1, place)
-        found.source.journal, found.source.recorder = recorder.journal, recorder
-        if found.outcomes is not None:
-            answers = len(schema.predictions)
-            journal = open_journal(place / OUTCOMES, schema, PREDICTED + answers, config, clock)
-            recorded = OutcomeRecorder(journal, self.reference.target, answers)
-            found.outcomes.journal, found.outcomes.recorder = journal, recorded
-        self.outcomes, self.own = found.outcomes, (key, place, found)
-        return found.source
-
-    def left(self, connection: sqlite3.Connection, folder: Path) -> Iterator[tuple[str, Path, Followed]]:
-        """Take up journals of versions that an earlier process changed to, and delete those without a record."""
-        for place in sorted(folder.glob("*.????????")) if self.pulled is None else ():
-            if not any(one.counts for part in ("journal", OUTCOMES) for one in left_behind(place / part)):
-                rmtree(place, ignore_errors=True)
-            elif token := token_of(connection, f"{origin(self.source.name)}@{place.name}"):
-                series = load_series(connection, int(place.name.partition(".")[0]))
-                yield place.name, place, self.open_journal(connection, place.name, token, 1, place, series)
+        mine = worker.models[self.name]
+        self._recorder, self.outcome_recorder = mine.recorder, mine.outcome_recorder
+        place = worker.path / self.name
+        self.own = self.open_journal(connection, NAMED + worker.key, mine.recorder.token, 1, place)
+        self._source, self.outcomes = self.own.source, self.own.outcomes
 
     def _open_outcomes(
         self, connection: sqlite3.Connection, name: str, folder: Path, series: Series, journal: int = 0
@@ -277,12 +251,9 @@ class Watched:
     @property
     def recorder(self) -> Recorder:
         """What records its predictions here. Raises InputError if its counts are pulled."""
-        return self.source.recorder
-
-    @property
-    def outcome_recorder(self) -> OutcomeRecorder | None:
-        """What records outcomes here; None without `[outcomes]`."""
-        return None if self.outcomes is None else self.outcomes.recorder
+        if isinstance(self._source, Pulled):
+            self._source.refuse()
+        return self._recorder
 
     @property
     def pulled(self) -> Pulled | None:
@@ -292,7 +263,7 @@ class Watched:
     @property
     def record(self) -> Record:
         """Records one prediction; raises InputError if its counts are pulled."""
-        return self._source.refuse if isinstance(self._source, Pulled) else self._source.recorder.record
+        return self._source.refuse if isinstance(self._source, Pulled) else self._recorder.record
 
     @property
     def sources(self) -> list[Source]:
@@ -329,6 +300,35 @@ class Watched:
         )
         counted = totals.counts, totals.sums, totals.n, self._since
         return Snapshot(*counted, latest.results, latest.alerts, health, performance)
+
+    def drift(self) -> tuple[DriftResult, ...]:
+        """The verdicts of the last evaluation; if rows wait in an open window, with a word about them."""
+        latest = self.latest
+        if not latest.waiting:
+            return latest.results
+        rows = "1 row is" if latest.waiting == 1 else f"{latest.waiting:,} rows are"
+        wait = f"{rows} in a window that has not ended: evaluate(now=True) judges it"
+        return tuple(
+            result._replace(reason=f"{result.reason}; {wait}")
+            if result.state in ("no traffic", "insufficient data")
+            else result
+            for result in latest.results
+        )
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Every alert that is not inactive, as `/api/alerts` lists them."""
+        return [
+            {
+                **alert.key._asdict(),
+                "state": alert.state,
+                "severity": alert.severity,
+                "since": iso(alert.since),
+                "value": alert.value,
+                "event_id": alert.event_id,
+            }
+            for alert in self.latest.alerts.values()
+            if alert.state != "inactive"
+        ]
 
     def status(self) -> dict[str, Any]:
         """How it stands, as `/api/status` tells it."""

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from monitor.clock import Clock, iso
 from monitor.drift.result import Subject
 from monitor.errors import StoreError, TelltaleError
+from monitor.journals import Journals
+from monitor.recording import NAMED, REFERENCE, Worker
 from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.store.file.folder import DONE, SAID, WORKERS, DataFolder, has_ended, workers
@@ -26,42 +28,31 @@ from monitor.watched import Watched
 
 log = logging.getLogger(__name__)
 
-#: What the keys of workers' journals begin with in the database.
-NAMED = "worker/"
-
-#: Name of a reference in a worker's folder of a model.
-REFERENCE = "reference.prom"
-
 
 def _register(entered: tuple[Subject, Reference, str], connection: sqlite3.Connection) -> Series:
     return register_series(connection, *entered, served=False)
 
 
 class Workers:
-    """The workers of a data folder.
-
-    `transaction` runs a function of the connection; `add`, `end` and `drop` a journal: `Runtime.add_journal`,
-    `end_journal` and `drop_journal`.
-    """
+    """The workers of a data folder. `transaction` runs a function of the connection."""
 
     def __init__(
         self,
         folder: DataFolder,
         clock: Clock,
         transaction: Callable[[Callable[[sqlite3.Connection], Any]], Any],
-        models: Callable[[], Mapping[str, Watched]],
-        add: Callable[[str, str, str, int, Path, Series | None], object],
-        end: Callable[[str, str], object],
-        drop: Callable[[str, str], bool],
+        journals: Journals,
     ) -> None:
-        self._folder, self._clock, self._transaction, self._models = folder, clock, transaction, models
-        self._add, self._end, self._drop = add, end, drop
+        self._folder, self._clock, self._transaction, self._journals = folder, clock, transaction, journals
         #: Models of each worker that are followed; workers of which all are, whose process has ended, or that are not.
         self._followed: dict[str, set[str]] = {}
         self._whole: set[str] = set()
         self._ended: set[str] = set()
         self._refused: set[str] = set()
         self._looked = False
+        #: Where this process records versions that took over, by model, and those that were replaced, until when.
+        self._own: dict[str, Worker] = {}
+        self._replaced: list[tuple[float, Worker]] = []
 
     def look(self) -> None:
         """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
@@ -85,7 +76,7 @@ class Workers:
             if not path.exists() or has_ended(path):
                 self._ended.add(key)
                 for model in self._followed[key]:
-                    self._end(model, NAMED + key)
+                    self._journals.end(model, NAMED + key)
 
     def _note_lost(self, found: Set[str], connection: sqlite3.Connection) -> None:
         """Note a gap for workers that are in the database and have no folder: it fell back behind them."""
@@ -94,6 +85,32 @@ class Workers:
             log.error("%s, %s; lost: an unknown number of predictions", detail, key)
             add_gap(connection, "damaged", now, now, None, f"{detail}, {key}")
             drop_cursors(connection, key)
+
+    def take_over(self, model: Watched, worker: Worker, until: float) -> None:
+        """Record another version of a model in journals of this process's own from now on.
+
+        `until`: on the monotonic clock, when nothing is recorded any more of the version before.
+        """
+        if model.name in self._own:
+            self._replaced.append((until, self._own[model.name]))
+        self._own[model.name], self._followed[worker.key] = worker, {model.name}
+        self._whole.add(worker.key)
+        assert model.own is not None
+        self._journals.take_up(model, NAMED + worker.key, model.own)
+
+    def look_after_own(self, sync: float) -> None:
+        """Do what is due for this process's own; see `Worker.look_after`."""
+        now = self._clock.monotonic()
+        for _, worker in [one for one in self._replaced if one[0] <= now]:
+            worker.close()
+        self._replaced = [one for one in self._replaced if one[0] > now]
+        for worker in (*self._own.values(), *(worker for _, worker in self._replaced)):
+            worker.look_after(sync)
+
+    def close_own(self) -> None:
+        """Record nothing more."""
+        for worker in (*self._own.values(), *(worker for _, worker in self._replaced)):
+            worker.close()
 
     def join(self, key: str) -> None:
         """Follow the journals of a worker. Raises StoreError for one that records for a model that is not here."""
@@ -105,7 +122,7 @@ class Workers:
             given = {name: (str(one["token"]), str(one["version"])) for name, one in said["models"].items()}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(f"what it says of itself cannot be read: {error!r}") from error
-        models = self._models()
+        models = self._journals.models
         if unknown := sorted(given.keys() - models.keys()):
             raise StoreError(
                 f"process {said.get('pid')} records for {', '.join(unknown)}, and the process that holds "
@@ -123,14 +140,14 @@ class Workers:
                     *(said.get("pid"), version, name, reference.identity[:12], served.version),
                 )
             if name not in self._followed.setdefault(key, set()):
-                self._add(name, NAMED + key, token, 1, path / name, series)
+                self._journals.add(name, NAMED + key, token, 1, path / name, series)
                 self._followed[key].add(name)
         self._whole.add(key)
 
     def clear(self) -> None:
         """Remove the folders of workers that have ended and of which everything is committed."""
         for key in list(self._ended):
-            self._followed[key] -= {model for model in self._followed[key] if self._drop(model, NAMED + key)}
+            self._followed[key] -= {model for model in self._followed[key] if self._journals.drop(model, NAMED + key)}
             if not self._followed[key]:
                 self._ended.discard(key)
                 self._whole.discard(key)

@@ -33,10 +33,10 @@ from monitor.columns.column import Floats
 from monitor.config.load import Config
 from monitor.errors import DataError, TelltaleError
 from monitor.outcomes.sums import Target
+from monitor.recording import Watch
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.runtime import Runtime
 from monitor.source.outcomes import read_outcome
-from monitor.watched import Watch
 
 #: Rows that each model is fitted to, and as many that it is tried on.
 ROWS = 3000

@@ -1,4 +1,4 @@
-"""Who may do what: every route's class, the token, sessions, and the names under which the server may be asked.
+"""Who may do what: the class of a route, the token, sessions, and the names under which the server may be asked.
 
 A request is let in by `Authorization: Bearer TOKEN`, or by the session cookie that the login form gives for the token.
 A change that came with a cookie needs the form's CSRF token as well, since a browser sends cookies with any request.
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from monitor.clock import Clock, SystemClock
-from monitor.columns.column import ROLES, clean_text
+from monitor.columns.column import clean_text
 from monitor.config.settings import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
@@ -32,39 +32,15 @@ from server.payload import error_body
 
 Access = Literal["open", "service", "read", "change"]
 
-#: The routes of each class. One that is not in here is `read`, and `change` for every method but GET; a test fails.
-_ROUTES: Mapping[Access, tuple[str, ...]] = {
-    # For everybody.
-    "open": ("GET /healthz", "GET /readyz", "GET /assets/<path:filename>", "GET /login", "POST /login"),
-    # For other programs: without a token, unless `[server] protect = "all"`.
-    "service": (
-        "POST /",
-        "POST /predict",
-        "POST /observe",
-        "POST /outcomes",
-        "POST /replicate",
-        "POST /api/v1.0/feedback",
-        "GET /metrics",
-    ),
-    # Pages and API: with the token, if there is one.
-    "read": (
-        *(
-            "GET /",
-            "GET /performance",
-            "GET /compare",
-            "GET /alerts",
-            "GET /monitor",
-            "GET /silence",
-            "GET /what-to-do",
-            "GET /help",
-        ),
-        f"GET /column/<any({', '.join(ROLES)}):role>",
-        *("GET /api/status", "GET /api/drift", "GET /api/alerts", "GET /api/windows", "GET /api/performance"),
-    ),
-    # With the token, always.
-    "change": ("POST /logout", "POST /silence", "POST /silence/expire"),
+#: For everybody.
+_OPEN = ("GET /healthz", "GET /readyz", "GET /assets/<path:filename>", "GET /login", "POST /login")
+#: For other programs: without a token, unless `[server] protect = "all"`.
+_SERVICE = ("/", "/predict", "/observe", "/outcomes", "/replicate", "/api/v1.0/feedback")
+#: Every other route is `read`, with the token, if there is one; and `change`, with the token always, but for GET.
+ACCESS: Mapping[str, Access] = {
+    **dict.fromkeys(_OPEN, "open"),
+    **dict.fromkeys(("GET /metrics", *(f"POST {path}" for path in _SERVICE)), "service"),
 }
-ACCESS: Mapping[str, Access] = {route: access for access, routes in _ROUTES.items() for route in routes}
 
 SESSION = 12 * 3600  # seconds after which a session ends
 SHORTEST_TOKEN = 16  # characters; a shorter token could be guessed

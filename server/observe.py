@@ -266,7 +266,7 @@ class Reader:
         given = arranged(row["features"], self._features, where) + arranged(answers, self._predictions, where)
         values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
         encoded = self._encoder.row(values[: self._width], values[self._width :])
-        return encoded, _moment(row.get("time"), now, where), read_id(row.get("id"), where)
+        return encoded, moment(row.get("time"), now, where), read_id(row.get("id"), where)
 
 
 def check(value: Any, column: Column, where: str) -> Any:
@@ -312,14 +312,15 @@ def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
         times = times_ns(np.array(given, np.float64), len(given))
         if int(times.max()) <= now + AHEAD_NS:
             return times
-    return np.array([_moment(one, now, None) for one in given], np.int64)
+    return np.array([moment(one, now, None) for one in given], np.int64)
 
 
-def _moment(given: Any, now: int, where: str | None) -> int:
+def moment(given: Any, now: int, where: str | None) -> int:
+    """A time of a row in ns since 1970 UTC, now if it has none. Raises InputError for one that is none, or ahead."""
     try:
-        moment = now if given is None else time_ns(given)
+        found = now if given is None else time_ns(given)
     except InputError as error:
         raise InputError(error.code, str(error), where, 422) from None
-    if moment > now + AHEAD_NS:
+    if found > now + AHEAD_NS:
         raise InputError("bad_time", "the time lies in the future", where, 422)
-    return moment
+    return found

@@ -14,7 +14,8 @@ from wsgiref.types import WSGIEnvironment
 from monitor import __version__
 from monitor.columns.column import ROLES, Column, Kind
 from monitor.drift.result import STATES
-from monitor.runtime import CONDITIONS, Runtime
+from monitor.health import CONDITIONS
+from monitor.runtime import Runtime
 from monitor.watched import Watched
 from server.endpoint import Answer
 from server.guard import access_of

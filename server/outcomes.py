@@ -24,11 +24,11 @@ import numpy as np
 from monitor.columns.column import clean_text
 from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
-from monitor.source.outcomes import WHOLE, OutcomeSource
-from monitor.tables.rows import Names, time_ns
+from monitor.source.outcomes import WHOLE, OutcomeRecorder
+from monitor.tables.rows import Names
 from monitor.watched import Watched
 from server.endpoint import Answer, refuse_if_behind
-from server.observe import AHEAD_NS, blocks, check, is_lines
+from server.observe import blocks, check, is_lines, moment
 from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 KEYS = frozenset({"id", "prediction", "outcome", "time"})
 
 
-def taken(watched: Watched) -> OutcomeSource:
-    """The source that takes outcomes. Raises InputError if there is none."""
-    found = watched.outcomes
+def taken(watched: Watched) -> OutcomeRecorder:
+    """What records outcomes. Raises InputError if nothing does."""
+    found = watched.outcome_recorder
     if watched.pulled is not None:
         watched.pulled.refuse()
     if found is None:
@@ -61,19 +61,19 @@ class OutcomeRoute:
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
         refuse_if_behind(self._runtime)
-        source = taken(self._watched)
+        recorder = taken(self._watched)
         wait = parse_qs(environ.get("QUERY_STRING", "")).get("wait", ["false"])[-1] == "true"
         if is_lines(environ.get("CONTENT_TYPE", "")):
-            return self._lines(environ, source, wait)
+            return self._lines(environ, recorder, wait)
         data = load(read_json(environ, self._max_body))
         if not isinstance(data, (dict, list)):
             raise InputError("not_a_list", "expected an object with id and outcome, or a list of such")
         if not data:
             raise InputError("empty", "expected id and outcome, got nothing")
         rows = [(data, None)] if isinstance(data, dict) else [(row, f"row {at}") for at, row in enumerate(data)]
-        return self._answer(len(rows), [(self._record(source, rows), len(rows))], wait)
+        return self._answer(len(rows), [(self._record(recorder, rows), len(rows))], wait)
 
-    def _lines(self, environ: WSGIEnvironment, source: OutcomeSource, wait: bool) -> Answer:
+    def _lines(self, environ: WSGIEnvironment, recorder: OutcomeRecorder, wait: bool) -> Answer:
         accepted = number = 0
         parts = []
         try:
@@ -82,7 +82,7 @@ class OutcomeRoute:
                 number += len(lines)
                 if rows:
                     read = [(_load(line, f"line {at}"), f"line {at}") for at, line in rows]
-                    parts.append((self._record(source, read), len(read)))
+                    parts.append((self._record(recorder, read), len(read)))
                     accepted += len(read)
         except InputError as error:
             self._runtime.instruments.rejected(error.code)
@@ -102,14 +102,14 @@ class OutcomeRoute:
                 status, results = 202, Counter()
         return Answer(json.dumps({"accepted": accepted, **results}).encode() + b"\n", status)
 
-    def _record(self, source: OutcomeSource, rows: Sequence[tuple[Any, str | None]]) -> int:
+    def _record(self, recorder: OutcomeRecorder, rows: Sequence[tuple[Any, str | None]]) -> int:
         """Check outcomes and record them all; returns the first sequence number. Raises InputError."""
         now = self._runtime.clock.time_ns()
-        read = [self._row(source, row, where, now) for row, where in rows]
+        read = [self._row(recorder, row, where, now) for row, where in rows]
         values, keys = np.array([values for values, _ in read]), np.array([key for _, key in read], np.uint64)
-        return source.recorder.append(values, keys)
+        return recorder.append(values, keys)
 
-    def _row(self, source: OutcomeSource, row: Any, where: str | None, now: int) -> tuple[list[float], int]:
+    def _row(self, recorder: OutcomeRecorder, row: Any, where: str | None, now: int) -> tuple[list[float], int]:
         if not isinstance(row, dict):
             raise InputError("not_an_object", "expected an object with id and outcome", where)
         for key in row.keys() - KEYS:
@@ -118,13 +118,13 @@ class OutcomeRoute:
             raise InputError("missing_key", "'outcome' is missing", where, 422)
         if ("id" in row) == ("prediction" in row):
             raise InputError("missing_key", "expected either 'id' or 'prediction'", where, 422)
-        known = _known(row.get("time"), now, where)
-        value = source.recorder.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
+        known = np.nan if row.get("time") is None else moment(row["time"], now, where) / 1e9
+        value = recorder.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
         if "id" in row:
             given = read_id(row["id"], where)
             if not given:
                 raise InputError("bad_id", "an id is a text or a whole number, not null", where, 422)
-            number, token, key = source.recorder.read_id(given)
+            number, token, key = recorder.read_id(given)
             return [number, token, known, value, *([np.nan] * len(self._columns))], key
         if np.isnan(value):
             raise InputError("not_an_outcome", "an outcome without an id cannot be taken back", where, 422)
@@ -140,7 +140,7 @@ class OutcomeRoute:
 
     def feedback(self, environ: WSGIEnvironment) -> Answer:
         """Take Seldon's feedback: `response.meta.puid` is the id; `truth`, else `reward`, the outcome."""
-        source, data = taken(self._watched), load(read_json(environ, self._max_body))
+        recorder, data = taken(self._watched), load(read_json(environ, self._max_body))
         puid = _path(data, "response", "meta", "puid") or _path(data, "request", "meta", "puid")
         if not isinstance(puid, str) or not puid:
             raise InputError("missing_key", "the id of the prediction is missing", "response.meta.puid", 422)
@@ -148,9 +148,9 @@ class OutcomeRoute:
         outcome = _truth(truth) if truth is not None else _path(data, "reward")
         if outcome is None:
             raise InputError("missing_key", "expected the outcome in truth or reward", "truth", 422)
-        if truth is None and source.recorder.target.classified:
+        if truth is None and recorder.target.classified:
             raise InputError("not_an_outcome", "a reward is no class; send what came true in truth", "reward", 422)
-        self._record(source, [({"id": puid, "outcome": outcome}, "truth" if truth is not None else "reward")])
+        self._record(recorder, [({"id": puid, "outcome": outcome}, "truth" if truth is not None else "reward")])
         return Answer(b'{"meta": {}}\n')
 
 
@@ -159,19 +159,6 @@ def _load(line: bytes, where: str) -> Any:
         return load(line)
     except InputError as error:
         raise InputError(error.code, str(error), where, error.status) from None
-
-
-def _known(given: Any, now: int, where: str | None) -> float:
-    """When an outcome became known, seconds since 1970 UTC; NaN for now. Raises InputError."""
-    if given is None:
-        return float("nan")
-    try:
-        moment = time_ns(given)
-    except InputError as error:
-        raise InputError(error.code, str(error), where, 422) from None
-    if moment > now + AHEAD_NS:
-        raise InputError("bad_time", "the time lies in the future", where, 422)
-    return moment / 1e9
 
 
 def _path(data: Any, *keys: str) -> Any:

@@ -18,10 +18,10 @@ from monitor.config.load import Config
 from monitor.errors import ConfigError, TelltaleError
 from monitor.library import version_of
 from monitor.models.model import Model, open_model
+from monitor.recording import Watch
 from monitor.reference.file import Reference
 from monitor.rules.cover import cover
 from monitor.runtime import Runtime
-from monitor.watched import Watch
 from server.routes import Application
 
 log = logging.getLogger("server")

@@ -152,14 +152,15 @@ class Replication:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "about.json").write_text(json.dumps(wanted))
             if f"client/{token}" not in now.followed:
-                runtime.add_journal(now.name, f"client/{token}", token, 1, folder, series)
+                runtime.journals.add(now.name, f"client/{token}", token, 1, folder, series)
 
         runtime.writer.run(add)
         self._series[token], self._heard[token] = series, runtime.clock.time()
 
     def _retire(self, token: str) -> None:
         """Leave out a client that has ended or is silent, once all of it is counted and needed no more."""
-        self._runtime.retire_journal(self._watched.name, f"client/{token}", self._folder / token)
+        runtime, given = self._runtime, (self._watched.name, f"client/{token}", self._folder / token)
+        runtime.writer.run(lambda: runtime.journals.retire(*given))
         self._series.pop(token, None)
         self._heard.pop(token, None)
 

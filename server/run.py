@@ -63,7 +63,7 @@ def opened(
         runtime.close()
     if trouble := runtime.folder.trouble:
         log.error("stopped; part of the record may lie elsewhere than in %s: %s", config.data.path, trouble)
-    elif runtime.unfolded:
+    elif runtime.journals.unfolded:
         log.warning("stopped; part of the record lies in %s, and is counted by the next start", runtime.folder.journal)
     else:
         log.info("stopped; everything recorded is in %s", runtime.folder.database)

@@ -152,7 +152,7 @@ def test_a_rule_that_raises_takes_no_other_with_it(make: Any, monkeypatch: pytes
             now = latest.alerts[key]
             assert (now.state, now.since, now.event_id) == ("firing", alert.since, alert.event_id)
     assert list(world.runtime.only.evaluator.failing) == ["bad"]
-    assert any("bad" in str(check) for check in world.runtime.checks())
+    assert any("bad" in str(check) for check in world.runtime.condition.checks())
     monkeypatch.undo()
     world.minutes(1, rows=20, shift=1.0)
     assert not world.runtime.only.evaluator.failing

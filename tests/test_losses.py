@@ -91,7 +91,7 @@ def test_a_database_that_was_put_back_is_a_gap_of_known_size(fallen_back, caplog
     folder, older = fallen_back
     put_back(folder, older)
     again = Monitored(folder, 'segment = "64KiB"', start=MIDNIGHT + 60)
-    assert again.runtime.checks()[0].condition == "degraded"
+    assert again.runtime.condition.checks()[0].condition == "degraded"
     again.close()
     stored, gaps = reopened(folder)
     ((kind, lost),) = gaps
@@ -156,7 +156,7 @@ def test_a_kill_between_two_steps_of_recovery_notes_nothing_twice(monitored, mon
 def test_drops_outlive_a_kill_and_are_noted_once(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.runtime.dropped
+    dropped = monitored.runtime.journals.dropped
     assert dropped > 0
     copy = killed(monitored, "copy")
     full_disk["full"] = False
@@ -172,7 +172,7 @@ def test_drops_outlive_a_kill_and_are_noted_once(monitored, full_disk):
 def test_drops_that_still_go_on_at_the_end_are_noted_by_the_next_start(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.runtime.dropped
+    dropped = monitored.runtime.journals.dropped
     monitored.close()
     full_disk["full"] = False
     assert reopened(monitored.folder) == (6100 - dropped, [("dropped", dropped)])
@@ -181,10 +181,10 @@ def test_drops_that_still_go_on_at_the_end_are_noted_by_the_next_start(monitored
 def test_recovered_drops_are_counted_by_metrics_too(monitored, full_disk):
     full_disk["full"] = True
     monitored.record(3000)
-    dropped = monitored.runtime.dropped
+    dropped = monitored.runtime.journals.dropped
     copy = killed(monitored, "copy")
     full_disk["full"] = False
     again = Monitored(copy, start=MIDNIGHT + 60)
     again.runtime.fold()
-    assert again.runtime.dropped == dropped
+    assert again.runtime.journals.dropped == dropped
     again.close()

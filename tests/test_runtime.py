@@ -12,7 +12,9 @@ import pytest
 
 from monitor.clock import iso
 from monitor.errors import StoreError
-from monitor.runtime import DAMAGE_SHOWN, INSTRUMENTS, SLOW_FACTS
+from monitor.folding import INSTRUMENTS
+from monitor.health import DAMAGE_SHOWN
+from monitor.runtime import SLOW_FACTS
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
 from monitor.store.windows.rows import add_gap, read_meta
@@ -79,13 +81,13 @@ def test_drops_stay_counted_while_they_become_a_gap(monitored, full_disk):
     seen = []
     full_disk["full"] = True
     monitored.record(room + 30)
-    seen.append(runtime.dropped)
+    seen.append(runtime.journals.dropped)
     full_disk["full"] = False
     monitored.clock.advance(2)
     monitored.record(1)
-    seen.append(runtime.dropped)
+    seen.append(runtime.journals.dropped)
     runtime.fold()
-    seen.append(runtime.dropped)
+    seen.append(runtime.journals.dropped)
     assert seen == [30, 30, 30]
     assert [tuple(row) for row in monitored.read().execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]
 
@@ -118,12 +120,12 @@ def test_closing_under_somebody_elses_lock_leaves_the_rest_to_the_next_start(tmp
     with closing(sqlite3.connect(monitored.runtime.folder.database, isolation_level=None)) as auditor:
         auditor.execute("BEGIN IMMEDIATE")
         monitored.close()
-    assert monitored.runtime.unfolded
+    assert monitored.runtime.journals.unfolded
     again = Monitored(tmp_path / "data")
     again.runtime.fold()
     assert again.runtime.only.totals.n == 50
     again.close()
-    assert not again.runtime.unfolded
+    assert not again.runtime.journals.unfolded
 
 
 def test_a_request_that_the_database_refuses_does_not_keep_it_from_folding(monitored):
@@ -156,9 +158,9 @@ def test_what_waits_from_an_earlier_process_is_lag(monitored, tmp_path):
     copy = shutil.copytree(monitored.folder, tmp_path / "copy")
     again = Monitored(copy)
     again.clock.advance(3.0)
-    assert again.runtime.lag == 3.0
+    assert again.runtime.journals.lag == 3.0
     again.runtime.fold()
-    assert again.runtime.lag == 0.0
+    assert again.runtime.journals.lag == 0.0
     again.close()
 
 

@@ -25,13 +25,13 @@ from monitor.config.load import Config
 from monitor.errors import ConfigError, DataError, LockedError, StoreError
 from monitor.notify.secret import read_secret
 from monitor.outcomes.sums import LARGEST, Target
+from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.series import Series
 from monitor.source.outcomes import OutcomeSource
 from monitor.store.windows.rows import load_served, read_meta
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
-from monitor.watched import Watch
 
 #: Outcomes of one request, and between two folds.
 CHUNK = 20_000

@@ -47,7 +47,7 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
             with closing(Runtime(elsewhere, watches)) as runtime:
                 if (Path(config.data.path) / DATABASE).exists() and not options.start:
                     with reading(config) as connection:
-                        for source in runtime.sources:
+                        for source in runtime.journals.sources:
                             if isinstance(source, TableSource):
                                 source.cursor = read_cursor(connection, source.name)
                 plans = [_plan(source) for source in _sources(runtime, options)]
@@ -80,7 +80,7 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
 
 def _sources(runtime: Runtime, options: argparse.Namespace) -> list[TableSource]:
     """The tables, told where to begin and to end. Raises ConfigError."""
-    sources, now = [one for one in runtime.sources if isinstance(one, TableSource)], runtime.clock.time()
+    sources, now = [one for one in runtime.journals.sources if isinstance(one, TableSource)], runtime.clock.time()
     for source in sources:
         if options.start and source.cursor:
             raise ConfigError(

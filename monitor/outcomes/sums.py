@@ -301,7 +301,7 @@ class Terms:
     `predictions`: by column, classes as codes. `y`: what came true, a number or a code.
     """
 
-    def __init__(self, target: Target, engine: Engine, predictions: Sequence[Any], y: Any) -> None:
+    def __init__(self, target: Target, engine: Engine, predictions: Any, y: Any) -> None:
         self._target, self._engine, self._predictions, self._y = target, engine, predictions, y
         self._scores = [predictions[at] for at in target.scores]
 

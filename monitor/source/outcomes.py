@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from monitor.capture.recover import next_number
 from monitor.capture.segment import Drops
 from monitor.clock import Clock
 from monitor.columns.canonical import canonical, number
-from monitor.columns.column import MISSING, Counts, Floats
+from monitor.columns.column import MISSING, Counts, Floats, Schema
 from monitor.config.load import Config
 from monitor.errors import InputError
 from monitor.outcomes import join
@@ -125,6 +125,22 @@ class OutcomeRecorder:
         """Record into a journal. `predictions`: how many values an answer of the model has."""
         self.journal, self.target, self._width = journal, target, PREDICTED + predictions
 
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        schema: Schema,
+        target: Target,
+        config: Config,
+        clock: Clock,
+        start: int = 1,
+        before: Path | None = None,
+    ) -> Self:
+        """Begin a journal in a folder. `start`, `before`: see `Journal`."""
+        answers = len(schema.predictions)
+        journal = open_journal(folder, schema, PREDICTED + answers, config, clock, start, before)
+        return cls(journal, target, answers)
+
     def read_id(self, given: str) -> Id:
         """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
         match = _OURS.fullmatch(given.rpartition("/")[2])
@@ -183,13 +199,12 @@ class OutcomeSource(Recorded):
         super().__init__(name, folder, series, cursor, clock, find)
         self._taken_up = cursor
         self._predictions, self._load, self.base = predictions, load, journal << JOURNAL_BITS
-        target, answers = series.reference.target, len(series.schema.predictions)
+        target = series.reference.target
         self._series, self._targets = {series.id: series}, {series.id: target}
         if not journal:
             start, before = next_number(self._left, self.applied), self._left[-1].path if self._left else None
-            width = PREDICTED + answers
-            opened = open_journal(folder, series.schema, width, config, clock, start, before)
-            self.journal, self.recorder = opened, OutcomeRecorder(opened, target, answers)
+            self.recorder = OutcomeRecorder.open(folder, series.schema, target, config, clock, start, before)
+            self.journal = self.recorder.journal
         self._ahead: list[tuple[Records, int, list[Drops]]] = []
         #: What became of the newest outcomes, by sequence number modulo the length.
         self._told: Codes = np.zeros(TOLD, np.uint8)
@@ -199,7 +214,7 @@ class OutcomeSource(Recorded):
         self._unsettled: list[Records] = []
         self._keep_again()
         if journal:
-            self._follow(PREDICTED + answers)
+            self._follow(PREDICTED + len(series.schema.predictions))
 
     def told(self, first: int, rows: int) -> dict[str, int]:
         """What became of outcomes that were folded lately, by sequence number: how many of each result."""

@@ -339,7 +339,7 @@ def words_of_pages() -> Response:
 def health() -> Response:
     """How the monitor itself is doing."""
     run = runtime()
-    every, checks = shown(run), run.checks()
+    every, checks = shown(run), run.condition.checks()
     each = [run.facts(one) for one in every]
     with one_moment(run.folder.database) as connection:
         gaps = history.gaps(connection)
@@ -376,7 +376,7 @@ def health() -> Response:
 def health_line(run: Runtime) -> dict[str, str]:
     """What is wrong with the monitor, or that nothing is."""
     condition = run.health()["status"]
-    if wrong := [f"{check.part}: {check.detail}" for check in run.checks() if check.condition != "ok"]:
+    if wrong := [f"{check.part}: {check.detail}" for check in run.condition.checks() if check.condition != "ok"]:
         return {"status": condition, "text": f"Monitor {condition}: {'; '.join(wrong)}."}
     evaluated = max(model.latest.at for model in run.models.values())
     ago = words.duration(max(0.0, run.clock.time() - evaluated))

@@ -148,7 +148,7 @@ def test_what_the_spool_cannot_hold_is_a_gap(world: World) -> None:
     assert 0 < dropped < 400_000
     world.start()
     client.flush()
-    wait_for(lambda: client.flush() or client._kept.journal.dropping is None, "room")
+    wait_for(lambda: client.flush() or client._kept.recorder.journal.dropping is None, "room")
     client.observe(ROW, 0.5)
     client.flush()
     world.wait_for(400_001 - dropped)

@@ -18,7 +18,7 @@ from monitor import Monitor, Reference
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError
 from monitor.notify.message import Message, commands
-from monitor.watched import Watch
+from monitor.recording import Watch
 
 ROW = [50.0, 2.0, "f"]
 

@@ -71,7 +71,7 @@ class World:
             self.follow(key, recorder)
 
     def follow(self, key: str, recorder: Recorder) -> None:
-        self.runtime.add_journal("model", key, recorder.token, 1, self.folder / "data" / "others" / key)
+        self.runtime.journals.add("model", key, recorder.token, 1, self.folder / "data" / "others" / key)
 
     def join(self, key: str) -> None:
         """Begin a journal as another process would."""
@@ -85,12 +85,12 @@ class World:
         """The process that wrote a journal was killed; what it left is folded."""
         del self.others[key]
         with pytest.MonkeyPatch.context() as patch:  # ends in the midst of a fold, as it does when it is found there
-            patch.setattr(self.runtime.workers, "look", lambda: self.runtime.end_journal("model", key))
+            patch.setattr(self.runtime.workers, "look", lambda: self.runtime.journals.end("model", key))
             self.fold()
-        if not self.runtime.drop_journal("model", key):
+        if not self.runtime.journals.drop("model", key):
             self.clock.advance(3601)
             self.fold()
-            assert self.runtime.drop_journal("model", key)
+            assert self.runtime.journals.drop("model", key)
 
     @property
     def outcomes(self) -> OutcomeSource:
@@ -118,7 +118,7 @@ class World:
         return recorder.append(np.array([row], float), np.array([whose.key], np.uint64))
 
     def fold(self) -> None:
-        self.runtime._fold()
+        self.runtime.folding.fold()
         self.settle()
 
     def settle(self) -> None:
@@ -199,7 +199,7 @@ def fold_and_crash(world: World, patch: pytest.MonkeyPatch, wanted: str, left: i
 
     patch.setattr(failpoint, "reach", reach)
     try:
-        world.runtime._fold()
+        world.runtime.folding.fold()
     except Crash:
         world.kill()
     world.fold()

@@ -24,7 +24,7 @@ from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import list_silences
 from server.__main__ import main
-from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, local_path
+from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, access_of, local_path
 from server.predict import HOT_PATHS
 from server.routes import create_application, program_routes
 from server.web.app import create_app
@@ -83,13 +83,11 @@ def code(answer: BaseResponse) -> str:
 # Every route.
 
 
-def test_every_route_declares_its_class_and_no_other_is_declared(site: Site) -> None:
+def test_routes_of_programs_and_no_others_that_are_gone_are_declared(site: Site) -> None:
     found = {f"{method} {rule.rule}" for method, rule in rules(site)}
-    programs = {*HOT_PATHS, *program_routes(site.runtime, site.runtime.only, None)}
-    undeclared = found - set(ACCESS) | {path for path in programs if f"POST {path}" not in ACCESS}
-    assert not undeclared, "say in server.guard.ACCESS who may use these"
-    assert {ACCESS[f"POST {path}"] for path in programs} == {"service"}
-    assert set(ACCESS) <= found | {f"POST {path}" for path in programs}, "declared, and gone"
+    programs = {f"POST {path}" for path in {*HOT_PATHS, *program_routes(site.runtime, site.runtime.only, None)}}
+    assert {ACCESS[path] for path in programs} == {"service"}
+    assert set(ACCESS) <= found | programs, "declared, and gone"
 
 
 def test_every_route_before_flask_is_guarded(site: Site) -> None:
@@ -99,16 +97,12 @@ def test_every_route_before_flask_is_guarded(site: Site) -> None:
         assert (answer.status_code, code(answer)) == (403, "foreign_origin"), path
 
 
-def test_nothing_is_changed_by_get() -> None:
-    assert not [name for name, access in ACCESS.items() if access == "change" and not name.startswith("POST ")]
-
-
 def test_every_route_does_what_its_class_says(site: Site) -> None:
     for method, rule in rules(site):
         if rule.rule == "/predict":
             continue  # not Flask's
         client = site.client()
-        access, path = ACCESS[f"{method} {rule.rule}"], example(rule)
+        access, path = access_of(method, rule.rule), example(rule)
         with client.open(path, method=method) as answer:
             refused = answer.status_code == 401 and code(answer) == "no_token" if path != "/login" else False
             assert refused == (access in ("read", "change")), path

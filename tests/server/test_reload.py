@@ -186,14 +186,14 @@ def test_a_model_that_did_not_load_is_mended_by_a_reload_and_keeps_no_other_from
 def test_journals_of_versions_that_were_replaced_are_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.runtime.RETIRE", 0.0)
     monkeypatch.setattr("monitor.runtime.SLOW_FACTS", 0.05)
-    folder, place = Folder(tmp_path), tmp_path / "data" / "journal" / "moved"
+    folder, place = Folder(tmp_path), tmp_path / "data" / "workers"
     with opened(folder.config(), folder.config) as server, running(server):
         client = Client(int(server.effective_port))
         for factor in (2.0, 3.0, 4.0):
             folder.write("moved", factor)
             assert reloaded(server.reload)[1]
             assert client.post([1.0, 0.0], "/models/moved/predict")[1]["result"] == factor
-        wait_for(lambda: len(list(place.glob("*.????????"))) == 1, "the journals of two versions to go")
+        wait_for(lambda: len(list(place.glob("[!.]*/worker.json"))) == 1, "the journals of two versions to go")
         assert client.post([1.0, 0.0], "/models/moved/predict")[0] == 200
         assert client.json("/healthz")["status"] == "ok"
     assert folder.counted() == {2.0: 1, 3.0: 1, 4.0: 2}

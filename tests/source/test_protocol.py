@@ -54,7 +54,7 @@ def with_table(monitored: Monitored) -> Table:
     """Watch a table too, from where the store has it."""
     runtime = monitored.runtime
     source: Source = (table := Table(runtime.only.series, runtime.writer.call(lambda c: read_cursor(c, "table"))))
-    runtime.sources.append(source)
+    runtime.journals.sources.append(source)
     return table
 
 
@@ -63,7 +63,7 @@ def test_a_source_that_is_no_journal_is_counted_once(tmp_path, monkeypatch):
     runtime, table = monitored.runtime, with_table(monitored)
     table.rows = np.zeros((25, 4))
     monitored.record(5)
-    assert runtime.unfolded
+    assert runtime.journals.unfolded
     keep, calls = runtime.ledger.keep, []
 
     def breaking(connection, source, handover, now):
@@ -77,8 +77,8 @@ def test_a_source_that_is_no_journal_is_counted_once(tmp_path, monkeypatch):
         runtime.fold()
     assert (table.done, runtime.only.totals.n) == (10, 15)
     runtime.fold()
-    assert (table.done, runtime.only.totals.n, runtime.unfolded) == (25, 30, False)
-    assert (runtime.dropped, runtime.facts().journal_bytes > 1000) == (3, True)
+    assert (table.done, runtime.only.totals.n, runtime.journals.unfolded) == (25, 30, False)
+    assert (runtime.journals.dropped, runtime.facts().journal_bytes > 1000) == (3, True)
     assert "the warehouse is away" in runtime.health()["checks"][0]["detail"]
     monitored.close()
     assert table.closed

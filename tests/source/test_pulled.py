@@ -17,10 +17,10 @@ from monitor.columns.batch import fold
 from monitor.columns.binning import Binner
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError, SourceError
+from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.source.protocol import Handover
 from monitor.source.pulled import AHEAD, Pulled
-from monitor.watched import Watch
 from server.guard import Guard
 from server.routes import create_application
 from tests.store.world import MIDNIGHT, reference
@@ -67,7 +67,7 @@ def source_of(runtime: Runtime) -> Rows:
 
 
 def check(runtime: Runtime) -> tuple[str, str, float | None]:
-    return next(one[1:] for one in runtime.checks() if one.part == "source")
+    return next(one[1:] for one in runtime.condition.checks() if one.part == "source")
 
 
 def test_what_is_fetched_is_counted_once_whatever_fails(opened: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,5 +185,5 @@ def test_each_of_several_models_has_its_source(tmp_path: Path, monkeypatch: pyte
             one.rows = rows
             one.pull(runtime.fold)
         assert [runtime.find(name).totals.n for name in "ab"] == [5, 10]
-        said = [check.detail for check in runtime.checks() if check.part == "source"]
+        said = [check.detail for check in runtime.condition.checks() if check.part == "source"]
         assert said == ["a: the table is asked every 1m", "b: the table is asked every 1m"]

@@ -171,13 +171,13 @@ def test_health_names_what_is_wrong_and_it_goes_on_by_itself(lake, clock, opened
     lake.run(sql)
     with pytest.raises(SourceError):
         pull(opened)
-    check = next(one for one in opened.checks() if one.part == "source")
+    check = next(one for one in opened.condition.checks() if one.part == "source")
     assert check.condition == "degraded"
     assert words in check.detail
     assert check.detail.startswith("table lake.predictions: ")
     lake.path.write_bytes(good)
     assert pull(opened) == 60
-    assert next(one for one in opened.checks() if one.part == "source").condition == "ok"
+    assert next(one for one in opened.condition.checks() if one.part == "source").condition == "ok"
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,6 @@ def read_tokens(connection: sqlite3.Connection, source: str) -> dict[int, Tokens
     return found
 
 
-def token_of(connection: sqlite3.Connection, source: str) -> str:
-    """What the first ids of a source began with; empty if it never had any."""
-    row = connection.execute("SELECT token FROM id_tokens WHERE source = ? ORDER BY id LIMIT 1", (source,)).fetchone()
-    return "" if row is None else str(row["token"])
-
-
 def newest_token(connection: sqlite3.Connection) -> int:
     """Row of the newest token; 0 if there is none."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM id_tokens").fetchone()[0])

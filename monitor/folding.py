@@ -1,0 +1,130 @@
+"""Folding: what sources hand over is committed with their cursors, and with what the process counted about itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+
+from monitor import failpoint
+from monitor.clock import Clock, iso
+from monitor.columns.batch import Batch
+from monitor.errors import StoreError
+from monitor.instruments import Instruments, Readings
+from monitor.journals import Journals
+from monitor.source.outcomes import OutcomeSource
+from monitor.source.protocol import Handover
+from monitor.store.file.folder import DataFolder
+from monitor.store.file.writer import Writer
+from monitor.store.windows.ledger import Ledger, read_cursor
+from monitor.store.windows.rows import read_meta, write_meta
+from monitor.watched import Watched
+from monitor.workers import Workers
+
+#: Key of `meta` with what the process counted; with a model's name behind it, what is counted of that one of several.
+INSTRUMENTS = "instruments"
+
+
+def key_of_instruments(model: str = "") -> str:
+    """Key of `meta` with what was counted of the process, or of one of several models."""
+    return f"{INSTRUMENTS}/{model}" if model else INSTRUMENTS
+
+
+def read_instruments(connection: sqlite3.Connection, model: str = "") -> Instruments:
+    """Take up what was counted before."""
+    return Instruments(Readings(**json.loads(read_meta(connection, key_of_instruments(model), "{}"))))
+
+
+class Folding:
+    """Enters what all sources have; on the writer's thread, but for `add`. `instruments`: of the process."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        clock: Clock,
+        writer: Writer,
+        ledger: Ledger,
+        journals: Journals,
+        workers: Workers,
+        instruments: Instruments,
+    ) -> None:
+        self._folder, self._clock, self._writer, self._ledger = folder, clock, writer, ledger
+        self._journals, self._workers, self._instruments = journals, workers, instruments
+        #: What was counted up to the last commit, by key of `meta`.
+        self.readings = self._read()
+
+    def _key(self, model: Watched) -> str:
+        return key_of_instruments("" if model.instruments is self._instruments else model.name)
+
+    def _read(self) -> dict[str, Readings]:
+        own = {self._key(model): model.instruments for model in self._journals.models.values()}
+        return {key: one.read() for key, one in {INSTRUMENTS: self._instruments, **own}.items()}
+
+    def readings_of(self, model: Watched) -> Readings:
+        """What was counted of a model."""
+        return self.readings.get(self._key(model)) or Readings()
+
+    def fold(self) -> None:
+        """Enter what has come by now. Raises StoreError if the database file was replaced: writes would be lost."""
+        self._refuse_replaced()
+        readings, journals = self._read(), self._journals
+        for source in journals.sources:
+            if isinstance(source, OutcomeSource):
+                source.mark()
+        self._workers.look()
+        for source in journals.sources:
+            with closing(source.read()) as handovers:
+                for handover in handovers:
+                    self._keep(source.name, handover, readings)
+        if readings != self.readings:
+            self._keep("", None, readings)
+        self._workers.clear()
+
+    def add(self, model: Watched, batch: Batch, time: float | None, key: int, base: int) -> bool:
+        """Commit counts of some predictions of a model, in the base window of a moment, now by default.
+
+        `key`: hash of the caller's own id, 0 for none. A batch with an id is a source that hands over once: it has a
+        cursor when it has. Returns False if it had. Raises what the store raises.
+        """
+        series, now = model.series, self._clock.time()
+        source = f"batch/{series.id}/{key:016x}" if key else "batch"
+        start = math.floor((now if time is None else time) / base) * base
+        counts = {(series, start): Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
+        handover = Handover(iso(now), counts, model.source.named(batch.unseen), rows=batch.n)
+
+        def commit() -> bool:
+            self._refuse_replaced()
+            if key and self._writer.transaction(partial(read_cursor, source=source)):
+                return False
+            self._keep(source, handover, self._read())
+            return True
+
+        return self._writer.run(commit)
+
+    def _refuse_replaced(self) -> None:
+        if trouble := self._folder.database_trouble:
+            raise StoreError(trouble)
+
+    def _keep(self, source: str, handover: Handover | None, readings: Mapping[str, Readings]) -> None:
+        """Commit what was handed over together with what was counted meanwhile: one write to the disk."""
+
+        def keep(connection: sqlite3.Connection) -> None:
+            if handover is not None:
+                self._ledger.keep(connection, source, handover, iso(self._clock.time()))
+            for key, counted in readings.items():
+                if counted != self.readings.get(key):
+                    write_meta(connection, key, json.dumps(asdict(counted)))
+
+        failpoint.reach("fold.begin")
+        try:
+            self._writer.transaction(keep)
+        except BaseException:
+            self._ledger.forget()
+            raise
+        self._ledger.commit()
+        self.readings = dict(readings)
+        failpoint.reach("fold.committed")
