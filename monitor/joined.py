@@ -53,8 +53,7 @@ class Joined:
         if any(config.of(watch.name).source.kind != "journal" for watch in watches):
             path = self.folder.path
             raise LockedError(f"{path}: process {owner(path)} pulls the counts; another one has nothing to record")
-        configs = {watch.name: config.of(watch.name) if config.models else config for watch in watches}
-        self._worker = Worker(self.folder.path, watches, configs, self.clock)
+        self._worker = Worker(self.folder.path, watches, config, self.clock)
         self.models = self._worker.models
         try:
             self._introduce()

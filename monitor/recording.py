@@ -7,7 +7,7 @@ a model that took over from another one in this process.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,8 +80,8 @@ class Worker:
     `models`: by name.
     """
 
-    def __init__(self, data: Path, watches: Sequence[Watch], configs: Mapping[str, Config], clock: Clock) -> None:
-        """Begin them, and say what they are. `configs`: of each model. Raises StoreError."""
+    def __init__(self, data: Path, watches: Sequence[Watch], config: Config, clock: Clock) -> None:
+        """Begin them, and say what they are. Raises StoreError."""
         self._folder, self._clock, self._synced = WorkerFolder(data), clock, 0.0
         self.path, self.key, self.models = self._folder.path, self._folder.key, dict[str, Recording]()
         try:
@@ -89,7 +89,7 @@ class Worker:
                 place = self.path / watch.name
                 place.mkdir()
                 watch.reference.save(place / REFERENCE)
-                self.models[watch.name] = Recording(place, watch, configs[watch.name], clock)
+                self.models[watch.name] = Recording(place, watch, config.share(watch.name), clock)
             models = {one.name: {"token": one.recorder.token, "version": one.version} for one in self.models.values()}
             self._folder.say({"pid": os.getpid(), "models": models})
         except BaseException:

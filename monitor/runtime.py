@@ -19,7 +19,6 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -44,8 +43,7 @@ from monitor.questions import Answers
 from monitor.recording import Watch, Worker, which
 from monitor.reference.file import Reference
 from monitor.schedule import Schedule
-from monitor.store.file.damaged_files import move_aside
-from monitor.store.file.database import connect_read_only, damaged, explained, open_database
+from monitor.store.file.database import connect_read_only, explained, take_up
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import command_inbox as inbox
@@ -66,9 +64,6 @@ SLOW_FACTS = 5.0
 
 #: Seconds for which a version of a model that was replaced may go on recording what it was answering then.
 RETIRE = 60.0
-
-#: Bytes of a journal segment of one of many models, at least: each is in memory whole.
-LEAST_SEGMENT = 1 << 18
 
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
@@ -102,7 +97,7 @@ class Runtime:
         self.folder.open()
         self._lacking = self.folder.used_before and not self.folder.database.exists()
         try:
-            self._open_store()
+            take_up(self.folder, self.clock, self._open_store)
         except BaseException:
             self.folder.close()
             raise
@@ -116,22 +111,9 @@ class Runtime:
         """Open with the one model that `[model]` configures."""
         return cls(config, [Watch(reference, version, config.model.name)], clock)
 
-    def _open_store(self) -> None:
-        """Open the database and take up from it; if reading it shows damage, move it aside and begin a new one."""
-        aside = None
-        while True:
-            connection, found = open_database(self.folder, self.clock)
-            self.writer = Writer(connection, self._tick, self.config.window.fold, wal_room(self.config.data.max_size))
-            try:
-                self.writer.transaction(partial(self._open, aside=aside or found))
-                return
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, sqlite3.DatabaseError):
-                    raise
-                if aside is not None or not damaged(error):
-                    raise StoreError(f"{self.folder.database}: cannot be opened: {error}") from error
-                aside = move_aside(self.folder, self.clock, str(error))
+    def _open_store(self, connection: sqlite3.Connection, aside: Path | None) -> None:
+        self.writer = Writer(connection, self._tick, self.config.window.fold, wal_room(self.config.data.max_size))
+        self.writer.transaction(partial(self._open, aside=aside))
 
     def _open(self, connection: sqlite3.Connection, aside: Path | None) -> None:
         config, clock = self.config, self.clock
@@ -164,15 +146,6 @@ class Runtime:
         self._synced = self._looked = clock.monotonic()
         self.condition.look(connection)
 
-    def _own(self, config: Config, name: str) -> Config:
-        """Settings of one model; of several, each gets its share of memory and of `/metrics`."""
-        if not config.models:
-            return config
-        own, share = config.of(name), len(config.models)
-        segment = min(own.data.segment, max(LEAST_SEGMENT, own.data.segment // share))
-        metrics = replace(own.metrics, max_series=own.metrics.max_series // share)
-        return replace(own, metrics=metrics, data=replace(own.data, segment=segment))
-
     def _watch(
         self, connection: sqlite3.Connection, watch: Watch, why: str = "", worker: Worker | None = None
     ) -> Watched:
@@ -182,7 +155,7 @@ class Runtime:
             instruments = beside.instruments
         else:
             instruments = read_instruments(connection, watch.name) if self.config.models else self.instruments
-        given = self.folder, self.ledger, self._own(self.config, watch.name), self.clock, self.replica, why
+        given = self.folder, self.ledger, self.config.share(watch.name), self.clock, self.replica, why
         return Watched(connection, watch, *given, instruments, beside, worker)
 
     def exchange(self, config: Config, watches: Sequence[Watch]) -> None:
@@ -201,8 +174,7 @@ class Runtime:
             try:
                 for one in watches:
                     if one.name in self.models:
-                        own = {one.name: self._own(config, one.name)}
-                        workers[one.name] = Worker(self.folder.path, [one], own, self.clock)
+                        workers[one.name] = Worker(self.folder.path, [one], config, self.clock)
                 with self.ledger.opening():
                     found = self.writer.transaction(open_all)
             except BaseException:
@@ -292,7 +264,6 @@ class Runtime:
     def _tick(self) -> bool:
         """Fold, sync the journals now and then, watch the other threads. Returns whether more waits to be folded."""
         if self._started:
-            self.schedule.check()
             self.announcer.senders.restart_dead()
         now, sync = self.clock.monotonic(), self.config.data.sync
         try:

@@ -34,12 +34,12 @@ Access = Literal["open", "service", "read", "change"]
 
 #: For everybody.
 _OPEN = ("GET /healthz", "GET /readyz", "GET /assets/<path:filename>", "GET /login", "POST /login")
-#: For other programs: without a token, unless `[server] protect = "all"`.
-_SERVICE = ("/", "/predict", "/observe", "/outcomes", "/replicate", "/api/v1.0/feedback")
+#: Where other programs post for a model: without a token, unless `[server] protect = "all"`.
+SENT = ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/replicate")
 #: Every other route is `read`, with the token, if there is one; and `change`, with the token always, but for GET.
 ACCESS: Mapping[str, Access] = {
     **dict.fromkeys(_OPEN, "open"),
-    **dict.fromkeys(("GET /metrics", *(f"POST {path}" for path in _SERVICE)), "service"),
+    **dict.fromkeys(("GET /metrics", "POST /", *(f"POST {path}" for path in SENT)), "service"),
 }
 
 SESSION = 12 * 3600  # seconds after which a session ends

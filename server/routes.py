@@ -16,7 +16,7 @@ from monitor.runtime import Runtime
 from monitor.watched import Watched
 from server import openapi, payload
 from server.endpoint import Answer, Endpoint
-from server.guard import Guard
+from server.guard import SENT, Guard
 from server.observe import Observer, is_lines
 from server.outcomes import OutcomeRoute
 from server.predict import HOT_PATHS, Predictor
@@ -86,7 +86,7 @@ def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> R
     """Routes of a model that programs call."""
     if watched.pulled is not None:
         refused = Endpoint(watched.pulled.refuse, runtime)
-        return dict.fromkeys(("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/replicate"), refused)
+        return dict.fromkeys(SENT, refused)
     limit = runtime.config.server.max_body
     outcomes = OutcomeRoute(runtime, limit, watched)
     table = {
@@ -120,8 +120,7 @@ def failed_routes(runtime: Runtime, name: str) -> Routes:
     def refuse(_: WSGIEnvironment) -> Answer:
         raise InputError("not_loaded", f"model {name} could not be loaded: {runtime.failed[name]}", None, 503)
 
-    paths = ("/predict", "/observe", "/outcomes", "/api/v1.0/feedback", "/replicate", "/invocations", "/v2")
-    return dict.fromkeys(paths, Endpoint(refuse, runtime, METHODS))
+    return dict.fromkeys((*SENT, "/invocations", "/v2"), Endpoint(refuse, runtime, METHODS))
 
 
 def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:

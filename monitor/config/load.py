@@ -34,6 +34,9 @@ from monitor.config.settings import (
 from monitor.errors import ConfigError
 from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_estimated, is_performance, reference_span
 
+#: Bytes of a journal segment of one of many models, at least: each is in memory whole.
+LEAST_SEGMENT = 1 << 18
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -89,6 +92,15 @@ class Config:
         kept = (model.outcomes and self.outcomes) or None
         rules = tuple(rule for rule in self.rules if rule.judges(model.name) and (kept or not rule.by_outcomes))
         return replace(self, model=model, models=(), source=source, sources=(), outcomes=kept, rules=rules)
+
+    def share(self, name: str) -> Config:
+        """Settings of one model; of several, each gets its part of the memory for journals and of `/metrics`."""
+        if not self.models:
+            return self
+        own, parts = self.of(name), len(self.models)
+        segment = min(own.data.segment, max(LEAST_SEGMENT, own.data.segment // parts))
+        metrics = replace(own.metrics, max_series=own.metrics.max_series // parts)
+        return replace(own, metrics=metrics, data=replace(own.data, segment=segment))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -124,6 +124,26 @@ def open_database(folder: DataFolder, clock: Clock) -> tuple[sqlite3.Connection,
     folder.keep_ballast()
     folder.watch_database()
     return connection, aside
+
+
+def take_up(folder: DataFolder, clock: Clock, use: Callable[[sqlite3.Connection, Path | None], object]) -> None:
+    """Open the folder's database and `use` it; if that shows damage, move it aside and begin a new one.
+
+    `use` is told what was moved aside. Raises what it raises, and StoreError.
+    """
+    aside = None
+    while True:
+        connection, found = open_database(folder, clock)
+        try:
+            use(connection, aside or found)
+            return
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
+            if aside is not None or not damaged(error):
+                raise StoreError(f"{folder.database}: cannot be opened: {error}") from error
+            aside = move_aside(folder, clock, str(error))
 
 
 def _hold_wal(folder: DataFolder) -> Path:
