@@ -117,11 +117,6 @@ class Compared(NamedTuple):
     this: Span
     sides: tuple[Counts, Counts]
 
-    @property
-    def rows(self) -> tuple[int, int]:
-        """Rows of the earlier period and of this one."""
-        return int(self.sides[0].sum()), int(self.sides[1].sum())
-
 
 def compared(connection: sqlite3.Connection, row: Row, of: Counted, this: Span, against: str) -> Compared | None:
     """Count a column's rows in a period and in the one that it is compared with; None if that is the reference.
