@@ -33,11 +33,11 @@ NOT_RUN = {
 #: A reader waits a minute for an evaluation.
 QUICK = '\n[drift]\nevery = "1s"\n[window]\nfold = "100ms"\n'
 
-#: Words of a promised line that are compared; those with a digit stand for any word.
+#: Words of a promised line that are compared. Those with a digit or without a letter stand for any word.
 WORDS = 6
 
 #: Words that depend on the rows that were drawn.
-DRAWN = {"harmless": r"harm\w+", "harmful": r"harm\w+", "ks": r"\w+", "wasserstein": r"\w+"}
+DRAWN = {"harmless": r"harm\w+", "harmful": r"harm\w+", "K-S": "(K-S|Wasserstein)", "Wasserstein": "(K-S|Wasserstein)"}
 
 
 def blocks(name: str, end: str = "\0") -> list[tuple[str, str]]:
@@ -65,7 +65,7 @@ def commands(block: str) -> Iterator[str]:
 def shape(line: str) -> str:
     """Pattern of a promised line: its first words, whatever its numbers are."""
     words = line.split()[:WORDS]
-    return r"\s+".join(r"\S+" if re.search(r"\d", word) else DRAWN.get(word, re.escape(word)) for word in words)
+    return r"\s+".join(r"\S+" if re.search(r"\d|^\W+$", word) else DRAWN.get(word, re.escape(word)) for word in words)
 
 
 class Reader:
