@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,19 +17,17 @@ from monitor.drift.locate import locate
 from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
-from monitor.report import figure
+from monitor.report import figure, trend
 from monitor.report.bars import lay_out, shares
-from monitor.report.overview import Row, counts, figure_label, reference_mean
+from monitor.report.figure import Marks
+from monitor.report.overview import Row, counts, figure_label
 from monitor.rules.rule import USUAL
 from monitor.series import Series as Counted
 from monitor.store.records import history
-from monitor.store.records.alerts import list_events
-from monitor.store.records.history import Point, Series
+from monitor.store.records.alerts import alert_spans
+from monitor.store.records.history import Point
 from monitor.store.records.references import accepted_periods
 from monitor.words import duration, number, statistic
-
-#: Quantiles drawn over time: the ends of the band, and the middle.
-QUANTILES = (0.05, 0.95, 0.5)
 
 #: What a column's page shows a period beside: key in the address, and words. Rules judge against the first only.
 REFERENCE = "reference"
@@ -51,14 +48,16 @@ def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | No
     plane = lay_out(column, before, after, slot=0.04, finest=0.008)
     mark, curves = None, None
     judged = sides is None and row.result is not None and row.result.value is not None
-    if column.numeric and judged and live and len(column.edges) > 1:
+    few = column.numeric and trend.few_values(column, before)
+    values = [column.bin_means[i] for i in np.flatnonzero(before[: column.value_bins])] if few else []
+    if column.numeric and judged and live and not few:
         below, under = (_cumulative(column, side) for side in (before, after))
         gaps = np.abs(below - under)
         mark = column.edges[int(np.argmax(gaps))]
         text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
     return {
-        "drawn": figure.histogram(plane, f"{column.name} in two periods" if sides else said, live, mark),
+        "drawn": figure.histogram(plane, f"{column.name} in two periods" if sides else said, live, mark, values),
         "cumulative": curves,
         "apart": [bar for bar in plane.bars if bar.where in figure.SIGNS],
         "bins": _bins(column, before, after),
@@ -88,25 +87,6 @@ def _cumulative(column: Column, counts: Counts) -> Floats:
     """Share of the finite values at or below each edge."""
     values = counts[: column.value_bins].astype(np.float64)
     out: Floats = np.cumsum(values)[:-1] / max(float(values.sum()), 1.0)
-    return out
-
-
-def quantile(column: Column, counts: Floats, q: float) -> Floats:
-    """Quantile of each row of counts, shape (T, size), by straight lines within a bin; outer bins count as their edge.
-
-    >>> column = Column("x", "feature", "numeric", edges=(0.0, 1.0, 2.0))
-    >>> quantile(column, np.array([[0.0, 1.0, 3.0, 0.0, 0.0, 0.0]]), 0.5).tolist()
-    [1.3333333333333335]
-    """
-    edges, values = np.array(column.edges), counts[:, : column.value_bins]
-    below, every = np.cumsum(values, axis=1), np.arange(len(values))
-    wanted = q * np.maximum(below[:, -1], 1.0)
-    at = np.minimum((below < wanted[:, None]).sum(axis=1), column.value_bins - 1)
-    inside = np.clip(at, 1, len(edges) - 1)
-    low, high = edges[inside - 1], edges[inside]
-    held = np.maximum(values[every, inside], 1e-300)
-    part = np.clip((wanted - below[every, inside - 1]) / held, 0.0, 1.0)
-    out: Floats = np.where(at == 0, edges[0], np.where(at >= len(edges), edges[-1], low * (1 - part) + high * part))
     return out
 
 
@@ -141,16 +121,12 @@ def over_time(
     config: Config,
     start: float,
     end: float,
-    since: float | None = None,
 ) -> dict[str, Any]:
-    """Read what is stored of a column from `start` to `end`, and draw it: verdicts, values, changes, unseen values.
-
-    `since`: a moment to mark in the charts.
-    """
-    marks = {} if since is None else {since: "alert"}
+    """Read what is stored of a column from `start` to `end`, and draw it: verdicts, values, changes, unseen values."""
     column, position, reference, base = row.column, row.position, of.reference, config.window.base
-    width = max(base, int(end - start) // 120 // base * base)
+    width = max(base, int(end - start) // history.POINTS // base * base)
     series = history.windows(connection, of, position, start, end, width)
+    marks = _marks(connection, row, of, series, start, end)
     points: list[Point] = []
     # What is usual has a chart of its own, and is judged too seldom to be found at the evaluations drawn here.
     every = [row.result, *row.others] if row.result else []
@@ -172,6 +148,7 @@ def over_time(
             levels=[] if floor is None else [("line-floor", floor, f"floor {statistic(floor)}")],
             zero=True,
             marks=marks,
+            begin=trend.BEGIN,
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
         )
     deviation = float(reference.deviations[position])
@@ -180,31 +157,23 @@ def over_time(
         "drawn_statistic": result.statistic if result else "",
         "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": statistic_chart,
-        "values_chart": _values_chart(column, series, start, end, reference_mean(row, reference), marks),
+        "marks": marks,
+        "trend": trend.draw_column(column, series, counts(row, reference)[0], marks, start, end),
         "unseen": [] if column.numeric else history.unseen_values(connection, of, position),
     }
 
 
-def _values_chart(
-    column: Column, series: Series, start: float, end: float, mean: float | None, marks: dict[float, str]
-) -> Markup | None:
-    """Draw mean, median and the band from the 5th to the 95th percentile. Returns None if there is nothing to draw."""
-    rows = series.counts[:, : column.value_bins].sum(axis=1)
-    some = rows > 0
-    if not column.numeric or len(column.edges) < 2 or not some.any():
-        return None
-    moments = (series.starts[some] + series.width / 2).tolist()
-    low, high, middle = (quantile(column, series.counts[some], q).tolist() for q in QUANTILES)
-    means = [mean if math.isfinite(mean) else None for mean in (series.sums[some] / rows[some]).tolist()]
-    return figure.time_line(
-        f"Mean, median and the middle 90 % of {column.name} over time",
-        start,
-        end,
-        {"line-median": list(zip(moments, middle, strict=True)), "line-live": list(zip(moments, means, strict=True))},
-        band=list(zip(moments, low, high, strict=True)),
-        levels=[] if mean is None or not math.isfinite(mean) else [("line-ref-level", mean, "reference mean")],
-        marks=marks,
-        longest=series.width * 1.5,
+def _marks(
+    connection: sqlite3.Connection, row: Row, of: Counted, series: history.Series, start: float, end: float
+) -> Marks:
+    """Read what to mark in a column's charts. There are no data before the model was first served."""
+    name = of.subject, row.column.role, row.column.name
+    began = max(start, min(from_iso(of.first_served), *series.starts[:1].tolist(), end))
+    return Marks(
+        alerts=[span for span in alert_spans(connection, *name, end) if span[1] > start and span[0] < end],
+        accepted=[span for span in accepted_periods(connection, *name, start) if span[0] < end],
+        nothing=trend.without_data(series, began, end),
+        versions=history.version_changes(connection, of, start, end),
     )
 
 
@@ -213,10 +182,11 @@ def usual(
     evaluation: Evaluation,
     row: Row,
     of: Counted,
+    marks: Marks,
     start: float,
     end: float,
 ) -> list[dict[str, Any]]:
-    """Draw how far a column's windows are from what is usual, of each length that was judged last.
+    """Draw how far a column's windows are from what is usual, of each length that was judged last. `marks`: in charts.
 
     All of it is stored verdicts and the counts that the last evaluation looked at; nothing is judged here.
     """
@@ -228,10 +198,7 @@ def usual(
         found = [result for result in judged.results if (result.role, result.column) == (column.role, column.name)]
         for result in found:
             names = of.subject, column.role, column.name, result.rule, result.statistic
-            accepted = accepted_periods(connection, *names[:3], start)
             points = history.usual_verdicts(connection, *names, min(start, end - HALF_A_YEAR))
-            events = list_events(connection, *names[:3], 100)
-            alerts = [from_iso(one["at"]) for one in events if (one["rule"], one["after"]) == (result.rule, "firing")]
             sides = [side[low:high] for side in (judged.reference.counts, reference.counts, judged.test.counts)]
             out.append(
                 {
@@ -239,8 +206,7 @@ def usual(
                     "window": judged.window,
                     "length": duration(judged.window.end - judged.window.start),
                     "worst": worst_weeks(points, end - HALF_A_YEAR),
-                    "chart": _usual_chart(result, points, alerts, accepted, start, end),
-                    "accepted": bool(accepted),
+                    "chart": _usual_chart(result, points, marks, start, end),
                     "expected": over(column, sides[0], sides[2], f"{last} what is usual"),
                     "training": over(column, sides[1], sides[2], f"{last} the training data"),
                 }
@@ -278,12 +244,11 @@ def _of_threshold(point: Point) -> float:
 def _usual_chart(
     result: DriftResult,
     points: Sequence[Point],
-    alerts: Sequence[float],
-    accepted: Sequence[tuple[float, float]],
+    marks: Marks,
     start: float,
     end: float,
 ) -> Markup | None:
-    """Draw the distance from what is usual with alerts and accepted periods; None without a verdict.
+    """Draw the distance from what is usual; None without a verdict.
 
     It is drawn as a multiple of its limit, since now the shape and now a share is what is furthest from usual, and each
     has a limit of its own.
@@ -307,8 +272,8 @@ def _usual_chart(
         {"line-live": [(point.at, _of_threshold(point)) for point in kept]},
         band=[(point.at, 0.0, 1.0) for point in kept],
         levels=[("line-critical", 1.0, "limit")],
-        periods=accepted,
         zero=True,
-        marks=dict.fromkeys(alerts, "▲"),
+        marks=marks,
+        begin=trend.BEGIN,
         longest=2.5 * max(cell, step),
     )

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -22,6 +21,7 @@ from monitor.report.bars import Bar, Plane
 from monitor.words import number, percent
 
 Point = tuple[float, float]
+Period = tuple[float, float]
 
 #: The largest number: no axis goes beyond it.
 LARGEST = sys.float_info.max
@@ -123,16 +123,37 @@ def hatching(left: float, right: float, step: int = 12, slope: int = 60) -> str:
     return "".join(parts)
 
 
+class Marks(NamedTuple):
+    """What happened meanwhile, to mark in charts over time: beginnings and ends, in seconds since 1970 UTC.
+
+    `nothing`: periods without data, or whose data are still to come. `versions`: since when another one answered.
+    """
+
+    alerts: Sequence[Period] = ()
+    accepted: Sequence[Period] = ()
+    nothing: Sequence[Period] = ()
+    versions: Sequence[tuple[float, str]] = ()
+
+    @property
+    def lanes(self) -> int:
+        """How many strips below the plane they take."""
+        return bool(self.alerts) + bool(self.accepted)
+
+
+#: Nothing has happened.
+NO_MARKS = Marks()
+
+
 class Chart:
     """A chart as wide as its place: shapes stretch, texts do not. Places are in [0, 1], from the left and from below.
 
-    `plot`: height of the plane in pixels.
+    `plot`: height of the plane in pixels. `lanes`: strips below it.
     """
 
-    TOP, BOTTOM, TEXT = 18, 24, 16
+    TOP, BOTTOM, TEXT, LANE = 18, 24, 16, 9
 
-    def __init__(self, label: str, plot: int = 150) -> None:
-        self._label, self._plot = label, plot
+    def __init__(self, label: str, plot: int = 150, lanes: int = 0) -> None:
+        self._label, self._plot, self._below = label, plot, lanes * self.LANE
         #: Height of a line of text, as a part of the plane's.
         self.line = self.TEXT / plot
         self._shapes: list[Markup] = []
@@ -142,6 +163,12 @@ class Chart:
         """Draw a line through points, or the path `d` on a plane of 1000 x 1000."""
         self._shapes.append(element("path", class_=class_, d=d or line(points)))
 
+    def lane(self, row: int, left: float, right: float, class_: str) -> None:
+        """Draw a bar in a strip below the plane."""
+        top, bottom = (1000 + 1000 * (self.LANE * row + y) // self._plot for y in (3, 9))
+        x0, x1 = round(1000 * left), round(1000 * max(right, left + 0.003))
+        self.draw(class_, d=f"M{x0} {top}H{x1}V{bottom}H{x0}z")
+
     def axis(self, labels: Iterable[tuple[float, str]]) -> None:
         """Write places and texts below the plane. Every second one may be hidden on a narrow screen."""
         for i, (x, text) in enumerate(labels):
@@ -149,7 +176,7 @@ class Chart:
 
     def tick(self, x: float, text: str, class_: str) -> None:
         """Write below the plane."""
-        self._write(x, self.TOP + self._plot + 17, text, class_)
+        self._write(x, self.TOP + self._plot + self._below + 17, text, class_)
 
     def note(self, x: float, y: float, text: str, class_: str = "note", anchor: str = "") -> None:
         """Write on the plane, just above `y`."""
@@ -163,7 +190,7 @@ class Chart:
         """Return the whole as SVG. `more`: attributes."""
         size = {"width": "100%", "height": self._plot, "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none"}
         plane = element("svg", *self._shapes, y=self.TOP, **size)
-        whole = {"width": "100%", "height": self.TOP + self._plot + self.BOTTOM, "role": "img", **more}
+        whole = {"width": "100%", "height": self.TOP + self._plot + self._below + self.BOTTOM, "role": "img", **more}
         return element("svg", plane, *self._texts, class_=class_, **whole, aria_label=self._label)
 
 
@@ -225,8 +252,11 @@ def pair(reference: float, test: float, top: float, live: bool) -> Markup:
     return image(shapes, "pair", f"0 0 {width} {height}")
 
 
-def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -> Markup:
-    """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart."""
+def histogram(plane: Plane, label: str, live: bool, mark: float | None = None, values: Sequence[float] = ()) -> Markup:
+    """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart.
+
+    `values`: to write below the bars, instead of round numbers.
+    """
     chart = Chart(label, plot=190)
     if mark is not None:
         chart.draw("gap", (plane.at(mark), 0), (plane.at(mark), 1))
@@ -234,7 +264,7 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None) -
     for class_, d in live_shapes(plane.bars, 1000, 1000).items() if live else ():
         chart.draw(class_, d=d)
     chart.draw("base", (0, 0), (1, 0))
-    chart.axis(_value_labels(plane))
+    chart.axis([(plane.at(value), number(value, 4)) for value in values] or _value_labels(plane))
     for bar in plane.bars:
         middle = (bar.left + bar.right) / 2
         if bar.where in SIGNS:
@@ -278,40 +308,30 @@ def time_line(
     lines: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
     band: Sequence[tuple[float, float | None, float | None]] = (),
-    periods: Sequence[tuple[float, float]] = (),
-    hatched: Sequence[tuple[float, float]] = (),
     levels: Sequence[tuple[str, float, str]] = (),
     zero: bool = False,
-    marks: Mapping[float, str] = MappingProxyType({}),
+    marks: Marks = NO_MARKS,
     longest: float = LARGEST,
+    begin: float = 0.0,
 ) -> Markup:
     """Values over time.
 
     `lines`: (moment, value) points by class; a value of None breaks the line, as does a pause of more than `longest`
-    seconds. `band`: moments with a lower and an upper value. `periods`, `hatched`: beginnings and ends to shade, or to
-    hatch. `levels`: class, value and text of lines across. `zero`: begin at 0. `marks`: texts at moments.
+    seconds. `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across. `zero`:
+    begin at 0. `begin`: part of the width before `start`.
     """
     values = [value for points in lines.values() for _, value in points if value is not None]
     values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides if side is not None]
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    low = min(low, 0.0) if zero else low
-    margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
-    low, high = (low if zero else max(low - margin, -LARGEST)), min(high + margin, LARGEST)
+    low, high, scale = number_scale(min(values, default=0.0), max(values, default=1.0), zero)
 
     def across(moment: float) -> float:
-        return (moment - start) / max(end - start, 1.0)
+        return begin + (1 - begin) * min(max((moment - start) / max(end - start, 1.0), 0.0), 1.0)
 
     def place(moment: float, value: float) -> Point:
         return across(moment), fraction(value, low, high)
 
-    chart = Chart(label)
-    for period in (*periods, *hatched):
-        left, right = (min(max(across(moment), 0.0), 1.0) for moment in period)
-        if period in hatched:
-            chart.draw("hatched", d=hatching(left, right))
-        else:
-            chart.draw("period", d=line([(left, 0), (left, 1), (right, 1), (right, 0)]) + "z")
-    for tick in ticks(low, high, 4):
+    chart = Chart(label, lanes=marks.lanes)
+    for tick in scale:
         chart.draw("grid", (0, fraction(tick, low, high)), (1, fraction(tick, low, high)))
         chart.note(0, fraction(tick, low, high), number(tick))
     _level_lines(chart, [(class_, fraction(level, low, high), text) for class_, level, text in levels])
@@ -320,17 +340,47 @@ def time_line(
         edge = [place(moment, value) for moment, _, value in some]
         edge += [place(moment, value) for moment, value, _ in reversed(some)]
         chart.draw("band", d=line(edge) + "z")
-    for moment, text in marks.items():
-        if start <= moment <= end:
-            chart.draw("since-line", (across(moment), 0), (across(moment), 1))
-            chart.note(across(moment), 1.0, text, "note gap-text")
+    draw_marks(chart, across, start, end, marks)
     for class_, points in lines.items():
         runs = [[place(*point) for point in run] for run in _runs(points, longest)]
         if joined := "".join(line(run) for run in runs if len(run) > 1):
             chart.draw(class_, d=joined)
         if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.draw(f"{class_} dots", d=alone)
-    return chart.markup("chart time", data_from=round(start), data_to=round(end))
+    return chart.markup("chart time", **drag(start, end, begin))
+
+
+def drag(start: float, end: float, begin: float = 0.0) -> dict[str, object]:
+    """Attributes that tell page.js which times are at the ends of a chart; `begin`: where `start` is."""
+    return {"data_from": round(start - begin / (1 - begin) * (end - start)), "data_to": round(end)}
+
+
+def number_scale(low: float, high: float, zero: bool = False) -> tuple[float, float, list[float]]:
+    """Ends of an axis for numbers, a little beyond them, or from 0 on, and its ticks.
+
+    >>> number_scale(0.0, 10.0, zero=True)
+    (0.0, 10.6, [0.0, 5.0, 10.0])
+    """
+    low = min(low, 0.0) if zero else low
+    margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
+    low, high = (low if zero else max(low - margin, -LARGEST)), min(high + margin, LARGEST)
+    return low, high, ticks(low, high, 4)
+
+
+def draw_marks(chart: Chart, place: Callable[[float], float], start: float, end: float, marks: Marks) -> None:
+    """Mark what happened from `start` to `end`: alerts and accepted periods in strips below, the rest on the plane."""
+    for period in marks.nothing:
+        chart.draw("hatched", d=hatching(place(period[0]), place(period[1])))
+    for moment, version in marks.versions:
+        chart.draw("version", (place(moment), 0), (place(moment), 1))
+        chart.note(place(moment), 1.0, version[:12])
+    lanes = (("alert", "▲", marks.alerts), ("accepted", "✓", marks.accepted))
+    for row, (class_, sign, periods) in enumerate(lane for lane in lanes if lane[2]):
+        for begin, stop in periods:
+            chart.lane(row, place(begin), place(stop), class_)
+            if start <= begin <= end:
+                chart.draw(f"since-line {class_}-text", (place(begin), 0), (place(begin), 1))
+                chart.note(place(begin), 1.0, sign, f"note {class_}-text", "middle")
 
 
 def _level_lines(chart: Chart, levels: Iterable[tuple[str, float, str]]) -> None:

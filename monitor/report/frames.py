@@ -110,7 +110,7 @@ def page(report: Report, batch: Batch, what: str) -> str:
 
     def over(row: Row) -> dict[str, Any]:
         named = [{"value": name, "count": rows} for (at, name), rows in unseen.most_common() if at == row.position]
-        return {"onsets": (), "values_chart": "", "statistic_chart": "", "unseen": named}
+        return {"onsets": (), "trend": (), "marks": (), "statistic_chart": "", "unseen": named}
 
     return draw(
         report,

@@ -91,6 +91,10 @@ WORDS: dict[str, dict[str, str]] = {
         "missing": "Rows without a value: none was sent, or it was not a number.",
         "infinite": "Rows with a number that is not finite, such as the result of a division by zero.",
         "unseen values": "Categories that the reference does not have. Example: the region “overseas”.",
+        "middle 50 %": "Half of the values, from the 25 % to the 75 % quantile; the middle 90 % go from 5 % to 95 %. "
+        "The median is in the middle: half of the values are below it.",
+        "no data": "Hatched: no predictions are stored for this time. It is not zero, and nothing is drawn through it.",
+        "accepted period": "A time whose values a person has made the reference of this column.",
         "heat": "A row of cells, one for each stretch of time: the state of the last evaluation in it.",
     },
 }

@@ -184,7 +184,7 @@ def over_time(
         max(report.whole.end, parts[-1].end),
         lines,
         band=band,
-        hatched=[(part.start, part.end) for part in parts if not part.settled],
+        marks=figure.Marks(nothing=[(part.start, part.end) for part in parts if not part.settled]),
         levels=levels,
         longest=1.5 * width,
     )

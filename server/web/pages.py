@@ -216,9 +216,8 @@ def column(role: str) -> Response:
             period, against = period._replace(wrong=period.wrong or wrong), column_page.REFERENCE
         evaluation, stretch = _judged(connection, model, period), (period.start, period.end)
         row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
-        since = row.since if evaluation is model.latest or "around" not in period.kept else period.judged
-        facts = column_page.over_time(connection, row, model.series, run.config, *stretch, since)
-        usual = column_page.usual(connection, model.latest, row, model.series, *stretch)
+        facts = column_page.over_time(connection, row, model.series, run.config, *stretch)
+        usual = column_page.usual(connection, model.latest, row, model.series, facts["marks"], *stretch)
         compared = column_page.compared(connection, row, model.series, Span(*stretch), against)
         events = list_events(connection, model.series.subject, row.column.role, name, 30)
     shown = column_page.histograms(row, reference, compared and compared.sides)

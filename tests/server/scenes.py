@@ -11,8 +11,10 @@ import numpy as np
 
 from monitor.clock import ManualClock, from_iso
 from monitor.config.load import Config
+from monitor.drift.result import Span
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
+from monitor.store.records.references import accept
 from tests.test_performance import World
 
 NOON = from_iso("2026-03-14T12:00:00Z")
@@ -178,6 +180,46 @@ def wide(folder: Path, columns: int = 200) -> Scene:
     return scene
 
 
+def kind_rows(rng: np.random.Generator, n: int, moved: bool = False) -> dict[str, list[object]]:
+    """Columns of every kind; `moved`: each that can has moved, some to what was never seen."""
+    cities = [f"city {i}" for i in range(30)]
+    p = np.arange(30, 0, -1.0) ** 2
+    amount = np.where(rng.random(n) < 0.4, 0.0, np.exp(rng.normal(3 + moved, 1.2, n)).round(2))
+    height = np.where(rng.random(n) < 0.02 + 0.2 * moved, np.nan, rng.normal(170 + 12 * moved, 9, n).round(1))
+    columns: dict[str, list[object]] = {
+        "constant": [5.0] * n,
+        "only_missing": [None] * n,
+        "true_or_false": (rng.random(n) < 0.3 + 0.3 * moved).tolist(),
+        "grade": rng.choice([1.5, 2.5, 3.5, 4.5], n, p=[0.1, 0.2, 0.3, 0.4][:: -1 if moved else 1]).tolist(),
+        "city": (rng.choice(["Atlantis", None, *cities[2:]] if moved else cities, n, p=p / p.sum())).tolist(),
+        "amount": amount.tolist(),
+        "height": height.tolist(),
+    }
+    return columns
+
+
+def kinds(folder: Path) -> Scene:
+    """Half a day of columns of every kind: an hour without traffic, a shift, a new version, an accepted period."""
+    rng = np.random.default_rng(11)
+    given = kind_rows(rng, 3000)
+    reference = Reference.from_data(given, rng.choice(["yes", "no"], 3000), prediction_kind="categorical")
+    scene = Scene(folder, reference, "30m")
+    for step in range(72):
+        if step == 56:
+            scene.runtime.close()
+            scene.runtime = Runtime.of_one(scene.runtime.config, reference, "v8", scene.clock)
+        if not 20 <= step < 26:
+            rows = list(kind_rows(rng, 60, moved=step >= 40).values())
+            scene.predict([list(row) for row in zip(*rows, strict=True)], rng.choice(["yes", "no"], 60).tolist())
+        scene.clock.advance(600)
+        if step % 3 == 2:
+            scene.runtime.evaluate()
+    now = scene.clock.time()
+    scene.runtime.writer.transaction(lambda connection: accept(connection, Span(now - 6000, now), "Ada", "new", now))
+    scene.runtime.evaluate()
+    return scene
+
+
 def worse(folder: Path) -> World:
     """A classifier whose outcomes come two hours late; after 30 hours four of ten are turned round."""
     world, waiting = World(folder / "data"), []
@@ -199,6 +241,7 @@ SCENES: dict[str, Callable[[Path], Scene | World]] = {
     "hostile": hostile,
     "wide": wide,
     "worse": worse,
+    "kinds": kinds,
 }
 
 

@@ -295,11 +295,29 @@ def test_column_page_tells_what_moved(scene: Opened) -> None:
     text = client.get("/column/feature?name=bmi").get_data(as_text=True)
     assert "(1.2 sd)" in text
     assert "The statistic over time" in text
-    assert "Mean, median and the middle 90 % of bmi over time" in text
+    assert re.search(r"Quantiles of bmi over time, reference → newest: .*median 26\S* → ", text)
     assert "Changes found in these windows" in text
     text = client.get("/column/feature?name=region").get_data(as_text=True)
     assert re.search(r"overseas</bdi></th><td class=\"num\">20<", text), "unseen values, by name"
     assert "most rows are now east: was 20 %, now 51 %" in text
+
+
+def test_a_columns_charts_mark_alerts_versions_accepted_periods_and_times_without_data(scene: Opened) -> None:
+    client, _ = scene("kinds")
+    text = client.get("/column/feature?name=grade").get_data(as_text=True)
+    marked = re.findall(r"<li>(.*?)</li>", re.sub(r"</?(time|bdi)[^>]*>", "", text))
+    assert marked == [
+        "alert from 14 Mar 19:00 UTC to 14 Mar 21:30 UTC",
+        "alert from 14 Mar 21:30 UTC to 00:00 UTC",
+        "accepted as normal: 14 Mar 22:20 UTC to 00:00 UTC",
+        "from 14 Mar 21:20 UTC model version v8",
+        "no data from 14 Mar 15:20 UTC to 14 Mar 16:20 UTC",
+    ]
+    assert text.count("▲</text>") == 2 * text.count("✓</text>") == 4, "in both charts"
+    text = client.get("/column/feature?name=city").get_data(as_text=True)
+    assert "23 other known values" in text
+    assert "</i><bdi>missing</bdi>" in text
+    assert "</i><bdi>unseen values</bdi>" in text
 
 
 def test_alerts_page_names_dead_letters_and_health_page_gaps(scene: Opened) -> None:

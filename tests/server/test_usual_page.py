@@ -78,13 +78,13 @@ def test_a_categorical_column_has_its_shares_as_tables(shifted: Weeks) -> None:
     assert 'class="pair"' in text
 
 
-def test_an_accepted_period_is_shaded(shifted: Weeks) -> None:
+def test_an_accepted_period_is_marked(shifted: Weeks) -> None:
     assert "accepted period" not in section(shifted, "x0")
     now = shifted.clock.time()
     span = Span(now - 2 * DAY, now - DAY)
     shifted.runtime.writer.transaction(lambda connection: accept(connection, span, "a", "b", now, columns=[0]))
     text = section(shifted, "x0")
-    assert text.count('<path class="period"') == 2
+    assert text.count('<path class="accepted"') == 2, "a strip below each chart"
     assert "accepted period" in text
     assert "accepted period" not in section(shifted, "x1")
     with shifted.read() as connection:

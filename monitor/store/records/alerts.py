@@ -130,6 +130,27 @@ def moves_of(connection: sqlite3.Connection, event_id: str) -> list[tuple[float,
     return [(from_iso(row["at"]), row["after"]) for row in connection.execute(sql, (event_id,))]
 
 
+def alert_spans(
+    connection: sqlite3.Connection, of: Subject, role: str, column: str, now: float
+) -> list[tuple[float, float]]:
+    """When alerts on a column of a model began and ended, of all rules and versions, up to now; by their ends.
+
+    One that is still firing ends at `now`.
+    """
+    rows = connection.execute(
+        'SELECT rule, at, after FROM alert_events WHERE (model, role, "column") = (?, ?, ?) ORDER BY id',
+        (of.model, role, column),
+    )
+    began: dict[str, float] = {}
+    out = []
+    for rule, at, after in rows:
+        if after == "firing":
+            began.setdefault(rule, from_iso(at))
+        elif rule in began and after != "pending":
+            out.append((began.pop(rule), from_iso(at)))
+    return [*out, *((at, now) for at in began.values())]
+
+
 def save_silence(connection: sqlite3.Connection, silence: Silence, now: float) -> None:
     """Store a silence; one with the same id is replaced."""
     row = {

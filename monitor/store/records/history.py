@@ -30,6 +30,9 @@ LENGTHS = (1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600,
 #: Points of a time line.
 POINTS = 120
 
+#: Rows that a cell of a column over time has, if it can, and the fewest cells of a range.
+ENOUGH, FEWEST = 20, 12
+
 #: Levels of a heat map, as SQL ranks them; each is a class of page.css. The last two are drifts, the stronger beyond
 #: twice its threshold.
 LEVELS = ("", "h-none", "h-ok", "h-warning", "h-drift", "h-strong")
@@ -164,6 +167,26 @@ def _last(connection: sqlite3.Connection, of: Subject, start: str, end: str) -> 
     return at
 
 
+def cell_width(begins: Floats, n: Floats, width: float, longest: float, most: float) -> float:
+    """Seconds of a cell: `width`, or as much more as rolled up windows or sparse traffic ask for, up to `most`.
+
+    `begins`, `n`: of the windows, by time. `longest`: seconds of the longest window. Most pauses between windows fit
+    into a cell, and a cell in the middle has `ENOUGH` rows, since fewer show their own chance only.
+
+    >>> minutes = np.arange(0.0, 6000.0, 60.0)
+    >>> cell_width(minutes, np.full(100, 30.0), 180, 60, 6000), cell_width(minutes[::20], np.ones(5), 60, 60, 6000)
+    (180, 6000)
+    """
+    pauses = np.diff(np.unique(begins))
+    pause = float(np.quantile(pauses, 0.9)) if len(pauses) else 0.0
+    if pause > width:
+        width = min(2 * pause, most)
+    _, inverse = np.unique(np.floor(begins / width), return_inverse=True)
+    rows = float(np.median(np.bincount(inverse, weights=n)))
+    wider = math.ceil(width * max(ENOUGH / max(rows, 1.0), 1.0))
+    return max(longest, min(wider, most)) if wider > width else max(longest, width)
+
+
 @dataclass(frozen=True)
 class Series:
     """Counts of one column over time. `starts`: (T,), seconds since 1970 UTC; `counts`: (T, size); `sums`: (T,)."""
@@ -177,13 +200,13 @@ class Series:
 def windows(
     connection: sqlite3.Connection, of: Counted, position: int, start: float, end: float, width: float
 ) -> Series:
-    """Sum one column's windows into cells of at least `width` seconds; cells without traffic are left out.
+    """Sum one column's windows into cells of `width` seconds, or of more (`cell_width`); empty cells are left out.
 
     Of all versions of the model that have this reference; `position`: the column's place in it.
     """
     column = of.schema.columns[position]
     rows = connection.execute(
-        "SELECT w.start, h.counts, h.sum FROM windows w JOIN series m ON m.id = w.series_id "
+        "SELECT w.start, w.seconds, h.counts, h.sum FROM windows w JOIN series m ON m.id = w.series_id "
         "JOIN columns c ON c.series_id = m.id AND c.position = ? "
         "JOIN window_counts h ON h.window_id = w.id AND h.column_id = c.id "
         "WHERE (m.model, m.reference_sha256) = (?, ?) AND w.finest AND w.start >= ? AND w.start < ? ORDER BY w.start",
@@ -194,9 +217,24 @@ def windows(
     texts, sizes = [row["counts"] for row in rows], [column.size] * len(rows)
     counts = unpack(texts, sizes).reshape(len(rows), column.size).astype(np.float64)
     begins = np.array([row["start"] for row in rows], dtype=np.float64)
+    longest = max(row["seconds"] for row in rows)
+    width = cell_width(begins, counts.sum(axis=1), width, longest, (end - start) / FEWEST)
     cells, first = np.unique(np.floor(begins / width), return_index=True)
     sums = np.array([row["sum"] or 0.0 for row in rows])
     return Series(cells * width, np.add.reduceat(counts, first, axis=0), np.add.reduceat(sums, first), width)
+
+
+def version_changes(
+    connection: sqlite3.Connection, of: Counted, start: float, end: float, most: int = 12
+) -> list[tuple[float, str]]:
+    """Windows of [start, end) from which another version of the model answered, the first ones, and that version."""
+    rows = connection.execute(
+        "SELECT start, version FROM (SELECT w.start, m.version, lag(m.version) OVER (ORDER BY w.start, w.id) AS before "
+        "FROM windows w JOIN series m ON m.id = w.series_id WHERE (m.model, m.name) = (?, ?) AND w.finest "
+        "AND w.start >= ? AND w.start < ?) WHERE version <> before ORDER BY start LIMIT ?",
+        (of.model, of.subject.series, math.floor(start), math.ceil(end), most),
+    )
+    return [(float(row[0]), str(row[1])) for row in rows]
 
 
 def unseen_values(connection: sqlite3.Connection, of: Counted, position: int, most: int = 20) -> list[Row]:
