@@ -79,10 +79,10 @@ def points(change: float) -> str:
     """Write a change of a share.
 
     >>> points(0.0312), points(-0.2), points(1.0), points(0.0)
-    ('+3.1 points', '-20 points', '+100 points', '0')
+    ('+3.1 points', '-20 points', '+100 points', '0 points')
     """
     size = words.number(100 * abs(change), 2 if abs(change) < 0.1 else 3)
-    return f"{'+' if change > 0 else '-'}{size} points" if change else "0"
+    return f"{'+' if change > 0 else '-' * (change < 0)}{size} points"
 
 
 def breakable(name: str) -> Markup:

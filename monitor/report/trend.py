@@ -178,16 +178,13 @@ def draw_shares(
             shapes.append(_steps([edges[i] for i in run], lower[run, k], lower[run, k + 1]))
         chart.draw(f"part {part.class_}", d="".join(shapes))
     draw_marks(chart, place, start, end, marks)
-    if len(cells) and plot > 100:
-        for k, part in enumerate(some):
-            low, high = lower[-1, k], lower[-1, k + 1]
-            if high - low > chart.line:
-                chart.note(0.995, (low + high) / 2 - chart.line / 2 + 2 / plot, part.label[:24], "note name", "end")
-    elif plot <= 100:
-        chart.note(BEGIN, 1.0, percent(top), anchor="start")
-    return Trend(
-        chart.markup("chart time", **drag(start, end, BEGIN)), [(part.class_, part.label) for part in reversed(some)]
-    )
+    chart.note(BEGIN, 1.0, percent(top), anchor="start")
+    for k, part in enumerate(some):
+        low, high = lower[-1, k], lower[-1, k + 1]
+        if high - low > chart.line:
+            chart.note(0.995, (low + high) / 2 - chart.line / 2 + 2 / plot, part.label[:24], "note name", "end")
+    legend = [(part.class_, part.label) for part in reversed(some)]
+    return Trend(chart.markup("chart time", **drag(start, end, BEGIN)), legend)
 
 
 def _box(left: float, right: float, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 from monitor.clock import from_iso
 from monitor.columns.column import column_path
 from monitor.report import overview
+from monitor.report.trend import BEGIN
 from tests.server.browser.conftest import Serve
 from tests.server.browser.devtools import Browser
 from tests.server.scenes import HOSTILE, rows
@@ -45,8 +46,8 @@ def test_first_line_says_how_things_stand(browser: Browser, serve: Serve, scene:
 @pytest.mark.parametrize(
     ("scene", "path"),
     [
-        *(("drifting", path) for path in ("/", "/column/feature?name=bmi", "/column/feature?name=region")),
-        *(("drifting", "/alerts"), ("drifting", "/monitor")),
+        *(("drifting", path) for path in ("/", "/column/feature?name=bmi", "/alerts", "/monitor", "/help")),
+        *(("kinds", f"/column/feature?name={name}") for name in ("city", "height")),
         *(("worse", path) for path in ("/", "/performance", "/performance?metric=brier&from=24h", "/alerts")),
     ],
 )
@@ -163,8 +164,9 @@ def test_a_period_is_chosen_by_the_form_and_by_dragging(browser: Browser, serve:
     chosen = parse_qs(urlsplit(page.run("location.href")).query)
     start, end = (from_iso(chosen[name][0]) for name in ("from", "to"))
     shown = [from_iso(f"2026-03-14T{hour}:01:00Z") for hour in ("13", "15")]
-    assert abs(start - (shown[0] + 1800)) <= 10
-    assert abs(end - (shown[1] - 1800)) <= 10
+    first = shown[0] - BEGIN / (1 - BEGIN) * 7200  # the chart begins with the reference
+    assert abs(start - (first + 0.25 * (shown[1] - first))) <= 10
+    assert abs(end - (first + 0.75 * (shown[1] - first))) <= 10
     assert page.complaints() == []
     page.close()
 
