@@ -306,13 +306,3 @@ def against_what(row: Row) -> str:
         return against(row.result.reference)
     known = {"training": "the training data", "usual": "what is usual"}
     return known.get(row.judged.rule.reference, row.judged.rule.reference)
-
-
-def reference_mean(row: Row, reference: Reference) -> float | None:
-    """Mean of what a row's column was compared with; None if it is categorical or has no values."""
-    if not row.column.numeric:
-        return None
-    before, _ = counts(row, reference)
-    values = int(before[: row.column.value_bins].sum())
-    sums = row.judged.reference.sums if row.judged else reference.sums
-    return float(sums[row.position]) / values if values else None
