@@ -135,6 +135,8 @@ def write(connection: sqlite3.Connection, config: Config, span: Span, link: str,
     if len(loud) > NAMED:
         title = f"{len(loud)} of {len(found)} models need a look: {', '.join(name for name, _ in loud)}"
     model = "" if named or config.names == ("model",) else f"{config.names[0]}, "
+    if link and not named:
+        link = f"{link.rstrip('/')}/?from={iso(span.start)}&to={iso(span.end)}"
     lines: list[tuple[str, str]] = []
     for name, _, told in found:
         lines += [(name, "")] * named + told

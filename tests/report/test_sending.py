@@ -22,6 +22,8 @@ from tests.server.scenes import Scene, clinic
 from tests.support.fake_providers import FakeProvider, Scripted, fake_provider
 
 SETTINGS = """
+[server]
+url = "https://box.example/"
 [report]
 every = "monday"
 folder = "{folder}/reports"
@@ -132,6 +134,7 @@ def test_a_report_is_sent_once_when_its_week_is_over(scene: Scene, provider: Fak
         assert "1,200 predictions" in message["text"]
         assert "bmi" in message["text"]
     assert str(path) in told["text"]
+    assert "look: https://box.example/?from=2026-03-09T00:00:00Z&amp;to=2026-03-16T00:00:00Z" in told["text"]
     assert str(path) not in telegram["text"], "the file follows"
     assert page in document["document"].replace("\r\n", "\n")
     assert title in upload["picture"]["files"]
