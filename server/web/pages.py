@@ -87,13 +87,13 @@ class Memory:
 
     def __init__(self) -> None:
         self.heat_maps: defaultdict[Subject, HeatMap] = defaultdict(HeatMap)
-        self._figures: dict[str, tuple[Evaluation, dict[int, Markup]]] = {}
+        self._figures: dict[tuple[str, bool], tuple[Evaluation, dict[int, Markup]]] = {}
 
-    def figures(self, evaluation: Evaluation, model: str) -> dict[int, Markup]:
-        """Figures of a model's evaluation that have been drawn, by position."""
-        held = self._figures.get(model)
-        if held is None or held[0] is not evaluation:
-            held = self._figures[model] = (evaluation, {})
+    def figures(self, evaluation: Evaluation, model: str, past: bool) -> dict[int, Markup]:
+        """Figures of a model's evaluation that have been drawn, by position; of the last one and of one of the past."""
+        held = self._figures.get((model, past))
+        if held is None or (held[0].at != evaluation.at if past else held[0] is not evaluation):
+            held = self._figures[model, past] = (evaluation, {})
         return held[1]
 
 
@@ -137,7 +137,8 @@ def columns() -> Response:
     muted = mutes(alerts, silences, now)
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
-    drawn = memory.figures(evaluation, model.name) if evaluation is model.latest else {}
+    past = evaluation is not model.latest
+    drawn = memory.figures(evaluation, model.name, past)
     show = request.args.get("show", "")[:LONGEST_FIELD]
     most = None if show == "all" else overview.MOST_FIGURES
     pictured = {row.position for row in listed[: overview.MOST_FIGURES]}
@@ -156,7 +157,7 @@ def columns() -> Response:
         [overview.record(row) for row in listed],
         learning=evaluation.learning,
         told=told,
-        headline=overview.headline(every, evaluation, run.config.drift.every, past=evaluation is not model.latest),
+        headline=overview.headline(every, evaluation, run.config.drift.every, past=past),
         evaluated=evaluation.at,
         performance=performance_page.said(evaluation),
         parts=overview.parts(listed, bool(show or any(wanted.values())), most),
