@@ -135,7 +135,7 @@ def test_pages_say_which_model(client: Client) -> None:
     page = client.get("/?model=one")[2].decode()
     assert "Model <b>one " in page
     assert "/models/one/performance" in page
-    assert set(re.findall(r"""href="(/[a-z]+)""", page)) <= {"/models", "/assets", "/metrics", "/what"}
+    assert set(re.findall(r"""href="(/[a-z]+)""", page)) <= {"/models", "/assets", "/metrics", "/what", "/help"}
     assert {one["model"] for one in client.json("/api/status")["models"]} == {"wide", "one", "seen"}
     assert client.json("/api/status?model=one")["model"] == "one"
     assert client.json("/api/windows?model=one")["columns"][0]["column"] == "z"
