@@ -11,6 +11,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+import shtab
 
 from monitor import __version__
 from monitor.cli.command import COMMANDS, Parser, load_config, show
@@ -62,9 +65,9 @@ EXTRA = {"flask", "waitress", "sklearn"}
 
 def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
-    more = "Also: telltale demo, init, serve, train and load; each has its own --help." if program == TELLTALE else None
+    also = "Also: telltale completion, demo, init, serve, train and load; each has its own --help."
     about = "Look at what Telltale recorded, check its settings, try its alerts."
-    parser = Parser(prog=program, description=about, epilog=more)
+    parser = Parser(prog=program, description=about, epilog=also if program == TELLTALE else None)
     parser.set_defaults(program=program)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
@@ -105,10 +108,49 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m monit
     return code
 
 
+def build_all() -> argparse.ArgumentParser:
+    """Build the parser of `telltale` with the commands of all packages that are installed, for completion."""
+    parser = build_parser(program=TELLTALE)
+    commands = _commands(parser)
+    for name, module in ELSEWHERE.items():
+        try:
+            made = importlib.import_module(module).build_parser(TELLTALE)
+        except ModuleNotFoundError:
+            continue
+        made = _commands(made).choices[name] if name in ("init", "reference") else made
+        own = commands.choices.get(name)
+        if own is None:
+            about = (made.description or name).partition("\n")[0]
+            commands.add_parser(name, parents=[made], add_help=False, help=about)
+            continue
+        for action in made._actions:
+            if not own._option_string_actions.keys() & {*action.option_strings}:
+                own._add_action(action)
+    for one in commands.choices.values():
+        for action in one._actions:
+            if action.metavar in ("FILE", "DIR"):
+                action.complete = shtab.FILE if action.metavar == "FILE" else shtab.DIRECTORY
+    return parser
+
+
+def _commands(parser: argparse.ArgumentParser) -> Any:
+    """Return the action of a parser that has the parsers of its commands."""
+    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+
 def telltale(arguments: Sequence[str] | None = None) -> int:
     """Run a command of any package, as the program `telltale`; return the process's exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""
+    if name == "completion":
+        parser = Parser(prog="telltale completion", description="Print the completion script for a shell.")
+        parser.add_argument("shell", choices=("bash", "zsh"))
+        try:
+            print(shtab.complete(build_all(), parser.parse_args(given[1:]).shell))
+        except TelltaleError as error:
+            print(f"telltale completion: {error}", file=sys.stderr)
+            return error.exit_code
+        return 0
     if name == "--version":
         print(f"telltale {__version__}")
         return 0

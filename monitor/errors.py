@@ -49,6 +49,12 @@ class SourceError(TelltaleError):
     """A source that is pulled cannot be asked, or its answer cannot be counted; it is asked again."""
 
 
+class StoppedError(TelltaleError):
+    """Ctrl-C ended a command that says what is done."""
+
+    exit_code = 130
+
+
 class InputError(TelltaleError):
     """One request is wrong. It is answered with `status` and a JSON body, and nothing is recorded.
 

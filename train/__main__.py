@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
+from monitor.backtest.propose import propose_settings
 from monitor.cli.check import check
 from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
@@ -141,6 +142,8 @@ def reference(options: argparse.Namespace) -> None:
             f"config.toml needs, under [model]: {', '.join(differ)}; {options.called.rpartition(' ')[0]} init writes it"
         )
     if options.time and not options.table:
+        print("These windows suit the traffic; for config.toml:\n")
+        print("\n".join([*propose_settings(made.reference, read_times(options)), ""]))
         print("If these rows end shortly before the service begins, their replay lets it begin with four weeks known:")
         print(f"  python -m monitor {_replay(options)}")
 

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.backtest.propose import Ints, propose_settings
 from monitor.backtest.replay import parse_time, read_moments
-from monitor.backtest.suggest import smallest_shift
 from monitor.columns.canonical import cell_number, column_name
-from monitor.config.settings import DriftConfig, did_you_mean, duration_text
-from monitor.drift.statistics import STATISTICS
+from monitor.config.settings import did_you_mean
 from monitor.errors import DataError
 from monitor.models.load import SUFFIXES, load
-from monitor.normal.cells import cells_of
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
 from train.selection import inputs_of, no_column
 
-Ints = npt.NDArray[np.int64]
-
-MINUTE, HOUR, DAY = 60, 3600, 86_400
 #: How commands are called: to serve, to send traffic, and all others.
 TELLTALE = ("telltale serve", "telltale load", "telltale")
 MODULES = ("python -m server", "python -m train.load", "python -m monitor")
-#: Test windows that are proposed, and base windows, in seconds: a test window has thirty of them or more, and the page
-#: follows within minutes.
-WINDOWS = (30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 3 * DAY, 7 * DAY)
-BASES = (60, 120, 300)
-#: Rows of a window that tell of a shift by about half a standard deviation.
-ENOUGH = 200
 #: Ends of the names of files that may hold the data.
 DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")
 #: What `config.toml` says if the data have no times.
@@ -50,55 +37,6 @@ NO_TIMES = (
 LOOKED_AT = 20
 
 
-class Proposal(NamedTuple):
-    """Lengths in seconds. Half of the windows with rows hold `usual` rows or more, nine in ten `few` or more."""
-
-    window: int
-    base: int
-    min_samples: int
-    usual: int
-    few: int
-
-
-def propose(times: Ints, least: int) -> Proposal:
-    """Propose the shortest window of which nine in ten hold `least` rows, and half of them `ENOUGH`.
-
-    `times`: shape (n,), seconds, any order. Windows without a row are left out: they are no traffic, not little.
-
-    >>> propose(np.arange(0, 864_000, 30), 50)
-    Proposal(window=7200, base=120, min_samples=50, usual=240, few=240)
-    >>> propose(np.arange(0, 8_640_000, 86_400), 50)
-    Proposal(window=604800, base=300, min_samples=7, usual=7, few=7)
-    """
-    for window in WINDOWS:
-        _, counts = np.unique(times // window, return_counts=True)
-        usual, few = np.quantile(counts[1:-1] if len(counts) > 2 else counts, [0.5, 0.1])  # the outer ones are cut
-        if few >= least and usual >= ENOUGH:
-            break
-    base = max(one for one in BASES if one <= max(window / 30, BASES[0]))
-    return Proposal(window, base, int(min(least, few)), int(usual), int(few))
-
-
-def least_shift(reference: Reference, rows: int, drift: DriftConfig) -> float | None:
-    """The shift that a window of `rows` rows tells of half of the numeric features, in standard deviations.
-
-    By K-S: its critical value, with `alpha` shared over the columns, or its floor. None if there is no such feature.
-    """
-    schema = reference.schema
-    alpha = drift.alpha / len(schema.columns)
-    critical = math.sqrt(-math.log(alpha / 2) / 2 * (1 / rows + 1 / reference.info.rows))
-    limits = {1: max(critical, STATISTICS["ks"].floor)}
-    triples = zip(schema.features, schema.split(reference.counts), reference.deviations.tolist(), strict=False)
-    found = [
-        smallest_shift(column, cells, cells.shares(counts)[0], deviation, limits) or math.inf
-        for column, counts, deviation in triples
-        if column.numeric and deviation > 0
-        for cells in [cells_of(column)]
-    ]
-    half = float(np.median(found)) if found else math.inf
-    return half if math.isfinite(half) else None
-
-
 def settings(model: dict[str, Any], reference: Reference, data: Path, times: Ints | None) -> str:
     """The text of `config.toml`, with a reason above what was chosen. `model`: what `[model]` says."""
     pairs = zip(reference.schema.features, reference.schema.split(reference.counts), strict=False)
@@ -108,35 +46,10 @@ def settings(model: dict[str, Any], reference: Reference, data: Path, times: Int
     lines = [f"# Made by `telltale init` from {data}. docs/settings.md lists every setting.", "[model]"]
     for key, value in model.items():
         lines += [f"# {why}."] * (key == "missing") + [f"{key} = {json.dumps(value)}"]
-    lines += ["", *(_windows(reference, times) if times is not None else NO_TIMES)]
+    lines += ["", *(propose_settings(reference, times) if times is not None else NO_TIMES)]
     return "\n".join(
         [*lines, "", "# To send what came true, take the sign away: docs/outcomes.md.", "# [outcomes]", ""]
     )
-
-
-def _windows(reference: Reference, times: Ints) -> list[str]:
-    """Windows that suit the traffic, and why."""
-    drift = DriftConfig()
-    found, days = propose(times, drift.min_samples), (int(times.max()) - int(times.min())) / DAY
-    window, base = duration_text(found.window), duration_text(found.base)
-    shift = least_shift(reference, found.usual, drift)
-    told = f"# A shift by {shift or 0:.2g} standard deviations shows then in half of the numeric features."
-    return [
-        f"# By the {len(times):,} rows of {days:,.1f} days in the data. If they are a sample of the traffic,",
-        "# `telltale check` says after a day of traffic whether these windows suit it.",
-        "[window]",
-        "# At most a thirtieth of the test window, as finer ones tell no more; at most 5m, as the page is as late.",
-        f'base = "{base}"',
-        "",
-        "[drift]",
-        f"# Half of the windows of {window} with rows hold {found.usual:,} or more, nine in ten {found.few:,} or more.",
-        *([told] if shift else []),
-        f'window = "{window}"',
-        "# Fewer rows give no verdict." + " Even in a week there are few." * (found.min_samples < drift.min_samples),
-        f"min_samples = {found.min_samples}",
-        "# Nothing new can be judged more often.",
-        f'every = "{base}"',
-    ]
 
 
 def read_times(options: argparse.Namespace) -> Ints:

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from monitor import words
 from monitor.cli.bars import draw
-from monitor.cli.command import VERSION, Answer, command, length_option, option, period, reading, span_of
+from monitor.cli.command import VERSION, Answer, bar, command, length_option, option, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.store.audit.recompute import recompute
+from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import verify as verify_record
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.rows import newest_series
@@ -79,11 +79,12 @@ def usual_step(seconds: float) -> int:
 def verify(options: argparse.Namespace, config: Config) -> Answer:
     """`verify`: exit code 1 if anything is not as it was written."""
     with reading(config, options.file, any_version=True) as connection:
-        report = verify_record(connection, options.anchor)
+        with bar(options, "Checking", len(SEALED), " tables") as progress:
+            report = verify_record(connection, options.anchor, progress.update)
         again = None
         if options.recompute and report.ok:
-            with tqdm(desc="Recomputing", unit=" verdicts", leave=False, disable=None) as bar:
-                again = recompute(connection, lambda done: bar.update(done - bar.n), Past(connection))
+            with bar(options, "Recomputing", None, " verdicts") as progress:
+                again = recompute(connection, lambda done: progress.update(done - progress.n), Past(connection))
     lines = words.table(("table", "rows", "pruned"), report.heads, right=(1, 2))
     problems = [*report.problems, *(again.problems if again else [])]
     lines += [f"BAD  {problem.where}: {problem.what}" for problem in problems[:MOST]]

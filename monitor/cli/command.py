@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from tqdm import tqdm
+
 from monitor import words
 from monitor.clock import SystemClock
 from monitor.config.load import Config
@@ -41,6 +43,7 @@ WITHOUT_JSON = {
     "demo": "serves, for people",
     "serve": "serves: /api/status and /metrics are for programs",
     "load": "sends traffic to try things out",
+    "completion": "prints a script for the shell",
 }
 
 
@@ -159,6 +162,12 @@ def period(default: str | None) -> tuple[Option, Option]:
         when_option("--from", dest="start", default=default, help=f"{WHEN} (default: {start})"),
         when_option("--to", dest="end", default=default and "now", help=f"the same (default: {end})"),
     )
+
+
+def bar(options: argparse.Namespace, what: str, total: float | None, unit: str) -> Any:
+    """A progress bar on a terminal, after a second; none elsewhere, and none with `--json`."""
+    off = getattr(options, "json", False) or None
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, disable=off, delay=1, leave=False, mininterval=0.3)
 
 
 def load_config(options: argparse.Namespace) -> Config:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from monitor import words
 from monitor.cli.check import served_page
-from monitor.cli.command import FORCE, Answer, command, option, period, reading, span_of
+from monitor.cli.command import FORCE, Answer, bar, command, option, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.config.settings import EVERY
@@ -63,7 +64,8 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
         if options.format == "json":
             text = json.dumps({"report": "telltale", **made.to_dict()}, indent=1, ensure_ascii=False) + "\n"
         else:
-            text = file.to_html(connection, made, config)
+            with bar(options, "Drawing", len(made.rows), " columns") as progress:
+                text = file.to_html(connection, made, config, progress.update)
     if out is None:
         return Answer([text.removesuffix("\n")])
     try:
@@ -80,13 +82,13 @@ def send(config: Config, now: float) -> Answer:
     span = last_period(now, config.report.every, config.report.at, ZoneInfo(config.drift.timezone))
     with reading(config) as connection:
         summary = write(connection, config, span, served_page(config), now)
-    lines, failed = [plain_text(summary, title(summary), 8000), "", *summary.files], False
+    lines, rows = [plain_text(summary, title(summary), 8000), "", *summary.files, ""], []
     for receiver in chosen(build_receivers(config), config):
         for message in messages(summary, receiver):
             decision = send_now(receiver, message)
-            failed = failed or decision.action != "sent"
-            lines.append(f"{receiver.name:<16}{message.kind:<8}{decision.action:<8}{decision.reason}")
-    return Answer(lines, code=int(failed))
+            rows.append((receiver.name, message.kind, decision.action, decision.reason))
+    lines += words.table(("receiver", "message", "action", "answer"), rows) if rows else []
+    return Answer(lines, code=int(any(row[2] != "sent" for row in rows)))
 
 
 def output_path(text: str, config: Config, force: bool) -> Path:

@@ -9,13 +9,12 @@ import sqlite3
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from monitor import words
 from monitor.backtest.events import play
 from monitor.backtest.rejudge import judge
 from monitor.backtest.suggest import describe, suggest
-from monitor.cli.command import Answer, command, option, period, reading, span_of
+from monitor.cli.command import Answer, bar, command, option, period, reading, span_of
 from monitor.clock import SystemClock, iso
 from monitor.columns.column import ROLES, Column
 from monitor.config.load import Config
@@ -177,7 +176,7 @@ def try_rules(options: argparse.Namespace, config: Config) -> Answer:
         model, span = open_stretch(connection, options)
         every = max(config.drift.every, config.window.base)
         total = math.floor(span.end / every) - math.floor(span.start / every)
-        with tqdm(total=total, desc="Judging", unit=" evaluations", disable=None, leave=False) as progress:
+        with bar(options, "Judging", total, " evaluations") as progress:
             moments = judge(connection, model, config, span.start, span.end, progress.update)
             done = play(moments, [rule for rule in config.rules if rule.fixed or rule.performance], every)
     nothing = [f"there is nothing to judge from {iso(span.start)} to {iso(span.end)}"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.announcer import PAGE, page_address
 from monitor.backtest.replay import parse_time
-from monitor.cli.command import Answer, command, option, reading
+from monitor.cli.command import Answer, bar, command, option, reading
 from monitor.clock import iso
 from monitor.columns.canonical import cell_number, column_name
 from monitor.config.load import Config
@@ -31,7 +31,7 @@ from monitor.series import Series
 from monitor.source.outcomes import OutcomeSource
 from monitor.store.windows.rows import load_served, read_meta
 from monitor.tables.parse import BadRows
-from monitor.tables.read import open_reader
+from monitor.tables.read import Reader, open_reader
 
 #: Outcomes of one request, and between two folds.
 CHUNK = 20_000
@@ -67,7 +67,9 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     if series is None:
         raise StoreError(f"{config.data.path}: no model was served on this folder yet")
     bad = BadRows(str(options.file), options.skip_bad_rows)
-    rows = read(options.file, options.id, options.outcome, options.time, series.reference.target, bad)
+    with bar(options, "Reading", options.file.stat().st_size if options.file.exists() else None, "B") as progress:
+        reader = open_reader(options.file, bad, progress.update)
+        rows = read(reader, options.id, options.outcome, options.time, series.reference.target)
     read_from = f"{len(rows.ids):,} outcomes in {options.file}"
     facts: dict[str, Any] = {"outcomes": len(rows.ids), "empty": rows.empty, "bad_rows": bad.count}
     lines = [read_from + (f"; {rows.empty:,} rows have none yet" if rows.empty else "")]
@@ -76,18 +78,19 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
         lines.append(f"{bad.count:,} bad rows were left out: {examples}")
     if options.dry_run:
         return Answer([*lines, "nothing was sent (--dry-run)"], facts)
-    results, where = deliver(config, series, address, rows)
+    with bar(options, "Joining", len(rows.ids), " outcomes") as progress:
+        results, where = deliver(config, series, address, rows, progress.update)
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in results.items() if count)
     return Answer([*lines, f"{where}: {told or 'nothing'}"], {**facts, **results})
 
 
-def read(path: Path, name: str, outcome: str, time: str | None, target: Target, bad: BadRows) -> Rows:
+def read(reader: Reader, name: str, outcome: str, time: str | None, target: Target) -> Rows:
     """Read a whole file. Raises DataError for what is not in it, and for the first bad row unless they are skipped."""
-    reader = open_reader(path, bad)
+    bad = reader.bad
     wanted = [name, outcome, *([time] if time else [])]
     for column in wanted:
         if column not in reader.names:
-            raise DataError(f"{path}: has no column {column!r}; it has: {', '.join(reader.names)}")
+            raise DataError(f"{reader.path}: has no column {column!r}; it has: {', '.join(reader.names)}")
     rows = Rows()
     for blocks in reader.chunks(wanted, dict.fromkeys(wanted, "categorical")):
         cells = zip(reader.lines, *blocks, strict=True)
@@ -110,12 +113,14 @@ def read(path: Path, name: str, outcome: str, time: str | None, target: Target, 
     return rows
 
 
-def deliver(config: Config, series: Series, address: str, rows: Rows) -> tuple[dict[str, int], str]:
+def deliver(
+    config: Config, series: Series, address: str, rows: Rows, progress: Callable[[int], object]
+) -> tuple[dict[str, int], str]:
     """Send outcomes to the server that runs on the data folder, or join them here. Returns the results, and by whom."""
     try:
         runtime = Runtime(config, [Watch(series.reference, series.version, series.model, series.model * config.named)])
     except LockedError:
-        return add(rows, sent_to(config, address)), f"joined by the server at {address}"
+        return add(rows, sent_to(config, address), progress), f"joined by the server at {address}"
     runtime.writer.start()
     with closing(runtime):
         source = runtime.only.outcomes
@@ -123,18 +128,19 @@ def deliver(config: Config, series: Series, address: str, rows: Rows) -> tuple[d
             runtime.only.pulled.refuse()
         if source is None:
             raise ConfigError("outcomes are not kept: add the section [outcomes] to the settings")
-        return add(rows, joined_here(runtime, source)), f"joined in {config.data.path}"
+        return add(rows, joined_here(runtime, source), progress), f"joined in {config.data.path}"
 
 
 #: Takes a part of the outcomes, and returns what became of them.
 Take = Callable[[Sequence[str], Sequence[Any], Sequence[float]], dict[str, int]]
 
 
-def add(rows: Rows, take: Take) -> dict[str, int]:
+def add(rows: Rows, take: Take, progress: Callable[[int], object]) -> dict[str, int]:
     """Hand over all outcomes in parts; how many of each result."""
     results: Counter[str] = Counter()
     for part in parts(len(rows.ids)):
         results.update(take(rows.ids[part], rows.values[part], rows.known[part]))
+        progress(len(rows.ids[part]))
     results.pop("accepted", None)
     return dict(results)
 

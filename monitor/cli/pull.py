@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.backtest.replay import deliver
-from monitor.cli.command import WHEN, Answer, command, option, reading, when_option
+from monitor.cli.command import WHEN, Answer, bar, command, option, reading, when_option
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
@@ -58,8 +58,14 @@ def pull(options: argparse.Namespace, config: Config) -> Answer:
         if options.once:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ended)
             before = {model.name: model.totals.n for model in runtime.models.values()}
-            for source in sources:
-                source.pull(runtime.fold)
+            with bar(options, "Counting", None, " parts") as progress:
+
+                def fold() -> None:
+                    runtime.fold()
+                    progress.update()
+
+                for source in sources:
+                    source.pull(fold)
             runtime.evaluate()
             runtime.report()
             left = deliver(runtime, PATIENCE)

@@ -5,24 +5,36 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from monitor.backtest.replay import HOUR, Came, Predict, Recording, deliver, prediction_columns, read_recording, replay
+from monitor import words
+from monitor.backtest.propose import propose, propose_settings
+from monitor.backtest.replay import (
+    HOUR,
+    Came,
+    Predict,
+    Recording,
+    deliver,
+    prediction_columns,
+    read_recording,
+    replay,
+    steps,
+)
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
-from monitor.cli.command import Answer, command, length_option, option
-from monitor.clock import ManualClock, iso
+from monitor.cli.command import Answer, bar, command, length_option, option
+from monitor.clock import Clock, ManualClock, SystemClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
-from monitor.config.settings import SourceConfig
-from monitor.errors import ConfigError, DataError, InputError
+from monitor.config.settings import DriftConfig, SourceConfig, duration_text
+from monitor.errors import ConfigError, DataError, InputError, StoppedError
 from monitor.models.model import open_model
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
@@ -34,6 +46,9 @@ from monitor.tables.read import open_reader
 
 #: How long `--notify` waits for the receivers, in seconds.
 PATIENCE = 60.0
+
+#: Seconds of a replay from which its whole time is estimated, and from which left time on it is told.
+MEASURED, WORTH_TELLING = 1.0, 5.0
 
 
 @command(
@@ -69,7 +84,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     bad = BadRows(str(options.file), options.skip_bad_rows)
     size = options.file.stat().st_size if options.file.exists() else 0
     with tempfile.TemporaryFile(prefix="telltale-replay-") as scratch:
-        with bar("Reading", size, "B") as progress:
+        with bar(options, "Reading", size, "B") as progress:
             reader = open_reader(options.file, bad, progress.update)
             if options.outcome and config.outcomes is None:
                 raise ConfigError("--outcome: the settings need the section [outcomes]")
@@ -103,9 +118,15 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
 
         left = 0
         with alerts_logged(options.verbose):
-            with bar("Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
+            with bar(options, "Replaying", len(recording.times), " rows") as progress, logging_redirect_tqdm():
                 recordings = {config.model.name: recording}
-                outcome = replay(open_runtime, clock, config, recordings, progress.update)
+                pace = Pace(progress, sum(1 for _ in steps(recording.times, config)), config.data.path, SystemClock())
+                try:
+                    outcome = replay(open_runtime, clock, config, recordings, pace.update)
+                except KeyboardInterrupt:
+                    raise StoppedError(
+                        f"stopped at {iso(clock.time())}; what came before is in {config.data.path}"
+                    ) from None
             if options.notify:
                 with closing(open_runtime(config.window.base, HOUR)) as runtime:
                     left = deliver(runtime, PATIENCE)
@@ -117,7 +138,14 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     if left:
         lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
     lines.append(f"see: {options.program} alerts --data {config.data.path}")
-    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path})
+    seconds = recording.times // 10**9
+    fits = propose(seconds, DriftConfig().min_samples)
+    drift = config.drift
+    if fits.window != drift.window or fits.min_samples < drift.min_samples:
+        lines += ["", "By the traffic in these data other windows suit; for config.toml:", ""]
+        lines += propose_settings(reference, seconds)
+    proposal = {"window": duration_text(fits.window), "base": duration_text(fits.base), "min_samples": fits.min_samples}
+    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path, "proposal": proposal})
 
 
 def settings(options: argparse.Namespace, config: Config) -> Config:
@@ -189,6 +217,22 @@ def refuse_overlap(folder: DataFolder, recording: Recording) -> None:
         )
 
 
-def bar(what: str, total: int, unit: str) -> Any:
-    """A progress bar on a terminal; nothing elsewhere."""
-    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, disable=None, leave=False, mininterval=0.3)
+class Pace:
+    """Tells once how long a replay will take, from its first evaluations, if that is more than a few seconds."""
+
+    def __init__(self, progress: Any, evaluations: int, data: str, clock: Clock) -> None:
+        self._progress, self._total, self._data, self._clock = progress, evaluations, data, clock
+        self._begun, self._done, self._told = clock.monotonic(), 0, False
+
+    def update(self, rows: int) -> None:
+        """Note an evaluation, before which so many rows have come."""
+        self._progress.update(rows)
+        self._done += 1
+        taken = self._clock.monotonic() - self._begun
+        if self._told or taken < MEASURED or self._progress.disable:
+            return
+        self._told = True
+        left = taken / self._done * (self._total - self._done)
+        if left > WORTH_TELLING:
+            what = f"about {words.duration(left)} for {words.counted(self._progress.total, 'row')}"
+            self._progress.write(f"{what}; Ctrl-C stops it, and what is done stays in {self._data}", file=sys.stderr)

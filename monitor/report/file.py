@@ -224,13 +224,20 @@ def _judge(connection: sqlite3.Connection, series: Series, config: Config, span:
         yield Judged(rule, span, test, sample, results)
 
 
-def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> str:
-    """Write the report of a period as one self-contained page."""
+def to_html(
+    connection: sqlite3.Connection, report: Report, config: Config, progress: Callable[[int], object] = bool
+) -> str:
+    """Write the report of a period as one self-contained page. `progress` is told of each column that is drawn."""
     span, found = report.span, report.performance
     assert span is not None
     start = max(span.start, min(history.begins(connection, report.series.model), span.end - 60.0))
     length = history.cell_length(span.end - start, config.drift.every)
     cells = HeatMap().read(connection, report.series.subject, start, span.end, length)
+
+    def over(row: overview.Row) -> Any:
+        progress(1)
+        return column_page.over_time(connection, row, report.series, config, start, span.end)
+
     said = performance_page.said(report.evaluation)
     facts = f"{words.counted(report.predictions, 'prediction')} {words_of(span)}", report.open_window
     return draw(
@@ -239,7 +246,7 @@ def to_html(connection: sqlite3.Connection, report: Report, config: Config) -> s
         lead=". ".join(text for text in facts if text),
         when=words_of(span),
         last=("Verdicts at the time", lambda row: overview.strip(row, cells)),
-        over=lambda row: column_page.over_time(connection, row, report.series, config, start, span.end),
+        over=over,
         performance=said,
         p=found and performance_page.shown(found, *((said.metric, said.floor) if said else ())),
         cell=length,

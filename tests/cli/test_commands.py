@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +17,13 @@ import server.__main__
 import server.demo
 import train.__main__
 import train.load
-from monitor.__main__ import ELSEWHERE, MODULES, build_parser, main
+from monitor.__main__ import ELSEWHERE, MODULES, build_parser, main, telltale
 from monitor.cli.command import WITHOUT_JSON, ahead, length, when
 from tests.store.world import Monitored
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/commands.md"
 
-#: Options that take a time or a length of time, as far as they name no column.
+#: Options that take a time or a length of time, unless they name a column or one of some periods.
 TIMES = {"--from", "--to", "--for", "--since", "--until", "--step", "--every", "--delay", "--lag", "--last", "--at"}
 
 
@@ -42,7 +45,7 @@ def parsers() -> Iterator[argparse.ArgumentParser]:
 def test_every_option_that_takes_a_time_reads_all_forms_of_it() -> None:
     found = [(one.prog, action) for one in parsers() for action in one._actions]
     timed = [(prog, a) for prog, a in found if TIMES & {*a.option_strings} or a.metavar in ("WHEN", "DURATION")]
-    timed = [(prog, action) for prog, action in timed if action.metavar != "COLUMN"]
+    timed = [(prog, action) for prog, action in timed if action.metavar != "COLUMN" and not action.choices]
     assert len(timed) > 15
     wrong = [f"{prog} {action.option_strings}" for prog, action in timed if action.type not in (when, ahead, length)]
     assert not wrong
@@ -59,7 +62,7 @@ def test_every_command_prints_json_or_says_why_not() -> None:
         name = parser.prog.removeprefix("telltale").split()
         if name and not WITHOUT_JSON.get(name[0]):
             assert "--json" in parser._option_string_actions, parser.prog
-    assert WITHOUT_JSON.keys() <= MODULES.keys() | ELSEWHERE.keys()
+    assert WITHOUT_JSON.keys() <= MODULES.keys() | ELSEWHERE.keys() | {"completion"}
     assert {*ELSEWHERE} - {"reference"} <= WITHOUT_JSON.keys()
 
 
@@ -151,3 +154,55 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     monkeypatch.setattr("monitor.cli.command.connect_read_only", interrupt)
     assert main(["status", "--data", str(folder / "data")]) == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("completion") / "telltale"
+    with path.open("w") as file, contextlib.redirect_stdout(file):
+        assert telltale(["completion", "bash"]) == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "not_offered"),
+    [
+        ("sta", {"status"}, {"drift"}),
+        ("", {"status", "windows", "init", "demo", "serve", "train", "load", "reference"}, {"--json"}),
+        ("windows --", {"--from", "--step", "--json"}, {"--format"}),
+        ("report --fo", {"--format", "--force"}, {"--from"}),
+        ("report --format ", {"html", "json"}, set()),
+        ("reference ac", {"accept"}, {"reset"}),
+        ("reference accept --", {"--from", "--dry-run"}, {"--bins"}),
+        ("reference --", {"--prediction", "--bins", "--json"}, set()),
+        ("init --ta", {"--target"}, {"--time"}),
+        ("serve --tok", {"--token-file", "--token-env"}, set()),
+        ("snapshot tell", {"telltale"}, set()),
+    ],
+)
+def test_bash_completes_commands_and_options(
+    script: Path, typed: str, offered: set[str], not_offered: set[str]
+) -> None:
+    words = ["telltale", *typed.split(" ")]
+    ask = f"""
+        source ./{script.name}
+        COMP_WORDS=({" ".join(shlex.quote(word) for word in words)}); COMP_CWORD={len(words) - 1}
+        function=$(complete -p telltale); function=${{function##*-F }}; function=${{function%% *}}
+        "$function" telltale "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}" 2>/dev/null
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", ask], cwd=script.parent, check=True, capture_output=True, text=True)
+    found = {*done.stdout.split()}
+    assert offered <= found
+    assert not not_offered & found
+
+
+def test_zsh_and_wrong_shells(capsys: pytest.CaptureFixture[str]) -> None:
+    """The library has the syntax of zsh; here it has the commands and what they are for."""
+    assert telltale(["completion", "zsh"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("#compdef telltale")
+    assert "status:'How things stand" in said
+    assert "{--from}" in said or "--from" in said
+    assert telltale(["completion", "fish"]) == 2
+    assert "invalid choice: 'fish'" in capsys.readouterr().err

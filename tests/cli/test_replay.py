@@ -13,6 +13,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from monitor.__main__ import main
+from monitor.cli.replay import Pace
+from monitor.clock import ManualClock
+from monitor.config.load import Config
 from monitor.reference.file import Reference
 from tests.support.fake_providers import fake_provider
 
@@ -79,3 +82,65 @@ def test_people_are_told_only_when_asked(folder: Path, capsys: pytest.CaptureFix
         assert people.wait_for(lambda fake: len(fake.delivered) >= 1)
         assert "a" in json.dumps(people.delivered)
     assert "still to be delivered" not in capsys.readouterr().out
+
+
+class Bar:
+    """What a progress bar on a terminal is told."""
+
+    def __init__(self, total: int, disable: bool = False) -> None:
+        self.total, self.disable, self.said = total, disable, [""]
+
+    def update(self, rows: int) -> None: ...
+
+    def write(self, text: str, file: object) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "disable", "said"),
+    [
+        (9_000, False, "about 4 h 29 min for 285,000 rows; Ctrl-C stops it, and what is done stays in data"),
+        (3, False, ""),
+        (9_000, True, ""),
+    ],
+)
+def test_a_long_replay_says_beforehand_how_long_it_takes(evaluations: int, disable: bool, said: str) -> None:
+    clock, progress = ManualClock(), Bar(285_000, disable)
+    pace = Pace(progress, evaluations, "data", clock)
+    for _ in range(3):
+        clock.advance(1.8)
+        pace.update(10)
+    assert progress.said[-1] == said
+    assert len(progress.said) <= 2, "once"
+
+
+def test_ctrl_c_leaves_what_was_replayed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Pace, rows: int) -> None:
+        self._done += 1
+        if self._done == 40:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pace, "update", interrupted)
+    assert main(["replay", "day.csv", "--time", "ms", "--model-file", "model.pkl"]) == 130
+    assert (
+        capsys.readouterr().err
+        == "python -m monitor replay: stopped at 2026-03-02T10:00:00Z; what came before is in data\n"
+    )
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == 625
+    assert main(["verify"]) == 0
+
+
+def test_a_replay_proposes_windows_that_suit_its_traffic(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["replay", "day.csv", "--time", "ms", "--model-file", "model.pkl"]
+    assert main([*command, "--every", "6h"]) == 0
+    *_, proposed = capsys.readouterr().out.partition("other windows suit; for config.toml:\n\n")
+    assert Config.from_text(proposed).drift.window == 6 * 3600
+    assert "1,500 rows of 1.0 days in the data, about 63 an hour" in proposed
+    (folder / "config.toml").write_text(proposed)
+    assert main([*command, "--every", "6h", "--data", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["proposal"] == {"window": "6h", "base": "5m", "min_samples": 50}
+    assert main([*command, "--every", "6h", "--data", "third"]) == 0
+    assert "other windows" not in capsys.readouterr().out

@@ -24,9 +24,9 @@ from sklearn.preprocessing import OneHotEncoder
 from bench.running import environment
 from monitor.__main__ import main as monitor
 from monitor.__main__ import telltale
+from monitor.backtest.propose import least_shift, propose
 from monitor.config.load import Config
 from monitor.reference.file import Reference
-from train.init import least_shift, propose
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = ["init", "--model", "flats.pkl", "--data", "flats.csv"]
@@ -66,7 +66,7 @@ def test_with_options_alone_it_writes_checks_and_says_what_is_next(
     text = (folder / "config.toml").read_text()
     assert text in said
     assert "Half of the windows of 2d with rows hold 221 or more" in text
-    assert re.search(r"A shift by 0\.\d+ standard deviations shows then", text)
+    assert re.search(r"enough to see a shift by 0\.\d+ standard deviations in half", text)
     assert [one.name for one in Reference.load("histogram.prom").schema.features] == ["area", "district"]
     assert "flats.pkl: good" in said
     assert "covers 3 of 3 columns: area, district, prediction" in said

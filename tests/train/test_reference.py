@@ -311,7 +311,7 @@ def test_rows_with_times_become_the_history_from_which_what_is_usual_is_learnt(
     made = ["reference", "--data", "timed.csv", "--model", "model.pkl", "--target", "y", "--time", "when"]
     assert main(made) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^when +left out +the time of each row$", said, re.M)
+    assert re.search(r"^when +left out +- +the time of each row$", said, re.M)
     command = shlex.split(said.splitlines()[-1])
     assert command[:4] == ["python", "-m", "monitor", "replay"]
     assert monitor(command[3:]) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -117,8 +117,11 @@ _RULES = {
 }
 
 
-def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
-    """Check everything. `anchor`: what `Report.anchor` said at an earlier time, kept outside of the database."""
+def verify(connection: sqlite3.Connection, anchor: str = "", progress: Callable[[int], object] = bool) -> Report:
+    """Check everything. `anchor`: what `Report.anchor` said at an earlier time, kept outside of the database.
+
+    `progress` is told of each table that is done.
+    """
     report = Report()
     factory, connection.row_factory = connection.row_factory, None
     connection.execute("PRAGMA cell_size_check = 1")
@@ -133,6 +136,7 @@ def verify(connection: sqlite3.Connection, anchor: str = "") -> Report:
             for table in SEALED:
                 with report.checking(table):
                     _check_table(connection, table, report)
+                progress(1)
             slots = {"slots": SLOTS}
             for name, sql in _RULES.items():
                 with report.checking(name):
