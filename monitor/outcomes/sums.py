@@ -37,6 +37,9 @@ LARGEST_FLOAT = sys.float_info.max
 #: A probability is kept this far from 0 and 1 in the log loss, as scikit-learn does for float64.
 CLIP = float(np.finfo(np.float64).eps)
 
+#: Rows that are worked out at a time: what is made of them on the way then stays in the processor's cache.
+ROWS = 4096
+
 #: Moments of one row by kind. e = prediction - outcome; e and the outcome y are in units of the target's `scale`.
 TOTALS: dict[TargetKind, tuple[str, ...]] = {
     "regression": (
@@ -408,8 +411,16 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
     is not finite, or larger than `LARGEST`, is counted as unusable.
     """
     sums = Sums.zero(target)
+    for begin in range(0, len(outcomes), ROWS):
+        part = slice(begin, begin + ROWS)
+        _contribute(sums, predictions[part], outcomes[part])
+    return sums
+
+
+def _contribute(sums: Sums, predictions: Floats, outcomes: Floats) -> None:
+    target = sums.target
     usable = Terms(target, Engine(), predictions.T, outcomes).usable
-    sums.counts[0] = (~usable).sum()
+    sums.counts[0] += (~usable).sum()
     predictions, outcomes = predictions[usable], outcomes[usable]
     terms = Terms(target, Engine(), predictions.T, outcomes)
     for which, place in terms.cells():
@@ -417,12 +428,11 @@ def contribute(target: Target, predictions: Floats, outcomes: Floats) -> Sums:
         sums.counts[:] += np.bincount(places if which is True else places[which], minlength=len(sums.counts))
     if target.classified:
         if not target.scores:
-            return sums
+            return
         known = terms.known
         terms = Terms(target, Engine(), predictions[known].T, outcomes[known])
     place, moments = terms.moments()
     totals = TOTALS[target.kind]
-    sums.moments[: len(totals)] = [moments[name].sum() for name in totals]
+    sums.moments[: len(totals)] += [moments[name].sum() for name in totals]
     for name in BINNED[target.kind]:
-        sums.binned(name)[:] = np.bincount(place, moments[name], target.bins)
-    return sums
+        sums.binned(name)[:] += np.bincount(place, moments[name], target.bins)
