@@ -51,7 +51,7 @@ from monitor.store.records.notifications import retire
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.retention import PACE, Maintenance, wal_room
-from monitor.store.windows.rows import lost_predictions, newest_series, read_meta, write_meta
+from monitor.store.windows.rows import TROUBLE, lost_predictions, newest_series, read_meta, write_meta
 from monitor.watched import Watched
 from monitor.workers import Workers
 
@@ -356,6 +356,10 @@ class Runtime:
                 model.evaluator.run(connection, now, self.ledger, early=early)
             self.announcer.announce(connection, [model.evaluator for model in models], now)
             write_meta(connection, EVALUATIONS, str(self.condition.evaluations + 1))
+            pulled = (check for check in self.condition.checks() if check.part == "source")
+            trouble = "; ".join(check.detail for check in pulled if check.condition != "ok")
+            if trouble != read_meta(connection, TROUBLE, ""):
+                write_meta(connection, TROUBLE, trouble)
 
         self.writer.transaction(run)
         failpoint.reach("evaluation.committed")

@@ -123,9 +123,9 @@ class Reloading:
             cover(one.config.rules, one.watch.reference.schema)
             old = self._loaded.get(name)
             if old is not None and (old.config.source != one.config.source or self._runtime.find(name).pulled):
-                raise ConfigError(f"model {name}: its counts are pulled: restart to change it")
+                raise ConfigError(f"model {name} changed, and its counts are pulled by [source]: restart for that")
             if old is not None and (old.config.outcomes is None) != (one.config.outcomes is None):
-                raise ConfigError(f"model {name}: outcomes: restart to change it")
+                raise ConfigError(f"model {name}: [outcomes] was switched on or off: restart for that")
         if not loaded:
             return "nothing has changed"
         self._runtime.exchange(config, [one.watch for one in loaded.values()])
@@ -141,7 +141,9 @@ class Reloading:
 def refuse_other_changes(before: Config, after: Config) -> None:
     """Raise ConfigError if anything but models and rules has changed, or a model was taken out."""
     if before.named != after.named or (not after.named and before.names != after.names):
-        raise ConfigError("[model] and [models.NAME], or the name of the one model: restart to change them")
+        raise ConfigError(
+            "[model] became [models.NAME] or the other way, or the one model has another name: restart for that"
+        )
     if gone := [name for name in before.names if name not in after.names]:
         raise ConfigError(f"model {', '.join(gone)} was taken out: restart for that")
     same = {"model", "models", "source", "sources", "rules", "file"}

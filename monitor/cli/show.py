@@ -41,7 +41,7 @@ from monitor.store.records.references import current
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
 from monitor.store.windows.ranges import newest_end, sum_range
-from monitor.store.windows.rows import find_version, lost_predictions, newest_series, read_meta
+from monitor.store.windows.rows import TROUBLE, find_version, lost_predictions, newest_series, read_meta
 
 
 @command("status", "How things stand: model, predictions, drift, alerts, gaps.", VERSION)
@@ -59,7 +59,8 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
         told = ("model", "model_version", "predictions")
         rows = [[*(one[name] for name in told), _age(one["evaluated"], now), headline(one)] for one in found]
         lines = words.table(("model", "version", "predictions", "evaluated", "how it is"), rows, right=[2])
-        intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}\n"
+        trouble = f", source: {facts['source']}" * (facts["source"] != "none")
+        intro = f"server {facts['server']}, data {facts['data']}, gaps {facts['gaps']}{trouble}\n"
         return Answer([intro, *lines], {"models": found})
     hidden = ("drifted", "states", "advice", "predictions_moved", "harm", "importance")
     shown = (item for item in facts.items() if item[0] not in hidden)
@@ -73,8 +74,17 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
 
 #: Titles of facts whose keys are not words, and what is wrong if a fact is not none.
 TITLES = {"evaluated": "last evaluation", "last_prediction": "last prediction", "last_message": "last message sent"}
-TITLES |= {"model_version": "model version", "firing_alerts": "firing alerts", "silenced_alerts": "silenced alerts"}
-WRONG = {"undelivered": "messages are not delivered; `alerts` says why", "gaps": "(gaps in the record)"}
+TITLES |= {
+    "source": "trouble with source",
+    "model_version": "model version",
+    "firing_alerts": "firing alerts",
+    "silenced_alerts": "silenced alerts",
+}
+WRONG = {
+    "undelivered": "messages are not delivered; `alerts` says why",
+    "gaps": "(gaps in the record)",
+    "source": "(source)",
+}
 
 
 def _aged(name: str, value: object, now: float) -> str:
@@ -127,6 +137,7 @@ def gather(
         "firing_alerts": ", ".join(listed) or "none",
         "undelivered": sum(one.pending + one.dead for one in receivers),
         "silenced_alerts": len(muted),
+        "source": read_meta(connection, TROUBLE, "") or "none",
         "gaps": f"{gaps}, {dropped} predictions dropped" if gaps else "none",
         "data": str(Path(config.data.path)),
         "advice": starving(connection, config.rules, model) if not version else [],

@@ -185,7 +185,8 @@ def _due(
     firing = {key: alert for key, alert in alerts.items() if alert.state == "firing"}
     audible = firing.keys() - situation.muted
     new = {key for key in audible if key not in known or known[key].event_id != firing[key].event_id}
-    severe = {key for key in audible - new if _more_severe(firing[key].severity, known[key].severity)}
+    before = {key: known[key].severity for key in audible - new}
+    severe = {key for key, was in before.items() if worst((firing[key].severity, was)) != was}
     over = known.keys() - firing.keys()
     if not known and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
@@ -304,10 +305,6 @@ def _levels(
     kind: MessageKind = "state" if changed else "resend"
     message = Message(kind, "", *facts, link=situation.link, ends=ends, several=situation.several)
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
-
-
-def _more_severe(severity: str, than: str) -> bool:
-    return worst((severity, than)) != than
 
 
 def _told(alert: Alert) -> Told:

@@ -47,6 +47,10 @@ class Folder:
         )
         (self.path / "config.toml").write_text(f"[data]\npath = '{self.path}/data'\n{absolute}{more}")
 
+    def edit(self, old: str, new: str) -> None:
+        file = self.path / "config.toml"
+        file.write_text(file.read_text().replace(old, new))
+
     def write(self, name: str, factor: float) -> None:
         content = pickle.dumps(Times(factor))
         (self.path / f"{name}.pkl").write_bytes(content)
@@ -136,7 +140,8 @@ def test_an_outcome_finds_its_prediction_of_the_version_before(tmp_path: Path) -
         (lambda folder: folder.settings("[[rule]]\nname = 'r'\ncolumns = ['z']"), "'z'"),
         (lambda folder: folder.settings("[metrics]\nmax_series = 7"), "[metrics] changed: restart"),
         (lambda folder: folder.settings("[models.more]\npath = 'x.pkl'"), "histogram.prom"),
-        (lambda folder: (folder.path / "config.toml").write_text("[models.still]"), "restart"),
+        (lambda folder: folder.edit("[models.moved]", "[models.other]"), "model moved was taken out: restart for that"),
+        (lambda folder: folder.edit("[outcomes]", ""), "[outcomes] changed: restart for that"),
     ],
 )
 def test_what_is_wrong_leaves_everything_as_it_was(

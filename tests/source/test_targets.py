@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from monitor.cli.show import gather
 from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.errors import SourceError
@@ -77,6 +78,8 @@ def test_replicas_that_cannot_be_counted_are_named_and_the_others_are_counted(wo
     for monitor in monitors:
         observe(monitor, 30)
     assert pull(fleet) == (30, said)
+    fleet.evaluate()
+    assert fleet.writer.call(lambda connection: gather(connection, fleet.config, MIDNIGHT))["source"] == said
     # Once it shows everything, it is counted; that began before it was seen, but not long before.
     small.close()
     address = world.replica("small").metrics_address

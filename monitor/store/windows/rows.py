@@ -201,6 +201,10 @@ def newest_moment(connection: sqlite3.Connection) -> str | None:
     return None if newest is None else str(newest)
 
 
+#: Key of `meta` with what is wrong with the sources that are pulled, in words.
+TROUBLE = "trouble"
+
+
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
     """Read one value that the store keeps about itself."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
