@@ -115,7 +115,7 @@ SECTIONS = (
             "`/performance`, if outcomes come: are the new answers right?",
         ),
         (
-            "Check the columns that drifted, the most harmful first. They mostly explain it.",
+            "Check the columns that drifted, the most harmful first; if none did, which model file is served.",
             "The inputs are right and the world changed: nothing to repair; tell those who use the answers.",
             "An input is wrong: fix it; until then serve the last good version if people or money depend on it.",
             ACCEPT,
@@ -172,6 +172,7 @@ SECTIONS = (
             "Whether the callers know its address, and whether other replicas have traffic.",
         ),
         (
+            "To be told, alert in Prometheus on `rate(telltale_predictions_total[30m]) == 0` at your hours of traffic.",
             "Traffic is low by nature: set `max_age` or a longer `window` for the rule.",
             "It should be higher: look at the callers. Telltale sees predictions that arrive, and no others.",
         ),

@@ -234,7 +234,11 @@ def entry(
             by = "measured" if said["change"] == "worse" else "estimated without outcomes"
             said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
         if result.state == "ok":
-            said |= {"harm": "no drift at this time, and so no harm", "brief": "harmless", "effect": "harmless"}
+            said |= {
+                "harm": "back within its threshold for now, so without harm",
+                "brief": "harmless",
+                "effect": "harmless",
+            }
     said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)

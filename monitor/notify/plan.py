@@ -378,7 +378,7 @@ def collapse(backlog: Sequence[Item], told_before: frozenset[str], now: float) -
     begun, newest = untried[0].created, untried[-1].message
     lines: list[tuple[str, str]] = [
         ("", f"From {clock_time(begun, now)} until now ({duration(now - begun)}) this receiver could not be reached."),
-        ("", f"{len(untried)} messages were not sent. In short, and what still fires follows in full:"),
+        ("", f"{len(untried)} messages were not sent; what still fires follows in full. In short:"),
     ]
     for name, items in list(groups.items())[:LAST_STATES]:
         latest = items[-1].message
