@@ -74,17 +74,9 @@ def status(options: argparse.Namespace, config: Config) -> Answer:
 
 #: Titles of facts whose keys are not words, and what is wrong if a fact is not none.
 TITLES = {"evaluated": "last evaluation", "last_prediction": "last prediction", "last_message": "last message sent"}
-TITLES |= {
-    "source": "trouble with source",
-    "model_version": "model version",
-    "firing_alerts": "firing alerts",
-    "silenced_alerts": "silenced alerts",
-}
-WRONG = {
-    "undelivered": "messages are not delivered; `alerts` says why",
-    "gaps": "(gaps in the record)",
-    "source": "(source)",
-}
+TITLES |= {"model_version": "model version", "firing_alerts": "firing alerts", "silenced_alerts": "silenced alerts"}
+WRONG = {"undelivered": "messages are not delivered; `alerts` says why", "gaps": "(gaps in the record)"}
+WRONG |= {"source": "(the source of the counts)"}
 
 
 def _aged(name: str, value: object, now: float) -> str:
