@@ -18,6 +18,7 @@ ROUNDS = 9
 
 #: What the server needs of others, and what the model of the example needs.
 LIBRARIES = (
+    "apscheduler.schedulers.background",
     "flask",
     "jinja2",
     "numpy",

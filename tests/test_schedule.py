@@ -1,4 +1,4 @@
-"""The ticker: on time, one run at a time, whatever the wall clock does."""
+"""The ticker: on time, one run at a time, whatever the wall clock does, and even when its thread dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from bench.running import wait_for
 from monitor.clock import ManualClock, SystemClock
-from monitor.schedule import Schedule, until_next
+from monitor.schedule import GRACE, Schedule, until_next
 
 
 @pytest.fixture
@@ -62,23 +62,39 @@ def test_runs_never_overlap(started: Callable[..., Schedule]) -> None:
         ran.release()
 
     started(run, 0.05, clock)
-    for _ in range(3):
-        clock.advance(0.05)
-        assert ran.acquire(timeout=5)
+    assert all(ran.acquire(timeout=5) for _ in range(3))
     assert overlapped == []
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -5.0, 86_400.0, 10 * 365 * 86_400.0])
-def test_a_jump_of_the_wall_clock_costs_no_run_and_adds_none(jump: float) -> None:
+def test_a_jump_of_the_wall_clock_costs_at_most_one_run(jump: float) -> None:
+    """The next run is due on monotonic time; the watch arms it anew, once, without building what was missed."""
     clock = ManualClock(1_795_000_000.0)
     runs: list[float] = []
     schedule = Schedule(lambda: runs.append(clock.time()), 60.0, clock)
     schedule.start()
     try:
         clock.jump_to(clock.time() + jump)
-        clock.advance(60)
+        clock.advance(60 + GRACE + 1)
+        assert schedule.overdue > 0
+        schedule.check()
         wait_for(lambda: runs and not schedule.overdue, "one run")
+        schedule.check()
         assert len(runs) == 1
+    finally:
+        schedule.stop()
+
+
+def test_a_dead_thread_is_noticed_and_replaced() -> None:
+    clock = ManualClock()
+    runs: list[float] = []
+    schedule = Schedule(lambda: runs.append(clock.time()), 60.0, clock)
+    schedule.start()
+    schedule._scheduler.shutdown(wait=True)
+    clock.advance(60 + GRACE + 1)
+    schedule.check()
+    try:
+        wait_for(lambda: runs, "a run by the new thread")
     finally:
         schedule.stop()
 
@@ -90,7 +106,31 @@ def test_nothing_runs_after_the_stop() -> None:
     schedule.start()
     schedule.stop()
     clock.advance(3600)
+    schedule.check()
     assert runs == []
+
+
+def test_a_stop_and_a_run_that_arms_the_next_one_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    arming, go_on = threading.Event(), threading.Event()
+    runs: list[float] = []
+    schedule = Schedule(lambda: runs.append(0.0), 0.05, SystemClock())
+    arm = schedule._arm
+
+    def slowly(soon: bool = False) -> None:
+        if runs:
+            arming.set()
+            assert go_on.wait(5)
+        arm(soon)
+
+    monkeypatch.setattr(schedule, "_arm", slowly)
+    schedule.start()
+    assert arming.wait(5)
+    stopping = threading.Thread(target=schedule.stop, daemon=True)
+    stopping.start()
+    stopping.join(0.2)  # it cannot end yet
+    go_on.set()
+    stopping.join(5)
+    assert not stopping.is_alive()
 
 
 def test_runs_lie_on_whole_minutes() -> None:

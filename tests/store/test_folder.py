@@ -236,5 +236,5 @@ def test_an_owner_is_not_turned_away_by_somebody_who_only_looks(tmp_path, monkey
 
 
 def test_the_server_looks_before_it_loads_its_libraries():
-    code = "import server.__main__, sys; print(sorted({'flask', 'sklearn', 'scipy'} & set(sys.modules)))"
+    code = "import server.__main__, sys; print(sorted({'flask', 'sklearn', 'scipy', 'apscheduler'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
