@@ -45,6 +45,7 @@ def environment() -> Environment:
     )
     env.filters |= {name: getattr(words, name) for name in WORDS}
     env.filters |= {"points": points, "moment": moment, "breakable": breakable, "column_path": column_path}
+    env.filters["minute"] = lambda epoch: iso(epoch // 60 * 60)
     env.filters["bound"] = lambda text: text.replace(" %", "\u00a0%")
     env.filters["around"] = around
     env.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704

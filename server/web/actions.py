@@ -1,25 +1,30 @@
-"""What people do on the pages: log in, log out, silence."""
+"""What people do on the pages: log in, log out, silence, accept a period as normal."""
 
 from __future__ import annotations
 
+import glob
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, g, redirect, request
 
+from monitor.cli.reference import Effect, preview
 from monitor.clock import iso
-from monitor.columns.column import clean_text
+from monitor.columns.column import Role, clean_text, column_path
 from monitor.config.settings import moment
-from monitor.errors import InputError
+from monitor.errors import InputError, StoreError
 from monitor.outcomes.results import names_of
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
 from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
+from monitor.store.records.references import weigh
 from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
-from server.web.api import runtime, shown
-from server.web.pages import answer
+from server.web.api import asked, runtime, shown
+from server.web.pages import answer, prefix, several
+from server.web.period import DAY, read
 
 actions = Blueprint("actions", __name__)
 
@@ -100,7 +105,54 @@ def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Re
     why_not = "" if g.viewer.csrf else "log in to use this form"
     if not guard().has_token:
         why_not = NOBODY_CHANGES
-    return answer("silence.html", status=status, given=fields, lengths=LENGTHS, wrong=wrong, why_not=why_not)
+    named = " ".join(shlex.quote(f"{name}={fields[name]}") for name in MATCHERS if fields[name]) or "column=NAME"
+    command = f"python -m monitor silence {clean_text(named)}"
+    facts: dict[str, Any] = {"given": fields, "lengths": LENGTHS, "command": command}
+    return answer("silence.html", status=status, wrong=wrong, why_not=why_not, **facts)
+
+
+@actions.route("/accept", methods=["GET", "POST"])
+def accept() -> Response:
+    """What it would change to accept a period as a column's reference; do it, as `monitor reference accept` does."""
+    run, changes = runtime(), request.method == "POST"
+    given = request.form if changes else request.args
+    model, name = run.find(asked()), given.get("column", "")
+    role: Role = "prediction" if given.get("role") == "prediction" else "feature"
+    fields = {key: clean_text(given.get(key, "").strip()[:MOST]) for key in ("from", "to", "author", "reason")}
+    effects: list[Effect] = []
+    wrong, rows, status = "", 0, 200
+    try:
+        if name not in (column.name for column in model.reference.schema.columns if column.role == role):
+            raise InputError("no_column", f"the model has no {role} {clean_text(name)!r}", "column", 404)
+        position = model.reference.schema.index(name, role)
+        span = read({key: fields[key] for key in ("from", "to") if fields[key]}, run.clock.time(), DAY, lambda _: [])
+        least = max((rule.min_samples for rule in model.config.rules), default=1)
+        with one_moment(run.folder.database) as connection:
+            batch = weigh(connection, model.series, span, least)
+            rows, effects = batch.n, list(preview(connection, model.config, model.series, [position], batch))
+        if changes:
+            if missing := [key for key in ("author", "reason") if not fields[key]]:
+                raise InputError("missing", f"a change needs its {missing[0]}, for those who find it later", missing[0])
+            bounds = {"start": span.start, "end": span.end, "least": least, "model": model.name}
+            _change({"kind": "accept", **bounds, "columns": [position], **{k: fields[k] for k in ("author", "reason")}})
+            return _done({"from": iso(span.start), "to": iso(span.end)}, 201, column_path(role, name))
+    except (InputError, StoreError) as error:
+        if changes and g.viewer.by != "session":
+            raise error if isinstance(error, InputError) else InputError("refused", str(error)) from None
+        wrong, status = str(error), getattr(error, "status", 409)
+    named = [*(["--model", model.name] if several(run) else []), "--from", fields["from"] or "24h", glob.escape(name)]
+    return answer(
+        "accept.html",
+        status=status,
+        command=clean_text(shlex.join(["python", "-m", "monitor", "reference", "accept", *named])),
+        given=fields,
+        name=name,
+        role=role,
+        effects=effects,
+        rows=rows,
+        wrong=wrong,
+        why_not="" if guard().has_token else NOBODY_CHANGES,
+    )
 
 
 @actions.post("/silence/expire")
@@ -123,10 +175,10 @@ def _change(what: Mapping[str, Any]) -> None:
     run.writer.call(lambda connection: inbox.apply(connection, what, now))
 
 
-def _done(said: dict[str, str], status: int) -> Response:
-    """Lead people back to the alerts, and tell programs what was made."""
+def _done(said: dict[str, str], status: int, then: str = "/alerts") -> Response:
+    """Lead people on, by default to the alerts, and tell programs what was made."""
     if g.viewer.by == "session":
-        return cast(Response, redirect("/alerts", 303))
+        return cast(Response, redirect(prefix(runtime()) + then, 303))
     return current_app.make_response((said, status))
 
 

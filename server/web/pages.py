@@ -22,6 +22,7 @@ from flask import Blueprint, Response, abort, current_app, g, redirect, request
 from markupsafe import Markup, escape
 
 from monitor import words
+from monitor.clock import iso
 from monitor.columns.column import ROLES, Role, column_path
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
@@ -32,6 +33,7 @@ from monitor.report import column as column_page
 from monitor.report import figure, overview
 from monitor.report import models as model_lines
 from monitor.report import performance as performance_page
+from monitor.report.file import gather, to_html
 from monitor.report.glossary import TEXTS
 from monitor.report.overview import Row
 from monitor.report.past import look_back
@@ -49,6 +51,7 @@ from monitor.store.windows.rows import list_versions, newest_series
 from monitor.usual import Judged
 from monitor.watched import Watched
 from server.web.api import asked, runtime, shown
+from server.web.api import period as asked_period
 from server.web.period import CHOICES, DAY, NAMES, WEEK, Period, chosen
 
 pages = Blueprint("pages", __name__)
@@ -65,7 +68,7 @@ REFRESH = (5.0, 60.0)
 LONGEST_FIELD = 2000
 
 #: Templates that do not refresh themselves, because people fill them in.
-FORMS = ("login.html", "silence.html")
+FORMS = ("login.html", "silence.html", "accept.html")
 
 #: A link of a page to another one that may be about one model. Text is escaped, so nothing else looks like it; links in
 #: single quotes are about all models.
@@ -208,7 +211,7 @@ def column(role: str) -> Response:
         position = reference.schema.index(name, cast(Role, role))
     except KeyError:
         if role == "outcome":
-            return cast(Response, redirect(_prefix(run) + column_path(role, name)))
+            return cast(Response, redirect(prefix(run) + column_path(role, name)))
         return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
     with one_moment(run.folder.database) as connection:
         period, against = _period(connection, model), request.args.get("against", column_page.REFERENCE)
@@ -304,6 +307,18 @@ def alerts() -> Response:
         notifications=notifications,
         dead=dead,
     )
+
+
+@pages.get("/report")
+def report() -> Response:
+    """The report of a period as a file: the last week if the address names none."""
+    run, span = runtime(), asked_period(WEEK)
+    model = run.find(asked())
+    with one_moment(run.folder.database) as connection:
+        found = gather(connection, model.config, span, run.clock.time(), model.name)
+        page = to_html(connection, found, model.config)
+    name = f"report-{iso(span.start)[:16].replace(':', '')}.html"
+    return Response(page, content_type="text/html", headers={"Content-Disposition": f"attachment; filename={name}"})
 
 
 @pages.get("/compare")
@@ -451,8 +466,8 @@ def answer(
     )
     kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name)}
     kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
-    if (prefix := _prefix(run)) or kept:
-        body = OWN_LINK.sub(lambda link: _own(link, prefix, kept), body)
+    if (before := prefix(run)) or kept:
+        body = OWN_LINK.sub(lambda link: _own(link, before, kept), body)
     return Response(body, status, content_type="text/html; charset=utf-8")
 
 
@@ -466,7 +481,7 @@ def _own(link: re.Match[str], prefix: str, kept: Mapping[str, str]) -> str:
     return f'{attribute}="{prefix}{address}'
 
 
-def _prefix(run: Runtime) -> str:
+def prefix(run: Runtime) -> str:
     """What addresses of pages about one of several models begin with."""
     name = asked()
     return f"/models/{run.known(name)}" if name is not None and several(run) else ""

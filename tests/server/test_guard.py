@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
+from monitor.store.records import references
 from monitor.store.records.alerts import list_silences
 from server.__main__ import main
 from server.guard import ACCESS, ADDRESSES, SESSION, WRONG_TOKENS, Guard, access_of, local_path
@@ -151,7 +153,15 @@ def test_without_a_token_everybody_may_look_and_nobody_change(site: Site) -> Non
     assert "none is set" in client.get("/silence").get_data(as_text=True)
     assert 'type="password"' not in client.get("/login").get_data(as_text=True)
     assert client.post("/login", data={"token": ""}).status_code == 401
-    assert "/silence" not in client.get("/alerts").get_data(as_text=True)
+    link = re.search(r'href="(/silence\?column=bmi[^"]+)"', client.get("/alerts").get_data(as_text=True))
+    assert link
+    assert "silence column=bmi rule=drift role=feature --for" in client.get(html.unescape(link[1])).get_data(
+        as_text=True
+    )
+    assert client.post("/accept", data={"column": "bmi"}).status_code == 403
+    page = client.get("/accept?column=bmi&role=feature&from=2026-03-14T13:55:00Z").get_data(as_text=True)
+    assert "reference accept --from 2026-03-14T13:55:00Z bmi --reason" in page
+    assert "csrf" not in page
 
 
 # With one.
@@ -422,6 +432,42 @@ def test_silence_from_the_page_and_end_it(site: Site) -> None:
     ended = client.post("/silence/expire", data={"id": made.id, "csrf": csrf(client)})
     assert ended.status_code == 303
     assert site.silences() == []
+
+
+def test_accept_from_the_page_with_a_preview(site: Site) -> None:
+    client = site.logged_in()
+    link = re.search(r'href="(/accept\?column=bmi[^"]+)"', client.get("/").get_data(as_text=True))
+    assert link
+    form = client.get(html.unescape(link[1])).get_data(as_text=True)
+    assert re.search(r"drift</span></td><td><span class=\"badge ok", form), "it fires, and would not"
+    given = {
+        "column": "bmi",
+        "role": "feature",
+        "from": "2026-03-14T13:55:00Z",
+        "author": "Ada",
+        "reason": "new scales",
+    }
+    refused = client.post("/accept", data={**given, "reason": " ", "csrf": csrf(client)})
+    assert (refused.status_code, "a change needs its reason" in refused.get_data(as_text=True)) == (400, True)
+    none = client.get("/accept?column=bmi&role=feature&from=2026-03-14T15:00:30Z")
+    assert (none.status_code, "needs 50" in none.get_data(as_text=True)) == (409, True)
+    assert client.get("/accept?column=nope").status_code == 404
+    with one_moment(site.runtime.folder.database) as connection:
+        assert references.changes(connection) == []
+    answer = client.post("/accept", data={**given, "csrf": csrf(client)}, headers={"Origin": "null"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/column/feature?name=bmi")
+    with one_moment(site.runtime.folder.database) as connection:
+        (change,) = references.changes(connection)
+    assert (change["columns"], change["author"], change["reason"]) == (["bmi"], "Ada", "new scales")
+
+
+def test_the_report_of_a_period_is_a_file(site: Site) -> None:
+    link = re.search(r'href="(/report\?from=[^"]+)"', site.logged_in().get("/").get_data(as_text=True))
+    assert link
+    answer = site.logged_in().get(html.unescape(link[1]))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=report-2026-03-14T")
+    assert "glucose" in answer.get_data(as_text=True)
 
 
 def test_programs_silence_with_the_header(site: Site) -> None:

@@ -62,7 +62,11 @@ def test_it_is_openapi_and_has_the_routes_of_the_server(said: dict[str, Any], pa
 def test_every_get_answers_what_it_says(said: dict[str, Any], app: Any) -> None:
     shown = 0
     for path, methods in said["paths"].items():
-        if "get" not in methods or path in ("/column/outcome", "/column/derived"):  # this model has none
+        if "get" not in methods or path in (
+            "/column/outcome",
+            "/column/derived",
+            "/accept",
+        ):  # this model has none, and too few rows
             continue
         ((kind, content),) = methods["get"]["responses"]["200"]["content"].items()
         role = path.removeprefix("/column/")
