@@ -37,6 +37,7 @@ FEW = 12
 
 #: Headings of the overview, the worst first. The last part is the fold, whose summary counts its columns.
 WRONG, DIFFERS, NO_VERDICT, AS_BEFORE = range(4)
+SAME = ("ok", NOT_WATCHED)
 HEADINGS = ("What is wrong", "What differs, without harm that is known", "Without a verdict")
 
 Tone = Literal["drift", "warning", "ok", "unknown"]
@@ -81,7 +82,7 @@ class Row:
     @property
     def part(self) -> int:
         """Which part of the overview lists it: wrong are predictions that have drifted, and columns that do harm."""
-        if self.state in ("ok", NOT_WATCHED):
+        if self.state in SAME:
             return AS_BEFORE
         if self.state not in ("drift", "warning"):
             return NO_VERDICT
@@ -141,9 +142,11 @@ def parts(listed: Sequence[Row], opened: bool = False, most: int | None = None) 
     `listed`: in the order of `rows`. `opened`: the fold is open, however many columns it has; it is open as well if
     they are few. `most`: rows that are listed at most; the fold counts all of its own.
     """
-    shown = [[row for row in listed[:most] if row.part == part] for part in range(AS_BEFORE + 1)]
+    shown: list[list[Row]] = [[], [], [], []]
+    for row in listed[:most]:
+        shown[row.part].append(row)
     out = [Part(heading, some) for heading, some in zip(HEADINGS, shown, strict=False) if some]
-    rest = [row for row in listed if row.part == AS_BEFORE]
+    rest = [row for row in listed if row.state in SAME]
     if not rest:
         return out
     same, other = sum(row.state == "ok" for row in rest), sum(row.state != "ok" for row in rest)
