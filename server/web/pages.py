@@ -464,7 +464,7 @@ def answer(
         present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
         **context,
     )
-    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name)}
+    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name) and template not in FORMS}
     kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
     if (before := prefix(run)) or kept:
         body = OWN_LINK.sub(lambda link: _own(link, before, kept), body)
