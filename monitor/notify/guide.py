@@ -115,7 +115,7 @@ SECTIONS = (
             "`/performance`, if outcomes come: are the new answers right?",
         ),
         (
-            "Check the columns that drifted, the most harmful first; if none did, which model file is served.",
+            "Check the columns that drifted; if none did, the model file.",
             "The inputs are right and the world changed: nothing to repair; tell those who use the answers.",
             "An input is wrong: fix it; until then serve the last good version if people or money depend on it.",
             ACCEPT,

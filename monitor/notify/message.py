@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+from urllib.parse import quote
 
 from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
@@ -200,12 +201,13 @@ def column_address(link: str, role: str, column: str) -> str:
 
 
 def around(address: str, event_id: str) -> str:
-    """Have the address of a page show the period around an event; unchanged if one of both is empty.
+    """Have the address of a page show the period around an event; unchanged if one is empty, or it were too long.
 
     >>> around("/performance", "tpfvitgxcn"), around("/column/feature?name=bmi", "tpfvitgxcn")
     ('/performance?around=tpfvitgxcn', '/column/feature?name=bmi&around=tpfvitgxcn')
     """
-    return f"{address}{'&' if '?' in address else '?'}around={event_id}" if address and event_id else address
+    longer = f"{address}{'&' if '?' in address else '?'}around={quote(event_id, errors='replace')}"
+    return longer if address and event_id and len(longer) <= LONGEST_ADDRESS else address
 
 
 def entry(

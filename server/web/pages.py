@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from monitor import words
 from monitor.clock import iso
-from monitor.columns.column import ROLES, Role, column_path
+from monitor.columns.column import MAX_TEXT, ROLES, Role, column_path
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
 from monitor.evaluation import Evaluation
@@ -64,8 +64,8 @@ ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if p
 #: A page with scripts asks for itself again this often, in seconds: at least and at most.
 REFRESH = (5.0, 60.0)
 
-#: Characters of a field of the query that the page's links repeat.
-LONGEST_FIELD = 2000
+#: Characters of a field of the query that the page's links repeat: the longest name of a column has as many.
+LONGEST_FIELD = MAX_TEXT
 
 #: Templates that do not refresh themselves, because people fill them in.
 FORMS = ("login.html", "silence.html", "accept.html")

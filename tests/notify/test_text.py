@@ -74,7 +74,7 @@ predictions: mean was 152, now 171 (0.4 standard deviations)
 1,024 predictions of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the training data
 
 look: http://127.0.0.1:5000/?around=prediction-1700000000
-what to do: Check the columns that drifted, the most harmful first; if none did, which model file is served. \
+what to do: Check the columns that drifted; if none did, the model file. \
 http://127.0.0.1:5000/what-to-do#predictions-moved
 silence all columns: python -m monitor silence rule=drift --for 4h
 accept as normal (preview; only if the change is meant): python -m monitor reference accept prediction bmi --from \

@@ -64,7 +64,7 @@ def test_every_documented_route_answers(parts: tuple[Runtime, Model]) -> None:
     for route in sorted(DOCUMENTED):
         method, _, path = route.partition(" ")
         path = path.replace("/models/NAME", "/models/model").replace("VERSION", "v1").replace("NAME", "page.css")
-        query = "name=age" if path == "/column/feature" else "name=prediction"
+        query = "name=age" if path == "/column/feature" else "name=prediction&column=prediction&role=prediction"
         status, body = send(application, Request(method, path, query, {}, b""))
         role = path.removeprefix("/column/")
         if role == "outcome":  # what came true is on the page of the model's performance
@@ -72,6 +72,9 @@ def test_every_documented_route_answers(parts: tuple[Runtime, Model]) -> None:
             continue
         if role == "derived":  # the example model has no such columns
             assert (status, f"no column of that name with the role {role}".encode() in body) == (404, True), body
+            continue
+        if route == "GET /accept":  # there are no predictions yet that could be accepted
+            assert (status, b"holds 0 predictions" in body) == (409, True), body
             continue
         assert status not in (404, 405), (route, body)
         assert status < 500, (route, body)
