@@ -1,4 +1,4 @@
-"""Recording predictions, and their outcomes, in journals that whoever holds a data folder follows.
+"""Recording predictions, and their outcomes, in journals that the process which holds a data folder follows.
 
 In a folder of its own: for the server that a client sends to, for the process that one has joined, and for a version of
 a model that took over from another one in this process.
@@ -114,13 +114,13 @@ class Worker:
                 journal.sync()
 
     def close(self) -> None:
-        """Record nothing more, and leave the journals to whoever holds the data folder."""
+        """Record nothing more, and leave the journals to the process that holds the data folder."""
         for journal in self._journals:
             journal.close(0)
         self._folder.close()
 
     def delete(self) -> None:
-        """Leave nothing: nobody follows them yet."""
+        """Close and delete the journals: no process follows them yet."""
         for journal in self._journals:
             journal.close(0)
         self._folder.delete()

@@ -316,7 +316,7 @@ def _moments(given: list[Any], now: int) -> npt.NDArray[np.int64]:
 
 
 def moment(given: Any, now: int, where: str | None) -> int:
-    """A time of a row in ns since 1970 UTC, now if it has none. Raises InputError for one that is none, or ahead."""
+    """Time of a row in ns since 1970 UTC; now if it has none. Raises InputError if it is not a time, or is ahead."""
     try:
         found = now if given is None else time_ns(given)
     except InputError as error:

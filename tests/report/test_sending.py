@@ -145,7 +145,7 @@ def test_a_report_is_sent_once_when_its_week_is_over(scene: Scene, provider: Fak
 
 @pytest.mark.parametrize("weeks", [0, 3])
 def test_a_process_that_was_down_on_monday_sends_the_last_report_when_it_starts(scene: Scene, weeks: int) -> None:
-    until(scene, MONDAY + weeks * 7 * 86_400 + 2 * 86_400 - 1)  # nobody asks in between
+    until(scene, MONDAY + weeks * 7 * 86_400 + 2 * 86_400 - 1)  # no report is made in between
     reopen(scene)
     for _ in range(3):
         scene.runtime.report()

@@ -196,7 +196,7 @@ class WorkerFolder(Held):
         part.rename(self.path / SAID)
 
     def close(self) -> None:
-        """Let go: whoever holds the data folder takes what is left in it."""
+        """Let go: the process that holds the data folder takes what is left in it."""
         self._let_go()
 
     def delete(self) -> None:
