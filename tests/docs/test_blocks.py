@@ -120,10 +120,14 @@ class Reader:
 
     def address(self, name: str) -> list[str]:
         """Wait for an evaluation, so that the next one is a while away. Returns options that name the server."""
+        server = self.server
+        if name == "performance":
+            assert server is not None
+            sent = int(re.findall(r"Sent (\d+) outcomes", self.said)[-1])
+            wait_for(lambda: server.json("/api/performance?from=all")["outcomes"] >= sent, f"{sent} outcomes")
         if name not in ("load", "status", "drift"):
             return []
-        assert self.server is not None
-        server = self.server
+        assert server is not None
         rows = server.predictions()
         last = server.json("/api/status")["evaluated"]
 
