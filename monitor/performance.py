@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from monitor.clock import iso
 from monitor.columns.column import Column, Counts
 from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, estimate, inflation
@@ -27,7 +28,7 @@ from monitor.outcomes.verdict import Asked, auto_metrics, dispersions
 from monitor.rules.rule import PERFORMANCE, Rule
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
-from monitor.store.records.performance import save_judged
+from monitor.store.records.performance import judge_again, read_judged, save_judged
 from monitor.store.windows.ranges import Tile, find_tiles, sum_tiles
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -176,6 +177,19 @@ class Performance:
         asked = self.asked(rule, hours)
         results = judge_outcomes(baseline, self._name, self._layout, asked, total, *about)
         return replace(judged, results=results, rests=total.to_json()), asked
+
+    def then(self, connection: sqlite3.Connection, rule: Rule, start: float, end: float) -> list[JudgedPerformance]:
+        """Judge again the last verdict from `start` to `end`, or the one that still held, from what it rests on."""
+        since = min(start, end - 2 * STORE_EVERY)
+        found = read_judged(connection, self._series.model, rule.name, iso(end), iso(since))
+        if found is None or found[0] != self._series.id:
+            return []
+        window, rests = found[1], found[3]
+        judged, _ = self.look(connection, rule, window)
+        results = judge_again(self._series, rule.name, *found[1:])
+        if rule.estimated:
+            return [replace(judged, results=results)]
+        return [replace(judged, results=results, total=Sums.from_json(self._target, rests))]
 
     def _by_hour(self, connection: sqlite3.Connection, rule: Rule, window: Span, bins: int) -> Counts:
         """Predictions of a window by hour and bin of the answer, shape (hours, bins)."""

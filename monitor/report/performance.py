@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -327,9 +326,3 @@ def came_true(report: PerformanceReport) -> list[dict[str, Any]]:
         drawn["bins"] = [one for one in drawn["bins"] if one["reference_rows"] or one["test_rows"]]
         out.append({"column": column, "what": _sentence(what), **drawn})
     return out
-
-
-def records(report: PerformanceReport) -> Sequence[dict[str, Any]]:
-    """Every metric for programs, a row each."""
-    found: list[dict[str, Any]] = report.to_json()["metrics"]
-    return found

@@ -41,6 +41,7 @@ from monitor.report.render import STATIC, environment, render
 from monitor.report.versions import compare as compare_versions
 from monitor.rules.silence import mutes
 from monitor.runtime import Runtime
+from monitor.series import Series
 from monitor.store.file.database import one_moment
 from monitor.store.records import history
 from monitor.store.records.alerts import list_events, list_silences, moves_of
@@ -89,7 +90,7 @@ class Memory:
     """What is not worked out twice: past cells of the heat map, and the last evaluation's figures."""
 
     def __init__(self) -> None:
-        self.heat_maps: defaultdict[Subject, HeatMap] = defaultdict(HeatMap)
+        self.heat_maps: defaultdict[str, HeatMap] = defaultdict(HeatMap)
         self._figures: dict[tuple[str, bool], tuple[Evaluation, dict[int, Markup]]] = {}
 
     def figures(self, evaluation: Evaluation, model: str, past: bool) -> dict[int, Markup]:
@@ -126,21 +127,21 @@ def columns() -> Response:
         return models()
     memory: Memory = current_app.extensions.setdefault("telltale_pages", Memory())
     model = run.find(asked())
-    now, reference = run.clock.time(), model.reference
+    now = run.clock.time()
     with one_moment(run.folder.database) as connection:
         period = _period(connection, model)
-        evaluation = _judged(connection, model, period)
+        evaluation, series = _judged(connection, model, period)
         length = history.cell_length(period.end - period.start, run.config.drift.every)
-        of = model.series.subject
-        cells = memory.heat_maps[of].read(connection, of, period.start, period.end, length)
+        of, reference = series.subject, series.reference
+        cells = memory.heat_maps[model.name].read(connection, of, period.start, period.end, length)
         silences = list_silences(connection, now)
-        told = spent(connection, of, model.latest.at or now)
+        told = "" if period.judged else spent(connection, of, model.latest.at or now)
     every = overview.rows(evaluation, reference)
-    alerts = tuple(model.latest.alerts.values())
-    muted = mutes(alerts, silences, now)
+    past = evaluation is not model.latest
+    alerts = tuple(evaluation.alerts.values())
+    muted = () if past else mutes(alerts, silences, now)
     wanted = {key: request.args.get(key, "") for key in FILTER}
     listed = [row for row in every if _matches(row, **wanted)]
-    past = evaluation is not model.latest
     drawn = memory.figures(evaluation, model.name, past)
     show = request.args.get("show", "")[:LONGEST_FIELD]
     most = None if show == "all" else overview.MOST_FIGURES
@@ -162,6 +163,7 @@ def columns() -> Response:
         told=told,
         headline=overview.headline(every, evaluation, run.config.drift.every, past=past),
         evaluated=evaluation.at,
+        version=series.version,
         performance=performance_page.said(evaluation),
         parts=overview.parts(listed, bool(show or any(wanted.values())), most),
         drawn=draw,
@@ -206,24 +208,25 @@ def column(role: str) -> Response:
     """One column; its name is in the query, where no browser and no proxy rewrites it."""
     run, name = runtime(), request.args.get("name", "")
     model = run.find(asked())
-    reference = model.reference
-    try:
-        position = reference.schema.index(name, cast(Role, role))
-    except KeyError:
-        if role == "outcome":
-            return cast(Response, redirect(prefix(run) + column_path(role, name)))
-        return answer("missing.html", what=f"This model has no column of that name with the role {role}.", status=404)
     with one_moment(run.folder.database) as connection:
         period, against = _period(connection, model), request.args.get("against", column_page.REFERENCE)
+        evaluation, series = _judged(connection, model, period)
+        reference, stretch = series.reference, (period.start, period.end)
+        try:
+            position = reference.schema.index(name, cast(Role, role))
+        except KeyError:
+            if role == "outcome":
+                return cast(Response, redirect(prefix(run) + column_path(role, name)))
+            what = f"This model has no column of that name with the role {role}."
+            return answer("missing.html", what=what, status=404)
         if against not in column_page.COMPARISONS:
             wrong = InputError("choice", f"expected one of {', '.join(column_page.COMPARISONS)}", "against")
             period, against = period._replace(wrong=period.wrong or wrong), column_page.REFERENCE
-        evaluation, stretch = _judged(connection, model, period), (period.start, period.end)
         row = next(row for row in overview.rows(evaluation, reference) if row.position == position)
-        facts = column_page.over_time(connection, row, model.series, run.config, *stretch)
+        facts = column_page.over_time(connection, row, series, run.config, *stretch)
         usual = column_page.usual(connection, model.latest, row, model.series, facts["marks"], *stretch)
-        compared = column_page.compared(connection, row, model.series, Span(*stretch), against)
-        events = list_events(connection, model.series.subject, row.column.role, name, 30)
+        compared = column_page.compared(connection, row, series, Span(*stretch), against)
+        events = list_events(connection, Subject(model.name), row.column.role, name, 30)
     shown = column_page.histograms(row, reference, compared and compared.sides)
     results = (row.result, *row.others) if row.result else ()
     return answer(
@@ -245,6 +248,7 @@ def column(role: str) -> Response:
         comparisons=column_page.COMPARISONS,
         compared_with=against,
         evaluated=evaluation.at,
+        version=series.version,
         signs=figure.SIGNS,
         **facts,
         usual=usual,
@@ -263,14 +267,17 @@ def performance() -> Response:
     model = run.find(asked())
     with one_moment(run.folder.database) as connection:
         period = _period(connection, model, WEEK)
-        events = list_events(connection, model.series.subject, "outcome", most=30)
-    said = performance_page.said(model.latest)
-    report = run.performance(period.start, period.end, model.version, model.name)
+        evaluation, series = _judged(connection, model, period)
+        events = list_events(connection, Subject(model.name), "outcome", most=30)
+    said = performance_page.said(evaluation)
+    report = run.performance(period.start, period.end, series.version, model.name)
     metric = given.get("metric") or (said.metric if said else "")
     return answer(
         "performance.html",
-        performance_page.records(report),
+        report.to_json()["metrics"],
         said=said,
+        evaluated=evaluation.at,
+        version=series.version,
         taken=model.config.outcomes is not None,
         p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
         address=lambda name: f"/performance?{urlencode({'metric': name})}",
@@ -288,7 +295,7 @@ def alerts() -> Response:
     every, name = shown(run), asked()
     with one_moment(run.folder.database) as connection:
         silences = [one for one in list_silences(connection, now) if name is None or one.may_match(model=name)]
-        events = list_events(connection, every[0].series.subject if len(every) == 1 else None)
+        events = list_events(connection, Subject(every[0].name) if len(every) == 1 else None)
         notifications = listing(connection, dead_first=True, model=name)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
@@ -414,10 +421,10 @@ def _matches(row: Row, q: str, state: str, role: str) -> bool:
     return q.casefold() in row.column.name.casefold() and state in ("", row.state) and role in ("", row.column.role)
 
 
-def _judged(connection: sqlite3.Connection, model: Watched, period: Period) -> Evaluation:
-    """What a view shows as judged: the last evaluation, or the last one of a period that is over."""
+def _judged(connection: sqlite3.Connection, model: Watched, period: Period) -> tuple[Evaluation, Series]:
+    """What a view shows as judged: the last evaluation, or the last one of a period that is over; and of what it is."""
     if period.judged is None:
-        return model.latest
+        return model.latest, model.series
     return look_back(connection, model.series, model.config.rules, period.start, period.judged)
 
 

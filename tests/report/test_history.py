@@ -44,14 +44,15 @@ def test_a_cell_is_the_worst_of_its_last_evaluation(connection: sqlite3.Connecti
     save_results(connection, START + 10, [result("drift", 0.9)])
     save_results(connection, START + 50, [result("ok", 0.01), result("drift", 0.15, statistic="psi")])
     save_results(connection, START + 70, [result("drift", 0.35)])
-    save_results(connection, START + 75, [result("ok", 0.01)._replace(model_version="another")])
     save_results(connection, START + 130, [result("no traffic", None)])
+    save_results(connection, START + 190, [result("ok", 0.01)._replace(model_version="another")])
+    save_results(connection, START + 195, [result("drift", 0.9)._replace(model="another")])
     cells = HeatMap().read(connection, Subject(version=VERSION), START, START + 239, 60)
     assert cells == [
         {("feature", "x"): 4},
         {("feature", "x"): 5},
         {("feature", "x"): 1},
-        {},
+        {("feature", "x"): 2},
     ]
 
 

@@ -24,9 +24,9 @@ def test_the_past_is_as_it_was_judged_also_after_it_was_accepted(tmp_path: Path)
     scene.minutes(60, 30, lambda _: 1.2)
     assert {result.state for result in model.latest.results if result.column == "bmi"} == {"ok"}
     with one_moment(scene.runtime.folder.database) as connection:
-        past = look_back(connection, model.series, model.config.rules, now - 3600, now)
-        none = look_back(connection, model.series, model.config.rules, now - 7200, now - 7199)
-        gone = look_back(connection, model.series, (), now - 3600, now)
+        past, _ = look_back(connection, model.series, model.config.rules, now - 3600, now)
+        none, _ = look_back(connection, model.series, model.config.rules, now - 7200, now - 7199)
+        gone, _ = look_back(connection, model.series, (), now - 3600, now)
     client = create_app(scene.runtime).test_client()
     page = "/column/feature?name=bmi"
     heads = [

@@ -314,6 +314,11 @@ def test_a_columns_charts_mark_alerts_versions_accepted_periods_and_times_withou
         "no data from 14 Mar 15:20 UTC to 14 Mar 16:20 UTC",
     ]
     assert text.count("▲</text>") == 2 * text.count("✓</text>") == 4, "in both charts"
+    verdicts = text[text.index('id="verdicts"') :].partition("</details>")[0]
+    assert "2026-03-14T12:30:00Z" in verdicts, "the version before had verdicts, too"
+    past = client.get("/column/feature?name=grade&from=all&to=2026-03-14T20:00Z").get_data(as_text=True)
+    assert re.search(r"As it was judged at <time[^>]*>14 Mar 20:00 UTC</time>, of version <bdi>v7</bdi>", past)
+    assert re.search(r"feature, alert <a [^>]*>firing</a> since <time[^>]*>14 Mar 19:00 UTC", past)
     text = client.get("/column/feature?name=city").get_data(as_text=True)
     assert "23 other known values" in text
     assert "</i><bdi>missing</bdi>" in text

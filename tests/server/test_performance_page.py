@@ -58,6 +58,23 @@ def test_page_and_overview_begin_with_the_line(fallen: tuple[World, FlaskClient]
     assert "No traffic: no predictions in the last 30 minutes." in overview
 
 
+def test_a_period_that_is_over_begins_with_what_held_then(fallen: tuple[World, FlaskClient]) -> None:
+    world, client = fallen
+    for address in ("/performance?from=all&to=2026-01-06T20:30Z", "/?from=all&to=2026-01-06T20:30Z"):
+        text = page(client, address)
+        tone, line = headline(text)
+        assert line.startswith("Accuracy 0.8")
+        assert ", as on the held-out rows (0.866)" in line
+        assert (tone, "As it was judged at" in text) == ("ok" if "performance" in address else "unknown", True)
+    event = next(alert for alert in world.runtime.only.latest.alerts.values() if alert.column == "performance")
+    tone, line = headline(page(client, f"/performance?around={event.event_id}"))
+    assert (tone, line.rpartition(": ")[2]) == ("drift", headline(page(client))[1].rpartition(": ")[2])
+    assert headline(page(client, "/performance?from=1975-01-01&to=1975-01-02")) == (
+        "unknown",
+        "Performance was not judged in this period",
+    )
+
+
 def test_page_shows_every_part(fallen: tuple[World, FlaskClient]) -> None:
     _, client = fallen
     text = page(client)

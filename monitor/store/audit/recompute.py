@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections import OrderedDict
@@ -11,19 +10,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from monitor.clock import from_iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
-from monitor.outcomes.performance import ESTIMATED
-from monitor.outcomes.results import holdout_name, judge_estimated, judge_outcomes, layout_of
-from monitor.outcomes.sums import Sums
 from monitor.series import Series
 from monitor.store.audit.verify import Problem
-from monitor.store.records.performance import read_judged
+from monitor.store.records.performance import judge_again, read_judged
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import read_question
@@ -137,24 +131,11 @@ class _Judge:
 
     def _performance(self, row: Row) -> tuple[Sequence[DriftResult], str] | None:
         """Judge once more the sums of outcomes, or the predictions by bin, that were judged then."""
-        found = read_judged(self._connection, row["at"], row["rule"])
+        found = read_judged(self._connection, row["model"], row["rule"], row["at"])
         if found is None:
             return None
         series = load_series(self._connection, found[0])
-        reference, window = series.reference, Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
-        if reference.baseline is None:
-            return None
-        baseline, name, about = (
-            reference.baseline,
-            holdout_name(reference.identity),
-            (row["rule"], window, series.subject),
-        )
-        if row["statistic"].startswith(ESTIMATED):
-            results = judge_estimated(baseline, name, series.schema, found[1], np.array(json.loads(found[2])), *about)
-        else:
-            total = Sums.from_json(reference.target, found[2])
-            results = judge_outcomes(baseline, name, layout_of(reference.target), found[1], total, *about)
-        return results, reference.identity[:12]
+        return judge_again(series, row["rule"], *found[1:]), series.reference.identity[:12]
 
     def _reference(self, series: Series, rows: Sequence[Row]) -> Sample | None:
         """What the verdicts were compared with; None if its windows were pruned."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 
 from monitor.clock import from_iso, iso
 from monitor.drift.result import AlertKey, Subject
@@ -77,10 +78,10 @@ def list_events(
     column: str | None = None,
     most: int = 100,
 ) -> list[Row]:
-    """Rows of `alert_events`, of one model version or one column or all, the newest first."""
+    """Rows of `alert_events`, of one model, version or column or all, the newest first. All versions if it is empty."""
     return read(
         connection,
-        "SELECT * FROM alert_events WHERE (?1 IS NULL OR (model, model_version) = (?1, ?2)) "
+        "SELECT * FROM alert_events WHERE (?1 IS NULL OR model = ?1) AND (coalesce(?2, '') = '' OR model_version = ?2) "
         'AND (?3 IS NULL OR role = ?3) AND (?4 IS NULL OR "column" = ?4) ORDER BY id DESC LIMIT ?5',
         (*(of[:2] if of else (None, None)), role, column, most),
     )
@@ -105,6 +106,23 @@ def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: f
     for row in rows:
         found.setdefault(row["event_id"], []).append(row)
     return found
+
+
+def alerts_at(connection: sqlite3.Connection, model: str, moment: float) -> dict[AlertKey, Alert]:
+    """Return the alerts of a model as they were at a moment, by their keys, from their events.
+
+    A time for which the condition had to hold counts from the pending alert's event on.
+    """
+    alerts: dict[AlertKey, Alert] = {}
+    names = (*AlertKey._fields, "severity", "event_id", "statistic", "value")
+    for row in read(
+        connection, "SELECT * FROM alert_events WHERE model = ? AND at <= ? ORDER BY id", (model, iso(moment))
+    ):
+        alert = Alert(**{name: row[name] for name in names}, state=row["after"], since=from_iso(row["at"]))
+        before = alerts.get(alert.key)
+        held = alert.state == "firing" and before is not None and before.state == "pending"
+        alerts[alert.key] = replace(alert, active_since=before.since) if held and before else alert
+    return alerts
 
 
 def said_of(connection: sqlite3.Connection, events: Iterable[str]) -> dict[str, Row]:

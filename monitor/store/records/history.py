@@ -41,7 +41,7 @@ _LEVELS = """
     SELECT role, "column", max(CASE state
         WHEN 'drift' THEN CASE WHEN value > 2 * max(critical, floor) THEN 5 ELSE 4 END
         WHEN 'warning' THEN 3 WHEN 'ok' THEN 2 ELSE 1 END) AS level
-    FROM drift WHERE at = ? AND (model, model_version) = (?, ?) GROUP BY role, "column"
+    FROM drift WHERE at = ? AND model = ? GROUP BY role, "column"
 """
 
 Cell = dict[tuple[str, str], int]
@@ -82,9 +82,9 @@ class HeatMap:
         self._cells: OrderedDict[tuple[int, int], Cell] = OrderedDict()
 
     def read(self, connection: sqlite3.Connection, of: Subject, start: float, end: float, length: int) -> list[Cell]:
-        """Levels of a model version in each cell of `length` seconds from `start` to `end`, oldest first.
+        """Levels of a model, of any version, in each cell of `length` seconds from `start` to `end`, oldest first.
 
-        Each is an index into `LEVELS` by (role, column). One map is for one version.
+        Each is an index into `LEVELS` by (role, column). One map is for one model.
         """
         out = []
         for index in range(math.floor(start / length), math.floor(end / length) + 1):
@@ -92,7 +92,7 @@ class HeatMap:
             cell = self._cells.get(key)
             if cell is None:
                 at = _last(connection, of, iso(index * length), iso((index + 1) * length))
-                rows = connection.execute(_LEVELS, (at, *of[:2]))
+                rows = connection.execute(_LEVELS, (at, of.model))
                 cell = {(row["role"], row["column"]): row["level"] for row in rows}
                 # An evaluation is stamped before it is committed: wait a while before a cell counts as over.
                 if (index + 1) * length < end - 120:
@@ -124,7 +124,7 @@ def verdicts(
     start: float,
     end: float,
 ) -> list[Point]:
-    """Verdicts on a column of a model version by one statistic of a rule, oldest first, thinned to a few hundred.
+    """Verdicts on a column by one statistic of a rule, of all versions of a model, oldest first, thinned.
 
     Of each of `POINTS` even cells of the range the last evaluation is read.
     """
@@ -137,8 +137,8 @@ def verdicts(
             at
             and connection.execute(
                 'SELECT value, critical, floor, n, state FROM drift WHERE at = ? AND "column" = ? AND role = ? '
-                "AND rule = ? AND statistic = ? AND (model, model_version) = (?, ?)",
-                (at, column, role, rule, statistic, *of[:2]),
+                "AND rule = ? AND statistic = ? AND model = ?",
+                (at, column, role, rule, statistic, of.model),
             ).fetchone()
         )
         if at and found:
@@ -153,17 +153,16 @@ def usual_verdicts(
     rows = connection.execute(
         "SELECT window_end, value, critical, floor, n, state FROM drift WHERE substr(statistic, 1, 6) = 'usual ' "
         'AND "column" = ? AND role = ? AND statistic = ? AND at >= ? '
-        "AND rule = ? AND (model, model_version) = (?, ?) "
-        "ORDER BY at",
-        (column, role, statistic, iso(start), rule, *of[:2]),
+        "AND rule = ? AND model = ? ORDER BY at",
+        (column, role, statistic, iso(start), rule, of.model),
     )
     return [Point(from_iso(row[0]), *row[1:]) for row in rows]
 
 
 def _last(connection: sqlite3.Connection, of: Subject, start: str, end: str) -> str | None:
-    """The last evaluation of a model version in [start, end)."""
-    sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND (model, model_version) = (?, ?)"
-    at: str | None = connection.execute(sql, (start, end, *of[:2])).fetchone()["at"]
+    """The last evaluation of a model in [start, end)."""
+    sql = "SELECT max(at) AS at FROM drift WHERE at >= ? AND at < ? AND model = ?"
+    at: str | None = connection.execute(sql, (start, end, of.model)).fetchone()["at"]
     return at
 
 

@@ -109,13 +109,13 @@ def save_results(
 def results_at(
     connection: sqlite3.Connection, of: Subject, start: float, end: float
 ) -> tuple[float, list[DriftResult]]:
-    """When the last evaluation of a model version from `start` to `end` was, 0 if there is none, and its results."""
-    place = "at BETWEEN ? AND ? AND (model, model_version) = (?, ?)"
+    """When the last evaluation of a model from `start` to `end` was, 0 if there is none, and its results."""
+    place = "at BETWEEN ? AND ? AND model = ?"
     (at,) = connection.execute(
         f"SELECT max(at) FROM drift WHERE {place}",  # noqa: S608 - a constant
-        (iso(start), iso(end), *of[:2]),
+        (iso(start), iso(end), of.model),
     ).fetchone()
-    rows = connection.execute(f"SELECT * FROM drift WHERE {place} ORDER BY id", (at, at, *of[:2]))  # noqa: S608
+    rows = connection.execute(f"SELECT * FROM drift WHERE {place} ORDER BY id", (at, at, of.model))  # noqa: S608
     return from_iso(at) if at else 0.0, [verdict_of(row).result for row in rows]
 
 
