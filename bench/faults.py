@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.kill import Tally, ask, recorded, segments, start_and_recover, under_load
-from bench.running import Server, environment, train, wait_for
+from bench.running import PATIENCE, Server, environment, train, wait_for
 
 #: Small segments, so that some are full and some wait to be folded.
 CONFIG = """
@@ -57,13 +57,11 @@ class Scene:
     def go_on(self) -> None:
         """Wait until some more predictions are acknowledged, or the process has ended."""
         goal = self.tally.acknowledged + PREDICTIONS
-        wait_for(
-            lambda: self.tally.acknowledged >= goal or self.server.process.poll() is not None, "more predictions", 60
-        )
+        wait_for(lambda: self.tally.acknowledged >= goal or self.server.process.poll() is not None, "more predictions")
 
     def database(self, sql: str) -> sqlite3.Connection:
         """Another program that uses the database."""
-        connection = sqlite3.connect(self.data / "telltale.db", isolation_level=None, timeout=20)
+        connection = sqlite3.connect(self.data / "telltale.db", isolation_level=None, timeout=PATIENCE)
         connection.execute(sql).fetchone()
         self.undo.callback(connection.close)
         return connection

@@ -24,7 +24,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bench.running import ROW, Server, train, wait_for
+from bench.running import PATIENCE, ROW, Server, train, wait_for
 
 CLIENTS = 4
 
@@ -65,7 +65,7 @@ def under_load(server: Server) -> Iterator[Tally]:
 def post(server: Server, batch: int, stop: threading.Event, tally: Tally, lock: threading.Lock) -> None:
     """Post until the server is gone; `batch` rows at a time, or single rows for 1."""
     body = json.dumps(ROW if batch == 1 else [ROW] * batch)
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
         while not stop.is_set():
             unanswered = 0
             try:

@@ -21,10 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The diabetes row of the tutorial.
 ROW = [0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1]
 
+#: Seconds that a wait for an event lasts at most. It ends with the event, so that a machine on which the event comes
+#: late may be many times slower than usual.
+PATIENCE = 120.0
+
 T = TypeVar("T")
 
 
-def wait_for(question: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def wait_for(question: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
     """Ask until the answer is true. Raises AssertionError that says what never came."""
     deadline = time.monotonic() + seconds
     while True:
@@ -62,7 +66,7 @@ class Client:
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own; a body that is not bytes is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             given = {"Content-Type": "application/json"} if data is not None else {}
@@ -169,6 +173,6 @@ class Server(Client):
         """Ask it to stop; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE)
         self._reader.join()
         return code

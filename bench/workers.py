@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from bench.running import PATIENCE
 from monitor import Monitor, Reference
 from monitor.config.load import Config
 from monitor.errors import StoreError
@@ -141,7 +142,7 @@ def flushed(monitor: Monitor) -> bool:
     return True
 
 
-def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -26,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     build = ["wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(home), str(source)]
-    subprocess.run([sys.executable, "-m", "pip", *build], check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", *build], check=True, capture_output=True)
     (wheel,) = home.glob("telltale-*.whl")
     venv.create(home / "env", symlinks=True)
     python = home / "env/bin/python"
@@ -34,7 +34,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     install = ["--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run([sys.executable, "-m", "pip", *install], check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True, capture_output=True)
     return home / "env/bin"
 
 
@@ -42,7 +42,7 @@ def test_the_installed_program_trains_and_serves_in_an_empty_folder(installed: P
     program = str(installed / "telltale")
     said = subprocess.run([program, "--version"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert said == f"telltale {monitor.__version__}\n"
-    subprocess.run([program, "train"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run([program, "train"], cwd=tmp_path, check=True, capture_output=True)
     server = Server(tmp_path, program=[program, "serve"]).ready()
     try:
         status, answer = server.post(ROW)

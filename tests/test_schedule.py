@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench.running import wait_for
+from bench.running import PATIENCE, wait_for
 from monitor.clock import ManualClock, SystemClock
 from monitor.schedule import GRACE, Schedule, until_next
 
@@ -30,7 +30,7 @@ def started() -> Iterator[Callable[..., Schedule]]:
 def test_runs_again_and_again(started: Callable[..., Schedule]) -> None:
     ran = threading.Semaphore(0)
     started(ran.release, 0.05, SystemClock())
-    assert all(ran.acquire(timeout=5) for _ in range(5))
+    assert all(ran.acquire(timeout=PATIENCE) for _ in range(5))
 
 
 def test_a_run_that_raises_does_not_end_the_schedule(started: Callable[..., Schedule]) -> None:
@@ -45,7 +45,7 @@ def test_a_run_that_raises_does_not_end_the_schedule(started: Callable[..., Sche
             raise error
 
     schedule = started(run, 0.05, SystemClock())
-    assert done.wait(5)
+    assert done.wait(PATIENCE)
     wait_for(lambda: schedule.failing_since is None, "health to be restored")
 
 
@@ -62,7 +62,7 @@ def test_runs_never_overlap(started: Callable[..., Schedule]) -> None:
         ran.release()
 
     started(run, 0.05, clock)
-    assert all(ran.acquire(timeout=5) for _ in range(3))
+    assert all(ran.acquire(timeout=PATIENCE) for _ in range(3))
     assert overlapped == []
 
 
@@ -119,17 +119,17 @@ def test_a_stop_and_a_run_that_arms_the_next_one_do_not_wait_for_each_other(monk
     def slowly(soon: bool = False) -> None:
         if runs:
             arming.set()
-            assert go_on.wait(5)
+            assert go_on.wait(PATIENCE)
         arm(soon)
 
     monkeypatch.setattr(schedule, "_arm", slowly)
     schedule.start()
-    assert arming.wait(5)
+    assert arming.wait(PATIENCE)
     stopping = threading.Thread(target=schedule.stop, daemon=True)
     stopping.start()
     stopping.join(0.2)  # it cannot end yet
     go_on.set()
-    stopping.join(5)
+    stopping.join(PATIENCE)
     assert not stopping.is_alive()
 
 

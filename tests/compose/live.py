@@ -16,13 +16,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.running import PATIENCE
 from tests.compose.promtool import RULES
 
 ROOT = Path(__file__).parents[2]
 Found = TypeVar("Found")
 
 
-def until(ask: Callable[[], Found | None], what: str, seconds: float = 30.0) -> Found:
+def until(ask: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
     """Ask again and again until there is an answer that is not None."""
     deadline = time.monotonic() + seconds
     while True:
@@ -50,7 +51,7 @@ class Process:
     def stop(self) -> None:
         self.child.terminate()
         try:
-            self.child.wait(20)
+            self.child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
@@ -71,7 +72,7 @@ class Server(Process):
         request = urllib.request.Request(
             f"http://{self.address()}/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return json.load(reply)
 
     def predict(self, rows: Sequence[Sequence[float]], outcomes: Sequence[object] = ()) -> None:
@@ -106,7 +107,7 @@ class Prometheus(Process):
     def _ready(self) -> bool | None:
         self.text()
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as reply:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=PATIENCE) as reply:
                 return True if reply.status == 200 else None
         except OSError:
             return None
@@ -118,7 +119,7 @@ class Prometheus(Process):
             "" if body or not parameters else f"?{urllib.parse.urlencode(parameters)}"
         )
         try:
-            with urllib.request.urlopen(address, body, timeout=10) as reply:
+            with urllib.request.urlopen(address, body, timeout=PATIENCE) as reply:
                 return json.load(reply)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bench.running import PATIENCE
 from tests.compose.live import Process, until
 
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -75,7 +76,7 @@ class World:
     def _ready(self) -> bool | None:
         self.process.text()
         try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=1) as reply:
+            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=PATIENCE) as reply:
                 return True if reply.status == 200 else None
         except OSError:
             return None
@@ -86,9 +87,9 @@ class World:
         request = urllib.request.Request(
             f"http://{self.address}/api/v2/alerts", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10):
+        with urllib.request.urlopen(request, timeout=PATIENCE):
             pass
-        found = dict(self.arrived.get(timeout=30) for _ in range(2))
+        found = dict(self.arrived.get(timeout=PATIENCE) for _ in range(2))
         return {path.split("/")[1].rstrip("0123456789:abc"): body for path, body in found.items()}
 
     def close(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import requests
 
+from bench.running import PATIENCE
+
 BALANCE = runpy.run_path(str(Path(__file__).parents[2] / "compose/balance.py"))
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
@@ -73,7 +75,7 @@ def test_a_client_that_keeps_its_connection_reaches_all_replicas_in_turn(address
     app, nobody = address.split()
     sizes = (0, 10, 3_000_000, 5, 5, 5)
     with requests.Session() as session:
-        answers = [session.post(app, data=b"x" * size, timeout=10).text.split() for size in sizes]
+        answers = [session.post(app, data=b"x" * size, timeout=PATIENCE).text.split() for size in sizes]
     assert [int(size) for _, size in answers] == list(sizes)
     assert {where for where, _ in answers} == {"'127.0.0.2'", "'127.0.0.3'"}
-    assert requests.post(nobody, data=b"x", timeout=10).status_code == 503
+    assert requests.post(nobody, data=b"x", timeout=PATIENCE).status_code == 503

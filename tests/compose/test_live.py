@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import entropy, ks_2samp
 from sklearn.datasets import load_diabetes, load_iris
 
+from bench.running import PATIENCE
 from monitor.reference.file import Reference
 from tests.compose.live import ROOT, Process, Prometheus, Server, until
 
@@ -43,7 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         folder.mkdir()
         training.append(Process([sys.executable, "-m", "train", folder.name], folder, "train"))
     for train in training:
-        assert train.child.wait(60) == 0, train.log.read_text()
+        assert train.child.wait(PATIENCE) == 0, train.log.read_text()
     shutil.copytree(regression, twin)
     processes: list[Process] = []
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.running import PATIENCE
 from server.__main__ import build_parser, configure
 from server.guard import Guard
 
@@ -133,7 +134,7 @@ def replica(folder: Path, python: str, **environment: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=PATIENCE,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from bench.running import PATIENCE
 from monitor.clock import ManualClock, iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
@@ -96,7 +97,7 @@ def test_a_broken_endpoint_is_an_answer_and_not_an_exception(kind: str, special:
     begun = time.monotonic()
     decision = build(kind, provider, deadline=0.25).notifier.send(message())
     assert (decision.action, decision.doubt) == ("retry", True)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < PATIENCE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,7 +179,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Poll until something holds and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -207,11 +208,11 @@ def alertmanager(provider: FakeProvider, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=2).status == 200)
+        until(lambda: urllib.request.urlopen(f"{url}/-/ready", timeout=PATIENCE).status == 200)
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider, alertmanager: str) -> None:
@@ -230,7 +231,7 @@ def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider,
         assert [row["state"] for row in world.rows("SELECT * FROM notifications WHERE receiver = 'am'")] == ["sent"]
 
     def active() -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=5) as answer:
+        with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=PATIENCE) as answer:
             found: list[dict[str, Any]] = json.load(answer)
         return found
 
@@ -240,7 +241,7 @@ def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider,
     assert found[0]["labels"]["team"] == "credit"
     page = "http://127.0.0.1:5000/column/feature?name=c"
     assert {alert["generatorURL"].partition("&around=")[0] for alert in found} == {f"{page}{n}" for n in range(4)}
-    assert provider.wait_for(lambda fake: any(call.path == "/from-alertmanager" for call in fake.calls), 15)
+    assert provider.wait_for(lambda fake: any(call.path == "/from-alertmanager" for call in fake.calls))
     first = next(call.json for call in provider.calls if call.path == "/from-alertmanager")
     assert (first["status"], len(first["alerts"])) == ("firing", 4)
 
@@ -249,7 +250,7 @@ def test_a_real_alertmanager_groups_dedupes_and_resolves(provider: FakeProvider,
         world.evaluate([])
         world.deliver(world.sender("am"))
     until(lambda: not active())
-    assert provider.wait_for(lambda fake: fake.calls[-1].json["status"] == "resolved", 15)
+    assert provider.wait_for(lambda fake: fake.calls[-1].json["status"] == "resolved")
     told = [(call.json["status"], len(call.json["alerts"])) for call in provider.calls]
     assert told == [("firing", 4), ("resolved", 4)]
 
@@ -264,7 +265,7 @@ def test_a_real_alertmanager_takes_hostile_names(provider: FakeProvider, alertma
     world.evaluate([firing(name, at=now - 60, labels={"team": name}) for name in names])
     world.deliver(world.sender("am"))
     assert [row["state"] for row in world.rows("SELECT * FROM notifications WHERE receiver = 'am'")] == ["sent"]
-    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=5) as answer:
+    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=PATIENCE) as answer:
         assert len(json.load(answer)) == len(names)
     assert iso(now)
 

@@ -24,7 +24,7 @@ import pyarrow.parquet
 import pytest
 from nbclient import NotebookClient
 
-from bench.running import environment, wait_for
+from bench.running import PATIENCE, environment, wait_for
 from examples import batch, dask_job, wsgi
 from monitor import Reference
 from tests.library.conftest import Open
@@ -130,7 +130,7 @@ def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(ROOT / "examples/notebook.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     pages = [output.data["text/html"] for output in shown if "<iframe" in output.get("data", {}).get("text/html", "")]
     assert len(pages) == 2, "of the comparison and of the period"

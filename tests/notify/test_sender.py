@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.running import PATIENCE
 from monitor.clock import ManualClock, SystemClock
 from monitor.notify.http import Decision, Failure, Reply, decide
 from monitor.notify.message import Message
@@ -450,7 +451,7 @@ def test_threads_deliver_when_woken_and_stop() -> None:
     assert senders.restart_dead() == []
     world.evaluate([firing(at=world.clock.time())])
     senders.wake()
-    assert arrived.wait(10)
+    assert arrived.wait(PATIENCE)
     senders.stop()
     assert not any(sender.alive for sender in senders.senders)
     assert world.rows()[0]["state"] == "sent"
@@ -475,7 +476,7 @@ def test_a_thread_that_died_is_seen_and_started_again() -> None:
     senders = Senders(world.receivers, world.writer, SystemClock())
     senders.start()
     thread: Any = senders.senders[0]._thread
-    thread.join(10)
+    thread.join(PATIENCE)
     assert senders.restart_dead() == ["x"]
     senders.senders[0].wake()
     assert senders.restart_dead() == []

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
-from bench.running import Client
+from bench.running import PATIENCE, Client
 from monitor.config.load import Config
 from monitor.config.settings import ServerConfig
 from server.run import opened
@@ -24,7 +24,7 @@ def hosted(
     refused: Callable[[str], None] | None = None,
     config: ServerConfig | None = None,
 ) -> Iterator[tuple[Server, threading.Thread]]:
-    """Serve on a free port: the server and its thread. It is stopped at the end, and must have ended in seconds.
+    """Serve on a free port: the server and its thread. It is stopped at the end, and must end.
 
     `config` replaces `threads` and `max_body`.
     """
@@ -36,14 +36,14 @@ def hosted(
 
 @contextmanager
 def running(server: Server) -> Iterator[threading.Thread]:
-    """Run a server on a thread, which must end within seconds of the stop."""
+    """Run a server on a thread, which must end with the stop."""
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         yield thread
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

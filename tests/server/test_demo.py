@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from bench.running import environment
+from bench.running import PATIENCE, environment
 from monitor.capture.encode import Encoder
 from server.demo import HOUR, STORIES, main, prepare, record
 from server.reload import load_all
@@ -60,7 +60,7 @@ def test_every_page_has_something_to_show_and_nothing_is_left(begin: Begin) -> N
     address = re.findall(r"http://127\.0\.0\.1:\d+", said)[0]
 
     def get(path: str) -> str:
-        with urlopen(address + path, timeout=60) as answer:
+        with urlopen(address + path, timeout=PATIENCE) as answer:
             return str(answer.read().decode())
 
     def ask(path: str) -> Any:
@@ -87,7 +87,7 @@ def test_every_page_has_something_to_show_and_nothing_is_left(begin: Begin) -> N
     assert "telltale_predictions_total" in get("/metrics")
 
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     assert list(folder.iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_a_signal_while_the_history_is_made_leaves_nothing(begin: Begin) -> None
     read_until(process, "Making")
     assert len(list(folder.iterdir())) == 1
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 143
+    assert process.wait(PATIENCE) == 143
     assert list(folder.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from bench.running import wait_for
+from bench.running import PATIENCE, wait_for
 from tests.server.hosted import hosted
 from tests.server.wire import answers, read_to_end
 
@@ -19,7 +19,7 @@ SLOW = threading.Event()
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     body = environ["wsgi.input"].read()
     if body == b"slow":
-        SLOW.wait(30)
+        SLOW.wait(PATIENCE)
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
@@ -37,7 +37,7 @@ class Crowd:
 
     def connect(self) -> socket.socket:
         address = ("127.0.0.1", int(self.server.effective_port))
-        return self._stack.enter_context(socket.create_connection(address, timeout=20))
+        return self._stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
 
 
 def send(connection: socket.socket, body: bytes, more: bytes = b"") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.running import Client, wait_for
+from bench.running import PATIENCE, Client, wait_for
 from monitor import Reference
 from monitor.__main__ import main
 from monitor.config.load import Config
@@ -71,7 +71,7 @@ def reloaded(reload: Callable[[Callable[[str, bool], None]], None]) -> tuple[str
     said: list[tuple[str, bool]] = []
     done = threading.Event()
     reload(lambda *answer: (said.append(answer), done.set()))  # type: ignore[func-returns-value]
-    assert done.wait(30)
+    assert done.wait(PATIENCE)
     return said[0]
 
 

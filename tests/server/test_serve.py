@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import server.serve
-from bench.running import wait_for
+from bench.running import PATIENCE, wait_for
 from monitor.config.settings import ServerConfig
 from server.serve import Server
 from tests.server.hosted import hosted, running
@@ -38,7 +38,7 @@ class World:
         body = environ["wsgi.input"].read()
         if body == b"wait":
             self.waiting.release()
-            self.release.wait(30)
+            self.release.wait(PATIENCE)
         if body == b"leave":
             raise SystemExit(3)
         big = b"x" * (32 << 20 if environ["PATH_INFO"] == "/big" else 2)
@@ -46,7 +46,7 @@ class World:
         return [big]
 
     def send(self, body: bytes = b"", path: str = "/", close: bool = True, method: str = "POST") -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + (b"Connection: close\r\n" if close else b"") + b"\r\n" + body)
         return connection
@@ -86,14 +86,17 @@ def trickle(connection: socket.socket, byte: bytes, stop: threading.Event) -> No
     [b"", b"POST / HTTP/1.1\r\nHost: x\r\nX: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n"],
     ids=["nothing but silence", "trickling headers", "trickling body"],
 )
-def test_a_client_that_takes_too_long_to_send_is_closed_however_it_trickles(world: World, start: bytes) -> None:
+def test_a_client_that_takes_too_long_to_send_is_closed_however_it_trickles(
+    world: World, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop = threading.Event()
     with socket.create_connection(("127.0.0.1", world.port)) as connection:
         connection.sendall(start)
         if start:
             threading.Thread(target=trickle, args=(connection, b"a", stop), daemon=True).start()
-        assert closed_within(connection, 10) >= 0.4
+        assert closed_within(connection, PATIENCE) >= 0.4
         stop.set()
+    monkeypatch.undo()
     assert world.ask().status == 200
     assert world.refused == (["too_slow"] if start else [])
 
@@ -102,7 +105,7 @@ def test_a_client_that_takes_too_long_to_send_is_closed_however_it_trickles(worl
 def test_a_client_that_does_not_read_is_closed(world: World) -> None:
     with world.send(path="/big") as connection:
         wait_for(lambda: any(c.total_outbufs_len for c in list(world.server.active_channels.values())), "output")
-        wait_for(lambda: not world.server.active_channels, "the connection to be closed", 10)
+        wait_for(lambda: not world.server.active_channels, "the connection to be closed")
         assert len(read_to_end(connection)) < 32 << 20
 
 
@@ -130,26 +133,25 @@ def test_an_answer_that_the_socket_does_not_take_at_once_arrives_whole(world: Wo
 @pytest.mark.usefixtures("hurried")
 def test_an_idle_connection_is_closed(world: World) -> None:
     with world.send(close=False) as connection:
-        assert closed_within(connection, 10) >= 0.4
+        assert closed_within(connection, PATIENCE) >= 0.4
 
 
-@pytest.mark.usefixtures("hurried")
 def test_a_client_that_asks_to_be_closed_is_told_that_it_will_be(world: World) -> None:
     assert "\r\nconnection: close" in world.ask().head
 
 
 def test_a_client_that_goes_on_after_a_refusal_can_read_it_and_is_closed(world: World) -> None:
-    with socket.create_connection(("127.0.0.1", world.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", world.port), timeout=PATIENCE) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000\r\n\r\n" + b"x" * 100_000)
         assert answers(read_to_end(connection))[0].status == 413
-        wait_for(lambda: not world.server.active_channels, "the connection to be closed", 10)
+        wait_for(lambda: not world.server.active_channels, "the connection to be closed")
 
 
 def test_beyond_the_limit_of_connections_the_answer_is_503_at_once(world: World) -> None:
     world.server.adj.connection_limit = 3
     held = [world.send(b"wait") for _ in range(3)]
     for _ in held:
-        assert world.waiting.acquire(timeout=10)
+        assert world.waiting.acquire(timeout=PATIENCE)
     answer = world.ask()
     assert (answer.status, answer.error["code"]) == (503, "busy")
     assert "retry-after: 1" in answer.head
@@ -164,7 +166,7 @@ def test_beyond_the_limit_of_connections_the_answer_is_503_at_once(world: World)
 def test_an_idle_connection_makes_room_for_a_new_one(world: World) -> None:
     world.server.adj.connection_limit = 1
     with world.send(close=False) as idle:
-        wait_for(lambda: world.ask().status == 200, "room", 10)
+        wait_for(lambda: world.ask().status == 200, "room")
         assert read_to_end(idle).startswith(b"HTTP/1.1 200 OK")
 
 
@@ -174,7 +176,7 @@ def test_more_requests_than_may_wait_are_answered_503(world: World, monkeypatch:
     # One more than `threads` may have led the loop before they hung, so that a worker is left.
     while len(held) < 2 * world.server.adj.threads or workers.active_count < world.server.adj.threads:
         held.append(world.send(b"wait"))
-        assert world.waiting.acquire(timeout=10)
+        assert world.waiting.acquire(timeout=PATIENCE)
     monkeypatch.setattr(server.serve, "WAITING", 2)
     queued = [world.send() for _ in range(2)]
     wait_for(lambda: len(world.server.task_dispatcher.queue) == 2, "a full queue")
@@ -188,7 +190,7 @@ def test_more_requests_than_may_wait_are_answered_503(world: World, monkeypatch:
 def test_answers_that_hang_take_threads_and_never_the_server(world: World) -> None:
     held = [world.send(b"wait") for _ in range(2 * world.server.adj.threads)]
     for _ in held:
-        assert world.waiting.acquire(timeout=10)
+        assert world.waiting.acquire(timeout=PATIENCE)
     # Every thread for predictions hangs; whoever wants to know how things stand is answered all the same.
     assert world.ask(path="/healthz", method="GET").status == 200
     world.release.set()
@@ -205,15 +207,18 @@ def test_an_application_that_leaves_does_not_take_the_server_along(world: World)
         assert world.ask().status == 200
 
 
-def test_stopping_finishes_what_is_under_way_and_takes_nothing_new(world: World) -> None:
+def test_stopping_finishes_what_is_under_way_and_takes_nothing_new(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.serve, "GRACE", PATIENCE)
     with world.send(b"wait") as held, world.send(close=False) as idle:
-        assert world.waiting.acquire(timeout=10)
+        assert world.waiting.acquire(timeout=PATIENCE)
         world.server.stop()
-        assert closed_within(idle, 10) < 5
+        assert closed_within(idle, PATIENCE) < server.serve.IDLE
         wait_for(lambda: refuses(world.port), "the door to be closed")
         world.release.set()
         assert answers(read_to_end(held))[0].status == 200
-    world.thread.join(10)
+    world.thread.join(PATIENCE)
     assert not world.thread.is_alive()
 
 
@@ -233,14 +238,14 @@ def refuses(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_second_stop_does_not_wait(world: World) -> None:
+def test_a_second_stop_does_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.serve, "GRACE", 2 * PATIENCE)
     with world.send(b"wait"):
-        assert world.waiting.acquire(timeout=10)
-        began = time.monotonic()
+        assert world.waiting.acquire(timeout=PATIENCE)
         world.server.stop()
         world.server.stop()
-        world.thread.join(10)
-        assert time.monotonic() - began < server.serve.GRACE
+        world.thread.join(PATIENCE)
+        assert not world.thread.is_alive()
 
 
 def test_without_descriptors_it_waits_and_says_so_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -260,6 +265,6 @@ def test_without_descriptors_it_waits_and_says_so_once(world: World, caplog: pyt
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    client.settimeout(10)
+    client.settimeout(PATIENCE)
     assert answers(read_to_end(client))[0].status == 200
     client.close()

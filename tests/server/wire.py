@@ -8,7 +8,7 @@ import socket
 import time
 from typing import Any, NamedTuple
 
-from bench.running import Client
+from bench.running import PATIENCE, Client
 
 
 class Answer(NamedTuple):
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
         return error
 
 
-def connect(server: Client, seconds: float = 20.0) -> socket.socket:
+def connect(server: Client, seconds: float = PATIENCE) -> socket.socket:
     """Open a connection."""
     return socket.create_connection(("127.0.0.1", server.port), timeout=seconds)
 

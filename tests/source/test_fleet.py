@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.running import environment
+from bench.running import PATIENCE, environment
 from bench.warm import WarmProcess
 from monitor.clock import ManualClock
 from monitor.config.load import Config
@@ -127,7 +127,7 @@ class Replicas:
         body = json.dumps([{"features": one[:3], "prediction": one[3]} for one in new]).encode()
         address = f"http://127.0.0.1:{self.running[name][1]}/observe"
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             assert json.load(reply)["observed"] == rows
         self.sent += new
 
@@ -231,7 +231,7 @@ def knows(url: str, rows: int) -> float | None:
 
 def get(address: str) -> bytes | None:
     try:
-        with urllib.request.urlopen(address, timeout=5) as reply:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as reply:
             body: bytes = reply.read()
             return body
     except OSError:

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from bench.running import PATIENCE
 from monitor.clock import iso
 from monitor.errors import StoreError
 from monitor.store.audit.seals import SEALED
@@ -20,7 +21,7 @@ from monitor.store.windows.rows import add_gap, read_meta, write_meta
 from tests.store.world import Monitored
 
 
-def eventually(condition, seconds=20.0):
+def eventually(condition, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -79,7 +80,7 @@ def test_a_tick_that_fails_comes_again(start, caplog):
         done.set()
 
     start(tick)
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert sum("tried again" in record.message for record in caplog.records) == 1
 
 
@@ -93,7 +94,7 @@ def test_a_call_waits_for_somebody_elses_write_transaction(start, path):
         thread.join(0.05)
         assert not future
         other.execute("COMMIT")
-        thread.join(20)
+        thread.join(PATIENCE)
     assert future == [None]
 
 
@@ -141,18 +142,18 @@ def test_a_call_that_is_not_answered_in_time_is_called_off(start, monkeypatch):
     writer, begun, gate = start(), threading.Event(), threading.Event()
     blocker = threading.Thread(target=lambda: _quietly(writer, begun, gate))
     blocker.start()
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
     with pytest.raises(StoreError, match="did not answer"):
         writer.call(lambda connection: write_meta(connection, "late", "1"))
     gate.set()
-    blocker.join(20)
+    blocker.join(PATIENCE)
     monkeypatch.setattr(module, "CALL_TIMEOUT", 30.0)
     assert writer.call(lambda connection: read_meta(connection, "late", "none")) == "none"
 
 
 def _quietly(writer, begun, gate):
     try:
-        writer.run(lambda: (begun.set(), gate.wait(20)))
+        writer.run(lambda: (begun.set(), gate.wait(PATIENCE)))
     except StoreError:
         pass
 

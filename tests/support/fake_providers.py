@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
+from bench.running import PATIENCE
 from tests.support.provider_rules import slack_problem, telegram_problem
 
 Special = str  #: "hang", "trickle", "reset", "lost" (takes the message, then resets), "close"
@@ -103,7 +104,7 @@ class FakeProvider:
         self._server.server_close()
         self._thread.join()
 
-    def wait_for(self, condition: Callable[[FakeProvider], bool], timeout: float = 10.0) -> bool:
+    def wait_for(self, condition: Callable[[FakeProvider], bool], timeout: float = PATIENCE) -> bool:
         """Wait until something holds; False if it does not in time."""
         with self.changed:
             return self.changed.wait_for(lambda: condition(self), timeout)
@@ -135,7 +136,7 @@ class FakeProvider:
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.connection.close()
         elif scripted.special == "hang":
-            self.released.wait(30)
+            self.released.wait(PATIENCE)
         elif scripted.special == "trickle":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
             while not self.released.wait(0.05):

@@ -21,7 +21,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from bench.running import environment
+from bench.running import PATIENCE, environment
 from monitor.__main__ import main as monitor
 from monitor.__main__ import telltale
 from monitor.backtest.propose import least_shift, propose
@@ -134,7 +134,7 @@ def test_a_person_is_asked_and_enter_takes_what_is_proposed(folder: Path) -> Non
     process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     seen = ""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
 
     def answer(question: str, text: str) -> None:
         nonlocal seen
@@ -151,7 +151,7 @@ def test_a_person_is_asked_and_enter_takes_what_is_proposed(folder: Path) -> Non
         answer("Column with the time of each row (- for none) [sold_at]: ", "")
         answer("Column with the target, what the model learnt to predict (- for none) [price]: ", "")
         answer("Next:", "")
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         os.close(ours)

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.running import PATIENCE
+
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 FLAGS = (
@@ -31,8 +33,6 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-
-DEADLINE = 20.0
 
 
 class NavigatedError(AssertionError):
@@ -79,7 +79,7 @@ class Browser:
         if session:
             message["sessionId"] = session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + PATIENCE
         while True:
             answer = self._next(deadline)
             if answer.get("id") == number:
@@ -92,7 +92,7 @@ class Browser:
 
     def wait_for(self, method: str, session: str) -> None:
         """Wait for an event, or take one that came already."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + PATIENCE
         while not any(e.get("method") == method and e.get("sessionId") == session for e in self.events):
             self.events.append(self._next(deadline))
 
@@ -155,7 +155,7 @@ class Page:
 
     def until(self, script: str) -> None:
         """Wait until an expression is true."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + PATIENCE
         while not self._true(script):
             assert time.monotonic() < deadline, f"never true: {script}"
 
