@@ -74,13 +74,12 @@ def usual_step(seconds: float) -> int:
     "Check every row against its seal; name what is not as it was written.",
     option("file", nargs="?", type=Path, metavar="FILE", help="a snapshot, instead of the data folder's database"),
     option("--recompute", action="store_true", help="also work every stored verdict out again"),
-    option("--anchor", default="", help="what an earlier run printed, kept outside of the database"),
 )
 def verify(options: argparse.Namespace, config: Config) -> Answer:
     """`verify`: exit code 1 if anything is not as it was written."""
     with reading(config, options.file, any_version=True) as connection:
         with bar(options, "Checking", len(SEALED), " tables") as progress:
-            report = verify_record(connection, options.anchor, progress.update)
+            report = verify_record(connection, progress.update)
         again = None
         if options.recompute and report.ok:
             with bar(options, "Recomputing", None, " verdicts") as progress:
@@ -94,7 +93,6 @@ def verify(options: argparse.Namespace, config: Config) -> Answer:
         lines.append(f"{again.verdicts} verdicts recomputed, {again.skipped} skipped: their minutes are rolled up")
     good = report.ok and (again is None or again.ok)
     if good:
-        lines.append("\nEverything is as it was written. To hold a later check against this one:")
-        lines.append(f"  {options.program} verify --anchor '{report.anchor}'")
+        lines.append("\nEverything is as it was written.")
     data = {**report.to_json(), "recomputed": None if again is None else again.to_json()}
     return Answer(lines, data, 0 if good else 1)

@@ -50,46 +50,47 @@ def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) ->
         return ()
     if distinct.size <= bins:
         return discrete_edges(distinct)
+    return edges_in(gaps_of(distinct, rows, bins), float(distinct[0]), float(distinct[-1]))
+
+
+def gaps_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int) -> list[Gap]:
+    """Find the gaps that hold the edges of a column with these values, sorted, each in so many rows.
+
+    They are above the values at the wanted ranks, and on both sides of each value with a bin of its own.
+
+    >>> gaps_of(np.array([1.0, 2.0, 4.0, 6.0, 9.0]), np.array([1, 1, 9, 1, 1]), 3)
+    [(2.0, 4.0), (4.0, 6.0)]
+    """
     own, positions = wanted_values(rows, bins)
-    gaps = gaps_at(np.delete(distinct, own), positions, distinct[own])
-    return edges_in(gaps, float(distinct[0]), float(distinct[-1]))
+    if own.size:
+        positions = np.delete(np.arange(distinct.size), own)[positions]
+    low = np.unique(np.concatenate((positions, own[own > 0] - 1, own)))
+    above = [float(distinct[at + 1]) if at + 1 < distinct.size else None for at in low.tolist()]
+    return list(zip(distinct[low].tolist(), above, strict=True))
 
 
 def wanted_values(rows: npt.NDArray[np.int64], bins: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Find the values with a bin of their own, and among the others those at the wanted ranks; `rows`: of each."""
     own, left = frequent(rows, int(rows.sum()), bins)
-    rest = np.delete(rows, own)
+    rest = np.delete(rows, own) if own.size else rows
     return own, np.searchsorted(np.cumsum(rest), wanted_ranks(int(rest.sum()), left))
 
 
-def frequent(
-    rows: npt.NDArray[np.int64], total: int, bins: int, slack: float = 1.0
-) -> tuple[npt.NDArray[np.intp], int]:
+def frequent(rows: npt.NDArray[np.int64], total: int, bins: int) -> tuple[npt.NDArray[np.intp], int]:
     """Find the values that need a bin of their own; also return how many bins are left for the rest.
 
-    `rows`: of each value; `total`: of all values. The most frequent value is taken while it has more than `slack` times
-    an equal part of the rows that are left, in the bins that are left.
+    `rows`: of each value; `total`: of all values. The most frequent value is taken while it has more than an equal part
+    of the rows that are left, in the bins that are left.
     """
     own, left = [], bins
+    if rows.max(initial=0) * bins <= total:
+        return np.array([], dtype=np.intp), bins  # of most columns: there is nothing to sort
     for at in np.argsort(-rows, kind="stable")[: bins - 1].tolist():
-        if rows[at] * left <= slack * total:
+        if rows[at] * left <= total:
             break
         own.append(at)
         total, left = total - int(rows[at]), left - 1
     return np.array(sorted(own), dtype=np.intp), left
-
-
-def gaps_at(rest: Floats, positions: npt.NDArray[np.intp], own: Floats) -> list[Gap]:
-    """Gaps that hold an edge: above `rest` at these positions, and on both sides of each of `own`; both are sorted.
-
-    >>> gaps_at(np.array([1.0, 2.0, 6.0, 9.0]), np.array([1]), np.array([4.0]))
-    [(2.0, 4.0), (4.0, 6.0)]
-    """
-    values = np.union1d(rest, own)
-    before = np.searchsorted(values, own) - 1
-    low = np.unique(np.concatenate((np.searchsorted(values, rest[positions]), before[before >= 0], before + 1)))
-    above = [float(values[at + 1]) if at + 1 < values.size else None for at in low.tolist()]
-    return list(zip(values[low].tolist(), above, strict=True))
 
 
 def discrete_edges(distinct: Floats) -> tuple[float, ...]:

@@ -15,14 +15,13 @@ from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import Block, column_name, declares_categories, to_array, to_block
 from monitor.columns.column import Kind, Role, Schema
 from monitor.errors import DataError
+from monitor.reference.bin_edges import gaps_of
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
 
-#: Numbers that the searches for quantiles of all columns may keep together: 256 MB.
-SEARCH_NUMBERS = 2**25
-
-#: The same for the guides of the first pass, which hold 16,384 numbers for each of up to 512 columns.
-GUIDE_NUMBERS = 2**23
+#: Values of a column that its quantile edges are found by: all of them, or a random sample of so many, 64 MB. Ranks of
+#: a sample are off by 0.04 % at most in nineteen of twenty cases.
+SAMPLED = 2**23
 
 #: Rows of one chunk of a table in memory.
 CHUNK = 65_536
@@ -109,8 +108,7 @@ def summarise(
 
 def profile(names: Sequence[str], chunks: Iterable[Chunk]) -> list[ColumnProfile]:
     """First pass: gather the facts about each column."""
-    capacity = max(1_024, min(2**14, GUIDE_NUMBERS // max(1, len(names))))
-    profiles = [ColumnProfile(column_name(name), capacity) for name in names]
+    profiles = [ColumnProfile(column_name(name)) for name in names]
     _walk(chunks, [facts.add for facts in profiles])
     return profiles
 
@@ -125,18 +123,18 @@ def _walk(chunks: Iterable[Chunk], takers: Sequence[Callable[[Any], object]]) ->
 def find_quantiles(
     table: Table, profiles: Sequence[ColumnProfile], kinds: Mapping[str, Kind | None], limits: Limits
 ) -> None:
-    """Two more passes, if a column needs quantile bins and is too long for its profile to know them."""
-    wanted = [kinds.get(facts.name) != "categorical" and facts.open_quantiles for facts in profiles]
-    positions = np.flatnonzero(wanted).tolist()
-    if not positions:
-        return
-    searches = [profiles[position].search(limits.bins, SEARCH_NUMBERS // len(positions)) for position in positions]
-    _walk(table.chunks(positions), [search.count for search in searches])
-    for search in searches:
-        search.aim()
-    _walk(table.chunks(positions), [search.collect for search in searches])
-    for position, search in zip(positions, searches, strict=True):
-        profiles[position].gaps, profiles[position].rank_error = search.gaps(), search.rank_error
+    """Read once more, one after the other, the columns of numbers whose profiles do not know all values."""
+    for position, facts in enumerate(profiles):
+        if facts.distinct is not None or facts.texts or facts.forgotten or kinds.get(facts.name) == "categorical":
+            continue
+        random, share = np.random.default_rng(0), SAMPLED / facts.rows
+        parts = [block for (block,) in table.chunks([position]) if isinstance(block, np.ndarray)]
+        values = np.concatenate([part[random.random(len(part)) < share] if share < 1 else part for part in parts])
+        values.sort()
+        values = values[np.searchsorted(values, -np.inf, side="right") : np.searchsorted(values, np.inf)]
+        first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+        facts.gaps = gaps_of(values[first], np.diff(first, append=values.size), limits.bins)
+        facts.sampled = share < 1
 
 
 def choose(

@@ -16,8 +16,7 @@ import numpy as np
 
 from monitor.columns.canonical import Block, canonical
 from monitor.columns.column import MISSING, OTHER, Column, Counts, Floats, Kind, Role, number_text
-from monitor.reference.bin_edges import BINS, Gap, choose_edges, edges_in, edges_of
-from monitor.reference.quantiles import Guide, QuantileSearch
+from monitor.reference.bin_edges import BINS, Gap, edges_in, edges_of
 
 #: Categories that are counted one by one; the rarer ones are counted together as `__other__`.
 MAX_CATEGORIES = 100
@@ -66,9 +65,12 @@ class Decision:
 
 
 class ColumnProfile:
-    """Facts about one column, gathered block by block."""
+    """Facts about one column, gathered block by block.
 
-    def __init__(self, name: str, capacity: int = 2**14) -> None:
+    `gaps`: those that hold the edges, if there are more values than `distinct` keeps; `sampled`: by a part of its rows.
+    """
+
+    def __init__(self, name: str) -> None:
         self.name = name
         self.rows = self.missing = self.numbers = 0
         self.low, self.high = math.inf, -math.inf
@@ -77,9 +79,8 @@ class ColumnProfile:
         self.distinct: dict[float, int] | None = {}
         self.texts: Counter[str] = Counter()
         self.forgotten = 0
-        self.guide = Guide(capacity)
-        self.gaps: list[Gap] | None = None
-        self.rank_error = 0.0
+        self.gaps: list[Gap] = []
+        self.sampled = False
         self._last = math.nan
 
     def add(self, block: Block) -> None:
@@ -103,16 +104,6 @@ class ColumnProfile:
     def sum(self) -> float:
         """Sum of the finite numbers."""
         return self.mean * self.numbers
-
-    @property
-    def open_quantiles(self) -> bool:
-        """Whether quantile bins need more passes over the column than the one that filled this profile."""
-        known = self.distinct is not None or self.guide.whole
-        return bool(self.numbers) and not (self.texts or self.forgotten or known)
-
-    def search(self, bins: int, room: int) -> QuantileSearch:
-        """The search for the quantiles; its answer belongs into `gaps` and `rank_error`."""
-        return QuantileSearch(self.guide.ordered(), self.numbers, bins, room)
 
     def _add_numbers(self, values: Floats) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -138,7 +129,6 @@ class ColumnProfile:
         self.whole = self.whole and bool(np.all(values == np.floor(values)))
         self._watch_order(values)
         self._count_distinct(values)
-        self.guide.add(values)
 
     def _watch_order(self, values: Floats) -> None:
         """Find out whether values rise, and whether they do so by one."""
@@ -291,12 +281,12 @@ def _edges(profile: ColumnProfile, limits: Limits) -> tuple[tuple[float, ...], s
             return edges, f"always {number_text(distinct[0])}: anything above or below it is seen"
         if distinct.size <= limits.bins:
             return edges, f"{distinct.size} distinct numbers, a bin for each"
-    elif profile.gaps is None:
-        edges = choose_edges(profile.guide.ordered(), limits.bins)
     else:
         edges = edges_in(profile.gaps, profile.low, profile.high)
-    how = f"ranks within {profile.rank_error:.3%}" if profile.rank_error else "exact"
-    return edges, f"{len(edges) - 1} quantile bins ({how})"
+    return (
+        edges,
+        f"{len(edges) - 1} quantile bins ({'by a sample, ranks within 0.1 %' if profile.sampled else 'exact'})",
+    )
 
 
 def with_labels(decision: Decision, labels: Iterable[object], limits: Limits) -> Decision:

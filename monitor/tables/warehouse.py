@@ -19,7 +19,7 @@ from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import canonical
 from monitor.columns.column import MISSING, Kind
 from monitor.errors import DataError
-from monitor.reference.bin_edges import TAILS, gaps_at, wanted_values
+from monitor.reference.bin_edges import TAILS, gaps_of, wanted_values
 from monitor.reference.profile import (
     IDENTIFIER_NAME,
     MAX_DISTINCT_NUMBERS,
@@ -127,8 +127,7 @@ class TableColumns:
             values, rows = self._values(x, facts, bins)
             few = len(values) <= MAX_DISTINCT_NUMBERS
         facts.distinct = dict(zip(values.tolist(), rows.tolist(), strict=True)) if few else None
-        own, at = wanted_values(rows, bins)
-        facts.gaps = gaps_at(np.delete(values, own), at, values[own])
+        facts.gaps = gaps_of(values, rows, bins)
 
     def _percentiles(self, x: Expr, numbers: int) -> tuple[Any, Any]:
         """Ask for the engine's approximate percentiles; return them as values with rows. Raises DataError if it cannot.

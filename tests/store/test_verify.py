@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from bench.flips import try_flips
-from monitor.store.audit import seals
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import Report, verify
@@ -45,9 +44,9 @@ def database(original, tmp_path) -> Path:
     return Path(shutil.copyfile(original, tmp_path / "copy.db"))
 
 
-def check(path: Path, anchor: str = "") -> Report:
+def check(path: Path) -> Report:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        return verify(connection, anchor)
+        return verify(connection)
 
 
 def change(path: Path, sql: str, *values: object) -> int:
@@ -150,35 +149,6 @@ def test_names_the_first_bad_row(database, sql, first):
     problems = [f"{where}: {what}" for where, what in check(database).problems]
     assert problems
     assert problems[0][: len(first)] == first, problems
-
-
-def test_an_anchor_kept_outside_notices_a_past_that_was_written_anew(database):
-    """Whoever can write can also make new seals; what was written down before that gives it away."""
-    anchor = check(database).anchor
-    assert check(database, anchor).ok
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("UPDATE alert_events SET reason = 'nothing happened'")
-        connection.execute("DELETE FROM seals WHERE \"table\" = 'alert_events'")
-        seals.add(connection, "alert_events")
-    assert check(database).ok
-    (problem,) = check(database, anchor).problems
-    assert "alert_events is not what the anchor says" in problem.what
-    assert not check(database, "gaps:1").ok
-
-
-def test_an_anchor_holds_while_rows_are_added_and_pruned(tmp_path):
-    monitored = Monitored(tmp_path / "data", 'keep_minutes = "1h"')
-    monitored.minutes(70)
-    with closing(monitored.read()) as connection:
-        anchor = verify(connection).anchor
-    monitored.minutes(5)
-    monitored.clock.advance(7200)
-    monitored.minutes(2)
-    with closing(monitored.read()) as connection:
-        report = verify(connection, anchor)
-        assert report.problems == []
-        assert {head.table for head in report.heads if head.pruned} >= {"windows", "sealed_counts", "drift"}
-    monitored.close()
 
 
 @pytest.mark.parametrize("seed", range(2))

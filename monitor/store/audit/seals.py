@@ -68,11 +68,10 @@ Sums = dict[int, tuple[int, int]]
 
 
 class Seal(NamedTuple):
-    """What a block must add up to, and what has been added to it in all: the difference was pruned."""
+    """What a block must add up to, and how many rows were added to it in all: the difference was pruned."""
 
     rows: int = 0
     sum: int = 0
-    added_rows: int = 0
     added: int = 0
 
 
@@ -137,25 +136,17 @@ def _write(connection: sqlite3.Connection, table: str, before: Sums, after: Sums
     for block in before.keys() | after.keys():
         less, more = before.get(block, (0, 0)), after.get(block, (0, 0))
         seal = read_seals(connection, table, block).get(block, Seal())
-        sum_now, added = seal.sum + more[1] - less[1], seal.added + more[1] * grows
+        total = (seal.sum + more[1] - less[1]) % MODULUS
         connection.execute(
-            'INSERT OR REPLACE INTO seals ("table", block, rows, sum, added_rows, added) VALUES (?, ?, ?, ?, ?, ?)',
-            (
-                table,
-                block,
-                seal.rows + more[0] - less[0],
-                (sum_now % MODULUS).to_bytes(SUM_BYTES),
-                seal.added_rows + more[0] * grows,
-                (added % MODULUS).to_bytes(SUM_BYTES),
-            ),
+            'INSERT OR REPLACE INTO seals ("table", block, rows, sum, added) VALUES (?, ?, ?, ?, ?)',
+            (table, block, seal.rows + more[0] - less[0], total.to_bytes(SUM_BYTES), seal.added + more[0] * grows),
         )
 
 
 def read_seals(connection: sqlite3.Connection, table: str, block: int | None = None) -> dict[int, Seal]:
     """Seals of a table, or one of them, by block."""
     rows = connection.execute(
-        'SELECT block, rows, sum, added_rows, added FROM seals WHERE "table" = ?1 AND (?2 IS NULL OR block = ?2) '
-        "ORDER BY block",
+        'SELECT block, rows, sum, added FROM seals WHERE "table" = ?1 AND (?2 IS NULL OR block = ?2) ORDER BY block',
         (table, block),
     )
-    return {row[0]: Seal(row[1], int.from_bytes(row[2]), row[3], int.from_bytes(row[4])) for row in rows}
+    return {row[0]: Seal(row[1], int.from_bytes(row[2]), row[3]) for row in rows}

@@ -6,7 +6,6 @@ beside a running server. Of a damaged file it tells as much as can be read.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -39,7 +38,6 @@ class Report:
 
     problems: list[Problem] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
-    anchor: str = ""
 
     @property
     def ok(self) -> bool:
@@ -52,7 +50,6 @@ class Report:
             "ok": self.ok,
             "problems": [problem._asdict() for problem in self.problems],
             "tables": [head._asdict() for head in self.heads],
-            "anchor": self.anchor,
         }
 
     @contextmanager
@@ -117,11 +114,8 @@ _RULES = {
 }
 
 
-def verify(connection: sqlite3.Connection, anchor: str = "", progress: Callable[[int], object] = bool) -> Report:
-    """Check everything. `anchor`: what `Report.anchor` said at an earlier time, kept outside of the database.
-
-    `progress` is told of each table that is done.
-    """
+def verify(connection: sqlite3.Connection, progress: Callable[[int], object] = bool) -> Report:
+    """Check everything. `progress` is told of each table that is done."""
     report = Report()
     factory, connection.row_factory = connection.row_factory, None
     connection.execute("PRAGMA cell_size_check = 1")
@@ -145,8 +139,6 @@ def verify(connection: sqlite3.Connection, anchor: str = "", progress: Callable[
                 tables = [name for (name,) in connection.execute('SELECT DISTINCT "table" FROM seals')]
                 unknown = sorted(set(tables) - SEALED.keys())
                 report.problems += [Problem(f"seals {name}", "was not written by Telltale") for name in unknown]
-            report.problems += [Problem("anchor", what) for what in _compare(connection, anchor)]
-            report.anchor = " ".join(_anchors(connection))
     finally:
         if began and connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -189,13 +181,12 @@ def _check_table(connection: sqlite3.Connection, table: str, report: Report) -> 
         seal, (rows, total), what = seals.get(block, Seal()), found.get(block, (0, 0)), ""
         if rows != seal.rows:
             what = f"{seal.rows} rows were written and {rows} are there"
-        elif total != seal.sum or (SEALED[table].size and rows == seal.added_rows and total != seal.added):
+        elif total != seal.sum:
             what = "a row was changed after it had been written"
         if what:
             report.problems.append(Problem(_place(connection, table, block), what))
-    grown = sum(seal.added_rows for seal in seals.values())
     there = sum(seal.rows for seal in seals.values())
-    report.heads.append(Head(table, there, max(0, grown - there)))
+    report.heads.append(Head(table, there, max(0, sum(seal.added for seal in seals.values()) - there)))
 
 
 def _place(connection: sqlite3.Connection, table: str, block: int) -> str:
@@ -208,36 +199,3 @@ def _place(connection: sqlite3.Connection, table: str, block: int) -> str:
     sql = f"SELECT min({sealed.day}), max({sealed.day}) FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608 - constants
     days = sorted({str(day) for day in connection.execute(sql, (first, first + sealed.size)).fetchone() if day})
     return f"{place} ({' to '.join(days)})" if days else place
-
-
-def _anchors(connection: sqlite3.Connection) -> Iterator[str]:
-    """For each table that only grows: up to which block, how many rows, and a digest of what was added to each block.
-
-    Of all blocks but the last two, to which nothing is added any more; and of all.
-    """
-    for table, sealed in SEALED.items():
-        seals = read_seals(connection, table)
-        if sealed.size and seals:
-            newest = max(seals)
-            yield from (f"{table}:{last}:{_added(seals, last)}" for last in (newest - 2, newest) if last >= min(seals))
-
-
-def _added(seals: dict[int, Seal], last: int) -> str:
-    """Rows added to the blocks up to the last one, and a digest of them."""
-    blocks = [(block, seal.added_rows, seal.added) for block, seal in sorted(seals.items()) if block <= last]
-    digest = hashlib.sha256(repr(blocks).encode()).hexdigest()[:16]
-    return f"{sum(rows for _, rows, _ in blocks)}:{digest}"
-
-
-def _compare(connection: sqlite3.Connection, anchor: str) -> Iterator[str]:
-    """Hold what was added against what it was at an earlier time; the last block may have grown since."""
-    for part in anchor.split():
-        table, _, rest = part.partition(":")
-        last, _, was = rest.partition(":")
-        count = was.partition(":")[0]
-        if table not in SEALED or not SEALED[table].size or not last.isdigit() or not count.isdigit():
-            yield f"{part!r} is not what verify prints"
-            continue
-        now = _added(read_seals(connection, table), int(last))
-        if now != was and int(now.partition(":")[0]) <= int(count):
-            yield f"{table} is not what the anchor says; its past was written anew"

@@ -21,7 +21,7 @@ _BIN_COUNT = """coalesce(CASE substr(h.counts, 1, 1)
                                      + unicode(substr(h.counts, 2 * bin.key + 3, 1)) - 1
                        ELSE json_extract(h.counts, '$[' || bin.key || ']') END, 0)"""
 
-_TABLES = """
+_SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sources (
@@ -126,6 +126,8 @@ CREATE TABLE drift (
     seen INTEGER                         -- highest windows.id there was: a late prediction is in a window beyond it
 ) STRICT;
 CREATE INDEX drift_by_time ON drift (at);
+-- Verdicts on what is usual are few among all others, and a page draws a year of one column's.
+CREATE INDEX drift_on_usual ON drift ("column", role, statistic, at) WHERE substr(statistic, 1, 6) = 'usual ';
 
 CREATE TABLE usual_learned (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -259,10 +261,52 @@ CREATE TABLE seals (
     block INTEGER NOT NULL,              -- of the table's rows, by their numbers; 0 for a table whose rows change
     rows INTEGER NOT NULL,               -- that must be there
     sum BLOB NOT NULL,                   -- of their SHA-256
-    added_rows INTEGER NOT NULL,         -- that were ever written; the difference was pruned
-    added BLOB NOT NULL,                 -- sum of the SHA-256 of these
+    added INTEGER NOT NULL,              -- that were ever written; the difference was pruned
     PRIMARY KEY ("table", block)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE id_tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL UNIQUE,          -- what the ids of one process begin with
+    source TEXT NOT NULL,                -- the journal that its predictions are in
+    first INTEGER NOT NULL,              -- sequence number of the first one
+    at TEXT NOT NULL                     -- when it began
+) STRICT;
+
+CREATE TABLE tallies (
+    source TEXT NOT NULL,
+    result TEXT NOT NULL,                -- what became of records: repeated; ...
+    count INTEGER NOT NULL,
+    PRIMARY KEY (source, result)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE performance_sums (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    series_id INTEGER NOT NULL REFERENCES series,
+    seconds INTEGER NOT NULL,            -- 3600, or 86400 once an hour's time is over
+    start INTEGER NOT NULL,              -- of the predictions' hour (day), seconds since 1970 UTC
+    start_utc TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', start, 'unixepoch')) VIRTUAL,
+    sums TEXT NOT NULL,                  -- JSON object of counts and moments by position: see `monitor.outcomes.sums`
+    UNIQUE (series_id, seconds, start)
+) STRICT;
+
+CREATE TABLE outcome_delays (
+    series_id INTEGER PRIMARY KEY REFERENCES series,
+    counts TEXT NOT NULL,                -- JSON array: outcomes by the delay after their predictions, in bins
+    sum REAL NOT NULL                    -- of the delays, seconds
+) STRICT;
+
+CREATE TABLE performance_judged (        -- what verdicts on performance in `drift` rest on, by `at` and `rule`
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,                    -- when it was judged, UTC
+    series_id INTEGER NOT NULL REFERENCES series,
+    rule TEXT NOT NULL,
+    window_start TEXT NOT NULL,          -- of the predictions' hours
+    window_end TEXT NOT NULL,
+    asked TEXT NOT NULL,                 -- JSON object: metrics, alpha, floors, least outcomes, dispersions
+    sums TEXT NOT NULL                   -- JSON object: see `performance_sums`; of an estimate the predictions by bin
+) STRICT;
+CREATE INDEX performance_judged_by_time ON performance_judged (at);
 
 CREATE VIEW window_counts AS             -- as they are stored
 SELECT w.id AS window_id, c.id AS column_id, c.bins, coalesce(s.counts, o.counts) AS counts,
@@ -315,61 +359,7 @@ SELECT d.*, q.asked, m.id AS series_id, m.model_sha256, m.reference_sha256, m.fi
 FROM drift d
 LEFT JOIN questions q ON q.id = d.question_id
 LEFT JOIN series m ON m.id = q.series_id;
-"""
 
-_PERFORMANCE = """
-CREATE TABLE performance_judged (        -- what verdicts on performance in `drift` rest on, by `at` and `rule`
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,                    -- when it was judged, UTC
-    series_id INTEGER NOT NULL REFERENCES series,
-    rule TEXT NOT NULL,
-    window_start TEXT NOT NULL,          -- of the predictions' hours
-    window_end TEXT NOT NULL,
-    asked TEXT NOT NULL,                 -- JSON object: metrics, alpha, floors, least outcomes, dispersions
-    sums TEXT NOT NULL                   -- JSON object: see `performance_sums`; of an estimate the predictions by bin
-) STRICT;
-CREATE INDEX performance_judged_by_time ON performance_judged (at);
-"""
-
-_OUTCOMES = """
-CREATE TABLE id_tokens (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    token TEXT NOT NULL UNIQUE,          -- what the ids of one process begin with
-    source TEXT NOT NULL,                -- the journal that its predictions are in
-    first INTEGER NOT NULL,              -- sequence number of the first one
-    at TEXT NOT NULL                     -- when it began
-) STRICT;
-
-CREATE TABLE tallies (
-    source TEXT NOT NULL,
-    result TEXT NOT NULL,                -- what became of records: repeated; ...
-    count INTEGER NOT NULL,
-    PRIMARY KEY (source, result)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE performance_sums (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    series_id INTEGER NOT NULL REFERENCES series,
-    seconds INTEGER NOT NULL,            -- 3600, or 86400 once an hour's time is over
-    start INTEGER NOT NULL,              -- of the predictions' hour (day), seconds since 1970 UTC
-    start_utc TEXT GENERATED ALWAYS AS (strftime('%Y-%m-%dT%H:%M:%SZ', start, 'unixepoch')) VIRTUAL,
-    sums TEXT NOT NULL,                  -- JSON object of counts and moments by position: see `monitor.outcomes.sums`
-    UNIQUE (series_id, seconds, start)
-) STRICT;
-
-CREATE TABLE outcome_delays (
-    series_id INTEGER PRIMARY KEY REFERENCES series,
-    counts TEXT NOT NULL,                -- JSON array: outcomes by the delay after their predictions, in bins
-    sum REAL NOT NULL                    -- of the delays, seconds
-) STRICT;
-"""
-
-#: Verdicts on what is usual are few among all others, and a page draws a year of one column's.
-_USUAL = """
-CREATE INDEX drift_on_usual ON drift ("column", role, statistic, at) WHERE substr(statistic, 1, 6) = 'usual ';
-"""
-
-_PERFORMANCE_VIEW = """
 CREATE VIEW performance AS               -- hours and days with outcomes by the metrics that are stored with their sums
 SELECT p.start_utc AS start, p.seconds, m.model, m.version AS model_version, m.name AS series, metric.key AS metric,
        metric.value ->> 0 AS value, metric.value ->> 1 AS low, metric.value ->> 2 AS high, metric.value ->> 3 AS n
@@ -413,13 +403,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 #: All changes in order: their scripts by name.
-CHANGES = {
-    "schema": _TABLES.replace("BIN_COUNT", _BIN_COUNT),
-    "outcomes": _OUTCOMES,
-    "performance": _PERFORMANCE,
-    "usual": _USUAL,
-    "performance view": _PERFORMANCE_VIEW,
-}
+CHANGES = {"schema": _SCHEMA.replace("BIN_COUNT", _BIN_COUNT)}
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:
