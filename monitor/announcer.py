@@ -84,14 +84,10 @@ class Announcer:
             several=len(evaluators) > 1,
         )
         rules, settings = self.config.rules, self.config.alerts
-        states, policy = outbox.load_groups(connection), policy_of(self.config)
+        # Changes of a group are gathered over five evaluations, at most five minutes.
+        every, states = self.config.drift.every, outbox.load_groups(connection)
+        policy = planning.Policy(settings.repeat, settings.group_wait, min(300.0, 5 * every), max(60.0, every))
         outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
-
-
-def policy_of(config: Config) -> planning.Policy:
-    """Say when messages are due. Changes of a group are gathered over five evaluations, at most five minutes."""
-    every = config.drift.every
-    return planning.Policy(config.alerts.repeat, config.alerts.group_wait, min(300.0, 5 * every), max(60.0, every))
 
 
 def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | None:

@@ -1,20 +1,12 @@
-"""A monitor for a service elsewhere than the server: `Monitor.connect`.
+"""A monitor for a service elsewhere than the server: `Monitor.connect`. docs/decisions/0015-workers.md has the reasons.
 
-    from monitor import Monitor
-
-    with Monitor.connect("https://telltale.example", spool="spool") as monitor:
-        monitor.observe([0.03, 0.05], 151.2)
-
-What is observed goes into a journal in the spool, and one thread copies the journal to the server, byte for byte
-(`POST /replicate`). The server reads the copy as it reads a journal of its own machine, and commits how far it has read
-together with the counts: what is sent again, after any time, is counted once. Each process has a journal of its own,
-below the reference that it was recorded for:
+What is observed goes into a journal in the spool, and one thread copies the journal to the server byte for byte. The
+server commits how far it has read together with the counts, so what is sent again is counted once. What is at the
+server is deleted; what a dead process has left is sent by any other that uses the spool.
 
     spool/REFERENCE/model.json        what the server said of the model, so that a start need not ask
     spool/REFERENCE/TOKEN/journal     predictions; TOKEN begins their ids
     spool/REFERENCE/TOKEN/outcomes    a journal of outcomes
-
-What is at the server is deleted. What a dead process has left is sent by any other that uses the spool.
 """
 
 from __future__ import annotations
@@ -445,11 +437,9 @@ class Client(Observing):
 
 
 def _spool_bytes(text: str) -> int:
-    try:
+    with suppress(ValueError, TypeError):
         if (found := size(text)) >= LEAST_SPOOL:
             return found
-    except (ValueError, TypeError):
-        pass
     raise ConfigError(f'spool_size: expected a size of 10 MB or more, such as "1GB", got {text!r}')
 
 

@@ -1,10 +1,7 @@
 """How alike the rows of one window are: the correlation that makes n rows say as much as fewer independent ones.
 
-Rows of an hour share its time of day, its campaign, its customer. So shares of windows scatter about their own level by
-more than the v / n of independent rows, v = p (1 - p): by v (1 / n + rho (1 - 1 / n)). rho is estimated by moments, as
-in Williams (1982), and n rows count as n / (1 + (n - 1) rho). The level is a line over time: a column that moves slowly
-and steadily does differ from training, and its own way must not hide that.
-
+Shares of windows scatter about their own level, a line over time, by v (1 / n + rho (1 - 1 / n)), v = p (1 - p), not by
+the v / n of independent rows; rho is estimated by moments (Williams 1982), and n rows count as n / (1 + (n - 1) rho).
 It is learnt once a day from the first weeks of production, until these are over.
 """
 

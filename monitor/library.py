@@ -1,12 +1,4 @@
-"""The monitor inside another program: no server, no Flask.
-
-    from monitor import Monitor
-
-    with Monitor.open("config.toml") as monitor:
-        monitor.observe([0.03, 0.05], 151.2)
-
-Journal, windows, rules, alerts and store work in the program's own process, as they do in the server's.
-"""
+"""The monitor inside another program: no server, no Flask. All of it works in the program's own process."""
 
 from __future__ import annotations
 

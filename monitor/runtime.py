@@ -2,14 +2,10 @@
 
 record    a prediction goes into the journal                        any thread     Watched.record
 fold      sources hand over counts and a cursor; one transaction    writer         Folding, Journals, Workers
-evaluate  windows to verdicts to alerts to messages, in one         writer, when   Evaluator.run,
-          transaction for all models                                schedule says  Announcer.announce
+evaluate  windows to verdicts to alerts to messages                 writer         Evaluator.run, Announcer.announce
 send      messages go to people                                     one a receiver sender
 keep      old windows are rolled up and dropped                     writer         Maintenance
 show      what the last commit left, as immutable objects           any thread     Watched.snapshot, Condition
-
-The runtime owns the data folder, the one writer of SQLite, the tick and the senders; each watched model (`watched.py`)
-its reference, source, series and rules.
 """
 
 from __future__ import annotations

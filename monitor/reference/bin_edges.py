@@ -69,6 +69,17 @@ def gaps_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int) -> list[Ga
     return list(zip(distinct[low].tolist(), above, strict=True))
 
 
+def gaps_of_rows(values: Floats, bins: int) -> list[Gap]:
+    """`gaps_of` for the sorted values of all rows."""
+    share = values.size // bins
+    if (values[share:] == values[: values.size - share]).any():  # a value has more than a bin's share of the rows
+        first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+        return gaps_of(values[first], np.diff(first, append=values.size), bins)
+    low = np.unique(values[wanted_ranks(values.size, bins) - 1])
+    above = [float(values[at]) if at < values.size else None for at in np.searchsorted(values, low, side="right")]
+    return list(zip(low.tolist(), above, strict=True))
+
+
 def wanted_values(rows: npt.NDArray[np.int64], bins: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Find the values with a bin of their own, and among the others those at the wanted ranks; `rows`: of each."""
     own, left = frequent(rows, int(rows.sum()), bins)
@@ -83,8 +94,6 @@ def frequent(rows: npt.NDArray[np.int64], total: int, bins: int) -> tuple[npt.ND
     of the rows that are left, in the bins that are left.
     """
     own, left = [], bins
-    if rows.max(initial=0) * bins <= total:
-        return np.array([], dtype=np.intp), bins  # of most columns: there is nothing to sort
     for at in np.argsort(-rows, kind="stable")[: bins - 1].tolist():
         if rows[at] * left <= total:
             break

@@ -15,7 +15,7 @@ from monitor.columns.binning import ColumnCounter
 from monitor.columns.canonical import Block, column_name, declares_categories, to_array, to_block
 from monitor.columns.column import Kind, Role, Schema
 from monitor.errors import DataError
-from monitor.reference.bin_edges import gaps_of
+from monitor.reference.bin_edges import gaps_of_rows
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision, Limits, decide, with_labels
 
@@ -131,9 +131,8 @@ def find_quantiles(
         parts = [block for (block,) in table.chunks([position]) if isinstance(block, np.ndarray)]
         values = np.concatenate([part[random.random(len(part)) < share] if share < 1 else part for part in parts])
         values.sort()
-        values = values[np.searchsorted(values, -np.inf, side="right") : np.searchsorted(values, np.inf)]
-        first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
-        facts.gaps = gaps_of(values[first], np.diff(first, append=values.size), limits.bins)
+        finite = slice(*np.searchsorted(values, [np.nextafter(-np.inf, 0.0), np.inf]))
+        facts.gaps = gaps_of_rows(values[finite], limits.bins)
         facts.sampled = share < 1
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.reference import build as build_module
-from monitor.reference.bin_edges import choose_edges, frequent, gaps_of, wanted_ranks
+from monitor.reference.bin_edges import choose_edges, frequent, gaps_of, gaps_of_rows, wanted_ranks
 from monitor.reference.build import build_reference
 
 
@@ -36,6 +36,7 @@ SHAPES = {
 def test_gaps_are_those_of_the_sorted_rows(values: list[float], bins: int) -> None:
     array = np.array(values)
     assert gaps_of(*np.unique(array, return_counts=True), bins) == by_sorting(array, bins)
+    assert gaps_of_rows(np.sort(array), bins) == by_sorting(array, bins)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
