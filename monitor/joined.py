@@ -13,17 +13,22 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor.clock import Clock, SystemClock
 from monitor.config.load import Config
 from monitor.errors import LockedError, StoreError
 from monitor.questions import CALLS, ask, make_way
 from monitor.recording import NAMED, Recording, Watch, Worker, which
-from monitor.runtime import Runtime
 from monitor.store.file.folder import DataFolder, owner, refuse_second
 
+if TYPE_CHECKING:
+    from monitor.runtime import Runtime
+
 log = logging.getLogger(__name__)
+
+#: Held while modules are loaded: the child of a fork in the midst of it could never load them.
+LOADING = threading.Lock()
 
 #: Seconds between two looks after the journals, and at whether the folder is held.
 EVERY = 0.5
@@ -134,7 +139,7 @@ class Joined:
     def _take_over(self) -> None:
         """Hold the folder, if nobody does. Raises LockedError if another process does."""
         refuse_second(self.folder.path)
-        runtime = Runtime(self.config, self.watches, self.clock)
+        runtime = load_runtime()(self.config, self.watches, self.clock)
         runtime.step_down = self._step_down
         runtime.start()
         self.runtime = runtime
@@ -164,6 +169,14 @@ class Joined:
             ask(self.folder.path, "fold", (), {})
         except (OSError, EOFError, StoreError) as error:
             log.debug("what was recorded last is counted by the next process: %s", error)
+
+
+def load_runtime() -> type[Runtime]:
+    """Load what a process needs that holds the folder, and one that has joined does not."""
+    with LOADING:
+        from monitor.runtime import Runtime
+
+        return Runtime
 
 
 def hold(data: Path, opening: Callable[[], Runtime]) -> Runtime:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, cast
 
 import numpy as np
 
-from monitor.client import Client
 from monitor.clock import Clock, SystemClock, iso
 from monitor.columns.batch import Batch
 from monitor.columns.column import Schema
@@ -24,21 +23,22 @@ from monitor.config.load import Config
 from monitor.counting import fitting
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
-from monitor.joined import Joined
+from monitor.joined import LOADING, Joined, load_runtime
 from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes
 from monitor.outcomes.waiting import key_of
 from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference
-from monitor.runtime import Runtime
 from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
 from monitor.store.file.database import one_moment
-from monitor.store.file.folder import database_is_open, held_here
+from monitor.store.file.folder import database_is_open, held_here, refuse_second
 from monitor.tables.rows import time_ns
-from monitor.watched import Watched
 
 if TYPE_CHECKING:
+    from monitor.client import Client
     from monitor.report.file import Report
+    from monitor.runtime import Runtime
+    from monitor.watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Monitor(Observing):
         """Take over a runtime that is not started yet, and start it; `open` is the usual way."""
         self._runtime, self._root, self._port = runtime, self, metrics_port
         self._pid = os.getpid()
-        if metrics_port is not None and isinstance(runtime, Runtime):
+        if metrics_port is not None and not isinstance(runtime, Joined):
             self._scrape = ScrapeServer(runtime, metrics_port)
         self._open, self._name = True, ""
         self.models: dict[str, Monitor] = {}
@@ -98,7 +98,7 @@ class Monitor(Observing):
         with _rejoining:
             if root._pid == os.getpid():
                 return
-            root._runtime = runtime = Joined(old.config, old.watches, old.clock, heir=not _inherited_database)
+            root._runtime = runtime = Joined(old.config, old.watches, old.clock, heir=not _unfit)
             root._scrape, root._pid = None, os.getpid()
             for one in (root, *root.models.values()):
                 one._runtime, one._pid = runtime, root._pid
@@ -197,6 +197,8 @@ class Monitor(Observing):
         Raises ConfigError, StoreError, and UnsentError if neither server nor spool says what the columns are. With
         `on_error="log"` nothing is raised, as by `open`; without a server it begins once there is one.
         """
+        from monitor.client import Client  # it loads an HTTP client
+
         return Client.connect(url, Path(spool), spool_size, model, token, on_error, clock or SystemClock())
 
     @classmethod
@@ -243,7 +245,7 @@ class Monitor(Observing):
             one._open, one._record = False, _refuse_closed
         self._stop_metrics()
         try:
-            if isinstance(self._runtime, Runtime):
+            if not isinstance(self._runtime, Joined):
                 self._runtime.fold()
         except Exception:
             log.exception("what was observed last could not be folded; the next start does it")
@@ -387,17 +389,19 @@ class Monitor(Observing):
             _refuse_closed()
         if os.getpid() != self._pid:
             self._rejoin()
-        return cast(Runtime, self._runtime)
+        return cast("Runtime", self._runtime)
 
 
 def hold_or_join(config: Config, watches: Sequence[Watch], clock: Clock | None = None) -> Runtime | Joined:
     """Hold the data folder, or join the process that does. Raises LockedError if this one does."""
+    path = Path(config.data.path)
     try:
-        return Runtime(config, watches, clock)
+        refuse_second(path)  # before a second's worth of modules that only the process that holds it needs
+        return load_runtime()(config, watches, clock)
     except LockedError:
-        if held_here(Path(config.data.path)):
+        if held_here(path):
             raise
-        return Joined(config, watches, clock, heir=not _inherited_database)
+        return Joined(config, watches, clock, heir=not _unfit)
 
 
 def _span(start: Time, end: Time) -> Span:
@@ -428,8 +432,8 @@ _opened: set[Monitor] = set()
 #: What a child of a fork keeps of its parent and never uses, so that nothing of it is closed.
 _parents: list[object] = []
 _rejoining = threading.Lock()
-#: Whether a parent forked in the midst of using the database: SQLite must not open it again in this process then.
-_inherited_database = False
+#: Whether a parent forked in the midst of using the database, or of loading modules: this process can do neither then.
+_unfit = False
 _forking = threading.local()
 
 #: Seconds for which a fork waits for the writer.
@@ -437,7 +441,7 @@ FORK_PATIENCE = 5.0
 
 
 def _held() -> list[Runtime]:
-    found = (one._runtime if isinstance(one._runtime, Runtime) else one._runtime.runtime for one in list(_opened))
+    found = (one._runtime.runtime if isinstance(one._runtime, Joined) else one._runtime for one in list(_opened))
     return [runtime for runtime in found if runtime is not None]
 
 
@@ -453,13 +457,13 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork() -> None:
     """In the child: close copies of what is the parent's, and join when something is to be done."""
-    global _inherited_database, _rejoining
+    global _unfit, _rejoining
     _rejoining = threading.Lock()
     for runtime in _held():
         runtime.abandon()
         if runtime.writer in _forking.paused:
             runtime.writer.abandon()
-    _inherited_database = database_is_open()
+    _unfit = database_is_open() or LOADING.locked()
     for monitor in _opened:
         for one in (monitor, *monitor.models.values()):
             one._record = one._rejoin_and_record

@@ -34,6 +34,9 @@ PATIENCE = 40.0
 class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads, block_on_close = True, False
 
+    def handle_error(self, *_: Any) -> None:
+        log.debug("a process that asked did not wait for the answer", exc_info=True)
+
 
 class Answers:
     """Answers the questions of other processes, on threads of its own."""

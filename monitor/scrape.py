@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 from monitor.errors import ConfigError
-from monitor.joined import Joined
-from monitor.runtime import Runtime
+
+if TYPE_CHECKING:
+    from monitor.joined import Joined
+    from monitor.runtime import Runtime
 
 
 class ScrapeServer:

@@ -20,6 +20,7 @@ from bench.running import Server, environment, wait_for
 from monitor import Monitor, Reference
 from monitor.errors import LockedError
 from monitor.joined import Joined
+from monitor.questions import ask
 from tests.library.conftest import Open
 
 ROW = [41.0, 1.5, "f"]
@@ -68,6 +69,37 @@ def test_the_child_of_a_fork_joins(open_monitor: Open, tmp_path: Path) -> None:
     monitor.flush()
     assert monitor.status()["predictions"] == 3
     assert not [path for path in (tmp_path / "data/workers").iterdir() if path.is_dir()]
+
+
+def test_one_that_joins_loads_only_what_it_records_with(open_monitor: Open, tmp_path: Path) -> None:
+    monitor = open_monitor()
+    monitor.reference.save(tmp_path / "histogram.prom")
+    code = """if True:
+        import sys
+        from monitor import Monitor
+        monitor = Monitor.open()
+        monitor.observe([41, 1.5, "f"], 1.0)
+        print({"scipy", "requests", "apscheduler", "sqlite_utils", "pandas", "monitor.runtime"} & sys.modules.keys())
+        monitor.close()
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "set()\n", run.stderr
+    monitor.flush()
+    assert monitor.status()["predictions"] == 1
+
+
+def test_one_that_does_not_wait_for_an_answer_leaves_no_traceback(
+    open_monitor: Open, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = open_monitor()
+    runtime = monitor._usable()
+    caplog.set_level("DEBUG")
+    with runtime.writer.busy, pytest.raises(TimeoutError):
+        ask(tmp_path / "data", "fold", (), {}, patience=0.1)
+    wait_for(lambda: "did not wait for the answer" in caplog.text, "the answer that nobody wants")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_child_goes_on_when_its_parent_is_killed(tmp_path: Path, reference: Reference) -> None:
