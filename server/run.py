@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from monitor.announcer import works_here_only
@@ -38,9 +41,14 @@ def opened(
     `begin` is called with the runtime once it has started.
     """
     guard = Guard.of(config.server)
+    with without_pandas():
+        paths = [Path(config.of(name).model.path) for name in config.names]
+        if any(path.suffix not in ("", ".onnx") for path in paths) and find_spec("sklearn"):
+            import_module("sklearn")
     loaded, failed = load_all(config)
     watches = [one.watch for one in loaded.values()]
-    runtime = hold(Path(config.data.path), lambda: Runtime(config, watches, failed=failed))
+    with without_pandas():
+        runtime = hold(Path(config.data.path), lambda: Runtime(config, watches, failed=failed))
     reloading: Reloading | None = None
     try:
         application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
@@ -67,6 +75,20 @@ def opened(
         log.warning("stopped; part of the record lies in %s, and is counted by the next start", runtime.folder.journal)
     else:
         log.info("stopped; everything recorded is in %s", runtime.folder.database)
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Keep scikit-learn, and sqlite-utils for a new database, from loading pandas, 65 MB, for what is not used here.
+
+    For a process that has no other thread yet which could want it. A model that needs pandas loads it later.
+    """
+    hidden = sys.modules.setdefault("pandas", None) is None  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["pandas"]
 
 
 def say_hello(config: Config, runtime: Runtime, port: int | str) -> None:

@@ -93,6 +93,9 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
     """
     server = Server(folder, DEMO + receivers, TOKEN="123:abc").ready()
     try:
+        maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+        assert "/sklearn/" in maps
+        assert "/pandas/" not in maps, "65 MB that no model here needs"
         status, answer = server.post(ROW)
         assert status == 200
         assert set(answer) == {"result", "prediction_id"}

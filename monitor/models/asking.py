@@ -9,7 +9,6 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -165,24 +164,21 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
 
     A model that was fitted with a frame is asked with one; an array is used instead only if it gets the same answers.
     `certain`: the rows hold values that the model was fitted with; if it answers none of them, it is refused. `source`:
-    where they come from.
+    where they come from. pandas takes 65 MB, and is loaded only if the model may see a difference.
     """
     path, estimator = loaded.path, loaded.estimator
     is_onnx = isinstance(estimator, OnnxModel)
-    pandas = import_module("pandas") if not is_onnx and find_spec("pandas") else None
+    pandas = not is_onnx and find_spec("pandas") is not None
     readings = [_inputs(features, fit, as_text) for as_text in (False, True)]
     if readings[0] == readings[1]:
         del readings[1]
     plain = all(one.source is not None and one.values.plain for one in readings[0])
     framed = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
-    if framed and pandas is None and not plain:
+    if framed and not pandas and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
-
-    def frame(inputs: Sequence[Input]) -> Form:
-        return Frame(pandas, inputs)
-
-    makers: list[Makes] = [frame, lambda inputs: Frame(pandas, inputs, as_category=True)] if pandas else []
-    if not (pandas and framed):
+    makers: list[Makes] = [Frame, lambda inputs: Frame(inputs, as_category=True)] if pandas else []
+    alike = plain and facts.takes_frames_as_arrays(estimator)
+    if alike or not (pandas and framed):
         single_text = len(features) == 1 and not features[0].numeric
         makers = [*([Texts] if single_text else []), Array, *makers]
     best = _first_that_answers(path, estimator, makers, readings, rows)
@@ -195,14 +191,16 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
         return best
     if isinstance(best.form, Frame):
         # Whole numbers are whole in a frame too, for a model that writes them as texts: 5 is not 5.0 there.
-        asked = _ask(estimator, frame([_as_whole(one, features) for one in best.form.inputs]), rows)
+        asked = _ask(estimator, Frame([_as_whole(one, features) for one in best.form.inputs]), rows)
         if asked.answered >= best.answered and _differs(estimator, best, asked, rows) is not None:
             return asked
+    if alike and isinstance(best.form, Array):
+        return best
     if framed and plain and pandas:
         array = _ask(estimator, Array(best.form.inputs), rows)
         return array if array.answered == len(rows) and best.differs(array) is None else best
     if isinstance(best.form, Array) and pandas:
-        at = _differs(estimator, best, _ask(estimator, frame(best.form.inputs), rows), rows)
+        at = _differs(estimator, best, _ask(estimator, Frame(best.form.inputs), rows), rows)
         if at is not None:
             raise ModelError(
                 f"{path}: the model answers an array and a frame of {list(rows[at])} differently, and does not say "

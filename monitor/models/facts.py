@@ -97,6 +97,16 @@ def has_proba(estimator: Any) -> bool:
     return callable(attribute(estimator, "predict_proba"))
 
 
+def takes_frames_as_arrays(estimator: Any) -> bool:
+    """Tell whether a model is scikit-learn's own in all its parts, which take a frame of numbers for an array."""
+    try:
+        parts = [estimator, *estimator.get_params().values()]
+    except Exception:  # noqa: BLE001 - a model of another library
+        return False
+    own = (type(one).__module__.partition(".")[0] in ("builtins", "numpy", "sklearn") for one in parts)
+    return all(own) and not any(callable(one) or attribute(one, "best_estimator_") for one in parts)
+
+
 def prediction_kind(estimator: Any) -> Kind | None:
     """Return categorical for a classifier, numeric for a regressor, None if it cannot be known."""
     if attribute(estimator, "classes_") is not None:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,9 @@ class Frame(Form):
 
     title = "a frame of pandas"
 
-    def __init__(self, pandas: Any, inputs: Sequence[Input], as_category: bool = False) -> None:
+    def __init__(self, inputs: Sequence[Input], as_category: bool = False) -> None:
         super().__init__(inputs)
-        self._pandas, self._as_category = pandas, as_category
+        self._pandas, self._as_category = import_module("pandas"), as_category
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns as a frame."""

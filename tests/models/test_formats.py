@@ -27,16 +27,18 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from bench.running import Client
 from monitor.config.load import Config
 from monitor.errors import InputError, ModelError
+from monitor.models import facts
 from monitor.models.asking import example_rows, match_inputs
 from monitor.models.form import Array, Frame
 from monitor.models.load import Loaded, load_estimator
@@ -115,6 +117,19 @@ class WantsFrame:
 
     def predict(self, rows: Any) -> Any:
         return np.asarray(rows["age"], dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("model", "alike"),
+    [
+        (make_pipeline(StandardScaler(), LinearRegression()), True),
+        (make_pipeline(FunctionTransformer(np.abs), LinearRegression()), False),  # as any function of somebody's own
+        (make_pipeline(StandardScaler(), WantsFrame()), False),
+        (GridSearchCV(LinearRegression(), {"fit_intercept": [True]}, cv=2).fit(X, X[:, 0]), False),
+    ],
+)
+def test_frames_are_tried_unless_all_of_a_model_takes_them_for_arrays(model: Any, alike: bool) -> None:
+    assert facts.takes_frames_as_arrays(model) == alike
 
 
 def test_a_model_gets_the_frame_that_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import sqlite3
+import sys
 
 import pytest
 
@@ -13,9 +14,10 @@ def schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
     return [tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")]
 
 
-def test_a_second_time_changes_nothing():
+def test_a_second_time_changes_nothing_and_loads_no_library(monkeypatch):
     connection = memory()
     before = schema(connection)
+    monkeypatch.setitem(sys.modules, "sqlite_utils", None)
     migrate(connection)
     assert schema(connection) == before
 

@@ -391,11 +391,14 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises StoreError for a database that a later Telltale has changed.
     """
-    from sqlite_utils import Database  # slow to import, and commands that only read never need it
+    found = applied(connection)
+    if later := later_version(found or ()):
+        raise StoreError(f"the database was {later}")
+    if found == [*CHANGES]:
+        return
+    from sqlite_utils import Database  # it loads pandas if that is installed: a second, and 65 MB
     from sqlite_utils.migrations import Migrations
 
-    if later := later_version(applied(connection) or ()):
-        raise StoreError(f"the database was {later}")
     migrations = Migrations(SET)
     for name, script in CHANGES.items():
         migrations(name=name)(lambda db, script=script: _run(db.conn, script))
