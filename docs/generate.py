@@ -44,7 +44,7 @@ INHERITED = {
 CONFIG_HEAD = """\
 # Telltale's settings: every one with its default. A start without this file uses the same values, without [outcomes].
 # Durations are texts such as "30s", "5m", "1h30m" or "1d"; sizes such as "500MB" or "2GiB".
-# `python -m monitor check` says whether the file is good, and what each rule does.
+# `telltale check` says whether the file is good, and what each rule does.
 """
 
 RULES_HEAD = """

@@ -1,7 +1,4 @@
-"""`telltale COMMAND`, and `python -m monitor COMMAND`: look at what Telltale recorded, check settings, try alerts.
-
-As `telltale`, it also runs the programs of the other packages: see `ELSEWHERE`.
-"""
+"""`telltale COMMAND`, and `python -m monitor COMMAND`, which is the same: all commands, also of the other packages."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import Any
 
 import shtab
 
-from monitor import __version__
+from monitor import __version__, words
 from monitor.cli.command import COMMANDS, Parser, load_config, show
 from monitor.errors import TelltaleError
 
@@ -45,8 +42,7 @@ MODULES = {
     "backtest": "history",
 }
 
-#: Commands of `telltale` outside this package, with the module to run. `telltale reference` with `--model` or
-#: `--prediction` makes a reference: it is `python -m train reference`.
+#: Commands outside this package, with the module to run. `reference` with `--model` or `--prediction` makes one.
 ELSEWHERE = {
     "demo": "server.demo",
     "init": "train.__main__",
@@ -56,19 +52,15 @@ ELSEWHERE = {
     "reference": "train.__main__",
 }
 
-#: How the program with all commands is called.
-TELLTALE = "telltale"
-
 #: The packages of the extra `server`, which those commands need.
 EXTRA = {"flask", "waitress", "sklearn"}
 
 
-def build_parser(command: str | None = None, program: str = "python -m monitor") -> argparse.ArgumentParser:
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of one command, or of all if it is not one of them."""
     also = "Also: telltale completion, demo, init, serve, train and load; each has its own --help."
     about = "Look at what Telltale recorded, check its settings, try its alerts."
-    parser = Parser(prog=program, description=about, epilog=also if program == TELLTALE else None)
-    parser.set_defaults(program=program)
+    parser = Parser(prog=words.program(), description=about, epilog=also)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
     for module in modules:
@@ -85,20 +77,20 @@ def build_parser(command: str | None = None, program: str = "python -m monitor")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m monitor") -> int:
-    """Run a command; return the process's exit code. `program`: how it was called, for help and errors."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command of this package; return the process's exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     code = 0
     try:
-        options = build_parser(name, program).parse_args(given)
+        options = build_parser(name).parse_args(given)
         answer = options.run(options, load_config(options))
         code = answer.code
         show(answer, getattr(options, "json", False))
         sys.stdout.flush()
     except TelltaleError as error:
-        print(f"{program}{' ' * bool(name)}{name}: {error}", file=sys.stderr)
+        print(f"{words.program()}{' ' * bool(name)}{name}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -110,11 +102,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m monit
 
 def build_all() -> argparse.ArgumentParser:
     """Build the parser of `telltale` with the commands of all packages that are installed, for completion."""
-    parser = build_parser(program=TELLTALE)
+    parser = build_parser()
+    parser.prog = "telltale"
     commands = _commands(parser)
     for name, module in ELSEWHERE.items():
         try:
-            made = importlib.import_module(module).build_parser(TELLTALE)
+            made = importlib.import_module(module).build_parser()
         except ModuleNotFoundError:
             continue
         made = _commands(made).choices[name] if name in ("init", "reference") else made
@@ -139,7 +132,7 @@ def _commands(parser: argparse.ArgumentParser) -> Any:
 
 
 def telltale(arguments: Sequence[str] | None = None) -> int:
-    """Run a command of any package, as the program `telltale`; return the process's exit code."""
+    """Run a command of any package; return the process's exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""
     if name == "completion":
@@ -157,18 +150,17 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
     makes = not {"list", "accept", "reset"} & {*given[1:2]}
     makes = makes and any(text.startswith(("--model", "--prediction")) for text in given)
     if name not in ELSEWHERE or (name == "reference" and not makes):
-        return main(given, TELLTALE)
-    rest, program = (given, TELLTALE) if name in ("reference", "init") else (given[1:], f"telltale {name}")
+        return main(given)
     try:
-        code: int = importlib.import_module(ELSEWHERE[name]).main(rest, program=program)
+        code: int = importlib.import_module(ELSEWHERE[name]).main(given[name not in ("reference", "init") :])
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRA:
             raise
-        print(f"telltale {name} needs {package}: pip install 'telltale[server]'", file=sys.stderr)
+        print(f"{words.program()} {name} needs {package}: pip install 'telltale[server]'", file=sys.stderr)
         return 2
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(telltale())

@@ -40,7 +40,7 @@ SETTLED, SOON = 0.95, 300.0
 STORE_EVERY = HOUR
 
 NO_BASELINE = (
-    "the reference has no performance on held-out rows; `telltale reference --target COLUMN --holdout FILE` adds it"
+    "the reference has no performance on held-out rows; `telltale init --target COLUMN --holdout FILE` adds it"
 )
 
 

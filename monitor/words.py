@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 #: Words of a table that are longer than this are broken if there is no room: a time has 20 characters.
 LONGEST = 20
@@ -26,6 +27,12 @@ STATISTIC_NAMES = {
     "missing": "missing share",
     "other": "unseen or out of range",
 }
+
+
+def program() -> str:
+    """How Telltale's commands are called: `telltale`; in a clone, where modules are run, `python -m monitor`."""
+    modules = Path(sys.argv[0]).parent.name in ("monitor", "server", "train")
+    return "python -m monitor" if modules else "telltale"
 
 
 def statistic_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m server`: load the model, open the runtime, serve until told to stop."""
+"""`telltale serve`, and `python -m server`: load the model, open the runtime, serve until told to stop."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor import words
 from monitor.config.load import Config
 from monitor.errors import LockedError, TelltaleError
 from monitor.questions import make_way
 from monitor.store.file.folder import refuse_second
 
 
-def build_parser(program: str) -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog=program, description="Serve a model's predictions and watch them.")
-    parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, where there is one)")
+    parser = argparse.ArgumentParser(f"{words.program()} serve", description="Serve predictions and watch them.")
+    parser.add_argument("--config", metavar="FILE", help="settings (default: config.toml, if there is one)")
     parser.add_argument("--host", help="address to listen on; wins over the file")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any free one; wins over the file")
     parser.add_argument("--data", metavar="DIR", help="data folder; wins over the file")
@@ -45,9 +46,9 @@ def configure(options: argparse.Namespace) -> Config:
     return dataclasses.replace(config, server=server, data=data)
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m server") -> int:
-    """Run the command; return the process's exit code. `program`: how it was called, for help and errors."""
-    options = build_parser(program).parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the process's exit code."""
+    options = build_parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m serve
 
         run(config, lambda: configure(options))
     except TelltaleError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{words.program()} serve: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

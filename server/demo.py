@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from monitor import words
 from monitor.backtest.replay import HOUR, Recording, feed, replay
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
@@ -251,18 +252,18 @@ def _folder(given: str | None) -> Iterator[Path]:
     yield path
 
 
-def build_parser(program: str) -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog=program, description="Serve two made-up models with a week of history.")
+    parser = argparse.ArgumentParser(f"{words.program()} demo", description="Serve two made-up models, a week old.")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--data", metavar="DIR", help="keep everything in this folder, which must be empty")
     parser.add_argument("--seed", type=int, default=20, help="another number makes other rows (%(default)s)")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "telltale demo") -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Make the history, serve it until told to stop, and clear up; return the process's exit code."""
-    options = build_parser(program).parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until the server takes it, so that the folder is deleted
     try:
@@ -286,7 +287,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "telltale demo")
     except KeyboardInterrupt:
         return 130
     except TelltaleError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{words.program()} demo: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -298,7 +299,7 @@ def welcome(address: str, folder: Path, kept: bool) -> list[str]:
         f"  what is wrong, and why        {address}/models/delivery/",
         f"  is the model still right?     {address}/models/delivery/performance",
         f"  an alert that came and went   {address}/models/payments/alerts",
-        f"The same in the terminal: telltale status --config {folder}/config.toml",
+        f"The same in the terminal: {words.program()} status --config {folder}/config.toml",
         "Ctrl-C stops it" + (f"; everything stays in {folder}" if kept else ", and deletes all that it made"),
     ]
 

@@ -65,7 +65,7 @@ def test_every_setting_explains_itself(row: object) -> None:
 
 def test_every_command_is_documented() -> None:
     (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    missing = [name for name in commands.choices if f"python -m monitor {name}" not in DOCS]
+    missing = [name for name in commands.choices if f"telltale {name}" not in DOCS]
     assert not missing
 
 

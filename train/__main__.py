@@ -1,4 +1,4 @@
-"""`python -m train`: train an example model, or build a reference from data of your own."""
+"""`telltale train`, `init` and `reference`: train an example model, or build a reference from data of your own."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ from train.selection import Aim, Request
 
 DESCRIPTION = """\
 Train an example model and write model.pkl and histogram.prom (its reference) into the current folder:
-  python -m train                   diabetes, LinearRegression
-  python -m train classification    iris, LogisticRegression on text labels
+  {0} train                   diabetes, LinearRegression
+  {0} train classification    iris, LogisticRegression on text labels
 or make a model of your own ready to be served:
-  python -m train init              asks what it must know, and writes the reference and config.toml
-  python -m train reference --data FILE --model FILE    the reference only
+  {0} init                    asks what it must know, and writes the reference and config.toml
+  {0} reference --data FILE --model FILE    the reference only
 """
 
 #: Rows below which a reference is called small: chance alone moves a share by several hundredths then.
 FEW = 300
 
 
-def build_parser(program: str = "python -m train") -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    program, form = words.program(), argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
-        prog=program, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"{program} train", description=DESCRIPTION.format(program), formatter_class=form
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: regression)")
     force = argparse.ArgumentParser(add_help=False)
@@ -53,12 +54,11 @@ def build_parser(program: str = "python -m train") -> argparse.ArgumentParser:
     commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
     own = "write histogram.prom for a model and data of your own"
-    _add_options(commands.add_parser("reference", parents=[force], help=own), True)
+    _add_options(commands.add_parser("reference", prog=f"{program} reference", parents=[force], help=own), True)
     own = "write histogram.prom and config.toml for a model and data of your own, and check them"
-    _add_options(commands.add_parser("init", parents=[force], help=own, description=own), False)
-    top.set_defaults(force=False, called=program)
-    for name, command in commands.choices.items():
-        command.set_defaults(called=f"{program} {name}")
+    init = commands.add_parser("init", prog=f"{program} init", parents=[force], help=own, description=own)
+    _add_options(init, False)
+    top.set_defaults(force=False)
     return top
 
 
@@ -94,12 +94,9 @@ def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
     add("--output", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help="file to write (%(default)s)")
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m train") -> int:
-    """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C).
-
-    `program`: how it was called, for help and errors.
-    """
-    options = build_parser(program).parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C)."""
+    options = build_parser().parse_args(arguments)
     try:
         if options.command == "reference":
             reference(options)
@@ -108,7 +105,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m train
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
-        print(f"{options.called}: {error}", file=sys.stderr)
+        made = options.command in ("reference", "init")
+        print(f"{words.program()} {options.command if made else 'train'}: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
         return 130
@@ -128,8 +126,8 @@ def train(task: Task, folder: Path, force: bool) -> None:
     print(f"{fitted.score_name} on the test rows: {fitted.score:.3f}")
     print(f"Wrote {folder / MODEL_FILE}  (SHA-256 {written.info.model_sha256[:12]}...)")
     print(f"Wrote {folder / REFERENCE_FILE}  (the reference that live data is compared with)")
-    print("Next: python -m server    serves it on http://127.0.0.1:5000; `make run` does the same")
-    print(f"      python -m train.load{flag}    sends it some traffic, from a second terminal")
+    print(f"Next: {words.program()} serve    serves it on http://127.0.0.1:5000")
+    print(f"      {words.program()} load{flag}    sends it some traffic, from a second terminal")
 
 
 def reference(options: argparse.Namespace) -> None:
@@ -138,14 +136,12 @@ def reference(options: argparse.Namespace) -> None:
     there = Config.load().model if Path("config.toml").exists() else ModelConfig()
     wanted = {} if made.model is None else model_settings(options, made.reference)
     if differ := [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]:
-        print(
-            f"config.toml needs, under [model]: {', '.join(differ)}; {options.called.rpartition(' ')[0]} init writes it"
-        )
+        print(f"config.toml needs, under [model]: {', '.join(differ)}; {words.program()} init writes it")
     if options.time and not options.table:
         print("These windows suit the traffic; for config.toml:\n")
         print("\n".join([*propose_settings(made.reference, read_times(options)), ""]))
-        print("If these rows end shortly before the service begins, their replay lets it begin with four weeks known:")
-        print(f"  python -m monitor {_replay(options)}")
+        print("If these rows end shortly before the service begins, their replay lets it begin with them known:")
+        print(f"  {words.program()} {_replay(options)}")
 
 
 def init(options: argparse.Namespace, config: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor import words
 from monitor.backtest.propose import Ints, propose_settings
 from monitor.backtest.replay import parse_time, read_moments
 from monitor.columns.canonical import cell_number, column_name
@@ -23,9 +24,6 @@ from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
 from train.selection import inputs_of, no_column
 
-#: How commands are called: to serve, to send traffic, and all others.
-TELLTALE = ("telltale serve", "telltale load", "telltale")
-MODULES = ("python -m server", "python -m train.load", "python -m monitor")
 #: Ends of the names of files that may hold the data.
 DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")
 #: What `config.toml` says if the data have no times.
@@ -125,13 +123,13 @@ def _ask(what: str, proposed: Sequence[str], good: Callable[[str], bool], known:
 
 def next_steps(options: argparse.Namespace, replay: str) -> list[str]:
     """What to run next, in three lines. `replay`: that command; empty if the data have no times."""
-    serve, send, monitor = TELLTALE if options.called.startswith("telltale") else MODULES
-    send += f" --data {shlex.quote(str(options.data))} --count 1000 --rate 0"
+    run = words.program()
+    serve, send = f"{run} serve", f"{run} load --data {shlex.quote(str(options.data))} --count 1000 --rate 0"
     rows = [(serve, "serves the model on http://127.0.0.1:5000, with its page and its alerts")]
-    rows += [(send, "sends it rows, from a second terminal"), (f"{monitor} status", "says how things stand")]
+    rows += [(send, "sends it rows, from a second terminal"), (f"{run} status", "says how things stand")]
     if not options.model:
         rows[:2] = [(serve, "takes what your service posts to http://127.0.0.1:5000/observe: docs/library.md")]
-        rows += [(f"{monitor} test-alert", "sends a test message")]
+        rows += [(f"{run} test-alert", "sends a test message")]
     if replay:
-        rows = [(f"{monitor} {replay}", "first, if these rows end shortly before now: their history"), *rows[:2]]
+        rows = [(f"{run} {replay}", "first, if these rows end shortly before now: their history"), *rows[:2]]
     return ["Next:", *(f"  {command}   # {what}" for command, what in rows)]

@@ -1,4 +1,4 @@
-"""`python -m train.load`: send rows of the example data, or of a file, to a running server.
+"""`telltale load`: send rows of the example data, or of a file, to a running server.
 
 Without options it sends the load of the tutorial: sixty single rows at about ten a second, in which every feature but
 the first stands still. With `--rate`, `--count`, `--shift` or `--batch` it sends rows drawn with replacement from the
@@ -27,6 +27,7 @@ import numpy.typing as npt
 import requests
 from tqdm import tqdm
 
+from monitor import words
 from monitor.cli.command import length
 from monitor.clock import Clock, SystemClock
 from monitor.errors import DataError, TelltaleError
@@ -188,7 +189,8 @@ def plan(options: argparse.Namespace) -> Load:
         raise DataError("--flip and --delay are about outcomes: add --outcomes")
     if options.data is not None:
         if options.outcomes:
-            raise DataError("--outcomes sends those of the example data; `telltale outcomes FILE` sends your own")
+            own = f"`{words.program()} outcomes FILE` sends your own"
+            raise DataError(f"--outcomes sends those of the example data; {own}")
         reference, source = Reference.load(options.reference), str(options.data)
         shifts = read_shifts(options.shift, [column.name for column in reference.schema.features if column.numeric])
         rows = rows_of_file(options.data, reference, shifts, options.seed)
@@ -256,7 +258,8 @@ def _post(session: requests.Session, url: str, content: object, load: Load) -> r
     except requests.RequestException as error:
         if load.sent:
             raise TelltaleError(f"{url} stopped answering after {load.sent} rows: {_why(error)}") from error
-        raise TelltaleError(f"no server answers at {url}: {_why(error)}; `make run` starts one") from error
+        start = f"`{words.program()} serve` starts one"
+        raise TelltaleError(f"no server answers at {url}: {_why(error)}; {start}") from error
 
 
 def _predict(session: requests.Session, url: str, batch: list[Row], load: Load) -> list[str]:
@@ -301,10 +304,10 @@ def _why(error: requests.RequestException) -> str:
     return "name not known" if "resolve" in text or "Name or service" in text else type(error).__name__
 
 
-def build_parser(program: str) -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
-        prog=program,
+        prog=f"{words.program()} load",
         description="Send rows of the example data to a running server: by default the tutorial's load, 60 rows at 10 "
         "a second with all but the first feature standing still. With --rate, --count, --shift or --batch: rows "
         "resampled from the whole data set, so that nothing drifts but what --shift moves. --data: rows of a file.",
@@ -352,14 +355,9 @@ def _share(text: str) -> float:
     return number
 
 
-def main(
-    arguments: Sequence[str] | None = None, clock: Clock | None = None, program: str = "python -m train.load"
-) -> int:
-    """Run the command; return its exit code: 0, 1 (a row failed or no server), 2 (wrong options), 130 (Ctrl-C).
-
-    `program`: how it was called, for help and errors.
-    """
-    options = build_parser(program).parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
+    """Run the command; return its exit code: 0, 1 (a row failed or no server), 2 (wrong options), 130 (Ctrl-C)."""
+    options = build_parser().parse_args(arguments)
     url = options.url if "://" in options.url else f"http://{options.url}"
     load, code = None, 0
     try:
@@ -372,7 +370,7 @@ def main(
             finally:
                 progress.leave = bool(load.sent)
     except TelltaleError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{words.program()} load: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130

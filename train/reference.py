@@ -1,4 +1,4 @@
-"""`python -m train reference`: build `histogram.prom` for any fitted model from a file of its training data."""
+"""`telltale reference --model`: build `histogram.prom` for any fitted model from a file of its training data."""
 
 from __future__ import annotations
 

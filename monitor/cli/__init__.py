@@ -1,1 +1,1 @@
-"""The command line: `python -m monitor COMMAND`. Each module adds its commands to the parser and runs them."""
+"""The command line: `telltale COMMAND`. Each module adds its commands to the parser and runs them."""

@@ -40,7 +40,6 @@ from monitor.store.records.alerts import list_silences
 from monitor.store.records.erase import Wanted, columns_of_category, find, moved_aside
 from monitor.store.records.references import served_model
 from monitor.store.windows.retention import Maintenance
-from monitor.words import counted
 
 #: How long a command waits for the server to take its request, in seconds; `erase` has the whole database written anew.
 PATIENCE, PATIENCE_ERASE = 10.0, 600.0
@@ -81,7 +80,7 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
     return Answer(
         [
             f"silence {made.id} for {made.text} until {iso(made.end)}",
-            f"end it with: {options.program} silence --expire {made.id}",
+            f"end it with: {words.program()} silence --expire {made.id}",
         ],
         {"silence": said},
     )
@@ -138,9 +137,9 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     verb = "would be erased" if options.dry_run else "erased"
     kept = [(name, role, len(values)) for (role, name), values in sorted(found.kept.items())]
     rows = [(name or "of a model that was dropped", *rest) for name, *rest in kept]
-    texts = f"{counted(len(found.verdicts), 'verdict')} and {counted(len(found.messages), 'message')}"
+    texts = f"{words.counted(len(found.verdicts), 'verdict')} and {words.counted(len(found.messages), 'message')}"
     lines = [*words.table(("column", "role", f"values {verb}"), sorted(rows), right=[2]), ""] if found.kept else []
-    values = counted(found.values, "unseen value")
+    values = words.counted(found.values, "unseen value")
     lines.append(f"{values} {verb}, and named no more in {texts}; counts and numbers stay")
     would = "would be " * options.dry_run
     lines += [f"{one.paths[0]}: {would}deleted; nothing can be erased in a damaged database" for one in aside]

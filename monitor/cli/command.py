@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; --help lists the options")
 
 
-#: Runs a command with its options and the settings; `options.program` is how it was called.
+#: Runs a command with its options and the settings.
 Run = Callable[[argparse.Namespace, Config], Answer]
 
 
@@ -191,9 +191,8 @@ def reading(config: Config, file: Path | None = None, any_version: bool = False)
     try:
         yield connection
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{path}: cannot be read: {error}; `python -m monitor verify` names what is damaged"
-        ) from error
+        named = f"`{words.program()} verify` names what is damaged"
+        raise StoreError(f"{path}: cannot be read: {error}; {named}") from error
     finally:
         connection.close()
 

@@ -83,7 +83,7 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
             *lines,
             f"\nalerts that {would}end: {', '.join(ends) or 'none'}",
             f"alerts that {would}begin: {', '.join(begins) or 'none'}",
-            f"rules with a reference of their own keep it; to go back: {options.program} reference reset",
+            f"rules with a reference of their own keep it; to go back: {words.program()} reference reset",
         ],
         {
             **span.to_json(),

@@ -137,7 +137,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
         )
     if left:
         lines.append(f"{left} messages are still to be delivered; the next server on this folder goes on with them")
-    lines.append(f"see: {options.program} alerts --data {config.data.path}")
+    lines.append(f"see: {words.program()} alerts --data {config.data.path}")
     seconds = recording.times // 10**9
     fits = propose(seconds, DriftConfig().min_samples)
     drift = config.drift

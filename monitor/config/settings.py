@@ -260,7 +260,7 @@ class ModelConfig:
 
     name: str = _row("model", NAME, "What people call the model: its name in messages, tables and the API. It stays over versions; another name is another model.")
     path: str = _row("model.pkl", TEXT, "File of the fitted model (.pkl, .joblib, .skops or .onnx), relative to the folder that the command runs in; empty serves no model and takes observations only.")
-    reference: str = _row("histogram.prom", TEXT, "File of the reference that `python -m train` wrote beside the model.")
+    reference: str = _row("histogram.prom", TEXT, "File of the reference that `telltale init` wrote beside the model.")
     missing: str = _row("refuse", _one_of("refuse", "allow"), 'A null or NaN in a feature: "refuse" answers 422, "allow" hands it to the model and counts it as missing.')
     version: str = _row("", TEXT, "Name of the model version in metrics, tables and messages; empty takes the first 12 digits of the model file's SHA-256.")
     proba: bool = _row(False, YES_NO, "Record a classifier's probabilities as well, one prediction column `proba_CLASS` for each class; the reference must have these columns.")

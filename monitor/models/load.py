@@ -21,6 +21,7 @@ from zipfile import BadZipFile, ZipFile
 
 from monitor.errors import ModelError
 from monitor.models.onnx import OnnxModel
+from monitor.words import program
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def way_out(path: Path) -> str:
     found = sorted(one.name for one in folder.glob("*") if one.suffix in SUFFIXES)
     if found:
         return f"there is {', '.join(found[:5])}: name it in config.toml, [model] path = {str(folder / found[0])!r}"
-    return "`python -m train` trains an example model"
+    return f"`{program()} train` trains an example model"
 
 
 def load_estimator(path: Path, data: bytes) -> Any:

@@ -29,6 +29,7 @@ from monitor.models.form import Form, floats_fit
 from monitor.models.load import Loaded, first_line, load
 from monitor.models.values import Values
 from monitor.reference.file import Reference
+from monitor.words import program
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ def _proba_classes(model: Model, schema: Schema, asked: Asked) -> tuple[str, ...
     if names != wanted:
         raise ModelError(
             f"{option}: after the label, the reference's prediction columns must be {', '.join(wanted)}; "
-            f"they are {', '.join(names) or 'none'}: `python -m train reference --proba` makes such a reference"
+            f"they are {', '.join(names) or 'none'}: `{program()} reference --proba` makes such a reference"
         )
     return tuple(classes)
 

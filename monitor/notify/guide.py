@@ -22,10 +22,12 @@ class Section(NamedTuple):
 
 
 ACCEPT = (
-    "If this is the new normal: `reference accept COLUMN --from WHEN --dry-run` shows which alerts end; "
-    "without `--dry-run` it does it, and `reference reset COLUMN` goes back."
+    "If this is the new normal: `telltale reference accept COLUMN --from WHEN --dry-run` shows which alerts end; "
+    "without `--dry-run` it does it, and `telltale reference reset COLUMN` goes back."
 )
-SILENCE = "If you know the cause and a fix is on its way: `silence column=NAME --for 4h`. It mutes messages only."
+SILENCE = (
+    "If you know the cause and a fix is on its way: `telltale silence column=NAME --for 4h`. It mutes messages only."
+)
 
 SECTIONS = (
     Section(
@@ -166,9 +168,9 @@ SECTIONS = (
         "no-traffic",
         "No traffic, or too little",
         "There are no predictions in the window, or fewer than `min_samples`: no verdict, and alerts stay as they are. "
-        "No message is sent of it; the page, `status` and `telltale_predictions_total` in Prometheus show it.",
+        "No message is sent of it; the page, `telltale status` and `telltale_predictions_total` in Prometheus show it.",
         (
-            "`/healthz` and `status`: does the server answer, does the journal take predictions?",
+            "`/healthz` and `telltale status`: does the server answer, does the journal take predictions?",
             "Whether the callers know its address, and whether other replicas have traffic.",
         ),
         (
@@ -183,8 +185,8 @@ SECTIONS = (
         "Nothing to compare with: the reference has no values for this column, or no performance on held-out rows.",
         ("The reason beside the verdict.",),
         (
-            "`telltale train reference` writes a reference from training data, and with held-out rows a baseline.",
-            "Or accept a good week: `reference accept COLUMN --from 7d --dry-run`.",
+            "`telltale init` writes a reference from training data, with `--holdout` also the performance there.",
+            "Or accept a good week: `telltale reference accept COLUMN --from 7d --dry-run`.",
         ),
     ),
 )

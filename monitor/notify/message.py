@@ -15,7 +15,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
 from monitor.drift.result import MODEL, DriftResult
 from monitor.rules.alert import Alert
-from monitor.words import clock_time, date_time, duration
+from monitor.words import clock_time, date_time, duration, program
 
 #: Seconds of delay from which the headline says it.
 STALE = 300.0
@@ -394,9 +394,9 @@ def commands(message: Message) -> list[tuple[str, str]]:
     >>> price = Entry("price [EUR]", "feature", "new", "warning", "e1", 0.0)
     >>> for what, command in commands(Message("firing", "drift", "warning", "e1", 60.0, entries=(price,))):
     ...     print(f"{what}: {command.replace('--from 1970-01-01T00:00:00Z --dry-run', '...')}")
-    silence: python -m monitor silence rule=drift 'column=price [[]EUR]' --for 4h
-    accept as normal (preview; only if the change is meant): python -m monitor reference accept 'price [[]EUR]' ...
-    report: python -m monitor report --from 1970-01-01T00:00:00Z --out report.html
+    silence: telltale silence rule=drift 'column=price [[]EUR]' --for 4h
+    accept as normal (preview; only if the change is meant): telltale reference accept 'price [[]EUR]' ...
+    report: telltale report --from 1970-01-01T00:00:00Z --out report.html
     """
     firing = message.firing
     since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
@@ -405,17 +405,17 @@ def commands(message: Message) -> list[tuple[str, str]]:
     if len(firing) == 1:
         matchers.append(f"column={_literal(firing[0].column)}")
     what = "silence" if len(firing) == 1 else "silence all columns"
-    found = [(what, ["python -m monitor silence", *map(shlex.quote, matchers), "--for 4h"])]
+    found = [(what, [f"{program()} silence", *map(shlex.quote, matchers), "--for 4h"])]
     mine = [item for item in firing if item.model == model and item.role in ("feature", "prediction")]
     if columns := [shlex.quote(_literal(item.column)) for item in mine]:
-        accept = ["python -m monitor reference accept", *columns, f"{named}--from {since} --dry-run"]
+        accept = [f"{program()} reference accept", *columns, f"{named}--from {since} --dry-run"]
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
         found.append(("accept as normal (preview; only if the change is meant)", accept))
-    found.append(("report", [f"python -m monitor report {named}--from {since} --out report.html"]))
+    found.append(("report", [f"{program()} report {named}--from {since} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
-    return [(what, line if len(line) <= LONGEST_COMMAND else f"{program} --help") for what, line, program in lines]
+    return [(what, line if len(line) <= LONGEST_COMMAND else f"{short} --help") for what, line, short in lines]
 
 
 def of_model(message: Message) -> tuple[str, list[str], str]:

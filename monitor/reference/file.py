@@ -41,6 +41,7 @@ from monitor.errors import ReferenceFileError
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.sums import Target, target_of
 from monitor.reference.bin_edges import discrete_edges
+from monitor.words import program
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -88,7 +89,7 @@ _SAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInfo:
-    """Where a reference comes from: written by `python -m train`, shown wherever a verdict is shown."""
+    """Where a reference comes from: written by `telltale init`, shown wherever a verdict is shown."""
 
     model_sha256: str = ""
     created: str = ""
@@ -161,8 +162,8 @@ class Reference:
             text = Path(path).read_text("utf-8")
         except FileNotFoundError:
             raise ReferenceFileError(
-                f"{path}: there is no such file; `python -m train reference --data FILE --model FILE` makes it for a "
-                "model of yours, `python -m train` an example"
+                f"{path}: there is no such file; `{program()} init` makes it for a model of yours, `{program()} train` "
+                "for an example"
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ReferenceFileError(f"{path}: cannot be read: {error}") from error

@@ -58,7 +58,7 @@ def environment() -> Environment:
     env.filters["glob"] = glob.escape
     env.filters |= {"term": glossary.term, "anchor": glossary.anchor}
     env.globals["glossary"] = glossary.WORDS
-    env.globals["roles"] = ROLES
+    env.globals |= {"roles": ROLES, "program": words.program}
     for name in env.list_templates(extensions=["html"]):
         env.get_template(name)
     return env

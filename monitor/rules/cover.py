@@ -83,7 +83,7 @@ def overrides(rule: Rule, other: Rule, kind: Kind) -> bool:
 
 
 def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
-    """Say in a sentence what a rule does, then list the columns that it covers, for `python -m monitor check`.
+    """Say in a sentence what a rule does, then list the columns that it covers, for `telltale check`.
 
     `rules`: all rules, so that columns which another one owns are told apart. Raises ConfigError.
     """

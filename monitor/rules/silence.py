@@ -46,7 +46,7 @@ class Silence:
 
     @property
     def text(self) -> str:
-        """Its matchers as `python -m monitor silence` takes them.
+        """Its matchers as `telltale silence` takes them.
 
         >>> Silence("1", {"column": "a b", "rule": "drift"}, 0.0, 1.0, "ann", "why").text
         "'column=a b' rule=drift"

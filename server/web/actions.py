@@ -81,7 +81,7 @@ def _session(then: str, session: str, seconds: int) -> Response:
 
 @actions.route("/silence", methods=["GET", "POST"])
 def silence() -> Response:
-    """The form of a silence; mute alerts for a while, as `python -m monitor silence` does."""
+    """The form of a silence; mute alerts for a while, as `telltale silence` does."""
     if request.method != "POST":
         return _silence_page(request.args, "")
     run, given = runtime(), request.form
@@ -106,14 +106,13 @@ def _silence_page(given: Mapping[str, str], wrong: str, status: int = 200) -> Re
     if not guard().has_token:
         why_not = NOBODY_CHANGES
     named = " ".join(shlex.quote(f"{name}={fields[name]}") for name in MATCHERS if fields[name]) or "column=NAME"
-    command = f"python -m monitor silence {clean_text(named)}"
-    facts: dict[str, Any] = {"given": fields, "lengths": LENGTHS, "command": command}
+    facts: dict[str, Any] = {"given": fields, "lengths": LENGTHS, "named": clean_text(named)}
     return answer("silence.html", status=status, wrong=wrong, why_not=why_not, **facts)
 
 
 @actions.route("/accept", methods=["GET", "POST"])
 def accept() -> Response:
-    """What it would change to accept a period as a column's reference; do it, as `monitor reference accept` does."""
+    """What it would change to accept a period as a column's reference; do it, as `telltale reference accept` does."""
     run, changes = runtime(), request.method == "POST"
     given = request.form if changes else request.args
     model, name = run.find(asked()), given.get("column", "")
@@ -140,11 +139,12 @@ def accept() -> Response:
         if changes and g.viewer.by != "session":
             raise error if isinstance(error, InputError) else InputError("refused", str(error)) from None
         wrong, status = str(error), getattr(error, "status", 409)
-    named = [*(["--model", model.name] if several(run) else []), "--from", fields["from"] or "24h", glob.escape(name)]
+    named = [*(["--model", model.name] if several(run) else []), glob.escape(name)]
     return answer(
         "accept.html",
         status=status,
-        command=clean_text(shlex.join(["python", "-m", "monitor", "reference", "accept", *named])),
+        named=clean_text(shlex.join(named)),
+        start=shlex.quote(fields["from"] or "24h"),
         given=fields,
         name=name,
         role=role,

@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import server.__main__
 import server.demo
 import train.__main__
 import train.load
+from bench.running import environment
 from monitor.__main__ import ELSEWHERE, MODULES, build_parser, main, telltale
 from monitor.cli.command import WITHOUT_JSON, ahead, length, when
 from tests.store.world import Monitored
@@ -38,8 +40,8 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 
 def parsers() -> Iterator[argparse.ArgumentParser]:
     for made in (build_parser, server.__main__.build_parser, train.__main__.build_parser, train.load.build_parser):
-        yield from leaves(made(program="telltale"))
-    yield from leaves(server.demo.build_parser("telltale demo"))
+        yield from leaves(made())
+    yield from leaves(server.demo.build_parser())
 
 
 def test_every_option_that_takes_a_time_reads_all_forms_of_it() -> None:
@@ -58,12 +60,20 @@ def test_a_time_may_be_written_in_many_ways(text: str) -> None:
 
 
 def test_every_command_prints_json_or_says_why_not() -> None:
-    for parser in leaves(build_parser(program="telltale")):
+    for parser in leaves(build_parser()):
         name = parser.prog.removeprefix("telltale").split()
         if name and not WITHOUT_JSON.get(name[0]):
             assert "--json" in parser._option_string_actions, parser.prog
     assert WITHOUT_JSON.keys() <= MODULES.keys() | ELSEWHERE.keys() | {"completion"}
     assert {*ELSEWHERE} - {"reference"} <= WITHOUT_JSON.keys()
+
+
+@pytest.mark.parametrize("module", ["server", "train.load"])
+def test_modules_that_were_run_name_commands_that_can_be_run(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--x"], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "python -m monitor" in done.stderr
+    assert "telltale" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -156,5 +156,5 @@ def test_a_replica_asks_for_the_token_where_one_is_set(tmp_path: Path) -> None:
 def test_what_a_replica_passes_is_what_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELLTALE_TOKEN", "correct-horse-battery-staple")
     for more, has_token in ((["--trust-network"], False), (["--token-env", "TELLTALE_TOKEN"], True)):
-        config = configure(build_parser("telltale").parse_args(["--host", "0.0.0.0", *more]))
+        config = configure(build_parser().parse_args(["--host", "0.0.0.0", *more]))
         assert Guard.of(config.server).has_token == has_token

@@ -75,7 +75,7 @@ def test_each_model_counts_for_itself(settings: str, tmp_path: Path) -> None:
                 Message.from_json(json.loads(one)) for (one,) in connection.execute("SELECT message FROM notifications")
             ]
         assert {dict(commands(one))["silence"] for one in queued if one.group == "answers"} == {
-            "python -m monitor silence rule=answers model=new column=prediction --for 4h"
+            "telltale silence rule=answers model=new column=prediction --for 4h"
         }
         plain, om = monitor.metrics()[0].decode(), monitor.metrics("application/openmetrics-text")[0].decode()
     for families in (list(text_string_to_metric_families(plain)), list(openmetrics.text_string_to_metric_families(om))):

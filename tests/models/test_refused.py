@@ -39,7 +39,7 @@ def test_a_reference_says_which_settings_it_needs_and_overwrites_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train([*REFERENCE, "--ignore", "id"]) == 0
-    needed = 'config.toml needs, under [model]: path = "mine.sav"; python -m train init writes it'
+    needed = 'config.toml needs, under [model]: path = "mine.sav"; telltale init writes it'
     assert needed in capsys.readouterr().out
     assert not (folder / "config.toml").exists()
     assert [one.name for one in Reference.load("histogram.prom").schema.features] == ["city", "x"]
@@ -76,7 +76,7 @@ def test_a_model_file_that_is_missing_is_no_reason_to_overwrite_another(
     assert monitor(["check"]) == 0
     said = capsys.readouterr().out
     assert "model.pkl: there is no such file, so a server would not start; there is mine.sav" in said
-    assert "python -m train`" not in said
+    assert "telltale train`" not in said
 
 
 def values(*categories: str) -> Values:

@@ -46,10 +46,10 @@ harmless: mean error (MAE) stays near 41.2 (43.3 at most)
 
 look: http://127.0.0.1:5000/?around=bmi-1699999400
 what to do: Ask the column's sender whether a unit or a source has changed. http://127.0.0.1:5000/what-to-do#moved
-silence all columns: python -m monitor silence rule=drift --for 4h
-accept as normal (preview; only if the change is meant): python -m monitor reference accept bmi species --from \
+silence all columns: telltale silence rule=drift --for 4h
+accept as normal (preview; only if the change is meant): telltale reference accept bmi species --from \
 2023-11-14T22:03:00Z --dry-run
-report: python -m monitor report --from 2023-11-14T22:03:00Z --out report.html
+report: telltale report --from 2023-11-14T22:03:00Z --out report.html
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 RESOLVED = """\
@@ -76,10 +76,10 @@ predictions: mean was 152, now 171 (0.4 standard deviations)
 look: http://127.0.0.1:5000/?around=prediction-1700000000
 what to do: Check the columns that drifted; if none did, the model file. \
 http://127.0.0.1:5000/what-to-do#predictions-moved
-silence all columns: python -m monitor silence rule=drift --for 4h
-accept as normal (preview; only if the change is meant): python -m monitor reference accept prediction bmi --from \
+silence all columns: telltale silence rule=drift --for 4h
+accept as normal (preview; only if the change is meant): telltale reference accept prediction bmi --from \
 2023-11-14T22:13:00Z --dry-run
-report: python -m monitor report --from 2023-11-14T22:13:00Z --out report.html
+report: telltale report --from 2023-11-14T22:13:00Z --out report.html
 model version 3f2a1b, rule drift, event prediction-1700000000"""
 
 WORSE = """\
@@ -93,8 +93,8 @@ have other outcomes now, so train on newer rows
 
 look: http://127.0.0.1:5000/performance?around=performance-1699996400
 what to do: Check that the outcomes are right. http://127.0.0.1:5000/what-to-do#performance-worse
-silence: python -m monitor silence rule=performance column=performance --for 4h
-report: python -m monitor report --from 2023-11-14T21:13:00Z --out report.html
+silence: telltale silence rule=performance column=performance --for 4h
+report: telltale report --from 2023-11-14T21:13:00Z --out report.html
 model version 3f2a1b, rule performance, event performance-1699996400"""
 
 HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "mean error (MAE)", importance=0.41)
@@ -289,10 +289,10 @@ def test_commands_name_the_model_if_there_are_several() -> None:
     a, b = (Entry("bmi", "feature", "new", "info", "", 0.0, model=model) for model in ("diabetes", "prices"))
     one = Message("firing", "drift", "info", "", 0.0, entries=(a,))
     silences = {
-        "python -m monitor silence rule=drift column=bmi --for 4h": one,
-        "python -m monitor silence rule=drift model=diabetes column=bmi --for 4h": replace(one, several=True),
+        "telltale silence rule=drift column=bmi --for 4h": one,
+        "telltale silence rule=drift model=diabetes column=bmi --for 4h": replace(one, several=True),
         # It is about both, so it mutes both.
-        "python -m monitor silence rule=drift --for 4h": replace(one, entries=(a, b), several=True),
+        "telltale silence rule=drift --for 4h": replace(one, entries=(a, b), several=True),
     }
     assert {commands(message)[0][1]: message for message in silences.values()} == silences
     both = replace(one, entries=(a, replace(b, column="rooms")), several=True, link="https://box.example/")

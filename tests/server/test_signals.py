@@ -155,7 +155,7 @@ def put(folder: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (no_model, "model.pkl: there is no such model file; `python -m train`"),
+        (no_model, "model.pkl: there is no such model file; `telltale train`"),
         (world_writable, "chmod o-w"),
         (truncated, "cannot be loaded"),
         (another_model, "was made for"),
@@ -180,7 +180,7 @@ def test_a_model_that_cannot_be_served_stops_the_start_with_one_line(
     monkeypatch.chdir(tmp_path)
     assert main(["--port", "0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("python -m server: ")
+    assert line.startswith("telltale serve: ")
     assert named in line
     assert not (tmp_path / "data").exists()
 

@@ -87,7 +87,7 @@ def test_the_command_says_what_it_did(
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert re.search(says, output)
-    for part in ("model.pkl", "histogram.prom", "python -m server", "python -m train.load"):
+    for part in ("model.pkl", "histogram.prom", "telltale serve", "telltale load"):
         assert part in output
 
 

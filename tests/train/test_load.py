@@ -160,7 +160,7 @@ def test_no_server_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None
         url = gone.url
     assert main(["--url", url], FastClock()) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error == f"python -m train.load: no server answers at {url}: connection refused; `make run` starts one"
+    assert error == f"telltale load: no server answers at {url}: connection refused; `telltale serve` starts one"
 
 
 @pytest.mark.parametrize("options", [["--rate", "-1"], ["--rate", "nan"], ["--count", "0"], ["--batch", "x"]])

@@ -253,7 +253,7 @@ def test_a_request_that_does_not_fit_is_one_clear_line_and_writes_nothing(
     before = sorted(folder.iterdir())
     assert main([*ARGUMENTS[:5], *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("python -m train reference: ")
+    assert error.startswith("telltale reference: ")
     assert what in error
     assert sorted(folder.iterdir()) == before
 

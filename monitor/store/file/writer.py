@@ -19,6 +19,7 @@ from typing import TypeVar
 from monitor import failpoint
 from monitor.errors import StoreError
 from monitor.store.file.database import explained
+from monitor.words import program
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Writer:
         try:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version and self._version >= 0:
-                log.error("another program has written to the database: run `python -m monitor verify`")
+                log.error("another program has written to the database: run `%s verify`", program())
             result = function(connection)
             failpoint.reach("store.commit")
             connection.execute("COMMIT")

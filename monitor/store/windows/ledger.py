@@ -18,6 +18,7 @@ from monitor.store.records.outcomes import add_delays, add_sums, add_tallies
 from monitor.store.windows.counts import UNREADABLE, json_text, move_sealed, unpack, write, write_rows
 from monitor.store.windows.ranges import Tile, sum_tiles
 from monitor.store.windows.rows import add_gap
+from monitor.words import program
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Windows:
                     return row["id"], whole
             except StoreError:
                 pass
-            log.error("the counts of open window %d do not add up to it: run `python -m monitor verify`", row["id"])
+            log.error("the counts of open window %d do not add up to it: run `%s verify`", row["id"], program())
             seal(connection, "id = ?", row["id"])
         cursor = connection.execute("INSERT INTO windows (series_id, seconds, start, n) VALUES (?, ?, ?, 0)", key)
         return int(cursor.lastrowid or 0), empty_batch(self.series.schema)
@@ -185,7 +186,7 @@ def load_totals(connection: sqlite3.Connection, series: Series) -> Batch:
             totals.sums[position] = row[1] or 0.0
         except UNREADABLE:
             name = series.schema.columns[position].name
-            log.error("the totals of column %s are damaged, and begin at 0: run `python -m monitor verify`", name)
+            log.error("the totals of column %s are damaged, and begin at 0: run `%s verify`", name, program())
     n = connection.execute("SELECT predictions FROM series WHERE id = ?", (series.id,)).fetchone()[0]
     return Batch(n, totals.counts, totals.sums)
 

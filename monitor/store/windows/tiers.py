@@ -16,6 +16,7 @@ from monitor.errors import StoreError
 from monitor.store.audit import seals
 from monitor.store.windows.counts import add_up, write
 from monitor.store.windows.ranges import DAY, HOUR
+from monitor.words import program
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def roll_up(
             except StoreError as error:
                 connection.execute("ROLLBACK TO roll_up")
                 damaged.add(group)
-                log.error("%s; that stretch is not rolled up: run `python -m monitor verify`", error)
+                log.error("%s; that stretch is not rolled up: run `%s verify`", error, program())
             connection.execute("RELEASE roll_up")
     return made
 
