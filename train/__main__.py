@@ -8,16 +8,19 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.backtest.propose import propose_settings
+from monitor.backtest.propose import propose, propose_settings
 from monitor.cli.check import check
+from monitor.cli.command import JSON, Answer, show
 from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
 from monitor.config.load import Config
-from monitor.config.settings import ModelConfig
+from monitor.config.settings import DriftConfig, ModelConfig
 from monitor.errors import DataError, TelltaleError
 from monitor.models.facts import title
 from monitor.outcomes.performance import METRICS, measure
@@ -54,11 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
     own = "write histogram.prom for a model and data of your own"
-    _add_options(commands.add_parser("reference", prog=f"{program} reference", parents=[force], help=own), True)
+    made = commands.add_parser("reference", prog=f"{program} reference", parents=[force], help=own)
+    made.add_argument("--json", action="store_true", help=JSON)
+    _add_options(made, True)
     own = "write histogram.prom and config.toml for a model and data of your own, and check them"
     init = commands.add_parser("init", prog=f"{program} init", parents=[force], help=own, description=own)
     _add_options(init, False)
-    top.set_defaults(force=False)
+    top.set_defaults(force=False, json=False)
     return top
 
 
@@ -99,9 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         if options.command == "reference":
-            reference(options)
+            show(reference(options), options.json)
         elif options.command == "init":
-            init(options, Path("config.toml"))
+            show(init(options, Path("config.toml")), False)
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
@@ -130,21 +135,28 @@ def train(task: Task, folder: Path, force: bool) -> None:
     print(f"      {words.program()} load{flag}    sends it some traffic, from a second terminal")
 
 
-def reference(options: argparse.Namespace) -> None:
-    """Build a reference from a file, and print what was decided."""
-    made = _make(options)
+def reference(options: argparse.Namespace) -> Answer:
+    """Build a reference from a file, and say what was decided."""
+    times = read_times(options) if options.time and not options.table else None
+    (made, lines), proposal = _make(options), None
     there = Config.load().model if Path("config.toml").exists() else ModelConfig()
     wanted = {} if made.model is None else model_settings(options, made.reference)
     if differ := [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]:
-        print(f"config.toml needs, under [model]: {', '.join(differ)}; {words.program()} init writes it")
-    if options.time and not options.table:
-        print("These windows suit the traffic; for config.toml:\n")
-        print("\n".join([*propose_settings(made.reference, read_times(options)), ""]))
-        print("If these rows end shortly before the service begins, their replay lets it begin with them known:")
-        print(f"  {words.program()} {_replay(options)}")
+        lines.append(f"config.toml needs, under [model]: {', '.join(differ)}; {words.program()} init writes it")
+    if times is not None:
+        proposal = propose(times, DriftConfig().min_samples).to_json()
+        lines += ["These windows suit the traffic; for config.toml:\n", *propose_settings(made.reference, times), ""]
+        lines += ["If these rows end shortly before the service begins, their replay lets it begin with them known:"]
+        lines += [f"  {words.program()} {_replay(options)}"]
+    told = [(one.column, one.missing_share, one.reason) for one in made.decisions]
+    columns = [{"name": c.name, "role": c.role, "kind": c.kind, "missing": m, "reason": why} for c, m, why in told]
+    data = {"file": str(options.output), "rows": made.reference.info.rows, "bad_rows": made.bad.count}
+    data |= {"columns": columns, "left_out": dict(made.left_out), "settings": wanted, "proposal": proposal}
+    baseline = made.reference.baseline
+    return Answer(lines, {**data, "performance": [*map(asdict, measure(baseline.sums).values())] if baseline else []})
 
 
-def init(options: argparse.Namespace, config: Path) -> None:
+def init(options: argparse.Namespace, config: Path) -> Answer:
     """Write the reference and the settings of a model, check them, and say what to run next."""
     if config.exists() and not options.force:
         raise DataError(f"{config}: exists; --force overwrites it and {options.output}")
@@ -152,23 +164,19 @@ def init(options: argparse.Namespace, config: Path) -> None:
         raise DataError("--table: is for the command reference; a table as a source: docs/warehouse.md")
     ask_for_missing(options)
     times = read_times(options) if options.time else None
-    made = _make(options)
+    made, lines = _make(options)
     text = settings(model_settings(options, made.reference), made.reference, options.data, times)
-    print(f"{'Overwrote' if config.exists() else 'Wrote'} {config}:\n")
+    lines += [f"{'Overwrote' if config.exists() else 'Wrote'} {config}:\n", text]
     write_atomically(config, text.encode())
-    print(text)
     steps = next_steps(options, _replay(options) if options.time else "")
-    for line in (*check(argparse.Namespace(json=False), Config.load(config)).lines, "", *steps):
-        print(line)
+    return Answer(chain(lines, check(options, Config.load(config)).lines, ["", *steps]))
 
 
-def _make(options: argparse.Namespace) -> Made:
+def _make(options: argparse.Namespace) -> tuple[Made, list[str]]:
     clock = SystemClock()
     start = clock.monotonic()
     made = make_reference(request_from(options), clock, progress=sys.stderr.isatty())
-    for line in describe(made, options.data, options.output, clock.monotonic() - start):
-        print(line)
-    return made
+    return made, [*describe(made, options.data, options.output, clock.monotonic() - start)]
 
 
 def model_settings(options: argparse.Namespace, made: Reference) -> dict[str, Any]:

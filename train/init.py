@@ -124,7 +124,7 @@ def _ask(what: str, proposed: Sequence[str], good: Callable[[str], bool], known:
 def next_steps(options: argparse.Namespace, replay: str) -> list[str]:
     """What to run next, in three lines. `replay`: that command; empty if the data have no times."""
     run = words.program()
-    serve, send = f"{run} serve", f"{run} load --data {shlex.quote(str(options.data))} --count 1000 --rate 0"
+    serve, send = f"{run} serve", f"{run} load --data {shlex.quote(str(options.data))} --count 1000 --batch 1000"
     rows = [(serve, "serves the model on http://127.0.0.1:5000, with its page and its alerts")]
     rows += [(send, "sends it rows, from a second terminal"), (f"{run} status", "says how things stand")]
     if not options.model:

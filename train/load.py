@@ -394,7 +394,7 @@ def report(load: Load, url: str) -> None:
     if load.first_failure:
         print(f"First failure: {load.first_failure}", file=sys.stderr)
     if load.sent > load.failed:
-        print(f"Open {url} to see what has drifted; it is worked out anew every minute, unless configured otherwise.")
+        print(f"Open {url} to see what has drifted, once it is judged: each minute, or as [drift] every says.")
 
 
 def _shown(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,11 @@ class Proposal(NamedTuple):
     min_samples: int
     usual: int
     few: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings that it proposes."""
+        window, base = duration_text(self.window), duration_text(self.base)
+        return {"window": window, "base": base, "min_samples": self.min_samples}
 
 
 def propose(times: Ints, least: int) -> Proposal:

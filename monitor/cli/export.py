@@ -17,13 +17,15 @@ from monitor.cli.command import FORCE, Answer, bar, command, option, period, rea
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.config.settings import EVERY
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, StoreError
 from monitor.notify.message import title
 from monitor.notify.receivers import build_receivers, send_now
 from monitor.notify.text import plain_text
 from monitor.reference.file import write_atomically
+from monitor.rules.alert import period_around
 from monitor.store.file.folder import DATABASE
 from monitor.store.file.snapshot import is_snapshot, write_snapshot
+from monitor.store.records.alerts import moves_of
 
 
 @command(
@@ -43,6 +45,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     "report",
     "Judge a stretch of the record as a whole, and write it as one file.",
     *period("1d"),
+    option("--around", metavar="EVENT", help="the period around an alert instead, by the id of its event"),
     option("--every", choices=EVERY, help="make the report of the last such period, and send it as [report] says"),
     option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
     FORCE,
@@ -57,9 +60,12 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
         return send(replace(config, report=replace(config.report, every=options.every)), now)
     config = config.of(options.model)
     options.model = config.model.name if config.named else options.model
-    span = span_of(options, now)
     out = None if options.out is None else output_path(options.out, config, options.force)
     with reading(config) as connection:
+        moves = moves_of(connection, options.around or "")
+        if options.around and not moves:
+            raise StoreError(f"--around: no alert has the event id {options.around!r}; `alerts` lists the last ones")
+        span = period_around(moves, now) if moves else span_of(options, now)
         made = file.gather(connection, config, span, now, options.model)
         if options.format == "json":
             text = json.dumps({"report": "telltale", **made.to_dict()}, indent=1, ensure_ascii=False) + "\n"

@@ -33,7 +33,7 @@ from monitor.cli.command import Answer, bar, command, length_option, option
 from monitor.clock import Clock, ManualClock, SystemClock, iso
 from monitor.columns.canonical import Block, column_name
 from monitor.config.load import Config
-from monitor.config.settings import DriftConfig, SourceConfig, duration_text
+from monitor.config.settings import DriftConfig, SourceConfig
 from monitor.errors import ConfigError, DataError, InputError, StoppedError
 from monitor.models.model import open_model
 from monitor.reference.file import Reference
@@ -144,8 +144,8 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     if fits.window != drift.window or fits.min_samples < drift.min_samples:
         lines += ["", "By the traffic in these data other windows suit; for config.toml:", ""]
         lines += propose_settings(reference, seconds)
-    proposal = {"window": duration_text(fits.window), "base": duration_text(fits.base), "min_samples": fits.min_samples}
-    return Answer(lines, {**outcome.to_json(), "bad_rows": bad.count, "data": config.data.path, "proposal": proposal})
+    data = {"bad_rows": bad.count, "data": config.data.path, "proposal": fits.to_json()}
+    return Answer(lines, {**outcome.to_json(), **data})
 
 
 def settings(options: argparse.Namespace, config: Config) -> Config:

@@ -89,7 +89,7 @@ def test_modules_that_were_run_name_commands_that_can_be_run(module: str) -> Non
 def test_a_wrong_option_is_one_line_and_exit_code_2(
     arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments, "telltale") == 2
+    assert main(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(error)
@@ -137,7 +137,7 @@ PRINTED = [
 def test_the_keys_of_json_are_documented(
     folder: Path, arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, "--json", "--config", str(folder / "config.toml")], "telltale") == code
+    assert main([*arguments, "--json", "--config", str(folder / "config.toml")]) == code
     said = capsys.readouterr()
     assert said.err == "", "no progress with --json"
     found = json.loads(said.out)
@@ -149,7 +149,7 @@ def test_the_keys_of_json_are_documented(
 
 
 def test_an_error_is_one_line_with_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--json", "--data", str(tmp_path / "nowhere")], "telltale") == 3
+    assert main(["status", "--json", "--data", str(tmp_path / "nowhere")]) == 3
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert said.err.startswith("telltale status: ")

@@ -124,10 +124,7 @@ def test_ctrl_c_leaves_what_was_replayed(
 
     monkeypatch.setattr(Pace, "update", interrupted)
     assert main(["replay", "day.csv", "--time", "ms", "--model-file", "model.pkl"]) == 130
-    assert (
-        capsys.readouterr().err
-        == "telltale replay: stopped at 2026-03-02T10:00:00Z; what came before is in data\n"
-    )
+    assert capsys.readouterr().err == "telltale replay: stopped at 2026-03-02T10:00:00Z; what came before is in data\n"
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["predictions"] == 625
     assert main(["verify"]) == 0

@@ -72,6 +72,18 @@ def test_report_is_one_file_that_fetches_and_runs_nothing(drifting: Path, tmp_pa
     assert anchors <= set(re.findall(r'id="(c\d+)"', text))
 
 
+def test_a_report_around_an_alert_has_the_period_that_its_page_shows(
+    drifting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(connect_read_only(drifting / "data" / DATABASE)) as connection:
+        at, event = connection.execute("SELECT at, event_id FROM alert_events ORDER BY id").fetchone()
+    assert run(drifting, "--around", event, "--format", "json") == 0
+    start = from_iso(json.loads(capsys.readouterr().out)["start"])
+    assert 3600 <= from_iso(at) - start <= 86_400
+    assert run(drifting, "--around", "none") == 3
+    assert "--around: no alert has the event id 'none'; `alerts` lists the last ones" in capsys.readouterr().err
+
+
 def test_report_tells_what_judged_and_who_decided(drifting: Path, tmp_path: Path) -> None:
     """All that a reader needs in some years, when there is no server, no settings and no memory of that week."""
     start, end, late = (from_iso(f"2026-03-14T{at}Z") for at in ("12:00", "15:01", "15:30"))

@@ -313,12 +313,29 @@ def test_rows_with_times_become_the_history_from_which_what_is_usual_is_learnt(
     said = capsys.readouterr().out
     assert re.search(r"^when +left out +- +the time of each row$", said, re.M)
     command = shlex.split(said.splitlines()[-1])
-    assert command[:4] == ["python", "-m", "monitor", "replay"]
-    assert monitor(command[3:]) == 0
+    assert command[:2] == ["telltale", "replay"]
+    assert monitor(command[1:]) == 0
     assert monitor(["status"]) == 0
     assert "learning what is usual, day 11 of 28" in capsys.readouterr().out
     assert main([*made[:-1], "then", "--force"]) == 2
     assert "--time then: timed.csv has no such column" in capsys.readouterr().err
+
+
+def test_what_was_decided_is_printed_as_json_with_the_keys_that_are_documented(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_csv(folder / "held.csv", ["a", "b", "y"], [[a + 1, b, a] for a, b in NUMBERS.tolist()])
+    assert main([*ARGUMENTS, "--time", "day", "--holdout", "held.csv", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["kind"]) for one in said["columns"]] == [
+        *(("a", "numeric"), ("b", "numeric"), ("prediction", "numeric"))
+    ]
+    assert (said["rows"], said["left_out"]["y"], said["settings"]["path"]) == (300, "the target", "model.pkl")
+    assert said["proposal"].keys() == {"window", "base", "min_samples"}
+    assert {one["metric"]: one["n"] for one in said["performance"]}["mae"] == 300
+    document = (Path(__file__).resolve().parents[2] / "docs/commands.md").read_text("utf-8")
+    (documented,) = re.findall(r"^\| `reference --model` \| (.*) \|$", document, re.M)
+    assert [key for key in said if f"`{key}`" not in documented] == []
 
 
 def test_every_option_is_documented() -> None:
