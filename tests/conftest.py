@@ -9,6 +9,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from tests.support.databases import close_databases
+
 # The threads of OpenMP spin while they wait for one another: on a busy machine a fit of milliseconds takes a minute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -61,6 +63,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: {call.excinfo}: not to be skipped in CI"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _databases() -> Generator[None]:
+    yield
+    close_databases()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,10 +100,11 @@ class World:
     def results(self) -> dict[tuple[str, str], DriftResult]:
         return {(one.column, one.statistic): one for one in self.runtime.only.latest.results if one.role == "outcome"}
 
-    def read(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.folder / "telltale.db")
-        connection.row_factory = sqlite3.Row
-        return connection
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.folder / "telltale.db")) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_stored_verdicts_are_worked_out_again(world: World) -> None:
     world.hours(12)
     world.hours(12, wrong=0.4)
     world.runtime.fold()
-    with closing(world.read()) as connection:
+    with world.read() as connection:
         rows = connection.execute("SELECT count(*) FROM drift WHERE role = 'outcome'").fetchone()[0]
         assert rows > 24
         found = recompute(connection)
@@ -185,7 +186,7 @@ def test_plain_sql_has_every_metric_of_every_hour_and_day(world: World) -> None:
     world.hours(30, wrong=0.2)
 
     def equal() -> int:
-        with closing(world.read()) as connection:
+        with world.read() as connection:
             hours = read_sums(connection, world.runtime.only.series, 0, world.clock.time())
             rows = connection.execute("SELECT * FROM performance ORDER BY start").fetchall()
         shown = {(row["start"], row["metric"]): tuple(row)[-4:] for row in rows}
@@ -198,7 +199,7 @@ def test_plain_sql_has_every_metric_of_every_hour_and_day(world: World) -> None:
     assert equal() == 30
     world.runtime.writer.transaction(lambda connection: roll_up_sums(connection, START + 86_400))
     assert equal() == 1 + 6
-    with closing(world.read()) as connection:
+    with world.read() as connection:
         assert not verify(connection).problems
 
 
@@ -294,7 +295,7 @@ def test_the_report_tells_selection_estimate_and_delays(world: World) -> None:
 
 def messages(world: World) -> list[Message]:
     """All messages that were queued for the log, in order."""
-    with closing(world.read()) as connection:
+    with world.read() as connection:
         rows = connection.execute("SELECT message FROM notifications ORDER BY id").fetchall()
     return [Message.from_json(json.loads(row[0])) for row in rows]
 
@@ -331,7 +332,7 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         assert status["predictions_moved"].startswith("predictions have moved: proba_yes ")
         assert status["harm"]["x"] == drifted.harm.text
         assert status["importance"] == drifted.harm.importance
-        with closing(world.read()) as connection:
+        with world.read() as connection:
             facts = gather(connection, world.runtime.config, world.clock.time())
         assert {name: facts[name] for name in ("predictions_moved", "harm")} == {
             name: status[name] for name in ("predictions_moved", "harm")
@@ -386,7 +387,7 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         line = said(world.runtime.only.latest)
         assert line is not None
         assert (line.guide, line.metric, line.line.tone) == ("estimate-worse", "accuracy", "drift")
-        with closing(world.read()) as connection:
+        with world.read() as connection:
             facts = gather(connection, world.runtime.config, world.clock.time())
         assert status_line(facts).startswith("The model may be worse: estimated accuracy 0.")
         hours(9, 1.0)
@@ -402,9 +403,9 @@ def test_a_worse_estimate_fires_without_any_outcome_and_resolves(tmp_path: Path)
         assert [(one.rule, one.coverage) for one in metrics] == [("guess", None)]
         assert metrics[0].measures["estimated recall"].low > 0.8
         moments = judge_past(world)
-        fired = world.read().execute("SELECT at FROM alert_events WHERE after = 'firing'").fetchone()[0]
-        assert [iso(event.fired) for event in moments.events] == [fired]
-        with closing(world.read()) as connection:
+        with world.read() as connection:
+            fired = connection.execute("SELECT at FROM alert_events WHERE after = 'firing'").fetchone()[0]
+            assert [iso(event.fired) for event in moments.events] == [fired]
             again = recompute(connection)
             assert again.ok, again.problems[:3]
             rows = connection.execute("UPDATE drift SET critical = critical * 1.01 WHERE role = 'outcome'").rowcount
@@ -421,7 +422,7 @@ def test_a_step_within_the_window_is_no_dispersion_though_its_days_are_rolled_up
             world.clock.advance(3600)
             if hour > 60:
                 world.runtime.evaluate()
-        with closing(world.read()) as connection:
+        with world.read() as connection:
             assert connection.execute("SELECT count(*) FROM windows WHERE seconds = 86400").fetchone()[0] >= 2
         (result,) = world.results.values()
         assert (result.state, result.n) == ("drift", 72 * 50)
@@ -430,7 +431,7 @@ def test_a_step_within_the_window_is_no_dispersion_though_its_days_are_rolled_up
 def judge_past(world: World) -> Backtest:
     """Backtest the rules on performance over everything that is stored."""
     config, series = world.runtime.config, world.runtime.only.series
-    with closing(world.read()) as connection:
+    with world.read() as connection:
         moments = judge(connection, series, config, START, world.clock.time())
         return play(moments, [rule for rule in config.rules if rule.performance], 3600.0)
 
@@ -480,6 +481,6 @@ def test_a_verdict_that_was_rolled_back_is_stored_by_the_next_evaluation(world: 
     with pytest.raises(StoreError):
         world.runtime.writer.transaction(broken)
     world.runtime.evaluate()
-    with closing(world.read()) as connection:
+    with world.read() as connection:
         assert connection.execute("SELECT count(*) FROM performance_judged").fetchone()[0] == 1
         assert recompute(connection).ok

@@ -89,7 +89,8 @@ def test_drops_stay_counted_while_they_become_a_gap(monitored, full_disk):
     runtime.fold()
     seen.append(runtime.journals.dropped)
     assert seen == [30, 30, 30]
-    assert [tuple(row) for row in monitored.read().execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]
+    with monitored.read() as connection:
+        assert [tuple(row) for row in connection.execute("SELECT kind, lost FROM gaps")] == [("dropped", 30)]
 
 
 def test_a_lock_of_somebody_elses_is_named_by_health_and_log_in_one_line(monitored, caplog, monkeypatch):

@@ -22,6 +22,7 @@ from monitor.store.audit.recompute import recompute
 from server.observe import Reader
 from server.web.app import create_app
 from tests.store.world import Monitored, reference
+from tests.support.killed import kill
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +125,7 @@ def test_what_an_earlier_process_left_is_counted_with_it(tmp_path: Path, monkeyp
     monkeypatch.setattr("tests.store.world.reference", lambda _: with_gap())
     first = Monitored(tmp_path / "data")
     first.record(30)
-    first.runtime.folder.close()
+    kill(first.runtime)
     again = Monitored(tmp_path / "data")
     again.runtime.fold()
     parts = again.runtime.only.series.schema.split(again.runtime.only.totals.counts)

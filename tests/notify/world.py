@@ -27,6 +27,7 @@ from monitor.sender import Sender
 from monitor.store.file.migrations import migrate
 from monitor.store.records.notifications import enqueue, head, load_groups
 from monitor.words import percent
+from tests.support.databases import closed_after_test
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Writer:
     """The store's writer, reduced: one connection, one transaction a call, on whichever thread asks."""
 
     def __init__(self, path: Path | str = ":memory:") -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection = closed_after_test(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
         self.connection.row_factory = sqlite3.Row
         # What dies here is a process, never the power: the disk may take its time.
         self.connection.execute("PRAGMA synchronous = OFF")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from monitor.source.outcomes import PREDICTED, WHOLE, OutcomeRecorder, OutcomeSo
 from monitor.source.recorder import Recorder, open_journal
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
+from tests.support.killed import kill
 
 START = 1_750_000_000.0
 REGRESSION = Schema(
@@ -129,8 +131,7 @@ class World:
         self.sent = [one for one in self.sent if one[0] not in self.truth and one[2] > oldest]
 
     def kill(self) -> None:
-        self.runtime.writer.call(lambda connection: None)
-        self.runtime.folder.close()
+        kill(self.runtime)
         self.start()
 
     def expected(self) -> dict[tuple[str, int], Sums]:
@@ -170,8 +171,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    kill(world.runtime)
 
 
 operations = st.lists(
@@ -239,7 +242,7 @@ def test_sums_equal_a_brute_force_join(monkeypatch: pytest.MonkeyPatch, steps: l
         world.kill()
         world.fold()
         world.check()
-        world.runtime.folder.close()
+        kill(world.runtime)
 
 
 def test_each_result_is_told_and_counted(world: World) -> None:
@@ -329,6 +332,7 @@ def test_what_has_waited_too_long_is_expired_and_what_is_sampled_out_is_not_kept
     world.outcome(gone, 1.0)
     world.fold()
     assert world.tallies() == {"expired": 1, "not_kept": 1}
+    kill(world.runtime)
 
 
 def test_an_outcome_belongs_to_the_version_that_predicted(tmp_path: Path) -> None:
@@ -350,6 +354,7 @@ def test_an_outcome_belongs_to_the_version_that_predicted(tmp_path: Path) -> Non
     world.outcome(new[0], 1.0)
     world.fold()
     assert world.tallies() == {"joined": 6, "not_an_outcome": 1}
+    kill(world.runtime)
 
 
 def test_a_correction_reaches_a_day_that_was_rolled_up(world: World) -> None:
@@ -386,11 +391,10 @@ def test_outcomes_of_a_process_that_ends_within_a_fold_are_counted_once(world: W
     assert [sums.n for sums in world.found().values()] == [1]
 
 
-def test_a_database_put_back_forgets_what_waited(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_a_database_put_back_forgets_what_waited(world: World, tmp_path: Path) -> None:
     name = world.predict(1.0)
     world.fold()
-    world.runtime.folder.close()
+    kill(world.runtime)
     (tmp_path / "data" / "telltale.db").unlink()
     for path in (tmp_path / "data").glob("telltale.db-*"):
         path.unlink()
@@ -412,7 +416,7 @@ def test_an_older_database_gets_the_outcomes_that_the_journal_still_has(world: W
     for name in ids[1:]:
         world.outcome(name, 1.0)
     world.fold()
-    world.runtime.folder.close()
+    kill(world.runtime)
     for path in database.parent.glob("telltale.db*"):
         path.unlink()
     database.write_bytes(older)
@@ -424,7 +428,7 @@ def test_an_older_database_gets_the_outcomes_that_the_journal_still_has(world: W
 def test_a_deleted_journal_takes_nothing_from_what_waits(world: World, tmp_path: Path) -> None:
     name = world.predict(1.0)
     world.fold()
-    world.runtime.folder.close()
+    kill(world.runtime)
     for path in (tmp_path / "data" / "journal").iterdir():
         path.unlink()
     world.start()

@@ -87,7 +87,7 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(filled, damage, caplo
 def test_the_loss_is_a_gap_in_the_record(filled):
     zeroed(filled)
     monitored = Monitored(filled.parent)
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         (gap,) = connection.execute("SELECT kind, detail FROM gaps").fetchall()
     assert gap["kind"] == "damaged"
     assert "telltale.db.damaged-" in gap["detail"]
@@ -105,7 +105,7 @@ def test_what_turns_out_to_be_damaged_when_it_is_read_is_moved_aside_too(filled,
     monitored.minutes(2)
     assert monitored.runtime.only.totals.n == 40
     assert len(find(monitored.runtime.folder)) == 1
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert [row["kind"] for row in connection.execute("SELECT kind FROM gaps")] == ["damaged"]
         assert verify(connection).ok
     monitored.close()

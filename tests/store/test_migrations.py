@@ -8,6 +8,7 @@ from monitor.store.audit.seals import SEALED
 from monitor.store.file import migrations
 from monitor.store.file.migrations import migrate
 from tests.store.world import memory
+from tests.support.databases import closed_after_test
 
 
 def schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
@@ -38,7 +39,7 @@ def test_every_table_is_strict():
 def test_a_change_that_fails_leaves_nothing_of_itself(monkeypatch):
     half = "CREATE TABLE begun (id INTEGER) STRICT;\nCREATE TABLE begun (id INTEGER) STRICT;\n"
     monkeypatch.setattr(migrations, "CHANGES", {"half": half})
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = closed_after_test(sqlite3.connect(":memory:", isolation_level=None))
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(connection)
     assert [name for _, name, _ in schema(connection) if name == "begun"] == []

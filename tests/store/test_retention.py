@@ -104,14 +104,14 @@ def test_verdicts_are_thinned_to_the_strongest_and_what_alerts_rest_on(tmp_path)
     monitored.minutes(32)
     monitored.minutes(28, shift=1.2, colour="mauve")
     monitored.minutes(10, shift=1.2)
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         before = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z'").fetchall()
         events = connection.execute("SELECT * FROM alert_events").fetchall()
         messages = connection.execute('SELECT at, "group" AS rule FROM notifications').fetchall()
     assert events
     assert messages
     assert monitored.runtime.writer.transaction(lambda c: thin(c, HOUR))
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert not verify(connection).problems
         after = connection.execute("SELECT * FROM drift WHERE at < '2023-11-15T01:00:00Z' ORDER BY id").fetchall()
     monitored.close()
@@ -138,7 +138,7 @@ def test_a_tampered_verdict_stops_no_thinning(tmp_path):
     writer.transaction(lambda c: c.execute("DELETE FROM drift WHERE id = 1"))
     for _ in range(3):
         writer.transaction(lambda c: thin(c, HOUR))
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert connection.execute("SELECT count(*) FROM drift WHERE at < '2023-11-15T01:00:00Z'").fetchone()[0] < 20
         assert [problem.where.split()[0] for problem in verify(connection).problems] == ["drift"]
     monitored.close()
@@ -262,7 +262,7 @@ def test_a_model_goes_when_nothing_in_the_record_is_of_it(tmp_path):
     assert 3 <= len(alive[7]) <= 5
     monitored = Monitored(tmp_path / "data", settings, now, version="v0")  # an old one, served again
     monitored.minutes(2)
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert connection.execute("SELECT predictions FROM series WHERE version = 'v0'").fetchall()[0][0] == 40
     monitored.close()
 
@@ -276,7 +276,7 @@ def test_the_model_that_is_served_stays_however_long_nobody_asks_it(tmp_path):
         monitored.clock.advance(HOUR)
         monitored.runtime.maintenance.run(monitored.runtime.writer._connection, monitored.clock.time())
     monitored.minutes(2)
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert connection.execute("SELECT version, predictions FROM series").fetchall()[0]["predictions"] == 40
         assert verify(connection).problems == []
     monitored.close()
@@ -288,14 +288,14 @@ def test_a_small_cap_sheds_the_oldest_first_and_the_file_shrinks(tmp_path):
         monitored.minutes(15, rows=5)
         monitored.clock.advance(45 * 60)
     writer = monitored.runtime.writer
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         before = database_bytes(connection)
     cap = (monitored.runtime.folder.bytes_beside_database() + before * 6 // 10) * 8 // 7
     data = dataclasses.replace(monitored.config.data, max_size=cap)
     maintenance = Maintenance(data, monitored.runtime.folder)
     for _ in range(5):
         maintenance.work_off(writer, monitored.clock.time())
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         assert monitored.path.stat().st_size <= maintenance.room() < before
         assert not verify(connection).problems
         kept = connection.execute("SELECT min(start), max(start) FROM windows WHERE seconds = 60").fetchone()

@@ -26,7 +26,7 @@ def monitored(tmp_path):
     monitored = Monitored(tmp_path / "data")
     monitored.minutes(3)
     yield monitored
-    monitored.runtime.folder.close()
+    monitored.close()
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])

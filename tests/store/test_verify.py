@@ -211,7 +211,7 @@ def test_a_late_prediction_does_not_change_what_was_judged_before(tmp_path):
     monitored.minutes(35)
     monitored.record(50, shift=3.0, at=monitored.clock.time() - 600)
     monitored.minutes(2)
-    with closing(monitored.read()) as connection:
+    with monitored.read() as connection:
         seen = [
             row[0] for row in connection.execute("SELECT n FROM drift WHERE statistic = 'ks' GROUP BY at ORDER BY at")
         ]

@@ -273,7 +273,7 @@ def test_what_somebody_else_wrote_stops_nothing_and_stays_on_record(tmp_path, se
         monitored.minutes(2, rows=900, shift=2.0)
         monitored.clock.advance(7200)  # all of it is old, rolled up and dropped
         monitored.minutes(2, rows=300)
-        with closing(monitored.read()) as connection:
+        with monitored.read() as connection:
             problems = [f"{where}: {what}" for where, what in verify(connection).problems]
             (newest,) = connection.execute("SELECT max(at) FROM drift").fetchone()
         if named.split()[0] in SEALED:  # what is only added up is right again, or said to be damaged in the log

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from monitor.store.file.migrations import migrate
 from monitor.store.records.verdicts import verdict_of
 from monitor.store.windows.ledger import Windows
 from monitor.store.windows.rows import register_series
+from tests.support.databases import closed_after_test
 
 #: Midnight of a Wednesday, UTC.
 MIDNIGHT = 1_700_006_400.0
@@ -84,10 +87,11 @@ class Monitored:
     def path(self) -> Path:
         return self.folder / "telltale.db"
 
-    def read(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        return connection
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
 
     def close(self) -> None:
         self.runtime.close()
@@ -95,7 +99,7 @@ class Monitored:
 
 def memory() -> sqlite3.Connection:
     """An empty database of the newest schema."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = closed_after_test(sqlite3.connect(":memory:", isolation_level=None))
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = 1")
     migrate(connection)
