@@ -173,6 +173,17 @@ def date_time(epoch: float, now: float | None = None) -> str:
     return f"{moment.day} {moment:%b}{year}, {moment:%H:%M} UTC"
 
 
+def stretch(begin: float, end: float) -> str:
+    """Write a period with its full dates.
+
+    >>> stretch(7800.0, 9000.0), stretch(7800.0, 94200.0)
+    ('1 Jan 1970, 02:10 to 02:30 UTC', '1 Jan 1970, 02:10 to 2 Jan 1970, 02:10 UTC')
+    """
+    first, last = date_time(begin), date_time(end)
+    day, _, clock = last.rpartition(", ")
+    return f"{first.removesuffix(' UTC')} to {clock if first.startswith(day) else last}"
+
+
 def clock_time(epoch: float, now: float) -> str:
     """Write a moment, with its date if that is not the date of `now`.
 

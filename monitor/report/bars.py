@@ -7,11 +7,12 @@ apart in slots of a fixed width.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from monitor.columns.column import MISSING, NONFINITE, OTHER, Column
@@ -33,8 +34,7 @@ MOST_CATEGORIES = 24
 SPECIAL: dict[str, Where] = {MISSING: "missing", NONFINITE: "infinite", OTHER: "other"}
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """One bar: [left, right) in units of the plane's width, shares in [0, 1], heights in units of its height.
 
     `label`: empty for an inner bar of a numeric column, which has an axis.
@@ -78,6 +78,11 @@ class Plane:
         low, high = self.low or 0.0, self.high or 0.0
         return self.origin + fraction(min(max(value, low), high), low, high) * self.width
 
+    def value(self, place: float) -> float:
+        """Return the value at a place on the axis."""
+        share = (place - self.origin) / (self.width or 1.0)
+        return (self.low or 0.0) * (1 - share) + (self.high or 0.0) * share
+
 
 def shares(counts: npt.NDArray[Any]) -> list[float]:
     """Share of each bin; zeros if there are no rows.
@@ -100,7 +105,7 @@ def lay_out(
     before, after = shares(reference), shares(test)
 
     def bar(part: Part, left: float, right: float) -> Bar:
-        was, now = (sum(side[i] for i in part.bins) for side in (before, after))
+        was, now = sum(map(before.__getitem__, part.bins)), sum(map(after.__getitem__, part.bins))
         return Bar(part.where, part.label, left, right, was, now)
 
     if not column.numeric or len(column.edges) < 2:
@@ -110,9 +115,10 @@ def lay_out(
     left, right = _tails(column, before, after, first, last)
     origin, end = len(left) * step, 1.0 - len(right) * step
     bars = [bar(part, i * step, i * step + slot) for i, part in enumerate(left)]
-    for one, other in _merged(edges, first, last, finest / (end - origin)):
+    places = [fraction(edge, edges[first], edges[last]) for edge in edges]
+    for one, other in _merged(places, first, last, finest / (end - origin)):
         # Bin i is between edges i - 1 and i.
-        x0, x1 = (origin + fraction(edges[i], edges[first], edges[last]) * (end - origin) for i in (one, other))
+        x0, x1 = origin + places[one] * (end - origin), origin + places[other] * (end - origin)
         bars.append(bar(Part("inside", "", range(one + 1, other + 1)), x0, x1))
     bars += [bar(part, end + gap + i * step, end + (i + 1) * step) for i, part in enumerate(right)]
     return Plane(_raised(bars), edges[first], edges[last], origin, end - origin)
@@ -140,14 +146,14 @@ def _tails(
     return left, right
 
 
-def _merged(edges: Sequence[float], first: int, last: int, narrowest: float) -> list[tuple[int, int]]:
-    """Pairs of edges to draw bars between, each at least `narrowest` apart, as a part of them all.
+def _merged(places: Sequence[float], first: int, last: int, narrowest: float) -> list[tuple[int, int]]:
+    """Pairs of edges to draw bars between, each at least `narrowest` apart. `places`: of the edges.
 
-    >>> _merged((0.0, 1.0, 1.1, 1.2, 2.0, 2.1), 0, 5, 0.25)
+    >>> _merged((0.0, 0.5, 0.55, 0.6, 0.95, 1.0), 0, 5, 0.25)
     [(0, 1), (1, 4), (4, 5)]
     """
     out: list[tuple[int, int]] = []
-    low, places = first, [fraction(edge, edges[first], edges[last]) for edge in edges]
+    low = first
     for high in range(first + 1, last + 1):
         if places[high] - places[low] >= narrowest or high == last:
             out.append((low, high))
@@ -197,19 +203,19 @@ def _slots(
 
 def _raised(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """Give bars their heights: share over width, in units of the highest that is drawn in full."""
-    shares = np.array([(bar.reference, bar.test) for bar in bars]).reshape(-1, 2)
-    heights = shares / np.array([max(bar.right - bar.left, NARROWEST) for bar in bars])[:, None]
-    top = float(heights.max(initial=0.0))
+    heights = [
+        (bar.reference / width, bar.test / width) for bar in bars for width in [max(bar.right - bar.left, NARROWEST)]
+    ]
+    top = max(map(max, heights), default=0.0)
     if top <= 0:
         return tuple(bars)
     if bars[0].where != "category":
         # Half of the reference's rows are in bars that are lower than the middle one.
-        order = np.argsort(heights[:, 0])
-        seen = np.cumsum(shares[order, 0])
-        middle = float(heights[order[np.searchsorted(seen, seen[-1] / 2)], 0])
+        order = sorted(zip(heights, bars, strict=True), key=lambda pair: pair[0][0])
+        seen = list(accumulate(bar.reference for _, bar in order))
+        middle = order[bisect_left(seen, seen[-1] / 2)][0][0]
         top = min(top, HIGHEST * middle or top)
-    drawn, cut = np.minimum(heights / top, 1.0).tolist(), (heights.max(axis=1) > top * 1.001).tolist()
     return tuple(
-        replace(bar, reference_height=was, test_height=now, cut=high)
-        for bar, (was, now), high in zip(bars, drawn, cut, strict=True)
+        Bar(*bar[:6], min(was / top, 1.0), min(now / top, 1.0), max(was, now) > top * 1.001)
+        for bar, (was, now) in zip(bars, heights, strict=True)
     )

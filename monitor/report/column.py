@@ -27,7 +27,7 @@ from monitor.store.records import history
 from monitor.store.records.alerts import alert_spans
 from monitor.store.records.history import Point
 from monitor.store.records.references import accepted_periods
-from monitor.words import duration, number, statistic
+from monitor.words import count, counted, date_time, duration, number, statistic, statistic_name
 
 #: What a column's page shows a period beside: key in the address, and words. Rules judge against the first only.
 REFERENCE = "reference"
@@ -57,7 +57,9 @@ def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | No
         text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
         curves = figure.cumulative(plane, column.edges, below, under, text)
     return {
-        "drawn": figure.histogram(plane, f"{column.name} in two periods" if sides else said, live, mark, values),
+        "drawn": figure.histogram(
+            plane, f"{column.name} in two periods" if sides else said, int(after.sum()), mark, values
+        ),
         "cumulative": curves,
         "apart": [bar for bar in plane.bars if bar.where in figure.SIGNS],
         "bins": _bins(column, before, after),
@@ -150,6 +152,7 @@ def over_time(
             marks=marks,
             begin=trend.BEGIN,
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
+            read=[(point.at, _told(result, point)) for point in points if result],
         )
     deviation = float(reference.deviations[position])
     return {
@@ -174,7 +177,21 @@ def _marks(
         accepted=[span for span in accepted_periods(connection, *name, start) if span[0] < end],
         nothing=trend.without_data(series, began, end),
         versions=history.version_changes(connection, of, start, end),
+        lost=lost(connection, start, end),
     )
+
+
+def lost(connection: sqlite3.Connection, start: float, end: float) -> list[tuple[float, float, str]]:
+    """Read when predictions were lost, and how many and why, the oldest first."""
+    return [
+        (
+            from_iso(gap["start"]),
+            from_iso(gap["end"]),
+            f"{'an unknown number of predictions' if gap['lost'] is None else counted(gap['lost'], 'prediction')} "
+            f"lost: {gap['detail']}",
+        )
+        for gap in reversed(history.gaps(connection, start, end))
+    ]
 
 
 def usual(
@@ -217,7 +234,7 @@ def usual(
 def over(column: Column, before: Counts, after: Counts, label: str) -> dict[str, Any]:
     """Draw live counts of a column over others: a histogram of numbers, and all bins. `label`: its text."""
     plane = lay_out(column, before, after, slot=0.06, finest=0.015)
-    drawn = figure.histogram(plane, label, bool(after.any())) if column.numeric else ""
+    drawn = figure.histogram(plane, label, int(after.sum())) if column.numeric else ""
     return {"drawn": drawn, "bins": _bins(column, before, after), "live": bool(after.any()), "rows": int(before.sum())}
 
 
@@ -276,4 +293,13 @@ def _usual_chart(
         marks=marks,
         begin=trend.BEGIN,
         longest=2.5 * max(cell, step),
+        read=[(point.at, f"{_told(result, point)}\n{_of_threshold(point):.2f} times the limit") for point in kept],
     )
+
+
+def _told(result: DriftResult, point: Point) -> str:
+    """Say a point of a time line: `result` is of the same statistic."""
+    parts = ("critical value", point.critical), ("effect floor", point.floor)
+    limits = "".join(f"\n{name} {statistic(value)}" for name, value in parts if value is not None)
+    said = f"{date_time(point.at)}: {point.state}\n{statistic_name(result.statistic)} {statistic(point.value)}"
+    return f"{said}{limits}\nn {count(point.n)}"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from markupsafe import Markup, escape
 from monitor.columns.column import Floats
 from monitor.columns.moments import fraction
 from monitor.report.bars import Bar, Plane
-from monitor.words import number, percent
+from monitor.words import apart, counted, number, percent
 
 Point = tuple[float, float]
 Period = tuple[float, float]
@@ -55,9 +56,10 @@ def element(name: str, *children: str, **attributes: object) -> Markup:
 
 def image(shapes: Mapping[str, str], class_: str, box: str, label: str = "", **more: object) -> Markup:
     """Build an SVG of paths, by class; without a label it is hidden from screen readers."""
-    paths = [element("path", class_=kind, d=d) for kind, d in shapes.items()]
+    # Classes and places are written here, and need no escaping, which would take a third of the time.
+    paths = Markup("".join(f'<path class="{kind}" d="{d}"/>' for kind, d in shapes.items()))  # noqa: S704
     said = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
-    return element("svg", *paths, class_=class_, viewBox=box, **more, **said)
+    return element("svg", paths, class_=class_, viewBox=box, **more, **said)
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -127,17 +129,20 @@ class Marks(NamedTuple):
     """What happened meanwhile, to mark in charts over time: beginnings and ends, in seconds since 1970 UTC.
 
     `nothing`: periods without data, or whose data are still to come. `versions`: since when another one answered.
+    `lost`: when predictions were lost, and how many and why.
     """
 
     alerts: Sequence[Period] = ()
     accepted: Sequence[Period] = ()
     nothing: Sequence[Period] = ()
     versions: Sequence[tuple[float, str]] = ()
+    lost: Sequence[tuple[float, float, str]] = ()
 
     @property
-    def lanes(self) -> int:
-        """How many strips below the plane they take."""
-        return bool(self.alerts) + bool(self.accepted)
+    def lanes(self) -> list[tuple[str, str, Sequence[tuple[Any, ...]]]]:
+        """Strips below the plane: class, sign, and periods of each."""
+        every = (("alert", "▲", self.alerts), ("accepted", "✓", self.accepted), ("lost", "✕", self.lost))
+        return [lane for lane in every if lane[2]]
 
 
 #: Nothing has happened.
@@ -158,6 +163,12 @@ class Chart:
         self.line = self.TEXT / plot
         self._shapes: list[Markup] = []
         self._texts: list[Markup] = []
+        self._read: list[Markup] = []
+
+    def read(self, left: float, right: float, text: str) -> None:
+        """Say what the values are from `left` to `right`, to a pointer over it; page.js does so to a finger or keys."""
+        low, high = round(1000 * left), round(1000 * right)
+        self._read.append(element("path", element("title", text), d=f"M{low} 0H{max(high, low + 1)}V1000H{low}z"))
 
     def draw(self, class_: str, *points: Point, d: str = "") -> None:
         """Draw a line through points, or the path `d` on a plane of 1000 x 1000."""
@@ -189,9 +200,48 @@ class Chart:
     def markup(self, class_: str = "chart", **more: object) -> Markup:
         """Return the whole as SVG. `more`: attributes."""
         size = {"width": "100%", "height": self._plot, "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none"}
-        plane = element("svg", *self._shapes, y=self.TOP, **size)
+        read = [element("g", *self._read, class_="read")] if self._read else []
+        plane = element("svg", *self._shapes, *read, y=self.TOP, **size)
+        more |= {"tabindex": 0} if read else {}
         whole = {"width": "100%", "height": self.TOP + self._plot + self._below + self.BOTTOM, "role": "img", **more}
         return element("svg", plane, *self._texts, class_=class_, **whole, aria_label=self._label)
+
+
+class Timeline(Chart):
+    """A chart over time. `begin`: the part of the width before `start`; `marks`: what happened, drawn over the rest."""
+
+    def __init__(
+        self, label: str, start: float, end: float, marks: Marks = NO_MARKS, plot: int = 150, begin: float = 0.0
+    ) -> None:
+        super().__init__(label, plot, len(marks.lanes))
+        self._start, self._end, self._begin, self._marks = start, end, begin, marks
+        self.axis((self.at(moment), text) for moment, text in time_ticks(start, end))
+
+    def at(self, moment: float) -> float:
+        """Place of a moment, cut to the period."""
+        share = (moment - self._start) / max(self._end - self._start, 1.0)
+        return self._begin + (1 - self._begin) * min(max(share, 0.0), 1.0)
+
+    def read_time(self, begin: float, end: float, text: str) -> None:
+        """Say what the values are from `begin` to `end`."""
+        self.read(self.at(begin), self.at(end), text)
+
+    def markup(self, class_: str = "chart time", **more: object) -> Markup:
+        """Mark what happened, and return the whole as SVG, with the times at both ends for page.js."""
+        start, end = self._start, self._end
+        for begin, stop in self._marks.nothing:
+            self.draw("hatched", d=hatching(self.at(begin), self.at(stop)))
+        for moment, version in self._marks.versions:
+            self.draw("version", (self.at(moment), 0), (self.at(moment), 1))
+            self.note(self.at(moment), 1.0, version[:12])
+        for row, (name, sign, periods) in enumerate(self._marks.lanes):
+            for begin, stop, *_ in periods:
+                self.lane(row, self.at(begin), self.at(stop), name)
+                if start <= begin <= end:
+                    self.draw(f"since-line {name}-text", (self.at(begin), 0), (self.at(begin), 1))
+                    self.note(self.at(begin), 1.0, sign, f"note {name}-text", "middle")
+        first = start - self._begin / (1 - self._begin) * (end - start)
+        return super().markup(class_, data_from=round(first), data_to=round(end), **more)
 
 
 def small_histogram(plane: Plane, label: str, live: bool = True) -> Markup:
@@ -217,22 +267,25 @@ def outline(bars: Sequence[Bar], side: str, width: int, height: int) -> str:
     >>> outline(bars, "reference", 100, 40)
     'M0 40V20H50V0H100V40'
     """
-    parts = []
-    end: float | None = None
+    parts: list[str] = []
+    end = -1.0
     for bar in bars:
-        left, right = round(bar.left * width), round(bar.right * width)
         tall = bar.reference_height if side == "reference" else bar.test_height
         # A share above zero is at least one unit high.
-        top = height - (max(round(tall * height), 1) if tall > 0 else 0)
-        if end is None or bar.where != "inside" or abs(bar.left - end) > 1e-9:
-            parts.append(f"{f'V{height}' if end is not None else ''}M{left} {height}")
-        parts.append(f"V{top}H{right}")
+        top = height - (round(tall * height) or 1 if tall > 0 else 0)
+        if bar.where != "inside" or abs(bar.left - end) > 1e-9:
+            parts.append(f"{f'V{height}' if parts else ''}M{round(bar.left * width)} {height}")
+        parts.append(f"V{top}H{round(bar.right * width)}")
         end = bar.right
     return "".join(parts) + (f"V{height}" if parts else "")
 
 
-def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
-    """A row of a heat map: one cell for each level, a class name; the empty text is a cell without a verdict."""
+@lru_cache(maxsize=256)
+def strip(levels: Sequence[str], label: str, lost: Iterable[int] = (), height: int = 10) -> Markup:
+    """A row of a heat map: one cell for each level, a class name; the empty text is a cell without a verdict.
+
+    `lost`: cells in which predictions were lost.
+    """
     cells: dict[str, str] = {}
     at = 0
     for level, run in groupby(levels):
@@ -240,6 +293,8 @@ def strip(levels: Sequence[str], label: str, height: int = 10) -> Markup:
         if level:
             cells[level] = cells.get(level, "") + f"M{at} 0h{length}v{height}h-{length}z"
         at += length
+    if marked := "".join(f"M{place} 6h1v4h-1z" for place in lost):
+        cells["lost"] = marked
     return image(cells, "strip", f"0 0 {len(levels)} {height}", label, preserveAspectRatio="none")
 
 
@@ -252,12 +307,12 @@ def pair(reference: float, test: float, top: float, live: bool) -> Markup:
     return image(shapes, "pair", f"0 0 {width} {height}")
 
 
-def histogram(plane: Plane, label: str, live: bool, mark: float | None = None, values: Sequence[float] = ()) -> Markup:
+def histogram(plane: Plane, label: str, rows: int, mark: float | None = None, values: Sequence[float] = ()) -> Markup:
     """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart.
 
-    `values`: to write below the bars, instead of round numbers.
+    `values`: to write below the bars, instead of round numbers. `rows`: how many are live.
     """
-    chart = Chart(label, plot=190)
+    chart, live = Chart(label, plot=190), rows > 0
     if mark is not None:
         chart.draw("gap", (plane.at(mark), 0), (plane.at(mark), 1))
     chart.draw("ref", d=outline(plane.bars, "reference", 1000, 1000))
@@ -267,6 +322,9 @@ def histogram(plane: Plane, label: str, live: bool, mark: float | None = None, v
     chart.axis([(plane.at(value), number(value, 4)) for value in values] or _value_labels(plane))
     for bar in plane.bars:
         middle = (bar.left + bar.right) / 2
+        named = bar.label or apart(plane.value(bar.left), plane.value(bar.right), say="{} to {}")
+        now = f", live {percent(bar.test, 3)} ({counted(round(bar.test * rows), 'row')})" if live else ""
+        chart.read(bar.left, bar.right, f"{named}: reference {percent(bar.reference, 3)}{now}")
         if bar.where in SIGNS:
             chart.tick(middle, SIGNS[bar.where][0], "tick sign")
         if bar.cut:
@@ -285,6 +343,10 @@ def cumulative(plane: Plane, edges: Sequence[float], reference: Floats, test: Fl
     inside = [i for i, edge in enumerate(edges) if (plane.low or 0) <= edge <= (plane.high or 0)]
     for shares, class_ in ((reference, "line-ref"), (test, "line-live")):
         chart.draw(class_, *((plane.at(edges[i]), float(shares[i])) for i in inside))
+    for one, other in pairwise(inside):
+        was, now = float(reference[other]), float(test[other])
+        text = f"up to {number(edges[other], 4)}: reference {percent(was, 3)}, live {percent(now, 3)}"
+        chart.read(plane.at(edges[one]), plane.at(edges[other]), f"{text}, gap {percent(abs(was - now), 3)}")
     worst = int(np.argmax(np.abs(reference - test)))
     x, low, high = plane.at(edges[worst]), *sorted((float(reference[worst]), float(test[worst])))
     chart.draw("gap", (x, low), (x, high))
@@ -313,46 +375,42 @@ def time_line(
     marks: Marks = NO_MARKS,
     longest: float = LARGEST,
     begin: float = 0.0,
+    read: Iterable[tuple[float, str]] = (),
 ) -> Markup:
     """Values over time.
 
     `lines`: (moment, value) points by class; a value of None breaks the line, as does a pause of more than `longest`
     seconds. `band`: moments with a lower and an upper value. `levels`: class, value and text of lines across. `zero`:
-    begin at 0. `begin`: part of the width before `start`.
+    begin at 0. `begin`: part of the width before `start`. `read`: moments, and what the values are then.
     """
     values = [value for points in lines.values() for _, value in points if value is not None]
     values += [value for _, value, _ in levels] + [side for _, *sides in band for side in sides if side is not None]
     low, high, scale = number_scale(min(values, default=0.0), max(values, default=1.0), zero)
 
-    def across(moment: float) -> float:
-        return begin + (1 - begin) * min(max((moment - start) / max(end - start, 1.0), 0.0), 1.0)
+    chart = Timeline(label, start, end, marks, begin=begin)
 
     def place(moment: float, value: float) -> Point:
-        return across(moment), fraction(value, low, high)
+        return chart.at(moment), fraction(value, low, high)
 
-    chart = Chart(label, lanes=marks.lanes)
     for tick in scale:
         chart.draw("grid", (0, fraction(tick, low, high)), (1, fraction(tick, low, high)))
         chart.note(0, fraction(tick, low, high), number(tick))
     _level_lines(chart, [(class_, fraction(level, low, high), text) for class_, level, text in levels])
-    chart.axis((across(moment), text) for moment, text in time_ticks(start, end))
     for some in _runs(band, longest):
         edge = [place(moment, value) for moment, _, value in some]
         edge += [place(moment, value) for moment, value, _ in reversed(some)]
         chart.draw("band", d=line(edge) + "z")
-    draw_marks(chart, across, start, end, marks)
     for class_, points in lines.items():
         runs = [[place(*point) for point in run] for run in _runs(points, longest)]
         if joined := "".join(line(run) for run in runs if len(run) > 1):
             chart.draw(class_, d=joined)
         if alone := "".join(line(run) for run in runs if len(run) == 1):
             chart.draw(f"{class_} dots", d=alone)
-    return chart.markup("chart time", **drag(start, end, begin))
-
-
-def drag(start: float, end: float, begin: float = 0.0) -> dict[str, object]:
-    """Attributes that tell page.js which times are at the ends of a chart; `begin`: where `start` is."""
-    return {"data_from": round(start - begin / (1 - begin) * (end - start)), "data_to": round(end)}
+    told = list(read)
+    middles = [(one[0] + other[0]) / 2 for one, other in pairwise(told)]
+    for (moment, text), left, right in zip(told, [start, *middles], [*middles, end], strict=bool(told)):
+        chart.read_time(max(left, moment - longest / 2), min(right, moment + longest / 2), text)
+    return chart.markup()
 
 
 def number_scale(low: float, high: float, zero: bool = False) -> tuple[float, float, list[float]]:
@@ -365,22 +423,6 @@ def number_scale(low: float, high: float, zero: bool = False) -> tuple[float, fl
     margin = high * 0.06 - low * 0.06 or abs(high) * 0.1 or 1.0
     low, high = (low if zero else max(low - margin, -LARGEST)), min(high + margin, LARGEST)
     return low, high, ticks(low, high, 4)
-
-
-def draw_marks(chart: Chart, place: Callable[[float], float], start: float, end: float, marks: Marks) -> None:
-    """Mark what happened from `start` to `end`: alerts and accepted periods in strips below, the rest on the plane."""
-    for period in marks.nothing:
-        chart.draw("hatched", d=hatching(place(period[0]), place(period[1])))
-    for moment, version in marks.versions:
-        chart.draw("version", (place(moment), 0), (place(moment), 1))
-        chart.note(place(moment), 1.0, version[:12])
-    lanes = (("alert", "▲", marks.alerts), ("accepted", "✓", marks.accepted))
-    for row, (class_, sign, periods) in enumerate(lane for lane in lanes if lane[2]):
-        for begin, stop in periods:
-            chart.lane(row, place(begin), place(stop), class_)
-            if start <= begin <= end:
-                chart.draw(f"since-line {class_}-text", (place(begin), 0), (place(begin), 1))
-                chart.note(place(begin), 1.0, sign, f"note {class_}-text", "middle")
 
 
 def _level_lines(chart: Chart, levels: Iterable[tuple[str, float, str]]) -> None:

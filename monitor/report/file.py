@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,7 +172,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     performance = tuple(judge.look(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
-    gaps = [gap for gap in history.gaps(connection, 1000) if gap["start"] <= end and gap["end"] >= start]
+    gaps = history.gaps(connection, span.start, span.end, 1000)
     begun = max(span.start, math.floor(now / config.window.base) * config.window.base)
     waiting = sum(window.n for window in list_windows(connection, series.id, begun, span.end))
     listed = tuple(overview.rows(evaluation, series.reference))
@@ -285,4 +286,5 @@ def draw(
         left_out=max(0, len(report.rows) - MOST_SECTIONS),
         **context,
     )
-    return page.replace('href="/help#', 'href="#')  # the file has the words, too
+    page = re.sub(r'(?s)<g class="read">.*?</g>', "", page)  # the values at each point would be most of the file
+    return page.replace('href="/help#', 'href="#').replace(' tabindex="0"', "")  # the file has the words, too

@@ -66,9 +66,9 @@ class Row:
         """Which way the column moved, or why there is no verdict."""
         if self.result is None:
             return "no rule covers this column" if self.state == NOT_WATCHED else ""
-        if self.result.direction is None:
-            return self.result.reason
-        return "" if self.state == "ok" else self.result.direction.text
+        if self.state == "ok":  # its direction is not worked out, since that is most of a page's time
+            return ""
+        return self.result.direction.text if self.result.direction else self.result.reason
 
     @property
     def guide(self) -> str:
@@ -180,16 +180,15 @@ def figure_label(row: Row, live: bool) -> str:
     """Text of a row's histogram for a screen reader."""
     if not live:
         return f"{row.column.name}: reference only, no live data"
-    moved = row.result.direction.text if row.result and row.result.direction else row.state
-    return f"{row.column.name}, reference and live: {moved}"
+    return f"{row.column.name}, reference and live: {row.moved or row.state}"
 
 
-def strip(row: Row, cells: Sequence[Cell]) -> Markup:
-    """A row's states over time."""
+def strip(row: Row, cells: Sequence[Cell], lost: Sequence[int] = ()) -> Markup:
+    """A row's states over time. `lost`: cells in which predictions were lost."""
     key = (row.column.role, row.column.name)
-    levels = [LEVELS[cell.get(key, 0)] for cell in cells]
+    levels = tuple(LEVELS[cell.get(key, 0)] for cell in cells)
     bad = sum(level in ("h-drift", "h-strong") for level in levels)
-    return figure.strip(levels, f"drift in {bad} of {len(levels)} cells" if any(levels) else "no verdicts")
+    return figure.strip(levels, f"drift in {bad} of {len(levels)} cells" if any(levels) else "no verdicts", tuple(lost))
 
 
 def record(row: Row) -> dict[str, Any]:

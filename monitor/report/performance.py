@@ -15,12 +15,12 @@ from monitor.evaluation import Evaluation
 from monitor.notify.message import guide_section
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import ESTIMATED, Measure, measure, wilson
-from monitor.outcomes.results import COLUMN, metric_name
+from monitor.outcomes.results import COLUMN, measured, metric_name
 from monitor.outcomes.results import number as written
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
 from monitor.performance import SOON, JudgedPerformance
-from monitor.performance_report import LEAST, PerformanceReport
+from monitor.performance_report import LEAST, PerformanceReport, Period
 from monitor.report import figure
 from monitor.report.bars import Bar
 from monitor.report.column import over
@@ -186,7 +186,16 @@ def over_time(
         marks=figure.Marks(nothing=[(part.start, part.end) for part in parts if not part.settled]),
         levels=levels,
         longest=1.5 * width,
+        read=[((part.start + part.end) / 2, _told(part, metric)) for part in parts],
     )
+
+
+def _told(part: Period, metric: str) -> str:
+    """Say a part of the chart over time: the metric by outcomes and estimated, and how many there are of them."""
+    every = ("", part.measures), ("estimated ", part.estimates)
+    lines = [f"{name}{measured(found[metric])}" for name, found in every if metric in found]
+    n = f"{words.counted(part.sums.n, 'outcome')} of {words.counted(part.predictions, 'prediction')}"
+    return "\n".join([words.stretch(part.start, part.end), *lines, n + ", more to come" * (not part.settled)])
 
 
 def confusion(report: PerformanceReport) -> dict[str, Any] | None:

@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from monitor.columns.column import Column, Counts, Floats
 from monitor.columns.moments import fraction
-from monitor.report.figure import Chart, Marks, drag, draw_marks, line, number_scale, time_ticks
+from monitor.report.figure import Marks, Timeline, line, number_scale
 from monitor.store.records.history import Series
-from monitor.words import number, percent
+from monitor.words import count, counted, number, percent, stretch
 
 #: Known values with a band of their own; the rest of them share one.
 MOST_BANDS = 7
@@ -131,23 +131,6 @@ def _runs(series: Series) -> list[Any]:
     return np.split(np.arange(len(series.starts)), np.flatnonzero(np.diff(series.starts) > 1.5 * series.width) + 1)
 
 
-class _Place:
-    """Where moments are: right of the reference's strip."""
-
-    def __init__(self, start: float, end: float) -> None:
-        self._start, self._length = start, max(end - start, 1.0)
-
-    def __call__(self, moment: float) -> float:
-        return BEGIN + (1 - BEGIN) * min(max((moment - self._start) / self._length, 0.0), 1.0)
-
-
-def _chart(label: str, start: float, end: float, marks: Marks, plot: int) -> tuple[Chart, _Place]:
-    chart, place = Chart(label, plot, lanes=marks.lanes), _Place(start, end)
-    chart.tick(0.0, "ref.", "tick odd")
-    chart.axis((place(moment), text) for moment, text in time_ticks(start, end))
-    return chart, place
-
-
 def draw_shares(
     what: str,
     some: Sequence[Part],
@@ -166,10 +149,11 @@ def draw_shares(
     said = ", ".join(
         f"{part.label} {percent(was)} → {percent(now)}" for part, was, now in zip(some, before, last, strict=True)
     )
-    chart, place = _chart(f"{what}, reference → newest: {said}", start, end, marks, plot)
+    chart = Timeline(f"{what}, reference → newest: {said}", start, end, marks, plot, BEGIN)
+    chart.tick(0.0, "ref.", "tick odd")
     lower = np.cumsum(np.column_stack([np.zeros(len(cells)), cells]), axis=1) / top
     edges, base = (
-        [(place(at), place(at + series.width)) for at in series.starts.tolist()],
+        [(chart.at(at), chart.at(at + series.width)) for at in series.starts.tolist()],
         [0.0, *accumulate(before / top)],
     )
     for k, part in enumerate(some):
@@ -177,14 +161,23 @@ def draw_shares(
         for run in _runs(series):
             shapes.append(_steps([edges[i] for i in run], lower[run, k], lower[run, k + 1]))
         chart.draw(f"part {part.class_}", d="".join(shapes))
-    draw_marks(chart, place, start, end, marks)
     chart.note(BEGIN, 1.0, percent(top), anchor="start")
+
+    def told(shares: Floats) -> str:
+        listed = reversed(list(zip(some, shares.tolist(), strict=True)))
+        return "\n".join(f"{part.label[:24]}: {percent(share, 3)}" for part, share in listed if share) or "none"
+
+    chart.read(0.0, STRIP, f"reference, {counted(int(reference.sum()), 'row')}\n{told(before)}")
+    for at, n, shares in zip(series.starts.tolist(), series.counts.sum(axis=1).tolist(), cells, strict=True):
+        chart.read_time(
+            at, at + series.width, f"{stretch(at, at + series.width)}, {counted(round(n), 'row')}\n{told(shares)}"
+        )
     for k, part in enumerate(some):
         low, high = lower[-1, k], lower[-1, k + 1]
         if high - low > chart.line:
             chart.note(0.995, (low + high) / 2 - chart.line / 2 + 2 / plot, part.label[:24], "note name", "end")
     legend = [(part.class_, part.label) for part in reversed(some)]
-    return Trend(chart.markup("chart time", **drag(start, end, BEGIN)), legend)
+    return Trend(chart.markup(), legend)
 
 
 def _box(left: float, right: float, low: float, high: float) -> str:
@@ -225,9 +218,9 @@ def draw_quantiles(
             ("5 %", "25 %", "median", "75 %", "95 %"), before[:, 0].tolist(), live[:, -1].tolist(), strict=True
         )
     ]
-    chart, place = _chart(
-        f"Quantiles of {column.name} over time, reference → newest: {', '.join(texts)}", start, end, marks, 180
-    )
+    label = f"Quantiles of {column.name} over time, reference → newest: {', '.join(texts)}"
+    chart = Timeline(label, start, end, marks, 180, BEGIN)
+    chart.tick(0.0, "ref.", "tick odd")
 
     def height(value: float) -> float:
         return fraction(value, low, high)
@@ -241,15 +234,23 @@ def draw_quantiles(
     chart.draw("line-ref-level", (0.0, was[2]), (1.0, was[2]))
     for run in _runs(some):
         # A run reaches from the beginning of its first cell to the end of its last one.
-        xs = [place(at + some.width / 2) for at in some.starts[run].tolist()]
-        xs = [place(float(some.starts[run[0]])), *xs, place(float(some.starts[run[-1]] + some.width))]
+        xs = [chart.at(at + some.width / 2) for at in some.starts[run].tolist()]
+        xs = [chart.at(float(some.starts[run[0]])), *xs, chart.at(float(some.starts[run[-1]] + some.width))]
         every = [[height(float(values[i])) for i in (run[0], *run, run[-1])] for values in live]
         for one, other in ((0, 4), (1, 3)):
             there, back = zip(xs, every[other], strict=True), zip(reversed(xs), reversed(every[one]), strict=True)
             chart.draw("band", d=line([*there, *back]) + "z")
         chart.draw("line-live", *zip(xs, every[2], strict=True))
-    draw_marks(chart, place, start, end, marks)
-    return [Trend(chart.markup("chart time", **drag(start, end, BEGIN)), [])]
+
+    def told(values: list[float], n: float) -> str:
+        low, first, middle, third, high = (number(value, 4) for value in values)
+        return f"median {middle}\nmiddle 50 %: {first} to {third}\nmiddle 90 %: {low} to {high}\nn {count(round(n))}"
+
+    if n := int(reference[: column.value_bins].sum()):
+        chart.read(0.0, STRIP, f"reference\n{told(before[:, 0].tolist(), n)}")
+    for at, n, values in zip(some.starts.tolist(), rows[rows > 0].tolist(), live.T.tolist(), strict=True):
+        chart.read_time(at, at + some.width, f"{stretch(at, at + some.width)}\n{told(values, n)}")
+    return [Trend(chart.markup(), [])]
 
 
 def draw_column(

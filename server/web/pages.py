@@ -13,7 +13,7 @@ import mimetypes
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -57,7 +57,8 @@ from server.web.period import CHOICES, DAY, NAMES, WEEK, Period, chosen
 
 pages = Blueprint("pages", __name__)
 
-Records = Sequence[Mapping[str, Any]]
+#: Rows of a view as data; they may be worked out only if they are asked for.
+Records = Iterable[Mapping[str, Any]]
 
 #: What the pages load, by name: in memory, so that a slow client holds no open file.
 ASSETS = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()}
@@ -134,6 +135,7 @@ def columns() -> Response:
         length = history.cell_length(period.end - period.start, run.config.drift.every)
         of, reference = series.subject, series.reference
         cells = memory.heat_maps[model.name].read(connection, of, period.start, period.end, length)
+        lost = column_page.lost(connection, period.start, period.end)
         silences = list_silences(connection, now)
         told = "" if period.judged else spent(connection, of, model.latest.at or now)
     every = overview.rows(evaluation, reference)
@@ -145,6 +147,9 @@ def columns() -> Response:
     drawn = memory.figures(evaluation, model.name, past)
     show = request.args.get("show", "")[:LONGEST_FIELD]
     most = None if show == "all" else overview.MOST_FIGURES
+    first = int(period.start // length)
+    spans = [(int(begin // length) - first, int(end // length) - first) for begin, end, _ in lost]
+    marked = [at for at in range(len(cells)) if any(begin <= at <= end for begin, end in spans)]
     pictured = {row.position for row in listed[: overview.MOST_FIGURES]}
 
     def draw(row: Row) -> tuple[str, str]:
@@ -153,12 +158,12 @@ def columns() -> Response:
             return "", ""
         if row.position not in drawn:
             drawn[row.position] = overview.draw(row, reference)
-        return drawn[row.position], overview.strip(row, cells)
+        return drawn[row.position], overview.strip(row, cells, marked)
 
     judged = evaluation.judged[0] if evaluation.judged else None
     return answer(
         "overview.html",
-        [overview.record(row) for row in listed],
+        (overview.record(row) for row in listed),
         learning=evaluation.learning,
         told=told,
         headline=overview.headline(every, evaluation, run.config.drift.every, past=past),
@@ -176,6 +181,8 @@ def columns() -> Response:
         states=sorted(Counter(row.state for row in every).items(), key=lambda item: overview.ORDER.index(item[0])),
         period=period,
         cell=length,
+        first=first,
+        lost=lost[::-1],
         rules=model.config.rules,
     )
 
@@ -447,7 +454,7 @@ def answer(
         if wanted in ("json", "csv"):
             raise period.wrong
     if wanted == "json":
-        return Response(json.dumps(records, indent=1) + "\n", status, content_type="application/json")
+        return Response(json.dumps([*records], indent=1) + "\n", status, content_type="application/json")
     if wanted == "csv":
         return Response(to_csv(records), status, content_type="text/csv; charset=utf-8")
     run, guard = runtime(), current_app.extensions["telltale_guard"]
@@ -500,6 +507,7 @@ def to_csv(records: Records) -> str:
     >>> to_csv([{"column": "=1+1", "n": -3}, {"column": " '=a", "n": None}]).splitlines()
     ['column,n', "'=1+1,-3", "' '=a,"]
     """
+    records = [*records]
     names = list(dict.fromkeys(name for record in records for name in record))
     out = io.StringIO()
     rows: list[list[Any]] = [names, *([record.get(name) for name in names] for record in records)]

@@ -333,6 +333,33 @@ def test_alerts_page_names_dead_letters_and_health_page_gaps(scene: Opened) -> N
     text = client.get("/monitor").get_data(as_text=True)
     assert "the disk was full" in text
     assert ">17<" in text
+    text = client.get("/").get_data(as_text=True)
+    assert text.count('class="lost"') == 7
+    assert '17 predictions lost: the disk was full, <time datetime="2026-03-14T12:41:09Z">' in text
+    text = client.get("/column/feature?name=bmi").get_data(as_text=True)
+    assert text.count("✕</text>") == 2, "in both charts"
+    assert "<li>17 predictions lost: the disk was full, from <time" in text
+    for path in ("/?", "/column/feature?name=bmi&"):
+        assert "17 predictions" not in client.get(f"{path}from=2h").get_data(as_text=True)
+
+
+def test_values_at_each_point_of_a_chart_can_be_read_without_scripts(scene: Opened) -> None:
+    client, _ = scene("kinds")
+    for name, every in {
+        "amount": (
+            r"14 Mar 2026, 12:00 to 12:20 UTC\nmedian [\d.]+\nmiddle 50 %: \S+ to \S+\nmiddle 90 %: \S+ to \S+\nn 120",
+            r"\S+ to \S+: reference 5\S* %, live \S+ % \(\d+ rows?\)",
+            r"up to \S+: reference \S+ %, live \S+ %, gap \S+ %",
+            r"14 Mar 2026, 12:30 UTC: ok\n[^\n]+ \S+\ncritical value \S+\neffect floor \S+\nn \d+",
+        ),
+        "grade": (r"reference, 600 rows\n4\.5: 1\S+ %\n3\.5: ",),
+    }.items():
+        titles = re.findall(
+            r"<title>([^<]+)</title>", client.get(f"/column/feature?name={name}").get_data(as_text=True)
+        )
+        for wanted in every:
+            assert any(re.match(wanted, title) for title in titles), (wanted, titles)
+    assert "<title>14 Mar" not in client.get("/report").get_data(as_text=True)
 
 
 def test_states_without_data_are_said_and_not_drawn(scene: Opened) -> None:

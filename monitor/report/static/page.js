@@ -144,6 +144,66 @@
     });
   });
 
+  const value = document.createElement("p");
+  value.id = "value";
+  value.setAttribute("role", "status");
+  value.hidden = true;
+  document.body.append(value);
+  let point;
+
+  /** Say the value at a point of a chart, in the place of the browser's own tooltip, which comes late. */
+  function tell(next) {
+    point?.classList.remove("at");
+    point = next;
+    value.hidden = !point;
+    if (!point) return;
+    const title = point.querySelector("title");
+    if (title) point.dataset.value = title.textContent;
+    title?.remove();
+    point.classList.add("at");
+    show(point.dataset.value, point.getBoundingClientRect());
+  }
+
+  /** Say something above a place of the page. */
+  function show(text, { left, width, top }) {
+    value.hidden = false;
+    value.textContent = text;
+    const most = document.documentElement.clientWidth - value.offsetWidth - 4;
+    value.style.left = `${scrollX + Math.max(Math.min(left + width / 2 - value.offsetWidth / 2, most), 4)}px`;
+    value.style.top = `${scrollY + Math.max(top - value.offsetHeight - 4, 4)}px`;
+  }
+
+  /** Whether the point is of the chart that has the focus. */
+  const chosen = () => document.activeElement?.closest(".chart")?.contains(point);
+
+  const states = { strip: "no evaluation", lost: "predictions lost", "h-none": "no verdict", "h-strong": "drift, more than twice the threshold" };
+  /** Say the value under the pointer or finger; a cell of a row of heat has a time and a state. */
+  function under({ target, clientX }) {
+    const strip = target.closest?.(".strip");
+    const read = target.closest?.(".read path");
+    if (!strip) return read || !chosen() ? tell(read) : undefined;
+    const { left, width, top } = strip.getBoundingClientRect();
+    const { first, cell } = document.getElementById("columns").dataset;
+    const at = Math.floor(((clientX - left) / width) * strip.viewBox.baseVal.width);
+    const [begin, kind] = [new Date(1000 * cell * (Number(first) + at)), target.getAttribute("class")];
+    tell();
+    show(`${begin.toISOString().slice(0, 16).replace("T", " ")} UTC: ${states[kind] ?? kind.slice(2)}`, { left: clientX, width: 0, top });
+  }
+
+  for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, under);
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.matches(".chart") && !target.contains(point)) tell(target.querySelector(".read > :last-child"));
+  });
+  document.addEventListener("focusout", () => tell());
+  document.addEventListener("telltale:updated", () => tell());
+  document.addEventListener("keydown", (event) => {
+    const next = { ArrowLeft: point?.previousElementSibling, ArrowRight: point?.nextElementSibling }[event.key];
+    if (event.key === "Escape") tell();
+    if (!next || !chosen()) return;
+    event.preventDefault();
+    tell(next);
+  });
+
   localise(document);
   const every = Number(document.body.dataset.refresh);
   if (every > 0) {

@@ -171,6 +171,35 @@ def test_a_period_is_chosen_by_the_form_and_by_dragging(browser: Browser, serve:
     page.close()
 
 
+def test_a_value_of_a_chart_can_be_read_by_pointer_and_by_keys(browser: Browser, serve: Serve) -> None:
+    address, _ = serve("drifting")
+    page = browser.open(f"{address}/column/feature?name=bmi")
+    page.run("document.querySelector('.chart.time').scrollIntoView({behavior: 'instant'})")
+    fifth = "document.querySelectorAll('.time .read path')[4].getBoundingClientRect()"
+    x, y = page.run(f"(({{left, top}}) => [left + 2, top + 9])({fifth})")
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    page.until("document.getElementById('value').innerText.startsWith('14 Mar 2026, 12:25 UTC: ok')")
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    page.until("document.getElementById('value').hidden")
+    page.run("document.querySelectorAll('.chart.time')[1].focus()")
+    page.until("document.getElementById('value').innerText.startsWith('14 Mar 2026, 15:00 to 15:01 UTC\\nmedian')")
+    page.press("ArrowLeft", 37)
+    page.until("document.getElementById('value').innerText.startsWith('14 Mar 2026, 14:59 to 15:00 UTC\\nmedian')")
+    page.press("Escape", 27)
+    page.until("document.getElementById('value').hidden")
+    page.go(address)
+    page.run("document.querySelector('.strip').scrollIntoView({block: 'center', behavior: 'instant'})")
+    x, y = page.run(
+        "(({right, top}) => [right - 2, top + 5])(document.querySelector('.strip').getBoundingClientRect())"
+    )
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    page.until(
+        "document.getElementById('value').innerText === '2026-03-14 15:00 UTC: drift, more than twice the threshold'"
+    )
+    assert page.complaints() == []
+    page.close()
+
+
 def test_fresh_content_comes_without_a_jump(browser: Browser, serve: Serve) -> None:
     address, runtime = serve("quiet", "fresh content")
     page = browser.open(address, height=300)
