@@ -32,9 +32,9 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.normal.cells import cells_of
-from monitor.normal.expected import make_grid
 from monitor.normal.usual import Watch, horizon
 from monitor.reference.build import build_reference
+from tests.support.grids import make_grid
 
 HOUR, DAY, MONTH = 3600, 24, 30.44 * 24
 AGAIN = 7 * DAY  # a column that was told within this long is told again silently

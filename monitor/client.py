@@ -26,7 +26,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from monitor.capture.journal import Journal
@@ -39,7 +39,7 @@ from monitor.config.settings import size
 from monitor.errors import ConfigError, ReferenceFileError, StoreError
 from monitor.notify.http import Failure, Http, backoff, retry_after
 from monitor.notify.secret import Secret
-from monitor.observing import Observing, check_on_error, record_outcomes
+from monitor.observing import Observing, check_on_error, record_outcomes, refuse_closed
 from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference, write_atomically
 from monitor.source.recorder import Recorder
@@ -272,7 +272,7 @@ class Client(Observing):
         """Send what is left, for some seconds at most; the next start sends the rest. Again, it does nothing."""
         if not self._open or os.getpid() != self._pid:
             return
-        self._open, self._record = False, _refuse_closed
+        self._open, self._record = False, refuse_closed
         _opened.discard(self)
         self._stop.set()
         self._link.http.deadline = LAST_PATIENCE
@@ -305,7 +305,7 @@ class Client(Observing):
 
     def _usable(self) -> None:
         if not self._open:
-            _refuse_closed()
+            refuse_closed()
         if os.getpid() != self._pid:
             with self._sending:
                 if os.getpid() != self._pid and self._stream is not None:
@@ -441,10 +441,6 @@ def _spool_bytes(text: str) -> int:
         if (found := size(text)) >= LEAST_SPOOL:
             return found
     raise ConfigError(f'spool_size: expected a size of 10 MB or more, such as "1GB", got {text!r}')
-
-
-def _refuse_closed(*_: Any) -> NoReturn:
-    raise StoreError("the monitor is closed")
 
 
 _opened: set[Client] = set()

@@ -24,7 +24,7 @@ from monitor.counting import fitting
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.joined import LOADING, Joined, load_runtime
-from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes
+from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes, refuse_closed
 from monitor.outcomes.waiting import key_of
 from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference
@@ -242,7 +242,7 @@ class Monitor(Observing):
             return
         _opened.discard(self)
         for one in (self, *self.models.values()):
-            one._open, one._record = False, _refuse_closed
+            one._open, one._record = False, refuse_closed
         self._stop_metrics()
         try:
             if not isinstance(self._runtime, Joined):
@@ -261,11 +261,8 @@ class Monitor(Observing):
 
         Raises InputError for a batch of another reference, or one that was changed; StoreError if the store takes none.
         """
-        runtime, at, key = (
-            self._usable(),
-            None if time is None else time_ns(time) / 1e9,
-            0 if id is None else key_of(str(id)),
-        )
+        runtime, at = self._usable(), None if time is None else time_ns(time) / 1e9
+        key = 0 if id is None else key_of(str(id))
         return runtime.add(self._name or None, fitting(batch, self.reference), at, key)
 
     def outcome_many(self, ids: Any, values: Any, times: Any = None, *, wait: bool = False) -> dict[str, int]:
@@ -386,7 +383,7 @@ class Monitor(Observing):
     def _usable(self) -> Runtime:
         """The runtime, or what asks it. Joins in the child of a fork. Raises StoreError after `close`."""
         if not self._open:
-            _refuse_closed()
+            refuse_closed()
         if os.getpid() != self._pid:
             self._rejoin()
         return cast("Runtime", self._runtime)
@@ -420,10 +417,6 @@ def observed(config: Config) -> Watch:
     """Have a model watched that is not served here; `config`: of this model."""
     reference = Reference.load(config.model.reference)
     return Watch(reference, version_of(config, reference), config.model.name, config.model.name * config.named)
-
-
-def _refuse_closed(*_: Any) -> NoReturn:
-    raise StoreError("the monitor is closed")
 
 
 _opened: set[Monitor] = set()

@@ -9,14 +9,14 @@ from copy import copy
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from monitor.columns.column import Schema
 from monitor.counting import CHUNK, aligned, encoded
-from monitor.errors import ConfigError, InputError
-from monitor.outcomes.waiting import Numbers, key_of, keys_of
+from monitor.errors import ConfigError, InputError, StoreError
+from monitor.outcomes.waiting import key_of, keys_of
 from monitor.source.outcomes import OutcomeRecorder
 from monitor.source.recorder import Recorder
 from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
@@ -183,7 +183,9 @@ class Observing(ABC):
         if not columns:
             return recorded
         stamps = None if times is None else times_ns(times, len(columns[0]))
-        keys = None if ids is None else own_keys(ids, len(columns[0]))
+        if ids is not None and len(ids) != len(columns[0]):
+            raise InputError("wrong_length", f"{len(ids)} ids for {len(columns[0])} rows", "ids", 422)
+        keys = None if ids is None else keys_of("" if one is None else str(one) for one in ids)
         for values in encoded(columns, recorder.encoder):
             if recorded and len(recorded) % FLUSH_EVERY == 0:
                 self._flush()
@@ -196,6 +198,11 @@ class Observing(ABC):
     def outcome(self, id: str | int, value: Any, time: Time | None = None) -> None:  # noqa: A002
         """Record what came true for a prediction: see `outcome_many`."""
         self.outcome_many([id], [value], None if time is None else [time])
+
+
+def refuse_closed(*_: Any) -> NoReturn:
+    """Raise StoreError after `close`."""
+    raise StoreError("the monitor is closed")
 
 
 def check_on_error(given: str) -> None:
@@ -218,10 +225,3 @@ def record_outcomes(recorder: OutcomeRecorder, ids: Any, values: Any, times: Any
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)
         yield recorder.record(names[part], given[part], None if known is None else known[part], start), len(names[part])
-
-
-def own_keys(ids: Any, rows: int) -> Numbers:
-    """Hashes of a program's own ids, shape (rows,), 0 for None. Raises InputError if there are more or fewer."""
-    if len(ids) != rows:
-        raise InputError("wrong_length", f"{len(ids)} ids for {rows} rows", "ids", 422)
-    return keys_of("" if one is None else str(one) for one in ids)

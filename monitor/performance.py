@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from monitor.clock import iso
-from monitor.columns.column import Column, Counts
+from monitor.columns.column import Counts
 from monitor.drift.result import AlertKey, DriftResult, Span
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, estimate, inflation
 from monitor.outcomes.join import DELAYS
@@ -125,13 +125,11 @@ class Performance:
         self._tiles: dict[str, dict[Tile, Counts | None]] = {}
 
     def keys(self, rule: Rule) -> list[AlertKey]:
-        """Alerts that a rule can have."""
-        names = [COLUMN, *(column.name for column in self._drifting(rule))]
+        """Alerts that a rule can have: on performance, and on what came true if there is a baseline."""
+        drifting = rule.statistic == PERFORMANCE and self._series.reference.baseline
+        names = [COLUMN, *(column.name for column in (self._target.columns if drifting else ()))]
         subject = self._series.subject
         return [AlertKey(rule.name, subject.model, subject.series, "outcome", name) for name in names]
-
-    def _drifting(self, rule: Rule) -> Sequence[Column]:
-        return self._target.columns if rule.statistic == PERFORMANCE and self._series.reference.baseline else ()
 
     def judge(self, connection: sqlite3.Connection, rule: Rule, now: float) -> list[JudgedPerformance]:
         """Judge the last ripe hours, as many as the rule's window has: one verdict, in a list as of any rule."""

@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from monitor import failpoint
 from monitor.clock import Clock
 from monitor.notify.http import LONGEST_WAIT, UNCLEAR_TRIES, UNCLEAR_WAIT, Decision, backoff
 from monitor.notify.plan import OUTAGE, Item, collapse
 from monitor.notify.receiver import Receiver
+from monitor.store.file.writer import Writer
 from monitor.store.records import notifications as outbox
 from monitor.store.windows.rows import read_meta, write_meta
 
@@ -37,13 +38,6 @@ GIVE_UP, LEAST_ATTEMPTS = 7 * 86_400.0, 100
 MOVES = 3
 
 _log = logging.getLogger(__name__)
-
-
-class Writer(Protocol):
-    """The store's writer, as far as a sender uses it."""
-
-    def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function in one transaction on the writer's thread; raises what it raises."""
 
 
 class Sender:

@@ -160,7 +160,6 @@ class Watched:
         waiting = Waiting(folder.path / WAITING / watch.journal, *size)
         if waiting.newest_journal > newest_token(connection):
             waiting.clear()  # its journals are of a database that was replaced
-
         self._shared = config, clock, partial(series_of_schema, connection, model=self.name)
         journal = JournalSource(
             source,
@@ -175,10 +174,8 @@ class Watched:
         if journal.opening is not None:
             ledger.keep(connection, source, journal.opening, now)
         add_token(connection, journal.recorder.token, source, journal.recorder.start, now)
-        self._predictions, self._recorder = (
-            Predictions(waiting, [journal], read_tokens(connection, source)),
-            journal.recorder,
-        )
+        self._predictions = Predictions(waiting, [journal], read_tokens(connection, source))
+        self._recorder = journal.recorder
         if wanted is not None:
             name = f"outcomes/{watch.journal}" if watch.journal else "outcomes"
             self.outcomes = self._open_outcomes(connection, name, folder.path / OUTCOMES / watch.journal, self.series)
@@ -317,15 +314,9 @@ class Watched:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert that is not inactive, as `/api/alerts` lists them."""
+        names = ("state", "severity", "value", "event_id")
         return [
-            {
-                **alert.key._asdict(),
-                "state": alert.state,
-                "severity": alert.severity,
-                "since": iso(alert.since),
-                "value": alert.value,
-                "event_id": alert.event_id,
-            }
+            {**alert.key._asdict(), **{name: getattr(alert, name) for name in names}, "since": iso(alert.since)}
             for alert in self.latest.alerts.values()
             if alert.state != "inactive"
         ]

@@ -1,8 +1,4 @@
-"""One file of the journal: a header, then fixed-size records, in memory that the kernel owns.
-
-The file is allocated whole with `posix_fallocate` before it is mapped: a sparse file on a full disk would kill the
-process with SIGBUS at the first write, where the allocation refuses with an error that can be handled. What has been
-written to the mapping survives the death of the process, since the pages belong to the kernel.
+"""One file of the journal: a header, then fixed-size records, in memory that the kernel owns: it outlives the process.
 
     header   magic, first sequence number, record size, capacity, schema fingerprint, CRC-32;
              from byte 64 on, notes that change: whether the segment is in use, and what was dropped behind its end

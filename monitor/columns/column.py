@@ -1,12 +1,11 @@
 """What is watched: the columns of one model and the bins of each, frozen from the reference.
 
-All counts of all columns are in one flat vector, column after column, so that adding windows up is one addition and
-drift is worked out for all columns at once. Within a column the bins are:
+All counts of all columns are in one flat vector, column after column. Within a column the bins are:
 
     numeric       (-inf, e0]  (e0, e1]  ...  (e_last, +inf)   missing   nonfinite
     categorical   known categories in order   other   missing
 
-The first and last value bins of a numeric column are its underflow and overflow: outside the range of the reference.
+The outer value bins of a numeric column are its underflow and overflow: outside the range of the reference.
 """
 
 from __future__ import annotations

@@ -104,15 +104,11 @@ def overlooked_other(pair: Pair) -> Floats:
 def overlooked(reference: Floats, known: Mask, other: Mask, rare: Floats | float = 0.0) -> Floats:
     """How many reference rows may well be missing from a set of categories that was chosen for being rare in them.
 
-    The set holds `other`, the bin of `__other__`, and the known categories with fewer than `rare` rows. By the
-    reference's luck it has fewer rows there than in other rows of the same source. Leaving one row out at a time shows
-    how many fewer (Good 1953): the rows of the categories with exactly `edge` rows, the smallest number that keeps a
-    category out of the set. That is 1 for `__other__` alone, or the rows of the rarest known category if a cap on
-    categories left rows over.
-
-    With N[x] categories of x rows these are edge N[edge] rows, of variance edge N[edge] + edge (edge + 1) N[edge + 1]
-    for Poisson counts. N[edge + 1] may be 0 by luck, so it is also expected from the rows of all categories, and the
-    larger of both is taken. Four standard errors are added. Zero for a numeric column.
+    The set holds `other`, the bin of `__other__`, and the known categories with fewer than `rare` rows. Leaving one row
+    out at a time shows how many are missing (Good 1953): with N[x] categories of x rows, edge N[edge], where `edge` is
+    the smallest number of rows that keeps a category out of the set; of variance edge N[edge] + edge (edge + 1)
+    N[edge + 1]. N[edge + 1] may be 0 by luck, so it is also expected from the rows of all categories, and the larger is
+    taken. Four standard errors are added. Zero for a numeric column.
 
     >>> known, other = np.array([True, True, False, False]), np.array([False, False, True, False])
     >>> overlooked(np.array([[90.0, 1.0, 0.0, 9.0], [90.0, 10.0, 0.0, 9.0]]), known, other).round(1).tolist()
@@ -146,10 +142,9 @@ def chi_square_critical(freedom: Floats, alpha: float) -> Floats:
 def chi2_null(reference: Floats, test: Floats, extra: Floats) -> tuple[Floats, Floats]:
     """Degrees of freedom and stretch of X^2 without drift, from the two rows of counts.
 
-    With every expected count at least 5 this is the textbook's: stretch 1, freedom = bins seen - 1. With rarer
-    categories X^2 moves in large steps (one unseen row in 200 against 5,000 is worth 25), so the exact mean and
-    variance of X^2 given the margins (Haldane 1940) are matched by a stretched chi-square, where that is the wider one.
-    Rows that the reference overlooked add to the mean: `extra`.
+    With every expected count at least 5: stretch 1, freedom = bins seen - 1. With rarer categories X^2 moves in large
+    steps, so its exact mean and variance given the margins (Haldane 1940) are matched by a stretched chi-square, where
+    that is wider. Rows that the reference overlooked add to the mean: `extra`.
     """
     n, m = np.maximum(test.sum(axis=-1), 1.0), np.maximum(reference.sum(axis=-1), 1.0)
     pool = reference + test

@@ -150,9 +150,8 @@ class WassersteinNull:
     """Distribution of `wasserstein` without drift, from the pooled counts.
 
     With s^2 the variance of the pooled distribution and S the area under sqrt(F(1-F)), W^2 / (h s^2) is taken as
-    chi-square with (2/pi) (S/s)^2 + 1 - 2/pi degrees of freedom: exact for two bins, and docs/statistics.md says why.
-    Small windows of a skewed column have a longer tail: the quantile is moved by the Cornish-Fisher term
-    |skewness of the mean difference| (t^2 - 1) / 6. Checked by simulation: docs/bench-drift.md.
+    chi-square with (2/pi) (S/s)^2 + 1 - 2/pi degrees of freedom, and the quantile is moved by the Cornish-Fisher term
+    |skewness of the mean difference| (t^2 - 1) / 6: docs/statistics.md says why, docs/bench-drift.md has the check.
     """
 
     def __init__(self, reference: Floats, test: Floats, places: Floats, scale: Floats) -> None:

@@ -1,11 +1,8 @@
-"""Divergences between two distributions over bins: `kl`, `psi` and `js`.
+"""Divergences between two distributions over bins: `kl`, `psi` and `js`. docs/statistics.md has their derivations.
 
-The last axis holds the bins of a column, ALL of them: outer bins, `__other__`, missing and nonfinite included. P is the
-reference, Q the test window. 0.5 is added to every bin on both sides, over the same K bins, so that an empty bin costs
-something finite. n and m are all rows of the test window and of the reference, h = 1/n + 1/m.
-
-The quadratic expansion of each divergence around P = Q is `scale` times sum (Q-P)^2 / P; that sum is h times a
-chi-square variable (PSI: Yurdakul 2018; KL: the G-test of Wilks 1938).
+The last axis holds ALL bins of a column: outer ones, `__other__`, missing and nonfinite included. P is the reference, Q
+the test window, with 0.5 added to every bin on both sides. n and m are all rows of both, h = 1/n + 1/m. Without drift
+each is close to `scale` times h times a chi-square variable (PSI: Yurdakul 2018; KL: the G-test of Wilks 1938).
 """
 
 from __future__ import annotations
@@ -67,10 +64,9 @@ def _measure(
 ) -> Measured:
     """Measure the divergence that `total` sums up; without drift it is `scale` * h times chi-square.
 
-    The degrees of freedom are K - 1, the textbook's, wherever that is right. The divergence B between the two
-    *expected* smoothed distributions is there without any drift; bins that are empty on both sides have no noise but
-    take part in B. So they are the larger of K - 1 and (bins seen) - 1 + B / (scale h): without that, 50 rows of one
-    category against 5,000 of the same, in a column with 49 others, would be a drift.
+    The degrees of freedom are the larger of K - 1 and (bins seen) - 1 + B / (scale h), B the divergence between the two
+    *expected* smoothed distributions: without that, 50 rows of one category against 5,000 of the same, in a column with
+    49 others, would be a drift.
     """
     null = pair.counted.once(_null)
     unit = scale * null.h
@@ -121,9 +117,7 @@ class _Null:
     """What all divergences of one pair have without drift. `bins`: K. `seen`: bins that are filled on either side.
 
     `expected`: the smoothed proportions that both sides have on average. They differ, because smoothing pulls a small
-    sample further towards the uniform distribution than a large one, and because categories are those that the
-    reference happened to hold: `__other__` is empty there by construction, and a test window must be allowed the share
-    of rows that the reference overlooked (`contingency.overlooked`).
+    sample further towards the uniform distribution, and by the share that the reference overlooked in `__other__`.
     """
 
     expected: Shares

@@ -1,13 +1,9 @@
 """When did it begin: change points in the stored windows of one column, each with an honest interval.
 
-Each window is a draw of rows over the column's bins. Between changes all windows share one distribution. With a
-Dirichlet prior on it, the probability of a stretch of windows has a closed form (Dirichlet-multinomial), so each
-possible beginning gets its posterior probability, every one being equally likely before (Barry and Hartigan 1993). The
-interval holds the most probable beginnings up to the level asked for. The prior lies around the overall distribution;
-how closely, that is how large a change is expected, is averaged over `EXPECTED_ROWS`.
-
-Real traffic varies more than dice do (hours of the day, batches): rows count less by as much as the windows on either
-side are dispersed beyond chance, which widens the interval as it should.
+Each stretch between changes is a draw of rows from one distribution with a Dirichlet prior, so each possible beginning
+has a posterior probability in closed form (Barry and Hartigan 1993); the prior's weight is averaged over
+`EXPECTED_ROWS`. Real traffic varies more than dice do: rows count less by as much as windows are dispersed beyond
+chance.
 """
 
 from __future__ import annotations

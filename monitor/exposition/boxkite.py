@@ -1,12 +1,9 @@
 """Boxkite's metric names, for people who have its dashboard: `[metrics] boxkite = true`.
 
-Features are numbered in the model's order, predictions are called inference, the reference is the baseline. As there,
-the last bucket of a histogram also holds what is missing or infinite, every histogram has its sum and count, a column
-of one or two different values is counted value by value, and a category that is a number is written as a float. Only
-the first prediction of a model has a name in Boxkite.
-
-Boxkite has no bins for what is missing or unseen. Here they are on both sides, live and baseline, from the moment that
-something falls into them: then they count, and until then its queries give the number that they give with Boxkite.
+Features are numbered in the model's order, the prediction (the first one only) is called inference, the reference is
+the baseline. As there, the last bucket also holds what is missing or infinite, and a column of one or two different
+values is counted value by value. Boxkite has no bins for what is missing or unseen: here they are on both sides from
+the moment that something falls into them, so until then its queries give the number that they give with Boxkite.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ from monitor.drift.result import AlertKey, DriftResult
 from monitor.outcomes.performance import Measure
 from monitor.rules.alert import Alert
 
-#: Upper bounds of `telltale_prediction_seconds`, seconds: half a millisecond (a linear model) to ten seconds.
-LATENCY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -22,8 +19,8 @@ class Latency:
     `counts`: observations in (bounds[i-1], bounds[i]], not cumulative; one more, above every bound.
     """
 
-    bounds: tuple[float, ...] = LATENCY_BOUNDS
-    counts: tuple[int, ...] = (0,) * (len(LATENCY_BOUNDS) + 1)
+    bounds: tuple[float, ...] = ()
+    counts: tuple[int, ...] = (0,)
     sum: float = 0.0
 
 

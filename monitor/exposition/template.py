@@ -8,17 +8,9 @@ from operator import itemgetter
 
 from monitor.columns.column import go_number
 from monitor.exposition.families import Family
+from monitor.reference.file import label_text
 
 Labels = Mapping[str, str]
-
-
-def escape(value: str) -> str:
-    r"""Escape a label value, as both formats want it.
-
-    >>> print(escape('a"b' + chr(92)))
-    a\"b\\
-    """
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 class Form:
@@ -73,8 +65,8 @@ class Form:
         """Add a sample, after its family's head if it is the first one; labels are sorted as prometheus-client does."""
         head, self._head = self._head, ""
         self.series += 1
-        pairs = ",".join(f'{name}="{escape(text)}"' for name, text in sorted({**self._always, **labels}.items()))
-        name = f"{self._name}{suffix}{{{pairs}}}" if pairs else self._name + suffix
+        pairs = dict(sorted({**self._always, **labels}.items()))
+        name = f"{self._name}{suffix}{label_text(pairs) if pairs else ''}"
         self._text.append(f"{head}{name} ".replace("%", "%%") + f"{number}\n")
 
     def freeze(self) -> Form:

@@ -1,11 +1,9 @@
 """Outcomes as a source: a journal of their own, joined to the predictions that wait for them.
 
-An outcome is in the journal before it is acknowledged. When it is folded, the sums of its prediction's hour and model
-version change in the transaction that moves the cursor. After that the outcome is written beside its prediction, and
-only then may the journal forget it: what a killed process had not written yet, the next start writes.
-
-The cursor is the applied sequence number; that before the last handover; the last prediction of each journal that was
-known then; the numbers of outcomes that wait for their predictions; and of those that had waited and were in the last
+When an outcome is folded, the sums of its prediction's hour and version change in the transaction that moves the
+cursor. Then it is written beside its prediction, and only then may the journal forget it: what a killed process had not
+written, the next start writes. The cursor is the applied sequence number; that before the last handover; the last
+prediction of each journal that was known then; the outcomes that wait; and those that had waited and were in the last
 handover.
 """
 

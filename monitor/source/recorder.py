@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +18,10 @@ from monitor.columns.column import Floats, Schema
 from monitor.config.load import Config
 from monitor.outcomes.waiting import Numbers
 
-
-class Record(Protocol):
-    """Records one prediction, now or at `time_ns`, and returns its sequence number. Never raises for what a value is.
-
-    `key`: hash of the caller's own id (`monitor.outcomes.waiting.key_of`), 0 for none. The record survives the death of
-    the process as soon as this returns. Where there is no room for it, it is counted as dropped, and the number is
-    returned all the same. `Recorder.prefix` and the number are the prediction's id. Any thread may call it.
-    """
-
-    def __call__(
-        self, features: Sequence[Any], predictions: Sequence[Any], time_ns: int | None = None, key: int = 0
-    ) -> int:
-        """Record."""
+#: Records one prediction of features and predictions, at `time_ns` (None: now), with the hash `key` of the caller's id
+#: (0: none), and returns its sequence number: `Recorder.prefix` and that are the prediction's id. It never raises for
+#: what a value is, and the record survives the death of the process. Without room for it, it is counted as dropped.
+Record = Callable[..., int]
 
 
 class Recorder:

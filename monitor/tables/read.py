@@ -136,7 +136,7 @@ class CsvReader(Reader):
     If the names are parted by semicolons, tabs or bars instead, the cells are too; `comma` says whether decimals follow
     a comma then, as they do if the beginning of the file has such numbers and none with a point.
 
-    A block is read by pyarrow if it is installed, otherwise by numpy if it can, and by the csv module if not.
+    A block is read by pyarrow if it is installed and can, and otherwise by the csv module.
     """
 
     def __init__(self, path: Path, bad: BadRows, progress: Progress, delimiter: str = ",") -> None:
@@ -167,7 +167,6 @@ class CsvReader(Reader):
             if text and not text.isspace():
                 lines = range(first, first + text.count("\n") + (not text.endswith("\n")))
                 columns = self._with_arrow(text, len(lines), wanted, kinds)
-                columns = columns or self._with_numpy(text, len(lines), wanted, kinds)
                 yield (lines, columns) if columns else self._with_csv(text, first, wanted, numeric)
 
     def _block(self, column: Any, declared: Kind | None, name: str) -> Block:
@@ -175,22 +174,6 @@ class CsvReader(Reader):
         if isinstance(block, list):
             self._texts.add(name)
         return block
-
-    def _with_numpy(self, text: str, count: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> list[Any] | None:
-        """A block by numpy; None if only the csv module can read it: quotes, or a text among numbers."""
-        if '"' in text or "\r" in text or self.comma:
-            return None
-        texts = self._texts | _codes(text.encode(), self.delimiter, self.names) | (set(self.names) - set(wanted))
-        texts -= {name for name, kind in kinds.items() if kind == "numeric"}
-        dtype = np.dtype([("", object if name in texts else np.float64) for name in self.names])
-        try:
-            rows = np.loadtxt(text.split("\n"), dtype, comments=None, delimiter=self.delimiter, ndmin=1)
-        except ValueError:
-            return None
-        if len(rows) != count:  # blank lines are no rows
-            return None
-        columns = [rows[f"f{self.names.index(name)}"] for name in wanted]
-        return [one.tolist() if one.dtype == object else np.ascontiguousarray(one) for one in columns]
 
     def _with_arrow(self, text: str, count: int, wanted: Sequence[str], kinds: Mapping[str, Kind]) -> list[Any] | None:
         """A block by pyarrow; None if it is not installed, or if only the csv module can read the block."""

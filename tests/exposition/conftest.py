@@ -10,6 +10,7 @@ import pytest
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import DriftResult, Span
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
+from monitor.instruments import SECONDS
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.performance import measure
 from monitor.outcomes.sums import Sums, contribute
@@ -70,12 +71,12 @@ def snapshot(schema: Schema, reference: Reference) -> Snapshot:
         Alert("performance", "performance", "outcome"),
     ]
     health = Health(
-        latency=Latency(counts=tuple(range(15)), sum=1.25),
+        latency=Latency(SECONDS, tuple(range(14)), 1.25),
         rejected={"bad_json": 3},
         notifications={("team", "sent"): 2, ("team", "failed"): 0},
         evaluated=1_700_000_000.5,
         fold_lag=0.25,
-        outcomes=OutcomeCounts({"joined": 4}, Latency(counts=tuple(range(15)), sum=900.0), 12, 2),
+        outcomes=OutcomeCounts({"joined": 4}, Latency(SECONDS, tuple(range(14)), 900.0), 12, 2),
     )
     return Snapshot(
         totals,

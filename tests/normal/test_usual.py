@@ -10,8 +10,9 @@ import pytest
 
 from monitor.columns.column import Column, Counts, Floats
 from monitor.normal.cells import Cells, cells_of
-from monitor.normal.expected import Grid, make_grid, windows_of
+from monitor.normal.expected import Grid, windows_of
 from monitor.normal.usual import Replayed, Watch, horizon, judge_together
+from tests.support.grids import make_grid
 
 NUMERIC = Column("x", "feature", "numeric", edges=tuple(np.linspace(-3, 3, 21).tolist()))
 WEEK = 168

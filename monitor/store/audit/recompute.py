@@ -52,8 +52,7 @@ class Recomputed:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        problems = [problem._asdict() for problem in self.problems]
-        return {"ok": self.ok, "verdicts": self.verdicts, "skipped": self.skipped, "problems": problems}
+        return {"ok": self.ok, **vars(self), "problems": [problem._asdict() for problem in self.problems]}
 
 
 def recompute(

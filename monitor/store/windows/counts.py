@@ -1,20 +1,10 @@
 """Counts of windows: packed into text, and a row for each column under `id = window * SLOTS + position of the column`.
 
-While a window is open its rows are in `open_counts`, which is small and written anew with every fold; once it is sealed
-they move to the end of `sealed_counts` for good. Rows that only ever come at the end fill their pages whole; rows that
-grow there, or that an index has in order, leave an eighth to a fifth of them empty. The view `histograms` has both.
-
-A packed text has mostly one character for each count, and plain SQL can take it apart. Its first character says how:
-
-- `1`: a character for each count, its code point being the count and 1. Up to 2,046; one or two bytes each.
-- `2`: two characters for each count, its digits in base 127, the higher one first; again the digit and 1. Up to
-  7,022,464.
-- `[`: a JSON array, if a count is larger than that.
-
-The largest count decides, so that there is one spelling for a list of counts. The 1 keeps out U+0000, at which SQLite's
-functions would end, and the limits keep out the surrogates, which no text can have.
-
-Functions of a connection; the caller owns the transaction.
+Rows of an open window are in `open_counts`, written anew with every fold; once it is sealed they move to the end of
+`sealed_counts` for good, where pages fill whole. The view `histograms` has both. The largest count of a list decides
+how it is packed, which the first character says: `1`, a character for each count, its code point being the count and 1;
+`2`, two for each, the digits in base 127 and 1; `[`, a JSON array. So plain SQL can take it apart, and there is one
+spelling. The 1 keeps out U+0000, the limits the surrogates. Functions of a connection; the caller owns the transaction.
 """
 
 from __future__ import annotations
@@ -52,9 +42,7 @@ VALUES = 990
 
 
 def pack(counts: Counts, sizes: Sequence[int]) -> list[str]:
-    r"""Texts of some columns, whose counts come one after the other. `sizes`: how many each of them has, at least one.
-
-    Zeros at the end are left out, but for the first number.
+    r"""Texts of some columns, their counts one after the other, without zeros at the end; `sizes`: how many each has.
 
     >>> pack(np.array([1, 20, 0, 3, 0, 0, 5000, 0, 0, 9_000_000]), [6, 2, 2])
     ['1\x02\x15\x01\x04', '2(0', '[0,9000000]']

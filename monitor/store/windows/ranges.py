@@ -1,11 +1,9 @@
 """Reads stored windows: sums over any stretch of time, one window after the other, and range queries as plain data.
 
-A window filled from predictions is rolled up into an hour, and the hour into a day. A row and the longer row that it
-was summed up in (`parent_id`) have the same predictions, so an answer takes one of the two: the longer one if all of it
-is in the stretch (`find_tiles`), or the shortest there is (`list_windows`): minutes for a week, then hours, then days,
-by default. What no longer has shorter windows (`finest`) is taken where it begins, as it cannot be cut.
-
-Functions of a connection that only read.
+A window is rolled up into an hour, and the hour into a day (`parent_id`): both rows have the same predictions, and an
+answer takes one of them: the longer one if all of it is in the stretch (`find_tiles`), or the shortest
+(`list_windows`). What has no shorter windows any more (`finest`) is taken where it begins. Functions of a connection
+that only read.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """What is kept for how long, and in how many bytes.
 
-`Maintenance.work_off` is to be called once a minute; each call does a bounded part of the work, in rounds that are a
-transaction each. It rolls windows up, drops by age what a longer window or a stronger verdict stands for, and if the
-data folder comes near to its cap, drops more, the oldest first. Every age is one that has been seen to pass: a clock
-that jumps ten years ahead for an hour ages nothing by more than what its calls add up to.
-
-What is dropped is taken out of the seals (`monitor.store.audit.seals`), one block at a time, the oldest first.
+`Maintenance.work_off` is called once a minute and does a bounded part of the work, in rounds that are a transaction
+each: it rolls windows up, drops by age what a longer window or a stronger verdict stands for, and more, the oldest
+first, if the data folder comes near to its cap. What is dropped is taken out of the seals. Every age is one that has
+been seen to pass: a clock that jumps ten years ahead for an hour ages nothing by more than what its calls add up to.
 """
 
 from __future__ import annotations
