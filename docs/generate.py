@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS, TEXT, Setting  # noqa: E402
-from monitor.exposition.families import markdown  # noqa: E402
+from monitor.exposition import families  # noqa: E402
 from monitor.notify import guide  # noqa: E402
 
 TITLES = {
@@ -149,6 +149,18 @@ def settings_md() -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
+def metrics_tables() -> str:
+    """Return the tables of docs/metrics.md."""
+    lines = []
+    for title, chapter in families.CHAPTERS.items():
+        lines += [f"## {title}", "", "| family | type | labels | meaning |", "| --- | --- | --- | --- |"]
+        for family in chapter:
+            labels = ", ".join(f"`{name}`" for name in family.labels)
+            lines.append(f"| `{family.name}` | {family.type} | {labels} | {family.help} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Write all files."""
     (ROOT / "config.toml").write_text(config_toml(), "utf-8")
@@ -156,7 +168,7 @@ def main() -> None:
     (ROOT / "docs" / "what-to-do.md").write_text(guide.markdown(), "utf-8")
     metrics = ROOT / "docs" / "metrics.md"
     words, _, _ = metrics.read_text("utf-8").partition("## Distributions")
-    metrics.write_text(words + markdown(), "utf-8")
+    metrics.write_text(words + metrics_tables(), "utf-8")
 
 
 if __name__ == "__main__":

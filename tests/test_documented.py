@@ -35,6 +35,9 @@ def test_settings_documents_are_what_the_table_says() -> None:
     generate = generator()
     assert (ROOT / "config.toml").read_text("utf-8") == generate.config_toml(), "run: python docs/generate.py"
     assert (ROOT / "docs/settings.md").read_text("utf-8") == generate.settings_md(), "run: python docs/generate.py"
+    assert generate.metrics_tables().strip() in (ROOT / "docs/metrics.md").read_text("utf-8"), (
+        "run: python docs/generate.py"
+    )
     assert (ROOT / "docs/what-to-do.md").read_text("utf-8") == generate.guide.markdown(), "run: python docs/generate.py"
 
 

@@ -132,15 +132,3 @@ CHAPTERS: dict[str, tuple[Family, ...]] = {
 # fmt: on
 
 FAMILIES: dict[str, Family] = {family.name: family for chapter in CHAPTERS.values() for family in chapter}
-
-
-def markdown() -> str:
-    """Return the tables of docs/metrics.md."""
-    lines = []
-    for title, families in CHAPTERS.items():
-        lines += [f"## {title}", "", "| family | type | labels | meaning |", "| --- | --- | --- | --- |"]
-        for family in families:
-            labels = ", ".join(f"`{name}`" for name in family.labels)
-            lines.append(f"| `{family.name}` | {family.type} | {labels} | {family.help} |")
-        lines.append("")
-    return "\n".join(lines)

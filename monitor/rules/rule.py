@@ -46,21 +46,11 @@ def is_estimated(statistic: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One `[[rule]]` of config.toml, durations in seconds.
+    """One `[[rule]]` of config.toml, durations in seconds: `RULE_SETTINGS` says what its keys mean.
 
-    `models`: names of those that it judges; empty means all.
-    `columns`: names, globs (`s*`) or roles (`role:feature`, `role:prediction`, `role:derived`); empty means all.
-    `statistic`: one name for all columns, or `auto` (see `drift.statistics.AUTO`); or what makes it a rule for the
-    model's performance: the name of a metric, also `estimated NAME`, or `performance` for the usual ones of its kind.
-    `reference`: `usual` (what the last weeks let expect), `training`, or `{from}/{to}` in ISO 8601.
-    `alerts`, `lengths`: of a rule that compares with `usual`: the alerts a month that a person accepts, and the lengths
-    of its windows in hours, () for those that the traffic suggests. `window` and `alpha` are for the others.
-    `reopen`: how long after its end an event goes on silently if it comes back.
-    `alpha`: probability that one evaluation of this rule names any column although nothing drifted.
-    `floor`: smallest value of the statistic worth an alert; None means the statistic's own default.
-    `independent`: rows of a window count as independent draws, even if the first weeks showed that they are alike.
-    `benign`: "quiet" if the alert of a drift without harm is `info`, and that of a harmful one a severity higher.
-    `max_age`: how far a window may reach back on low traffic until it has `min_samples`; 0 means not at all.
+    `hold` is the key `for`, `keep_firing` is `keep_firing_for`, and `lengths` is `window` of a rule that compares with
+    `usual`: the lengths of its windows in hours, () for those that the traffic suggests. Its `alerts` stand for
+    `alpha`. `benign`: of `[drift]`.
     """
 
     name: str

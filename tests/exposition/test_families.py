@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monitor.exposition.families import FAMILIES, markdown
+from monitor.exposition.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_the_document_is_current() -> None:
-    assert markdown().strip() in (ROOT / "docs/metrics.md").read_text(), "run `python docs/generate.py`"
 
 
 def test_names_follow_the_conventions() -> None:
