@@ -49,7 +49,7 @@ CONFIG_HEAD = """\
 
 RULES_HEAD = """
 # Rules: each [[rule]] makes an alert for every column that it covers. Without any there are these two, which cover all
-# columns; [outcomes] adds one on performance. To write your own, take the signs away; keys that you leave out have the
+# columns; [outcomes] adds one on performance. To write your own, remove the # signs; keys that you leave out have the
 # values shown.
 #
 # [[rule]]"""

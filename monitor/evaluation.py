@@ -326,12 +326,12 @@ def partial_window(window: float, first: float, end: float) -> str:
     what a window of a day or more holds at first is not like the whole. A shorter one is judged at once.
 
     >>> partial_window(365 * 86400.0, 0.0, 3 * 86400.0), partial_window(86400.0, 0.0, 43200.0)
-    ('partial window: it holds 3 days of 365 days', '')
+    ('partial window: it holds 3 days of 365 days, and is judged from half on', '')
     """
     held = max(end - first, 0.0)
     if window < DAY or held >= LEAST_HELD * window:
         return ""
-    return f"{PARTIAL}: it holds {duration(held)} of {duration(window)}"
+    return f"{PARTIAL}: it holds {duration(held)} of {duration(window)}, and is judged from half on"
 
 
 def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end: float, base: float) -> float:

@@ -201,12 +201,12 @@ def clock_time(epoch: float, now: float) -> str:
 def cell(value: object) -> str:
     """Write a value in a table: a dash for nothing, four digits of a number.
 
-    >>> cell(None), cell(0.123456), cell(1200), cell("a")
-    ('-', '0.1235', '1,200', 'a')
+    >>> cell(None), cell(0.123456), cell(32122.4), cell(1200), cell("a")
+    ('-', '0.1235', '32,122', '1,200', 'a')
     """
     if value is None or value == "":
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return number(value, 4) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def line_width() -> int:

@@ -100,7 +100,7 @@ def test_a_window_that_is_still_filling_is_partial_live_in_a_backtest_and_in_the
     world.minutes(3, rows=100, shift=1.0)
     wide, short = (of_rule(world.runtime.only.latest, rule) for rule in ("wide", "short"))
     assert (wide.state, wide.n, wide.value, short.state) == ("insufficient data", 300, None, "drift")
-    assert wide.reason == "partial window: it holds 3 minutes of 1 day"
+    assert wide.reason == "partial window: it holds 3 minutes of 1 day, and is judged from half on"
     world.clock.advance(12 * HOUR)
     world.minutes(1, rows=100, shift=1.0)
     assert of_rule(world.runtime.only.latest, "wide").state == "drift"

@@ -45,9 +45,7 @@ def settings(model: dict[str, Any], reference: Reference, data: Path, times: Int
     for key, value in model.items():
         lines += [f"# {why}."] * (key == "missing") + [f"{key} = {json.dumps(value)}"]
     lines += ["", *(propose_settings(reference, times) if times is not None else NO_TIMES)]
-    return "\n".join(
-        [*lines, "", "# To send what came true, take the sign away: docs/outcomes.md.", "# [outcomes]", ""]
-    )
+    return "\n".join([*lines, "", "# To send what came true, remove the #: docs/outcomes.md.", "# [outcomes]", ""])
 
 
 def read_times(options: argparse.Namespace) -> Ints:

@@ -43,7 +43,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
 
 @command(
     "report",
-    "Judge a stretch of the record as a whole, and write it as one file.",
+    "Judge a period as a whole, and write what was found as one file.",
     *period("1d"),
     option("--around", metavar="EVENT", help="the period around an alert instead, by the id of its event"),
     option("--every", choices=EVERY, help="make the report of the last such period, and send it as [report] says"),

@@ -49,7 +49,7 @@ def open_stretch(connection: sqlite3.Connection, options: argparse.Namespace) ->
         span_of(options, now)
     span = Span(max(start, stored[0]), min(end, stored[1]))
     if span.end <= span.start:
-        raise StoreError(f"nothing is stored of that stretch; there is {iso(stored[0])} to {iso(stored[1])}")
+        raise StoreError(f"nothing is stored of that period; there is {iso(stored[0])} to {iso(stored[1])}")
     return model, span
 
 
@@ -121,7 +121,7 @@ def tell(column: Column, span: Span, cells: Timeline, busy: int, onsets: Onsets)
     where = f"{column.name} ({column.role}), {iso(span.start)} to {iso(span.end)}"
     looked = f"{words.counted(rows, 'prediction')} in {words.counted(busy, 'window')}"
     if busy < LEAST_WINDOWS:
-        return [f"{where}: {looked}: too few to tell a beginning from chance; take a longer stretch."]
+        return [f"{where}: {looked}: too few to tell a beginning from chance; take a longer period, or wait."]
     if busy:
         lengths = sorted({int(x) for x in cells.seconds})
         looked += f" of {duration_text(lengths[0])}" + (f" to {duration_text(lengths[-1])}" if lengths[1:] else "")

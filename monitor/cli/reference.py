@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -69,6 +70,7 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
         request(config, {"kind": "accept", **bounds, "columns": chosen, **by(options)}, clock)
     would = "would " if options.dry_run else ""
     of = f"{words.counted(len(chosen), 'column')} of " * bool(options.columns) + f"model {series.version}"
+    back = f"{words.program()} {shlex.join(['reference', 'reset', *options.columns])}"
     verb = "would be" if options.dry_run else "is"
     lines = words.table(
         ("column", "role", "rule", "rows", "mean", "accepted rows", "accepted mean", "state", "then"),
@@ -83,7 +85,7 @@ def accept(options: argparse.Namespace, config: Config) -> Answer:
             *lines,
             f"\nalerts that {would}end: {', '.join(ends) or 'none'}",
             f"alerts that {would}begin: {', '.join(begins) or 'none'}",
-            f"rules with a reference of their own keep it; to go back: {words.program()} reference reset",
+            f"rules with a reference of their own keep it; to go back: {back}",
         ],
         {
             **span.to_json(),

@@ -175,7 +175,7 @@ def _drifted(facts: dict[str, Any]) -> str:
         return f"{count} of {columns} {drifted}: {', '.join(facts['drifted'])}"
     states = facts["states"]
     if "ok" not in states and "warning" not in states:
-        return f"No verdict: {', '.join(states)}."
+        return f"No verdict: {', '.join(states)}; `{words.program()} drift` says why."
     return f"No drift in {columns}."
 
 

@@ -396,10 +396,11 @@ def commands(message: Message) -> list[tuple[str, str]]:
     ...     print(f"{what}: {command.replace('--from 1970-01-01T00:00:00Z --dry-run', '...')}")
     silence: telltale silence rule=drift 'column=price [[]EUR]' --for 4h
     accept as normal (preview; only if the change is meant): telltale reference accept 'price [[]EUR]' ...
-    report: telltale report --from 1970-01-01T00:00:00Z --out report.html
+    report: telltale report --around e1 --out report.html
     """
     firing = message.firing
-    since = iso(min((item.since for item in firing), default=message.at) // 60 * 60)
+    oldest = min(firing, key=lambda item: item.since)
+    since = iso(oldest.since // 60 * 60)
     model, of, named = of_model(message)
     matchers = [f"rule={_literal(message.group)}", *of]
     if len(firing) == 1:
@@ -412,7 +413,7 @@ def commands(message: Message) -> list[tuple[str, str]]:
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
         found.append(("accept as normal (preview; only if the change is meant)", accept))
-    found.append(("report", [f"{program()} report {named}--from {since} --out report.html"]))
+    found.append(("report", [f"{program()} report {named}--around {oldest.event_id} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
     return [(what, line if len(line) <= LONGEST_COMMAND else f"{short} --help") for what, line, short in lines]

@@ -102,7 +102,7 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
 
 
 def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
-    hold = f"once that has held for {duration_text(rule.hold)}" if rule.hold else "as soon as that is seen"
+    hold = f", for {duration_text(rule.hold)} without a break" if rule.hold else ""
     first, _, last = rule.reference.partition("/")
     against = f"what was served from {first} to {last}" if last else AGAINST.get(first, first)
     reach = f", reaching back up to {duration_text(rule.max_age)} for them" if rule.max_age > rule.window else ""
@@ -116,9 +116,9 @@ def _explain(rule: Rule, schema: Schema, mine: Sequence[int]) -> str:
     if rule.floor is not None and len(set(floors.values())) <= 1:
         floor = f"{rule.floor:g}"
     return (
-        f"{rule.name}: fires ({rule.severity}) {hold}: {what} over the last {duration_text(rule.window)} differs from "
+        f"{rule.name}: fires ({rule.severity}) if {what} over the last {duration_text(rule.window)} differs from "
         f"{against} by more than chance (alpha {rule.alpha:g} for all its columns together) and by more than {floor}, "
-        f"given at least {rule.min_samples} predictions{reach}; {_resolves(rule)}."
+        f"given at least {rule.min_samples} predictions{reach}{hold}; {_resolves(rule)}."
     )
 
 

@@ -88,7 +88,7 @@ def test_taking_windows_together_loses_nothing(windows: list[tuple[int, int, int
     [
         (("locate", "x9"), "has no column 'x9'; it has: x0, x1, colour, prediction"),
         (("locate", "x0", "--role", "prediction"), "has no prediction 'x0'"),
-        (("locate", "x0", "--from", "2030-01-01"), "nothing is stored of that stretch"),
+        (("locate", "x0", "--from", "2030-01-01"), "nothing is stored of that period"),
         (("locate", "x0", "--from", "2023-11-15T02:00", "--to", "2023-11-15T01:00"), "--to must be after --from"),
         (("backtest", "--from", "noon"), "--from: expected a time"),
     ],

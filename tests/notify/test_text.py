@@ -49,7 +49,7 @@ what to do: Ask the column's sender whether a unit or a source has changed. http
 silence all columns: telltale silence rule=drift --for 4h
 accept as normal (preview; only if the change is meant): telltale reference accept bmi species --from \
 2023-11-14T22:03:00Z --dry-run
-report: telltale report --from 2023-11-14T22:03:00Z --out report.html
+report: telltale report --around bmi-1699999400 --out report.html
 model version 3f2a1b, rule drift, event bmi-1699999400"""
 
 RESOLVED = """\
@@ -79,7 +79,7 @@ http://127.0.0.1:5000/what-to-do#predictions-moved
 silence all columns: telltale silence rule=drift --for 4h
 accept as normal (preview; only if the change is meant): telltale reference accept prediction bmi --from \
 2023-11-14T22:13:00Z --dry-run
-report: telltale report --from 2023-11-14T22:13:00Z --out report.html
+report: telltale report --around prediction-1700000000 --out report.html
 model version 3f2a1b, rule drift, event prediction-1700000000"""
 
 WORSE = """\
@@ -94,7 +94,7 @@ have other outcomes now, so train on newer rows
 look: http://127.0.0.1:5000/performance?around=performance-1699996400
 what to do: Check that the outcomes are right. http://127.0.0.1:5000/what-to-do#performance-worse
 silence: telltale silence rule=performance column=performance --for 4h
-report: telltale report --from 2023-11-14T21:13:00Z --out report.html
+report: telltale report --around performance-1699996400 --out report.html
 model version 3f2a1b, rule performance, event performance-1699996400"""
 
 HARMFUL = Harm(6.7, 1.0, 12.0, 1.0, 0.0, 41.2, 0.0, "mean error (MAE)", importance=0.41)
@@ -299,7 +299,7 @@ def test_commands_name_the_model_if_there_are_several() -> None:
     told = dict(commands(both))
     accept = told["accept as normal (preview; only if the change is meant)"]
     assert " accept bmi --model diabetes --from " in accept, "columns of one model"
-    assert " report --model diabetes --from " in told["report"]
+    assert " report --model diabetes --around " in told["report"]
     assert both.address == "https://box.example/"
     assert replace(both, entries=(a,)).address == "https://box.example/models/diabetes/column/feature?name=bmi"
     assert [alert["generatorURL"] for alert in bodies.alertmanager(replace(both, kind="state"))] == [

@@ -135,7 +135,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_named(pattern: str, near: st
 
 def test_explain_the_default_rule() -> None:
     assert explain(Rule("drift"), SCHEMA).splitlines() == [
-        "drift: fires (warning) as soon as that is seen: `ks`, `wasserstein`, `missing` or `other` (numeric columns), "
+        "drift: fires (warning) if `ks`, `wasserstein`, `missing` or `other` (numeric columns), "
         "`kl`, `missing` or `other` (categorical columns) over the last 30m differs from the training data by more "
         "than chance (alpha 0.00015 for all its columns together) and by more than 0.08 (ks), 0.2 (wasserstein), "
         "0.03 (missing), 0.01 (other), 0.05 (kl), given at least 50 predictions; resolves once it has been gone for "
@@ -158,9 +158,10 @@ def test_explain_names_what_a_more_specific_rule_has() -> None:
         Rule("s", ("s*",), reference="2026-01-01/2026-01-08", statistic="psi"),
     ]
     assert explain(rules[0], SCHEMA, rules).splitlines() == [
-        "week: fires (warning) once that has held for 5m: `psi` over the last 30m differs from what was served "
+        "week: fires (warning) if `psi` over the last 30m differs from what was served "
         "from 2026-01-01 to 2026-01-08 by more than chance (alpha 0.00015 for all its columns together) and by more "
-        "than 0.25, given at least 50 predictions, reaching back up to 2h for them; resolves as soon as it is gone.",
+        "than 0.25, given at least 50 predictions, reaching back up to 2h for them, for 5m without a break; resolves "
+        "as soon as it is gone.",
         "  covers 4 of 8 columns: age, bmi (feature), f[0], bmi (prediction)",
         "  leaves to a more specific rule: s1, s12, s5, sex",
     ]

@@ -77,11 +77,9 @@ def weigh(connection: sqlite3.Connection, series: Series, span: Span, least: int
     """Sum a stretch up that is to be accepted. Raises StoreError if it holds fewer than `least` predictions."""
     batch = sum_range(connection, series, span.start, span.end)
     if batch.n < max(least, 1):
-        raise StoreError(
-            f"{iso(span.start)} to {iso(span.end)} holds {words.counted(batch.n, 'prediction')} of "
-            f"model {series.version}; "
-            f"a reference needs {max(least, 1)} (the largest min_samples of the rules)"
-        )
+        held = f"{iso(span.start)} to {iso(span.end)} holds {words.counted(batch.n, 'prediction')}"
+        needed = f"a reference needs {max(least, 1)} (the largest min_samples of the rules): wait, or begin earlier"
+        raise StoreError(f"{held} of model {series.version}; {needed}")
     return batch
 
 
