@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Scene:
     server: Server
     tally: Tally
     undo: ExitStack
+    predictions: int
 
     @property
     def data(self) -> Path:
@@ -52,11 +53,15 @@ class Scene:
 
     def segment(self) -> Path:
         """The segment that is written now: the last but the one that was allocated ahead."""
-        return max(segments(self.folder), key=lambda path: path.stat().st_mtime_ns)
+        written = {}
+        for path in segments(self.folder):
+            with suppress(FileNotFoundError):  # folded, and deleted
+                written[path] = path.stat().st_mtime_ns
+        return max(written, key=lambda path: written[path])
 
     def go_on(self) -> None:
         """Wait until some more predictions are acknowledged, or the process has ended."""
-        goal = self.tally.acknowledged + PREDICTIONS
+        goal = self.tally.acknowledged + self.predictions
         wait_for(lambda: self.tally.acknowledged >= goal or self.server.process.poll() is not None, "more predictions")
 
     def database(self, sql: str) -> sqlite3.Connection:
@@ -85,7 +90,8 @@ def segment_halved(scene: Scene) -> None:
 def segments_cut(scene: Scene) -> None:
     """`truncate -s 0` on all segments at once, that allocated ahead too."""
     for path in segments(scene.folder):
-        os.truncate(path, 0)
+        with suppress(FileNotFoundError):  # folded, and deleted
+            os.truncate(path, 0)
 
 
 def segments_deleted(scene: Scene) -> None:
@@ -214,11 +220,11 @@ def gaps(folder: Path) -> int | None:
     return None if None in lost else sum(lost)
 
 
-def run(folder: Path, fault: Callable[[Scene], None]) -> Outcome:
-    """One fault, on a folder that has a trained model."""
-    server = Server(folder, CONFIG).ready()
+def run(folder: Path, fault: Callable[[Scene], None], predictions: int = PREDICTIONS, config: str = CONFIG) -> Outcome:
+    """One fault, on a folder that has a trained model, with so many predictions before it and after it."""
+    server = Server(folder, config, warm=True).ready()
     with ExitStack() as undo, under_load(server) as tally:
-        scene = Scene(folder, server, tally, undo)
+        scene = Scene(folder, server, tally, undo, predictions)
         try:
             scene.go_on()
             wait_for(lambda: recorded(folder), "some of it to be folded")
@@ -227,7 +233,7 @@ def run(folder: Path, fault: Callable[[Scene], None]) -> Outcome:
             died = server.process.poll()
         finally:
             server.kill()
-    server, stored = start_and_recover(folder, CONFIG)
+    server, stored = start_and_recover(folder, config)
     assert server.stop() == 0
     return Outcome(died, tally, stored, gaps(folder))
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from bench.warm import WarmProcess
 
@@ -40,10 +40,11 @@ def wait_for(question: Callable[[], T], what: str, seconds: float = PATIENCE) ->
         time.sleep(0.02)
 
 
-def train(folder: Path, kind: str = "regression") -> None:
-    """Write model and reference into a folder."""
-    command = [sys.executable, "-m", "train", kind]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+def train(folder: Path, kind: Literal["regression", "classification"] = "regression") -> None:
+    """Write model and reference into a folder, as `telltale train` does."""
+    from train.fit import fit, load_dataset, write_pair
+
+    write_pair(fit(kind, load_dataset(kind)), folder)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -89,6 +90,10 @@ class Client:
         status, _, reply = self.request("POST", path, body)
         return status, json.loads(reply)
 
+    def healthy(self) -> None:
+        """Wait until all is well: on a busy machine a part may be late for a while."""
+        wait_for(lambda: self.json("/healthz")["status"] == "ok", "the server's health")
+
     def predictions(self) -> int:
         """Predictions in the store, once all that was recorded is folded."""
         lag = rb"telltale_fold_lag_seconds{[^}]*} 0.0\n"
@@ -119,13 +124,13 @@ class Server(Client):
         self._program = [*program] or [*python(crash_at), "-m", module]
         (folder / "config.toml").write_text(config)
         self._lines: list[str] = []
-        self._arguments, self._env = arguments, env
+        self._arguments, self._env, self._crash_at = arguments, env, crash_at
         self.process = self._spawn(warm)
 
     def _spawn(self, warm: bool) -> subprocess.Popen[str] | WarmProcess:
         arguments, env = ["--port", "0", *self._arguments], environment(**self._env)
         process = (
-            WarmProcess(arguments, self.folder, env)
+            WarmProcess(arguments, self.folder, env, crash_at=self._crash_at)
             if warm
             else subprocess.Popen(
                 [*self._program, *arguments],

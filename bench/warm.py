@@ -1,11 +1,13 @@
 """Starts servers from one process that has imported everything: a fork takes milliseconds, imports take a second.
 
-What runs in the child is what `python -m server` runs, with the same arguments, folder, environment and exit code.
+What runs in the child is what `python -m server` runs, with the same arguments, folder, environment and exit code; or
+another module with a function `main` that takes arguments.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import select
@@ -23,10 +25,18 @@ from typing import IO, Any
 class WarmProcess:
     """A server that was forked: as much of `subprocess.Popen` as its owners use."""
 
-    def __init__(self, arguments: list[str], folder: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        env: dict[str, str],
+        module: str = "server.__main__",
+        crash_at: str = "",
+    ) -> None:
+        """Start it; `crash_at` is a failpoint of `monitor.failpoint`."""
         self.returncode: int | None = None
         read, write = os.pipe()
-        wanted = {"arguments": arguments, "folder": str(folder), "env": env}
+        wanted = {"arguments": arguments, "folder": str(folder), "env": env, "module": module, "crash_at": crash_at}
         self.pid = int(_parent().ask(wanted, [write]))
         os.close(write)
         self._handle = os.pidfd_open(self.pid)
@@ -98,8 +108,8 @@ def _made() -> _Parent:
 def _serve(asked: socket.socket) -> None:
     import sklearn.linear_model  # noqa: F401
 
-    import server.__main__
-    import server.run
+    import monitor.failpoint
+    import server.run  # noqa: F401
 
     while True:
         data, handles, _, _ = socket.recv_fds(asked, 1 << 20, 1)
@@ -110,6 +120,7 @@ def _serve(asked: socket.socket) -> None:
             _, status = os.waitpid(request["reap"], 0)
             asked.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
             continue
+        module = importlib.import_module(request["module"])
         pid = os.fork()
         if pid == 0:
             asked.close()
@@ -121,7 +132,8 @@ def _serve(asked: socket.socket) -> None:
             os.environ.clear()
             os.environ.update(request["env"])
             time.tzset()
-            sys.exit(server.__main__.main(request["arguments"]))
+            monitor.failpoint._name, monitor.failpoint._left = monitor.failpoint._read(request["crash_at"])
+            sys.exit(module.main(request["arguments"]))
         os.close(handles[0])
         asked.send(json.dumps(pid).encode())
 

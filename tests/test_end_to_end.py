@@ -7,15 +7,18 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.running import ROW, Server, environment, train, wait_for
+from bench.running import ROW, Server, environment, wait_for
+from tests.server.conftest import copy_model
 from tests.support.fake_providers import FakeProvider, fake_provider
+from train.load import main as send
 
 #: The demonstration: an evaluation every half second, so that a test need not wait a minute for one.
 DEMO = """
@@ -38,7 +41,8 @@ def run(folder: Path, *command: str) -> str:
 
 
 def load(server: Server, *arguments: str) -> None:
-    run(server.folder, "train.load", "--url", f"http://127.0.0.1:{server.port}", "--rate", "0", *arguments)
+    with chdir(server.folder):
+        assert send(["--url", f"http://127.0.0.1:{server.port}", *arguments]) == 0
 
 
 def judged(server: Server, rows: int) -> dict[str, dict[str, Any]]:
@@ -69,9 +73,8 @@ def counters(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], fl
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    train(tmp_path)
-    return tmp_path
+def folder(trained: Callable[[str], Path], tmp_path: Path) -> Path:
+    return copy_model(trained("regression"), tmp_path)
 
 
 @pytest.fixture
@@ -80,7 +83,9 @@ def people() -> Iterator[FakeProvider]:
         yield provider
 
 
-def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
+def test_from_training_to_a_message(tmp_path: Path, people: FakeProvider) -> None:
+    folder = tmp_path
+    run(folder, "train")
     receivers = f"""
     [receivers.team]
     kind = "slack"
@@ -100,12 +105,12 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
         assert status == 200
         assert set(answer) == {"result", "prediction_id"}
 
-        load(server, "--count", "1000", "--seed", "1")
+        load(server, "--rate", "0", "--count", "1000", "--seed", "1")
         assert drifted(judged(server, 1001)) == set()
         assert server.json("/api/alerts") == []
         assert people.delivered == []
 
-        load(server, "--count", "3000", "--batch", "100", "--shift", "bmi=1", "--seed", "2")
+        load(server, "--rate", "0", "--count", "3000", "--batch", "100", "--shift", "bmi=1", "--seed", "2")
         results = judged(server, 4001)
         assert "bmi" in drifted(results) <= {"bmi", "prediction"}
         assert results["bmi"]["value"] > max(results["bmi"]["critical"], results["bmi"]["floor"])
@@ -140,7 +145,7 @@ def test_from_training_to_a_message(folder: Path, people: FakeProvider) -> None:
 
 def test_a_restart_changes_nothing_but_the_process(folder: Path) -> None:
     server = Server(folder, DEMO, warm=True).ready()
-    load(server, "--count", "2000", "--batch", "50", "--shift", "bmi=2")
+    load(server, "--rate", "0", "--count", "2000", "--batch", "50", "--shift", "bmi=2")
     judged(server, 2000)
     firing = wait_for(lambda: [a for a in server.json("/api/alerts") if a["state"] == "firing"], "a firing alert")
     before = counters(server)
@@ -162,14 +167,13 @@ def test_a_restart_changes_nothing_but_the_process(folder: Path) -> None:
         server.stop()
 
 
-def test_the_classifier_needs_nothing_else(tmp_path: Path) -> None:
-    train(tmp_path, "classification")
-    server = Server(tmp_path, DEMO, warm=True).ready()
+def test_the_classifier_needs_nothing_else(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    server = Server(copy_model(trained("classification"), tmp_path), DEMO, warm=True).ready()
     try:
         status, answer = server.post([6.1, 2.8, 4.7, 1.2])
         assert status == 200
         assert answer["result"] in ("setosa", "versicolor", "virginica")
-        load(server, "-c", "--count", "600", "--batch", "20")
+        load(server, "--rate", "0", "-c", "--count", "600", "--batch", "20")
         results = judged(server, 601)
         assert drifted(results) == set()
         assert results["prediction"]["kind"] == "categorical"
@@ -179,9 +183,9 @@ def test_the_classifier_needs_nothing_else(tmp_path: Path) -> None:
 
 def test_outcomes_like_those_held_out_make_no_model_worse(folder: Path) -> None:
     """With outcomes that are turned round it is worse: tests/docs/test_blocks.py, in the first hour."""
-    server = Server(folder, f"{DEMO}[outcomes]\n").ready()
+    server = Server(folder, f"{DEMO}[outcomes]\n", warm=True).ready()
     try:
-        load(server, "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", "--delay", "1s")
+        load(server, "--rate", "0", "--count", "1000", "--batch", "50", "--seed", "1", "--outcomes", "--delay", "1s")
 
         def seen() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = server.json("/api/drift")
@@ -202,7 +206,7 @@ def test_the_tutorials_load_is_enough_for_a_verdict(folder: Path) -> None:
     """Sixty predictions with all but one feature held still: the still ones have drifted, the moving one has not."""
     server = Server(folder, DEMO, warm=True).ready()
     try:
-        run(folder, "train.load", "--url", f"http://127.0.0.1:{server.port}")
+        load(server)
         results = judged(server, 60)
         still = {"sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"}
         assert still <= drifted(results)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.faults import FAULTS, Outcome, run
-from bench.running import train
+from bench.faults import FAULTS, PREDICTIONS, Outcome, run
+
+#: A quarter of the predictions of `python -m bench.faults`, in segments of a quarter, folded four times as often.
+CONFIG = '[data]\nsegment = "128KiB"\n[window]\nfold = "250ms"\n'
 
 NAMES = ("sql-lock-term", "segments-cut", "segment-deleted", "segments-deleted", "folder-moved")
 
 
-def test_every_acknowledged_prediction_is_accounted_for(tmp_path: Path) -> None:
+def test_every_acknowledged_prediction_is_accounted_for(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    model = trained("regression")
+
     def broken(name: str) -> Outcome:
-        folder = tmp_path / name
-        folder.mkdir()
-        train(folder)
-        return run(folder, FAULTS[name])
+        return run(Path(shutil.copytree(model, tmp_path / name)), FAULTS[name], PREDICTIONS // 4, CONFIG)
 
     # Two servers side by side: most of the time goes into starting them, and waiting.
     with ThreadPoolExecutor(2) as pool:

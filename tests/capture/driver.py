@@ -1,14 +1,11 @@
-"""Records in a process of its own until it is killed, and says each prediction that was acknowledged.
-
-python -m tests.capture.driver FOLDER SECONDS
-"""
+"""Records in a process of its own until it is killed, and says each prediction that was acknowledged."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,9 @@ SCHEMA = Schema(
 )
 REFERENCE = Reference(SCHEMA, np.full(SCHEMA.size, 10), np.zeros(3), np.array([1.0, np.nan, 3.0]))
 THREADS = 3
+
+#: File with a byte for each prediction that was acknowledged.
+ACKNOWLEDGED = "acknowledged"
 BATCH = 20
 
 #: Records that may wait to be folded: some segments.
@@ -47,15 +47,16 @@ def open_pipeline(folder: Path) -> Runtime:
     return Runtime.of_one(Config.from_text(CONFIG.format(data=folder / "data")), REFERENCE, "v1")
 
 
-def acknowledge(rows: int) -> None:
-    """A write to a pipe is whole, and survives the death of the writer."""
-    os.write(1, b"." * rows)
-
-
-def main() -> None:
-    folder, deadline = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+def main(arguments: Sequence[str]) -> None:
+    """Record for `arguments[1]` seconds, in the folder `arguments[0]`."""
+    folder, deadline = Path(arguments[0]), time.monotonic() + float(arguments[1])
     runtime = open_pipeline(folder)
     runtime.start()
+    acknowledged = os.open(folder / ACKNOWLEDGED, os.O_WRONLY | os.O_APPEND)
+
+    def acknowledge(rows: int) -> None:
+        """An appended write is whole, and survives the death of the writer."""
+        os.write(acknowledged, b"." * rows)
 
     def going_on() -> bool:
         """Wait for a writer that is far behind: an evaluation folds all that came before it, and would never end."""
@@ -81,7 +82,3 @@ def main() -> None:
     for thread in threads:
         thread.join()
     runtime.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from bench.running import environment, python
+from bench.running import PATIENCE, environment
+from bench.warm import WarmProcess
 from monitor.failpoint import NAMES
-from tests.capture.driver import BATCH, THREADS, open_pipeline
+from tests.capture.driver import ACKNOWLEDGED, BATCH, THREADS, open_pipeline
 
 #: What can have been recorded and not yet been acknowledged: a row for each single thread, and a batch.
 IN_FLIGHT = THREADS - 1 + BATCH
@@ -17,14 +17,13 @@ IN_FLIGHT = THREADS - 1 + BATCH
 
 def drive(folder: Path, crash_at: str = "") -> tuple[int, int]:
     """Run the driver; its exit code and the number of predictions that it acknowledged."""
-    done = subprocess.run(
-        # Long enough for any failpoint on a busy machine; a crash ends it at once.
-        [*python(crash_at), "-m", "tests.capture.driver", str(folder), "20" if crash_at else "1.5"],
-        env=environment(),
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode, len(done.stdout)
+    (folder / ACKNOWLEDGED).touch()
+    arguments = [str(folder), str(PATIENCE) if crash_at else "1.5"]  # a crash ends it at once
+    process = WarmProcess(arguments, folder, environment(), "tests.capture.driver", crash_at)
+    with process.stderr:
+        said = process.stderr.read()
+    assert process.wait() in (0, 9), said
+    return process.wait(), (folder / ACKNOWLEDGED).stat().st_size
 
 
 def recorded(folder: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.running import Server, wait_for
+from bench.running import Server
 from monitor.__main__ import main
 from monitor.config.load import Config
 from monitor.reference.file import Reference
@@ -71,9 +71,9 @@ def test_to_a_running_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = prepare(tmp_path, monkeypatch)
-    server = Server(tmp_path, CONFIG).ready()
+    server = Server(tmp_path, CONFIG, warm=True).ready()
     try:
-        wait_for(lambda: server.get("/healthz")[0] == 200, "the server's health")
+        server.healthy()
         Path("late.csv").write_text("\n".join(["id,came", *(f"{one},1" for one in ids)]) + "\n")
         assert joined(capsys, "late.csv") == {"outcomes": 10, "joined": 10}
     finally:

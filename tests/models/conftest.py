@@ -1,5 +1,5 @@
-"""Servers and trained models, as the tests of the server have them."""
+"""Servers, as the tests of the server have them."""
 
-from tests.server.conftest import host, trained
+from tests.server.conftest import host
 
-__all__ = ["host", "trained"]
+__all__ = ["host"]

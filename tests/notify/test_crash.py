@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from bench.running import python
+from bench.running import environment
+from bench.warm import WarmProcess
 from monitor.failpoint import DELIVERY_NAMES
-from tests.notify.world import Writer
+from tests.notify.world import World, Writer, firing, slack_and_telegram
 from tests.support.fake_providers import fake_provider
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 
-LIFE = """
-import sys
-from tests.notify.world import World, firing, slack_and_telegram
-world = World(slack_and_telegram(sys.argv[2]), sys.argv[1])
-world.evaluate([firing(at=1_700_000_000.0)])
-world.deliver(world.sender("team"))
-"""
+def main(arguments: Sequence[str]) -> None:
+    """Evaluate and deliver: with the database `arguments[0]`, to the provider at `arguments[1]`."""
+    world = World(slack_and_telegram(arguments[1]), arguments[0])
+    world.evaluate([firing(at=1_700_000_000.0)])
+    world.deliver(world.sender("team"))
 
 
 def live(path: Path, url: str, crash_at: str = "") -> int:
-    command = [*python(crash_at), "-c", LIFE, str(path), url]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
-    assert done.returncode in (0, 9), done.stderr.decode()
-    return done.returncode
+    process = WarmProcess([str(path), url], path.parent, environment(), "tests.notify.test_crash", crash_at)
+    with process.stderr:
+        said = process.stderr.read()
+    assert process.wait() in (0, 9), said
+    return process.wait()
 
 
 @pytest.mark.parametrize(("name", "arrived"), list(zip(DELIVERY_NAMES, (1, 2, 1), strict=True)))

@@ -208,7 +208,9 @@ def fold_and_crash(world: World, patch: pytest.MonkeyPatch, wanted: str, left: i
     world.fold()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(operations)
 def test_sums_equal_a_brute_force_join(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.running import Client, Server, train
+from bench.running import Client, Server
 from tests.server.hosted import served
 
 #: What `start` takes: settings, the kind of model, further arguments; it returns a server that is ready.
@@ -19,20 +19,6 @@ Start = Callable[..., Server]
 Host = Callable[..., Client]
 
 FAST = '[window]\nfold = "100ms"\n'
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Folder with model and reference of a kind, trained at the first call; copy from it, do not write into it."""
-    folders: dict[str, Path] = {}
-
-    def folder(kind: str = "regression") -> Path:
-        if kind not in folders:
-            folders[kind] = tmp_path_factory.mktemp(f"trained-{kind}")
-            train(folders[kind], kind)
-        return folders[kind]
-
-    return folder
 
 
 def copy_model(source: Path, folder: Path) -> Path:

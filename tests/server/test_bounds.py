@@ -12,6 +12,7 @@ import socket
 import statistics
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,6 +119,13 @@ def infer(**tensor: object) -> bytes:
     return post(body.encode(), JSON, path="/v2/models/model/infer")
 
 
+def bomb() -> bytes:
+    """Half a megabyte that unpacks to 500 MB of spaces: one packed block again and again."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    block = packer.compress(b" " * 5_000_000) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x1f\x8b\x08" + bytes(7) + block * 100
+
+
 LINES = "Content-Type: application/x-ndjson"
 MEMBERS = post(gzip.compress(b"\n") * 40_000, LINES, "Content-Encoding: gzip", path="/observe")
 
@@ -133,7 +141,7 @@ ATTACKS = {
     "nesting": without_answer(post(b"[" * 1_000_000, JSON), infer(data=json.loads("[" * 900 + "]" * 900))),
     "digits": without_answer(post(b"[" + b"9" * 1_000_000 + b",1,2]", JSON)),
     "members": without_answer(MEMBERS, MEMBERS),
-    "unpacked": without_answer(post(gzip.compress(b" " * 500_000_000, 1), JSON, "Content-Encoding: gzip")),
+    "unpacked": without_answer(post(bomb(), JSON, "Content-Encoding: gzip")),
     "names": without_answer(post(json.dumps({"Q" * 500_000: 1}).encode(), JSON)),
     "many names": without_answer(post(json.dumps({f"age{n}": n for n in range(50_000)}).encode(), JSON)),
     "a head too long": without_answer(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000),

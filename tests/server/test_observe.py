@@ -63,7 +63,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     def start(crash_at: str = "") -> Server:
         reference(mixed=False).save(tmp_path / "histogram.prom")
-        running.append(Server(tmp_path, CONFIG, crash_at=crash_at, warm=not crash_at))
+        running.append(Server(tmp_path, CONFIG, crash_at=crash_at, warm=True))
         return running[-1].ready()
 
     yield start

@@ -109,7 +109,7 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
         answers[said["result"]] += 1
         outcomes = path.replace("predict", "outcomes?wait=true")
         assert client.post({"id": said["prediction_id"], "outcome": 2.0}, outcomes)[1]["joined"] == 1
-        assert client.json("/healthz")["status"] == "ok"
+        client.healthy()
     assert wrong == []
     assert folder.counted() == dict(answers)
     assert set(range(2, 2 + reloads)) <= set(answers)
@@ -158,7 +158,7 @@ def test_what_is_wrong_leaves_everything_as_it_was(
         assert (check["condition"], said in check["detail"]) == ("degraded", True)
         Folder(tmp_path)
         assert reloaded(server.reload)[1]
-        assert client.json("/healthz")["status"] == "ok"
+        client.healthy()
 
 
 def test_a_model_is_added_and_rules_are_taken_up(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_model_that_did_not_load_is_mended_by_a_reload_and_keeps_no_other_from
         folder.write("still", 3.0)
         assert reloaded(server.reload)[1]
         assert client.post([1.0, 0.0], "/models/still/predict")[1]["result"] == 3.0
-        assert client.json("/healthz")["status"] == "ok"
+        client.healthy()
 
 
 def test_journals_of_versions_that_were_replaced_are_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_journals_of_versions_that_were_replaced_are_let_go_of(tmp_path: Path, m
             assert client.post([1.0, 0.0], "/models/moved/predict")[1]["result"] == factor
         wait_for(lambda: len(list(place.glob("[!.]*/worker.json"))) == 1, "the journals of two versions to go")
         assert client.post([1.0, 0.0], "/models/moved/predict")[0] == 200
-        assert client.json("/healthz")["status"] == "ok"
+        client.healthy()
     assert folder.counted() == {2.0: 1, 3.0: 1, 4.0: 2}
 
 

@@ -118,7 +118,7 @@ plain_cells = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=20), block=st.sampled_from([1, 20, 2**20]))
 def test_whatever_the_csv_module_wrote_is_read_back(rows: list[tuple[str, str]], block: int, tmp_path: Path) -> None:
     file = io.StringIO()
@@ -144,7 +144,7 @@ def test_quotes_around_whole_cells_are_read_alike(tmp_path: Path) -> None:
         assert read(path)[0] == expected
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(plain_cells, plain_cells), min_size=1, max_size=20))
 def test_pyarrow_and_the_csv_module_read_the_same(rows: list[tuple[str, str]], tmp_path: Path) -> None:
     path = write(tmp_path, "".join(f"{a},{b}\n" for a, b in [("a", "b"), *rows]))

@@ -108,16 +108,14 @@ class Browser:
         parsed: dict[str, Any] = json.loads(message)
         return parsed
 
-    def open(self, address: str, width: int = 1280, height: int = 900, **emulate: str) -> Page:
-        """Open an address in a new tab; `emulate` sets media features, such as prefers_color_scheme="dark"."""
+    def open(self, address: str, width: int = 1280, height: int = 900) -> Page:
+        """Open an address in a new tab."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, target, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.resize(width, height)
-        features = [{"name": name.replace("_", "-"), "value": value} for name, value in emulate.items()]
-        page.call("Emulation.setEmulatedMedia", features=features)
         page.go(address)
         return page
 
@@ -141,6 +139,11 @@ class Page:
         self._forget("Page.loadEventFired")
         self.call("Page.navigate", url=address)
         self._browser.wait_for("Page.loadEventFired", self._session)
+
+    def emulate(self, **media: str) -> None:
+        """Set media features, such as prefers_color_scheme="dark"."""
+        features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
 
     def resize(self, width: int, height: int) -> None:
         """Make the window this large."""
