@@ -376,7 +376,7 @@ class Answers:
         if part.damaged[k, i]:
             return "error", "the stored counts of this column are damaged"
         if not m:
-            some = f"none of {reference_rows} reference rows has a value"
+            some = f"none of {reference_rows:,} reference rows has a value"
             return "no reference", some if reference_rows else "no reference rows"
         if not rows:
             return "no traffic", "no rows in this window"

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from monitor.clock import from_iso
-from monitor.columns.column import Column, Counts, Floats
+from monitor.columns.column import Column, Counts, Floats, Role
 from monitor.config.load import Config
 from monitor.drift.locate import locate
 from monitor.drift.result import DriftResult, Span
@@ -44,27 +44,16 @@ def histograms(row: Row, reference: Reference, sides: tuple[Counts, Counts] | No
     """
     before, after = sides or counts(row, reference)
     column, live = row.column, bool(after.sum())
-    said = figure_label(row, live)
-    plane = lay_out(column, before, after, slot=0.04, finest=0.008)
-    mark, curves = None, None
-    judged = sides is None and row.result is not None and row.result.value is not None
+    said = f"{column.name} in two periods" if sides else figure_label(row, live)
     few = column.numeric and trend.few_values(column, before)
     values = [column.bin_means[i] for i in np.flatnonzero(before[: column.value_bins])] if few else []
-    if column.numeric and judged and live and not few:
+    drawn, curves = over(column, before, after, said, 0.04, 0.008, values), None
+    if column.numeric and sides is None and row.result and row.result.value is not None and live and not few:
         below, under = (_cumulative(column, side) for side in (before, after))
         gaps = np.abs(below - under)
-        mark = column.edges[int(np.argmax(gaps))]
-        text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(mark, 4)}"
-        curves = figure.cumulative(plane, column.edges, below, under, text)
-    return {
-        "drawn": figure.histogram(
-            plane, f"{column.name} in two periods" if sides else said, int(after.sum()), mark, values
-        ),
-        "cumulative": curves,
-        "apart": [bar for bar in plane.bars if bar.where in figure.SIGNS],
-        "bins": _bins(column, before, after),
-        "live": live,
-    }
+        text = f"Cumulative shares; the largest gap is {gaps.max():.3f}, at {number(column.edges[gaps.argmax()], 4)}"
+        curves = figure.cumulative(drawn["plane"], column.edges, below, under, text)
+    return {**drawn, "cumulative": curves}
 
 
 def _bins(column: Column, before: Counts, after: Counts) -> list[dict[str, Any]]:
@@ -128,7 +117,10 @@ def over_time(
     column, position, reference, base = row.column, row.position, of.reference, config.window.base
     width = max(base, int(end - start) // history.POINTS // base * base)
     series = history.windows(connection, of, position, start, end, width)
-    marks = _marks(connection, row, of, series, start, end)
+    # There are no data before the model was first served.
+    began = max(start, min(from_iso(of.first_served), *series.starts[:1].tolist(), end))
+    happened = marks(connection, of, column.role, column.name, start, end)
+    happened = happened._replace(nothing=trend.without_data(series, began, end))
     points: list[Point] = []
     # What is usual has a chart of its own, and is judged too seldom to be found at the evaluations drawn here.
     every = [row.result, *row.others] if row.result else []
@@ -149,7 +141,7 @@ def over_time(
             },
             levels=[] if floor is None else [("line-floor", floor, f"floor {statistic(floor)}")],
             zero=True,
-            marks=marks,
+            marks=happened,
             begin=trend.BEGIN,
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
             read=[(point.at, _told(result, point)) for point in points if result],
@@ -160,22 +152,18 @@ def over_time(
         "drawn_statistic": result.statistic if result else "",
         "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
         "statistic_chart": statistic_chart,
-        "marks": marks,
-        "trend": trend.draw_column(column, series, counts(row, reference)[0], marks, start, end),
+        "marks": happened,
+        "trend": trend.draw_column(column, series, counts(row, reference)[0], happened, start, end),
         "unseen": [] if column.numeric else history.unseen_values(connection, of, position),
     }
 
 
-def _marks(
-    connection: sqlite3.Connection, row: Row, of: Counted, series: history.Series, start: float, end: float
-) -> Marks:
-    """Read what to mark in a column's charts. There are no data before the model was first served."""
-    name = of.subject, row.column.role, row.column.name
-    began = max(start, min(from_iso(of.first_served), *series.starts[:1].tolist(), end))
+def marks(connection: sqlite3.Connection, of: Counted, role: Role, name: str, start: float, end: float) -> Marks:
+    """Read what to mark in a column's charts, besides times without data."""
+    about = of.subject, role, name
     return Marks(
-        alerts=[span for span in alert_spans(connection, *name, end) if span[1] > start and span[0] < end],
-        accepted=[span for span in accepted_periods(connection, *name, start) if span[0] < end],
-        nothing=trend.without_data(series, began, end),
+        alerts=[span for span in alert_spans(connection, *about, end) if span[1] > start and span[0] < end],
+        accepted=[span for span in accepted_periods(connection, *about, start) if span[0] < end],
         versions=history.version_changes(connection, of, start, end),
         lost=lost(connection, start, end),
     )
@@ -231,11 +219,28 @@ def usual(
     return out
 
 
-def over(column: Column, before: Counts, after: Counts, label: str) -> dict[str, Any]:
-    """Draw live counts of a column over others: a histogram of numbers, and all bins. `label`: its text."""
-    plane = lay_out(column, before, after, slot=0.06, finest=0.015)
-    drawn = figure.histogram(plane, label, int(after.sum())) if column.numeric else ""
-    return {"drawn": drawn, "bins": _bins(column, before, after), "live": bool(after.any()), "rows": int(before.sum())}
+def over(
+    column: Column,
+    before: Counts,
+    after: Counts,
+    label: str,
+    slot: float = 0.06,
+    finest: float = 0.015,
+    values: Sequence[float] = (),
+) -> dict[str, Any]:
+    """Draw live counts of a column over others: a histogram of numbers, and all bins. `label`: its text.
+
+    `slot`, `finest`: see `lay_out`; `values`: see `figure.histogram`. `apart`: bars outside the axis.
+    """
+    plane, n = lay_out(column, before, after, slot, finest), int(after.sum())
+    return {
+        "plane": plane,
+        "drawn": figure.histogram(plane, label, n, values) if column.numeric else "",
+        "apart": [bar for bar in plane.bars if bar.where in figure.SIGNS],
+        "bins": _bins(column, before, after),
+        "live": n > 0,
+        "rows": int(before.sum()),
+    }
 
 
 def worst_weeks(points: Sequence[Point], since: float, most: int = 3) -> list[tuple[float, Point]]:

@@ -307,14 +307,9 @@ def pair(reference: float, test: float, top: float, live: bool) -> Markup:
     return image(shapes, "pair", f"0 0 {width} {height}")
 
 
-def histogram(plane: Plane, label: str, rows: int, mark: float | None = None, values: Sequence[float] = ()) -> Markup:
-    """The histogram of a column's own page. `mark`: the value at which the cumulative curves are furthest apart.
-
-    `values`: to write below the bars, instead of round numbers. `rows`: how many are live.
-    """
+def histogram(plane: Plane, label: str, rows: int, values: Sequence[float] = ()) -> Markup:
+    """The histogram of a column's own page. `rows`: how many are live. `values`: to write below, not round numbers."""
     chart, live = Chart(label, plot=190), rows > 0
-    if mark is not None:
-        chart.draw("gap", (plane.at(mark), 0), (plane.at(mark), 1))
     chart.draw("ref", d=outline(plane.bars, "reference", 1000, 1000))
     for class_, d in live_shapes(plane.bars, 1000, 1000).items() if live else ():
         chart.draw(class_, d=d)

@@ -36,14 +36,7 @@ MOST_CLASSES, MISTAKES = 8, 12
 TENTHS = tuple(k / 10 for k in range(1, 10))
 
 #: Lengths of time that the axis of delays names.
-DELAY_TICKS = {
-    1.0: "1 s",
-    60.0: "1 min",
-    3600.0: "1 h",
-    86_400.0: "1 day",
-    7 * 86_400.0: "7 days",
-    86_400.0 * 90: "90 d",
-}
+DELAY_TICKS = {1.0: "1 s", 60.0: "1 min", 3600.0: "1 h", 86_400.0: "1 day", 604_800.0: "7 days", 7_776_000.0: "90 d"}
 
 
 class Said(NamedTuple):
@@ -118,7 +111,9 @@ def _as_before(result: DriftResult, live: Measure | None) -> str:
     return _sentence("; ".join(one for one in (f"{text}, {how}", unseen) if one))
 
 
-def shown(report: PerformanceReport, metric: str = "", floor: float | None = None) -> dict[str, Any]:
+def shown(
+    report: PerformanceReport, metric: str = "", floor: float | None = None, marks: figure.Marks = figure.NO_MARKS
+) -> dict[str, Any]:
     """Draw and list a report. `metric`: the one that is drawn over time; `floor`: the change of it that matters."""
     rows = {row.metric: row for row in report.rows}
     metric = metric if metric in rows else report.main
@@ -130,7 +125,8 @@ def shown(report: PerformanceReport, metric: str = "", floor: float | None = Non
         "metric_name": _sentence(metric_name(metric)),
         "rows": [row for name, row in rows.items() if "[" not in name],
         "by_class": [row for name, row in rows.items() if "[" in name],
-        "over_time": over_time(report, metric, before.get(metric), floor),
+        "over_time": over_time(report, metric, before.get(metric), floor, marks),
+        "marks": marks,
         "left_out": any(part.sums.n >= LEAST for part in report.parts)
         and any(0 < part.sums.n < LEAST for part in report.parts),
         "unsettled": any(not part.settled for part in report.parts),
@@ -146,7 +142,11 @@ def shown(report: PerformanceReport, metric: str = "", floor: float | None = Non
 
 
 def over_time(
-    report: PerformanceReport, metric: str, before: Measure | None, floor: float | None = None
+    report: PerformanceReport,
+    metric: str,
+    before: Measure | None,
+    floor: float | None = None,
+    marks: figure.Marks = figure.NO_MARKS,
 ) -> Markup | None:
     """Draw a metric of each hour or day with its 95 % interval, what was estimated, and what it is compared with.
 
@@ -183,7 +183,7 @@ def over_time(
         max(report.whole.end, parts[-1].end),
         lines,
         band=band,
-        marks=figure.Marks(nothing=[(part.start, part.end) for part in parts if not part.settled]),
+        marks=marks._replace(nothing=[(part.start, part.end) for part in parts if not part.settled]),
         levels=levels,
         longest=1.5 * width,
         read=[((part.start + part.end) / 2, _told(part, metric)) for part in parts],

@@ -115,15 +115,19 @@ def quantile(column: Column, counts: Floats, q: float) -> Floats:
 
 
 def without_data(series: Series, begin: float, end: float) -> list[tuple[float, float]]:
-    """Periods from `begin` to `end` without any predictions, as far as they are longer than a cell.
+    """Periods from `begin` to `end` without any predictions: empty cells, at the ends more than one.
 
-    >>> series = Series(np.array([60.0, 120.0, 300.0]), np.ones((3, 4)), np.zeros(3), 60.0)
-    >>> without_data(series, 0.0, 360.0), without_data(series, 60.0, 600.0)
-    ([(180.0, 300.0)], [(180.0, 300.0), (360.0, 600.0)])
+    >>> series = Series(np.array([60.0, 120.0, 240.0]), np.ones((3, 4)), np.zeros(3), 60.0)
+    >>> without_data(series, 0.0, 300.0), without_data(series, 60.0, 600.0)
+    ([(180.0, 240.0)], [(180.0, 240.0), (300.0, 600.0)])
     """
     starts = series.starts.tolist()
     known = [(-np.inf, begin), *((at, at + series.width) for at in starts), (end, np.inf)]
-    return [(max(low, begin), high) for (_, low), (high, _) in pairwise(known) if high - low > 1.01 * series.width]
+    return [
+        (max(low, begin), high)
+        for (_, low), (high, _) in pairwise(known)
+        if high - low > (1.01 if begin in (low, high) or end in (low, high) else 0.5) * series.width
+    ]
 
 
 def _runs(series: Series) -> list[Any]:

@@ -28,6 +28,7 @@ from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
 from monitor.evaluation import Evaluation
 from monitor.notify import guide
+from monitor.outcomes.results import COLUMN
 from monitor.report import alerts as alerts_page
 from monitor.report import column as column_page
 from monitor.report import figure, overview
@@ -275,6 +276,7 @@ def performance() -> Response:
     with one_moment(run.folder.database) as connection:
         period = _period(connection, model, WEEK)
         evaluation, series = _judged(connection, model, period)
+        marks = column_page.marks(connection, series, "outcome", COLUMN, period.start, period.end)
         events = list_events(connection, Subject(model.name), "outcome", most=30)
     said = performance_page.said(evaluation)
     report = run.performance(period.start, period.end, series.version, model.name)
@@ -286,7 +288,7 @@ def performance() -> Response:
         evaluated=evaluation.at,
         version=series.version,
         taken=model.config.outcomes is not None,
-        p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None),
+        p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None, marks),
         address=lambda name: f"/performance?{urlencode({'metric': name})}",
         rules=[rule for rule in model.config.rules if rule.performance],
         events=events,
@@ -462,8 +464,10 @@ def answer(
     given = {key[:LONGEST_FIELD]: value[:LONGEST_FIELD] for key, value in request.args.items()}
     others = {key: value for key, value in given.items() if key not in (*NAMES, "format")}
     name = asked()
+    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name) and template not in FORMS}
     body = render(
         template,
+        kept=kept,
         here=request.path,
         performance_page=run.config.outcomes is not None and not (several(run) and name is None),
         several=several(run),
@@ -478,7 +482,6 @@ def answer(
         present=f"{request.path}?{urlencode({**others, 'from': CHOICES[0][1]})}",
         **context,
     )
-    kept = period.kept if period else {name: given[name] for name in NAMES if given.get(name) and template not in FORMS}
     kept = kept | {"against": given["against"]} if given.get("against") and status == 200 else kept
     if (before := prefix(run)) or kept:
         body = OWN_LINK.sub(lambda link: _own(link, before, kept), body)

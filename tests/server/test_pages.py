@@ -190,6 +190,7 @@ def test_links_and_forms_keep_the_period(scene: Opened) -> None:
     text = client.get(f"/?q=bmi&state=drift&{asked}").get_data(as_text=True)
     for path in ("/", "/alerts", "/monitor"):
         assert f'href="{path}?{kept}"' in text
+        assert ("This page shows the present." in client.get(f"{path}?{asked}").get_data(as_text=True)) == (path != "/")
     assert f'href="/column/feature?name=bmi&amp;{kept}"' in text
     assert 'href="/?q=bmi&amp;state=drift&amp;from=7d"' in text, "a choice replaces the period and keeps the filter"
     assert 'href="/what-to-do"' in text
@@ -335,7 +336,7 @@ def test_alerts_page_names_dead_letters_and_health_page_gaps(scene: Opened) -> N
     assert ">17<" in text
     text = client.get("/").get_data(as_text=True)
     assert text.count('class="lost"') == 7
-    assert '17 predictions lost: the disk was full, <time datetime="2026-03-14T12:41:09Z">' in text
+    assert '17 predictions lost: the disk was full, <time datetime="2026-03-14T12:41:07Z">' in text
     text = client.get("/column/feature?name=bmi").get_data(as_text=True)
     assert text.count("✕</text>") == 2, "in both charts"
     assert "<li>17 predictions lost: the disk was full, from <time" in text
