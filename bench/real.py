@@ -2,6 +2,7 @@
 
     python -m bench.real DIR                          ours
     python -m bench.real DIR --peers PYTHON           ours, NannyML, Evidently and PSI
+    python -m bench.real DIR --traffic                no predictions: false messages, and hours until an outage is told
 
 DIR has a folder for each data set with `train.csv.gz` and `live.csv.gz`, or generators `NAME.py SEED` that print a CSV.
 """
@@ -32,6 +33,8 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.normal.cells import cells_of
+from monitor.normal.expected import WEEK
+from monitor.normal.traffic import LOOK_BACK, silence
 from monitor.normal.usual import Watch, horizon
 from monitor.reference.build import build_reference
 from tests.support.grids import make_grid
@@ -524,6 +527,30 @@ def anything_on(data: Recorded, rule: Rule) -> float:
     return float(np.any([rule.clean[name][length][1][live] > 1 for name in data.watched], axis=0).mean())
 
 
+def told_silent(rows: npt.NDArray[np.int64], begin: int = 0, least: int = 20) -> list[int]:
+    """Hours at which the rule on traffic begins to tell of a silence, from `begin` on."""
+    out, up = list[int](), False
+    for end in range(begin + 1, len(rows) + 1):
+        found = silence(rows[max(end - LOOK_BACK - WEEK, 0) : end]) if not rows[end - 1] and not up else None
+        if found and found.hours > max(found.longest, 1) and found.rows >= least:
+            out.append(end)
+        up = not rows[end - 1] and (up or bool(out and out[-1] == end))
+    return out
+
+
+def traffic(data: Recorded, outages: int = 40) -> str:
+    """A row: messages a month on the traffic as it was, and hours from the start of an outage until it is told."""
+    rows = np.bincount(data.hour - data.first, minlength=data.hours)
+    rng, hours = np.random.default_rng(1), list[int]()
+    for at in rng.integers(min(13 * WEEK, data.hours - 2 * WEEK), data.hours - WEEK, outages).tolist():
+        cut = rows[: at + WEEK].copy()
+        cut[at:] = 0
+        hours += [end - at for end in told_silent(cut, at)[:1]]
+    told = len(told_silent(rows)) / (data.hours / MONTH)
+    middle, late = np.quantile(hours, (0.5, 0.9))
+    return f"| {data.name} | {rows.mean():.1f} | {told:.2f} | {len(hours)} of {outages} | {middle:.0f} | {late:.0f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
@@ -531,8 +558,16 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=12, help="injections of each kind and set")
     parser.add_argument("--alerts", type=float, default=1.0, help="budget: messages a month and model")
     parser.add_argument("--peers", help="interpreter of an environment with bench/requirements-real.txt")
+    parser.add_argument("--traffic", action="store_true", help="judge only whether predictions come")
     parser.add_argument("--list", action="store_true", help="print every message of ours")
     given = parser.parse_args()
+    if given.traffic:
+        print(
+            "| set | predictions an hour | messages a month | outages told | median h | 90 % h |\n" + "| --- " * 6 + "|"
+        )
+        for name in given.sets:
+            print(traffic(load(given.folder, SETS[name])), flush=True)
+        return
     by_kind: dict[Any, list[tuple[float | None, float | None]]] = {}
     print(
         "| set | rule | messages a month | anything on | known change | found, day / for good, % | median delay "

@@ -70,7 +70,7 @@ class Announcer:
         """Queue the messages that are due after what all evaluators found, in the caller's transaction."""
         found = [evaluator.found for evaluator in evaluators]
         alerts = {key: alert for evaluation, _ in found for key, alert in evaluation.alerts.items()}
-        groups = by_alert(result for evaluation, _ in found for result in evaluation.results)
+        groups = by_alert(result for evaluation, _ in found for result in (*evaluation.results, *evaluation.traffic))
         known = tuple(alerts.values())
         seen = planning.Situation(
             at=now,

@@ -28,7 +28,7 @@ from monitor.errors import StoreError
 from monitor.performance import JudgedPerformance, Performance
 from monitor.rules.alert import Alert, Transition, advance, end_all
 from monitor.rules.cover import cover
-from monitor.rules.rule import USUAL, Rule, reference_span
+from monitor.rules.rule import TRAFFIC, USUAL, Rule, reference_span
 from monitor.series import Series
 from monitor.store.records import alerts as alert_store
 from monitor.store.records import verdicts as verdict_store
@@ -37,6 +37,7 @@ from monitor.store.records.usual import in_force
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import Tile, find_tiles, first_start, list_windows, sum_range, sum_tiles
 from monitor.store.windows.rows import unseen_since
+from monitor.traffic import Traffic
 from monitor.usual import Judged, Usual
 from monitor.words import duration
 
@@ -69,6 +70,8 @@ class Evaluation:
     waiting: int = 0
     learning: str = ""
     performance: tuple[JudgedPerformance, ...] = ()
+    #: Whether predictions come, by each rule that asks.
+    traffic: tuple[DriftResult, ...] = ()
 
     def __repr__(self) -> str:
         states = Counter(result.state for result in self.results)
@@ -78,7 +81,7 @@ class Evaluation:
 
     @cached_property
     def results(self) -> tuple[DriftResult, ...]:
-        """Results of all rules."""
+        """Results of all rules, but for those on traffic."""
         judged: tuple[Judged | JudgedPerformance, ...] = (*self.judged, *self.performance)
         return tuple(result for one in judged for result in one.results)
 
@@ -100,6 +103,7 @@ class Evaluator:
         self._forget()
         for rule in config.rules:
             self._covered |= set(self._performance.keys(rule)) if rule.performance else set()
+            self._covered |= {AlertKey(rule.name, *self._subject[::2], "traffic", TRAFFIC)} if rule.traffic else set()
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(series)
@@ -113,6 +117,7 @@ class Evaluator:
         """Forget what evaluations have found out and written."""
         self._closed = ClosedWindows(self.series)
         self._performance = Performance(self.series)
+        self._traffic = Traffic(self.series, self._config.drift)
         self._usual = Usual(self.series, self._config.drift, self._covers)
         #: An evaluation was begun and is not committed.
         self._open = False
@@ -126,10 +131,19 @@ class Evaluator:
         else:
             self._replaced = version, alerts
 
-    def run(self, connection: sqlite3.Connection, now: float, ledger: Ledger, *, early: bool = False) -> None:
+    def run(
+        self,
+        connection: sqlite3.Connection,
+        now: float,
+        ledger: Ledger,
+        *,
+        early: bool = False,
+        known: float = math.inf,
+    ) -> None:
         """Evaluate, and leave the answer in `found`. The caller commits, and then calls `publish`.
 
-        `early` ends the open window first, so that all that was recorded is judged.
+        `early` ends the open window first, so that all that was recorded is judged. `known`: until when all predictions
+        are counted.
         """
         if self._open:  # the one before was rolled back, and the ids of its windows are given to others
             self._forget()
@@ -144,7 +158,7 @@ class Evaluator:
         judged = tuple(
             one
             for rule in rules
-            if not rule.performance
+            if not rule.performance and not rule.traffic
             for one in self._safely(rule, partial(self._judged, connection, rule, end, now))
         )
         performance = tuple(
@@ -153,11 +167,17 @@ class Evaluator:
             if rule.performance
             for one in self._safely(rule, partial(self._performance.judge, connection, rule, now))
         )
+        traffic = tuple(
+            one
+            for rule in rules
+            if rule.traffic
+            for one in self._safely(rule, lambda rule=rule: [self._traffic.judge(connection, rule, now, known)])  # type: ignore[misc]
+        )
         every: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
         results = tuple(result for one in every for result in one.results)
         every_seconds = self._config.drift.every
         alerts, transitions = advance(
-            self.latest.alerts, results, rules, now, every_seconds, self.series.version, self._covered
+            self.latest.alerts, (*results, *traffic), rules, now, every_seconds, self.series.version, self._covered
         )
         old, left = self._replaced
         why = f"model version {old} was replaced by {self.series.version}"
@@ -170,7 +190,7 @@ class Evaluator:
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
         waiting = sum(window.n for window in list_windows(connection, self.series.id, end, now + AHEAD))
-        self.found = Evaluation(now, judged, alerts, waiting, learning, performance), transitions
+        self.found = Evaluation(now, judged, alerts, waiting, learning, performance, traffic), transitions
 
     def publish(self) -> None:
         """Make the evaluation that was committed the one that everybody sees."""

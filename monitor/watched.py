@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping
 from functools import partial
@@ -256,6 +257,13 @@ class Watched:
     def pulled(self) -> Pulled | None:
         """Where its counts are pulled from; None if its predictions are recorded here."""
         return self._source if isinstance(self._source, Pulled) else None
+
+    @property
+    def known(self) -> float:
+        """Up to when every prediction is counted that there was: without end, until some are lost or not asked for."""
+        if isinstance(self._source, Pulled):
+            return self._source.known
+        return math.inf if self._source.dropping is None else 0.0
 
     @property
     def record(self) -> Record:

@@ -55,7 +55,7 @@ HEALTH = record(
     checks=many(record(part=TEXT, condition=one_of(CONDITIONS), detail=TEXT, since=maybe(TEXT))),
 )
 #: A verdict, and an alert, begin with the same names.
-NAMED = dict.fromkeys(("rule", "model", "series", "column"), TEXT) | {"role": one_of(ROLES)}
+NAMED = dict.fromkeys(("rule", "model", "series", "column"), TEXT) | {"role": one_of((*ROLES, "traffic"))}
 VERDICT = record(
     **NAMED,
     **dict.fromkeys(("statistic", "reference", "model_version", "reason"), TEXT),

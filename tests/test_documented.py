@@ -53,7 +53,7 @@ def test_what_the_shipped_file_shows_as_comments_is_the_defaults_too() -> None:
     rule = "[[rule]]" + shown("# [[rule]]")
     first, second = tomllib.loads(rule)["rule"]
     assert first.keys() | second.keys() == {row.key for row in RULE_SETTINGS}
-    drift, unusual = Config.from_text("").rules
+    drift, unusual, _ = Config.from_text("").rules
     assert Config.from_text(rule).rules == (replace(drift, floor=0.1), unusual)
     receiver = {row.key: row.default for row in RECEIVER_SETTINGS} | {"kind": "slack"}
     assert tomllib.loads(shown("# All keys of a receiver:")) == receiver

@@ -42,6 +42,7 @@ JOINING = (
         "schedule",
         "sender",
         "usual",
+        "traffic",
         "correlated",
         "performance",
         "performance_report",

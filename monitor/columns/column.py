@@ -24,14 +24,15 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-Role = Literal["feature", "prediction", "derived", "outcome"]
+#: `traffic` is the role of the alert of a model without predictions, and of no column.
+Role = Literal["feature", "prediction", "derived", "outcome", "traffic"]
 Kind = Literal["numeric", "categorical"]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 #: In the order of a schema.
-ROLES: tuple[Role, ...] = get_args(Role)
+ROLES: tuple[Role, ...] = get_args(Role)[:-1]
 
 OTHER = "__other__"
 MISSING = "__missing__"
@@ -68,15 +69,15 @@ def clean_text(value: str) -> str:
 def column_path(role: str, name: str) -> str:
     """Address of a column's page. The name is in the query: in a path, proxies would rewrite `..`, `a//b` or "".
 
-    What came true is on the page of the model's performance.
+    What came true is on the page of the model's performance; that nothing comes is on the overview.
 
     >>> column_path("feature", "../a?b=<c>")
     '/column/feature?name=..%2Fa%3Fb%3D%3Cc%3E'
     >>> column_path("outcome", "performance")
     '/performance'
     """
-    if role == "outcome":
-        return "/performance"
+    if role in ("outcome", "traffic"):
+        return "/performance" if role == "outcome" else "/"
     return f"/column/{role}?name={quote(name, safe='', errors='replace')}"
 
 

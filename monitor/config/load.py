@@ -32,7 +32,7 @@ from monitor.config.settings import (
     did_you_mean,
 )
 from monitor.errors import ConfigError
-from monitor.rules.rule import PERFORMANCE, PRESETS, USUAL, Rule, is_estimated, is_performance, reference_span
+from monitor.rules.rule import PERFORMANCE, PRESETS, TRAFFIC, USUAL, Rule, is_estimated, is_performance, reference_span
 
 #: Bytes of a journal segment of one of many models, at least: each is in memory whole.
 LEAST_SEGMENT = 1 << 18
@@ -45,7 +45,7 @@ class Config:
     `model`: the one of `[model]`, or the first of `models`, which are those of `[models.NAME]`.
 
     >>> Config.from_text("")
-    <Config of config.toml: model; rules drift, unusual; receivers none>
+    <Config of config.toml: model; rules drift, unusual, traffic; receivers none>
     """
 
     model: ModelConfig
@@ -128,9 +128,14 @@ class Config:
         return _Reader(source, text).config(data)
 
 
-#: The rules of someone who configures nothing: what differs from training, and what is unusual. Test windows overlap
+#: The rules of someone who configures nothing: what differs from training, what is unusual, and whether predictions
+#: come. Test windows overlap
 #: from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
-DEFAULT_RULES = ({"name": "drift", "reopen": "7d"}, {"name": "unusual", "reference": USUAL})
+DEFAULT_RULES = (
+    {"name": "drift", "reopen": "7d"},
+    {"name": "unusual", "reference": USUAL},
+    {"name": TRAFFIC, "statistic": TRAFFIC},
+)
 
 #: The rule that [outcomes] brings, unless another rule judges performance; and the defaults of such rules.
 PERFORMANCE_RULE = {"name": "performance", "statistic": PERFORMANCE}
@@ -142,8 +147,12 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 #: Settings of a rule that say how it compares with training data, and mean nothing for what is usual.
 NOT_USUAL = ("alpha", "floor", "min_samples", "max_age", "independent")
 
-#: Settings of a rule that mean nothing for performance.
+#: Defaults of a rule on traffic: few predictions are none now and then by chance, and the first one ends it.
+TRAFFIC_DEFAULTS = {"keep_firing": 0.0, "min_samples": 20}
+
+#: Settings of a rule that mean nothing for performance, and for traffic.
 NOT_PERFORMANCE = ("columns", "reference", "max_age", "independent")
+NOT_TRAFFIC = (*NOT_PERFORMANCE, "window", "alpha", "floor")
 
 
 class _Reader:
@@ -309,9 +318,11 @@ class _Reader:
         usual, performance = values["reference"] == USUAL, is_performance(values["statistic"])
         if not usual and "alerts" in item:
             raise self.error("alerts", f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
-        for key in NOT_PERFORMANCE if performance else ():
+        traffic = values["statistic"] == TRAFFIC
+        for key in NOT_PERFORMANCE if performance else NOT_TRAFFIC if traffic else ():
             if key in item:
-                raise self.error(key, f"rule.{key}: means nothing for performance, which is that of the whole model")
+                what = "traffic" if traffic else "performance"
+                raise self.error(key, f"rule.{key}: means nothing for {what}, which is that of the whole model")
         lengths = self.lengths(item, values["window"], drift) if usual else ()
         patient = usual or performance
         defaults: dict[str, Any] = {
@@ -319,7 +330,7 @@ class _Reader:
             "reopen": 7 * 86400.0 if patient else 900.0,
         }
         defaults |= {key: getattr(drift, key) for key in ("window", "alpha", "alerts", "min_samples")}
-        defaults |= PERFORMANCE_DEFAULTS if performance else {}
+        defaults |= PERFORMANCE_DEFAULTS if performance else TRAFFIC_DEFAULTS if traffic else {}
         given = {key: defaults.get(key) if value is None else value for key, value in values.items()}
         return {**given, "lengths": lengths}
 

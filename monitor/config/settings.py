@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from monitor.clock import FAR, from_iso
-from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, is_performance
+from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, TRAFFIC, is_performance
 
 _STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other", *PERFORMANCE_STATISTICS)
 RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
@@ -215,7 +215,7 @@ def _hours(value: Any) -> tuple[int, ...] | None:
 
 
 def _statistic(value: Any) -> str | None:
-    return value if isinstance(value, str) and (value in _STATISTICS or is_performance(value)) else None
+    return value if isinstance(value, str) and (value in (*_STATISTICS, TRAFFIC) or is_performance(value)) else None
 
 
 def _timezone(value: Any) -> str:
@@ -423,7 +423,7 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     Setting("preset", "", _one_of("", "boxkite"), "A ready-made set of rules instead of one: `boxkite` has the tutorial's own alerts. Takes no other key but `models`."),
     Setting("models", [], _texts("a list of names of models"), "Models that it judges, by the NAME of [models.NAME]; empty judges all. Two rules may have one name if no model has both."),
     Setting("columns", [], _texts("a list of column names, globs or roles such as role:feature"), "Columns it covers: names, globs such as `s*`, or a role: `role:feature`, `role:prediction`, `role:derived`; empty covers all."),
-    Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones. Without: `estimated accuracy`, or another metric that is estimated."),
+    Setting("statistic", "auto", STATISTIC, "What is compared: `auto` takes ks and wasserstein for numeric and kl for categorical columns, and missing and other for both. With [outcomes]: a metric (`accuracy`, `recall`, `recall[CLASS]`, `mae`, ...), or `performance` for the usual ones. Without: `estimated accuracy`, or another metric that is estimated. `traffic`: whether predictions come at all."),
     Setting("window", None, POSITIVE_DURATION, "Length of its test window; the default is [drift] window, with reference = \"usual\" [drift] windows, and 7d for performance."),
     Setting("reference", "training", TEXT, 'What it compares with: "usual" (what the last weeks let expect at this hour), "training" or "FROM/TO" in ISO 8601.'),
     Setting("alerts", None, ALERTS, 'With reference = "usual": the messages a month that you accept; the default is [drift] alerts.'),
@@ -433,7 +433,7 @@ RULE_SETTINGS: tuple[Setting, ...] = (
     Setting("max_age", "0s", DURATION, "On low traffic the window may reach back this far until it has min_samples; 0s means not at all."),
     Setting("independent", False, YES_NO, "Count the rows of a window as independent draws, even if windows of the first weeks scatter by more than that."),
     Setting("for", "0s", DURATION, "How long its condition must hold, seen at each evaluation, before the alert fires."),
-    Setting("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, and a day with reference = "usual" and for performance.'),
+    Setting("keep_firing_for", None, DURATION, 'How long the condition must be gone before the alert resolves; 5m, a day with reference = "usual" and for performance, and 0s for traffic.'),
     Setting("reopen", None, DURATION, 'An alert that comes back within this long goes on silently; 15m, and 7d with reference = "usual", for performance and for the default rules.'),
     Setting("severity", "warning", _one_of(*SEVERITIES), "Severity of its alerts."),
     Setting("labels", {}, LABELS, "Labels added to its alerts, for routing."),

@@ -83,8 +83,11 @@ Worse = Literal["worse", "estimate worse"]
 
 #: What kind of change a sentence tells: mean, median or categories moved; the spread changed; rows of one range of
 #: values became more or fewer; unseen values; values outside of the range seen; one value took over; missing values;
-#: performance became worse, by outcomes or as it is estimated.
-Change = Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged"] | Worse
+#: no predictions came; performance became worse, by outcomes or as it is estimated.
+Change = (
+    Literal["moved", "spread", "shape", "new value", "out of range", "took over", "missing", "unchanged", "no traffic"]
+    | Worse
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ def choose(
 def _fitting(some: Iterable[T], cost: int, kept: Collection[tuple[str, str]], budget: int) -> tuple[list[T], int, int]:
     """Return what fits of the `kept` columns and of outcomes, what is left of the budget, and the series left out."""
     every = list(some)
-    chosen = [one for one in every if one.role == "outcome" or (one.column, one.role) in kept][: budget // cost]
+    of_model = ("outcome", "traffic")
+    chosen = [one for one in every if one.role in of_model or (one.column, one.role) in kept][: budget // cost]
     return chosen, budget - cost * len(chosen), cost * (len(every) - len(chosen))
 
 

@@ -167,16 +167,20 @@ SECTIONS = (
     Section(
         "no-traffic",
         "No traffic, or too little",
-        "There are no predictions in the window, or fewer than `min_samples`: no verdict, and alerts stay as they are. "
-        "No message is sent of it; the page, `telltale status` and `telltale_predictions_total` in Prometheus show it.",
+        "No predictions came in hours that had some in each of the last four weeks, for longer than silences were "
+        "before. The alert ends with the next prediction. `no traffic` and `insufficient data` beside a column say "
+        "that its window is empty or too small: no verdict, no message, and alerts stay as they are.",
         (
             "`/healthz` and `telltale status`: does the server answer, does the journal take predictions?",
-            "Whether the callers know its address, and whether other replicas have traffic.",
+            "Whether the callers run and know its address, since when, and whether other replicas have traffic.",
+            "Whether it is a holiday, or the callers were switched off on purpose.",
         ),
         (
-            "To be told, alert in Prometheus on `rate(telltale_predictions_total[30m]) == 0` at your hours of traffic.",
-            "Traffic is low by nature: set `max_age` or a longer `window` for the rule.",
-            "It should be higher: look at the callers. Telltale sees predictions that arrive, and no others.",
+            "Send the model one request yourself. If it is answered, the callers do not ask: look at them and at "
+            "what is between.",
+            "A holiday: add it to `[drift] quiet`. Switched off for good: `telltale silence rule=traffic --for 7d`, "
+            "then stop serving it.",
+            "A window is empty or too small by nature: set `max_age` or a longer `window` for the rule.",
         ),
     ),
     Section(

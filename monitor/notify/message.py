@@ -87,6 +87,11 @@ class Entry:
         """Whether it is about the performance of the model, not about a column."""
         return (self.role, self.column) == ("outcome", PERFORMANCE)
 
+    @property
+    def silent(self) -> bool:
+        """Whether it is about a model that gets no predictions."""
+        return self.role == "traffic"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -185,7 +190,7 @@ def guide_section(role: str, change: str) -> str:
     >>> guide_section("feature", "new value"), guide_section("prediction", "moved"), guide_section("", "worse")
     ('new-value', 'predictions-moved', 'performance-worse')
     """
-    by_role = {"prediction": "predictions-moved", "outcome": "outcome-drifted"}
+    by_role = {"prediction": "predictions-moved", "outcome": "outcome-drifted", "traffic": "no-traffic"}
     others = {"worse": "performance-worse", **dict.fromkeys(("", "shape", "unchanged"), "moved")}
     return by_role.get(role) or others.get(change, change.replace(" ", "-"))
 
@@ -241,6 +246,8 @@ def entry(
                 "brief": "harmless",
                 "effect": "harmless",
             }
+    if alert.role == "traffic":
+        said |= {"harm": "", "brief": "", "window": None}
     said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
     same = (alert.column, alert.role, status, alert.severity, alert.event_id, alert.began if since is None else since)
     return Entry(*same, until, dict(alert.labels), reason=reason, model=alert.model, **said)
@@ -296,9 +303,16 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
     """Say in a few words what fires: performance first, then columns and whether the predictions moved with them.
 
     >>> pair = [Entry(name, name, "new", "info", "", 0.0, change="moved") for name in ("prediction", "feature")]
+    >>> happened([Entry("traffic", "traffic", "new", "info", "", 0.0, direction="no predictions since noon; ...")])
+    'no predictions since noon'
     >>> happened(pair), happened(pair[:1]), happened(pair[1:])
     ('"feature" has drifted, predictions have moved', 'predictions have moved', '"feature" has drifted')
     """
+    silent = [item for item in firing if item.silent]
+    if len(silent) > 1:
+        return f"no predictions of {names(silent)}"
+    if silent:
+        return silent[0].direction.partition(";")[0] or "no predictions"
     said = []
     for item in (item for item in firing if item.worse):
         metric = item.names[0] if item.names else "performance"
@@ -325,6 +339,8 @@ def ended(resolved: Sequence[Entry]) -> str:
     what, one = names(resolved), len(resolved) == 1
     if not resolved or any(item.reason for item in resolved):
         return f"alert on {what} has ended"
+    if resolved[0].silent:
+        return "predictions come again" if one else f"predictions of {what} come again"
     if is_usual(resolved[0]):
         return f"{what} {'is' if one else 'are'} usual again"
     return "performance is no longer worse" if resolved[0].worse else f"{what} no longer drift{'s' * one}"
@@ -369,6 +385,9 @@ def names(entries: Sequence[Entry]) -> str:
     """
     if not entries:
         return "nothing"
+    if entries[0].silent:
+        more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
+        return (entries[0].model if len(entries) > 1 else "traffic") + more
     first = label(entries[0]) if entries[0].worse else quoted(label(entries[0]))
     first += f" of {entries[0].model}" if len({item.model for item in entries}) > 1 else ""
     return first + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")

@@ -20,7 +20,7 @@ from monitor.rules.silence import labels_of
 from monitor.words import clock_time, counted, duration
 
 #: What a message tells first: what came true, then what the model answers, then the rest.
-ORDER = {"outcome": 0, "prediction": 1}
+ORDER = {"traffic": 0, "outcome": 0, "prediction": 1}
 
 #: Columns that a picture shows, at most.
 DRAWN = 5
@@ -219,7 +219,8 @@ def _due(
     more = f", and {len(left) - 1} more" if len(left) > 1 else ""
     still = (left[0], f"still fires{more}") if left else ("", "Nothing fires any more; there is nothing to do.")
     lines = (still,) if kind == "resolved" else ()
-    told_answers = _answers(situation, list(dict.fromkeys(item.model for item in entries)), state.group)
+    models = list(dict.fromkeys(item.model for item in entries))
+    told_answers = "" if first.silent else _answers(situation, models, state.group)
     facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
     message = Message(
         kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several

@@ -159,7 +159,7 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
 
 def _head(message: Message) -> Block:
     firing = message.firing
-    lines: list[Line] = [_harm(firing)] if firing else []
+    lines: list[Line] = [_harm(firing)] if any(item.harm for item in firing) else []
     # A line of its own has the numbers of a prediction that has drifted.
     if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
         what = cut(message.answers, 300).partition(": ")[2]
@@ -222,7 +222,9 @@ def _column(item: Entry, message: Message) -> Line:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
     said: list[Line] = []
     many = len(message.firing) > FEW
-    if item.worse:  # the title has the other numbers
+    if item.silent and not _several(message):  # the title has since when
+        said.append((Piece(item.direction.partition("; ")[2]),))
+    elif item.worse:  # the title has the other numbers
         said += [(Piece(f"95 % interval {found}"),) for found in re.findall(INTERVAL, item.direction)]
     elif item.direction:
         said.append(tuple(_plainer(piece, many) for piece in _sentence(item.direction, item.names)))

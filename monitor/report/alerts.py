@@ -37,7 +37,7 @@ def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> d
     """Alerts by the part of the page that lists them, each part in the order of `urgency`."""
     parts: dict[Part, list[tuple[tuple[float, ...], Told]]] = {"up": [], "silenced": [], "ended": []}
     for evaluation in evaluations:
-        groups = by_alert(evaluation.results)
+        groups = by_alert((*evaluation.results, *evaluation.traffic))
         for key, alert in evaluation.alerts.items():
             if alert.state == "inactive":
                 continue

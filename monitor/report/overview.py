@@ -232,6 +232,8 @@ def headline(
 
 
 def _worst(listed: Sequence[Row], evaluation: Evaluation, every: float, when: str, rows: str) -> Headline:
+    for silent in filter(None, (one.direction for one in evaluation.traffic)):
+        return Headline("warning", f"No traffic: {silent.text}")
     if not evaluation.judged:
         return Headline("unknown", f"Nothing judged yet; the first evaluation comes within {words.duration(every)}")
     by_state = {state: [row for row in listed if row.state == state] for state in ORDER}

@@ -48,7 +48,7 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
 def claimed(rule: Rule, schema: Schema) -> dict[int, Closeness]:
     """Columns that a rule names and can measure, with how closely it names each. Raises ConfigError."""
     out: dict[int, Closeness] = {}
-    if rule.performance:
+    if rule.performance or rule.traffic:
         return out
     for pattern in rule.columns:
         _check(f"rule {rule.name!r}: columns", pattern, schema)
@@ -89,6 +89,11 @@ def explain(rule: Rule, schema: Schema, rules: Sequence[Rule] = ()) -> str:
     """
     if rule.performance:
         return _explain_performance(rule)
+    if rule.traffic:
+        return (
+            f"{rule.name}: fires ({rule.severity}) if no predictions come in hours that had at least "
+            f"{rule.min_samples} in each of the last weeks, for longer than silences were before; the next one ends it."
+        )
     mine = cover(rules or [rule], schema)[rule.name]
     lost = [index for index in claimed(rule, schema) if index not in mine]
     lines = [_explain_usual(rule) if rule.reference == USUAL else _explain(rule, schema, mine)]

@@ -14,6 +14,9 @@ from monitor.outcomes.performance import ESTIMABLE, ESTIMATED, METRICS
 #: The statistic of a rule that judges the performance of a model by its usual metrics, and what came true as columns.
 PERFORMANCE = "performance"
 
+#: The statistic of a rule that judges whether predictions come at all.
+TRAFFIC = "traffic"
+
 #: All statistics of rules for performance, but for those of one class.
 PERFORMANCE_STATISTICS = (PERFORMANCE, *METRICS, *(ESTIMATED + name for name in ESTIMABLE))
 
@@ -84,6 +87,11 @@ class Rule:
         return is_performance(self.statistic)
 
     @property
+    def traffic(self) -> bool:
+        """Whether it judges if predictions come at all."""
+        return self.statistic == TRAFFIC
+
+    @property
     def estimated(self) -> bool:
         """Whether it judges what is estimated of performance, and needs no outcomes."""
         return is_estimated(self.statistic)
@@ -96,7 +104,7 @@ class Rule:
     @property
     def fixed(self) -> bool:
         """Whether it compares counts of columns with a reference that stands: training data, or a period."""
-        return self.reference != USUAL and not self.performance
+        return self.reference != USUAL and not self.performance and not self.traffic
 
 
 def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:

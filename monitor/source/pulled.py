@@ -54,6 +54,7 @@ class Pulled(ABC):
         self._fetching, self._moved, self._closed = threading.Lock(), threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="telltale-source", daemon=True)
         self._failures, self._failing, self._succeeded = 0, (0.0, ""), False
+        self._asked = 0.0
         self.remarked, self._remarks = list[str](), dict[str, float]()
 
     @abstractmethod
@@ -108,6 +109,7 @@ class Pulled(ABC):
     def _once(self, committed: Callable[[], bool]) -> None:
         """Fetch; `committed` is called for each part, and returns whether to go on."""
         with self._fetching:
+            began = self.clock.time()
             self.remarked.clear()
             try:
                 for handover in self.fetch(self.cursor):
@@ -131,7 +133,7 @@ class Pulled(ABC):
                     log.warning("%s: %s", self.where, words)
             now = self.clock.time()
             self._remarks = {words: self._remarks.get(words, now) for words in self.remarked}
-            self._failures, self._failing, self._succeeded = 0, (0.0, ""), True
+            self._failures, self._failing, self._succeeded, self._asked = 0, (0.0, ""), True, began
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -172,6 +174,13 @@ class Pulled(ABC):
     def waiting(self) -> bool:
         """Whether something was fetched that the store has not."""
         return bool(self._ready)
+
+    @property
+    def known(self) -> float:
+        """Up to when everything is counted; 0 as long as something is wrong with the source, or more waits."""
+        unsure = self._failing[1] or self._remarks or self.more
+        asked = self._asked - self.settings.lag  # before it is looked at what waits
+        return 0.0 if unsure or self.waiting else asked
 
     @property
     def lag(self) -> float:

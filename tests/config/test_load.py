@@ -105,7 +105,7 @@ def test_a_start_without_a_file_uses_the_defaults(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     config = Config.load()
     assert config.file == "defaults"
-    assert [rule.name for rule in config.rules] == ["drift", "unusual"]
+    assert [rule.name for rule in config.rules] == ["drift", "unusual", "traffic"]
     with pytest.raises(ConfigError, match="other"):
         Config.load("other.toml")
 
@@ -191,5 +191,8 @@ def test_each_model_has_its_rules_and_outcomes() -> None:
 
 def test_a_model_that_no_rule_judges_has_the_default_rules() -> None:
     config = Config.from_text("[models.a]\n[models.b]\n[[rule]]\nname = 'own'\nmodels = ['a']")
-    assert [[rule.name for rule in config.of(name).rules] for name in "ab"] == [["own"], ["drift", "unusual"]]
+    assert [[rule.name for rule in config.of(name).rules] for name in "ab"] == [
+        ["own"],
+        ["drift", "unusual", "traffic"],
+    ]
     assert Config.from_text("[model]\nname = 'x'").of().model.name == "x"

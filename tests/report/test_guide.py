@@ -35,9 +35,9 @@ def test_every_kind_of_verdict_has_a_section_on_the_page_and_in_the_document() -
 
 
 def test_messages_link_to_every_kind_that_is_told() -> None:
-    """All but two: no message is sent of those."""
+    """All but one: no message is sent of a reference that is missing."""
     linked = {guide_section(role, change) for role in (*ROLES, "") for change in CHANGES}
-    assert linked == KINDS - {"no-traffic", "no-reference"}
+    assert linked == KINDS - {"no-reference"}
     assert all(len(first_step(f"/what-to-do#{anchor}")) <= 70 for anchor in linked), "beside the link in a message"
 
 

@@ -96,6 +96,15 @@ def list_windows(connection: sqlite3.Connection, series_id: int, start: float, e
     return sorted(found, key=lambda tile: (tile.start, tile.id))
 
 
+def windows_of_model(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> list[Tile]:
+    """The shortest windows that begin in [start, end) of all versions of a model, by start."""
+    ids = connection.execute("SELECT id FROM series WHERE (model, name) = (?, ?)", of[::2]).fetchall()
+    return sorted(
+        (one for (series_id,) in ids for one in list_windows(connection, series_id, start, end)),
+        key=lambda tile: (tile.start, tile.id),
+    )
+
+
 def newest_window(connection: sqlite3.Connection) -> int:
     """The highest id of all windows, 0 if there is none: what comes later is in one beyond it."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM windows").fetchone()[0])

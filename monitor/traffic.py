@@ -1,0 +1,95 @@
+"""Whether predictions come, live: hours without one, judged by the same hours of the weeks before.
+
+Nothing is stored but the alert: a verdict needs to be worked out again at the next hour only. `Traffic.judge` runs on
+the writer's thread in the transaction of an evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from monitor.config.settings import DriftConfig
+from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
+from monitor.normal.expected import WEEK
+from monitor.normal.traffic import LOOK_BACK, WEEKS, Silence, silence
+from monitor.rules.rule import TRAFFIC, USUAL, Rule
+from monitor.series import Series
+from monitor.store.windows.ranges import windows_of_model
+from monitor.words import date_time
+
+HOUR = 3600
+_OK: State = "ok"
+
+
+class Traffic:
+    """Judges the silence of one model, whichever of its versions was served."""
+
+    def __init__(self, series: Series, drift: DriftConfig) -> None:
+        self._series, self._quiet, self._zone = series, drift.quiet, ZoneInfo(drift.timezone)
+        #: The first whole hour that this process has watched: nobody could send to one that was down.
+        self._since: int | None = None
+        #: The end of the hours that were measured last, and what came out.
+        self._measured: tuple[int, Silence | None, float] = 0, None, 0.0
+
+    def judge(self, connection: sqlite3.Connection, rule: Rule, now: float, known: float = math.inf) -> DriftResult:
+        """Judge the hours up to now. `known`: up to when every prediction that there was is counted."""
+        subject, end = self._series.subject, int(max(min(now, known), 0.0) // HOUR)
+        if self._since is None:
+            self._since = math.ceil(now / HOUR)
+        found, last, said, state = None, now, None, _OK
+        if end and not windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
+            if self._measured[0] != end:
+                self._measured = end, *self._measure(connection, end)
+            _, found, last = self._measured
+            long = found is not None and found.hours > max(found.longest, 1) and found.rows >= rule.min_samples
+            state = "drift" if long else "no traffic"
+        elif not end:  # the source does not answer, or loses predictions, as health says
+            state = "no traffic"
+        if found and state == "drift":
+            usual = f"the same hours of each of the last {WEEKS} weeks had {found.rows:,} or more"
+            said = StoredExplanation(Direction(f"no predictions since {date_time(last, now)}; {usual}", "no traffic"))
+        return DriftResult(
+            rule.name,
+            column=TRAFFIC,
+            role="traffic",
+            kind="numeric",
+            statistic=TRAFFIC,
+            state=state,
+            window=Span(min(last, now), now),
+            reference=USUAL,
+            model_version=subject.version,
+            value=float(found.hours) if found else None,
+            critical=float(found.longest) if found else None,
+            floor=1.0,
+            explanation=said or NOTHING,
+            model=subject.model,
+            series=subject.series,
+        )
+
+    def _measure(self, connection: sqlite3.Connection, end: int) -> tuple[Silence | None, float]:
+        """Measure the silence before a whole hour since 1970, and say when the last prediction was."""
+        first = end - LOOK_BACK - WEEK
+        found = windows_of_model(connection, self._series.subject, first * HOUR, end * HOUR)
+        windows = [one for one in found if one.seconds <= HOUR]  # of a day nobody knows the hours any more
+        if not windows:
+            return None, 0.0
+        hours = np.arange(first, end)
+        place = hours - first + [self._offset(hour) for hour in hours.tolist()]  # a clock set back makes one of two
+        place -= place[0]
+        rows = np.zeros(place[-1] + 1, np.int64)
+        np.add.at(rows, [place[one.start // HOUR - first] for one in windows], [one.n for one in windows])
+        for begin, until in self._quiet:  # nothing is known of quiet days: they are taken as the week before was
+            for hour in place[(hours * HOUR >= begin) & (hours * HOUR < until)].tolist():
+                rows[hour] = rows[max(hour - WEEK, 0)]
+        watched = max((self._since or first) - first, 0)
+        since = place[watched] if watched < len(place) else len(rows)
+        return silence(rows, int(since)), max(one.start + one.seconds for one in windows)
+
+    def _offset(self, hour: int) -> int:
+        offset = datetime.fromtimestamp(hour * HOUR, UTC).astimezone(self._zone).utcoffset()
+        return round(offset.total_seconds() / HOUR) if offset else 0
