@@ -25,6 +25,9 @@ ROW = [0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1]
 #: late may be many times slower than usual.
 PATIENCE = 120.0
 
+#: Threads that import scikit-learn at the same time may find half of it.
+_training = threading.Lock()
+
 T = TypeVar("T")
 
 
@@ -42,9 +45,10 @@ def wait_for(question: Callable[[], T], what: str, seconds: float = PATIENCE) ->
 
 def train(folder: Path, kind: Literal["regression", "classification"] = "regression") -> None:
     """Write model and reference into a folder, as `telltale train` does."""
-    from train.fit import fit, load_dataset, write_pair
+    with _training:
+        from train.fit import fit, load_dataset, write_pair
 
-    write_pair(fit(kind, load_dataset(kind)), folder)
+        write_pair(fit(kind, load_dataset(kind)), folder)
 
 
 def environment(**more: str) -> dict[str, str]:
