@@ -1,13 +1,11 @@
-"""Real processes for tests: Telltale servers, and a Prometheus that scrapes them every second."""
+"""Real processes for tests: a Prometheus that scrapes Telltale servers every second, and what others run likewise."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -55,31 +53,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-
-
-class Server(Process):
-    """`python -m server` on an example model, in a folder of its own."""
-
-    def __init__(self, folder: Path, settings: str, port: str = "0") -> None:
-        (folder / "config.toml").write_text(settings)
-        super().__init__([sys.executable, "-m", "server", "--port", port], folder, "server")
-
-    def address(self) -> str:
-        found = until(lambda: re.search(r"serving on http://(\S+:\d+)", self.text()), "the server's address")
-        return found[1]
-
-    def post(self, path: str, content: object) -> Any:
-        request = urllib.request.Request(
-            f"http://{self.address()}/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
-            return json.load(reply)
-
-    def predict(self, rows: Sequence[Sequence[float]], outcomes: Sequence[object] = ()) -> None:
-        """Send rows, and what came true for them if that is given."""
-        ids = self.post("", rows)["prediction_ids"]
-        if outcomes:
-            self.post("outcomes", [{"id": one, "outcome": came} for one, came in zip(ids, outcomes, strict=True)])
 
 
 class Prometheus(Process):
