@@ -13,6 +13,7 @@ from monitor.errors import ConfigError
 from monitor.normal.traffic import silence
 from monitor.report.overview import headline, rows
 from monitor.rules.rule import Rule
+from monitor.rules.silence import new_silence
 from monitor.traffic import Traffic
 from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
 
@@ -83,6 +84,9 @@ def test_a_silence_at_hours_of_traffic_is_told_and_ends_with_the_next_prediction
     (alert,) = office.runtime.only.latest.alerts.values()
     assert alert.state == "resolved"
     assert office.titles() == ["firing", "resolved"]
+    labels = {"rule": "traffic", "column": "traffic", "role": "traffic"}
+    silenced = new_silence(labels, 1.0, 2.0, "ops", "moving", office.config.rules, ["x0", "colour"])
+    assert silenced.matches(alert), "the command of the message and the form of the page are taken"
 
 
 def test_a_process_that_was_down_tells_only_of_hours_that_it_watched(office: Office, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from monitor.columns.column import ROLES
 from monitor.drift.result import AlertKey
 from monitor.errors import InputError
 from monitor.rules.alert import Alert
-from monitor.rules.rule import SEVERITIES, Rule
+from monitor.rules.rule import SEVERITIES, TRAFFIC, Rule
 
 SilenceState = Literal["pending", "active", "expired"]
 
@@ -83,9 +83,10 @@ def new_silence(
     would mute nothing, and the operator would find out at night.
     """
     known: dict[str, list[str]] = {"rule": [rule.name for rule in rules], "model": [], "series": []}
-    known |= {"column": list(columns), "role": [], "severity": []}
+    silent = [TRAFFIC for rule in rules if rule.traffic]
+    known |= {"column": [*columns, *silent] if columns else [], "role": [], "severity": []}
     if rules:
-        known |= {"role": list(ROLES), "severity": list(SEVERITIES)}
+        known |= {"role": [*ROLES, *silent], "severity": list(SEVERITIES)}
     for rule in rules:
         for label, value in rule.labels.items():
             known.setdefault(label, []).append(value)
