@@ -91,7 +91,7 @@ def by_numpy(path: Path, schema: Schema) -> Counts:
 def by_engine(path: Path, schema: Schema, folder: Path) -> Counts:
     """The same by DuckDB, as a pull counts it."""
     connection = ibis.duckdb.connect()
-    counting = Counting(schema, [column.name for column in schema.columns], "served_at", "duckdb")
+    counting = Counting(schema, [column.name for column in schema.columns], "served_at", "duckdb", apart=True)
     counter = Counter(counting, UnseenNames(folder / "names", schema, 100), 60)
     batches, _ = counter.count(connection.to_pyarrow, connection.read_parquet(str(path)))
     connection.disconnect()

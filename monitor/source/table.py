@@ -248,7 +248,8 @@ class TableSource(Pulled):
         """Find the rows, and check that they have what the reference has. Raises SourceError."""
         rows = rows_of(connection, self.settings.table, self.settings.query)
         fine = self.base % 60 > 0
-        found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine)
+        apart = connection.name == "duckdb" and self.settings.table.endswith(".parquet")
+        found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine, apart)
         found.check(rows.schema(), *filter(None, [self.settings.model]))
         return rows, Counter(found, self.names, self.base)
 

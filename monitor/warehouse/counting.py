@@ -155,7 +155,8 @@ def _candidates(column: Column, kind: Expr) -> Iterator[Any]:
 class Counting:
     """What is counted of which table. `names`: its columns of the schema's, in their order; `time`: of the rows.
 
-    `engine`: what Ibis calls it. `fine`: count by second, else by minute.
+    `engine`: what Ibis calls it. `fine`: count by second, else by minute. `apart`: the columns are stored so
+    that reading one takes no reading of others, as in Parquet.
     """
 
     schema: Schema
@@ -163,6 +164,7 @@ class Counting:
     time: str
     engine: str
     fine: bool = False
+    apart: bool = False
 
     def check(self, types: Mapping[str, Expr], *others: str) -> None:
         """Raise SourceError that names a column which the table lacks, or whose type cannot hold what it should."""
@@ -203,12 +205,14 @@ class Counting:
     def bins(self, rows: Expr, part: Sequence[int]) -> Expr:
         """Count rows by `time` and `bin`, an index into the schema's flat vector, as `n`. `part`: which columns.
 
-        Each row becomes as many as there are columns, in one scan, which is what engines do fastest.
+        Each row becomes as many as there are columns, in one scan, which is what most engines do fastest. For columns
+        that are stored `apart`, a scan of each takes two thirds of that.
         """
-        columns, offsets = self.schema.columns, self.schema.offsets
+        columns, offsets, one = self.schema.columns, self.schema.offsets, ibis()
         found = [bin_of(columns[at], rows[self.names[at]], self.engine, int(offsets[at])) for at in part]
-        spread = rows.select(time=self.when(rows), bin=ibis().array(found).unnest())
-        return spread.group_by("time", "bin").agg(n=spread.count())
+        wanted = found if self.apart else [one.array(found).unnest()]
+        spread = [rows.select(time=self.when(rows), bin=bins) for bins in wanted]
+        return one.union(*(each.group_by("time", "bin").agg(n=each.count()) for each in spread))
 
     def leftovers(self, rows: Expr, part: Sequence[int]) -> Expr:
         """Count values that no list of the categorical columns `part` has: `time`, `value` (position:text) and `n`."""

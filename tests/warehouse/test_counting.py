@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 import pytest
 from hypothesis import given, settings
+from hypothesis.strategies import booleans
 
 from monitor.capture.names import UnseenNames
 from monitor.errors import SourceError
@@ -26,21 +27,21 @@ def duck() -> Any:
 
 
 @settings(max_examples=5)
-@given(rows=ROWS)
-def test_duckdb_counts_as_we_do(duck, rows):
+@given(rows=ROWS, apart=booleans())
+def test_duckdb_counts_as_we_do(duck, rows, apart):
     duck.con.register("predictions", arrow(rows))
     with tempfile.TemporaryDirectory() as folder:
         ours, named = own_counts(Path(folder), rows, 1000)
-        theirs, found = engine_counts(Path(folder), duck, "predictions", 1000)
+        theirs, found = engine_counts(Path(folder), duck, "predictions", 1000, apart)
     assert_same(theirs, ours)
     assert found == named
 
 
-@pytest.mark.parametrize("keep", [0, 3, 1000])
-def test_hard_values_in_duckdb(duck, tmp_path, keep):
+@pytest.mark.parametrize(("keep", "apart"), [(0, False), (3, False), (1000, False), (1000, True)])
+def test_hard_values_in_duckdb(duck, tmp_path, keep, apart):
     duck.con.register("predictions", arrow(HARD_ROWS))
     ours, named = own_counts(tmp_path, HARD_ROWS, keep)
-    theirs, found = engine_counts(tmp_path, duck, "predictions", keep)
+    theirs, found = engine_counts(tmp_path, duck, "predictions", keep, apart)
     assert_same(theirs, ours)
     assert len(found) == len(named)
     if keep != 3:  # which ones are named, if not all are, depends on the order of the rows

@@ -125,11 +125,11 @@ def own_counts(folder: Path, rows: Sequence[Row], keep: int) -> tuple[dict[int, 
 
 
 def engine_counts(
-    folder: Path, connection: Any, table: str, keep: int
+    folder: Path, connection: Any, table: str, keep: int, apart: bool = False
 ) -> tuple[dict[int, Batch], dict[tuple[int, str], int]]:
     names = UnseenNames(folder / "theirs.jsonl", SCHEMA, keep)
     rows = connection.table(table)
-    found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name)
+    found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name, apart=apart)
     found.check(rows.schema())
     part = found.between(rows, BEGIN.timestamp() - 60, BEGIN.timestamp() + 86400)
     return Counter(found, names, 60).count(connection.to_pyarrow, part)
