@@ -88,7 +88,7 @@ def test_without_a_baseline_the_line_says_how_to_get_one(tmp_path: Path) -> None
     world.hours(3)
     said = line(world)
     assert not said.known
-    assert "`telltale reference --target COLUMN --holdout FILE` adds it" in said.line.text
+    assert "`telltale init --target COLUMN --holdout FILE` adds it" in said.line.text
     shown = performance.shown(report(world))
     assert shown["over_time"] is not None
     assert shown["came"] == []
