@@ -192,6 +192,21 @@ def test_maintenance_resumes_without_traffic(tmp_path: Path, full_disk: dict[str
     assert journal.dropping is None
 
 
+def test_who_asks_for_room_first_drops_nothing_on_a_full_disk(tmp_path: Path, full_disk: dict[str, bool]) -> None:
+    clock = ManualClock()
+    journal = make(tmp_path, clock)
+    journal.append_many(np.ones((60, 2)))
+    full_disk["full"] = True
+    assert [journal.has_room(rows) for rows in (4, 5)] == [True, False]
+    journal.append_many(np.ones((5, 2)))  # one that did not ask
+    assert (journal.dropped_total, journal.has_room(1)) == (1, False)
+    full_disk["full"] = False
+    clock.advance(RETRY_SECONDS)
+    assert journal.has_room(64)
+    assert journal.append_many(np.ones((64, 2))).rows == 64
+    assert (journal.dropped_total, len(read_all(journal))) == (1, 128)
+
+
 def test_a_slot_that_a_dead_thread_left_is_stepped_over(tmp_path: Path) -> None:
     clock = ManualClock()
     journal = make(tmp_path, clock)

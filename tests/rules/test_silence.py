@@ -101,6 +101,13 @@ def test_a_label_that_some_rule_has_is_known() -> None:
     assert made.matchers == {"team": "credit"}
 
 
+def test_a_silence_that_would_mute_nothing_is_refused_and_the_nearest_name_is_said() -> None:
+    with pytest.raises(InputError, match=r"no column matches 'bmj'; .*'bmi'") as caught:
+        make(matchers={"column": "bmj"}, rules=[Rule("a")], columns=["bmi", "age"])
+    assert (caught.value.code, caught.value.where) == ("matches_nothing", "matchers.column")
+    assert make(matchers={"column": "b*"}, rules=[Rule("a")], columns=["bmi", "age"]).matchers == {"column": "b*"}
+
+
 def test_ids_are_short_and_differ() -> None:
     ids = {make().id, make(matchers={"column": "s5"}).id, make(start=START + 1).id, make(author="bob").id}
     assert len(ids) == 4
