@@ -36,8 +36,8 @@ EVERY = 0.5
 #: Seconds in which a process that joins is answered, or goes on.
 GREETING = 0.5
 
-#: Seconds for which a question waits for a process that holds the folder.
-TAKEOVER = 10.0
+#: Seconds for which a question waits for a process that holds the folder; one that takes it over loads modules first.
+TAKEOVER = 30.0
 
 
 class Joined:
