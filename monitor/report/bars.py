@@ -87,8 +87,7 @@ class Plane:
 def shares(counts: npt.NDArray[Any]) -> list[float]:
     """Share of each bin; zeros if there are no rows.
 
-    >>> import numpy
-    >>> shares(numpy.array([1, 3]))
+    >>> from numpy import array; shares(array([1, 3]))
     [0.25, 0.75]
     """
     out: list[float] = (counts / max(float(counts.sum()), 1.0)).tolist()
