@@ -126,6 +126,9 @@ class Direction:
 #: as parts of the mean loss on held-out rows; and the largest share of rows of which nothing may be known for that.
 HARM_FLOOR, RULED_OUT, UNKNOWN = 0.05, 0.25, 0.05
 
+#: The largest estimate of a rise, as such a part, that is called harmless if chance may explain it.
+DOUBTFUL = 0.1
+
 #: What an estimate of harm rests on: the mean of the predictions need not have moved with it.
 ESTIMATE = " (estimated from this column alone; others may offset it)"
 
@@ -164,10 +167,13 @@ class Harm:
 
     @property
     def effect(self) -> Effect:
-        """Whether the loss rises by more than chance and than the floor; harmless only if a large rise is ruled out."""
+        """Whether the loss rises by more than chance and than the floor.
+
+        Harmless only if a large rise is ruled out, and the likeliest one is small, even if chance may explain it.
+        """
         if self.loss > 2 * self.loss_error and self.loss > HARM_FLOOR * self.usual:
             return "harmful"
-        unsure = self.loss + 2 * self.loss_error > RULED_OUT * self.usual
+        unsure = self.loss > DOUBTFUL * self.usual or self.loss + 2 * self.loss_error > RULED_OUT * self.usual
         return "unknown" if unsure or self.unknown > UNKNOWN else "harmless"
 
     @property
@@ -181,7 +187,9 @@ class Harm:
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
         'loss stays near 41.2 (43.3 at most); mean prediction -30.5'
         >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text
-        'harm unknown: too few held-out rows'
+        'harm unknown: loss was 41.2, would be 59.3 at most; too few held-out rows to tell'
+        >>> Harm(4.2, 2.5, 0.0, 0.01, 0.0, 41.2).effect, Harm(4.0, 2.5, 0.0, 0.01, 0.0, 41.2).effect
+        ('unknown', 'harmless')
         >>> Harm(0.1, 1.0, 0.0, 0.0, 0.12, 41.2).text
         'harm unknown: 12 % of the rows have values that the model was never tested on'
         >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, came=True).text
@@ -206,7 +214,11 @@ class Harm:
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
             size = size_of(self.answer, self.of != "mean prediction")
             answer = f"{'' if known else 'estimated '}{self.of} {'-' if self.answer < 0 else '+'}{size}"
-        told = (estimate, answer, why) if known else (f"harm unknown: {why or 'too few held-out rows'}", answer)
+        most = apart(
+            self.usual, self.usual + max(self.loss + 2 * self.loss_error, 0.0), write, digits, "was {}, would be {}"
+        )
+        few = f"{self.name} {most} at most; too few held-out rows to tell" if self.whole else "too few held-out rows"
+        told = (estimate, answer, why) if known else (f"harm unknown: {why or few}", answer)
         return "; ".join(filter(None, told))
 
     @property
