@@ -13,7 +13,6 @@ import pickle
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor import words
-from monitor.backtest.replay import HOUR, Recording, feed, replay
+from monitor.backtest.replay import HOUR, Recording, replay
 from monitor.capture.encode import Encoder
 from monitor.capture.names import UnseenNames, names_file
 from monitor.cli.replay import alerts_logged
@@ -41,9 +40,8 @@ from monitor.source.outcomes import read_outcome
 
 #: Rows that each model is fitted to, and as many that it is tried on.
 ROWS = 3000
-#: Length of the history, and of what comes while the demo runs, in hours; when the changes of the history began, and
-#: the second of them ended, in hours before its end.
-WEEK, AHEAD, FARTHER, FOREIGN, DEARER = 168, 24, 30.0, (100.0, 88.0), 60.0
+#: Length of the history, in hours; when its changes began, and the second of them ended, in hours before its end.
+WEEK, FARTHER, FOREIGN, DEARER = 168, 30.0, (100.0, 88.0), 60.0
 #: Share of the rows of which it is told what came true.
 KNOWN = 0.9
 #: How often the history is judged, and its base windows, in seconds, until so many hours before its end: so it is made
@@ -174,8 +172,8 @@ def _stack(blocks: Any) -> Any:
 
 
 def record(story: Story, rng: Rng, now: float, encoder: Encoder, target: Target, model: Any) -> Recording:
-    """The predictions of a week and a day, of which the week ends now, and their outcomes."""
-    hours = now + HOUR * np.arange(-WEEK, AHEAD)
+    """The predictions of the week that ends now, and their outcomes."""
+    hours = now + HOUR * np.arange(-WEEK, 0)
     counts = rng.poisson([story.busy(int(at // HOUR) % 24) for at in hours])
     times = np.sort(np.repeat(hours, counts) + HOUR * rng.random(counts.sum()))
     columns, came = story.rows(rng, (now - times) / HOUR)
@@ -187,8 +185,8 @@ def record(story: Story, rng: Rng, now: float, encoder: Encoder, target: Target,
     return recording
 
 
-def make_history(config: Config, now: float, seed: int) -> dict[str, Recording]:
-    """Replay a week up to the last evaluation into the data folder, and return the recordings with the rest."""
+def make_history(config: Config, now: float, seed: int) -> None:
+    """Replay a week up to the last evaluation into the data folder."""
     from server.reload import load_all
 
     watches, recordings = [], {}
@@ -205,37 +203,12 @@ def make_history(config: Config, now: float, seed: int) -> dict[str, Recording]:
         with alerts_logged(False):
             opening = partial(_open, coarse, watches, past)
             replay(opening, past, coarse, recordings, end=(now - end * HOUR) // every * every)
-    return recordings
 
 
 def _open(config: Config, watches: Sequence[Watch], clock: Clock, _base: float, _rounds: float) -> Runtime:
     runtime = Runtime(config, watches, clock)
     runtime.maintain_every = math.inf  # a week is not old enough to be rolled up
     return runtime
-
-
-class Traffic:
-    """The rest of the recordings, which comes as time passes."""
-
-    def __init__(self, recordings: dict[str, Recording]) -> None:
-        self._recordings, self._ended = recordings, threading.Event()
-
-    def begin(self, runtime: Runtime) -> None:
-        """Catch up with the clock, judge, and go on in a thread."""
-
-        def go_on() -> None:
-            while not self._ended.wait(1.0):
-                feed(runtime, self._recordings, runtime.clock.time())
-
-        feed(runtime, self._recordings, runtime.clock.time())
-        runtime.evaluate()
-        self._thread = threading.Thread(target=go_on, name="traffic", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop: nothing is recorded after that."""
-        self._ended.set()
-        self._thread.join()
 
 
 @contextmanager
@@ -271,19 +244,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Making a week of history in {folder} ...", flush=True)
             now = SystemClock().time()
             config = prepare(folder, options.port, now, options.seed)
-            recordings = make_history(config, now, options.seed)
+            make_history(config, now, options.seed)
 
             from server.run import opened
             from server.serve import serve
 
-            traffic = Traffic(recordings)
-            with opened(config, begin=traffic.begin) as server:
+            with opened(config) as (server, runtime):
+                runtime.evaluate()
                 address = f"http://127.0.0.1:{server.effective_port}"
                 print("\n".join(welcome(address, folder, options.data is not None)), flush=True)
-                try:
-                    serve(server)
-                finally:
-                    traffic.end()
+                serve(server)
     except KeyboardInterrupt:
         return 130
     except TelltaleError as error:

@@ -310,12 +310,13 @@ def read_id(given: Any, where: str | None) -> str:
     return str(given)
 
 
-def check_json_type(content_type: str, expected: str = "application/json") -> None:
-    """Refuse a body that is not declared as JSON; `expected` is what the answer says. Raises InputError, status 415."""
+def check_json_type(content_type: str) -> None:
+    """Refuse a body that is not declared as JSON. Raises InputError, status 415."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         got = f"got {clean_text(kind)!r}" if kind else "got none"
-        raise InputError("wrong_type", f"expected Content-Type: {expected}, {got}", "header Content-Type", 415)
+        message = f"expected Content-Type: application/json, {got}"
+        raise InputError("wrong_type", message, "header Content-Type", 415)
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:

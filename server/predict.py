@@ -32,7 +32,7 @@ HOT_PATHS = frozenset({"/", "/predict"})
 class Predictor(Endpoint):
     """Checks rows, asks the model, records what it answers. The hot route, and what other protocols call.
 
-    `features`, `outputs`: the columns; `name` and `version` of the model; `values`: how it knows each feature's values.
+    `features`, `outputs`: the columns; `name` and `version` of the model.
     """
 
     def __init__(self, model: Model, runtime: Runtime, watched: Watched | None = None) -> None:
@@ -41,7 +41,7 @@ class Predictor(Endpoint):
         config = watched.config
         self.max_body = config.server.max_body
         self.name = watched.name if runtime.config.models else Path(config.model.path).stem
-        self.version, self.values = watched.version, model.values
+        self.version = watched.version
         self.features, self.outputs = watched.reference.schema.features, watched.reference.schema.predictions
         self._payload = Payload(watched.reference.schema, config.model.missing == "allow", model)
         self.names = self._payload.names

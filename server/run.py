@@ -28,18 +28,13 @@ def run(config: Config, again: Callable[[], Config] | None = None) -> None:
 
     `again`: reads the settings again, for a reload.
     """
-    with opened(config, again) as server:
+    with opened(config, again) as (server, _):
         serve(server)
 
 
 @contextmanager
-def opened(
-    config: Config, again: Callable[[], Config] | None = None, begin: Callable[[Runtime], object] = bool
-) -> Iterator[Server]:
-    """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError.
-
-    `begin` is called with the runtime once it has started.
-    """
+def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterator[tuple[Server, Runtime]]:
+    """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError."""
     guard = Guard.of(config.server)
     with without_pandas():
         paths = [Path(config.of(name).model.path) for name in config.names]
@@ -62,9 +57,8 @@ def opened(
         runtime.listens_on(int(server.effective_port))
         server.reload = reloading.start
         runtime.start()
-        begin(runtime)
         say_hello(config, runtime, server.effective_port)
-        yield server
+        yield server, runtime
     finally:
         if reloading is not None:
             reloading.stop()

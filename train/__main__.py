@@ -16,7 +16,7 @@ from typing import Any
 from monitor import words
 from monitor.backtest.propose import propose, propose_settings
 from monitor.cli.check import check
-from monitor.cli.command import JSON, Answer, show
+from monitor.cli.command import JSON, Answer, Parser, show
 from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
 from monitor.config.load import Config
@@ -48,11 +48,9 @@ FEW = 300
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     program, form = words.program(), argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
-        prog=f"{program} train", description=DESCRIPTION.format(program), formatter_class=form
-    )
+    top = Parser(prog=f"{program} train", description=DESCRIPTION.format(program), formatter_class=form)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: regression)")
-    force = argparse.ArgumentParser(add_help=False)
+    force = Parser(add_help=False)
     force.add_argument("--force", action="store_true", help="overwrite files that are there")
     commands.add_parser("regression", parents=[force], help="train on the diabetes data; prints R2")
     commands.add_parser("classification", parents=[force], help="train on the iris data; prints weighted F1")
@@ -70,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
     """Add the options of `reference`. `needed`: data and model cannot be asked for."""
     add, limits = command.add_argument, Limits()
-    names: dict[str, Any] = {"action": "append", "default": [], "metavar": "A,B"}
+    names: dict[str, Any] = {"type": _names, "action": "extend", "default": [], "metavar": "A,B"}
     rows = command.add_mutually_exclusive_group(required=needed)
     rows.add_argument("--data", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     url = "a table of a database, by its URL or the environment variable that has it; needs --prediction"
@@ -78,16 +76,18 @@ def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
     add("--approximate", action="store_true", help="with --table: edges at approximate percentiles, in one scan each")
     source = command.add_mutually_exclusive_group(required=needed)
     source.add_argument("--model", type=Path, metavar="FILE", help="the fitted model: .pkl, .joblib, .skops, .onnx")
-    source.add_argument("--prediction", **names, help="or the columns that hold its predictions")
+    source.add_argument("--prediction", **names, dest="predictions", help="or the columns that hold its predictions")
     add("--proba", action="store_true", help="watch a classifier's probabilities too, a column a class")
-    add("--target", metavar="COLUMN", help="what the model learnt to predict: no feature")
-    add("--time", metavar="COLUMN", help="when each row was: no feature; says how to make the rows known as history")
+    add("--target", type=column_name, metavar="COLUMN", help="what the model learnt to predict: no feature")
+    history = "when each row was: no feature; says how to make the rows known as history"
+    add("--time", type=column_name, metavar="COLUMN", help=history)
     add("--time-format", default="", metavar="FORMAT", help="how it is written, as for strptime")
     add("--holdout", type=Path, metavar="FILE", help="rows that the model was not trained on: how well it does there")
     add("--positive", metavar="CLASS", help="of two classes, the one that precision and recall speak of")
     add("--interval", **names, help="the predictions that are the lower and the upper bound of the target")
     add("--quantile", type=float, metavar="TAU", help="which quantile of the target the model predicts, such as 0.9")
-    add("--value", **{**names, "metavar": "CAME:ANSWERED=X"}, help="what an answer is worth, by class that came true")
+    worth = {**names, "type": _values, "metavar": "CAME:ANSWERED=X"}
+    add("--value", **worth, help="what an answer is worth, by class that came true")
     add("--score", action="store_true", help="the target is a score or reward of an answer, compared with nothing")
     add("--categorical", **names, help="these columns are categorical; names with commas between, may be repeated")
     add("--numeric", **names, help="these columns are numeric")
@@ -101,8 +101,9 @@ def _add_options(command: argparse.ArgumentParser, needed: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 (cannot write), 2 (wrong options, data or model), 130 (Ctrl-C)."""
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        options = build_parser().parse_args(given)
         if options.command == "reference":
             show(reference(options), options.json)
         elif options.command == "init":
@@ -110,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             train(options.command or "regression", Path.cwd(), options.force)
     except TelltaleError as error:
-        made = options.command in ("reference", "init")
-        print(f"{words.program()} {options.command if made else 'train'}: {error}", file=sys.stderr)
+        command = given[0] if given[:1] and given[0] in ("reference", "init") else "train"
+        print(f"{words.program()} {command}: {error}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
         return 130
@@ -193,7 +194,7 @@ def model_settings(options: argparse.Namespace, made: Reference) -> dict[str, An
 
 def _replay(options: argparse.Namespace) -> str:
     model = ["--model-file", str(options.model)] if options.model else []
-    columns = [word for name in options.prediction for word in ("--prediction", name)]
+    columns = [word for name in options.predictions for word in ("--prediction", name)]
     form = ["--time-format", options.time_format] if options.time_format else []
     return shlex.join(["replay", str(options.data), "--time", options.time, *form, "--every", "1h", *model, *columns])
 
@@ -212,40 +213,22 @@ def request_from(options: argparse.Namespace) -> Request:
         if options.model:
             raise DataError("--table: its rows are not read one by one, so no model answers them; use --prediction")
         database, options.data = address if "://" in address else url_of(address), Path(name)
-    return Request(
-        data=options.data,
-        database=database,
-        approximate=options.approximate,
-        model=options.model,
-        predictions=_names(options.prediction),
-        proba=options.proba,
-        target=None if options.target is None else column_name(options.target),
-        time=None if options.time is None else column_name(options.time),
-        holdout=options.holdout,
-        aim=Aim(options.positive, _names(options.interval), options.quantile, _values(options.value), options.score),
-        categorical=_names(options.categorical),
-        numeric=_names(options.numeric),
-        ignore=_names(options.ignore),
-        limits=Limits(options.bins, options.categories),
-        skip_bad_rows=options.skip_bad_rows,
-        output=options.output,
-        force=options.force,
-    )
+    aim = Aim(options.positive, tuple(options.interval), options.quantile, tuple(options.value), options.score)
+    parts: dict[str, Any] = {"database": database, "aim": aim, "limits": Limits(options.bins, options.categories)}
+    others = Request.__dataclass_fields__.keys() - parts.keys()
+    return Request(**{name: getattr(options, name) for name in others}, **parts)
 
 
-def _values(texts: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
+def _values(text: str) -> list[tuple[str, str, float]]:
     """Read `CAME:ANSWERED=X`, with commas between. Raises DataError."""
-    out = []
-    for part in (part.strip() for text in texts for part in text.split(",") if part.strip()):
-        found = re.fullmatch(r"(.+):(.+)=(-?[0-9.]+)", part)
-        if found is None:
-            raise DataError(f"--value {part}: expected CAME:ANSWERED=NUMBER, such as yes:no=-100")
-        out.append((found[1], found[2], float(found[3])))
-    return tuple(out)
+    found = [re.fullmatch(r"(.+):(.+)=(-?[0-9.]+)", part.strip()) for part in text.split(",")]
+    if None in found:
+        raise DataError(f"--value {text}: expected CAME:ANSWERED=NUMBER, such as yes:no=-100")
+    return [(one[1], one[2], float(one[3])) for one in found if one]
 
 
-def _names(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(column_name(name.strip()) for text in texts for name in text.split(",") if name.strip())
+def _names(text: str) -> list[str]:
+    return [column_name(name.strip()) for name in text.split(",") if name.strip()]
 
 
 def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[str]:

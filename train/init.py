@@ -50,7 +50,7 @@ def settings(model: dict[str, Any], reference: Reference, data: Path, times: Int
 
 def read_times(options: argparse.Namespace) -> Ints:
     """Times of the rows, shape (n,), in seconds. Raises DataError for a column that is not there, or holds no times."""
-    path, column = options.data, column_name(options.time)
+    path, column = options.data, options.time
     bad = BadRows(str(path), options.skip_bad_rows)
     reader = open_reader(path, bad)
     if column not in reader.names:
@@ -67,7 +67,7 @@ def read_times(options: argparse.Namespace) -> Ints:
 def ask_for_missing(options: argparse.Namespace) -> None:
     """Ask a person for what the options lack; without a terminal, refuse. Raises DataError."""
     asks = sys.stdin.isatty() and sys.stdout.isatty()
-    wanted = ("model", options.model or options.prediction, SUFFIXES), ("data", options.data, DATA)
+    wanted = ("model", options.model or options.predictions, SUFFIXES), ("data", options.data, DATA)
     for name, suffixes in ((name, suffixes) for name, given, suffixes in wanted if not given):
         files = sorted(one.name for one in Path.cwd().iterdir() if one.suffix in suffixes)
         if not asks:

@@ -34,25 +34,22 @@ class Aim:
 
 @dataclass(frozen=True)
 class Request:
-    """What the person asked for. The predictions are those of `model`, or stand in the columns `predictions`.
+    """What the person asked for, as `train reference --help` has it; names of columns are canonical.
 
-    `proba`: the model's probabilities too, a column for each class. `time`: the column with each row's time.
-    `database`: URL of what holds the table that `data` then names; None for a file. `approximate`: edges of its
-    columns may be at approximate percentiles. `holdout`: rows that the model was
-    not trained on, with `target`; of two classes precision and recall speak of `positive`.
+    `database`: URL of what holds the table that `data` then names; None for a file.
     """
 
     data: Path
     model: Path | None = None
-    predictions: tuple[str, ...] = ()
+    predictions: Sequence[str] = ()
     proba: bool = False
     target: str | None = None
     time: str | None = None
     holdout: Path | None = None
     aim: Aim = field(default_factory=Aim)
-    categorical: tuple[str, ...] = ()
-    numeric: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
+    categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+    ignore: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     skip_bad_rows: bool = False
     output: Path = Path("histogram.prom")
@@ -100,12 +97,9 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
     Raises DataError for a name that can be no column.
     """
     kinds: dict[str, Kind] = {}
-    listed: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-        ("categorical", request.categorical),
-        ("numeric", request.numeric),
-    )
+    listed: dict[Kind, Sequence[str]] = {"categorical": request.categorical, "numeric": request.numeric}
     names = (*features, *request.predictions)
-    for kind, declared in listed:
+    for kind, declared in listed.items():
         for name in declared:
             answer = request.model is not None and name.startswith(("prediction", "proba_"))
             if name not in names and not answer:

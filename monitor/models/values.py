@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.columns.canonical import BOOLEANS, MISSING_CELLS, canonical, cell_number
+from monitor.columns.canonical import BOOLEANS, canonical, cell_number
 from monitor.columns.column import MISSING, Column
 from monitor.models.facts import Known
 
@@ -79,11 +79,6 @@ class Values:
             return _BOOLEANS.get(text)
         found = as_number(text) if self.kind == "number" else text
         return None if self.kind == "number" and isinstance(found, str) else found
-
-    def cell(self, text: str) -> Any:
-        """Return a cell of CSV as the model knows it; None if it is missing. Raises WrongTypeError."""
-        words = MISSING_CELLS if self.kind in ("number", "boolean") else ("",)  # `NA` is a text among texts
-        return None if text in words and text not in self.known else self.read(text)
 
     def cast(self, value: Any) -> Any:
         """Return a value from a table or a checked request as the model knows it."""

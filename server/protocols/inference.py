@@ -1,21 +1,41 @@
-"""The Open Inference Protocol, version 2: `/v2` and everything below it, with tensors as JSON or in binary form."""
+"""The Open Inference Protocol, version 2: `/v2` and everything below it, with tensors as JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
-import numpy as np
-
 from monitor import __version__
-from monitor.columns.column import Column
+from monitor.columns.canonical import canonical
+from monitor.columns.column import Column, clean_text
 from monitor.errors import InputError
 from server.endpoint import Answer, NotAllowedError
-from server.payload import check_json_type, read_body, short
+from server.payload import LARGEST_WHOLE, LONGEST_ID, check_json_type, load, read_body, short
 from server.predict import Predictor
-from server.protocols.tensors import LONGEST_ID, Tensor, datatype, read_request, wanted_outputs, write_response
+
+_DATATYPES = (
+    *("BF16", "BOOL", "BYTES", "FP16", "FP32", "FP64"),
+    *("INT16", "INT32", "INT64", "INT8", "UINT16", "UINT32", "UINT64", "UINT8"),
+)
+
+#: Dimensions of a tensor, and lists within one another in its data.
+DIMENSIONS = 8
+
+
+class Tensor(NamedTuple):
+    """One input, with its values flat."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: list[Any]
+
+    @property
+    def where(self) -> str:
+        """How an error names it."""
+        return f"tensor {self.name}"
 
 
 class OpenInference:
@@ -23,10 +43,9 @@ class OpenInference:
 
     def __init__(self, scoring: Predictor) -> None:
         self._scoring, self._names = scoring, scoring.names
-        self._numeric = all(column.numeric for column in scoring.features)
         #: What is answered by path below `/v2`; None for what asks the model.
         self.places: dict[str, dict[str, Any] | None] = {
-            "": {"name": "telltale", "version": __version__, "extensions": ["binary_tensor_data"]},
+            "": {"name": "telltale", "version": __version__, "extensions": []},
             "/health/live": {"live": True},
             "/health/ready": {"ready": True},
             "/models/NAME": {
@@ -50,7 +69,7 @@ class OpenInference:
         wanted = "GET" if about else "POST"
         if environ["REQUEST_METHOD"] != wanted:
             raise NotAllowedError(path, (wanted,))
-        return Answer(json.dumps(about).encode()) if about else self._infer(environ)
+        return Answer(json.dumps(about or self._infer(environ)).encode())
 
     def _place(self, path: str) -> str:
         """The path below `/v2`, with `NAME` for the model. Raises InputError for another model or version."""
@@ -66,65 +85,111 @@ class OpenInference:
                 del parts[2:4]
         return "".join(f"/{part}" for part in parts)
 
-    def _infer(self, environ: WSGIEnvironment) -> Answer:
-        scoring = self._scoring
-        kind = environ.get("CONTENT_TYPE", "")
+    def _infer(self, environ: WSGIEnvironment) -> dict[str, Any]:
+        scoring, kind = self._scoring, environ.get("CONTENT_TYPE", "")
+        if "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ:
+            message = "tensors in binary form are not supported; send them as JSON (tritonclient: binary_data=False)"
+            raise InputError("wrong_type", message, "header Inference-Header-Content-Length", 415)
         # Triton's client names no type. A browser names the origin of the page that sends one without.
-        if (kind or "HTTP_ORIGIN" in environ) and kind.partition(";")[0].strip().lower() != "application/octet-stream":
-            check_json_type(kind, "application/json or application/octet-stream")
-        body = read_body(environ, scoring.max_body)
-        request, inputs = read_request(body, environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"))
+        if kind or "HTTP_ORIGIN" in environ:
+            check_json_type(kind)
+        request = load(read_body(environ, scoring.max_body))
+        inputs = read_inputs(request)
         wanted = wanted_outputs(request, scoring.outputs)
-        answers = scoring.score(self._rows(inputs))
         head = {"model_name": scoring.name, "model_version": scoring.version}
         if given := request.get("id"):
             if not isinstance(given, str) or len(given) > LONGEST_ID:
                 raise InputError("bad_id", f"an id is a text of at most {LONGEST_ID} characters", "id", 422)
             head["id"] = given
-        content, length = write_response(head, wanted, scoring.outputs, answers)
-        if length is None:
-            return Answer(content)
-        headers = (("Inference-Header-Content-Length", str(length)),)
-        return Answer(content, 200, "application/octet-stream", headers)
+        answers = zip(scoring.outputs, scoring.score(self._rows(inputs)), strict=True)
+        return {**head, "outputs": [output(column, values) for column, values in answers if column.name in wanted]}
 
     def _rows(self, inputs: Sequence[Tensor]) -> Any:
         """Rows of all inputs: one tensor that holds every feature, or a tensor for each."""
-        width = len(self._names.names)
-        if len(inputs) == 1 and (inputs[0].name not in self._names.names or inputs[0].shape[1:] == (width,) != (1,)):
-            return self._matrix(inputs[0], width)
+        width, first = len(self._names.names), inputs[0]
+        if len(inputs) == 1 and (first.name not in self._names.names or first.shape[1:] == (width,) != (1,)):
+            if len(first.shape) == 2:
+                self._names.check_width(first.shape[1], first.where)
+            elif first.shape != (width,):
+                message = f"expected one tensor of shape [n, {width}], or one for each column"
+                raise InputError("wrong_length", message, first.where, 422)
+            return [first.values[start : start + width] for start in range(0, len(first.values), width)]
         named = {one.name: one for one in inputs}
         if len(named) != len(inputs):
             raise InputError("unknown_column", "two tensors have one name", None, 422)
-        arranged, count = self._names.arrange(named), len(inputs[0].values)
-        columns: list[Any] = [[None] * count if one is None else one.values for one in arranged]
+        arranged, count = self._names.arrange(named), len(first.values)
+        columns = [[None] * count if one is None else one.values for one in arranged]
         if len(set(map(len, columns))) != 1:
             raise InputError("wrong_length", "the columns have different lengths", None, 422)
-        if self._numeric and all(map(_of_numbers, columns)):
-            return np.column_stack(columns).astype(np.float64)
-        return [list(row) for row in zip(*map(_listed, columns), strict=True)]
+        return [list(row) for row in zip(*columns, strict=True)]
 
-    def _matrix(self, tensor: Tensor, width: int) -> Any:
-        if len(tensor.shape) == 2:
-            self._names.check_width(tensor.shape[1], tensor.where)
-        elif tensor.shape != (width,):
-            message = f"expected one tensor of shape [n, {width}], or one for each column"
-            raise InputError("wrong_length", message, tensor.where, 422)
-        if self._numeric and _of_numbers(tensor.values):
-            return np.asarray(tensor.values, np.float64).reshape(-1, width)
-        flat = _listed(tensor.values)
-        return [flat[start : start + width] for start in range(0, len(flat), width)]
+
+def read_inputs(request: Any) -> list[Tensor]:
+    """Read the inputs of a request. Raises InputError."""
+    inputs = request.get("inputs") if isinstance(request, dict) else None
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(one, dict) for one in inputs):
+        raise InputError("missing_key", "expected an object with inputs, a list of tensors", None, 422)
+    return [_read_tensor(one) for one in inputs]
+
+
+def _read_tensor(given: dict[str, Any]) -> Tensor:
+    name = clean_text(str(given.get("name")))
+    where, shape, kind = f"tensor {name}", given.get("shape"), given.get("datatype")
+    if not isinstance(kind, str) or kind not in _DATATYPES:
+        raise InputError("wrong_type", f"datatype is none of {', '.join(_DATATYPES)}", where, 422)
+    sizes: list[int] = shape if isinstance(shape, list) else [-1]
+    if len(sizes) > DIMENSIONS or not all(type(one) is int and 0 <= one <= LARGEST_WHOLE for one in sizes):
+        raise InputError("wrong_length", f"shape is a list of at most {DIMENSIONS} whole numbers", where, 422)
+    values = _flatten(given.get("data"), where)
+    if math.prod(sizes) != len(values):
+        raise InputError("wrong_length", f"{len(values)} values for shape {sizes}", where, 422)
+    return Tensor(name, tuple(sizes), values)
+
+
+def _flatten(given: Any, where: str) -> list[Any]:
+    if not isinstance(given, list):
+        raise InputError("not_a_list", "expected data, a list", where, 422)
+    for _ in range(DIMENSIONS):
+        if not any(isinstance(one, list) for one in given):
+            return [*given]
+        given = [value for one in given for value in (one if isinstance(one, list) else [one])]
+    raise InputError("too_deep", f"data is nested more than {DIMENSIONS} deep", where, 422)
+
+
+def wanted_outputs(request: dict[str, Any], columns: Sequence[Column]) -> list[str]:
+    """Names of the outputs that a request asks for, all by default. Raises InputError."""
+    names = [column.name for column in columns]
+    asked = request.get("outputs") or [{"name": name} for name in names]
+    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+        raise InputError("not_a_list", "expected a list of objects", "outputs", 422)
+    for name in (one.get("name") for one in asked):
+        if name not in names:
+            message = f"there is no output called {clean_text(str(name))!r}; there are {', '.join(names[:12])}"
+            raise InputError("unknown_column", message, None, 422)
+    return [one["name"] for one in asked]
+
+
+def datatype(column: Column) -> str:
+    """Data type of a column's tensor: labels that are whole numbers are INT64, other categories are texts."""
+    if column.numeric:
+        return "FP64"
+    whole = bool(column.categories) and all(
+        text.removeprefix("-").isdecimal() and len(text) < 19 for text in column.categories
+    )
+    return "INT64" if whole and column.role == "prediction" else "BYTES"
+
+
+def output(column: Column, values: Sequence[Any]) -> dict[str, Any]:
+    """Write one output."""
+    kind = datatype(column)
+    if kind == "INT64" and not all(isinstance(value, (int, float)) for value in values):
+        kind = "BYTES"
+    write = {"INT64": int, "FP64": float}.get(kind, canonical)
+    return {"name": column.name, "shape": [len(values), 1], "datatype": kind, "data": [*map(write, values)]}
 
 
 def _tensors(columns: Sequence[Column]) -> list[dict[str, Any]]:
     return [{"name": one.name, "datatype": datatype(one), "shape": [-1, 1]} for one in columns]
-
-
-def _of_numbers(values: Any) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in "iuf"
-
-
-def _listed(values: Any) -> Any:
-    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def error_body(_code: str, message: str, where: str | None, error_id: str = "") -> bytes:

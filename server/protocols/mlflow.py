@@ -1,21 +1,13 @@
-"""MLflow's scoring protocol: `POST /invocations`, as JSON or as CSV."""
+"""MLflow's scoring protocol: `POST /invocations`, as JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
-import math
-from collections.abc import Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from monitor.columns.canonical import column_name, text_number
-from monitor.columns.column import Column
 from monitor.errors import InputError
-from monitor.models.values import Values, WrongTypeError
-from monitor.tables.rows import Names
 from server import payload
 from server.endpoint import Answer
 from server.predict import Predictor
@@ -32,21 +24,12 @@ class Mlflow:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:
         """Answer one request. Raises InputError."""
-        kind, _, parameters = environ.get("CONTENT_TYPE", "").partition(";")
-        if kind.strip().lower() == "text/csv":
-            charset = parameters.partition("charset=")[2].strip().strip('"').lower()
-            if charset not in ("", "utf-8", "utf8"):
-                raise InputError("wrong_type", "only UTF-8 is supported", "header Content-Type", 415)
-            body, scoring = payload.read_body(environ, self._scoring.max_body), self._scoring
-            rows = read_csv(body, scoring.features, scoring.values, scoring.names)
-        else:
-            payload.check_json_type(kind, "application/json or text/csv")
-            rows = self._read_json(payload.load(payload.read_body(environ, self._scoring.max_body)))
+        rows = self._rows(payload.load(payload.read_json(environ, self._scoring.max_body)))
         answers = self._scoring.score(rows)
         listed = list(answers[0]) if len(answers) == 1 else [list(vector) for vector in zip(*answers, strict=True)]
         return Answer(json.dumps({"predictions": listed}).encode() + b"\n")
 
-    def _read_json(self, data: Any) -> list[Any]:
+    def _rows(self, data: Any) -> list[Any]:
         readers = {
             "dataframe_split": self._split,
             "dataframe_records": self._records,
@@ -99,48 +82,6 @@ def _flat(column: Any, name: str) -> list[Any]:
     if not isinstance(column, list):
         raise InputError("not_a_list", "expected a list of values", f"column {name}", 422)
     return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in column]
-
-
-def read_csv(body: bytes, features: Sequence[Column], values: Sequence[Values], names: Names) -> list[dict[str, Any]]:
-    """Rows of a CSV table whose first line has the names, in any order. Raises InputError that names the line.
-
-    A column without a name is the index that pandas writes, and left out. Empty cells are missing, and in
-    columns of numbers `NA` and the like. A cell of a column of categories is what the model knows it as.
-    """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    known = {column.name: (column, one) for column, one in zip(features, values, strict=True)}
-    rows = []
-    try:
-        header = [name and column_name(name) for name in next(reader, [])]
-        found = [name for name in header if name]
-        if not names.fit(found):
-            raise names.complaint(found, "line 1")
-        for cells in filter(None, reader):
-            if len(cells) != len(header):
-                message = f"{len(cells)} cells; the first line names {len(header)}"
-                raise InputError("wrong_length", message, f"line {reader.line_num}", 422)
-            named = zip(header, cells, strict=True)
-            rows.append({name: _read_cell(cell, *known.get(name, ())) for name, cell in named if name})
-    except csv.Error as error:
-        raise InputError("not_csv", f"not CSV: {error}", f"line {reader.line_num}") from None
-    return rows
-
-
-def _read_cell(cell: str, column: Column | None = None, values: Values | None = None) -> Any:
-    """The value that the model knows for a cell; the cell itself if there is none, which the check then refuses."""
-    if column is None or values is None:
-        return cell
-    if column.numeric:
-        read = text_number(cell)
-        return cell if read is None else None if math.isnan(read) else read
-    try:
-        return values.cell(cell)
-    except WrongTypeError:
-        return cell
 
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:

@@ -571,6 +571,5 @@ def test_true_and_false_are_the_1_and_0_of_a_flag(tmp_path: Path, monkeypatch: p
             agree(post("/invocations", body)["predictions"], expected)
         agree(post("/invocations", {"dataframe_records": records})["predictions"], expected)
         agree(post("/invocations", {"inputs": {"flag": [True, False], "x": [0.5, 0.5]}})["predictions"], expected)
-        agree(post("/invocations", "flag,x\ntrue,0.5\nFalse,0.5\n", "text/csv")["predictions"], expected)
         for form in (*rows, *records):
             assert post("/observe", {"features": form, "prediction": 1.0})["observed"] == 1

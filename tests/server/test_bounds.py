@@ -231,8 +231,6 @@ def test_what_a_client_sent_is_repeated_in_parts_only(town: Server) -> None:
             infer(shape=[9] * 100_000),
             infer(datatype=long),
             infer(name=long),
-            infer(parameters={"binary_data_size": long}),
-            infer(parameters={"binary_data_size": [9] * 100_000}),
             post(json.dumps({**ROW, long: 1}).encode(), JSON),
             post(json.dumps([1, long, "north"]).encode(), JSON),
             post(json.dumps({"features": ROW, "prediction": 1, "id": long}).encode(), JSON, path="/observe"),

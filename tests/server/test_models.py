@@ -47,7 +47,7 @@ def settings(folder: Path) -> str:
 
 @contextmanager
 def served(text: str) -> Iterator[Client]:
-    with opened(Config.from_text(text)) as server, running(server):
+    with opened(Config.from_text(text)) as (server, _), running(server):
         yield Client(int(server.effective_port))
 
 

@@ -90,7 +90,7 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
                 return
             answers[said["result"]] += 1
 
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         paths = [path, path, *(["/models/still/predict"] if named else [])]
         threads = [threading.Thread(target=ask, args=(client, one)) for one in paths]
@@ -117,7 +117,7 @@ def test_reloads_under_traffic_lose_nothing(tmp_path: Path, named: bool, reloads
 
 def test_an_outcome_finds_its_prediction_of_the_version_before(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         first = client.post([1.0, 0.0], "/models/moved/predict")[1]["prediction_id"]
         folder.write("moved", 2.0)
@@ -148,7 +148,7 @@ def test_what_is_wrong_leaves_everything_as_it_was(
     tmp_path: Path, change: Callable[[Folder], object], said: str
 ) -> None:
     folder = Folder(tmp_path)
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         change(folder)
         message, good = reloaded(server.reload)
@@ -163,7 +163,7 @@ def test_what_is_wrong_leaves_everything_as_it_was(
 
 def test_a_model_is_added_and_rules_are_taken_up(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         more = f"[models.more]\npath = '{tmp_path}/still.pkl'\nreference = '{tmp_path}/a.prom'\n"
         folder.settings(more + "[[rule]]\nname = 'own'\nmodels = ['more', 'still']")
@@ -175,7 +175,7 @@ def test_a_model_is_added_and_rules_are_taken_up(tmp_path: Path) -> None:
 def test_a_model_that_did_not_load_is_mended_by_a_reload_and_keeps_no_other_from_one(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     (tmp_path / "still.pkl").write_bytes(b"no model")
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         assert client.post([1.0, 0.0], "/models/still/predict")[0] == 503
         folder.write("moved", 2.0)
@@ -192,7 +192,7 @@ def test_journals_of_versions_that_were_replaced_are_let_go_of(tmp_path: Path, m
     monkeypatch.setattr("monitor.runtime.RETIRE", 0.0)
     monkeypatch.setattr("monitor.runtime.SLOW_FACTS", 0.05)
     folder, place = Folder(tmp_path), tmp_path / "data" / "workers"
-    with opened(folder.config(), folder.config) as server, running(server):
+    with opened(folder.config(), folder.config) as (server, _), running(server):
         client = Client(int(server.effective_port))
         for factor in (2.0, 3.0, 4.0):
             folder.write("moved", factor)
