@@ -246,7 +246,7 @@ def _selected(series: Series, total: Sums, batch: Batch) -> DriftResult | None:
     if rows is None or not total.n or not batch.n:
         return None
     known = bins_of(coarse(schema, target, total))
-    at = target.scores[0] if target.kind == "binary" and target.scores else target.value or 0
+    at = target.scores[0] if target.kind == "binary" and target.scores else 0
     column = schema.predictions[at]
     layout = Layout(Schema((column,)))
     pad = np.zeros(column.size - len(known), np.int64)

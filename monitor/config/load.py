@@ -106,7 +106,7 @@ class Config:
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
         """Read a file; without a path, `config.toml` of the current folder, or the defaults if there is none.
 
-        Raises ConfigError that names file, line, key, what was expected, and the nearest known key.
+        Raises ConfigError that names file, key, what was expected, and the nearest known key.
         """
         file = Path(path) if path is not None else Path("config.toml")
         if path is None and not file.exists():
@@ -125,7 +125,7 @@ class Config:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source}: not valid TOML: {error}") from error
-        return _Reader(source, text).config(data)
+        return _Reader(source).config(data)
 
 
 #: The rules of someone who configures nothing: what differs from training, what is unusual, and whether predictions
@@ -156,16 +156,16 @@ NOT_TRAFFIC = (*NOT_PERFORMANCE, "window", "alpha", "floor")
 
 
 class _Reader:
-    """Reads one file; knows its name and text, so that an error can point into it."""
+    """Reads one file. `source`: its name, and which of several rules is read, for errors."""
 
-    def __init__(self, source: str, text: str) -> None:
-        self.source, self.text = source, text
+    def __init__(self, source: str) -> None:
+        self.source = source
 
     def config(self, data: dict[str, Any]) -> Config:
         known = [*SECTIONS, "models", "rule", "receivers"]
         for name in data:
             if name not in known:
-                raise self.error(name, f"unknown section [{name}]", name, known)
+                raise self.error(f"unknown section [{name}]", name, known)
         sections: dict[str, Any] = {
             name: section(**self.section(name, SETTINGS[name], data.get(name, {})))
             for name, section in SECTIONS.items()
@@ -182,7 +182,7 @@ class _Reader:
         sections |= {"named": bool(own), **(own[0] if own else {})}
         models = sections["models"] or (sections["model"],)
         if own and sections["metrics"].boxkite:
-            raise self.error("boxkite", "metrics.boxkite: its names have no room for a model; it needs [model]")
+            raise self.error("metrics.boxkite: its names have no room for a model; it needs [model]")
         receivers = self.receivers(data.get("receivers", {}))
         taking = [one.name for one in models if one.outcomes and "outcomes" in data]
         every = [one.name for one in models]
@@ -192,15 +192,15 @@ class _Reader:
                 (rule.name for rule in rules if source.kind == "table" and 0 < rule.window <= source.lag), None
             )
             if short is not None:
-                raise self.error("lag", f"source.lag: the window of rule {short!r} has no rows that are so old")
+                raise self.error(f"source.lag: the window of rule {short!r} has no rows that are so old")
             if source.outcome and "outcomes" not in data:
-                raise self.error("outcome", "source.outcome: outcomes are taken if there is a section [outcomes]")
+                raise self.error("source.outcome: outcomes are taken if there is a section [outcomes]")
         names = [receiver.name for receiver in receivers]
         wanted = {name: sections[name].receivers for name in ("alerts", "report")}
         wanted |= {f"rule {rule.name}": rule.receivers for rule in rules}
         for where, name in ((where, name) for where, listed in wanted.items() for name in listed):
             if name not in names:
-                raise self.error("receivers", f"{where}: there is no receiver {name!r}", name, names)
+                raise self.error(f"{where}: there is no receiver {name!r}", name, names)
         return Config(**sections, rules=rules, receivers=receivers, file=self.source)
 
     def models(self, data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -208,13 +208,13 @@ class _Reader:
         given, found = data["models"], []
         for key in ("model", "source"):
             if key in data:
-                raise self.error(key, f"there is both [{key}] and [models]: each model has its own, in [models.NAME]")
+                raise self.error(f"there is both [{key}] and [models]: each model has its own, in [models.NAME]")
         if not isinstance(given, dict) or not given or not all(isinstance(item, dict) for item in given.values()):
-            raise self.error("models", f"models: expected tables [models.NAME], got {given!r}")
+            raise self.error(f"models: expected tables [models.NAME], got {given!r}")
         for name, item in given.items():
             if not MODEL_NAME.fullmatch(name):
                 what = "is a part of addresses: use letters, digits, '.', '_' and '-', at most 64"
-                raise self.error(name, f"models: the name {name!r} {what}")
+                raise self.error(f"models: the name {name!r} {what}")
             rows = tuple(row for row in SETTINGS["model"] if row.key != "name")
             table = {key: value for key, value in item.items() if key != "source"}
             source = self.section(f"models.{name}.source", SETTINGS["source"], item.get("source", {}))
@@ -230,42 +230,42 @@ class _Reader:
         if kind == JOURNAL:
             return
         if data.get("model", {}).get("path"):
-            raise self.error("path", f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
+            raise self.error(f'model.path: with [source] kind = "{kind}" no model is served; leave it out')
         column = sections["source"].outcome if kind == "table" else ""
         if "outcomes" in data and not column:
             why = f'[source] kind = "{kind}" has counts only; a table has `outcome`'
-            raise self.error("outcomes", f"outcomes: join predictions, and {why}")
+            raise self.error(f"outcomes: join predictions, and {why}")
         if bool(sections["source"].outcomes) != bool(sections["source"].id):
-            raise self.error("source", "source: `outcomes` and `id` go together: another table, and the column of both")
+            raise self.error("source: `outcomes` and `id` go together: another table, and the column of both")
         sections["model"] = replace(sections["model"], path="", outcomes=sections["model"].outcomes and bool(column))
         for key in NEEDED[kind]:
             if not getattr(sections["source"], key):
-                raise self.error("kind", f'source.{key}: kind = "{kind}" needs it')
+                raise self.error(f'source.{key}: kind = "{kind}" needs it')
         if kind == "table" and bool(sections["source"].table) == bool(sections["source"].query):
-            raise self.error("source", "source: name either a `table` or a `query` with the predictions")
+            raise self.error("source: name either a `table` or a `query` with the predictions")
 
     def section(self, name: str, rows: tuple[Setting, ...], given: Any) -> dict[str, Any]:
         """Values of one table, checked, defaults filled in."""
         if not isinstance(given, Mapping):
-            raise self.error(name, f"{name}: expected a table, got {given!r}")
+            raise self.error(f"{name}: expected a table, got {given!r}")
         known = [row.key for row in rows]
         for key in given:
             if key not in known:
-                raise self.error(key, f"{name}: unknown key {key!r}", key, known)
+                raise self.error(f"{name}: unknown key {key!r}", key, known)
         values = {}
         for row in rows:
             value = given.get(row.key, row.default)
             try:
                 values[row.key] = None if value is None else row.expected.read(value)
             except ValueError as error:
-                raise self.error(row.key, f"{name}.{row.key}: {error}") from None
+                raise self.error(f"{name}.{row.key}: {error}") from None
             if value is None and row.key == "kind":
-                raise self.error(name, f"{name}.kind: expected {row.expected.text}, got none")
+                raise self.error(f"{name}.kind: expected {row.expected.text}, got none")
         return values
 
     def receivers(self, given: Any) -> tuple[ReceiverConfig, ...]:
         if not isinstance(given, dict):
-            raise self.error("receivers", f"receivers: expected a table, got {given!r}")
+            raise self.error(f"receivers: expected a table, got {given!r}")
         sections = {name: self.section(f"receivers.{name}", RECEIVER_SETTINGS, item) for name, item in given.items()}
         return tuple(ReceiverConfig(name, **values) for name, values in sections.items())
 
@@ -274,8 +274,13 @@ class _Reader:
     ) -> tuple[Rule, ...]:
         """All rules. A model that no rule judges gets the default ones; `taking`: the models that take outcomes."""
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-            raise self.error("rule", "rules are written as [[rule]] tables")
-        rules = [rule for item in given for rule in self.rule(item, drift, models, taking)]
+            raise self.error("rules are written as [[rule]] tables")
+        rules: list[Rule] = []
+        source = self.source
+        for place, item in enumerate(given, 1):
+            self.source = f"{source}, [[rule]] {place} of {len(given)}" if len(given) > 1 else source
+            rules += self.rule(item, drift, models, taking)
+        self.source = source
         left = [name for name in models if not any(rule.judges(name) for rule in rules)]
         bare = [one for one in taking if not any(rule.by_outcomes and rule.judges(one) for rule in rules)]
         for items, names in ((DEFAULT_RULES, left), ((PERFORMANCE_RULE,), bare)):
@@ -285,7 +290,7 @@ class _Reader:
         for place, rule in enumerate(rules):
             for other in rules[:place]:
                 if other.name == rule.name and any(rule.judges(name) and other.judges(name) for name in models):
-                    raise self.error("name", f"rule.name: two rules are called {rule.name!r}")
+                    raise self.error(f"rule.name: two rules are called {rule.name!r}")
         return tuple(replace(rule, benign=drift.benign, labels={**labels, **rule.labels}) for rule in rules)
 
     def rule(self, item: dict[str, Any], drift: DriftConfig, models: list[str], taking: list[str]) -> Sequence[Rule]:
@@ -294,35 +299,33 @@ class _Reader:
         preset = values.pop("preset")
         for name in values["models"]:
             if name not in models:
-                raise self.error("models", f"rule.models: there is no model {name!r}", name, models)
+                raise self.error(f"rule.models: there is no model {name!r}", name, models)
         if preset:
             if item.keys() - {"preset", "models"}:
-                raise self.error(
-                    "preset", "rule.preset: takes no other key but models; write the rules out to change them"
-                )
+                raise self.error("rule.preset: takes no other key but models; write the rules out to change them")
             return [replace(rule, models=values["models"]) for rule in PRESETS[preset](drift.alpha, drift.min_samples)]
         if not values["name"]:
-            raise self.error("rule", "rule.name: expected a text, got none; each [[rule]] needs a name")
+            raise self.error("rule.name: expected a text, got none; each [[rule]] needs a name")
         by_outcomes = is_performance(values["statistic"]) and not is_estimated(values["statistic"])
         if by_outcomes and not set(values["models"] or models) & set(taking):
-            raise self.error("statistic", "rule.statistic: performance is judged by outcomes, and needs [outcomes]")
+            raise self.error("rule.statistic: performance is judged by outcomes, and needs [outcomes]")
         values["hold"], values["keep_firing"] = values.pop("for"), values.pop("keep_firing_for")
         try:
             reference_span(values["reference"])
         except ConfigError as error:
-            raise self.error("reference", f"rule.reference: {error}") from None
+            raise self.error(f"rule.reference: {error}") from None
         return [Rule(**self.filled(values, item, drift))]
 
     def filled(self, values: dict[str, Any], item: dict[str, Any], drift: DriftConfig) -> dict[str, Any]:
         """Values of a rule with the defaults that depend on what it compares with."""
         usual, performance = values["reference"] == USUAL, is_performance(values["statistic"])
         if not usual and "alerts" in item:
-            raise self.error("alerts", f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
+            raise self.error(f'rule.alerts: is for reference = "{USUAL}"; this rule has an alpha')
         traffic = values["statistic"] == TRAFFIC
         for key in NOT_PERFORMANCE if performance else NOT_TRAFFIC if traffic else ():
             if key in item:
                 what = "traffic" if traffic else "performance"
-                raise self.error(key, f"rule.{key}: means nothing for {what}, which is that of the whole model")
+                raise self.error(f"rule.{key}: means nothing for {what}, which is that of the whole model")
         lengths = self.lengths(item, values["window"], drift) if usual else ()
         patient = usual or performance
         defaults: dict[str, Any] = {
@@ -338,28 +341,15 @@ class _Reader:
         """Window lengths of a rule that compares with what is usual, in hours."""
         for key in NOT_USUAL:
             if key in item:
-                raise self.error(key, f'rule.{key}: means nothing with reference = "{USUAL}"; its budget is `alerts`')
+                raise self.error(f'rule.{key}: means nothing with reference = "{USUAL}"; its budget is `alerts`')
         if item.get("statistic", "auto") != "auto":
-            raise self.error("statistic", f'rule.statistic: reference = "{USUAL}" has its own; leave it out')
+            raise self.error(f'rule.statistic: reference = "{USUAL}" has its own; leave it out')
         if window is None:
             return drift.windows
         if window % 3600 or window > 7 * 86400:
-            raise self.error("window", f'rule.window: with reference = "{USUAL}" expected whole hours, at most 7d')
+            raise self.error(f'rule.window: with reference = "{USUAL}" expected whole hours, at most 7d')
         return (round(window / 3600),)
 
-    def error(self, key: str, what: str, given: str = "", known: list[str] | None = None) -> ConfigError:
-        line = self.line_of(re.split(r"[: ]", what, maxsplit=1)[0].removesuffix(f".{key}"), key)
-        hint = did_you_mean(given, known or []) or (f"; known are: {', '.join(known)}" if known else "")
-        return ConfigError(f"{self.source}{f':{line}' if line else ''}: {what}{hint}")
-
-    def line_of(self, section: str, key: str) -> int | None:
-        """Line of a key within a section, or the first line that has it at all: tomllib keeps no positions."""
-        inside, first = False, None
-        for number, text in enumerate(self.text.splitlines(), 1):
-            if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", text):
-                inside = head[1] == section
-            if re.match(rf'\s*[\[\w.\s"-]*(?<![\w]){re.escape(key)}(?![\w])', text):
-                first = first or number
-                if inside:
-                    return number
-        return first
+    def error(self, what: str, given: str = "", known: Sequence[str] = ()) -> ConfigError:
+        hint = did_you_mean(given, known) or (f"; known are: {', '.join(known)}" if known else "")
+        return ConfigError(f"{self.source}: {what}{hint}")

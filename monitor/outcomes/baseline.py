@@ -156,12 +156,9 @@ def losses(target: Target, predictions: Floats, outcomes: Floats) -> Floats:
     """Loss of each row, shape (n,): the absolute error, 1 for a wrong class, or minus the score; NaN if unknown."""
     if target.kind == "score":
         return -outcomes
-    value = predictions[:, target.value or 0]
+    value = predictions[:, 0]
     if target.kind == "regression":
         return np.asarray(np.abs(value - outcomes))
-    if target.value is None:
-        positive = predictions[:, target.scores[0]] > target.threshold
-        value = np.where(positive, target.positive, 1 - target.positive)
     wrong: Floats = (value != outcomes).astype(np.float64)
     wrong[~np.isfinite(value) | ~np.isfinite(outcomes)] = np.nan
     return wrong
@@ -169,14 +166,11 @@ def losses(target: Target, predictions: Floats, outcomes: Floats) -> Floats:
 
 def answers(target: Target, predictions: Floats) -> Floats:
     """Return what the model answers as a number, shape (n,): the value, the score, or whether the class is positive."""
-    if target.kind == "binary":
-        if target.scores:
-            answer: Floats = predictions[:, target.scores[0]]
-        else:
-            answer = (predictions[:, target.value or 0] == target.positive).astype(np.float64)
-        return answer
-    value: Floats = predictions[:, target.value or 0]
-    return np.full(len(value), np.nan) if target.kind == "multiclass" else value
+    if target.kind == "multiclass":
+        return np.full(len(predictions), np.nan)
+    if target.kind == "binary" and not target.scores:
+        return np.asarray((predictions[:, 0] == target.positive).astype(np.float64))
+    return np.asarray(predictions[:, target.scores[0] if target.scores else 0])
 
 
 def baseline_of(schema: Schema, target: Target, values: Floats, outcomes: Floats, source: str = "") -> Baseline:

@@ -35,7 +35,7 @@ def bins_by_prediction(schema: Schema, target: Target, counts: Counts) -> Counts
     """Rows by the bins that `weighted` takes, from the counts of all columns; None for a score."""
     if target.kind == "score":
         return None
-    at = target.scores[0] if target.kind == "binary" and target.scores else target.value or 0
+    at = target.scores[0] if target.kind == "binary" and target.scores else 0
     column = schema.predictions[at]
     part = schema.split(counts)[len(schema.features) + at]
     if not column.numeric:

@@ -64,22 +64,19 @@ class Target:
     """What the outcomes of a model are, and how they are compared with its predictions.
 
     `classes`: canonical texts, in the order of the codes of the prediction column. `positive`: code of the class that
-    precision, recall and the score speak of. `value`: position of the predicted value or class among the prediction
-    columns; None if the class follows from the score and `threshold`. `scores`: positions of the probabilities: one of
-    the positive class, or one for each class of a multiclass model; () if there are none. `edges`: upper bounds of the
-    bins of the prediction (regression) or of the score. `outcome_edges`, `error_edges`: those of a number that came
-    true, and of prediction minus outcome. `centre`, `scale`: mean and standard deviation of the training target, by
-    which moments are scaled so that none cancels. `interval`: positions of the lower and upper prediction. `quantile`:
-    which one a number is a prediction of, for the pinball loss. `costs`: business value of each outcome class (row) and
-    predicted class (column).
+    precision, recall and the score speak of. The predicted value or class is the first of the prediction columns.
+    `scores`: positions of the probabilities: one of the positive class, or one for each class of a multiclass model; ()
+    if there are none. `edges`: upper bounds of the bins of the prediction (regression) or of the score.
+    `outcome_edges`, `error_edges`: those of a number that came true, and of prediction minus outcome. `centre`,
+    `scale`: mean and standard deviation of the training target, by which moments are scaled so that none cancels.
+    `interval`: positions of the lower and upper prediction. `quantile`: which one a number is a prediction of, for the
+    pinball loss. `costs`: business value of each outcome class (row) and predicted class (column).
     """
 
     kind: TargetKind
     classes: tuple[str, ...] = ()
     positive: int = 1
-    value: int | None = 0
     scores: tuple[int, ...] = ()
-    threshold: float = 0.5
     edges: tuple[float, ...] = ()
     outcome_edges: tuple[float, ...] = ()
     error_edges: tuple[float, ...] = ()
@@ -318,9 +315,7 @@ class Terms:
         found = within(self._y, LARGEST)
         if target.kind == "score":
             return found
-        if target.value is None:
-            return found & within(self._scores[0], LARGEST_FLOAT)
-        value = self._predictions[target.value]
+        value = self._predictions[0]
         found = found & within(value, LARGEST)
         return found & (value < len(target.classes)) if target.classified else found
 
@@ -341,15 +336,10 @@ class Terms:
             yield True, 1
             yield True, engine.place(y, target.outcome_edges) + 2
             if target.kind == "regression":
-                error = self._predictions[target.value or 0] - y
+                error = self._predictions[0] - y
                 yield True, engine.place(error, target.error_edges) + 3 + len(target.outcome_edges)
             return
-        if target.value is not None:
-            predicted = engine.whole(self._predictions[target.value])
-        else:
-            above = self._scores[0] > engine.number(target.threshold)
-            predicted = engine.where(above, target.positive, 1 - target.positive)
-        cell = engine.whole(y) * width + predicted + 1
+        cell = engine.whole(y) * width + engine.whole(self._predictions[0]) + 1
         if target.kind == "binary" and target.scores:
             place = engine.where(self.scored, engine.place(self._scores[0], target.edges), target.bins - 1)
             cell = cell + place * (width * (width + 1))
@@ -368,7 +358,7 @@ class Terms:
         y2 = scaled * scaled
         if target.kind == "score":
             return 0, {"y": scaled, "y2": y2}
-        predicted, none = self._predictions[target.value or 0], y == engine.number(0)
+        predicted, none = self._predictions[0], y == engine.number(0)
         away = predicted - y
         e, ape = away / engine.number(target.scale), size(away) / engine.where(none, engine.number(1), size(y))
         ape, e2, ones = engine.where(none, engine.number(0), ape), e * e, self._one_if(self.usable)
@@ -397,7 +387,7 @@ class Terms:
             found = {"gap_tilt": (hits[0] - p[0]) * tilt, "tilt2_var": tilt * tilt * p[0] * (1 - p[0])}
         else:
             brier, top = reduce(add, errors), engine.largest(*p)
-            right = self._one_if(y == self._predictions[target.value or 0])
+            right = self._one_if(y == self._predictions[0])
             found = {"right": right, "rows": reduce(add, hits)}
         found |= {"brier": brier, "brier2": brier * brier, "log": log, "log2": log * log, "p": top}
         return engine.place(top, target.edges), found

@@ -65,7 +65,7 @@ def sums_by_hour(
     order. A class is known by any spelling; one that the model does not know counts as wrong.
     """
     columns = {"y": (outcome, target.classified)}
-    columns |= {f"p{at}": (x, target.classified and at == target.value) for at, x in enumerate(predictions)}
+    columns |= {f"p{at}": (x, target.classified and at == 0) for at, x in enumerate(predictions)}
     values = {
         name: _coded(run, rows, x, target.classes) if coded else _number(x) for name, (x, coded) in columns.items()
     }

@@ -23,15 +23,15 @@ def refused(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ('[drfit]\nevery = "1m"', ["config.toml:1", "[drfit]", "did you mean 'drift'"]),
-        ('[drift]\nevry = "1m"', ["config.toml:2", "drift", "'evry'", "did you mean 'every'"]),
+        ('[drfit]\nevery = "1m"', ["config.toml: ", "[drfit]", "did you mean 'drift'"]),
+        ('[drift]\nevry = "1m"', ["config.toml: ", "drift", "'evry'", "did you mean 'every'"]),
         (
             '[drift]\nzzz = "1m"',
             ["'zzz'", "known are: every, window, alpha, alerts, windows, timezone, quiet, benign, min_samples"],
         ),
         (
             '[window]\nbase = "1m"\n\n[drift]\nwindow = "30 minutes"',
-            ["config.toml:5", "drift.window", "30 minutes", "5m"],
+            ["config.toml: ", "drift.window", "30 minutes", "5m"],
         ),
         ("[drift]\nevery = 60", ["drift.every", "expected a duration", "60"]),
         ('[drift]\nevery = "0s"', ["drift.every", "more than zero"]),
@@ -44,28 +44,28 @@ def refused(text: str) -> str:
         ('[model]\nmissing = "allowed"', ["model.missing", '"refuse", "allow"', "did you mean 'allow'"]),
         ("model = 3", ["model", "expected a table", "3"]),
         ("[models.a]\n[model]", ["both [model] and [models]"]),
-        ("[models.a]\n[source]", ["config.toml:2", "both [source] and [models]"]),
-        ("[models.a]\n[models.b.source]\nevery = 3", ["config.toml:3", "models.b.source.every", "duration"]),
-        ("[models.a.source]\nkind = 'scrape'", ["config.toml:2", "source.targets"]),
+        ("[models.a]\n[source]", ["config.toml: ", "both [source] and [models]"]),
+        ("[models.a]\n[models.b.source]\nevery = 3", ["config.toml: ", "models.b.source.every", "duration"]),
+        ("[models.a.source]\nkind = 'scrape'", ["config.toml: ", "source.targets"]),
         ("[models.a]\n[models.a]", ["not valid TOML", "twice", "line 2"]),
-        ("models = 3", ["config.toml:1", "tables [models.NAME]"]),
+        ("models = 3", ["config.toml: ", "tables [models.NAME]"]),
         ("[models]", ["tables [models.NAME]"]),
         ('[models."a/b"]', ["'a/b'", "addresses"]),
-        ("[models.a]\npath = ''\n[models.b]\npth = ''", ["config.toml:4", "models.b", "did you mean 'path'"]),
-        ("[models.a]\n[models.b]\npath = 3", ["config.toml:3", "models.b.path", "expected a text"]),
-        ("[models.a]\nname = 'b'", ["config.toml:2", "models.a", "unknown key 'name'"]),
-        ("[models.cat]\n[[rule]]\nname = 'x'\nmodels = ['cats']", ["config.toml:4", "did you mean 'cat'"]),
+        ("[models.a]\npath = ''\n[models.b]\npth = ''", ["config.toml: ", "models.b", "did you mean 'path'"]),
+        ("[models.a]\n[models.b]\npath = 3", ["config.toml: ", "models.b.path", "expected a text"]),
+        ("[models.a]\nname = 'b'", ["config.toml: ", "models.a", "unknown key 'name'"]),
+        ("[models.cat]\n[[rule]]\nname = 'x'\nmodels = ['cats']", ["config.toml: ", "did you mean 'cat'"]),
         (
             "[models.a]\n[models.b]\n[[rule]]\nname = 'x'\n[[rule]]\nname = 'x'\nmodels = ['a']",
             ["two rules are called 'x'"],
         ),
         ("[outcomes]\n[models.a]\noutcomes = false\n[[rule]]\nname = 'x'\nstatistic = 'mae'", ["[outcomes]"]),
-        ("[models.a]\n[models.b]\n[metrics]\nboxkite = true", ["config.toml:4", "metrics.boxkite"]),
+        ("[models.a]\n[models.b]\n[metrics]\nboxkite = true", ["config.toml: ", "metrics.boxkite"]),
         ('[[rule]]\nstatistic = "ks"', ["rule.name", "each [[rule]] needs a name"]),
         ('[[rule]]\nname = "a"\n[[rule]]\nname = "a"', ["two rules are called 'a'"]),
-        ('[[rule]]\nname = "a"\nstatistic = "kss"', ["config.toml:3", "did you mean 'ks'"]),
-        ('[[rule]]\nname = "a"\nreference = "yesterday"', ["config.toml:3", '"usual"', "yesterday"]),
-        ('[[rule]]\nname = "a"\nreference = "usual"\nalpha = 0.01', ["config.toml:4", "rule.alpha", "`alerts`"]),
+        ('[[rule]]\nname = "a"\nstatistic = "kss"', ["config.toml: ", "did you mean 'ks'"]),
+        ('[[rule]]\nname = "a"\nreference = "yesterday"', ["config.toml: ", '"usual"', "yesterday"]),
+        ('[[rule]]\nname = "a"\nreference = "usual"\nalpha = 0.01', ["config.toml: ", "rule.alpha", "`alerts`"]),
         ('[[rule]]\nname = "a"\nreference = "usual"\nstatistic = "ks"', ["rule.statistic", "leave it out"]),
         ('[[rule]]\nname = "a"\nreference = "usual"\nwindow = "90m"', ["rule.window", "whole hours"]),
         ('[[rule]]\nname = "a"\nalerts = 2', ["rule.alerts", "alpha"]),
@@ -138,7 +138,7 @@ def test_a_mistyped_key_is_never_accepted_silently(place: tuple[str, str], posit
         return
     message = refused(f"[{section}]\n{wrong} = 1\n")
     assert repr(wrong) in message
-    assert "config.toml:2" in message
+    assert message.startswith("config.toml: ")
 
 
 @given(st.integers(0, 10**9))
