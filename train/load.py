@@ -15,9 +15,8 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -30,7 +29,9 @@ from tqdm import tqdm
 from monitor import words
 from monitor.cli.command import length
 from monitor.clock import Clock, SystemClock
+from monitor.config.settings import did_you_mean
 from monitor.errors import DataError, TelltaleError
+from monitor.notify.http import explain
 from monitor.reference.file import Reference
 from monitor.tables.parse import BadRows
 from monitor.tables.read import open_reader
@@ -50,6 +51,9 @@ MAX_ROWS = 20_000
 OTHER_MODEL = (
     "; does it serve another model? -c sends iris rows, --data FILE rows of your own, such as the file of its training"
 )
+
+#: Largest number of an option.
+MOST = 1e9
 
 #: Outcomes in one request, at most.
 TOLD = 1_000
@@ -176,9 +180,8 @@ def read_shifts(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
         if not equals or not math.isfinite(sigmas):
             raise DataError(f"--shift {text}: expected FEATURE=SIGMAS, such as {names[0]}=1")
         if name not in names:
-            near = get_close_matches(name, names, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise DataError(f"--shift {text}: there is no feature {name!r}{hint}; the features are {', '.join(names)}")
+            known = f"; the features are {', '.join(names)}"
+            raise DataError(f"--shift {text}: there is no feature {name!r}{did_you_mean(name, names)}{known}")
         shifts[name] = sigmas
     return shifts
 
@@ -257,9 +260,9 @@ def _post(session: requests.Session, url: str, content: object, load: Load) -> r
         raise TelltaleError(f"{url} is not a URL: {error}") from error
     except requests.RequestException as error:
         if load.sent:
-            raise TelltaleError(f"{url} stopped answering after {load.sent} rows: {_why(error)}") from error
+            raise TelltaleError(f"{url} stopped answering after {load.sent} rows: {explain(error)}") from error
         start = f"`{words.program()} serve` starts one"
-        raise TelltaleError(f"no server answers at {url}: {_why(error)}; {start}") from error
+        raise TelltaleError(f"no server answers at {url}: {explain(error)}; {start}") from error
 
 
 def _predict(session: requests.Session, url: str, batch: list[Row], load: Load) -> list[str]:
@@ -295,15 +298,6 @@ def _message(answer: requests.Response) -> str:
         return " ".join(answer.text.split())[:120] or answer.reason
 
 
-def _why(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUT:.0f} seconds"
-    text = str(error)
-    if "refused" in text:
-        return "connection refused"
-    return "name not known" if "resolve" in text or "Name or service" in text else type(error).__name__
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
@@ -319,40 +313,31 @@ def build_parser() -> argparse.ArgumentParser:
     add("--reference", type=Path, default=Path(REFERENCE_FILE), metavar="FILE", help=reference)
     add("--url", default=URL, help="where the server is (default: %(default)s)")
     rate = "rows a second; 0: as fast as they are answered (default: 10, resampled: 100)"
-    add("--rate", type=_not_negative, metavar="N", help=rate)
-    add("--count", type=_positive, metavar="N", help="rows in all (default: 60, resampled: 1000)")
-    add("--batch", type=_positive, metavar="N", help="rows in a request (default: 1)")
+    add("--rate", type=_number(float, 0, MOST), metavar="N", help=rate)
+    add("--count", type=_number(int, 1, MOST), metavar="N", help="rows in all (default: 60, resampled: 1000)")
+    add("--batch", type=_number(int, 1, MOST), metavar="N", help="rows in a request (default: 1)")
     shift = "move a feature by so many of its standard deviations; may be repeated"
     add("--shift", action="append", default=[], metavar="FEATURE=SIGMAS", help=shift)
     outcomes = "after each prediction send what the data set says of its row, as its outcome"
     add("--outcomes", action="store_true", help=outcomes)
     flip = "turn this share of the outcomes round: another class, or as far on the other side of the mean"
-    add("--flip", type=_share, default=0.0, metavar="SHARE", help=flip)
+    add("--flip", type=_number(float, 0, 1), default=0.0, metavar="SHARE", help=flip)
     delay = "send outcomes that much later, such as 30s (default: at once)"
     add("--delay", type=length, default=0.0, metavar="DURATION", help=delay)
     add("--seed", type=int, metavar="N", help="send the same rows each time")
     return top
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
+def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    """Return what reads a number of the command line."""
 
+    def read(text: str) -> float:
+        number = kind(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {least} to {most:g}, got {text}")
+        return number
 
-def _not_negative(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a rate: 0 or more rows a second")
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share: 0 to 1")
-    return number
+    return read
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:

@@ -102,7 +102,8 @@ class Http:
         try:
             result: Reply | Failure = self._post(url if isinstance(url, str) else url.reveal(), body, headers, lines)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may have the address
-            result = Failure(*_explain(error, bool(lines)))
+            reason = explain(error)
+            result = Failure(reason, bool(lines) and reason not in UNSENT)
         finally:
             timer.cancel()
             for line in lines:
@@ -174,17 +175,20 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((requests.exceptions.RequestException, OSError), "the connection broke"),
 )
 
+#: After these the request cannot have arrived.
+UNSENT = {reason for _, reason in _REASONS[:6]}
 
-def _explain(error: Exception, connected: bool) -> tuple[str, bool]:
-    """Say what went wrong, and whether the request may have arrived."""
+
+def explain(error: Exception) -> str:
+    """Say what went wrong, without the address."""
     causes: list[BaseException] = [error]
     for cause in causes:
         inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
         causes += [one for one in inner if isinstance(one, BaseException) and one not in causes][: 20 - len(causes)]
-    for place, (kinds, reason) in enumerate(_REASONS):
+    for kinds, reason in _REASONS:
         if any(isinstance(cause, kinds) for cause in causes):
-            return reason, connected and place >= 6
-    return redact(f"the call failed ({type(error).__name__})"), connected
+            return reason
+    return f"the call failed ({type(error).__name__})"
 
 
 Action = Literal["sent", "retry", "plain", "dead", "migrate"]

@@ -6,8 +6,8 @@ import glob
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -127,13 +127,12 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `dataclasses.asdict` made, also through JSON."""
-        # What another version of Telltale wrote may have more fields.
-        entries: Iterable[dict[str, Any]] = (
-            {name: tuple(value) if isinstance(value, list) else value for name, value in item.items() if name in FIELDS}
+        entries = [
+            Entry(**{name: tuple(value) if isinstance(value, list) else value for name, value in item.items()})
             for item in data["entries"]
-        )
-        lines, files = tuple(map(tuple, data["lines"])), tuple(data.get("files", ()))
-        return cls(**{**data, "entries": tuple(Entry(**item) for item in entries), "lines": lines, "files": files})
+        ]
+        parts = {"entries": tuple(entries), "lines": tuple(map(tuple, data["lines"])), "files": tuple(data["files"])}
+        return cls(**{**data, **parts})
 
     @property
     def name(self) -> str:
@@ -451,7 +450,3 @@ def of_model(message: Message) -> tuple[str, list[str], str]:
 
 def _literal(name: str) -> str:
     return glob.escape(clean_text(name))
-
-
-#: Fields of an entry.
-FIELDS = {field.name for field in fields(Entry)}

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ ANSWER_FLOOR, SHARE_FLOOR = 0.1, 0.03
 SEEN = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class ByBin:
+class ByBin(NamedTuple):
     """Held-out rows of one column by bin, each of shape (column.size,).
 
     `loss`, `loss2`: sums of the loss and its square; `answer`, `answer2`: of what the model answers.
@@ -82,7 +81,7 @@ class Baseline:
         outer = [0, column.value_bins - 1] if column.numeric else [column.value_bins - 1]
         rows = by_bin.rows.copy()
         rows[[at for at in outer if reference[at] <= SEEN * reference.sum()]] = 0
-        found = harm(replace(by_bin, rows=rows), reference, live)
+        found = harm(by_bin._replace(rows=rows), reference, live)
         if found is None:
             return None
         target = self.target
@@ -97,11 +96,7 @@ class Baseline:
     def to_json(self) -> str:
         """Return all of it as JSON."""
         columns = [
-            {
-                "role": role,
-                "name": name,
-                **{key: one.tolist() for key, one in zip(_FIELDS, _arrays(by_bin), strict=True)},
-            }
+            {"role": role, "name": name, **{key: one.tolist() for key, one in by_bin._asdict().items()}}
             for (role, name), by_bin in self.columns.items()
         ]
         parts = {
@@ -119,18 +114,11 @@ class Baseline:
         parts = json.loads(text)
         target = target_from_json(parts["target"])
         columns = {
-            (one["role"], one["name"]): ByBin(*(np.array(one[name], dtype=np.float64) for name in _FIELDS))
+            (one["role"], one["name"]): ByBin(*(np.array(one[name], dtype=np.float64) for name in ByBin._fields))
             for one in parts["columns"]
         }
         sums = Sums.from_json(target, json.dumps(parts["sums"]))
         return cls(sums, parts["source"], columns, parts["importance"])
-
-
-_FIELDS = ("rows", "loss", "loss2", "answer", "answer2")
-
-
-def _arrays(by_bin: ByBin) -> tuple[Floats, ...]:
-    return tuple(getattr(by_bin, name) for name in _FIELDS)
 
 
 def _said(target: Target) -> dict[str, Any]:

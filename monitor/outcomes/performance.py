@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -155,8 +155,7 @@ def _mean(metric: str, total: float, squares: float, n: int, better: Better, uni
         return None
     mean = total / n
     error = unit * math.sqrt(max(squares / n - mean**2, 0.0) / max(n - 1, 1))
-    mean *= unit
-    return Measure(metric, mean, error, mean - Z95 * error, mean + Z95 * error, n, better)
+    return _normal(metric, mean * unit, error, n, better, -math.inf, math.inf)
 
 
 def _ratio(metric: str, ratio: Ratio, confusion: Counts) -> Measure | None:
@@ -175,9 +174,17 @@ def _ratio(metric: str, ratio: Ratio, confusion: Counts) -> Measure | None:
     return Measure(metric, value, error, low, high, round(below), "higher", above, below)
 
 
-def _normal(metric: str, value: float, error: float, n: int, better: Better = "higher") -> Measure:
-    """Return a metric between 0 and 1 with a normal interval."""
-    return Measure(metric, value, error, max(value - Z95 * error, 0.0), min(value + Z95 * error, 1.0), n, better)
+def _normal(
+    metric: str,
+    value: float,
+    error: float,
+    n: int,
+    better: Better = "higher",
+    least: float = 0.0,
+    most: float = 1.0,
+) -> Measure:
+    """Return a metric with a normal interval, between the least and the largest value that it can have."""
+    return Measure(metric, value, error, max(value - Z95 * error, least), min(value + Z95 * error, most), n, better)
 
 
 def roc_auc(negatives: npt.NDArray[Any], positives: npt.NDArray[Any]) -> tuple[float, float] | None:
@@ -298,7 +305,7 @@ def _r2(sums: Sums) -> Measure | None:
     )
     value = 1 - e2 / variance
     error = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0) / n)
-    return Measure("r2", value, error, value - Z95 * error, min(value + Z95 * error, 1.0), n, "higher")
+    return _normal("r2", value, error, n, least=-math.inf)
 
 
 def _scores(sums: Sums) -> Iterator[Measure | None]:
@@ -375,9 +382,7 @@ def measure(sums: Sums) -> dict[str, Measure]:
     elif target.kind == "score":
         mean = _mean("score", sums.total("y"), sums.total("y2"), sums.n, "higher", target.scale)
         if mean is not None:
-            moved = (one + target.centre for one in (mean.value, mean.low, mean.high))
-            value, low, high = moved
-            take([replace(mean, value=value, low=low, high=high)])
+            take([_normal("score", mean.value + target.centre, mean.error, sums.n, "higher", -math.inf, math.inf)])
     else:
         take(_ratio(name, ratio, sums.confusion) for name, ratio in ratios(target).items())
         take(_averages(sums, found))
@@ -401,12 +406,14 @@ _MEANS = {
 }
 
 
+#: Metrics of ranks and averages, for which the hours scatter as the accuracy does.
+_LIKE_ACCURACY = ("roc_auc", "average_precision", "balanced_accuracy")
+
+
 def linear_parts(sums: Sums, metric: str) -> tuple[float, float]:
     """Numerator and denominator of the ratio of sums that a metric is, or follows most closely."""
     found = ratios(sums.target)
-    name = {"balanced_accuracy": "accuracy", "roc_auc": "accuracy", "average_precision": "accuracy"}.get(metric, metric)
-    if name.startswith("macro_"):
-        name = "accuracy"
+    name = "accuracy" if metric in _LIKE_ACCURACY or metric.startswith("macro_") else metric
     if name in found:
         cells = sums.confusion.sum(axis=0)
         return float((found[name].above * cells).sum()), float((found[name].below * cells).sum())
@@ -465,7 +472,7 @@ def _independent(measured: Measure, metric: str, ratio: float) -> float:
     """Variance of the ratio that `linear_parts` gives, as of independent rows."""
     if measured.trials:
         return ratio * (1 - ratio) / measured.trials
-    if metric in ("roc_auc", "average_precision", "balanced_accuracy") or metric.startswith("macro_"):
+    if metric in _LIKE_ACCURACY or metric.startswith("macro_"):
         return ratio * (1 - ratio) / measured.n
     return math.inf if metric in ("ece", "r2", "rmse", "pinball") else measured.error**2
 
@@ -499,7 +506,6 @@ def rows_by_bin(sums: Sums) -> tuple[Floats, Counts]:
 
 #: What is estimated of numbers: sums of the mean and of its square by bin, and the power of the unit.
 _OF_NUMBERS = {"bias": ("e", "e2", 1), "mae": ("abs_e", "e2", 1), "mse": ("e2", "e4", 2)}
-
 
 #: What is estimated of probabilities, with the moment that is its sum.
 OF_SCORES = {"brier": "brier", "log_loss": "log"}
@@ -560,7 +566,7 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
         for name, (first, second, power) in _OF_NUMBERS.items():
             mean, squares, unit = sums.binned(first) / held, sums.binned(second) / held, target.scale**power
             value, error = float((weights * mean).sum()) * unit, error_of(mean, squares) * unit
-            found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "lower")
+            found[name] = _normal(name, value, error, sums.n, "lower", -math.inf, math.inf)
         found["rmse"] = _root(found["mse"])
         return found, spoken / max(float(rows.sum()), 1.0)
     shares = confusion / held[:, None, None]
@@ -574,10 +580,8 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
         error = error_of(means, squares, ratio.share) / below
         if ratio.f1:
             value, error = f1_of(value), error * 2 / (1 + value) ** 2
-        if ratio.share:
-            found[name] = _normal(name, value, error, sums.n)
-        else:
-            found[name] = Measure(name, value, error, value - Z95 * error, value + Z95 * error, sums.n, "higher")
+        bounds = (0.0, 1.0) if ratio.share else (-math.inf, math.inf)
+        found[name] = _normal(name, value, error, sums.n, "higher", *bounds)
     if target.kind == "binary" and target.scores:
         by_class = np.where(n > 0, rows, 0)[:, None] * shares.sum(axis=2)
         area = roc_auc(by_class[:-1, 1 - target.positive], by_class[:-1, target.positive])
@@ -588,6 +592,5 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
         for name in OF_SCORES:
             mean, squares = _scored_loss(sums, name)
             value, error = float((weights * mean).sum()), error_of(mean, squares)
-            low = max(value - Z95 * error, 0.0)
-            found[name] = Measure(name, value, error, low, value + Z95 * error, sums.n, "lower")
+            found[name] = _normal(name, value, error, sums.n, "lower", most=math.inf)
     return found, spoken / max(float(rows.sum()), 1.0)

@@ -151,7 +151,7 @@ def test_an_unknown_feature_lists_the_known_ones(capsys: pytest.CaptureFixture[s
     assert main(["--shift", "bmj=1"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "did you mean bmi?" in error
+    assert "did you mean 'bmi'?" in error
     assert "age, sex, bmi, bp, s1" in error
 
 
