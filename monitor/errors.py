@@ -59,14 +59,19 @@ class InputError(TelltaleError):
     """One request is wrong. It is answered with `status` and a JSON body, and nothing is recorded.
 
     `code` is a stable word for programs, the message is for people, `where` points into the input, such as `row 3,
-    column bmi`.
+    column bmi`. `headers`: of the answer.
     """
 
-    def __init__(self, code: str, message: str, where: str | None = None, status: int = 400) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        where: str | None = None,
+        status: int = 400,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
-        self.code = code
-        self.where = where
-        self.status = status
+        self.code, self.where, self.status, self.headers = code, where, status, headers
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str | None, int]]:
         """How it is sent to another process."""

@@ -36,26 +36,21 @@ class Answer(NamedTuple):
 Respond = Callable[[WSGIEnvironment], Answer]
 
 
-class NotAllowedError(InputError):
+def not_allowed(path: str, methods: tuple[str, ...]) -> InputError:
     """A path does not take the request's method."""
-
-    def __init__(self, path: str, methods: tuple[str, ...]) -> None:
-        super().__init__("method_not_allowed", f"{short(path, 200)} takes {methods[0]}", None, 405)
-        self.headers = (("Allow", ", ".join(methods)),)
+    headers = (("Allow", ", ".join(methods)),)
+    return InputError("method_not_allowed", f"{short(path, 200)} takes {methods[0]}", None, 405, headers)
 
 
-class BehindError(InputError):
+def behind(message: str, seconds: int) -> InputError:
     """The store is behind what has come; `seconds` later it may be less so."""
-
-    def __init__(self, message: str, seconds: int) -> None:
-        super().__init__("behind", message, None, 429)
-        self.headers = (("Retry-After", str(seconds)),)
+    return InputError("behind", message, None, 429, (("Retry-After", str(seconds)),))
 
 
 def refuse_if_behind(runtime: Runtime) -> None:
-    """Raise BehindError if more waits to be counted than the data folder should take."""
+    """Raise InputError if more waits to be counted than the data folder should take."""
     if runtime.behind:
-        raise BehindError("the store is behind what has come; nothing of this was recorded, send it again later", 5)
+        raise behind("the store is behind what has come; nothing of this was recorded, send it again later", 5)
 
 
 class Failures:
@@ -98,6 +93,8 @@ class Endpoint:
         self._rejected = runtime.instruments.rejected
         self._instruments = runtime.instruments if watched is None else watched.instruments
         self._failures = Failures(runtime.clock)
+        #: Raises InputError for who may not ask.
+        self.check: Callable[[WSGIEnvironment], None] = lambda _: None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -109,13 +106,13 @@ class Endpoint:
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Work the answer out, also that of a request that is refused or fails."""
         try:
+            self.check(environ)
             if environ["REQUEST_METHOD"] not in self.methods:
-                raise NotAllowedError(environ["PATH_INFO"], self.methods)
+                raise not_allowed(environ["PATH_INFO"], self.methods)
             return self.respond(environ)
         except InputError as error:
             self._rejected(error.code)
-            headers = error.headers if isinstance(error, (NotAllowedError, BehindError)) else ()
-            return Answer(self._error(error.code, str(error), error.where), error.status, headers=headers)
+            return Answer(self._error(error.code, str(error), error.where), error.status, headers=error.headers)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model does, the next one must be answered
             self._instruments.model_failed()
             error_id = self._failures.note(error)

@@ -18,17 +18,15 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import urlsplit
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 from monitor.clock import Clock, SystemClock
 from monitor.columns.column import clean_text
 from monitor.config.settings import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret, guard_logs, read_secret
-from server.payload import error_body
 
 Access = Literal["open", "service", "read", "change"]
 
@@ -50,6 +48,9 @@ WRONG_TOKENS, ADDRESSES = 10, 1000
 
 HOW_TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe())" > token; chmod 600 token'
 NOBODY_CHANGES = "changes over HTTP need a token, and none is set"
+
+#: Tells programs how to come in.
+CHALLENGE = (("WWW-Authenticate", 'Bearer realm="telltale"'),)
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?")
 
@@ -199,7 +200,7 @@ class Guard:
         wrong = self._wrong.get(address) or deque(maxlen=WRONG_TOKENS)
         if len(wrong) == WRONG_TOKENS and now - wrong[0] < 60.0:
             message = f"{WRONG_TOKENS} wrong tokens came from {address} within a minute; wait a minute"
-            raise InputError("too_many_logins", message, None, 429)
+            raise InputError("too_many_logins", message, None, 429, (("Retry-After", "60"),))
         if self.is_token(given):
             return True
         if self.has_token:
@@ -224,7 +225,7 @@ class Guard:
             text = given.strip().encode("latin-1", "replace").decode("utf-8", "replace")
             right = self.log_in(text, address) if address else self.is_token(text)
             if scheme.lower() != "bearer" or not right:
-                raise InputError("wrong_token", "this is not the token", "header Authorization", 401)
+                raise InputError("wrong_token", "this is not the token", "header Authorization", 401, CHALLENGE)
             return Viewer("token")
         if cookie and self._is_session(cookie):
             return Viewer("session", self._sign("csrf", cookie))
@@ -255,33 +256,14 @@ class Guard:
                 raise InputError("stale_form", "the form is not of this session; load the page again", "csrf", 403)
         needed = access in ("read", "change") or (access == "service" and self._all)
         if needed and self._token is not None and viewer.by == "nobody":
-            raise InputError("no_token", "this needs the token: Authorization: Bearer TOKEN", None, 401)
+            raise InputError("no_token", "this needs the token: Authorization: Bearer TOKEN", None, 401, CHALLENGE)
 
-    def service(self, application: WSGIApplication) -> WSGIApplication:
-        """Wrap a WSGI route that bypasses Flask. Access class: `service`."""
-
-        def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            if self._all or "HTTP_ORIGIN" in environ:
-                try:
-                    self.check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST"))
-                    if self._all:
-                        self.admit("service", self.viewer(environ.get("HTTP_AUTHORIZATION"), None), str)
-                except InputError as error:
-                    body = error_body(error.code, str(error), error.where)
-                    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-                    status = f"{error.status} {HTTPStatus(error.status).phrase}"
-                    start_response(status, [*headers, *challenge(error)])
-                    return [body]
-            return application(environ, start_response)
-
-        return guarded
-
-
-def challenge(error: InputError) -> list[tuple[str, str]]:
-    """The header that says how to come in, or when."""
-    if error.status == 429:
-        return [("Retry-After", "60")]
-    return [("WWW-Authenticate", 'Bearer realm="telltale"')] if error.status == 401 else []
+    def check_program(self, environ: WSGIEnvironment) -> None:
+        """Check a request for a route that bypasses Flask, of class `service`. Raises InputError."""
+        if self._all or "HTTP_ORIGIN" in environ:
+            self.check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST"))
+            if self._all:
+                self.admit("service", self.viewer(environ.get("HTTP_AUTHORIZATION"), None), str)
 
 
 def local_path(address: str) -> str:

@@ -40,7 +40,7 @@ from monitor.source.journal import Recorded
 from monitor.source.outcomes import KNOWN, NUMBER, PREDICTED, TOKEN, VALUE
 from monitor.store.windows.rows import find_series
 from monitor.watched import Watched
-from server.endpoint import Answer, BehindError, refuse_if_behind
+from server.endpoint import Answer, behind, refuse_if_behind
 from server.payload import read_body
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Replication:
             raise InputError("wrong_type", "Content-Type must be application/octet-stream", None, 415)
         body = read_body(environ, self._max_body)
         if not self._turn.acquire(blocking=False):
-            raise BehindError("another client is being served; send it again", 1)
+            raise behind("another client is being served; send it again", 1)
         try:
             return Answer(json.dumps(self._take(given, body)).encode() + b"\n")
         except (OSError, StoreError, sqlite3.Error) as error:
@@ -108,7 +108,7 @@ class Replication:
             self._open(token, given)
             followed = model.followed[f"client/{token}"]
         if followed.source.ended and "file" in given:
-            raise BehindError("what this client sent before is being put away; send it again", 5)
+            raise behind("what this client sent before is being put away; send it again", 5)
         if "file" not in given:
             (self._folder / token / "done").touch()
             self._retire(token)
@@ -139,7 +139,7 @@ class Replication:
         for silent in [one for one, at in self._heard.items() if at < runtime.clock.time() - SILENT]:
             self._retire(silent)
         if len(self._heard) >= CLIENTS:
-            raise BehindError(f"there are {CLIENTS} clients", 60)
+            raise behind(f"there are {CLIENTS} clients", 60)
         subject, reference = Subject(wanted["model"], wanted["version"]), wanted["reference"]
         series = runtime.writer.call(lambda connection: find_series(connection, subject, reference))
         if series is None or series.model != now.name:

@@ -9,7 +9,6 @@ from functools import partial
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from monitor import __version__
 from monitor.errors import InputError
 from monitor.models.model import Model
 from monitor.runtime import Runtime
@@ -59,7 +58,9 @@ class Application:
         routes |= {f"/models/{name}{path}": route for name, own in every.items() for path, route in own.items()}
         routes["/models"] = Endpoint(partial(unknown_route, runtime), runtime, METHODS)
         routes["/openapi.json"] = Endpoint(partial(openapi.respond, runtime, every), runtime, ("GET",))
-        table: dict[str, WSGIApplication] = {path: self._guard.service(route) for path, route in routes.items()}
+        table: dict[str, WSGIApplication] = dict(routes)
+        for route in routes.values():
+            route.check = self._guard.check_program
         hot = table["/predict"]
         if len(every) == 1 and isinstance(routes["/predict"], Predictor):
             del table["/predict"]  # a page tells browsers what it is for
@@ -103,15 +104,13 @@ def program_routes(runtime: Runtime, watched: Watched, model: Model | None) -> R
         "/predict": predictor,
         "/invocations": Endpoint(Mlflow(predictor), runtime, error=mlflow.error_body, watched=watched),
         "/v2": Endpoint(OpenInference(predictor), runtime, ("GET", "POST"), inference.error_body, watched),
-        **process_routes(runtime),
+        "/ping": ping(runtime),
     }
 
 
-def process_routes(runtime: Runtime) -> Routes:
-    """Routes that tell of a process that serves models, as other servers have them."""
-    healthy = Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
-    version = Endpoint(lambda _: Answer(__version__.encode()), runtime, ("GET",))
-    return {"/ping": healthy, "/health": healthy, "/version": version}
+def ping(runtime: Runtime) -> Endpoint:
+    """The route that tells MLflow's clients that the process serves models."""
+    return Endpoint(lambda _: Answer(b"\n"), runtime, ("GET",))
 
 
 def failed_routes(runtime: Runtime, name: str) -> Routes:
@@ -133,7 +132,7 @@ def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
     if "/v2" in paths:
         served = {name: own["/v2"] for name, own in every.items() if "/v2" in own}
         routes["/v2"] = Endpoint(partial(by_path, runtime, served), runtime, ("GET", "POST"), inference.error_body)
-        routes |= process_routes(runtime)
+        routes["/ping"] = ping(runtime)
     return routes
 
 

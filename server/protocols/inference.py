@@ -12,7 +12,7 @@ from monitor import __version__
 from monitor.columns.canonical import canonical
 from monitor.columns.column import Column, clean_text
 from monitor.errors import InputError
-from server.endpoint import Answer, NotAllowedError
+from server.endpoint import Answer, not_allowed
 from server.payload import LARGEST_WHOLE, LONGEST_ID, check_json_type, load, read_body, short
 from server.predict import Predictor
 
@@ -68,7 +68,7 @@ class OpenInference:
         about = self.places[place]
         wanted = "GET" if about else "POST"
         if environ["REQUEST_METHOD"] != wanted:
-            raise NotAllowedError(path, (wanted,))
+            raise not_allowed(path, (wanted,))
         return Answer(json.dumps(about or self._infer(environ)).encode())
 
     def _place(self, path: str) -> str:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
-from server.guard import Guard, Viewer, access_of, challenge
+from server.guard import Guard, Viewer, access_of
 from server.payload import error_body, short
 from server.web.actions import actions, login_page
 from server.web.api import api
@@ -54,7 +54,7 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
             if error.status == 401 and by_browser:
                 here = request.full_path.rstrip("?") if request.method == "GET" else "/alerts"
                 return login_page(here, "", 401)
-            return _refusal(error, dict(challenge(error)))
+            return _refusal(error)
         return None
 
     @app.errorhandler(InputError)
@@ -64,7 +64,7 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         code = (error.name or "error").lower().replace(" ", "_")
-        allow = {"Allow": ", ".join(getattr(error, "valid_methods", None) or [])} if error.code == 405 else {}
+        allow = (("Allow", ", ".join(getattr(error, "valid_methods", None) or [])),) if error.code == 405 else ()
         return _failure(code, error.description or error.name, error.code or 500, allow)
 
     @app.errorhandler(OSError)
@@ -74,7 +74,7 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
         """The data folder cannot be read: what needs it has to wait, and predictions go on."""
         app.logger.warning("%s %s: the data folder cannot be read: %s", request.method, request.path, error)
         message = f"the data folder cannot be read ({type(error).__name__}); the log has more"
-        return _failure("unavailable", message, 503, {"Retry-After": "10"})
+        return _failure("unavailable", message, 503, (("Retry-After", "10"),))
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
@@ -105,10 +105,10 @@ def _admit(guard: Guard) -> None:
         guard.admit(access, g.viewer, lambda: request.form.get("csrf", ""))
 
 
-def _refusal(error: InputError, headers: dict[str, str] | None = None) -> Response:
+def _refusal(error: InputError) -> Response:
     body = error_body(error.code, str(error), error.where)
-    return Response(body, error.status, headers, content_type="application/json")
+    return Response(body, error.status, dict(error.headers), content_type="application/json")
 
 
-def _failure(code: str, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    return _refusal(InputError(code, message, short(request.path, 200), status), headers)
+def _failure(code: str, message: str, status: int, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    return _refusal(InputError(code, message, short(request.path, 200), status, headers))
