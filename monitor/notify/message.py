@@ -127,12 +127,12 @@ class Message:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Message:
         """Read what `dataclasses.asdict` made, also through JSON."""
-        entries = [
-            Entry(**{name: tuple(value) if isinstance(value, list) else value for name, value in item.items()})
-            for item in data["entries"]
-        ]
-        parts = {"entries": tuple(entries), "lines": tuple(map(tuple, data["lines"])), "files": tuple(data["files"])}
-        return cls(**{**data, **parts})
+
+        def plain(item: dict[str, Any]) -> dict[str, Any]:
+            return {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+
+        entries, lines = (Entry(**plain(item)) for item in data["entries"]), map(tuple, data["lines"])
+        return cls(**{**plain(dict(data)), "entries": tuple(entries), "lines": tuple(lines)})
 
     @property
     def name(self) -> str:
