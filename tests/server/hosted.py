@@ -58,5 +58,5 @@ def served(folder: Path, text: str) -> Iterator[Client]:
         data=replace(data, path=str(folder / data.path)),
         server=replace(config.server, port=0),
     )
-    with opened(config) as server, running(server):
+    with opened(config) as (server, _), running(server):
         yield Client(int(server.effective_port))
