@@ -68,9 +68,7 @@ class Recording:
         self.journals: dict[str, Journal] = {JOURNAL: self.recorder.journal}
         self.outcome_recorder: OutcomeRecorder | None = None
         if config.outcomes is not None:
-            self.outcome_recorder = OutcomeRecorder.open(
-                folder / OUTCOMES, schema, watch.reference.target, config, clock
-            )
+            self.outcome_recorder = OutcomeRecorder(folder / OUTCOMES, schema, watch.reference.target, config, clock)
             self.journals[OUTCOMES] = self.outcome_recorder.journal
 
 

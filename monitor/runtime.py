@@ -42,7 +42,7 @@ from monitor.schedule import Schedule
 from monitor.store.file.database import connect_read_only, explained, take_up
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
-from monitor.store.records import command_inbox as inbox
+from monitor.store.records import changes
 from monitor.store.records.notifications import retire
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import read_range
@@ -64,8 +64,16 @@ RETIRE = 60.0
 #: Seconds between rounds of rolling up and dropping.
 MAINTAIN = 60.0
 
+#: Seconds that a change may take: `erase` has the whole database written anew.
+CHANGE_TIMEOUT = 600.0
+
 #: Bytes of journals that may always wait to be folded; and a quarter of `[data] max_size`, if that is more.
 BACKLOG = 64 << 20
+
+
+def no_reload() -> str:
+    """Refuse to read the settings again. Raises StoreError."""
+    raise StoreError("this process serves no models; start it again to change its settings")
 
 
 class Runtime:
@@ -83,8 +91,8 @@ class Runtime:
         Raises StoreError or LockedError, and ConfigError for a rule or receiver that cannot be.
         """
         self.config, self.watches, self.clock, self.failed = config, watches, clock or SystemClock(), dict(failed)
-        #: Reads the settings again, on a thread of its own, and tells the caller what became of it; a server sets it.
-        self.reload: inbox.Reload | None = None
+        #: Reads the settings again, and says what has changed, or raises TelltaleError; a server sets it.
+        self.reload: Callable[[], str] = no_reload
         self._started = False
         self._answers: Answers | None = None
         #: Lets go of the folder, for a server, if this process only took it over; says whether it does.
@@ -264,8 +272,6 @@ class Runtime:
         now, sync = self.clock.monotonic(), self.config.data.sync
         try:
             self.folding.fold()
-            names = self.journals.forget_names
-            inbox.apply_all(self.folder, self.writer, self.clock, self.maintenance, names, self.reload)
             self.workers.look_after_own(sync)
             if now - self._looked >= SLOW_FACTS:
                 self._looked = now
@@ -285,6 +291,15 @@ class Runtime:
     def join(self, key: str) -> None:
         """Follow the journals of another process. Raises StoreError for one of a model that is not watched here."""
         self.writer.run(lambda: self.workers.join(key))
+
+    def change(self, request: Mapping[str, Any]) -> None:
+        """Do what a person asks for; see `store.records.changes`, also for what it raises if that cannot be."""
+        parts = self.writer, self.folder, request, self.clock.time(), self.maintenance
+        try:
+            self.writer.run(lambda: changes.carry_out(*parts), CHANGE_TIMEOUT)
+        finally:
+            if request.get("kind") == "erase":
+                self.writer.run(self.journals.forget_names)
 
     def fold(self) -> None:
         """Fold what has been recorded by now; return when it is committed. Raises what the store raises."""

@@ -80,17 +80,24 @@ class Reloading:
 
     def start(self, done: Callable[[str, bool], None] = lambda said, good: None) -> None:  # noqa: ARG005
         """Reload on a thread of its own; `done` is told what became of it, and whether it is good."""
-        threading.Thread(target=self._run, args=(done,), name="telltale-reload", daemon=True).start()
+        threading.Thread(target=lambda: done(*self._run()), name="telltale-reload", daemon=True).start()
+
+    def wait(self) -> str:
+        """Reload, and say what has changed. Raises TelltaleError if everything stays as it was."""
+        said, good = self._run()
+        if not good:
+            raise TelltaleError(f"not reloaded, everything stays as it was: {said}")
+        return said
 
     def stop(self) -> None:
         """Wait for a reload that is under way, and begin no other."""
         with self._lock:
             self._stopped = True
 
-    def _run(self, done: Callable[[str, bool], None]) -> None:
+    def _run(self) -> tuple[str, bool]:
         with self._lock:
             if self._stopped:
-                return
+                return "the server stops", False
             try:
                 said, good = self.reload(), True
                 log.info("reloaded: %s", said)
@@ -99,7 +106,7 @@ class Reloading:
                 traced = None if isinstance(error, TelltaleError) else error
                 log.error("not reloaded, everything stays as it was: %s", said, exc_info=traced)
             self._runtime.reloaded(said, good)
-        done(said, good)
+        return said, good
 
     def reload(self) -> str:
         """Take up what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""

@@ -48,7 +48,7 @@ def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterato
     try:
         application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
         reloading = Reloading(runtime, application, loaded, again or (lambda: config))
-        runtime.reload = reloading.start
+        runtime.reload = reloading.wait
         try:
             server = Server(application, config.server, runtime.instruments.rejected)
         except OSError as error:

@@ -17,11 +17,11 @@ from monitor.clock import from_iso, iso
 from monitor.drift.evaluate import Question
 from monitor.drift.evaluate import evaluate as drift_evaluate
 from monitor.drift.result import DriftResult, Span
+from monitor.errors import StoreError
 from monitor.evaluation import Evaluation, reach_back
 from monitor.report.overview import against_what, rows
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
-from monitor.store.records import command_inbox as inbox
 from monitor.store.records import references
 from monitor.store.windows.rows import load_series
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
@@ -195,8 +195,7 @@ def test_restarts_change_no_event(make: Any) -> None:
 
 
 def apply(world: Monitored, what: dict[str, Any]) -> None:
-    inbox.put(world.folder, what)
-    world.runtime.writer.run(world.runtime._tick)
+    world.runtime.change(what)
 
 
 def accept(world: Monitored, start: float, end: float, least: int = 50, columns: Sequence[int] = ()) -> None:
@@ -290,15 +289,13 @@ def test_a_rule_with_a_reference_of_its_own_keeps_it(make: Any) -> None:
     assert of_rule(world.runtime.only.latest, "own").reference == stretch
 
 
-def test_too_short_a_stretch_is_refused(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_too_short_a_stretch_is_refused(make: Any) -> None:
     world = make()
     world.minutes(2, rows=20)
-    accept(world, MIDNIGHT, MIDNIGHT + HOUR)
+    with pytest.raises(StoreError, match=r"holds 40 predictions.*needs 50"):
+        accept(world, MIDNIGHT, MIDNIGHT + HOUR)
     with world.read() as connection:
         assert references.changes(connection) == []
-    assert "holds 40 predictions" in caplog.text
-    assert "needs 50" in caplog.text
-    assert list((world.folder / "inbox").glob("*.rejected"))
 
 
 def test_verdicts_against_an_accepted_stretch_are_in_the_audit(make: Any) -> None:

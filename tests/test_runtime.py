@@ -16,7 +16,6 @@ from monitor.folding import INSTRUMENTS
 from monitor.health import DAMAGE_SHOWN
 from monitor.runtime import SLOW_FACTS
 from monitor.store.file.writer import Writer
-from monitor.store.records import command_inbox as inbox
 from monitor.store.windows.rows import add_gap, read_meta
 from tests.store.world import Monitored
 
@@ -132,11 +131,9 @@ def test_closing_under_somebody_elses_lock_leaves_the_rest_to_the_next_start(tmp
 def test_a_request_that_the_database_refuses_does_not_keep_it_from_folding(monitored):
     """NaN is a number for JSON as Python reads it, and NULL for SQLite."""
     silence = {"id": "x", "matchers": {}, "start": math.nan, "end": 1.0, "author": "", "reason": ""}
-    path = inbox.put(monitored.folder, {"kind": "silence", "silence": silence})
     monitored.record(5)
-    monitored.runtime._tick()
-    assert path.with_suffix(".rejected").exists()
-    assert not path.exists()
+    with pytest.raises(sqlite3.IntegrityError):
+        monitored.runtime.change({"kind": "silence", "silence": silence})
     monitored.record(5)
     monitored.runtime._tick()
     assert monitored.runtime.only.totals.n == 10

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import threading
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monitor import words
+from monitor import questions, words
 from monitor.capture.names import Name
 from monitor.cli.command import (
     BY,
@@ -35,14 +35,14 @@ from monitor.rules.silence import new_silence
 from monitor.store.file.database import open_database
 from monitor.store.file.folder import DataFolder, refuse_second
 from monitor.store.file.writer import Writer
-from monitor.store.records import command_inbox as inbox
+from monitor.store.records import changes
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.erase import Wanted, columns_of_category, find, moved_aside
 from monitor.store.records.references import served_model
 from monitor.store.windows.retention import Maintenance
 
-#: How long a command waits for the server to take its request, in seconds; `erase` has the whole database written anew.
-PATIENCE, PATIENCE_ERASE = 10.0, 600.0
+#: Seconds that a command waits for the server; `erase` has the whole database written anew.
+PATIENCE, PATIENCE_LONG = 40.0, 600.0
 
 
 @command(
@@ -96,23 +96,13 @@ def prune(_options: argparse.Namespace, config: Config) -> Answer:
 @command("reload", "Have the server read the settings again: new versions of models, new models, rules.")
 def reload(_options: argparse.Namespace, config: Config) -> Answer:
     """`reload`: waits until it is done. Raises TelltaleError if it was refused: everything stays as it was."""
-    clock, data = SystemClock(), Path(config.data.path)
+    data = Path(config.data.path)
     try:
         refuse_second(data)
     except LockedError:
-        note = ask(data, {"kind": inbox.RELOAD}, clock, PATIENCE)
-    else:
-        raise StoreError(f"{data}: no server runs on this folder; a start reads the settings")
-    never, deadline = threading.Event(), clock.monotonic() + PATIENCE_ERASE
-    while note.with_suffix(".taken").exists() and clock.monotonic() < deadline:
-        clock.wait(never, 0.05)
-    answers = [path for path in (note.with_suffix(".done"), note.with_suffix(".refused")) if path.exists()]
-    said = "".join(path.read_text("utf-8") for path in answers) or "the server has not answered; its log says why"
-    for path in answers:
-        path.unlink()
-    if not answers or answers[0].suffix != ".done":
-        raise TelltaleError(f"not reloaded, everything stays as it was: {said}")
-    return Answer([f"reloaded: {said}"], {"reloaded": said})
+        said = ask(data, "reload", PATIENCE_LONG)
+        return Answer([f"reloaded: {said}"], {"reloaded": said})
+    raise StoreError(f"{data}: no server runs on this folder; a start reads the settings")
 
 
 @command(
@@ -133,7 +123,7 @@ def erase(options: argparse.Namespace, config: Config) -> Answer:
     aside = moved_aside(folder)
     if not options.dry_run:
         what = {"kind": "erase", "columns": columns, "value": options.value, **by(options)}
-        request(config, what, SystemClock(), PATIENCE_ERASE)
+        request(config, what, SystemClock(), PATIENCE_LONG)
     verb = "would be erased" if options.dry_run else "erased"
     kept = [(name, role, len(values)) for (role, name), values in sorted(found.kept.items())]
     rows = [(name or "of a model that was dropped", *rest) for name, *rest in kept]
@@ -214,32 +204,25 @@ def request(config: Config, what: Mapping[str, Any], clock: Clock, patience: flo
     try:
         folder.open()
     except LockedError:
-        ask(folder.path, what, clock, patience)
+        ask(folder.path, "change", patience, what)
         return
     try:
         connection, _ = open_database(folder, clock)
         writer = Writer(connection, lambda: None, interval=1.0)
         try:
             maintenance = Maintenance(config.data, folder)
-            inbox.carry_out(writer, folder, what, clock.time(), maintenance)
+            changes.carry_out(writer, folder, what, clock.time(), maintenance)
         finally:
             writer.stop()
     finally:
         folder.close()
 
 
-def ask(data: Path, what: Mapping[str, Any], clock: Clock, patience: float) -> Path:
-    """Leave a note for the server, and wait until it is taken. Returns the note's path."""
+def ask(data: Path, name: str, patience: float, *given: Any) -> Any:
+    """Ask the process that holds the folder. Raises what it raises, as a TelltaleError."""
     try:
-        note = inbox.put(data, what)
-    except OSError as error:
-        raise TelltaleError(f"{data / inbox.INBOX}: cannot be written to: {error.strerror or error}") from error
-    deadline = clock.monotonic() + patience
-    never = threading.Event()
-    while note.exists():
-        if clock.monotonic() > deadline:
-            raise TelltaleError(f"the server has not taken the request within {patience:g} seconds; its file is {note}")
-        clock.wait(never, 0.05)
-    if note.with_suffix(".rejected").exists():
-        raise TelltaleError("the server has refused the request; its log says why")
-    return note
+        return questions.ask(data, name, given, {}, patience)
+    except (OSError, EOFError) as error:
+        raise StoreError(f"{data}: the process that holds it cannot be asked ({error!r})") from error
+    except (ValueError, KeyError, TypeError, sqlite3.Error) as error:
+        raise TelltaleError(f"refused: {error}") from error

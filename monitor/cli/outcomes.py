@@ -1,14 +1,11 @@
-"""`outcomes`: what came true for predictions, from a file, to the server that runs or into the data folder."""
+"""`outcomes`: what came true for predictions, from a file."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,24 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from monitor.announcer import PAGE, page_address
 from monitor.backtest.replay import parse_time
 from monitor.cli.command import Answer, bar, command, option, reading
-from monitor.clock import iso
 from monitor.columns.canonical import cell_number, column_name
 from monitor.config.load import Config
 from monitor.errors import ConfigError, DataError, LockedError, StoreError
-from monitor.notify.secret import read_secret
+from monitor.joined import Joined
 from monitor.outcomes.sums import LARGEST, Target
 from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.series import Series
-from monitor.source.outcomes import OutcomeSource
-from monitor.store.windows.rows import load_served, read_meta
+from monitor.store.windows.rows import load_served
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Reader, open_reader
 
-#: Outcomes of one request, and between two folds.
+#: Outcomes between two folds.
 CHUNK = 20_000
 
 
@@ -62,8 +56,6 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     """`outcomes`. Raises TelltaleError."""
     with reading(config) as connection:
         series = load_served(connection, options.model)
-        address = config.server.url or read_meta(connection, PAGE, page_address(config.server))
-        address += f"/models/{config.model.name}" * config.named
     if series is None:
         raise StoreError(f"{config.data.path}: no model was served on this folder yet")
     bad = BadRows(str(options.file), options.skip_bad_rows)
@@ -79,7 +71,7 @@ def run(options: argparse.Namespace, config: Config) -> Answer:
     if options.dry_run:
         return Answer([*lines, "nothing was sent (--dry-run)"], facts)
     with bar(options, "Joining", len(rows.ids), " outcomes") as progress:
-        results, where = deliver(config, series, address, rows, progress.update)
+        results, where = deliver(config, series, rows, progress.update)
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in results.items() if count)
     return Answer([*lines, f"{where}: {told or 'nothing'}"], {**facts, **results})
 
@@ -114,75 +106,28 @@ def read(reader: Reader, name: str, outcome: str, time: str | None, target: Targ
 
 
 def deliver(
-    config: Config, series: Series, address: str, rows: Rows, progress: Callable[[int], object]
+    config: Config, series: Series, rows: Rows, progress: Callable[[int], object]
 ) -> tuple[dict[str, int], str]:
-    """Send outcomes to the server that runs on the data folder, or join them here. Returns the results, and by whom."""
+    """Record outcomes, in the data folder or beside the process that holds it. Returns the results, and where."""
+    watches = [Watch(series.reference, series.version, series.model, series.model * config.named)]
+    runtime: Runtime | Joined
     try:
-        runtime = Runtime(config, [Watch(series.reference, series.version, series.model, series.model * config.named)])
+        runtime, where = Runtime(config, watches), f"joined in {config.data.path}"
+        runtime.writer.start()
     except LockedError:
-        return add(rows, sent_to(config, address), progress), f"joined by the server at {address}"
-    runtime.writer.start()
-    with closing(runtime):
-        source = runtime.only.outcomes
-        if runtime.only.pulled is not None:
-            runtime.only.pulled.refuse()
-        if source is None:
-            raise ConfigError("outcomes are not kept: add the section [outcomes] to the settings")
-        return add(rows, joined_here(runtime, source), progress), f"joined in {config.data.path}"
-
-
-#: Takes a part of the outcomes, and returns what became of them.
-Take = Callable[[Sequence[str], Sequence[Any], Sequence[float]], dict[str, int]]
-
-
-def add(rows: Rows, take: Take, progress: Callable[[int], object]) -> dict[str, int]:
-    """Hand over all outcomes in parts; how many of each result."""
+        runtime, where = Joined(config, watches, heir=False), f"joined by the process that holds {config.data.path}"
+        runtime.start()
     results: Counter[str] = Counter()
-    for part in parts(len(rows.ids)):
-        results.update(take(rows.ids[part], rows.values[part], rows.known[part]))
-        progress(len(rows.ids[part]))
-    results.pop("accepted", None)
-    return dict(results)
-
-
-def parts(rows: int) -> Iterator[slice]:
-    """Cut rows into parts."""
-    for start in range(0, rows, CHUNK):
-        yield slice(start, start + CHUNK)
-
-
-def joined_here(runtime: Runtime, source: OutcomeSource) -> Take:
-    """Join outcomes in this process."""
-
-    def take(ids: Sequence[str], values: Sequence[Any], known: Sequence[float]) -> dict[str, int]:
-        first = source.recorder.record(ids, values, np.array(known))
-        return runtime.told(None, first, len(ids))
-
-    return take
-
-
-def sent_to(config: Config, address: str) -> Take:
-    """Send outcomes to a server. Raises StoreError if it does not take them."""
-    token = read_secret("[server] token", env=config.server.token_env, file=config.server.token_file)
-    headers = {"Content-Type": "application/x-ndjson"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token.reveal()}"
-
-    def take(ids: Sequence[str], values: Sequence[Any], known: Sequence[float]) -> dict[str, int]:
-        lines = [
-            {"id": one, "outcome": value, **({} if math.isnan(moment) else {"time": iso(moment)})}
-            for one, value, moment in zip(ids, values, known, strict=True)
-        ]
-        body = "\n".join(map(json.dumps, lines)).encode()
-        request = urllib.request.Request(f"{address}/outcomes?wait=true", body, headers)  # noqa: S310 - the server's own
-        try:
-            with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310
-                answer: dict[str, int] = json.loads(reply.read())
-        except urllib.error.HTTPError as error:
-            said = error.read().decode("utf-8", "replace")
-            raise StoreError(f"{address}/outcomes answered {error.code}: {said[:300]}") from None
-        except OSError as error:
-            raise StoreError(f"{address}/outcomes cannot be reached: {error}") from None
-        return answer
-
-    return take
+    with closing(runtime):
+        model = runtime.find()
+        if model.pulled is not None:
+            model.pulled.refuse()
+        if model.outcome_recorder is None:
+            raise ConfigError("outcomes are not kept: add the section [outcomes] to the settings")
+        for start in range(0, len(rows.ids), CHUNK):
+            part = slice(start, start + CHUNK)
+            ids = rows.ids[part]
+            first = model.outcome_recorder.record(ids, rows.values[part], np.array(rows.known[part]))
+            results.update(runtime.told(model.name, first, len(ids)))
+            progress(len(ids))
+    return dict(results), where

@@ -367,7 +367,6 @@ class AlertsConfig:
     """`[alerts]`: durations in seconds."""
 
     repeat: float = _row("0s", DURATION, "A group that still fires is sent again after this long; 0s: never.")
-    group_wait: float = _row("0s", DURATION, "Wait this long after a first alert for others to join its message.")
     receivers: tuple[str, ...] = _row([], _texts("a list of receiver names"), "Receivers of rules that name none; empty takes all that are configured.")
     labels: dict[str, str] = _row({}, LABELS, "Labels of all alerts, such as { env = \"production\" }; a rule's own come first.")
 

@@ -77,7 +77,6 @@ class Policy:
     """When messages are due, in seconds. `spacing`: changes of a group are gathered for this long after a message."""
 
     repeat: float = 14_400.0
-    group_wait: float = 0.0
     spacing: float = 300.0
     resend: float = 60.0
 
@@ -190,15 +189,12 @@ def _due(
     over = known.keys() - firing.keys()
     if not known and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
-    # A negative age counts as old: a clock that was set back must not hold messages until it has caught up.
-    if not known and 0 <= now - min(firing[key].since for key in new) < policy.group_wait:
-        return None, state
     kind: MessageKind
     if not new and not severe and not over:
         if not audible & known.keys() or not policy.repeat or now - state.last < policy.repeat:
             return None, state
         kind = "repeat"
-    elif state.sequence and 0 <= now - state.last < policy.spacing:
+    elif state.sequence and 0 <= now - state.last < policy.spacing:  # negative: the clock was set back
         return None, state
     else:
         kind = "firing" if not known else "resolved" if len(over) == len(known) and not new else "update"

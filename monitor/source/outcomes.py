@@ -13,12 +13,11 @@ import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.capture.journal import Journal
 from monitor.capture.recover import next_number
 from monitor.capture.segment import Drops
 from monitor.clock import Clock
@@ -119,13 +118,8 @@ def _known_then(text: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
 class OutcomeRecorder:
     """Records outcomes of a model's predictions in a journal of this process. Any thread may."""
 
-    def __init__(self, journal: Journal, target: Target, predictions: int) -> None:
-        """Record into a journal. `predictions`: how many values an answer of the model has."""
-        self.journal, self.target, self._width = journal, target, PREDICTED + predictions
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         folder: Path,
         schema: Schema,
         target: Target,
@@ -133,11 +127,11 @@ class OutcomeRecorder:
         clock: Clock,
         start: int = 1,
         before: Path | None = None,
-    ) -> Self:
+    ) -> None:
         """Begin a journal in a folder. `start`, `before`: see `Journal`."""
-        answers = len(schema.predictions)
-        journal = open_journal(folder, schema, PREDICTED + answers, config, clock, start, before)
-        return cls(journal, target, answers)
+        self.target = target
+        self._width = PREDICTED + len(schema.predictions)
+        self.journal = open_journal(folder, schema, self._width, config, clock, start, before)
 
     def read_id(self, given: str) -> Id:
         """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
@@ -201,7 +195,7 @@ class OutcomeSource(Recorded):
         self._series, self._targets = {series.id: series}, {series.id: target}
         if not journal:
             start, before = next_number(self._left, self.applied), self._left[-1].path if self._left else None
-            self.recorder = OutcomeRecorder.open(folder, series.schema, target, config, clock, start, before)
+            self.recorder = OutcomeRecorder(folder, series.schema, target, config, clock, start, before)
             self.journal = self.recorder.journal
         self._ahead: list[tuple[Records, int, list[Drops]]] = []
         #: What became of the newest outcomes, by sequence number modulo the length.

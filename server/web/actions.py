@@ -18,7 +18,6 @@ from monitor.errors import InputError, StoreError
 from monitor.outcomes.results import names_of
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
-from monitor.store.records import command_inbox as inbox
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.references import weigh
 from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
@@ -169,10 +168,7 @@ def expire() -> Response:
 
 
 def _change(what: Mapping[str, Any]) -> None:
-    """Have the writer apply a request in a transaction; the same requests as commands leave in the inbox."""
-    run = runtime()
-    now = run.clock.time()
-    run.writer.call(lambda connection: inbox.apply(connection, what, now))
+    runtime().change(what)
 
 
 def _done(said: dict[str, str], status: int, then: str = "/alerts") -> Response:

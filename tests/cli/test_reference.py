@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
 
 from monitor.__main__ import main
 from monitor.clock import iso
+from monitor.questions import Answers
 from monitor.store.records.references import REPLAYED
 from monitor.store.windows.rows import write_meta
 from tests.store.world import HOUR, MIDNIGHT, MINUTE, Monitored
@@ -54,16 +54,10 @@ def test_accept_and_reset_while_no_server_runs(world: Monitored, capsys: pytest.
 
 
 def test_a_running_server_is_asked(world: Monitored, capsys: pytest.CaptureFixture[str]) -> None:
-    """The folder is held by this process, whose writer takes the request at its next tick."""
-    answer: list[int] = []
-    asking = threading.Thread(target=lambda: answer.append(accept(world.folder)))
-    asking.start()
-    inbox = world.folder / "inbox"
-    while asking.is_alive():
-        if inbox.exists() and list(inbox.glob("*.json")):
-            world.runtime.writer.run(world.runtime._tick)
-        asking.join(0.01)
-    assert answer == [0]
+    """The folder is held by this process, which answers questions of others."""
+    answers = Answers(world.folder, world.runtime)
+    assert accept(world.folder) == 0
+    answers.stop()
     world.minutes(1, rows=60)
     assert world.runtime.only.latest.results[0].reference.startswith("accepted ")
     world.close()

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monitor.__main__ import main
 from monitor.cli.change import request
-from monitor.clock import ManualClock
 from monitor.errors import TelltaleError
+from monitor.questions import Answers
 from tests.store.world import Monitored
 
 GOOD = {"id": "s1", "matchers": {"column": "x0"}, "start": 1.0, "end": 1e10, "author": "", "reason": ""}
 
 
-class Serving(ManualClock):
-    """While a command waits, the server that holds the folder works through its inbox."""
-
-    def __init__(self, world: Monitored) -> None:
-        super().__init__(world.clock.time())
-        self.world = world
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        self.world.runtime._tick()
-        return False
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> Monitored:
-    """A folder that this process holds."""
+def world(tmp_path: Path) -> Iterator[Monitored]:
+    """A folder that this process holds, which answers questions of others."""
     made = Monitored(tmp_path / "data")
     made.minutes(1)
-    return made
+    answers = Answers(made.folder, made.runtime)
+    yield made
+    answers.stop()
 
 
 def test_a_request_that_the_server_refuses_is_not_reported_as_done(world: Monitored) -> None:
-    clock = Serving(world)
+    clock = world.clock
     request(world.config, {"kind": "silence", "silence": GOOD}, clock)
     with world.read() as connection:
         assert [row["id"] for row in connection.execute("SELECT id FROM silences")] == ["s1"]
     for refused in ({"kind": "expire", "id": "nonesuch"}, {"kind": "nothing"}, {"kind": "silence", "silence": {}}):
-        with pytest.raises(TelltaleError, match="refused the request"):
+        with pytest.raises(TelltaleError, match="refused: "):
             request(world.config, refused, clock)
     request(world.config, {"kind": "expire", "id": "s1"}, clock)
     world.close()

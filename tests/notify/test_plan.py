@@ -132,18 +132,6 @@ def test_what_was_never_told_is_not_resolved() -> None:
     assert kinds(world, []) == []
 
 
-def test_group_wait_lets_others_join() -> None:
-    world = World(LOG)
-    world.policy = Policy(group_wait=90)
-    start = world.clock.time()
-    assert kinds(world, [firing("a", at=start)]) == []
-    world.clock.advance(60)
-    assert kinds(world, [firing("a", at=start), firing("b", at=start + 60)]) == []
-    world.clock.advance(60)
-    (notification,) = world.evaluate([firing("a", at=start), firing("b", at=start + 60)])
-    assert len(notification.message.entries) == 2
-
-
 def test_routing_by_severity_match_and_rule() -> None:
     world = World(
         """

@@ -21,8 +21,8 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.source.outcomes import PREDICTED, WHOLE, OutcomeRecorder, OutcomeSource
-from monitor.source.recorder import Recorder, open_journal
+from monitor.source.outcomes import WHOLE, OutcomeRecorder, OutcomeSource
+from monitor.source.recorder import Recorder
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
 from tests.support.killed import kill
@@ -79,8 +79,8 @@ class World:
         """Begin a journal as another process would."""
         folder = self.folder / "data" / "others" / key
         recorder = Recorder(folder / "journal", self.schema, self.config, self.clock)
-        journal = open_journal(folder / "outcomes", self.schema, PREDICTED + 1, self.config, self.clock)
-        self.others[key] = recorder, OutcomeRecorder(journal, target_of(self.schema), 1)
+        outcomes = OutcomeRecorder(folder / "outcomes", self.schema, target_of(self.schema), self.config, self.clock)
+        self.others[key] = recorder, outcomes
         self.follow(key, recorder)
 
     def leave(self, key: str) -> None:

@@ -104,8 +104,11 @@ class Writer:
         """
         return self.run(lambda: self.transaction(function))
 
-    def run(self, function: Callable[[], T]) -> T:
-        """Run `function()` on the writer's thread, outside of a transaction; it makes its own by `transaction`."""
+    def run(self, function: Callable[[], T], patience: float = 0.0) -> T:
+        """Run `function()` on the writer's thread, outside of a transaction; it makes its own by `transaction`.
+
+        Raises StoreError after `patience` seconds, by default CALL_TIMEOUT.
+        """
         if threading.current_thread() is self._thread or self._thread.ident is None:
             return function()
         if self._stopped:
@@ -122,10 +125,10 @@ class Writer:
 
         self._jobs.put(job)
         try:
-            return future.result(CALL_TIMEOUT)
+            return future.result(patience or CALL_TIMEOUT)
         except TimeoutError:
             future.cancel()
-            raise StoreError(f"the store did not answer within {CALL_TIMEOUT:g} seconds") from None
+            raise StoreError(f"the store did not answer within {patience or CALL_TIMEOUT:g} seconds") from None
 
     def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run in one transaction, for code that is on the writer's thread already."""
