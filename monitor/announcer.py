@@ -86,7 +86,7 @@ class Announcer:
         rules, settings = self.config.rules, self.config.alerts
         # Changes of a group are gathered over five evaluations, at most five minutes.
         every, states = self.config.drift.every, outbox.load_groups(connection)
-        policy = planning.Policy(settings.repeat, settings.group_wait, min(300.0, 5 * every), max(60.0, every))
+        policy = planning.Policy(settings.repeat, min(300.0, 5 * every), max(60.0, every))
         outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
 
 
