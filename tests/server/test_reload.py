@@ -231,6 +231,6 @@ def test_a_signal_and_a_command_reload_and_a_kill_loses_nothing(
     server.kill()
     folder.settings()
     assert main(["reload", "--config", str(tmp_path / "config.toml")]) == 3
-    with opened(folder.config()) as again, running(again):
+    with opened(folder.config()) as (again, _), running(again):
         pass
     assert folder.counted() == dict(counted) == {1.0: 3, 2.0: 5, 3.0: 7}
