@@ -308,10 +308,8 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
     ('"feature" has drifted, predictions have moved', 'predictions have moved', '"feature" has drifted')
     """
     silent = [item for item in firing if item.silent]
-    if len(silent) > 1:
-        return f"no predictions of {names(silent)}"
-    if silent:
-        return silent[0].direction.partition(";")[0] or "no predictions"
+    if silent:  # the title names the models
+        return silent[0].direction.partition(";")[0] if len(silent) == 1 and silent[0].direction else "no predictions"
     said = []
     for item in (item for item in firing if item.worse):
         metric = item.names[0] if item.names else "performance"
@@ -339,7 +337,7 @@ def ended(resolved: Sequence[Entry]) -> str:
     if not resolved or any(item.reason for item in resolved):
         return f"alert on {what} has ended"
     if resolved[0].silent:
-        return "predictions come again" if one else f"predictions of {what} come again"
+        return "predictions come again"
     if is_usual(resolved[0]):
         return f"{what} {'is' if one else 'are'} usual again"
     return "performance is no longer worse" if resolved[0].worse else f"{what} no longer drift{'s' * one}"
@@ -384,9 +382,6 @@ def names(entries: Sequence[Entry]) -> str:
     """
     if not entries:
         return "nothing"
-    if entries[0].silent:
-        more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
-        return (entries[0].model if len(entries) > 1 else "traffic") + more
     first = label(entries[0]) if entries[0].worse else quoted(label(entries[0]))
     first += f" of {entries[0].model}" if len({item.model for item in entries}) > 1 else ""
     return first + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")

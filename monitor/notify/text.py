@@ -252,7 +252,9 @@ def _several(message: Message) -> bool:
 
 def _name(item: Entry, message: Message) -> str:
     """A column's name, with its model's if the message is about several."""
-    return cut(f"{item.model}: {label(item)}" if _several(message) else label(item))
+    if _several(message):
+        return cut(item.model if item.silent else f"{item.model}: {label(item)}")
+    return cut(label(item))
 
 
 def _plainer(piece: Piece, many: bool) -> Piece:
