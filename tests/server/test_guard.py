@@ -160,7 +160,7 @@ def test_without_a_token_everybody_may_look_and_nobody_change(site: Site) -> Non
     )
     assert client.post("/accept", data={"column": "bmi"}).status_code == 403
     page = client.get("/accept?column=bmi&role=feature&from=2026-03-14T13:55:00Z").get_data(as_text=True)
-    assert "reference accept --from 2026-03-14T13:55:00Z bmi --reason" in page
+    assert "reference accept bmi --from 2026-03-14T13:55:00Z --reason" in page
     assert "csrf" not in page
 
 
