@@ -16,31 +16,18 @@ from monitor import __version__, words
 from monitor.cli.command import COMMANDS, Parser, load_config, show
 from monitor.errors import TelltaleError
 
-#: The module of each command. Only that of the command given is loaded, so that `status` does not wait for scipy.
-MODULES = {
-    "status": "show",
-    "drift": "show",
-    "alerts": "show",
-    "judge": "judge",
-    "performance": "show",
-    "compare": "show",
-    "check": "check",
-    "test-alert": "check",
-    "windows": "audit",
-    "verify": "audit",
-    "snapshot": "export",
-    "report": "export",
-    "silence": "change",
-    "prune": "change",
-    "reload": "change",
-    "erase": "change",
-    "reference": "reference",
-    "replay": "replay",
-    "pull": "pull",
-    "outcomes": "outcomes",
-    "locate": "history",
-    "backtest": "history",
+#: The commands of each module. Only that of the command given is loaded, so that `status` does not wait for scipy.
+COMMANDS_OF = {
+    "show": ("status", "drift", "alerts", "performance", "compare"),
+    "judge": ("judge",),
+    "check": ("check", "test-alert"),
+    "audit": ("windows", "verify"),
+    "export": ("snapshot", "report"),
+    "change": ("silence", "prune", "reload", "erase"),
+    "history": ("locate", "backtest"),
+    **{name: (name,) for name in ("reference", "replay", "pull", "outcomes")},
 }
+MODULES = {name: module for module, names in COMMANDS_OF.items() for name in names}
 
 #: Commands outside this package, with the module to run. `reference` with `--model` or `--prediction` makes one.
 ELSEWHERE = {
@@ -61,6 +48,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     also = "Also: telltale completion, demo, init, serve, train and load; each has its own --help."
     about = "Look at what Telltale recorded, check its settings, try its alerts."
     parser = Parser(prog=words.program(), description=about, epilog=also)
+    parser.add_argument("--version", action="version", version=f"telltale {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules = {MODULES[command]} if command in MODULES else set(MODULES.values())
     for module in modules:
@@ -143,9 +131,6 @@ def telltale(arguments: Sequence[str] | None = None) -> int:
         except TelltaleError as error:
             print(f"telltale completion: {error}", file=sys.stderr)
             return error.exit_code
-        return 0
-    if name == "--version":
-        print(f"telltale {__version__}")
         return 0
     makes = not {"list", "accept", "reset"} & {*given[1:2]}
     makes = makes and any(text.startswith(("--model", "--prediction")) for text in given)

@@ -17,7 +17,6 @@ from monitor import words
 from monitor.backtest.propose import propose, propose_settings
 from monitor.cli.check import check
 from monitor.cli.command import JSON, Answer, Parser, show
-from monitor.clock import SystemClock
 from monitor.columns.canonical import column_name
 from monitor.config.load import Config
 from monitor.config.settings import DriftConfig, ModelConfig
@@ -139,7 +138,8 @@ def train(task: Task, folder: Path, force: bool) -> None:
 def reference(options: argparse.Namespace) -> Answer:
     """Build a reference from a file, and say what was decided."""
     times = read_times(options) if options.time and not options.table else None
-    (made, lines), proposal = _make(options), None
+    made, proposal = make_reference(request_from(options), progress=sys.stderr.isatty()), None
+    lines = [*describe(made, options)]
     there = Config.load().model if Path("config.toml").exists() else ModelConfig()
     wanted = {} if made.model is None else model_settings(options, made.reference)
     if differ := [f"{key} = {json.dumps(value)}" for key, value in wanted.items() if getattr(there, key) != value]:
@@ -165,19 +165,13 @@ def init(options: argparse.Namespace, config: Path) -> Answer:
         raise DataError("--table: is for the command reference; a table as a source: docs/warehouse.md")
     ask_for_missing(options)
     times = read_times(options) if options.time else None
-    made, lines = _make(options)
+    made = make_reference(request_from(options), progress=sys.stderr.isatty())
+    lines = [*describe(made, options)]
     text = settings(model_settings(options, made.reference), made.reference, options.data, times)
     lines += [f"{'Overwrote' if config.exists() else 'Wrote'} {config}:\n", text]
     write_atomically(config, text.encode())
     steps = next_steps(options, _replay(options) if options.time else "")
     return Answer(chain(lines, check(options, Config.load(config)).lines, ["", *steps]))
-
-
-def _make(options: argparse.Namespace) -> tuple[Made, list[str]]:
-    clock = SystemClock()
-    start = clock.monotonic()
-    made = make_reference(request_from(options), clock, progress=sys.stderr.isatty())
-    return made, [*describe(made, options.data, options.output, clock.monotonic() - start)]
 
 
 def model_settings(options: argparse.Namespace, made: Reference) -> dict[str, Any]:
@@ -231,11 +225,11 @@ def _names(text: str) -> list[str]:
     return [column_name(name.strip()) for name in text.split(",") if name.strip()]
 
 
-def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[str]:
+def describe(made: Made, options: argparse.Namespace) -> Iterator[str]:
     """Say what was decided for each column, why, and how to change it."""
     answers = f"predictions of {title(made.model.estimator)}" if made.model else "predictions from the data"
     rows = made.reference.info.rows
-    yield f"Read {words.counted(rows, 'row')} of {data} in {seconds:.1f} s; {answers}."
+    yield f"Read {words.counted(rows, 'row')} of {options.data}; {answers}."
     if rows < FEW:
         yield f"That is a small reference: only large changes will show. From {FEW} rows on it is a sound one."
     if made.bad.count:
@@ -250,7 +244,7 @@ def describe(made: Made, data: Path, output: Path, seconds: float) -> Iterator[s
     rows_told += [(name, "left out", "", reason) for name, reason in made.left_out]
     yield from ["", *words.table(("column", "kind", "missing", "why"), rows_told, right=[2]), ""]
     yield from _performance(made)
-    yield f"Wrote {output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
+    yield f"Wrote {options.output}: {made.reference.schema.size:,} bins of {len(made.decisions):,} columns."
     yield "To change a kind: --categorical COLUMN or --numeric COLUMN; to leave a column out: --ignore COLUMN."
 
 
