@@ -86,7 +86,7 @@ def test_every_option_of_a_command_is_in_its_section() -> None:
                 else:
                     options = [option for option in action.option_strings if option.startswith("--")]
                     missing += [f"{name} {option}" for option in options if option not in text]
-    common = {"--help", "--config", "--data", "--model"}
+    common = {"--help", "--version", "--config", "--data", "--model"}
     assert [one for one in missing if one.split()[1] not in common] == []
 
 
