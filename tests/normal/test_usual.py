@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -233,11 +232,3 @@ def test_columns_together_are_the_same_as_each_alone() -> None:
                 np.testing.assert_array_equal(windows.shares[:, at], own_windows.shares)
         for one, other in zip(together, alone, strict=True):
             np.testing.assert_equal(one.maxima, other.maxima)
-
-
-def test_a_year_of_ten_columns_takes_seconds() -> None:
-    grid = make_grid(stream(YEAR, daily))
-    begun = time.process_time()
-    for length in (6, 24):
-        watch(length).run(grid, 0, YEAR, WEEKS)
-    assert 10 * (time.process_time() - begun) < 100  # 20 on a machine that is not five times slower than usual
