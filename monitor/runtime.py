@@ -294,6 +294,7 @@ class Runtime:
 
     def change(self, request: Mapping[str, Any]) -> None:
         """Do what a person asks for; see `store.records.changes`, also for what it raises if that cannot be."""
+        self.fold()
         parts = self.writer, self.folder, request, self.clock.time(), self.maintenance
         try:
             self.writer.run(lambda: changes.carry_out(*parts), CHANGE_TIMEOUT)

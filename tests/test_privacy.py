@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.notify.message import Message
 from monitor.notify.text import lay_out
+from monitor.questions import Answers
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.store.audit.verify import verify
@@ -156,13 +156,9 @@ def test_a_running_server_forgets_at_once_and_keeps_what_comes_later(tmp_path: P
     record(runtime)
     for row in range(20):
         runtime.only.record(["canary-id", COLOURS[row % 3], 0.5], [0.1])  # in the journal when the names go
-    answer: list[int] = []
-    asking = threading.Thread(target=lambda: answer.append(run(folder)))
-    asking.start()
-    while asking.is_alive():
-        runtime.writer.run(runtime._tick)
-        asking.join(0.01)
-    assert answer == [0]
+    answers = Answers(folder, runtime)
+    assert run(folder) == 0
+    answers.stop()
     assert canaries(in_files(folder)) == []
     assert canaries("".join(shown(runtime))) == []
     record(runtime, 3)
