@@ -80,6 +80,8 @@ class Counted:
         source = self.runtime.only.pulled
         assert source is not None
         source.pull(self.runtime.fold)
+        while source.more:  # a minute has passed since it was pulled last: the machine is slow
+            source.pull(self.runtime.fold)
         return self.runtime.only.totals.n
 
     def sees(self, words: str) -> bool | None:
