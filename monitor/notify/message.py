@@ -426,8 +426,8 @@ def commands(message: Message) -> list[tuple[str, str]]:
         if len(" ".join(accept)) > LONGEST_COMMAND:
             accept[1:-1] = columns[:1]
         found.append(("accept as normal (preview; only if the change is meant)", accept))
-    event = shlex.quote(_literal(oldest.event_id))
-    found.append(("report", [f"{program()} report {named}--around {event} --out report.html"]))
+    event = shlex.quote(clean_text(oldest.event_id))
+    found.append(("report", [f"{program()} report", f"{named}--around {event} --out report.html"]))
     # A command that was cut would do something else.
     lines = ((what, " ".join(parts), parts[0]) for what, parts in found)
     return [(what, line if len(line) <= LONGEST_COMMAND else f"{short} --help") for what, line, short in lines]
