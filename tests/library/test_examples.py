@@ -7,6 +7,7 @@ import json
 import os
 import re
 import runpy
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -171,6 +172,11 @@ def test_fastapi(own_folder: Path) -> None:
         assert connection.execute("SELECT sum(predictions) FROM series").fetchone() == (1,)
 
 
+def listens(address: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -190,6 +196,7 @@ def test_workers_share_one_monitor(own_folder: Path, command: tuple[str, ...]) -
         body = json.dumps({"rooms": 3, "area": 70}).encode()
         joined = own_folder / "data" / "workers"
         wait_for(lambda: len([*joined.glob("[!.]*/worker.json")]) == 1, "the second worker")
+        wait_for(lambda: listens(found[1]), "a worker that listens: uvicorn says where it runs before that")
         for _ in range(20):
             with urlopen(Request(f"{found[1]}/predict", body, {"Content-Type": "application/json"})) as reply:
                 assert json.loads(reply.read())["price"] == pytest.approx(16.0)
