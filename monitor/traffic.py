@@ -31,7 +31,7 @@ class Traffic:
 
     def __init__(self, series: Series, drift: DriftConfig) -> None:
         self._series, self._quiet, self._zone = series, drift.quiet, ZoneInfo(drift.timezone)
-        #: The first whole hour that this process has watched: nobody could send to one that was down.
+        #: The first whole hour that this process has watched: one that was down could get no prediction.
         self._since: int | None = None
         #: The end of the hours that were measured last, and what came out.
         self._measured: tuple[int, Silence | None, float] = 0, None, 0.0
@@ -75,7 +75,7 @@ class Traffic:
         """Measure the silence before a whole hour since 1970, and say when the last prediction was."""
         first = end - LOOK_BACK - WEEK
         found = windows_of_model(connection, self._series.subject, first * HOUR, end * HOUR)
-        windows = [one for one in found if one.seconds <= HOUR]  # of a day nobody knows the hours any more
+        windows = [one for one in found if one.seconds <= HOUR]  # the hours of a day are not stored any more
         if not windows:
             return None, 0.0
         hours = np.arange(first, end)

@@ -19,7 +19,7 @@ from tests.support.databases import close_databases
 # The threads of OpenMP spin while they wait for one another: on a busy machine a fit of milliseconds takes a minute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The tests sync thousands of files: in memory that takes no time, and waits for nobody else's disk.
+# The tests sync thousands of files: in memory that takes no time, and waits for no disk that is shared.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and "TMPDIR" not in os.environ:
     found = os.statvfs(MEMORY)

@@ -128,9 +128,8 @@ class Config:
         return _Reader(source).config(data)
 
 
-#: The rules of someone who configures nothing: what differs from training, what is unusual, and whether predictions
-#: come. Test windows overlap
-#: from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
+#: The rules where none is configured: what differs from training, what is unusual, and whether predictions come.
+#: Test windows overlap from one evaluation to the next, so waiting adds delay, not evidence: `for` is zero.
 DEFAULT_RULES = (
     {"name": "drift", "reopen": "7d"},
     {"name": "unusual", "reference": USUAL},

@@ -34,7 +34,7 @@ class Silence(NamedTuple):
 def silence(rows: Ints, since: int = 0) -> Silence | None:
     """Measure the silence at the end of `rows`, predictions in consecutive hours of the local time, shape (hours,).
 
-    `since`: position of the first hour in which somebody could have seen one. Returns None if there is no silence, or
+    `since`: position of the first hour that was watched. Returns None if there is no silence, or
     fewer than four weeks before it.
 
     >>> week = np.array([0] * 18 + [0, 0, 5, 9, 7, 0] + [0] * 144)
