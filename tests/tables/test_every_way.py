@@ -365,7 +365,9 @@ def test_codes_with_leading_zeros_are_texts_and_the_table_says_so(tmp_path: Path
     assert made.decisions[0].column.kind == "numeric"
 
 
-@pytest.mark.parametrize("moment", [np.datetime64("NaT"), np.datetime64("1969-12-31"), pandas.NaT, "1969-12-31", -1.0])
+@pytest.mark.parametrize(
+    "moment", [np.datetime64("NaT", "s"), np.datetime64("1969-12-31"), pandas.NaT, "1969-12-31", -1.0]
+)
 def test_a_moment_that_cannot_be_is_refused_in_every_form(moment: Any) -> None:
     with pytest.raises(InputError):
         time_ns(moment)
