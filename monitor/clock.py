@@ -9,6 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 #: 2200-01-01, seconds since 1970 UTC: no moment lies beyond it.
 FAR = 7_258_118_400
@@ -106,3 +107,13 @@ def from_iso(text: str) -> float:
     """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def utc_offset(hour: int, zone: ZoneInfo) -> int:
+    """Hours, rounded, by which the clocks of a time zone were ahead of UTC at a whole hour since 1970.
+
+    >>> utc_offset(0, ZoneInfo("Europe/Berlin"))
+    1
+    """
+    offset = datetime.fromtimestamp(hour * 3600, UTC).astimezone(zone).utcoffset()
+    return round(offset.total_seconds() / 3600) if offset else 0

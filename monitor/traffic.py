@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from monitor.clock import utc_offset
 from monitor.config.settings import DriftConfig
 from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
 from monitor.normal.expected import WEEK
@@ -79,7 +79,8 @@ class Traffic:
         if not windows:
             return None, 0.0
         hours = np.arange(first, end)
-        place = hours - first + [self._offset(hour) for hour in hours.tolist()]  # a clock set back makes one of two
+        # A clock that is set back makes one hour of two.
+        place = hours - first + [utc_offset(hour, self._zone) for hour in hours.tolist()]
         place -= place[0]
         rows = np.zeros(place[-1] + 1, np.int64)
         np.add.at(rows, [place[one.start // HOUR - first] for one in windows], [one.n for one in windows])
@@ -89,7 +90,3 @@ class Traffic:
         watched = max((self._since or first) - first, 0)
         since = place[watched] if watched < len(place) else len(rows)
         return silence(rows, int(since)), max(one.start + one.seconds for one in windows)
-
-    def _offset(self, hour: int) -> int:
-        offset = datetime.fromtimestamp(hour * HOUR, UTC).astimezone(self._zone).utcoffset()
-        return round(offset.total_seconds() / HOUR) if offset else 0

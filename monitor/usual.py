@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from monitor.clock import from_iso
+from monitor.clock import from_iso, utc_offset
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
@@ -121,7 +121,7 @@ class Hours:
         found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
         if self.first == self.end:  # hours before the first row say nothing
             self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
-            self._shift[0] = self._offset(self.first)
+            self._shift[0] = utc_offset(self.first, self._zone)
         self._reserve(end - self.first + 1)
         stamps = np.arange(self.end, end) * HOUR
         loud = np.ones(len(stamps), dtype=np.bool_)
@@ -138,17 +138,13 @@ class Hours:
             np.add.at(running[new], place[counted], hourly[counted])
             running[new] = running[last] + np.cumsum(running[new], axis=0)
         self._known[new] = self._known[last] + np.cumsum(loud)
-        self._shift[new] = [self._offset(hour) for hour in range(self.end + 1, end + 1)]
+        self._shift[new] = [utc_offset(hour, self._zone) for hour in range(self.end + 1, end + 1)]
         self.end = end
         if (over := end - self.first - self.kept) >= DAY:
             self.first += over
             for running in (self._counts, self._sums, self._rows, self._known, self._shift):
                 running[: self.kept + 1] = running[over : over + self.kept + 1]
                 running[self.kept + 1 :] = 0
-
-    def _offset(self, hour: int) -> int:
-        offset = datetime.fromtimestamp(hour * HOUR, UTC).astimezone(self._zone).utcoffset()
-        return round(offset.total_seconds() / HOUR) if offset else 0
 
     def grid(self, since: int = 0) -> Grid:
         """Counts of all columns, as `monitor.normal` takes them. `since`: hours before it are forgotten."""

@@ -129,7 +129,9 @@ def test_a_silence_is_measured_by_what_the_same_hours_had() -> None:
     twice[-16:-6], twice[-40:-30] = 0, 0
     assert silence(np.concatenate((once, empty))) == (3, 90, 0), "one outage does not hide the next"
     assert silence(np.concatenate((twice, empty))) == (3, 90, 10)
-    assert silence(np.concatenate((usual, empty)), since=len(usual) + 10) == (1, 30, 0), "nobody saw the hours before"
+    assert silence(np.concatenate((usual, empty)), since=len(usual) + 10) == (1, 30, 0), (
+        "the hours before were not watched"
+    )
 
 
 def test_a_job_that_is_late_is_no_silence_until_it_was_missed_twice() -> None:

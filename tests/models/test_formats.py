@@ -123,7 +123,7 @@ class WantsFrame:
     ("model", "alike"),
     [
         (make_pipeline(StandardScaler(), LinearRegression()), True),
-        (make_pipeline(FunctionTransformer(np.abs), LinearRegression()), False),  # as any function of somebody's own
+        (make_pipeline(FunctionTransformer(np.abs), LinearRegression()), False),  # as any function of a user
         (make_pipeline(StandardScaler(), WantsFrame()), False),
         (GridSearchCV(LinearRegression(), {"fit_intercept": [True]}, cv=2).fit(X, X[:, 0]), False),
     ],
