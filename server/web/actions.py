@@ -137,7 +137,8 @@ def accept() -> Response:
     except (InputError, StoreError) as error:
         if changes and g.viewer.by != "session":
             raise error if isinstance(error, InputError) else InputError("refused", str(error)) from None
-        wrong, status = str(error), getattr(error, "status", 409)
+        # A period with too few predictions so far is no error of a page that only shows what a change would do.
+        wrong, status = str(error), getattr(error, "status", 409 if changes else 200)
     named = [*(["--model", model.name] if several(run) else []), glob.escape(name)]
     return answer(
         "accept.html",
