@@ -107,28 +107,32 @@ class Counter:
             if column.categories and counts[:, offsets[position] + other_code(column)].any()
         ]
         for part in _parts(open_):
-            found = run(self.counting.leftovers(rows, part))
-            _, at, n = self._windows(found, windows)
-            for window, tagged, times in zip(at.tolist(), found["value"].to_pylist(), n.tolist(), strict=True):
-                position, _, text = tagged.partition(":")
-                column = columns[int(position)]
-                value = counting.value_of(text, rows[self.counting.names[int(position)]].type())
-                code, other = self._encoder.category(int(position), value), other_code(column)
+            found, known = run(self.counting.leftovers(rows, part)), dict[str, int]()
+            for tagged, times in zip(found["value"].to_pylist(), found["n"].to_pylist(), strict=True):
+                position, text = int(tagged.partition(":")[0]), tagged.partition(":")[2]
+                value = counting.value_of(text, rows[self.counting.names[position]].type())
+                code, other = self._encoder.category(position, value), other_code(columns[position])
                 if code > other:
-                    name = self._names.names[int(position)][int(code) - other - 1]
+                    name = self._names.names[position][int(code) - other - 1]
                     if name:  # or it was erased
-                        unseen[int(position), name] = unseen.get((int(position), name), 0) + times
+                        unseen[position, name] = unseen.get((position, name), 0) + times
                 elif code != other:
-                    bins = counts[window, offsets[int(position)] :]
-                    bins[other] -= times
-                    bins[column.missing_bin if code != code else int(code)] += times
+                    known[tagged] = columns[position].missing_bin if code != code else int(code)
+            for some in _parts(list(known)):
+                found = run(self.counting.leftovers(rows, part, some))
+                _, at, n = self._windows(found, windows)
+                for window, tagged, times in zip(at.tolist(), found["value"].to_pylist(), n.tolist(), strict=True):
+                    position = int(tagged.partition(":")[0])
+                    bins = counts[window, offsets[position] :]
+                    bins[other_code(columns[position])] -= times
+                    bins[known[tagged]] += times
         return unseen
 
 
-def _parts(positions: Sequence[int]) -> Iterator[Any]:
-    """Columns in parts that one query takes."""
-    for begin in range(0, len(positions), BATCH):
-        yield positions[begin : begin + BATCH]
+def _parts(all_: Sequence[Any]) -> Iterator[Any]:
+    """Columns, or values, in parts that one query takes."""
+    for begin in range(0, len(all_), BATCH):
+        yield all_[begin : begin + BATCH]
 
 
 @dataclass(frozen=True)

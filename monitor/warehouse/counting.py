@@ -214,17 +214,23 @@ class Counting:
         spread = [rows.select(time=self.when(rows), bin=bins) for bins in wanted]
         return one.union(*(each.group_by("time", "bin").agg(n=each.count()) for each in spread))
 
-    def leftovers(self, rows: Expr, part: Sequence[int]) -> Expr:
-        """Count values that no list of the categorical columns `part` has: `time`, `value` (position:text) and `n`."""
+    def leftovers(self, rows: Expr, part: Sequence[int], known: Sequence[str] = ()) -> Expr:
+        """Count values that no list of the categorical columns `part` has: `value` (position:text) and `n`.
+
+        `known`: count only these, by `time` too.
+        """
         one, found = ibis(), []
         for at in part:
             column, x = self.schema.columns[at], rows[self.names[at]]
             other = bin_of(column, x, self.engine) == column.value_bins - 1
             found.append(one.ifelse(other, one.literal(f"{at}:") + as_text(x), one.null("string")))
         spread = rows.select(time=self.when(rows), value=one.array(found).unnest())
+        if known:
+            spread = spread.filter(spread["value"].isin(known))
+            return spread.group_by("time", "value").agg(n=spread.count())
         spread = spread.filter(spread["value"].notnull())
-        counted = spread.group_by("time", "value").agg(n=spread.count())
-        return counted.order_by(one.desc("n"), "value", "time").limit(LEFTOVERS)
+        counted = spread.group_by("value").agg(n=spread.count())
+        return counted.order_by(one.desc("n"), "value").limit(LEFTOVERS)
 
 
 def _moment(at: float, kind: Expr) -> Expr:

@@ -266,7 +266,6 @@ SELECT
   *
 FROM (
   SELECT
-    `t3`.`time`,
     `t3`.`value`,
     COUNT(*) AS `n`
   FROM (
@@ -376,11 +375,9 @@ FROM (
       `t2`.`value` IS NOT NULL
   ) AS `t3`
   GROUP BY
-    1,
-    2
+    1
 ) AS `t4`
 ORDER BY
   `t4`.`n` DESC,
-  `t4`.`value` ASC NULLS LAST,
-  `t4`.`time` ASC NULLS LAST
+  `t4`.`value` ASC NULLS LAST
 LIMIT 100000;

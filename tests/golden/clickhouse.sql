@@ -113,7 +113,6 @@ SELECT
   *
 FROM (
   SELECT
-    "t3"."time" AS "time",
     "t3"."value" AS "value",
     COUNT(*) AS "n"
   FROM (
@@ -154,11 +153,9 @@ FROM (
       isNotNull("t2"."value")
   ) AS "t3"
   GROUP BY
-    "t3"."time",
     "t3"."value"
 ) AS "t4"
 ORDER BY
   "t4"."n" DESC,
-  "t4"."value" ASC,
-  "t4"."time" ASC
+  "t4"."value" ASC
 LIMIT 100000;

@@ -166,7 +166,6 @@ SELECT
   *
 FROM (
   SELECT
-    "t3"."time",
     "t3"."value",
     COUNT(*) AS "n"
   FROM (
@@ -216,11 +215,9 @@ FROM (
     ) AS "t3"
   ) AS t3
   GROUP BY
-    "t3"."time",
     "t3"."value"
 ) AS "t4"
 ORDER BY
   "t4"."n" DESC NULLS LAST,
-  "t4"."value" ASC,
-  "t4"."time" ASC
+  "t4"."value" ASC
 LIMIT 100000;

@@ -326,7 +326,6 @@ SELECT
   *
 FROM (
   SELECT
-    "t3"."time",
     "t3"."value",
     COUNT(*) AS "n"
   FROM (
@@ -474,11 +473,9 @@ FROM (
       "t2"."value" IS NOT NULL
   ) AS "t3"
   GROUP BY
-    1,
-    2
+    1
 ) AS "t4"
 ORDER BY
   "t4"."n" DESC NULLS LAST,
-  "t4"."value" ASC,
-  "t4"."time" ASC
+  "t4"."value" ASC
 LIMIT 100000;

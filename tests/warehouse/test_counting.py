@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import booleans
 
 from monitor.capture.names import UnseenNames
+from monitor.columns.column import Column, Schema
 from monitor.errors import SourceError
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
@@ -62,6 +63,18 @@ def test_hard_values_in_postgres(tmp_path):
         connection.disconnect()
     assert_same(theirs, ours)
     assert found == named
+
+
+def test_another_spelling_is_found_in_however_many_minutes_it_is(duck, monkeypatch):
+    """Decimals are no literals of a category: all of them come back to be named."""
+    monkeypatch.setattr("monitor.warehouse.counting.LEFTOVERS", 3)
+    schema = Schema((Column("price", "feature", "categorical", categories=("1.5", "2")),))
+    duck.raw_sql("""CREATE OR REPLACE TABLE minutes AS SELECT TIMESTAMP '2026-01-02 03:00:00' + INTERVAL 1 MINUTE * i
+        AS served_at, (1.5 + i % 3 / 2)::DECIMAL(9, 3) AS price FROM range(12) AS t(i)""")
+    counter = Counter(Counting(schema, ["price"], "served_at", "duckdb"), UnseenNames(None, schema, 10), 60)
+    windows, named = counter.count(duck.to_pyarrow, duck.table("minutes"))
+    assert [batch.counts.tolist() for batch in windows.values()] == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]] * 4
+    assert named == {(0, "2.5"): 4}
 
 
 @pytest.mark.parametrize("answered", [1, 2])
