@@ -238,8 +238,10 @@ def read_recording(
     return recording
 
 
-def _came(value: object, target: Target) -> float:
-    return math.nan if value is None or value != value else read_outcome(target, value)
+def _came(value: Any, target: Target) -> float:
+    if value is None or value != value:
+        return math.nan
+    return target.code(value) if target.classified and isinstance(value, str) else read_outcome(target, value)
 
 
 def _pick(block: Block, good: npt.NDArray[np.bool_]) -> Any:

@@ -87,14 +87,15 @@ def read(reader: Reader, name: str, outcome: str, time: str | None, target: Targ
     for blocks in reader.chunks(wanted, dict.fromkeys(wanted, "categorical")):
         cells = zip(reader.lines, *blocks, strict=True)
         for line, given, value, *moments in cells:
-            if value is None:
+            found = None if value is None else target.code(value) if target.classified else cell_number(str(value))
+            if value is None or (found is not None and math.isnan(found)):
                 rows.empty += 1
                 continue
-            number = value if target.classified else cell_number(str(value))
+            number = value if target.classified else found
             known = math.nan if not moments or moments[0] is None else parse_time(moments[0])
             if not given:
                 bad.add(line, f"column {name} is empty")
-            elif number is None or number != number or (not target.classified and not abs(number) <= LARGEST):
+            elif number is None or (not target.classified and not abs(number) <= LARGEST):
                 bad.add(line, f"column {outcome} holds {str(value)[:40]!r}, which is no number up to {LARGEST:g}")
             elif known is None:
                 bad.add(line, f"column {time} holds {moments[0][:40]!r}, which is no time")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from monitor.columns.canonical import Codes
 from monitor.columns.column import Column, Counts, Floats, Schema
 
 #: `regression` and `score`: the outcome is a number. `score` outcomes are rewards, and are not compared with anything.
@@ -90,6 +91,18 @@ class Target:
     def classified(self) -> bool:
         """Whether outcomes are classes."""
         return self.kind in ("binary", "multiclass")
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return Codes(self.classes)
+
+    def code(self, text: str) -> float:
+        """Return the code of a class that came true, spelled as a prediction may be: `true` and `1.0` are the class 1.
+
+        One that the model does not know has the code after the last; NaN is no outcome.
+        """
+        found = self._codes.find(text)
+        return float(len(self.classes)) if found is None else found
 
     @property
     def bins(self) -> int:

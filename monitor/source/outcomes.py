@@ -392,13 +392,14 @@ def read_outcome(target: Target, given: object, where: str | None = None) -> flo
     """An outcome as the journal has it: a number or the code of a class; NaN for None. Raises InputError."""
     if given is None:
         return float("nan")
-    if isinstance(given, (list, dict, tuple)):
+    if isinstance(given, (list, dict, tuple)) or getattr(given, "ndim", 0):
         raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
     text = canonical(given)
-    if text == MISSING:
+    code = target.code(text) if target.classified else 0.0
+    if text == MISSING or code != code:
         raise InputError("not_an_outcome", "expected a value, got NaN", where, 422)
     if target.classified:
-        return float(target.classes.index(text) if text in target.classes else len(target.classes))
+        return code
     value = number(given)
     if isinstance(given, str) or not abs(value) <= LARGEST:
         raise InputError("not_an_outcome", f"expected a number up to {LARGEST:g}, got {str(given)[:40]!r}", where, 422)

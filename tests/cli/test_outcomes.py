@@ -16,15 +16,15 @@ from monitor.runtime import Runtime
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[outcomes]\n'
 
 
-def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record ten predictions in a folder; returns their ids."""
+def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch, classes: int = 50) -> list[str]:
+    """Record ten predictions in a folder; returns their ids. `classes`: how many different answers there are."""
     monkeypatch.chdir(folder)
     Path("config.toml").write_text(CONFIG)
-    reference = Reference.from_data([[step / 10] for step in range(50)], [float(step) for step in range(50)])
+    reference = Reference.from_data([[step / 10] for step in range(50)], [float(step % classes) for step in range(50)])
     reference.save(Path("histogram.prom"))
     runtime = Runtime.of_one(Config.load(), reference, "v1")
     runtime.writer.start()
-    ids = runtime.only.recorder.record_many([[0.5] * 10], [[float(n) for n in range(10)]])
+    ids = runtime.only.recorder.record_many([[0.5] * 10], [[float(n % classes) for n in range(10)]])
     runtime.close()
     return ids
 
@@ -46,6 +46,18 @@ def test_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     lines = [json.dumps({"id": ids[0], "came": 5}), json.dumps({"id": ids[9], "came": 5.5})]
     Path("late.jsonl").write_text("\n".join(lines))
     assert joined(capsys, "late.jsonl") == {"outcomes": 2, "corrected": 1, "joined": 1}
+
+
+def test_a_class_in_a_file_may_be_spelled_as_a_number_or_a_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = prepare(tmp_path, monkeypatch, classes=2)
+    came = ["0.0", "1.0", "False", "true", "0", "1", "NA", "1.0", "", "1.0"]
+    Path("late.csv").write_text("\n".join(["id,came", *map(",".join, zip(ids, came, strict=True))]) + "\n")
+    assert joined(capsys, "late.csv") == {"outcomes": 8, "empty": 2, "joined": 8}
+    assert main(["performance", "--json"]) == 0
+    found = {one["metric"]: one["value"] for one in json.loads(capsys.readouterr().out)["metrics"]}
+    assert found["accuracy"] == 1.0
 
 
 def test_bad_rows_are_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 
 from bench.running import Client
@@ -18,7 +20,9 @@ from monitor.clock import ManualClock
 from monitor.columns.column import Floats
 from monitor.errors import InputError, StoreError
 from monitor.outcomes.baseline import baseline_of
+from monitor.outcomes.sums import Target
 from monitor.reference.file import Reference
+from monitor.source.outcomes import read_outcome
 from tests.server.hosted import served
 
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[outcomes]\n'
@@ -122,6 +126,33 @@ def test_classes_and_feedback(classes: Client) -> None:
     for wrong, where in [({**feedback, "response": {}}, "response.meta.puid"), ({**feedback, "truth": None}, "reward")]:
         status, answer = classes.post(wrong, "/api/v1.0/feedback")
         assert (status, answer["error"]["where"]) == (422, where)
+
+
+@pytest.mark.parametrize(
+    ("classes", "given", "code"),
+    [
+        (("0", "1"), True, 1),
+        (("0", "1"), np.False_, 0),
+        (("0", "1"), "1.0", 1),
+        (("0", "1"), np.float32(1), 1),
+        (("1", "2"), "true", 0),
+        (("1", "2"), "2.0", 1),
+        (("false", "true"), 1, 1),
+        (("false", "true"), "False", 0),
+        (("false", "true"), 2, 2),
+        (("1", "1.0"), 1.0, 0),
+        (("01067", "1067"), "1067.0", 1),
+        (("no", "yes"), "1", 2),
+    ],
+)
+def test_a_class_that_came_true_is_known_by_any_spelling(classes: tuple[str, ...], given: object, code: int) -> None:
+    assert read_outcome(Target("binary", classes), given) == code
+
+
+@pytest.mark.parametrize("given", [math.nan, "nan", "NA", pd.NA, np.array([1]), pd.Series([1]), (1,)])
+def test_what_is_no_class_is_no_outcome(given: object) -> None:
+    with pytest.raises(InputError, match="expected"):
+        read_outcome(Target("binary", ("0", "1")), given)
 
 
 def test_a_reward_is_an_outcome_of_a_number(numbers: Client) -> None:
