@@ -322,12 +322,7 @@ class Watched:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert that is not inactive, as `/api/alerts` lists them."""
-        names = ("state", "severity", "value", "event_id")
-        return [
-            {**alert.key._asdict(), **{name: getattr(alert, name) for name in names}, "since": iso(alert.since)}
-            for alert in self.latest.alerts.values()
-            if alert.state != "inactive"
-        ]
+        return [alert.to_json() for alert in self.latest.alerts.values() if alert.state != "inactive"]
 
     def status(self) -> dict[str, Any]:
         """How it stands, as `/api/status` tells it."""

@@ -82,7 +82,7 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
             f"silence {made.id} for {made.text} until {iso(made.end)}",
             f"end it with: {words.program()} silence --expire {made.id}",
         ],
-        {"silence": said},
+        {"silence": made},
     )
 
 

@@ -20,8 +20,10 @@ from monitor.config.load import Config
 from monitor.config.settings import duration, moment
 from monitor.drift.result import Span
 from monitor.errors import ConfigError, StoreError
+from monitor.rules.alert import period_around
 from monitor.store.file.database import connect_read_only
 from monitor.store.file.folder import DATABASE
+from monitor.store.records.alerts import moves_of
 
 #: Names and keywords of an option, as `argparse.ArgumentParser.add_argument` takes them.
 Option = tuple[tuple[str, ...], dict[str, Any]]
@@ -164,6 +166,17 @@ def period(default: str | None) -> tuple[Option, Option]:
     )
 
 
+AROUND = option("--around", metavar="EVENT", help="the period around an alert instead, by the id of its event")
+
+
+def period_of(connection: sqlite3.Connection, options: argparse.Namespace, now: float) -> Span:
+    """Return the period from `--from` to `--to`, or `--around` an alert. Raises ConfigError, StoreError."""
+    moves = moves_of(connection, options.around or "")
+    if options.around and not moves:
+        raise StoreError(f"--around: no alert has the event id {options.around!r}; `alerts` lists the last ones")
+    return period_around(moves, now) if moves else span_of(options, now)
+
+
 def bar(options: argparse.Namespace, what: str, total: float | None, unit: str) -> Any:
     """A progress bar on a terminal, after a second; none elsewhere, and none with `--json`."""
     off = getattr(options, "json", False) or None
@@ -200,13 +213,17 @@ def reading(config: Config, file: Path | None = None, any_version: bool = False)
 def show(answer: Answer, as_json: bool) -> None:
     """Print an answer."""
     if as_json:
-        json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=str)
+        json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=_plain)
         print()
     else:
         width = words.line_width()
         for line in answer.lines:
             for part in line.split("\n"):
                 print("\n".join(words.fit(part, width)))
+
+
+def _plain(value: Any) -> Any:
+    return value.to_json() if hasattr(value, "to_json") else str(value)
 
 
 def span_of(options: argparse.Namespace, now: float) -> Span:

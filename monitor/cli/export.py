@@ -13,19 +13,17 @@ from zoneinfo import ZoneInfo
 
 from monitor import words
 from monitor.cli.check import served_page
-from monitor.cli.command import FORCE, Answer, bar, command, option, period, reading, span_of
+from monitor.cli.command import AROUND, FORCE, Answer, bar, command, option, period, period_of, reading
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.config.settings import EVERY
-from monitor.errors import ConfigError, StoreError
+from monitor.errors import ConfigError
 from monitor.notify.message import title
 from monitor.notify.receivers import build_receivers, send_now
 from monitor.notify.text import plain_text
 from monitor.reference.file import write_atomically
-from monitor.rules.alert import period_around
 from monitor.store.file.folder import DATABASE
 from monitor.store.file.snapshot import is_snapshot, write_snapshot
-from monitor.store.records.alerts import moves_of
 
 
 @command(
@@ -45,7 +43,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     "report",
     "Judge a period as a whole, and write what was found as one file.",
     *period("1d"),
-    option("--around", metavar="EVENT", help="the period around an alert instead, by the id of its event"),
+    AROUND,
     option("--every", choices=EVERY, help="make the report of the last such period, and send it as [report] says"),
     option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
     FORCE,
@@ -62,11 +60,7 @@ def report(options: argparse.Namespace, config: Config) -> Answer:
     options.model = config.model.name if config.named else options.model
     out = None if options.out is None else output_path(options.out, config, options.force)
     with reading(config) as connection:
-        moves = moves_of(connection, options.around or "")
-        if options.around and not moves:
-            raise StoreError(f"--around: no alert has the event id {options.around!r}; `alerts` lists the last ones")
-        span = period_around(moves, now) if moves else span_of(options, now)
-        made = file.gather(connection, config, span, now, options.model)
+        made = file.gather(connection, config, period_of(connection, options, now), now, options.model)
         if options.format == "json":
             text = json.dumps({"report": "telltale", **made.to_dict()}, indent=1, ensure_ascii=False) + "\n"
         else:

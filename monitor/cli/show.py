@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import words
-from monitor.cli.command import VERSION, Answer, command, option, period, reading, span_of
+from monitor.cli.command import AROUND, VERSION, Answer, command, option, period, period_of, reading, span_of
 from monitor.cli.traffic import starving
 from monitor.clock import SystemClock, from_iso, iso
 from monitor.config.load import Config
@@ -30,6 +30,7 @@ from monitor.drift.result import (
 )
 from monitor.errors import LockedError
 from monitor.outcomes.performance import ESTIMATED
+from monitor.report.fired import read_alerts
 from monitor.rules.alert import Alert, urgency
 from monitor.rules.rule import PERFORMANCE
 from monitor.rules.silence import Silence, mutes
@@ -317,16 +318,23 @@ def compare(options: argparse.Namespace, config: Config) -> Answer:
     return Answer(found.lines(), found.to_json())
 
 
-@command("alerts", "Alerts, what led to them, and who was told.", VERSION)
+@command("alerts", "Alerts of now and of a period, what led to them, and who was told.", VERSION, *period("7d"), AROUND)
 def alerts(options: argparse.Namespace, config: Config) -> Answer:
-    """`alerts`."""
+    """`alerts`: what is up now only if the period is not over."""
     now = SystemClock().time()
+    fired: list[dict[str, Any]] = []
     with reading(config) as connection:
         names = config.names if config.models else (options.model,)
         served = [find_version(connection, options.model_version, name)[0] for name in names]
         known = alerts_of(connection, served)
-        events = list_events(connection, served[0] if len(served) == 1 else None, most=20)
-        told, silences = listing(connection, 20), list_silences(connection, now)
+        span = period_of(connection, options, now)
+        for of in served:
+            one = config.of(of.model) if config.models else config
+            fired += read_alerts(connection, of._replace(version=options.model_version or ""), one, span)
+        fired.sort(key=lambda alert: alert["began"], reverse=True)
+        of = Subject(served[0].model, options.model_version or "")
+        events = list_events(connection, of if len(served) == 1 else None, most=20, span=span)
+        told, silences = listing(connection, 20, span=span), list_silences(connection, now)
         verdicts: list[Verdict] = []
         for of in served:
             if found := latest_results(connection, of):
@@ -335,15 +343,16 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
     moved = answers(verdict.result for verdict in verdicts) if len(served) == 1 else ""
+    up = _section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now))
     lines = [
-        *filter(None, [_moved(moved)]),
-        *_section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now)),
+        *(filter(None, [_moved(moved), *up]) if span.end >= now else []),
+        *_section(f"Fired, {words.stretch(span.start, span.end)}", "none", _fired_table(fired)),
         *_section("Events", "none", _event_table(events)),
         *_section("Notifications", "none", _notification_table(told)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
-    data = {"alerts": known, "events": events, "notifications": told, "silences": silences}
-    return Answer(lines, {"predictions_moved": moved or None, **data})
+    data = {"alerts": known, "fired": fired, "events": events, "notifications": told, "silences": silences}
+    return Answer(lines, {**span.to_json(), "predictions_moved": moved or None, **data})
 
 
 def _section(title: str, empty: str, lines: Sequence[str]) -> list[str]:
@@ -360,6 +369,17 @@ def _alert_table(
         for a in known
     ]
     head = ("state", "severity", "model", "column", "rule", "for", "event", "harm, or who silenced it")
+    return words.table(head, rows, optional=("model", "rule"))
+
+
+def _fired_table(fired: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (*(one["began"][:16], words.duration(one["lasted"]), "ended" if one["ended"] else "fires on", one["severity"]),)
+        + (one["model"], _title(one["column"], one["role"]), one["rule"], one["event_id"])
+        + ("; ".join(filter(None, (one["direction"], one["harm"], *one["decisions"]))),)
+        for one in fired
+    ]
+    head = ("fired (UTC)", "for", "then", "severity", "model", "column", "rule", "event", "what happened")
     return words.table(head, rows, optional=("model", "rule"))
 
 

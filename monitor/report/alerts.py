@@ -9,13 +9,13 @@ from monitor import words
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.evaluation import Evaluation
 from monitor.notify.message import entry
-from monitor.rules.alert import Alert, by_alert, reported, urgency
+from monitor.rules.alert import ENDED, Alert, by_alert, reported, urgency
 
-Part = Literal["up", "silenced", "ended"]
+Part = Literal["up", "silenced"]
 
 
 class Told(NamedTuple):
-    """An alert, and in a line what happened, or how it is after the end."""
+    """An alert, and in a line what happened."""
 
     alert: Alert
     text: str
@@ -24,9 +24,6 @@ class Told(NamedTuple):
 def line_of(alert: Alert, result: DriftResult | None) -> str:
     """Say in a line what an alert is about. `result`: the verdict that speaks for it."""
     one = entry(alert, "firing", result)
-    if alert.state == "resolved":
-        lasted = words.duration(alert.since - alert.began)
-        return f"ended after {lasted}{f'; now {one.direction}' if one.direction else ''}"
     happened = one.direction or (result.reason if result else "not judged since the start")
     harm = one.brief if one.worse or (result and result.harm) else ""
     share = "" if one.importance is None else f"{words.percent(one.importance)} of the model's importance"
@@ -34,14 +31,14 @@ def line_of(alert: Alert, result: DriftResult | None) -> str:
 
 
 def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> dict[Part, list[Told]]:
-    """Alerts by the part of the page that lists them, each part in the order of `urgency`."""
-    parts: dict[Part, list[tuple[tuple[float, ...], Told]]] = {"up": [], "silenced": [], "ended": []}
+    """Alerts that are up, by the part of the page that lists them, each part in the order of `urgency`."""
+    parts: dict[Part, list[tuple[tuple[float, ...], Told]]] = {"up": [], "silenced": []}
     for evaluation in evaluations:
         groups = by_alert((*evaluation.results, *evaluation.traffic))
         for key, alert in evaluation.alerts.items():
-            if alert.state == "inactive":
+            if alert.state in ENDED:
                 continue
             result = reported(groups[key], alert.statistic) if key in groups else None
-            part: Part = "ended" if alert.state == "resolved" else "silenced" if key in muted else "up"
+            part: Part = "silenced" if key in muted else "up"
             parts[part].append((urgency(alert, result), Told(alert, line_of(alert, result))))
     return {part: [told for _, told in sorted(listed, key=lambda pair: pair[0])] for part, listed in parts.items()}

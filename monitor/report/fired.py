@@ -17,13 +17,18 @@ from monitor.store.records.alerts import list_fired, list_silences, said_of
 from monitor.store.records.rows import Row
 
 #: What an alert is, in the row of the event that began it.
-ALERT = ("event_id", "rule", "role", "column", "severity", "statistic", "value", "critical", "n", "direction")
+ALERT = (
+    *("event_id", *AlertKey._fields, "model_version", "severity"),
+    *("statistic", "value", "critical", "n", "direction"),
+)
 
 
 def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, span: Span) -> list[dict[str, Any]]:
     """Describe the alerts of a model version that fired in a period, in the order in which they began.
 
-    `ended`: None of one that still fired at the end of the period; `decisions`: who silenced or accepted it, and why.
+    Of all versions if it is empty. `ended`: None of one that still fired at the end of the period; `lasted`: seconds
+    for which it fired until then; `state` and `since`: how it was then; `decisions`: who silenced or accepted it, and
+    why.
     """
     every = list_fired(connection, of, span.start, span.end)
     fired = {name: [e for e in events if e["after"] != "pending"] for name, events in every.items()}
@@ -41,8 +46,11 @@ def read_alerts(connection: sqlite3.Connection, of: Subject, config: Config, spa
         out.append(
             {
                 **{key: first[key] for key in ALERT},
+                "state": last["after"],
+                "since": last["at"],
                 "began": first["at"],
                 "ended": last["at"] if over else None,
+                "lasted": end - from_iso(first["at"]),
                 "ended_because": last["reason"] if over else None,
                 **said.get(name, {"harm": None, "told": []}),
                 "decisions": [
@@ -73,6 +81,6 @@ def accepted(alert: Alert, changes: Iterable[Row], began: str) -> list[str]:
 
 
 def changes_of(connection: sqlite3.Connection, of: Subject) -> list[Row]:
-    """What was accepted and reset of a model version, the oldest first."""
+    """What was accepted and reset of a model version, or of all if it is empty, the oldest first."""
     found: Sequence[Row] = references.changes(connection)
-    return [one for one in reversed(found) if (one["model"], one["model_version"]) == of[:2]]
+    return [one for one in reversed(found) if one["model"] == of.model and of.version in ("", one["model_version"])]

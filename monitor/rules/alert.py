@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from monitor.clock import iso
 from monitor.columns.column import Role
@@ -68,6 +68,11 @@ class Alert:
     def began(self) -> float:
         """When its condition began to hold, or else when it entered its state."""
         return self.since if self.active_since is None else self.active_since
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `/api/alerts` lists."""
+        names = ("state", "severity", "value", "event_id")
+        return {**self.key._asdict(), **{name: getattr(self, name) for name in names}, "since": iso(self.since)}
 
 
 @dataclass(frozen=True, slots=True)

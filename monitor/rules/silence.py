@@ -9,9 +9,9 @@ import difflib
 import hashlib
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from monitor.clock import iso
 from monitor.columns.column import ROLES
@@ -52,6 +52,10 @@ class Silence:
         "'column=a b' rule=drift"
         """
         return " ".join(shlex.quote(f"{name}={glob}") for name, glob in self.matchers.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary, times in ISO 8601."""
+        return {**asdict(self), "matchers": dict(self.matchers), "start": iso(self.start), "end": iso(self.end)}
 
     def may_match(self, **labels: str) -> bool:
         """Whether alerts with these labels can match, whatever else they have.

@@ -9,14 +9,15 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from monitor.columns.column import clean_text
 from monitor.config.settings import duration
-from monitor.drift.result import Span
+from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
+from monitor.report.fired import read_alerts
 from monitor.rules.alert import AlertState
 from monitor.runtime import Runtime
 from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import moves_of
 from monitor.watched import Watched
-from server.web.period import DAY, WEEK, read
+from server.web.period import DAY, NAMES, WEEK, read
 
 api = Blueprint("api", __name__)
 
@@ -25,7 +26,7 @@ PUBLISHED: dict[str, Callable[[Runtime], Any]] = {
     "/readyz": lambda run: {"status": "ready", **versions(run)},
     "/api/status": lambda run: run.status(asked()),
     "/api/drift": lambda run: [result.to_json() for one in shown(run) for result in one.latest.results],
-    "/api/alerts": lambda run: run.alerts(asked()),
+    "/api/alerts": lambda run: fired(run, period(WEEK)) if named() else run.alerts(asked()),
 }
 
 
@@ -38,6 +39,18 @@ def shown(run: Runtime) -> list[Watched]:
     """The model that a request is about, or all that are watched. Raises InputError for an unknown one."""
     name = asked()
     return list(run.models.values()) if name is None else [run.find(name)]
+
+
+def named() -> bool:
+    """Whether the address of a request names a period."""
+    return any(request.args.get(name) for name in NAMES)
+
+
+def fired(run: Runtime, span: Span) -> list[dict[str, Any]]:
+    """The alerts of a period, of the models that a request is about and all of their versions, the newest first."""
+    with one_moment(run.folder.database) as connection:
+        of = [read_alerts(connection, Subject(one.name), one.config, span) for one in shown(run)]
+    return sorted((alert for alerts in of for alert in alerts), key=lambda alert: alert["began"], reverse=True)
 
 
 def versions(run: Runtime) -> dict[str, Any]:

@@ -52,7 +52,7 @@ from monitor.store.records.usual import spent
 from monitor.store.windows.rows import list_versions, newest_series
 from monitor.usual import Judged
 from monitor.watched import Watched
-from server.web.api import asked, runtime, shown
+from server.web.api import asked, fired, named, runtime, shown
 from server.web.api import period as asked_period
 from server.web.period import CHOICES, DAY, NAMES, WEEK, Period, chosen
 
@@ -69,6 +69,9 @@ REFRESH = (5.0, 60.0)
 
 #: Characters of a field of the query that the page's links repeat: the longest name of a column has as many.
 LONGEST_FIELD = MAX_TEXT
+
+#: Most alerts of a period on the page of alerts, the newest first.
+MOST_FIRED = 100
 
 #: Templates that do not refresh themselves, because people fill them in.
 FORMS = ("login.html", "silence.html", "accept.html")
@@ -131,7 +134,7 @@ def columns() -> Response:
     model = run.find(asked())
     now = run.clock.time()
     with one_moment(run.folder.database) as connection:
-        period = _period(connection, model)
+        period = _period(connection, [model])
         evaluation, series = _judged(connection, model, period)
         length = history.cell_length(period.end - period.start, run.config.drift.every)
         of, reference = series.subject, series.reference
@@ -217,7 +220,7 @@ def column(role: str) -> Response:
     run, name = runtime(), request.args.get("name", "")
     model = run.find(asked())
     with one_moment(run.folder.database) as connection:
-        period, against = _period(connection, model), request.args.get("against", column_page.REFERENCE)
+        period, against = _period(connection, [model]), request.args.get("against", column_page.REFERENCE)
         evaluation, series = _judged(connection, model, period)
         reference, stretch = series.reference, (period.start, period.end)
         try:
@@ -274,7 +277,7 @@ def performance() -> Response:
     run, given = runtime(), request.args
     model = run.find(asked())
     with one_moment(run.folder.database) as connection:
-        period = _period(connection, model, WEEK)
+        period = _period(connection, [model], WEEK)
         evaluation, series = _judged(connection, model, period)
         marks = column_page.marks(connection, series, "outcome", COLUMN, period.start, period.end)
         events = list_events(connection, Subject(model.name), "outcome", most=30)
@@ -298,24 +301,34 @@ def performance() -> Response:
 
 @pages.get("/alerts")
 def alerts() -> Response:
-    """Alerts, their history, silences and notifications."""
+    """What fires now and what ended in the period, or what fired in one that is over; notifications, silences."""
     run = runtime()
     now = run.clock.time()
     every, name = shown(run), asked()
     with one_moment(run.folder.database) as connection:
+        period = _period(connection, every, WEEK)
+        span = Span(period.start, period.end)
         silences = [one for one in list_silences(connection, now) if name is None or one.may_match(model=name)]
-        events = list_events(connection, Subject(every[0].name) if len(every) == 1 else None)
-        notifications = listing(connection, dead_first=True, model=name)
+        events = list_events(connection, Subject(every[0].name) if len(every) == 1 else None, span=span)
+        notifications = listing(connection, dead_first=True, model=name, span=span)
     dead = sum(notification["state"] == "dead" for notification in notifications)
     muted = mutes([alert for one in every for alert in one.latest.alerts.values()], silences, now)
     parts = alerts_page.arrange((one.latest for one in every), muted)
+    found = fired(run, span)
     line = overview.alert_line(told.alert for told in parts["up"])
     firing = any(told.alert.state == "firing" for told in parts["up"])
+    if period.judged is None:
+        listed = [alert for alert in found if alert["ended"]]
+    else:
+        listed, line, firing = found, f"{words.counted(len(found), 'alert')} fired" if found else "", False
     return answer(
         "alerts.html",
-        run.alerts(asked()),
+        found if named() else run.alerts(name),
         summary=line or "No alerts",
         tone="drift" if firing or dead else "warning" if line else "ok",
+        period=period,
+        alerts=listed[:MOST_FIRED],
+        left_out=len(listed[MOST_FIRED:]),
         parts=parts,
         muted=muted,
         silences=silences,
@@ -346,7 +359,7 @@ def compare() -> Response:
         versions = list_versions(connection, model.name)
         chosen = [given.get("first") or versions[min(1, len(versions) - 1)], given.get("second") or versions[0]]
         both = [newest_series(connection, version, model.name) for version in chosen]
-        period = _period(connection, model, WEEK)
+        period = _period(connection, [model], WEEK)
         alpha, least = model.config.drift.alpha, model.config.drift.min_samples
         found = compare_versions(connection, both[0], both[1], Span(period.start, period.end), now, alpha, least)
     return answer("compare.html", [found.to_json()], period=period, found=found, versions=versions, chosen=chosen)
@@ -437,9 +450,9 @@ def _judged(connection: sqlite3.Connection, model: Watched, period: Period) -> t
     return look_back(connection, model.series, model.config.rules, period.start, period.judged)
 
 
-def _period(connection: sqlite3.Connection, model: Watched, seconds: float = DAY) -> Period:
-    """The period of a view about a model: what the address names, or the last `seconds`."""
-    first, now = history.begins(connection, model.name), runtime().clock.time()
+def _period(connection: sqlite3.Connection, models: Sequence[Watched], seconds: float = DAY) -> Period:
+    """The period of a view about some models: what the address names, or the last `seconds`."""
+    first, now = min(history.begins(connection, one.name) for one in models), runtime().clock.time()
     return chosen(request.args, now, seconds, first, partial(moves_of, connection))
 
 

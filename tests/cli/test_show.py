@@ -13,6 +13,7 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.announcer import page_address
+from monitor.clock import from_iso
 from monitor.config.load import Config
 from monitor.drift.result import answers
 from tests.store.world import MINUTE, Monitored
@@ -124,11 +125,18 @@ def test_a_silenced_alert_is_not_counted_as_firing_and_comes_last(shown: Shown) 
         ["silenced", "warning", "x1"],
     ]
     assert "by ann" in alerts[1][-1]
+    data = json.loads(shown("alerts", "--json"))
+    assert [(one["state"], one["column"], one["since"][:4]) for one in data["alerts"][:2]] == [
+        *(("firing", "x1", "2023"), ("firing", "x0", "2023"))
+    ]
+    (muted,) = data["silences"]
+    assert (muted["matchers"], muted["author"]) == ({"rule": "slow", "column": "x0"}, "ann")
+    assert from_iso(muted["end"]) - from_iso(muted["start"]) == 4 * 3600
     assert lines_under(text, "Silences")[0][1] == "column=x0 rule=slow"
     assert "{" not in text + shown("silence")
 
 
-def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> None:
+def test_a_new_model_version_ends_the_alerts_of_the_old_one_which_are_found_by_their_period(shown: Shown) -> None:
     world = shown.world()
     world.minutes(12, rows=40, shift=2.0)
     assert {alert.state for alert in world.runtime.only.latest.alerts.values() if alert.column == "x0"} == {"firing"}
@@ -149,7 +157,23 @@ def test_a_new_model_version_ends_the_alerts_of_the_old_one(shown: Shown) -> Non
     facts = json.loads(shown("status", "--json"))
     assert (facts["model_version"], facts["columns"], facts["drifted"], facts["firing_alerts"]) == ("v2", 4, [], "none")
     assert "v1" not in shown("alerts").split("\nNotifications")[0]
-    assert "model version v1 was replaced by v2" in shown("alerts", "--model-version", "v1")
+    day, early = ("--from", "2023-11-15", "--to", "2023-11-16"), ("--from", "2023-11-14", "--to", "2023-11-15T00:02Z")
+    text, found = shown("alerts", *day), json.loads(shown("alerts", *day, "--json"))
+    assert not text.startswith("\nAlerts"), "the period is over"
+    listed = lines_under(text, "Fired, 15 Nov 2023, 00:00 to 16 Nov 2023, 00:00 UTC")
+    fired = {(one["rule"], one["column"]): one for one in found["fired"]}
+    assert {(row[5], row[4]) for row in listed} == set(fired)
+    assert len(fired) == 4
+    one = fired["fast", "x0"]
+    assert [one["began"][:16], "12 minutes", "ended", "warning"] in [row[:4] for row in listed]
+    assert (one["state"], one["ended_because"]) == ("resolved", "model version v1 was replaced by v2")
+    assert one["direction"].startswith("mean was ")
+    assert json.loads(shown("alerts", "--around", one["event_id"], "--json"))["fired"] == found["fired"]
+    assert found["fired"] == json.loads(shown("alerts", *day, "--model-version", "v1", "--json"))["fired"]
+    assert not json.loads(shown("alerts", *day, "--model-version", "v2", "--json"))["fired"]
+    before = json.loads(shown("alerts", *early, "--json"))
+    assert (before["fired"], before["events"], before["start"]) == ([], [], "2023-11-14T00:00:00Z")
+    assert "no alert has the event id 'none'" in shown("alerts", "--around", "none", code=3)
     assert "Model v1" in shown("drift", "--model-version", "v1")
     assert "the last ones are: v2, v1" in shown("status", "--model-version", "v3", code=1)
 

@@ -117,7 +117,7 @@ def test_report_tells_what_judged_and_who_decided(drifting: Path, tmp_path: Path
     assert [one["columns"] for one in after.changes] == [["glucose"]]
     for said in ("Report on v7", f"by Telltale {__version__}", made.series.reference.identity, "clinic.toml", told,
                  "quiet days: 2026-03-20T00:00:00Z to 2026-03-21T00:00:00Z", "alpha 0.00015", "the last 30m",
-                 "at least 50 predictions", "still fired at the end"):  # fmt: skip
+                 "at least 50 predictions", "still firing after 1 h 6 min"):  # fmt: skip
         assert said in text
 
 

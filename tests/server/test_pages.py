@@ -190,7 +190,9 @@ def test_links_and_forms_keep_the_period(scene: Opened) -> None:
     text = client.get(f"/?q=bmi&state=drift&{asked}").get_data(as_text=True)
     for path in ("/", "/alerts", "/monitor"):
         assert f'href="{path}?{kept}"' in text
-        assert ("This page shows the present." in client.get(f"{path}?{asked}").get_data(as_text=True)) == (path != "/")
+        assert ("This page shows the present." in client.get(f"{path}?{asked}").get_data(as_text=True)) == (
+            path == "/monitor"
+        )
     assert f'href="/column/feature?name=bmi&amp;{kept}"' in text
     assert 'href="/?q=bmi&amp;state=drift&amp;from=7d"' in text, "a choice replaces the period and keeps the filter"
     assert 'href="/what-to-do"' in text
@@ -217,7 +219,10 @@ def test_links_and_forms_keep_the_period(scene: Opened) -> None:
 )
 def test_a_wrong_period_is_named_and_nothing_else_is_lost(scene: Opened, query: str, where: str, says: str) -> None:
     client, _ = scene("drifting")
-    usual = {path: client.get(path).get_data(as_text=True) for path in ("/?q=bmi", "/column/feature?name=bmi")}
+    usual = {
+        path: client.get(path).get_data(as_text=True)
+        for path in ("/?q=bmi", "/column/feature?name=bmi", "/alerts?show=")
+    }
     for path, well in usual.items():
         answer = client.get(f"{path}&{query}")
         text = answer.get_data(as_text=True)
@@ -228,7 +233,7 @@ def test_a_wrong_period_is_named_and_nothing_else_is_lost(scene: Opened, query: 
         assert f'href="/monitor?{where}' not in text, "links do not repeat it"
         error = client.get(f"{path}&{query}&format=json")
         assert (error.status_code, error.get_json()["error"]["where"]) == (400, where)
-    for path in ("/api/windows", "/api/performance"):
+    for path in ("/api/windows", "/api/performance", "/api/alerts"):
         error = client.get(f"{path}?{query}")
         assert (error.status_code, error.get_json()["error"]["where"]) == (400, where)
 
@@ -239,12 +244,45 @@ def test_a_period_around_an_alert(scene: Opened) -> None:
     alert = next(alert for alert in runtime.only.latest.alerts.values() if alert.column == "bmi")
     text = client.get(f"/column/feature?name=bmi&around={alert.event_id}").get_data(as_text=True)
     assert f'href="/?around={alert.event_id}"' in text
-    alerts = client.get("/alerts").get_data(as_text=True)
+    alerts = client.get(f"/alerts?around={alert.event_id}").get_data(as_text=True)
     link = f'<a href="/column/feature?name=bmi&amp;around={alert.event_id}"><bdi>bmi</bdi></a>'
     assert link in alerts[: alerts.index('id="events"')]
     assert link in alerts[alerts.index('id="events"') :]
     answer = client.get(f"/api/windows?column=bmi&around={alert.event_id}").get_json()
     assert from_iso(answer["start"]) < alert.since < from_iso(answer["end"]) == runtime.clock.time()
+
+
+def test_alerts_of_a_period_are_found_after_they_ended(scene: Opened) -> None:
+    """Five fired at 19:00, ended at 21:30, when another version took over, and fired again for that one."""
+    client, _ = scene("kinds")
+    names = {"true_or_false", "grade", "city", "amount", "height"}
+
+    def fired(path: str, period: str) -> list[dict[str, object]]:
+        found = client.get(f"{path}{period}").get_json()
+        assert {one["column"] for one in found} in (set(), names)
+        return sorted((one["began"][11:16], one["ended"] and one["ended"][11:16], one["state"]) for one in found)[::5]
+
+    for path in ("/api/alerts?", "/alerts?format=json&"):
+        assert fired(path, "to=2026-03-14T19:00Z") == []
+        assert fired(path, "from=2026-03-14T20:00Z&to=2026-03-14T21:00Z") == [("19:00", None, "firing")]
+        both = fired(path, "from=2026-03-14T21:15Z")
+        assert both == [("19:00", "21:30", "resolved"), ("21:30", None, "firing")]
+        assert fired(path, "from=2026-03-14T22:00Z") == both[1:]
+    text = client.get("/alerts").get_data(as_text=True)
+    now, ended = text.index('id="current"'), text.index('id="fired"')
+    assert "5 firing alerts" in text[:now]
+    assert text[now:ended].count("badge firing") == 5
+    assert text[ended : text.index('id="silences"')].count("badge resolved") == 5
+    assert text.count("for 2 h 30 min: model version v7 was replaced by v8") == 5
+    assert "mean was 3.5, now 2.75 (0.76 sd); harm unknown" in text[ended:]
+    event = client.get("/api/alerts?from=7d").get_json()[-1]["event_id"]
+    for period in (f"around={event}", "from=2026-03-14T19:00Z&to=2026-03-14T22:00Z"):
+        text = client.get(f"/alerts?{period}").get_data(as_text=True)
+        assert "<h1>10 alerts fired</h1>" in text
+        assert not re.search('id="(current|silences)"', text)
+    text = client.get("/alerts?to=2026-03-14T19:00Z").get_data(as_text=True)
+    assert "<h1>No alerts</h1>" in text
+    assert text.count("None fired.") == text.count("No alert changed its state in this period.") == 1
 
 
 def test_a_period_that_is_over_shows_what_was_judged_then(scene: Opened) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import AlertKey, Subject
+from monitor.drift.result import AlertKey, Span, Subject
 from monitor.rules.alert import Alert, AlertState, Transition
 from monitor.rules.silence import Silence
 from monitor.store.audit import seals
-from monitor.store.records.rows import Row, append, fields_of, insert, read
+from monitor.store.records.rows import Row, append, ends_of, fields_of, insert, read
 
 _TIMES = ("since", "active_since", "clear_since", "evaluated")
 
@@ -77,28 +77,34 @@ def list_events(
     role: str | None = None,
     column: str | None = None,
     most: int = 100,
+    span: Span | None = None,
 ) -> list[Row]:
-    """Rows of `alert_events`, of one model, version or column or all, the newest first. All versions if it is empty."""
+    """Rows of `alert_events`, of one model, version or column or all, the newest first. All versions if it is empty.
+
+    `span`: only those of a period.
+    """
     return read(
         connection,
         "SELECT * FROM alert_events WHERE (?1 IS NULL OR model = ?1) AND (coalesce(?2, '') = '' OR model_version = ?2) "
-        'AND (?3 IS NULL OR role = ?3) AND (?4 IS NULL OR "column" = ?4) ORDER BY id DESC LIMIT ?5',
-        (*(of[:2] if of else (None, None)), role, column, most),
+        'AND (?3 IS NULL OR role = ?3) AND (?4 IS NULL OR "column" = ?4) AND (?6 IS NULL OR at >= ?6 AND at < ?7) '
+        "ORDER BY id DESC LIMIT ?5",
+        (*(of[:2] if of else (None, None)), role, column, most, *ends_of(span)),
     )
 
 
 def list_fired(connection: sqlite3.Connection, of: Subject, start: float, end: float) -> dict[str, list[Row]]:
-    """Events of each alert of a model version that was not over within a period, by event id, in their order.
+    """Events of each alert of a model version that was not over before a period, by event id, in their order.
 
-    `direction`: what changed, of an event that a verdict caused. None of the events is later than the period.
+    Of all versions if it is empty. `direction`: what changed, of an event that a verdict caused. None of the events is
+    later than the period.
     """
     rows = read(
         connection,
         "SELECT e.*, (SELECT direction FROM drift d WHERE d.at = e.at AND (d.rule, d.model, d.series, d.role,"
         ' d."column", d.statistic) = (e.rule, e.model, e.series, e.role, e."column", e.statistic)) AS direction'
-        " FROM alert_events e WHERE (model, model_version) = (?1, ?2) AND at < ?4 AND event_id IN (SELECT event_id FROM"
+        " FROM alert_events e WHERE at < ?4 AND event_id IN (SELECT event_id FROM"
         "  (SELECT event_id, at, after, max(id) FROM alert_events"
-        "   WHERE (model, model_version) = (?1, ?2) AND at < ?4 AND event_id <> '' GROUP BY event_id)"
+        "   WHERE model = ?1 AND ?2 IN ('', model_version) AND at < ?4 AND event_id <> '' GROUP BY event_id)"
         "  WHERE at >= ?3 OR after = 'firing') ORDER BY id",
         (*of[:2], iso(start), iso(end)),
     )

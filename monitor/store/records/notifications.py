@@ -13,11 +13,11 @@ from dataclasses import asdict, astuple, replace
 from typing import Any, NamedTuple
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import AlertKey
+from monitor.drift.result import AlertKey, Span
 from monitor.notify.message import Message
 from monitor.notify.plan import Collapse, GroupState, Item, Notification, Outcome, Plan, Told
 from monitor.store.audit import seals
-from monitor.store.records.rows import Row, append, fields_of, insert, read
+from monitor.store.records.rows import Row, append, ends_of, fields_of, insert, read
 
 _OPEN = "SELECT * FROM notifications WHERE state IN ('pending', 'sending')"
 
@@ -238,11 +238,17 @@ def _delivery(connection: sqlite3.Connection, receiver: str) -> Delivery:
 
 
 def listing(
-    connection: sqlite3.Connection, most: int = 50, *, dead_first: bool = False, model: str | None = None
+    connection: sqlite3.Connection,
+    most: int = 50,
+    *,
+    dead_first: bool = False,
+    model: str | None = None,
+    span: Span | None = None,
 ) -> list[Row]:
     """The latest messages with their outcomes, newest first; with `dead_first` the dead letters before all others.
 
-    `model`: only those with an alert of this model, and those that are about no alert, such as a digest.
+    `model`: only those with an alert of this model, and those that are about no alert, such as a digest. `span`: only
+    those that were written in a period.
     """
     return read(
         connection,
@@ -250,8 +256,8 @@ def listing(
         " FROM notifications WHERE kind <> 'resend' AND (?1 IS NULL OR"
         " coalesce(json_array_length(message, '$.entries'), 0) = 0 OR EXISTS"
         " (SELECT 1 FROM json_each(message, '$.entries') WHERE json_extract(value, '$.model') = ?1))"
-        " ORDER BY ?2 AND state = 'dead' DESC, id DESC LIMIT ?3",
-        (model, dead_first, most),
+        " AND (?4 IS NULL OR at >= ?4 AND at < ?5) ORDER BY ?2 AND state = 'dead' DESC, id DESC LIMIT ?3",
+        (model, dead_first, most, *ends_of(span)),
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from monitor.clock import iso
+from monitor.drift.result import Span
 from monitor.store.audit import seals
 from monitor.store.windows.counts import write_rows
 
@@ -19,6 +21,11 @@ Row = dict[str, Any]
 def fields_of(value: DataclassInstance) -> Row:
     """Fields of a dataclass by name, as they are: `dataclasses.asdict` would copy each of them."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def ends_of(span: Span | None) -> tuple[str | None, str | None]:
+    """Both ends of a period as the store writes moments; None for those of all that is stored."""
+    return (iso(span.start), iso(span.end)) if span else (None, None)
 
 
 def quoted(names: Iterable[str]) -> str:
