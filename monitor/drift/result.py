@@ -392,7 +392,7 @@ def answers(results: Iterable[DriftResult]) -> str:
     name = "" if worst.column == "prediction" else f"{worst.column} "
     much = {"drift": "predictions have moved", "warning": "predictions have moved a little"}.get(worst.state, "")
     said = f"{name}{worst.direction.text}"
-    return f"{much}: {said}" if much else f"predictions may have moved: {said}, which could be chance"
+    return f"{much}: {said}" if much else f"predictions may have moved: {said}, too little for an alert"
 
 
 def of_importance(share: float | None) -> str:
