@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,6 +17,9 @@ IN_MEMORY = "duckdb://"
 
 #: Tables that are files, also by a pattern with `*`.
 FILES = (".parquet", ".csv")
+
+#: Engines that are asked for the plan of a statement, and for the types of a query's columns.
+EXPLAIN = ("duckdb", "postgres")
 
 #: Names of a URL's parameters whose values are secret.
 _SECRET = re.compile("pass|secret|token|key|pwd|credential", re.IGNORECASE)
@@ -57,6 +60,8 @@ def connected(url: str) -> Iterator[Any]:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own
         words = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, ibis().common.exceptions.TableNotFound):
+            words = f"there is no table {words!r}"
         words = words.replace(url, f"{urlsplit(url).scheme}://[secret]")
         for secret in secrets_of(url):
             words = words.replace(secret, "[secret]")
@@ -72,16 +77,41 @@ def _path(url: str) -> str:
 
 def rows_of(connection: Any, table: str, query: str = "") -> Expr:
     """Find a table, by its name with its schema and catalog, or by the name of its files; or take a query's rows."""
-    if query:
-        return connection.sql(query)
     if table.endswith(FILES):
         return (connection.read_csv if table.endswith(".csv") else connection.read_parquet)(table)
     *path, name = table.split(".")
-    return connection.table(name, database=tuple(path) if len(path) > 1 else next(iter(path), None))
+    if query:
+        rows = connection.sql(query, schema=_types(connection, query))
+    else:
+        rows = connection.table(name, database=tuple(path) if len(path) > 1 else next(iter(path), None))
+    if connection.name == "postgres":  # compares an enumeration with its own values only, unless it is made a text
+        own = {name for name, kind in _described(connection, rows) if kind.isdigit()}
+        texts = (rows[name] for name, kind in rows.schema().items() if name in own and kind.is_string())
+        rows = rows.mutate(*(text.concat("").name(text.get_name()) for text in texts))
+    return rows
 
 
-#: Engines that are asked for the plan of a statement.
-EXPLAIN = ("duckdb", "postgres")
+def _types(connection: Any, query: str) -> dict[str, Any] | None:
+    """Types of a query's columns; None leaves it to Ibis, which cannot ask DuckDB 2, and has Postgres make a view."""
+    if connection.name not in EXPLAIN:
+        return None
+    try:
+        described = _described(connection, connection.sql(query, schema={"any": "int64"}))
+    except (AssertionError, AttributeError):  # of Ibis, for what it cannot take apart
+        raise SourceError("`query` is not one SELECT statement") from None
+    types = {name: connection.compiler.type_mapper.from_string(kind) for name, kind in described}
+    return {name: ibis().dtype("string") if kind.is_unknown() else kind for name, kind in types.items()}
+
+
+def _described(connection: Any, rows: Expr) -> list[tuple[str, str]]:
+    """Names and types of columns as DuckDB and Postgres call them; a number for a type that is the database's own."""
+    sql = connection.compile(rows.limit(0))
+    if connection.name == "duckdb":
+        return [(name, kind) for name, kind, *_ in connection.raw_sql(f"DESCRIBE {sql}").fetchall()]
+    with closing(connection.raw_sql(sql, prepare=False)) as cursor:
+        described = [(one.name, one.type_display) for one in cursor.description]
+    connection.con.rollback()  # ends the transaction that began with it
+    return described
 
 
 def explained(connection: Any, sql: str) -> list[str]:

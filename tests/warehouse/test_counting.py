@@ -16,6 +16,7 @@ from monitor.columns.column import Column, Schema
 from monitor.errors import SourceError
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
+from monitor.warehouse.engine import rows_of
 from tests.warehouse.postgres import postgres
 from tests.warehouse.world import COLUMNS, HARD_ROWS, ROWS, SCHEMA, arrow, assert_same, engine_counts, own_counts
 
@@ -38,11 +39,18 @@ def test_duckdb_counts_as_we_do(duck, rows, apart):
     assert found == named
 
 
-@pytest.mark.parametrize(("keep", "apart"), [(0, False), (3, False), (1000, False), (1000, True)])
-def test_hard_values_in_duckdb(duck, tmp_path, keep, apart):
+#: With what a person may leave at its end.
+QUERY = "WITH p AS (SELECT * FROM predictions) SELECT * FROM p -- all\n;"
+
+
+@pytest.mark.parametrize(
+    ("keep", "apart", "query"),
+    [(0, False, ""), (3, False, ""), (1000, False, ""), (1000, True, ""), (1000, False, QUERY)],
+)
+def test_hard_values_in_duckdb(duck, tmp_path, keep, apart, query):
     duck.con.register("predictions", arrow(HARD_ROWS))
     ours, named = own_counts(tmp_path, HARD_ROWS, keep)
-    theirs, found = engine_counts(tmp_path, duck, "predictions", keep, apart)
+    theirs, found = engine_counts(tmp_path, duck, "predictions", keep, apart, query)
     assert_same(theirs, ours)
     assert len(found) == len(named)
     if keep != 3:  # which ones are named, if not all are, depends on the order of the rows
@@ -59,10 +67,32 @@ def test_hard_values_in_postgres(tmp_path):
             cursor.executemany(f"INSERT INTO predictions VALUES ({signs})", HARD_ROWS)
             connection.con.commit()
         ours, named = own_counts(tmp_path, HARD_ROWS, 1000)
-        theirs, found = engine_counts(tmp_path, connection, "predictions", 1000)
+        for query in ("", QUERY):
+            theirs, found = engine_counts(tmp_path, connection, "predictions", 1000, query=query)
+            assert_same(theirs, ours)
+            assert found == named
+        assert_an_enumeration_is_text(connection)
         connection.disconnect()
-    assert_same(theirs, ours)
-    assert found == named
+
+
+def assert_an_enumeration_is_text(connection: Any) -> None:
+    with connection.con.cursor() as cursor:
+        cursor.execute("CREATE TYPE mood AS ENUM ('happy', 'sad')")
+        cursor.execute("CREATE TABLE moods AS SELECT timestamp '2026-01-02 03:00' AS served_at, x::mood AS mood"
+                       " FROM unnest(ARRAY['happy', 'happy', 'sad', NULL]) AS x")  # fmt: skip
+        connection.con.commit()
+    schema = Schema((Column("mood", "feature", "categorical", categories=("happy", "angry")),))
+    counter = Counter(Counting(schema, ["mood"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
+    for rows in (rows_of(connection, "moods"), rows_of(connection, "", "SELECT * FROM moods")):
+        windows, named = counter.count(connection.to_pyarrow, rows)
+        assert [batch.counts.tolist() for batch in windows.values()] == [[2, 0, 1, 1]]
+        assert named == {(0, "sad"): 1}
+
+
+def test_a_query_that_is_not_one(duck):
+    for query in ("SELECT 1; SELECT 2", "VALUES (1)"):
+        with pytest.raises(SourceError, match="`query` is not one SELECT"):
+            rows_of(duck, "", query)
 
 
 def test_another_spelling_is_found_in_however_many_minutes_it_is(duck, monkeypatch):

@@ -20,6 +20,7 @@ from monitor.columns.binning import Binner
 from monitor.columns.column import Column, Schema
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
+from monitor.warehouse.engine import rows_of
 
 EDGES = (-1e300, -1.5, -0.1, 0.0, 5e-324, 0.1, 0.30000000000000004, 1.2459109472530652, 2.0**53, 1e300)
 WORDS = ("", "a", "2", "é", "tab␉bed", "true", "NA", "'; --", "{0}")
@@ -125,10 +126,10 @@ def own_counts(folder: Path, rows: Sequence[Row], keep: int) -> tuple[dict[int, 
 
 
 def engine_counts(
-    folder: Path, connection: Any, table: str, keep: int, apart: bool = False
+    folder: Path, connection: Any, table: str, keep: int, apart: bool = False, query: str = ""
 ) -> tuple[dict[int, Batch], dict[tuple[int, str], int]]:
     names = UnseenNames(folder / "theirs.jsonl", SCHEMA, keep)
-    rows = connection.table(table)
+    rows = rows_of(connection, table, query)
     found = Counting(SCHEMA, list(COLUMNS), "served_at", connection.name, apart=apart)
     found.check(rows.schema())
     part = found.between(rows, BEGIN.timestamp() - 60, BEGIN.timestamp() + 86400)
