@@ -54,6 +54,11 @@ def connected(url: str) -> Iterator[Any]:
     """
     connection = None
     try:
+        int(url.startswith(IN_MEMORY) or urlsplit(url).port or 0)
+    except ValueError:  # of a driver it would tell a part of the password
+        words = "its URL cannot be read: write / # ? [ ] @ in a password as %2F %23 %3F %5B %5D %40"
+        raise SourceError(words) from None
+    try:
         connection = ibis().connect(url, **({"read_only": True} if url.startswith("duckdb://") and _path(url) else {}))
         yield connection
     except TelltaleError:

@@ -185,6 +185,8 @@ def test_health_names_what_is_wrong_and_it_goes_on_by_itself(lake, clock, opened
     [
         ("", "the environment variable LAKE is not set or empty"),
         ("postgres://me:s3cret-pass@/lake?host=/nowhere", "/nowhere"),
+        ("postgres://me:s3cret-pass/more@host/lake", "cannot be read"),
+        ("postgres://me:[s3cret-pass@host/lake", "cannot be read"),
         ("oracle9://me:s3cret-pass@host/lake", "oracle9"),
         ("duckdb:///nowhere/s3cret-pass.duckdb?password=s3cret-pass", "nowhere"),
     ],
