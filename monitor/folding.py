@@ -92,9 +92,10 @@ class Folding:
         """
         series, now = model.series, self._clock.time()
         source = f"batch/{series.id}/{key:016x}" if key else "batch"
-        start = math.floor((now if time is None else time) / base) * base
+        time = now if time is None else time
+        start = math.floor(time / base) * base
         counts = {(series, start): Batch(batch.n, batch.counts, batch.sums)} if batch.n else {}
-        handover = Handover(iso(now), counts, model.source.named(batch.unseen), rows=batch.n)
+        handover = Handover(iso(now), counts, model.source.named(batch.unseen), rows=batch.n, newest=time)
 
         def commit() -> bool:
             self._refuse_replaced()

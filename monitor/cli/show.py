@@ -41,8 +41,15 @@ from monitor.store.records.notifications import deliveries, listing
 from monitor.store.records.references import current
 from monitor.store.records.usual import LEARNING, spent
 from monitor.store.records.verdicts import Verdict, judged_version, latest_results
-from monitor.store.windows.ranges import newest_end, sum_range
-from monitor.store.windows.rows import TROUBLE, find_version, lost_predictions, newest_series, read_meta
+from monitor.store.windows.ranges import sum_range
+from monitor.store.windows.rows import (
+    TROUBLE,
+    find_version,
+    last_prediction,
+    lost_predictions,
+    newest_series,
+    read_meta,
+)
 
 
 @command("status", "How things stand: model, predictions, drift, alerts, gaps.", VERSION)
@@ -108,7 +115,6 @@ def gather(
     muted = mutes(known, list_silences(connection, now), now)
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
-    newest = newest_end(connection, served)
     receivers = deliveries(connection, [one.name for one in config.receivers])
     judged = max((verdict.at for verdict in verdicts), default=None)
     if verdicts:
@@ -120,7 +126,7 @@ def gather(
         "model": served.model,
         "model_version": served.version or None,
         "predictions": predictions,
-        "last_prediction": iso(min(newest, now)) if newest else None,
+        "last_prediction": last_prediction(connection, served),
         "evaluated": iso(judged) if judged else None,
         "last_message": max((one.last_sent for one in receivers if one.last_sent), default=None),
         "learning": read_meta(connection, LEARNING, "") or "no",

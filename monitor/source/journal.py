@@ -355,6 +355,7 @@ class JournalSource(Recorded):
             tuple(gaps),
             rows,
             {"repeated": rows - len(records)} if rows > len(records) else {},
+            newest=float(times.max(initial=0)) / 1e9,
         )
 
     def _looked_up(self, series: Series, records: Records) -> _Fields:

@@ -35,7 +35,8 @@ class Handover:
     the column and value that the reference does not have. `rows`: how many records there were. `tallies`: counts by
     what became of records, such as `repeated`: the caller's id had come before, and it is in no count. `performance`:
     what outcomes add to the sums of a series, by the start of their predictions' hour. `delays`: of these outcomes, in
-    the bins of `monitor.outcomes.join.DELAYS`, with their sum in seconds.
+    the bins of `monitor.outcomes.join.DELAYS`, with their sum in seconds. `newest`: when the newest of the counted
+    predictions was made, in seconds since 1970 UTC; 0 if only its window is known.
     """
 
     cursor: str
@@ -46,6 +47,7 @@ class Handover:
     tallies: Mapping[str, int] = field(default_factory=dict)
     performance: Mapping[tuple[Series, int], Sums] = field(default_factory=dict)
     delays: Mapping[Series, tuple[Counts, float]] = field(default_factory=dict)
+    newest: float = 0.0
 
 
 class Source(Protocol):

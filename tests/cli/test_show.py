@@ -13,7 +13,7 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.announcer import page_address
-from monitor.clock import from_iso
+from monitor.clock import from_iso, iso
 from monitor.config.load import Config
 from monitor.drift.result import answers
 from tests.store.world import MINUTE, Monitored
@@ -241,7 +241,14 @@ def test_every_table_fits_a_terminal_and_no_number_is_cut(shown: Shown, monkeypa
 
 def test_status_says_first_what_is_wrong_and_how_old_everything_is(shown: Shown) -> None:
     world = shown.world(start=time.time() // 60 * 60 - 12 * 60)
-    world.minutes(12, rows=40, shift=2.0)
+    world.minutes(11, rows=40, shift=2.0)
+    world.clock.advance(20)
+    last = world.clock.time()
+    world.record(1, at=last - 3000)
+    world.record(40, shift=2.0)
+    world.clock.advance(40)
+    world.runtime.evaluate()
+    world.record(1, at=last - 3000)
     world.close()
     first, *rest = shown("status").splitlines()
     assert "2 of 4 columns have drifted: x0, x1" in first
@@ -251,6 +258,7 @@ def test_status_says_first_what_is_wrong_and_how_old_everything_is(shown: Shown)
     assert facts["last message sent"] == "never"
     data = json.loads(shown("status", "--json"))
     assert data["evaluated"] in facts["last evaluation"]
+    assert data["last_prediction"] == iso(last), "neither the end of its window, nor one that came late"
 
 
 def test_windows_are_lines_of_bars_below_the_reference(shown: Shown) -> None:

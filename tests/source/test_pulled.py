@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from werkzeug.test import Client
 
 from monitor import Monitor, watched
-from monitor.clock import ManualClock
+from monitor.clock import ManualClock, iso
 from monitor.columns.batch import fold
 from monitor.columns.binning import Binner
 from monitor.config.load import Config
@@ -21,6 +22,7 @@ from monitor.recording import Watch
 from monitor.runtime import Runtime
 from monitor.source.protocol import Handover
 from monitor.source.pulled import AHEAD, Pulled
+from monitor.store.windows.rows import last_prediction
 from server.guard import Guard
 from server.routes import create_application
 from tests.store.world import MIDNIGHT, reference
@@ -87,6 +89,14 @@ def test_what_is_fetched_is_counted_once_whatever_fails(opened: Runtime, monkeyp
     source.pull(opened.fold)
     assert (opened.only.totals.n, source.cursor, source.waiting) == (15, "15", False)
     assert source.asked == ["", "10"]
+    clock = opened.clock
+    assert isinstance(clock, ManualClock)
+    for later, newest in ((0, MIDNIGHT), (90, MIDNIGHT + 60)):
+        clock.advance(later)
+        source.rows += 5
+        source.pull(opened.fold)
+        told = opened.writer.call(partial(last_prediction, of=opened.only.series.subject))
+        assert told == iso(newest), "no later than the end of its window, nor than now"
 
 
 def test_its_thread_fetches_ahead_of_the_writer_and_ends(opened: Runtime) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 
+from monitor.clock import iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.errors import StoreError
 from monitor.series import Series
@@ -17,7 +18,7 @@ from monitor.store.audit import seals
 from monitor.store.records.outcomes import add_delays, add_sums, add_tallies
 from monitor.store.windows.counts import UNREADABLE, json_text, move_sealed, unpack, write, write_rows
 from monitor.store.windows.ranges import Tile, sum_tiles
-from monitor.store.windows.rows import add_gap
+from monitor.store.windows.rows import NEWEST, add_gap, read_meta, write_meta
 from monitor.words import program
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,9 @@ class Ledger:
             batches[series][start] = batch
         for series, parts in batches.items():
             self.open(connection, series).add(connection, parts)
+            newest = iso(handover.newest) if handover.newest else min(iso(max(parts) + self._seconds), now)
+            key = f"{NEWEST}{series.id}"
+            write_meta(connection, key, max(newest, read_meta(connection, key, "")))
         for (series, position, value), count in handover.unseen.items():
             column_id = series.column_ids[position]
             with seals.changing(connection, "unseen_values", "column_id = ? AND value = ?", column_id, value):

@@ -141,13 +141,6 @@ def bounds(connection: sqlite3.Connection, series_id: int) -> tuple[float, float
     return None if first is None else (float(first), float(last))
 
 
-def newest_end(connection: sqlite3.Connection, of: Subject) -> float | None:
-    """End of the newest window of a model version; None if it has none."""
-    sql = "SELECT id FROM series WHERE model = ? AND version = ?"
-    found = [bounds(connection, series_id) for (series_id,) in connection.execute(sql, of[:2])]
-    return max((one[1] for one in found if one), default=None)
-
-
 def sum_tiles(connection: sqlite3.Connection, series: Series, tiles: Sequence[Tile]) -> Batch:
     """Sum of some windows, all columns. Raises StoreError for one that does not have the model's columns and bins."""
     counts, sums = add_up(connection, [tile.id for tile in tiles], range(len(series.sizes)), series.sizes)

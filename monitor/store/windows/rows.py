@@ -203,6 +203,14 @@ def newest_moment(connection: sqlite3.Connection) -> str | None:
 
 #: Key of `meta` with what is wrong with the sources that are pulled, in words.
 TROUBLE = "trouble"
+#: What a key of `meta` with a series' newest prediction begins with; its id follows.
+NEWEST = "newest/"
+
+
+def last_prediction(connection: sqlite3.Connection, of: Subject) -> str | None:
+    """When the newest counted prediction of a model version was made, at the latest; None if there is none."""
+    sql = f"SELECT max(value) FROM meta JOIN series ON key = '{NEWEST}' || id WHERE (model, version) = (?, ?)"  # noqa: S608
+    return connection.execute(sql, of[:2]).fetchone()[0]  # type: ignore[no-any-return]
 
 
 def read_meta(connection: sqlite3.Connection, key: str, default: str) -> str:
