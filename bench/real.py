@@ -33,10 +33,12 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
 from monitor.normal.cells import cells_of
-from monitor.normal.expected import WEEK
+from monitor.normal.expected import LEARNT, WEEK
+from monitor.normal.frozen import repeated
 from monitor.normal.traffic import LOOK_BACK, silence
 from monitor.normal.usual import Watch, horizon
 from monitor.reference.build import build_reference
+from monitor.usual import ARMED
 from tests.support.grids import make_grid
 
 HOUR, DAY, MONTH = 3600, 24, 30.44 * 24
@@ -315,6 +317,27 @@ def changed(data: Recorded, kind: str, name: str, begin: int, end: int, rng: np.
     return new
 
 
+def sums_of(values: npt.NDArray[Any], hour: npt.NDArray[np.int64], hours: int) -> Floats:
+    """Sum of a column's values in each hour; zero for a categorical one."""
+    numbers = np.nan_to_num(values) if values.dtype != object else np.zeros(len(values))
+    return np.bincount(hour, numbers, minlength=hours)
+
+
+def repeating(column: Column, counts: Counts, sums: Floats, deviation: float, ends: npt.NDArray[np.int64]) -> Floats:
+    """Hours for which a column has repeated one value, over what is usual; 0 for windows in which that is usual."""
+    values, out = counts[:, : column.value_bins], np.zeros(len(ends))
+    rows = values.sum(axis=1)
+    varied = (values.max(axis=1) < rows).tolist()
+    last = np.maximum.accumulate(np.where(rows > 0, np.arange(len(rows)), 0))
+    for place in np.flatnonzero(ends >= ARMED * DAY).tolist():
+        if varied[last[ends[place] - 1]]:
+            continue
+        past = slice(max(ends[place] - LEARNT, 0), ends[place])
+        found = repeated(values[past], sums[past], deviation)
+        out[place] = found.hours / found.most if found.frozen else 0.0
+    return out
+
+
 def branch(watch: Watch) -> Watch:
     """A watch that goes on from here by itself."""
     other = copy.copy(watch)
@@ -331,6 +354,8 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
     for name in data.watched:
         column = data.binned[name]
         cells, counts = cells_of(column), count(column, data.columns[name], data.hour - data.first, data.hours)
+        sums = sums_of(data.columns[name], data.hour - data.first, data.hours)
+        deviation = float(np.nanstd(data.columns[name][: data.train_rows])) if column.numeric else 0.0
         grid = make_grid(counts, first=data.first)
         clean[name], last[name] = {}, []
         mine = sorted((one.at, i) for i, one in enumerate(changes) if one.column == name)
@@ -349,10 +374,13 @@ def ours(data: Recorded, changes: list[Injection], alerts: float) -> tuple[Rule,
                     other[at:stop] = count(column, values, hour - at, stop - at)
                     until = min(at + (DAY + length if which == 0 else 28 * DAY), data.hours)
                     found = branch(watch).run(make_grid(other, first=data.first), at, until, weeks)
-                    injected[i][which][length] = (found.ends, found.excess)
+                    new = sums.copy()
+                    new[at:stop] = sums_of(values, hour - at, stop - at)
+                    still = repeating(column, other, new, deviation, found.ends)
+                    injected[i][which][length] = (found.ends, np.maximum(found.excess, still))
             parts.append(watch.run(grid, done, data.hours, weeks))
             ends, excess = (np.concatenate([getattr(part, field) for part in parts]) for field in ("ends", "excess"))
-            clean[name][length] = (ends, excess)
+            clean[name][length] = (ends, np.maximum(excess, repeating(column, counts, sums, deviation, ends)))
             last[name].append(watch)
     return Rule("usual", clean, injected, together=True), last
 

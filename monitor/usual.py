@@ -26,6 +26,7 @@ from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
 from monitor.drift.result import PARTIAL, DriftResult, Span, size_of
 from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
+from monitor.normal.frozen import FEWEST_HOURS, Repeated, repeated
 from monitor.normal.usual import (
     DAY,
     FEWEST_WEEKS,
@@ -46,7 +47,7 @@ from monitor.store.records.references import Standing, current, history, load_ac
 from monitor.store.records.usual import LEARNING, WINDOWS
 from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
-from monitor.words import percent
+from monitor.words import counted, percent
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -157,6 +158,13 @@ class Hours:
         a, b = (min(max(hour, self.first), self.end) - self.first for hour in (start, end))
         rows = int(self._rows[b] - self._rows[a])
         return Batch(rows, self._counts[b] - self._counts[a], self._sums[b] - self._sums[a])
+
+    def of_column(self, position: int, start: int, end: int) -> tuple[Counts, Floats]:
+        """Counts by bin of the values of a column in each hour of [start, end), and their sums."""
+        offset, bins = self._series.schema.offsets[position], self._series.schema.columns[position].value_bins
+        hours = slice(max(start - self.first, 0), min(end, self.end) - self.first + 1)
+        counts: Counts = np.diff(self._counts[hours, offset : offset + bins], axis=0)
+        return counts, np.diff(self._sums[hours, position])
 
     @property
     def hourly(self) -> Ints:
@@ -341,11 +349,22 @@ class Usual:
                     series=self._series.subject.series,
                 )
                 limits = watch.limits(weeks, hour)
-                results[position] = result._replace(**verdict_of(watch, k, cells, *found, limits, hour))
+                verdict = verdict_of(watch, k, cells, *found, limits, hour)
+                if verdict["state"] != "no traffic" and (still := self._frozen(position, since, hour)):
+                    verdict |= frozen_verdict(still)
+                results[position] = result._replace(**verdict)
         if not results:
             return None
         in_order = tuple(results[position] for position in self._covers[rule.name] if position in results)
         return Judged(rule, span, test, Sample(shown.counts, shown.sums, deviations), in_order)
+
+    def _frozen(self, position: int, since: int, hour: int) -> Repeated | None:
+        """How long a column has repeated one value before an hour, if that is not usual; None while it learns."""
+        if hour - max(self.hours.first, since) < ARMED * DAY:
+            return None
+        counts, sums = self.hours.of_column(position, max(hour - LEARNT, since), hour)
+        found = repeated(counts, sums, float(np.nan_to_num(self._series.reference.deviations[position])))
+        return found if found.frozen else None
 
     def _begun(self, position: int, length: int, hour: int) -> bool:
         """Whether the history of a column has been replayed, or was by an earlier process."""
@@ -438,6 +457,25 @@ def verdict_of(
         "critical": float(critical[worst]),
         "floor": float(own.floors[worst]),
         "scatter": float(scale[worst]),
+    }
+
+
+def frozen_verdict(found: Repeated) -> dict[str, Any]:
+    """The verdict on a column that repeats one value, as fields of a result: hours, as parts of a week.
+
+    >>> frozen_verdict(Repeated(14, 140, 1, 1344))["reason"]
+    'one value was repeated for the last 14 hours that had any; the longest such time in 8 weeks was 1 hour'
+    """
+    hours = counted(found.hours, "hour")
+    reason = f"one value was repeated for the last {hours} that had any; the longest such time in 8 weeks was"
+    return {
+        "state": "drift",
+        "reason": f"{reason} {counted(found.longest, 'hour')}",
+        "n": found.rows,
+        "value": found.hours / WEEK,
+        "critical": found.most / WEEK,
+        "floor": FEWEST_HOURS / WEEK,
+        "scatter": None,
     }
 
 

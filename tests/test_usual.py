@@ -313,6 +313,36 @@ def test_a_partial_window_is_judged_by_its_hours_live_and_in_the_audit(make: Any
         assert (done.problems, done.skipped) == ([], 0)
 
 
+def test_a_frozen_sensor_is_told_though_a_normal_day_is_within_one_bin(make: Any) -> None:
+    world = make()
+
+    def pass_hours(hours: int, noise: float, judge: bool = True) -> None:
+        for _ in range(hours):
+            level = np.sin(world.clock.time() // (2 * DAY))  # the air pressure of two days
+            columns = [level + noise * world.random.random(10), world.random.normal(size=10)]
+            features: list[object] = [*(one.tolist() for one in columns), ["red", "green"] * 5]
+            world.runtime.only.recorder.record_many(features, [world.random.normal(size=10)])
+            world.clock.advance(HOUR)
+            if judge:
+                world.runtime.evaluate()
+            elif world.clock.time() % DAY == 0:
+                world.runtime.fold()
+
+    pass_hours(6 * 7 * 24, 0.01, judge=False)
+    pass_hours(12, 0.01)
+    assert not world.messages()
+    pass_hours(12, 0.0)
+    (message,) = world.messages()
+    (entry,) = message["entries"]
+    assert entry["column"] == "x0"
+    assert entry["explained"].startswith("one value was repeated for the last 4 hours that had any; the longest such ")
+    with world.read() as connection:
+        done = recompute(connection, past=Past(connection))
+        assert (done.problems, done.skipped) == ([], 0)
+    pass_hours(24 + 12, 0.01)
+    assert {r.state for r in world.results()} == {"ok"}
+
+
 def test_a_week_of_history_says_which_day_it_is(make: Any) -> None:
     world = make()
     world.pass_hours(7 * 24, judge=False)

@@ -97,12 +97,12 @@ def baseline_from_rows(
     *,
     source: str,
     aim: Aim = Aim(),  # noqa: B008 - a constant
-    shown: Shown = iter,
+    shown: Shown | None = iter,
 ) -> Baseline:
     """Work out the baseline of a model from rows that it was not trained on.
 
-    `features`: a block for each feature, of shape (n,). `outcomes`: shape (n,), what came true. Raises DataError if no
-    row can be compared.
+    `features`: a block for each feature, of shape (n,). `outcomes`: shape (n,), what came true. `shown`: None if
+    `predict` asks no model, so that there is no importance to measure. Raises DataError if no row can be compared.
     """
     encoder, width = encoder_of(schema), len(schema.features)
     values = encoder.table([*features, *predict(features)])
@@ -111,7 +111,7 @@ def baseline_from_rows(
     baseline = baseline_of(schema, target, values, came, source)
     if not baseline.sums.n:
         raise DataError(f"{source}: has no row with both an outcome and a prediction")
-    if aim.score:
+    if aim.score or shown is None:
         return baseline  # shuffling a column changes no reward that was given
     return replace(baseline, importance=_importance(encoder, features, came, predict, target, shown))
 
@@ -182,7 +182,7 @@ def baseline_from_file(
         predict or (lambda _: given),
         source=path.name,
         aim=aim,
-        shown=shown if predict else lambda _: iter(()),
+        shown=shown if predict else None,
     )
 
 
