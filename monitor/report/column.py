@@ -13,7 +13,7 @@ from markupsafe import Markup
 from monitor.clock import from_iso
 from monitor.columns.column import Column, Counts, Floats, Role
 from monitor.config.load import Config
-from monitor.drift.locate import locate
+from monitor.drift.locate import Onsets, locate
 from monitor.drift.result import DriftResult, Span
 from monitor.evaluation import Evaluation
 from monitor.reference.file import Reference
@@ -114,9 +114,8 @@ def over_time(
     end: float,
 ) -> dict[str, Any]:
     """Read what is stored of a column from `start` to `end`, and draw it: verdicts, values, changes, unseen values."""
-    column, position, reference, base = row.column, row.position, of.reference, config.window.base
-    width = max(base, int(end - start) // history.POINTS // base * base)
-    series = history.windows(connection, of, position, start, end, width)
+    column, position, reference = row.column, row.position, of.reference
+    series, onsets = changes(connection, of, position, config.window.base, start, end)
     # There are no data before the model was first served.
     began = max(start, min(from_iso(of.first_served), *series.starts[:1].tolist(), end))
     happened = marks(connection, of, column.role, column.name, start, end)
@@ -146,16 +145,25 @@ def over_time(
             longest=max(2.5 * (end - start) / history.POINTS, 2.5 * config.drift.every),
             read=[(point.at, _told(result, point)) for point in points if result],
         )
-    deviation = float(reference.deviations[position])
     return {
         "points": points,
         "drawn_statistic": result.statistic if result else "",
-        "onsets": locate(column, series.counts, series.starts, series.width, series.sums, deviation),
+        "onsets": onsets,
         "statistic_chart": statistic_chart,
         "marks": happened,
         "trend": trend.draw_column(column, series, counts(row, reference)[0], happened, start, end),
         "unseen": [] if column.numeric else history.unseen_values(connection, of, position),
     }
+
+
+def changes(
+    connection: sqlite3.Connection, of: Counted, position: int, base: float, start: float, end: float
+) -> tuple[history.Series, Onsets]:
+    """Read a column's windows, which are `base` seconds long, from `start` to `end`, and find its changes in them."""
+    width = max(base, int(end - start) // history.POINTS // base * base)
+    found = history.windows(connection, of, position, start, end, width)
+    column, deviation = of.schema.columns[position], float(of.reference.deviations[position])
+    return found, locate(column, found.counts, found.starts, found.width, found.sums, deviation)
 
 
 def marks(connection: sqlite3.Connection, of: Counted, role: Role, name: str, start: float, end: float) -> Marks:

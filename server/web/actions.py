@@ -16,10 +16,13 @@ from monitor.columns.column import Role, clean_text, column_path
 from monitor.config.settings import moment
 from monitor.errors import InputError, StoreError
 from monitor.outcomes.results import names_of
+from monitor.report.column import changes as find_changes
+from monitor.rules.alert import ENDED
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
 from monitor.store.records.alerts import list_silences
 from monitor.store.records.references import weigh
+from monitor.watched import Watched
 from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
 from server.web.api import asked, runtime, shown
 from server.web.pages import answer, prefix, several
@@ -118,11 +121,13 @@ def accept() -> Response:
     role: Role = "prediction" if given.get("role") == "prediction" else "feature"
     fields = {key: clean_text(given.get(key, "").strip()[:MOST]) for key in ("from", "to", "author", "reason")}
     effects: list[Effect] = []
-    wrong, rows, status = "", 0, 200
+    wrong, rows, status, changed = "", 0, 200, ""
     try:
         if name not in (column.name for column in model.reference.schema.columns if column.role == role):
             raise InputError("no_column", f"the model has no {role} {clean_text(name)!r}", "column", 404)
         position = model.reference.schema.index(name, role)
+        if not changes and not fields["from"]:
+            fields["from"] = changed = _changed(model, position)
         span = read({key: fields[key] for key in ("from", "to") if fields[key]}, run.clock.time(), DAY, lambda _: [])
         least = max((rule.min_samples for rule in model.config.rules), default=1)
         with one_moment(run.folder.database) as connection:
@@ -150,9 +155,26 @@ def accept() -> Response:
         role=role,
         effects=effects,
         rows=rows,
+        changed=changed,
         wrong=wrong,
         why_not="" if guard().has_token else NOBODY_CHANGES,
     )
+
+
+def _changed(model: Watched, position: int) -> str:
+    """When a column changed so that the alert on it that is up began, some time later; empty if none is up."""
+    column, latest = model.reference.schema.columns[position], model.latest
+    about = [one for one in latest.alerts.values() if (one.role, one.column) == (column.role, column.name)]
+    up = [one for one in about if one.state not in ENDED]
+    if not up:
+        return ""
+    began, names = min(one.began for one in up), {one.rule for one in up}
+    lengths = [one.window.end - one.window.start for one in latest.judged if one.rule.name in names]
+    start, end = began - 2 * max(lengths, default=DAY), runtime().clock.time()
+    with one_moment(runtime().folder.database) as connection:
+        _, onsets = find_changes(connection, model.series, position, model.config.window.base, start, end)
+    before = [onset.start for onset in onsets if onset.start <= began]
+    return iso(before[-1] if before else began // 60 * 60)
 
 
 @actions.post("/silence/expire")

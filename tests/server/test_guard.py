@@ -437,6 +437,10 @@ def test_accept_from_the_page_with_a_preview(site: Site) -> None:
     assert link
     form = client.get(html.unescape(link[1])).get_data(as_text=True)
     assert re.search(r"drift</span></td><td><span class=\"badge ok", form), "it fires, and would not"
+    assert 'name="from" value="2026-03-14T13:50:00Z"' in form, "it shifted five minutes before an evaluation found that"
+    assert "It begins when the column changed" in form
+    quiet = client.get("/accept?column=age&role=feature").get_data(as_text=True)
+    assert ('name="from" value=""' in quiet, "It begins" in quiet) == (True, False), "it has no alert"
     given = {
         "column": "bmi",
         "role": "feature",
