@@ -392,7 +392,7 @@ def read_outcome(target: Target, given: object, where: str | None = None) -> flo
     """An outcome as the journal has it: a number or the code of a class; NaN for None. Raises InputError."""
     if given is None:
         return float("nan")
-    if isinstance(given, (list, dict, tuple)) or getattr(given, "ndim", 0):
+    if isinstance(given, (list, dict, tuple)) or getattr(given, "ndim", 0) > 0:
         raise InputError("not_an_outcome", "expected one value, got a list or an object", where, 422)
     text = canonical(given)
     code = target.code(text) if target.classified else 0.0
