@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 SUM_BYTES = 16
 MODULUS = 1 << 8 * SUM_BYTES
+#: What each row that was ever added to a block leaves in its sum: so `added` cannot be changed either.
+ADDED = int.from_bytes(hashlib.sha256(b"added").digest()[:SUM_BYTES])
 #: Made once: `json.dumps` would make one for each row.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 
@@ -38,7 +40,9 @@ SEALED = {
     "series": Sealed(64, "id, model, version, name, model_sha256, reference_sha256, reference, first_served"),
     "columns": Sealed(1024),
     "windows": Sealed(1024, "id, series_id, seconds, start, n, children", "sealed", "date(start, 'unixepoch')"),
-    "sealed_counts": Sealed(25_600_000),  # those of 256 windows
+    "sealed_counts": Sealed(  # those of 256 windows
+        25_600_000, day="(SELECT date(start, 'unixepoch') FROM windows w WHERE w.id = sealed_counts.id / 100000)"
+    ),
     "questions": Sealed(64),
     "drift": Sealed(4096, day="substr(at, 1, 10)"),
     "alert_events": Sealed(1024, day="substr(at, 1, 10)"),
@@ -136,10 +140,11 @@ def _write(connection: sqlite3.Connection, table: str, before: Sums, after: Sums
     for block in before.keys() | after.keys():
         less, more = before.get(block, (0, 0)), after.get(block, (0, 0))
         seal = read_seals(connection, table, block).get(block, Seal())
-        total = (seal.sum + more[1] - less[1]) % MODULUS
+        grown = more[0] * grows
+        total = (seal.sum + more[1] - less[1] + grown * ADDED) % MODULUS
         connection.execute(
             'INSERT OR REPLACE INTO seals ("table", block, rows, sum, added) VALUES (?, ?, ?, ?, ?)',
-            (table, block, seal.rows + more[0] - less[0], total.to_bytes(SUM_BYTES), seal.added + more[0] * grows),
+            (table, block, seal.rows + more[0] - less[0], total.to_bytes(SUM_BYTES), seal.added + grown),
         )
 
 

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from monitor.store.audit.seals import SEALED, Seal, read_seals, reading_damage, sums
+from monitor.store.audit.seals import ADDED, MODULUS, SEALED, Seal, read_seals, reading_damage, sums
 from monitor.store.file.migrations import migrate
 from monitor.store.windows.counts import SLOTS, UNREADABLE, json_text, unpack
 
@@ -94,7 +94,7 @@ _RULES = {
         WHERE p.series_id <> w.series_id OR p.seconds <> CASE WHEN w.seconds < 3600 THEN 3600 ELSE 86400 END
         OR p.start <> w.start - w.start % p.seconds""",
     "sealed counts": """
-        SELECT DISTINCT 'sealed_counts of window ' || h.id / :slots, 'there is no such sealed window'
+        SELECT DISTINCT 'sealed_counts of window ' || (h.id / :slots), 'there is no such sealed window'
         FROM sealed_counts h LEFT JOIN windows w ON w.id = h.id / :slots WHERE w.sealed IS NOT 1""",
     "predictions": """
         SELECT 'series ' || s.id,
@@ -181,7 +181,7 @@ def _check_table(connection: sqlite3.Connection, table: str, report: Report) -> 
         seal, (rows, total), what = seals.get(block, Seal()), found.get(block, (0, 0)), ""
         if rows != seal.rows:
             what = f"{seal.rows} rows were written and {rows} are there"
-        elif total != seal.sum:
+        elif (total + seal.added * ADDED) % MODULUS != seal.sum:
             what = "a row was changed after it had been written"
         if what:
             report.problems.append(Problem(_place(connection, table, block), what))
