@@ -320,7 +320,8 @@ def changed(data: Recorded, kind: str, name: str, begin: int, end: int, rng: np.
 def sums_of(values: npt.NDArray[Any], hour: npt.NDArray[np.int64], hours: int) -> Floats:
     """Sum of a column's values in each hour; zero for a categorical one."""
     numbers = np.nan_to_num(values) if values.dtype != object else np.zeros(len(values))
-    return np.bincount(hour, numbers, minlength=hours)
+    out: Floats = np.bincount(hour, numbers, minlength=hours).astype(np.float64)
+    return out
 
 
 def repeating(column: Column, counts: Counts, sums: Floats, deviation: float, ends: npt.NDArray[np.int64]) -> Floats:

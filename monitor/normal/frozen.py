@@ -14,7 +14,7 @@ from monitor.columns.column import Counts, Floats, Mask
 from monitor.normal.expected import FEWEST_ROWS
 
 #: A value that is repeated for more than so many hours, and so many times the longest time before, is frozen.
-FEWEST_HOURS, TIMES = 3, 2
+FEWEST_HOURS, TIMES = 3, 3
 #: Two hours have one mean if they differ by no more than this part of the standard deviation: sums are rounded.
 SAME = 1e-6
 
