@@ -497,9 +497,14 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     worst, week = max(past)
     day = datetime.fromtimestamp(week * WEEK * HOUR, UTC)
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
-    often = f"once in about {rare:,.0f} weeks" if rare < 1000 else "less than once in 20 years"
+    often = f"once in about {f'{rare:.0f} weeks' if rare < 104 else f'{rare / 52:.0f} years'}"
+    often = often if rare < 1000 else "less than once in 20 years"
     most = percent(min(worst * scale, 1.0)) if ks else size_of(min(worst * scale, 1.0), True)
-    most = f"the largest in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
+    most = (
+        f"the largest in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
+        if worst
+        else f"not once in {len(past)} weeks"
+    )
     return f"{text}; so large a difference comes {often}, and {most}"
 
 

@@ -173,13 +173,13 @@ def date_time(epoch: float, now: float | None = None) -> str:
     return f"{moment.day} {moment:%b}{year}, {moment:%H:%M} UTC"
 
 
-def stretch(begin: float, end: float) -> str:
-    """Write a period with its full dates.
+def stretch(begin: float, end: float, now: float | None = None) -> str:
+    """Write a period with its full dates, without the year if that is the one of `now`.
 
     >>> stretch(7800.0, 9000.0), stretch(7800.0, 94200.0)
     ('1 Jan 1970, 02:10 to 02:30 UTC', '1 Jan 1970, 02:10 to 2 Jan 1970, 02:10 UTC')
     """
-    first, last = date_time(begin), date_time(end)
+    first, last = date_time(begin, now), date_time(end, now)
     day, _, clock = last.rpartition(", ")
     return f"{first.removesuffix(' UTC')} to {clock if first.startswith(day) else last}"
 
@@ -188,14 +188,10 @@ def clock_time(epoch: float, now: float) -> str:
     """Write a moment, with its date if that is not the date of `now`.
 
     >>> clock_time(7800.0, 9000.0), clock_time(7800.0, 180000.0), clock_time(7800.0, 86400.0 * 400)
-    ('02:10 UTC', '1 Jan 02:10 UTC', '1 Jan 1970 02:10 UTC')
+    ('02:10 UTC', '1 Jan, 02:10 UTC', '1 Jan 1970, 02:10 UTC')
     """
-    moment, today = datetime.fromtimestamp(epoch, UTC), datetime.fromtimestamp(now, UTC)
-    text = f"{moment:%H:%M} UTC"
-    if moment.date() == today.date():
-        return text
-    day = f"{moment.day} {moment:%b}"
-    return f"{day} {text}" if moment.year == today.year else f"{day} {moment.year} {text}"
+    day, _, time = date_time(epoch, now).partition(", ")
+    return time if date_time(now, now).startswith(f"{day},") else f"{day}, {time}"
 
 
 def cell(value: object) -> str:

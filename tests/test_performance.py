@@ -26,7 +26,7 @@ from monitor.notify.message import Message, title
 from monitor.notify.text import plain_text
 from monitor.outcomes.baseline import baseline_of
 from monitor.outcomes.performance import measure
-from monitor.outcomes.results import ASSUMED
+from monitor.outcomes.results import ASSUMED, concept_or_data
 from monitor.performance import NO_BASELINE
 from monitor.performance_report import lines_of
 from monitor.reference.file import Reference
@@ -346,6 +346,14 @@ def test_worse_performance_is_told_with_why(world: World) -> None:
     last = [one for one in messages(world) if one.group == "performance"][-1]
     assert re.match(r"WARNING: (accuracy|F1|ROC-AUC|Brier score) is worse: 0.\d+, was 0", title(last))
     assert "the inputs do not explain it" in plain_text(last, "", 4000)
+
+
+def test_inputs_explain_what_their_estimate_tells_and_nothing_that_chance_hides() -> None:
+    """A small Z of few outcomes does not say that the inputs explain a change."""
+    assert concept_or_data(-0.12, -3.4, -0.11) == "whether the inputs explain it cannot be told yet"
+    assert concept_or_data(-0.01, -0.3, -0.1).startswith("the inputs explain it")
+    assert concept_or_data(-0.02, -9.0, -0.1).startswith("the inputs explain it"), "most of it, with many outcomes"
+    assert concept_or_data(-0.1, -7.2, -0.1).startswith("the inputs do not explain it")
 
 
 ESTIMATE = """

@@ -214,7 +214,8 @@ def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names:
     before, after = sides.of(cells)
     if before == after:
         return Direction(f"{what} as before: {percent(after)}", "unchanged", names, before, after)
-    return Direction(f"{what}: {apart(before, after, percent, 2)}", change, names, before, after)
+    told = f"{what}: {apart(before, after, percent, 2)}"
+    return Direction(told, change if after > before else "moved", names, before, after)
 
 
 def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
@@ -253,16 +254,17 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
             return say("missing", f"{name}: {told}", (name,), top)
         return say("took over", f"most rows are now {name}: {told}", (name,), top)
     alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
-    if alone and noticed[0] == other and after[other] > before[other]:
-        return say("new value", f"{words[OTHER]}: {texts[OTHER]}", tuple(unseen), other)
-    if alone and noticed[0] == column.missing_bin:
-        return say("missing", f"{words[MISSING]}: {texts[MISSING]}", (), noticed[0])
+    first = labels[noticed[0]]
+    kinds: dict[str, Change] = {OTHER: "new value", MISSING: "missing"} if grew[:1] == (shifts_of[0],) else {}
+    change = kinds.get(first, "moved")
+    if alone and change != "moved":
+        return say(change, f"{words[first]}: {texts[first]}", tuple(unseen) if first == OTHER else (), noticed[0])
 
     def named(moved: tuple[Shift, ...]) -> str:
         return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in moved)
 
     parts = [f"{word} {named(moved)}" for word, moved in (("more", grew), ("fewer", shrank)) if moved]
-    return say("moved", "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
+    return say(change, "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
 
 
 def _unseen_name(unseen: Sequence[str]) -> str:

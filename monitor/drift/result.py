@@ -186,6 +186,8 @@ class Harm:
         'error rate would rise by 4 points; share of yes -9 points'
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
         'loss stays near 41.2 (43.3 at most); mean prediction -30.5'
+        >>> Harm(-3.0, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
+        'loss would not rise; mean prediction -30.5'
         >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text
         'harm unknown: loss was 41.2, would be 59.3 at most; too few held-out rows to tell'
         >>> Harm(4.2, 2.5, 0.0, 0.01, 0.0, 41.2).effect, Harm(4.0, 2.5, 0.0, 0.01, 0.0, 41.2).effect
@@ -204,7 +206,9 @@ class Harm:
         harmless = self.effect == "harmless"
         rise = max(self.loss + 2 * self.loss_error * harmless, 0.0)
         much = f"would {'hardly rise, by at most' if harmless else 'rise by'} {size_of(rise, rate)}"
-        if self.whole:
+        if not rise:
+            much = "would not rise"
+        elif self.whole:
             say = "stays near {} ({} at most)" if harmless else "was {}, would be {}"
             much = apart(self.usual, self.usual + rise, write, digits, say)
         estimate = f"{self.effect}{ESTIMATE}: {self.name} {much}"

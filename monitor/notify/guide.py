@@ -130,12 +130,12 @@ SECTIONS = (
         (
             "`/performance`: since when, for which metric, and for how many predictions outcomes came.",
             "Whether the inputs explain it, as the message says. If they do, the rows are of a kind that the model was "
-            "always worse on; if not, outcomes follow from the inputs in a new way.",
+            "always worse on; if not, an input is wrong, or outcomes follow from the inputs in a new way.",
         ),
         (
             "Check that the outcomes are right. A new source, a shifted join, only bad cases so far: mend that first.",
             "The inputs explain it: look at the columns that drifted, and fix or retrain for them.",
-            "They do not: train on rows since the change; older ones teach the old relation.",
+            "They do not, and no input is wrong: train on rows since the change; older ones teach the old relation.",
             "Serve the last version that was better, or stop using the answers, if a wrong one costs more than none.",
         ),
     ),

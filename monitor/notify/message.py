@@ -15,7 +15,7 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, OTHER, Role, clean_text, column_path
 from monitor.drift.result import MODEL, DriftResult
 from monitor.rules.alert import Alert
-from monitor.words import clock_time, date_time, duration, program
+from monitor.words import clock_time, duration, program, stretch
 
 #: Seconds of delay from which the headline says it.
 STALE = 300.0
@@ -26,7 +26,7 @@ LONGEST_ADDRESS, LONGEST_COMMAND = 600, 200
 MessageKind = Literal[
     "firing", "update", "repeat", "resolved", "digest", "state", "resend", "test", "picture", "report", "file"
 ]
-Status = Literal["new", "more severe", "firing", "resolved"]
+Status = Literal["new", "more severe", "harmful", "firing", "resolved"]
 
 #: Columns that a message shows, each in a line: the prediction and ten more; and those that it names after them. With
 #: more than `FEW` a line says less.
@@ -86,6 +86,11 @@ class Entry:
     def worse(self) -> bool:
         """Whether it is about the performance of the model, not about a column."""
         return (self.role, self.column) == ("outcome", PERFORMANCE)
+
+    @property
+    def back(self) -> bool:
+        """Whether its verdict is within its threshold again, so that it will resolve if that lasts."""
+        return self.value is not None and self.threshold is not None and self.value <= self.threshold
 
     @property
     def silent(self) -> bool:
@@ -160,10 +165,10 @@ class Message:
 
     @property
     def guide(self) -> str:
-        """Address of what to do about the first entry, in general."""
-        item = next(iter(self.entries), None)
-        if item is None:
+        """Address of what to do about performance, or about the first entry, in general."""
+        if not self.entries:
             return ""
+        item = min(self.drifted or self.entries, key=lambda item: not item.worse)
         section = guide_section("" if item.worse else item.role, item.change)
         return f"{self.link.rstrip('/')}/what-to-do#{section}" if self.link else f"docs/what-to-do.md#{section}"
 
@@ -176,6 +181,17 @@ class Message:
     def firing(self) -> tuple[Entry, ...]:
         """The entries that still fire."""
         return tuple(entry for entry in self.entries if entry.status != "resolved")
+
+    @property
+    def drifted(self) -> tuple[Entry, ...]:
+        """The entries that still fire, without those that are within their threshold again unless all are."""
+        return tuple(entry for entry in self.firing if not entry.back) or self.firing
+
+    @property
+    def harmless(self) -> bool:
+        """Whether no drift in it does harm, and the predictions have not moved."""
+        unmoved = self.answers == "predictions have not moved"
+        return unmoved and all(entry.effect == "harmless" for entry in self.firing)
 
     @property
     def resolved(self) -> tuple[Entry, ...]:
@@ -272,14 +288,19 @@ def title(message: Message) -> str:
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,), answers="predictions have not moved"))
     'CRITICAL: diabetes: "bmi" has drifted, predictions have not moved'
     """
-    firing, resolved = message.firing, message.resolved
+    resolved = message.resolved
     models = {item.model for item in message.entries}
     model = f"{len(models)} models: " if len(models) > 2 else f"{message.name}: " if message.name else ""
-    said = f"{message.severity.upper()}: {model}{happened(firing, message.answers)}"
+    said = f"{message.severity.upper()}: {model}{happened(message.drifted, message.answers)}"
     match message.kind:
         case "update":
             counts = Counter[str](item.status for item in message.entries)
-            of = {"new": "new", "more severe": "became more severe", "resolved": "resolved"}
+            of = {
+                "new": "new",
+                "more severe": "became more severe",
+                "harmful": "became harmful",
+                "resolved": "resolved",
+            }
             parts = [f"{counts[status]} {what}" for status, what in of.items() if counts[status]]
             said += f" ({', '.join(parts)})"
         case "repeat":
@@ -310,6 +331,8 @@ def happened(firing: Sequence[Entry], answers: str = "") -> str:
     silent = [item for item in firing if item.silent]
     if silent:  # the title names the models
         return silent[0].direction.partition(";")[0] if len(silent) == 1 and silent[0].direction else "no predictions"
+    if firing and all(item.back for item in firing):
+        return f"{names(firing)} {'is' if len(firing) == 1 else 'are'} within the threshold again"
     said = []
     for item in (item for item in firing if item.worse):
         metric = item.names[0] if item.names else "performance"
@@ -357,7 +380,7 @@ def against(reference: str) -> str:
     """Name what a verdict compared with.
 
     >>> against("training 0123456789ab"), against("2026-03-01T00:00:00Z/2026-03-02T00:00:00Z")
-    ('the training data', '1 Mar 2026, 00:00 UTC to 2 Mar 2026, 00:00 UTC')
+    ('the training data', '1 Mar 2026, 00:00 to 2 Mar 2026, 00:00 UTC')
     """
     kind, _, rest = reference.partition(" ")
     if kind == "training":
@@ -368,10 +391,9 @@ def against(reference: str) -> str:
         return "the data held out of training"
     period = (rest.split()[0] if kind == "accepted" and rest else reference).split("/")
     try:
-        start, end = map(date_time, map(from_iso, period))
-    except ValueError:
+        return f"{'the accepted period ' * (kind == 'accepted')}{stretch(*map(from_iso, period))}"
+    except (TypeError, ValueError):
         return reference
-    return f"{'the accepted period ' * (kind == 'accepted')}{start} to {end}"
 
 
 def names(entries: Sequence[Entry]) -> str:
@@ -382,7 +404,7 @@ def names(entries: Sequence[Entry]) -> str:
     """
     if not entries:
         return "nothing"
-    first = label(entries[0]) if entries[0].worse else quoted(label(entries[0]))
+    first = label(entries[0]) if entries[0].role == "outcome" else quoted(label(entries[0]))
     first += f" of {entries[0].model}" if len({item.model for item in entries}) > 1 else ""
     return first + (f" and {len(entries) - 1} more" if len(entries) > 1 else "")
 
@@ -412,20 +434,21 @@ def commands(message: Message) -> list[tuple[str, str]]:
     report: telltale report --around e1 --out report.html
     """
     firing = message.firing
-    oldest = min(firing, key=lambda item: item.since)
-    since = iso(oldest.since // 60 * 60)
     model, of, named = of_model(message)
+    oldest = min((item for item in firing if item.model == model), key=lambda item: item.since)
     matchers = [f"rule={_literal(message.group)}", *of]
     if len(firing) == 1:
         matchers.append(f"column={_literal(firing[0].column)}")
     what = "silence" if len(firing) == 1 else "silence all columns"
     found = [(what, [f"{program()} silence", *map(shlex.quote, matchers), "--for 4h"])]
-    mine = [item for item in firing if item.model == model and item.role in ("feature", "prediction")]
+    mine = [item for item in message.drifted if item.model == model and item.role in ("feature", "prediction")]
     if columns := [shlex.quote(_literal(item.column)) for item in mine]:
+        since = iso(min(item.since for item in mine) // 60 * 60)
         accept = [f"{program()} reference accept", *columns, f"{named}--from {since} --dry-run"]
-        if len(" ".join(accept)) > LONGEST_COMMAND:
-            accept[1:-1] = columns[:1]
-        found.append(("accept as normal (preview; only if the change is meant)", accept))
+        if everything := len(" ".join(accept)) > LONGEST_COMMAND:
+            del accept[1:-1]
+        what = f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)"
+        found.append((what, accept))
     event = shlex.quote(clean_text(oldest.event_id))
     found.append(("report", [f"{program()} report", f"{named}--around {event} --out report.html"]))
     # A command that was cut would do something else.

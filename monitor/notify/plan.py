@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from monitor.drift.result import AlertKey, DriftResult, answers
-from monitor.notify.message import Entry, Message, MessageKind, Status, entry, names, quoted
+from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
 from monitor.notify.picture import Histograms, histogram
 from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
@@ -19,8 +19,8 @@ from monitor.rules.rule import SEVERITIES, Rule
 from monitor.rules.silence import labels_of
 from monitor.words import clock_time, counted, duration
 
-#: What a message tells first: what came true, then what the model answers, then the rest.
-ORDER = {"traffic": 0, "outcome": 0, "prediction": 1}
+#: What a message tells first: performance, then what came true, then what the model answers, then the rest.
+ORDER = {"traffic": 0, PERFORMANCE: 0, "outcome": 1, "prediction": 2}
 
 #: Columns that a picture shows, at most.
 DRAWN = 5
@@ -34,7 +34,7 @@ class Told:
     """An alert whose beginning a receiver was told, and not yet its end.
 
     `labels`: those of the beginning, which the end must have too: to Alertmanager they are the alert's identity.
-    `reason`: why it resolved, if no verdict ended it; kept until the message is due.
+    `reason`: why it resolved, if no verdict ended it; kept until the message is due. `harmful`: and that it is.
     """
 
     event_id: str
@@ -43,6 +43,7 @@ class Told:
     resolved: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
     reason: str = ""
+    harmful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +187,15 @@ def _due(
     new = {key for key in audible if key not in known or known[key].event_id != firing[key].event_id}
     before = {key: known[key].severity for key in audible - new}
     severe = {key for key, was in before.items() if worst((firing[key].severity, was)) != was}
-    over = known.keys() - firing.keys()
+    harms = {key: result.harm for key in audible if (result := situation.results.get(key))}
+    harmful = {key for key, harm in harms.items() if harm and harm.effect == "harmful"}
+    harmful |= {key for key in before if known[key].harmful}
+    hurt = {key for key in harmful - new - severe if not known[key].harmful}
+    over, told_now = known.keys() - firing.keys(), new | severe | hurt
     if not known and not new:
         return None, replace(state, changes=0) if now - state.last >= policy.spacing else state
     kind: MessageKind
-    if not new and not severe and not over:
+    if not told_now and not over:
         if not audible & known.keys() or not policy.repeat or now - state.last < policy.repeat:
             return None, state
         kind = "repeat"
@@ -199,14 +204,16 @@ def _due(
     else:
         kind = "firing" if not known else "resolved" if len(over) == len(known) and not new else "update"
     told = {key: value for key, value in known.items() if key not in over}
-    told |= {key: _told(firing[key]) for key in new | severe}
-    entries = _entries(told, new, severe, over, state, alerts, situation)
+    told |= {key: _told(firing[key], key in harmful) for key in told_now}
+    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "harmful": hurt}
+    parts |= {"firing": told.keys() - told_now, "resolved": over}
+    entries = _entries(parts, told, state, alerts, situation)
     first = next((item for item in entries if item.status != "resolved"), entries[0])
     event_id = state.event_id if known else first.event_id
     opened = state.opened if known else min(value.since for value in told.values())
     after = replace(state, event_id=event_id, opened=opened, told=told, changes=0)
     if not receiver.resolved:
-        if kind == "resolved" or (kind == "update" and not new and not severe):
+        if kind == "resolved" or (kind == "update" and not told_now):
             return None, after
         entries = tuple(item for item in entries if item.status != "resolved")
     # What is over does not make a message more severe, unless it is about that alone.
@@ -242,24 +249,21 @@ def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
 
 
 def _entries(
+    parts: Mapping[Status, Set[AlertKey]],
     told: Mapping[AlertKey, Told],
-    new: Set[AlertKey],
-    severe: Set[AlertKey],
-    over: Set[AlertKey],
     state: GroupState,
     alerts: Mapping[AlertKey, Alert],
     situation: Situation,
 ) -> tuple[Entry, ...]:
-    """All alerts of the group: new, more severe, known, over; each by harm, importance and strength."""
+    """All alerts of the group, part by part; each part by harm, importance and strength."""
 
     def worst_first(key: AlertKey) -> tuple[int, list[float], AlertKey]:
         result = situation.results.get(key)
         weight = result.weight if result else (0.0, 0.0, 0.0)
-        return ORDER.get(key.role, 2), [-part for part in weight], key
+        about = key.column if key.role == "outcome" and key.column in ORDER else key.role
+        return ORDER.get(about, 3), [-part for part in weight], key
 
     out: list[Entry] = []
-    known = told.keys() - new - severe
-    parts: dict[Status, Set[AlertKey]] = {"new": new, "more severe": severe, "firing": known, "resolved": over}
     for status, keys in parts.items():
         for key in sorted(keys, key=worst_first):
             item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
@@ -304,8 +308,8 @@ def _levels(
     return message, replace(state, told=told, last=now, sequence=state.sequence + 1, event_id=event_id, changes=0)
 
 
-def _told(alert: Alert) -> Told:
-    return Told(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels))
+def _told(alert: Alert, harmful: bool = False) -> Told:
+    return Told(alert.event_id, alert.began, alert.severity, labels=dict(alert.labels), harmful=harmful)
 
 
 def worst(severities: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ from monitor.notify.message import (
     lasted,
     quoted,
 )
-from monitor.words import clock_time, date_time, duration, percent
+from monitor.words import clock_time, date_time, duration, percent, stretch
 
 #: A `name` is code; where there is no markup, it is quoted.
 Style = Literal["plain", "bold", "code", "name", "link"]
@@ -158,7 +158,7 @@ def _resolved(message: Message) -> tuple[tuple[str, tuple[tuple[str, str], ...]]
 
 
 def _head(message: Message) -> Block:
-    firing = message.firing
+    firing = message.drifted
     lines: list[Line] = [_harm(firing)] if any(item.harm for item in firing) else []
     # A line of its own has the numbers of a prediction that has drifted.
     if firing and message.answers and not any(item.role == "prediction" for item in firing) and ":" in message.answers:
@@ -169,9 +169,10 @@ def _head(message: Message) -> Block:
     for item in (item for item in firing if item.importance is not None):
         shares[item.model] = shares.get(item.model, 0.0) + (item.importance or 0.0)
     if len(shares) == 1:
-        lines.append((Piece(f"importance for the model: {percent(sum(shares.values()))} of that of all columns"),))
+        share = percent(round(sum(shares.values()), 2))
+        lines.append((Piece(f"importance for the model: {share} (all columns: 100 %)"),))
     elif shares:
-        each = ", ".join(f"{cut(model)} {percent(share)}" for model, share in shares.items())
+        each = ", ".join(f"{cut(model)} {percent(round(share, 2))}" for model, share in shares.items())
         lines.append((Piece("importance for each model: "), Piece(each, "code")))
     if began := _began(message):
         lines.append((Piece(began),))
@@ -211,14 +212,15 @@ def _began(message: Message) -> str:
 
 def _column(item: Entry, message: Message) -> Line:
     """A column in one line: what changed, since when, what it does to the model."""
-    marks = {"new": " (new)", "more severe": f" (now {item.severity})"} if message.kind == "update" else {}
+    marks = {"new": " (new)", "more severe": f" (now {item.severity})", "harmful": " (now harmful)"}
+    marks = marks if message.kind == "update" else {}
     new = [Piece(marks[item.status], "bold")] if item.status in marks else []
-    pieces = [Piece(_name(item, message), "code" if item.worse else "name"), *new]
+    pieces = [Piece(_name(item, message), "code" if item.role == "outcome" else "name"), *new]
     if item.role == "prediction":
         named = [] if item.column == "prediction" else [Piece(": "), Piece(cut(item.column), "code")]
         model = [Piece(cut(item.model), "code"), Piece(": ")] * _several(message)
         pieces = [*model, Piece("predictions"), *named, *new]
-    if item.value is not None and item.threshold is not None and item.value <= item.threshold:
+    if item.back:
         return (*pieces, Piece(": within its threshold now; resolves if that lasts"))
     said: list[Line] = []
     many = len(message.firing) > FEW
@@ -231,11 +233,8 @@ def _column(item: Entry, message: Message) -> Line:
     if not _began(message):
         said.append((Piece(f"alert since {date_time(item.since, message.now)}"),))
     # The head has the harm if it is the same of all, and what all such estimates rest on.
-    harm = (
-        (item.brief if many else item.harm.replace(ESTIMATE, ""))
-        if len({one.harm for one in message.firing}) > 1
-        else ""
-    )
+    harm = item.brief if many else item.harm.replace(ESTIMATE, "")
+    harm = harm if len({one.harm for one in message.drifted}) > 1 else ""
     told = [
         _sentence(text, re.findall(pattern, text))
         for text, pattern in ((item.explained, UNUSUAL_SHARE), (harm, MOVED_SHARE))
@@ -287,9 +286,8 @@ def _foot(message: Message) -> Block:
     if most is None or most.window is None:
         return ()
     start, end = most.window
-    begins, outcomes = date_time(start, message.now).removesuffix(" UTC"), most.role == "outcome"
-    what = "outcomes" if outcomes and most.change != "estimate worse" else "predictions"
-    rows = f"{most.n:,} {what} of {begins} to {clock_time(min(end, message.at), start)}"
+    what = "outcomes" if most.role == "outcome" and most.change != "estimate worse" else "predictions"
+    rows = f"{most.n:,} {what} of {stretch(start, min(end, message.at), message.now)}"
     of = "" if is_usual(most) else f"{most.m:,} rows of "
     return ((Piece(f"{rows}, compared with {of}{against(cut(most.reference))}"),),)
 
@@ -300,12 +298,8 @@ def _todo(message: Message) -> Block:
     if message.address:
         lines.append((Piece("look: "), Piece(message.address, "link")))
     if message.kind in ("firing", "update", "repeat"):
-        lines.append(
-            (
-                Piece(f"what to do: {first_step(message.guide)} "),
-                Piece(message.guide, "link" if message.link else "plain"),
-            )
-        )
+        step = f"what to do: {'It can wait until the morning. ' * message.harmless}{first_step(message.guide)} "
+        lines.append((Piece(step), Piece(message.guide, "link" if message.link else "plain")))
         lines += [(Piece(f"{what}: "), Piece(command, "code")) for what, command in commands(message)]
     told = any(message.model in item.reason for item in message.entries)
     facts = (("model version ", "" if told else message.model), ("rule ", message.group), ("event ", message.event_id))

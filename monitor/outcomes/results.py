@@ -104,23 +104,29 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
     )
 
 
-#: A realised metric so many standard errors from the estimate is no longer explained by the inputs.
-CONCEPT_Z = 4.0
+#: A realised metric so many standard errors from the estimate is no longer explained by the inputs; they explain a
+#: change of which less than this part is left.
+CONCEPT_Z, EXPLAINED = 4.0, 0.5
 
 
 #: What an estimate that is worse rests on.
 ASSUMED = "an estimate from the predictions, without outcomes. It is wrong if the same inputs have other outcomes now"
 
 
-def concept_or_data(z: float) -> str:
-    """Say whether the inputs explain that performance is worse; `z`: see `baseline.concept_shift`.
+def concept_or_data(gap: float, z: float, change: float) -> str:
+    """Say whether the inputs explain a change of performance; `gap`, `z`: see `estimates.concept_shift`.
 
-    >>> concept_or_data(-7.2)
-    'the inputs do not explain it: the same inputs have other outcomes now, so train on newer rows'
+    >>> concept_or_data(-0.12, -3.4, -0.11)
+    'whether the inputs explain it cannot be told yet'
     """
-    if abs(z) > CONCEPT_Z:
-        return "the inputs do not explain it: the same inputs have other outcomes now, so train on newer rows"
-    return "the inputs explain it: more rows are of a kind that the model is worse on, so look at what drifted"
+    if gap / change < EXPLAINED:
+        return "the inputs explain it: more rows are of a kind that the model is worse on, so look at what drifted"
+    why = "the same predictions have other outcomes now. If no input is wrong, train on newer rows"
+    return (
+        f"the inputs do not explain it: {why}"
+        if abs(z) > CONCEPT_Z
+        else "whether the inputs explain it cannot be told yet"
+    )
 
 
 def holdout_name(identity: str) -> str:
@@ -138,7 +144,8 @@ def _explained(result: DriftResult, baseline: Baseline, asked: Asked, total: Sum
     if result.state != "drift":
         return result
     shift = concept_shift(total, baseline.sums, result.statistic, asked.dispersions.get(result.statistic, 1.0))
-    return result if shift is None else result._replace(reason=concept_or_data(shift[1]))
+    change = measure(total)[result.statistic].value - measure(baseline.sums)[result.statistic].value
+    return result if shift is None else result._replace(reason=concept_or_data(*shift, change))
 
 
 def _harmed(result: DriftResult, baseline: Baseline, asked: Asked, total: Sums) -> DriftResult:

@@ -56,7 +56,7 @@ def test_fires_once_then_repeats_then_resolves() -> None:
 def test_forty_columns_are_one_message() -> None:
     world = World(LOG)
     alerts = [firing(f"c{n}", at=world.clock.time()) for n in range(40)]
-    results = {alert.key: verdict(alert, world.clock.time(), n / 40) for n, alert in enumerate(alerts)}
+    results = {alert.key: verdict(alert, world.clock.time(), 0.1 + n / 40) for n, alert in enumerate(alerts)}
     (notification,) = world.evaluate(alerts, results=results)
     assert title(notification.message) == 'WARNING: "c39" and 39 more have drifted'
     assert [entry.column for entry in notification.message.entries[:3]] == ["c39", "c38", "c37"]

@@ -34,7 +34,7 @@ from tests.notify.world import World, categorical, firing, verdict
 FIRING = """\
 WARNING: diabetes: "bmi" and 1 more have drifted, predictions have not moved
 harmful: 1, harmless: 1 (each estimated alone; others may offset it)
-importance for the model: 61 % of that of all columns
+importance for the model: 61 % (all columns: 100 %)
 env=production
 
 "bmi": mean was 0.01, now 0.0571 (1.0 standard deviations), alert since 14 Nov, 22:03 UTC; harmful: mean error (MAE) \
@@ -86,8 +86,8 @@ WORSE = """\
 CRITICAL: house-prices: accuracy is worse: 0.7, was 0.9
 harmful (measured)
 
-performance: 95 % interval 0.67 to 0.73, alert since 14 Nov, 21:13 UTC; the inputs do not explain it: the same inputs \
-have other outcomes now, so train on newer rows
+performance: 95 % interval 0.67 to 0.73, alert since 14 Nov, 21:13 UTC; the inputs do not explain it: the same \
+predictions have other outcomes now. If no input is wrong, train on newer rows
 
 400 outcomes of 14 Nov, 21:43 to 22:13 UTC, compared with 442 rows of the data held out of training
 
@@ -161,8 +161,52 @@ def test_worse_performance_is_told_in_words() -> None:
     accuracy = [Measure("accuracy", at, 0.01, at - 0.03, at + 0.03, 400, "higher") for at in (0.7, 0.9)]
     judged = Verdict("accuracy", "worse", *accuracy, 0.2, 0.05, 0.03, 1e-9)
     (result,) = results_of("performance", [judged], Span(now - 1800, now), "holdout 0123", Subject("house-prices", "1"))
-    result = result._replace(m=442, reason=concept_or_data(-9.0))
+    result = result._replace(m=442, reason=concept_or_data(-0.19, -9.0, -0.2))
     assert written(world.evaluate([alert], results={alert.key: result})) == WORSE
+
+
+def test_performance_is_told_before_the_error_and_says_what_to_do() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alerts = [firing(name, role="outcome", rule="performance", at=now, event=name) for name in ("error", "performance")]
+    error = Direction("mean was 607, now -6,574 (0.2 sd)")
+    mae = Direction("mean error (MAE) 29,494, was 23,930", "worse", ("mean error (MAE)",))
+    results = {
+        alert.key: told(alert, now, said, value=value)
+        for alert, said, value in zip(alerts, (error, mae), (9.0, 0.1), strict=True)
+    }
+    (notification,) = world.evaluate(alerts, results=results)
+    message = notification.message
+    assert title(message) == (
+        "WARNING: mean error (MAE) is worse: 29,494, was 23,930, error (prediction minus outcome) has drifted"
+    )
+    assert message.guide.endswith("#performance-worse")
+    assert [plain_line(line).partition(":")[0] for line in lay_out(message).columns] == [
+        "performance",
+        "error (prediction minus outcome)",
+    ]
+    # Also if the error is the news.
+    assert replace(message, entries=message.entries[::-1]).guide == message.guide
+
+
+def test_a_drift_without_harm_can_wait_and_is_told_again_once_it_is_harmful() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    alert = firing("bmi", at=world.clock.time())
+    answer = firing("prediction", role="prediction")
+
+    def evaluate(harm: Harm) -> Sequence[Notification]:
+        now = world.clock.time()
+        world.clock.advance(600)
+        still = told(answer, now, MEAN, state="ok", value=0.01)
+        return world.evaluate([alert], results={alert.key: told(alert, now, MEAN, harm), answer.key: still})
+
+    assert "\nwhat to do: It can wait until the morning. Ask the column's sender" in written(evaluate(HARMLESS))
+    assert evaluate(HARMLESS) == ()
+    text = written(evaluate(HARMFUL))
+    assert text.startswith('WARNING: "bmi" has drifted, predictions have not moved (1 became harmful)\n')
+    assert '\n"bmi" (now harmful): mean' in text
+    assert "can wait" not in text
+    assert evaluate(HARMLESS) == evaluate(HARMFUL) == (), "it is told once"
 
 
 def test_names_of_classes_are_code_wherever_they_are_told() -> None:
@@ -300,6 +344,13 @@ def test_commands_name_the_model_if_there_are_several() -> None:
     accept = told["accept as normal (preview; only if the change is meant)"]
     assert " accept bmi --model diabetes --from " in accept, "columns of one model"
     assert " report --model diabetes --around " in told["report"]
+    older = replace(both, entries=(replace(a, since=600.0, event_id="a"), replace(b, event_id="b")))
+    told = dict(commands(older))
+    assert told["report"].endswith("report --model diabetes --around a --out report.html"), "the event is the model's"
+    assert "--from 1970-01-01T00:10:00Z" in told["accept as normal (preview; only if the change is meant)"]
+    many = replace(one, entries=tuple(replace(a, column=f"column_{n}") for n in range(40)))
+    all_of_them = dict(commands(many))["accept all columns as normal (preview; only if the change is meant)"]
+    assert all_of_them == "telltale reference accept --from 1970-01-01T00:00:00Z --dry-run"
     assert both.address == "https://box.example/"
     assert replace(both, entries=(a,)).address == "https://box.example/models/diabetes/column/feature?name=bmi"
     assert [alert["generatorURL"] for alert in bodies.alertmanager(replace(both, kind="state"))] == [
@@ -414,9 +465,14 @@ def test_an_alert_whose_drift_has_gone_does_not_explain_it() -> None:
     calm, loud = firing("calm", at=world.clock.time()), firing("loud", at=world.clock.time())
     results = {calm.key: verdict(calm, world.clock.time(), 0.01), loud.key: verdict(loud, world.clock.time())}
     (notification,) = world.evaluate([calm, loud], results=results)
-    first, second = lay_out(notification.message).columns
+    message = notification.message
+    first, second = lay_out(message).columns
     assert plain_line(second) == "calm: within its threshold now; resolves if that lasts"
     assert "mean was 0.01, now 0.0571" in plain_line(first)
+    assert title(message) == 'WARNING: "loud" has drifted'
+    assert " accept loud --from " in dict(commands(message))["accept as normal (preview; only if the change is meant)"]
+    again = replace(message, entries=tuple(replace(one, value=0.01) for one in message.entries))
+    assert title(again) == 'WARNING: "loud" and 1 more are within the threshold again'
 
 
 def test_an_unseen_value_is_told_by_its_name_and_with_its_share_alone() -> None:

@@ -304,7 +304,7 @@ def test_a_period_that_is_over_shows_what_was_judged_then(scene: Opened) -> None
     ("against", "words", "beside"),
     [
         ("before", "the period before", "1,800 rows from 13:00 UTC to 14:00 UTC"),
-        ("week", "the same period last week", "0 rows from 7 Mar 14:00 UTC to 7 Mar 15:00 UTC"),
+        ("week", "the same period last week", "0 rows from 7 Mar, 14:00 UTC to 7 Mar, 15:00 UTC"),
     ],
 )
 def test_a_column_is_shown_beside_an_earlier_period(scene: Opened, against: str, words: str, beside: str) -> None:
@@ -346,18 +346,18 @@ def test_a_columns_charts_mark_alerts_versions_accepted_periods_and_times_withou
     text = client.get("/column/feature?name=grade").get_data(as_text=True)
     marked = re.findall(r"<li>(.*?)</li>", re.sub(r"</?(time|bdi)[^>]*>", "", text))
     assert marked == [
-        "alert from 14 Mar 19:00 UTC to 14 Mar 21:30 UTC",
-        "alert from 14 Mar 21:30 UTC to 00:00 UTC",
-        "accepted as normal: 14 Mar 22:20 UTC to 00:00 UTC",
-        "from 14 Mar 21:20 UTC model version v8",
-        "no data from 14 Mar 15:20 UTC to 14 Mar 16:20 UTC",
+        "alert from 14 Mar, 19:00 UTC to 14 Mar, 21:30 UTC",
+        "alert from 14 Mar, 21:30 UTC to 00:00 UTC",
+        "accepted as normal: 14 Mar, 22:20 UTC to 00:00 UTC",
+        "from 14 Mar, 21:20 UTC model version v8",
+        "no data from 14 Mar, 15:20 UTC to 14 Mar, 16:20 UTC",
     ]
     assert text.count("▲</text>") == 2 * text.count("✓</text>") == 4, "in both charts"
     verdicts = text[text.index('id="verdicts"') :].partition("</details>")[0]
     assert "2026-03-14T12:30:00Z" in verdicts, "the version before had verdicts, too"
     past = client.get("/column/feature?name=grade&from=all&to=2026-03-14T20:00Z").get_data(as_text=True)
-    assert re.search(r"As it was judged at <time[^>]*>14 Mar 20:00 UTC</time>, of version <bdi>v7</bdi>", past)
-    assert re.search(r"feature, alert <a [^>]*>firing</a> since <time[^>]*>14 Mar 19:00 UTC", past)
+    assert re.search(r"As it was judged at <time[^>]*>14 Mar, 20:00 UTC</time>, of version <bdi>v7</bdi>", past)
+    assert re.search(r"feature, alert <a [^>]*>firing</a> since <time[^>]*>14 Mar, 19:00 UTC", past)
     text = client.get("/column/feature?name=city").get_data(as_text=True)
     assert "23 other known values" in text
     assert "</i><bdi>missing</bdi>" in text
