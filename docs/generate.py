@@ -161,11 +161,21 @@ def metrics_tables() -> str:
     return "\n".join(lines)
 
 
+def guide_md() -> str:
+    """Return `docs/what-to-do.md`."""
+    out = ["# What to do", "", guide.INTRO, ""]
+    for one in guide.SECTIONS:
+        # Links from messages name the anchor, which is not made from the title.
+        out += [f'<a id="{one.anchor}"></a>', "", f"## {one.title}", "", one.means, "", "Look at:", ""]
+        out += [*(f"- {text}" for text in one.look), "", "Do:", "", *(f"- {text}" for text in one.do), ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
 def main() -> None:
     """Write all files."""
     (ROOT / "config.toml").write_text(config_toml(), "utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_md(), "utf-8")
-    (ROOT / "docs" / "what-to-do.md").write_text(guide.markdown(), "utf-8")
+    (ROOT / "docs" / "what-to-do.md").write_text(guide_md(), "utf-8")
     metrics = ROOT / "docs" / "metrics.md"
     words, _, _ = metrics.read_text("utf-8").partition("## Distributions")
     metrics.write_text(words + metrics_tables(), "utf-8")

@@ -38,7 +38,7 @@ def test_settings_documents_are_what_the_table_says() -> None:
     assert generate.metrics_tables().strip() in (ROOT / "docs/metrics.md").read_text("utf-8"), (
         "run: python docs/generate.py"
     )
-    assert (ROOT / "docs/what-to-do.md").read_text("utf-8") == generate.guide.markdown(), "run: python docs/generate.py"
+    assert (ROOT / "docs/what-to-do.md").read_text("utf-8") == generate.guide_md(), "run: python docs/generate.py"
 
 
 def test_the_shipped_file_is_the_defaults() -> None:

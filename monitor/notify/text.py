@@ -265,11 +265,6 @@ def _plainer(piece: Piece, many: bool) -> Piece:
     return Piece(text.replace("spread (sd)", "spread" if many else "spread (standard deviation)"))
 
 
-def _most(message: Message) -> Entry | None:
-    """The entry with most rows, whose numbers the foot has."""
-    return max((item for item in message.firing if item.window), key=lambda item: item.n, default=None)
-
-
 def _sentence(text: str, names: Sequence[str]) -> Line:
     """Split a sentence so that the names in it that come from data are pieces of their own."""
     pieces: list[Piece] = []
@@ -282,7 +277,8 @@ def _sentence(text: str, names: Sequence[str]) -> Line:
 
 
 def _foot(message: Message) -> Block:
-    most = _most(message)
+    """How many rows were judged, of which period, and against what: of the entry with most rows."""
+    most = max((item for item in message.firing if item.window), key=lambda item: item.n, default=None)
     if most is None or most.window is None:
         return ()
     start, end = most.window

@@ -185,21 +185,19 @@ def sum_up(report: Report) -> tuple[str, list[tuple[str, str]]]:
     lost = [gap["lost"] for gap in report.gaps]
     if not report.alerts and not lost and not worse and report.headline.tone in ("ok", "warning"):
         return "", [(f"{n}, no alert{'; ' * bool(known)}{known}", "")]
-    fired = (
-        f"{words.counted(len(began), 'alert')} began, {len(report.alerts) - len(still)} ended, {len(still)} still fire"
-    )
-    lines = [
-        ("", n),
-        (known, ""),
-        ("", fired),
-        (names([one["column"] for one in still]), "fire" + "s" * (len(still) == 1)),
-    ]
+    fired = f"{words.counted(len(began), 'alert')} began, {len(report.alerts) - len(still)} ended"
+    fired += f", {len(still)} still fire{'s' * (len(still) == 1)}"
+    still_fire = names([one["column"] for one in still]), "still fire" + "s" * (len(still) == 1)
+    lines = [("", n), (known, ""), ("", fired), still_fire]
     drifted = [row for row in report.rows if row.state == "drift"]
     harmful = [row for row in drifted if row.harm and row.harm.effect == "harmful"]
-    lines += [(f"{row.column.name}: {row.moved}", f"({row.harm.brief})") for row in harmful[:LINES] if row.harm]
+    told = [(row, row.moved.replace(" sd)", " standard deviations)")) for row in harmful[:LINES]]
+    lines += [(f"{row.column.name}: {moved}", f"({row.harm.brief})") for row, moved in told if row.harm]
     others = [row.column.name for row in drifted if row not in harmful[:LINES]]
     lines.append((names(others), "moved too" if len(harmful) > LINES else "moved without known harm"))
     missed = "an unknown number of predictions" if None in lost else words.counted(sum(lost), "prediction")
     lines += [("", f"{missed} not recorded")] * bool(lost)
     worst = known if worse else fired if report.alerts else report.headline.text
-    return worst, [(name, text) for name, text in lines if name or text not in ("fire", "moved without known harm")]
+    return worst, [
+        (name, text) for name, text in lines if name or text not in ("still fire", "moved without known harm")
+    ]
