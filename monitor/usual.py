@@ -11,7 +11,6 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,7 +46,7 @@ from monitor.store.records.references import Standing, current, history, load_ac
 from monitor.store.records.usual import LEARNING, WINDOWS
 from monitor.store.windows.ranges import late_windows, newest_window, read_timeline, sum_tiles
 from monitor.store.windows.rows import read_meta, write_meta
-from monitor.words import counted, percent
+from monitor.words import counted, date_time, percent
 
 HOUR = 3600
 #: Hours that are kept in memory: those that are learnt from, and the weeks that their expectations come from.
@@ -495,16 +494,12 @@ def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, 
     if len(past) < FEWEST_WEEKS:
         return f"{text}; too few weeks are known to say how often that comes"
     worst, week = max(past)
-    day = datetime.fromtimestamp(week * WEEK * HOUR, UTC)
+    day = date_time(week * WEEK * HOUR).partition(", ")[0]
     rare = weeks_between(np.array([one for one, _ in past]), abs(change) / scale)
     often = f"once in about {f'{rare:.0f} weeks' if rare < 104 else f'{rare / 52:.0f} years'}"
     often = often if rare < 1000 else "less than once in 20 years"
     most = percent(min(worst * scale, 1.0)) if ks else size_of(min(worst * scale, 1.0), True)
-    most = (
-        f"the largest in {len(past)} weeks was {most} ({day.day} {day:%b %Y})"
-        if worst
-        else f"not once in {len(past)} weeks"
-    )
+    most = f"the largest in {len(past)} weeks was {most} ({day})" if worst else f"none came in {len(past)} weeks"
     return f"{text}; so large a difference comes {often}, and {most}"
 
 

@@ -340,6 +340,20 @@ def test_a_drift_says_what_it_does_to_the_model_everywhere(tmp_path: Path) -> No
         assert facts["drifted"][0] == status["drifted"][0] == "x", "the harmful one first"
 
 
+def test_the_harm_of_a_value_that_may_stand_for_lost_ones_is_unknown(world: World) -> None:
+    """Rows with the value 2 were easy for the model: by the bins alone the shift is harmless."""
+    x = np.full(600, 2.0)
+    world.runtime.only.recorder.record_many([x], [["yes"] * 600, 1 / (1 + np.exp(-4 * x))])
+    world.clock.advance(300)
+    world.runtime.evaluate()
+    drifted = next(one for one in world.runtime.only.latest.results if (one.column, one.state) == ("x", "drift"))
+    assert drifted.direction is not None
+    assert drifted.harm is not None
+    assert drifted.direction.change == "took over"
+    assert drifted.harm.loss < 0
+    assert drifted.harm.text.startswith("harm unknown: most rows have one value")
+
+
 def test_worse_performance_is_told_with_why(world: World) -> None:
     world.hours(24)
     world.hours(24, wrong=0.4)

@@ -441,7 +441,8 @@ class Explained(Explanation):
         if row not in self._harms:
             found = self._layout.harm(sides.column, np.array(sides.reference), np.array(sides.test))
             whole = result.reference.startswith("training")
-            self._harms[row] = replace(found, whole=whole) if found else None
+            filled = sides.column.numeric and direction(sides).change == "took over"
+            self._harms[row] = replace(found, whole=whole, filled=filled) if found else None
         return self._harms[row]
 
     def contributions(self, result: DriftResult) -> tuple[Shift, ...]:

@@ -149,6 +149,7 @@ class Harm:
     `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
     `of`: what the answer is, "mean prediction" or "share of yes". `came`: the loss is what came true, by outcomes, and
     the shift that of the errors. `whole`: the shift is from the training data, so the loss began at `usual`.
+    `filled`: one number stands in most rows, perhaps for lost ones, so the rest need not follow it as it used to.
     `importance`: of the column for the model, as a part of that of all columns; None if it was not measured.
     """
 
@@ -164,6 +165,7 @@ class Harm:
     came: bool = False
     whole: bool = True
     importance: float | None = None
+    filled: bool = False
 
     @property
     def effect(self) -> Effect:
@@ -174,7 +176,7 @@ class Harm:
         if self.loss > 2 * self.loss_error and self.loss > HARM_FLOOR * self.usual:
             return "harmful"
         unsure = self.loss > DOUBTFUL * self.usual or self.loss + 2 * self.loss_error > RULED_OUT * self.usual
-        return "unknown" if unsure or self.unknown > UNKNOWN else "harmless"
+        return "unknown" if unsure or self.filled or self.unknown > UNKNOWN else "harmless"
 
     @property
     def text(self) -> str:
@@ -194,6 +196,8 @@ class Harm:
         ('unknown', 'harmless')
         >>> Harm(0.1, 1.0, 0.0, 0.0, 0.12, 41.2).text
         'harm unknown: 12 % of the rows have values that the model was never tested on'
+        >>> Harm(-0.1, 1.0, 0.0, 0.0, 0.0, 41.2, filled=True).text
+        'harm unknown: most rows have one value, which may stand for lost ones'
         >>> Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, came=True).text
         'harmful (measured): loss was 41.2, now 47.9'
         """
@@ -213,7 +217,11 @@ class Harm:
             much = apart(self.usual, self.usual + rise, write, digits, say)
         estimate = f"{self.effect}{ESTIMATE}: {self.name} {much}"
         untested = f"{percent(self.unknown)} of the rows have values that the model was never tested on"
-        why = untested * (self.unknown > UNKNOWN)
+        why = (
+            "most rows have one value, which may stand for lost ones"
+            if self.filled
+            else untested * (self.unknown > UNKNOWN)
+        )
         answer = ""
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
             size = size_of(self.answer, self.of != "mean prediction")

@@ -123,7 +123,7 @@ def _webhook_alert(item: Entry) -> dict[str, Any]:
         **{name: getattr(item, name) or None for name in texts},
         "state": "resolved" if item.status == "resolved" else "firing",
         "new": item.status == "new",
-        "more_severe": item.status == "more severe",
+        "more_severe": item.status in ("more severe", "harmful"),
         "since": iso(item.since),
         "until": iso(item.until) if item.until is not None else None,
         "names": list(item.names),
