@@ -1,4 +1,4 @@
-"""When did it begin: change points in the stored windows of one column, each with an honest interval.
+"""Find when a drift began: change points in the stored windows of one column, each with an honest interval.
 
 Each stretch between changes is a draw of rows from one distribution with a Dirichlet prior, so each possible beginning
 has a posterior probability in closed form (Barry and Hartigan 1993); the prior's weight is averaged over

@@ -206,9 +206,9 @@ class Harm:
         if self.came:
             much = f"{self.name} {apart(self.usual, self.usual + self.loss, write, digits)}"
             return f"{self.effect} (measured): {much}" if known else f"harm unknown: {much}, which could be chance"
-        # What is harmless is so because of how much the loss rises at most.
+        # What is harmless, or unknown, is so because of how much the loss rises at most.
         harmless = self.effect == "harmless"
-        rise = max(self.loss + 2 * self.loss_error * harmless, 0.0)
+        rise = max(self.loss + 2 * self.loss_error * (self.effect != "harmful"), 0.0)
         much = f"would {'hardly rise, by at most' if harmless else 'rise by'} {size_of(rise, rate)}"
         if not rise:
             much = "would not rise"
@@ -226,10 +226,7 @@ class Harm:
         if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
             size = size_of(self.answer, self.of != "mean prediction")
             answer = f"{'' if known else 'estimated '}{self.of} {'-' if self.answer < 0 else '+'}{size}"
-        most = apart(
-            self.usual, self.usual + max(self.loss + 2 * self.loss_error, 0.0), write, digits, "was {}, would be {}"
-        )
-        few = f"{self.name} {most} at most; too few held-out rows to tell" if self.whole else "too few held-out rows"
+        few = f"{self.name} {much} at most; too few held-out rows to tell" if self.whole else "too few held-out rows"
         told = (estimate, answer, why) if known else (f"harm unknown: {why or few}", answer)
         return "; ".join(filter(None, told))
 

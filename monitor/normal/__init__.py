@@ -1,1 +1,1 @@
-"""What is normal for a column: the expected histogram, the scatter about it, and the limit that is seldom passed."""
+"""What is usual for a column: the expected histogram, the scatter about it, and the limit that is seldom passed."""

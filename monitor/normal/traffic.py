@@ -1,4 +1,4 @@
-"""Whether a model is silent that usually has predictions at this time: a pure function of its predictions by hour.
+"""Whether a model that usually has predictions at this time is silent: a pure function of its predictions by hour.
 
 A silence is a run of hours without a prediction. Its size is how many of the same hours had some in each of the last
 weeks, so that nights and weekends count for nothing, and a job that is late counts for no more than it ran.

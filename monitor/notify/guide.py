@@ -23,7 +23,7 @@ class Section(NamedTuple):
 
 ACCEPT = (
     "If this is the new normal: `telltale reference accept COLUMN --from WHEN --dry-run` shows which alerts end; "
-    "without `--dry-run` it does it, and `telltale reference reset COLUMN` goes back."
+    "without `--dry-run` it is done, and `telltale reference reset COLUMN` goes back."
 )
 SILENCE = (
     "If you know the cause and a fix is on its way: `telltale silence column=NAME --for 4h`. It mutes messages only."

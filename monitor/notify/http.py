@@ -1,4 +1,4 @@
-"""One POST by `requests`, bounded in time and size, without redirects and secrets in errors; and what its answer means.
+"""Post to a provider, with limits on time and size, no redirects and no secrets in errors; and judge its answer.
 
 The call runs in the sender's own thread. The time of the system's resolver comes on top of the deadline (`timeout` and
 `attempts` in resolv.conf); only that one receiver waits for it.

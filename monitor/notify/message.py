@@ -256,11 +256,8 @@ def entry(
             by = "measured" if said["change"] == "worse" else "estimated without outcomes"
             said |= {"harm": f"harmful ({by})", "brief": "harmful", "effect": "harmful"}
         if result.state == "ok":
-            said |= {
-                "harm": "back within its threshold for now, so without harm",
-                "brief": "harmless",
-                "effect": "harmless",
-            }
+            back = "back within its threshold for now, so without harm"
+            said |= {"harm": back, "brief": "harmless", "effect": "harmless"}
     if alert.role == "traffic":
         said |= {"harm": "", "brief": "", "window": None}
     said.setdefault("harm", f"harm unknown: {_why_unknown(alert.role, result)}")
@@ -272,13 +269,11 @@ def _why_unknown(role: Role, result: DriftResult | None) -> str:
     """Say why no harm is known of a column that was not tested, or of which nothing can be told."""
     if result is None or result.value is None:
         return "no verdict at this time"
-    if role == "outcome":
-        return "performance tells whether the model is still right"
-    return (
-        "not worked out for derived columns"
-        if role == "derived"
-        else "the reference has no held-out rows to judge it by"
-    )
+    of = {
+        "outcome": "performance tells whether the model is still right",
+        "derived": "not worked out for derived columns",
+    }
+    return of.get(role, "the reference has no held-out rows to judge it by")
 
 
 def title(message: Message) -> str:
@@ -433,18 +428,15 @@ def commands(message: Message) -> list[tuple[str, str]]:
     accept as normal (preview; only if the change is meant): telltale reference accept 'price [[]EUR]' ...
     report: telltale report --around e1 --out report.html
     """
-    firing = message.firing
     model, of, named = of_model(message)
-    oldest = min((item for item in firing if item.model == model), key=lambda item: item.since)
-    matchers = [f"rule={_literal(message.group)}", *of]
-    if len(firing) == 1:
-        matchers.append(f"column={_literal(firing[0].column)}")
-    what = "silence" if len(firing) == 1 else "silence all columns"
-    found = [(what, [f"{program()} silence", *map(shlex.quote, matchers), "--for 4h"])]
+    oldest = min((item for item in message.firing if item.model == model), key=lambda item: item.since)
+    one = [f"column={_literal(item.column)}" for item in message.firing if len(message.firing) == 1]
+    matchers = map(shlex.quote, [f"rule={_literal(message.group)}", *of, *one])
+    found = [("silence" if one else "silence all columns", [f"{program()} silence", *matchers, "--for 4h"])]
     mine = [item for item in message.drifted if item.model == model and item.role in ("feature", "prediction")]
-    if columns := [shlex.quote(_literal(item.column)) for item in mine]:
-        since = iso(min(item.since for item in mine) // 60 * 60)
-        accept = [f"{program()} reference accept", *columns, f"{named}--from {since} --dry-run"]
+    if mine:
+        since, wanted = iso(min(item.since for item in mine) // 60 * 60), [_literal(item.column) for item in mine]
+        accept = [f"{program()} reference accept", *map(shlex.quote, wanted), f"{named}--from {since} --dry-run"]
         if everything := len(" ".join(accept)) > LONGEST_COMMAND:
             del accept[1:-1]
         what = f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)"

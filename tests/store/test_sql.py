@@ -149,7 +149,7 @@ def test_behind_a_verdict(march):
 def test_gaps(march):
     (row,) = answer(march, "what is missing")
     assert tuple(row)[:4] == ("dropped", "2026-03-14T01:00:30Z", "2026-03-14T01:00:40Z", 17)
-    (quiet,) = answer(march, "quiet stretches between windows")
+    (quiet,) = answer(march, "quiet periods between windows")
     assert tuple(quiet) == ("2026-03-14T01:00:00Z", "2026-03-14T01:05:00Z")
 
 
