@@ -224,6 +224,11 @@ def _due(
     lines = (still,) if kind == "resolved" else ()
     models = list(dict.fromkeys(item.model for item in entries))
     told_answers = "" if first.silent else _answers(situation, models, state.group)
+    performance = [
+        one for one in situation.alerts if (one.role, one.column, one.state) == ("outcome", PERFORMANCE, "firing")
+    ]
+    if not first.silent and any(one.rule != state.group and one.model in models for one in performance):
+        told_answers = f"performance is worse{', ' * bool(told_answers)}{told_answers}"
     facts = (_version(situation, entries), told_answers, entries, opened, state.changes)
     message = Message(
         kind, state.group, severity, event_id, now, *facts, situation.link, lines, several=situation.several

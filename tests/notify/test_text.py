@@ -209,6 +209,24 @@ def test_a_drift_without_harm_can_wait_and_is_told_again_once_it_is_harmful() ->
     assert evaluate(HARMLESS) == evaluate(HARMFUL) == (), "it is told once"
 
 
+def test_a_harmless_drift_cannot_wait_while_performance_is_worse() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    now = world.clock.time()
+    alert, answer = firing("bmi", at=now), firing("prediction", role="prediction")
+    worse = firing("performance", role="outcome", rule="performance", at=now)
+    results = {
+        alert.key: told(alert, now, MEAN, HARMLESS),
+        answer.key: told(answer, now, MEAN, state="ok", value=0.01),
+        worse.key: told(worse, now, Direction("accuracy 0.7, was 0.9", "worse", ("accuracy",)), value=0.2),
+    }
+    texts = [
+        plain_text(one.message, title(one.message), 4000) for one in world.evaluate([alert, worse], results=results)
+    ]
+    assert texts[0].startswith('WARNING: "bmi" has drifted, performance is worse, predictions have not moved\nharmless')
+    assert texts[1].startswith("WARNING: accuracy is worse: 0.7, was 0.9, predictions have not moved\n")
+    assert not any("can wait" in text for text in texts)
+
+
 def test_names_of_classes_are_code_wherever_they_are_told() -> None:
     """A provider reads a class called `@all` as a mention unless it is code."""
     world = World('[receivers.x]\nkind = "log"\n')
