@@ -115,7 +115,7 @@ def gather(
     muted = mutes(known, list_silences(connection, now), now)
     firing = sorted((alert for alert in known if alert.state == "firing" and alert.key not in muted), key=urgency)
     gaps, dropped = lost_predictions(connection)
-    receivers = deliveries(connection, [one.name for one in config.receivers])
+    receivers = deliveries(connection, [one.name for one in config.receivers] or ["log"])
     judged = max((verdict.at for verdict in verdicts), default=None)
     if verdicts:
         verdicts = with_harm(connection, newest_series(connection, served.version, served.model), verdicts)

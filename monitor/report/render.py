@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def environment() -> Environment:
     env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
     env.filters["metric_name"] = metric_name
     env.filters["metric"] = measured_number
+    env.filters["labelled"] = labelled
     env.filters["glob"] = glob.escape
     env.filters |= {"term": glossary.term, "anchor": glossary.anchor}
     env.globals["glossary"] = glossary.WORDS
@@ -93,6 +95,16 @@ def breakable(name: str) -> Markup:
     Markup('a_<wbr>b&lt;')
     """
     return Markup("_<wbr>").join(name.split("_"))
+
+
+def labelled(row: Markup, names: Sequence[str]) -> Markup:
+    """Name the numbers in a row of a table, for a narrow screen, where cells are not below their headings.
+
+    >>> labelled(Markup('<th>a</th><td class="num">7</td>'), ["Bin", "#Live rows"])
+    Markup('<th>a</th><td class="num"><span class="label">live rows </span>7</td>')
+    """
+    labels = (Markup('<span class="label">{} </span>').format(n[1].lower() + n[2:]) * (n[0] == "#") for n in names)
+    return Markup(re.sub(r"<t[hd]\b[^>]*>", lambda cell: f"{cell[0]}{next(labels, '')}", row))  # noqa: S704 - was Markup
 
 
 def render(template: str, **context: Any) -> str:

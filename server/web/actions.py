@@ -121,13 +121,13 @@ def accept() -> Response:
     role: Role = "prediction" if given.get("role") == "prediction" else "feature"
     fields = {key: clean_text(given.get(key, "").strip()[:MOST]) for key in ("from", "to", "author", "reason")}
     effects: list[Effect] = []
-    wrong, rows, status, changed = "", 0, 200, ""
+    wrong, rows, status, changed = "", 0, 200, False
     try:
         if name not in (column.name for column in model.reference.schema.columns if column.role == role):
             raise InputError("no_column", f"the model has no {role} {clean_text(name)!r}", "column", 404)
         position = model.reference.schema.index(name, role)
         if not changes and not fields["from"]:
-            fields["from"] = changed = _changed(model, position)
+            fields["from"], changed = _changed(model, position)
         span = read({key: fields[key] for key in ("from", "to") if fields[key]}, run.clock.time(), DAY, lambda _: [])
         least = max((rule.min_samples for rule in model.config.rules), default=1)
         with one_moment(run.folder.database) as connection:
@@ -161,20 +161,23 @@ def accept() -> Response:
     )
 
 
-def _changed(model: Watched, position: int) -> str:
-    """When a column changed so that the alert on it that is up began, some time later; empty if none is up."""
+def _changed(model: Watched, position: int) -> tuple[str, bool]:
+    """When a column changed so that the alert on it that is up began, some time later; empty if none is up.
+
+    The beginning of the alert, and False, if its windows do not tell.
+    """
     column, latest = model.reference.schema.columns[position], model.latest
     about = [one for one in latest.alerts.values() if (one.role, one.column) == (column.role, column.name)]
     up = [one for one in about if one.state not in ENDED]
     if not up:
-        return ""
+        return "", False
     began, names = min(one.began for one in up), {one.rule for one in up}
     lengths = [one.window.end - one.window.start for one in latest.judged if one.rule.name in names]
     start, end = began - 2 * max(lengths, default=DAY), runtime().clock.time()
     with one_moment(runtime().folder.database) as connection:
         _, onsets = find_changes(connection, model.series, position, model.config.window.base, start, end)
     before = [onset.start for onset in onsets if onset.start <= began]
-    return iso(before[-1] if before else began // 60 * 60)
+    return iso(before[-1] if before else began // 60 * 60), bool(before)
 
 
 @actions.post("/silence/expire")

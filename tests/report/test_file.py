@@ -66,7 +66,7 @@ def test_report_is_one_file_that_fetches_and_runs_nothing(drifting: Path, tmp_pa
     assert "url(" not in text
     assert text.index('<p class="lead">Predictions have ') < text.index("<h1>4 of 7 columns have drifted")
     assert "5,423 predictions" in text
-    assert re.search(r'<td class="num">17</td><td class="moved">the disk was full</td>', text)
+    assert re.search(r'lost </span>17</td><td class="moved">the disk was full</td>', text)
     anchors = set(re.findall(r'href="#(c\d+)"', text))
     assert len(anchors) == 7
     assert anchors <= set(re.findall(r'id="(c\d+)"', text))

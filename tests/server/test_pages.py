@@ -337,7 +337,9 @@ def test_column_page_tells_what_moved(scene: Opened) -> None:
     assert re.search(r"Quantiles of bmi over time, reference → newest: .*median 26\S* → ", text)
     assert "Changes found in these windows" in text
     text = client.get("/column/feature?name=region").get_data(as_text=True)
-    assert re.search(r"overseas</bdi></th><td class=\"num\">20<", text), "unseen values, by name"
+    assert re.search(r"overseas</bdi></th><td class=\"num\"><span class=\"label\">rows </span>20<", text), (
+        "unseen values, by name"
+    )
     assert "most rows are now east: was 20 %, now 51 %" in text
 
 
