@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 INTRO = (
-    "What each verdict means, what to look at, and what to do. Every message links to its section. Two questions come "
-    "first: did the predictions move, and does the drift do harm? Both are in the message. If neither, it can wait "
-    "until the morning."
+    "What each verdict means, what to look at, and what to do. Two questions come first: did the predictions move, and "
+    "does the drift do harm? Both are in the message. If neither, it can wait until the morning. Two commands fit most "
+    "kinds and are in the message. If a fix is on its way, `telltale silence column=NAME --for 4h` mutes messages "
+    "only. If the change is the new normal, `telltale reference accept COLUMN --from WHEN --dry-run` shows which "
+    "alerts end; without `--dry-run` it is done, and `telltale reference reset COLUMN` goes back."
 )
 
 
@@ -20,14 +22,6 @@ class Section(NamedTuple):
     look: tuple[str, ...]
     do: tuple[str, ...]
 
-
-ACCEPT = (
-    "If this is the new normal: `telltale reference accept COLUMN --from WHEN --dry-run` shows which alerts end; "
-    "without `--dry-run` it is done, and `telltale reference reset COLUMN` goes back."
-)
-SILENCE = (
-    "If you know the cause and a fix is on its way: `telltale silence column=NAME --for 4h`. It mutes messages only."
-)
 
 SECTIONS = (
     Section(
@@ -42,8 +36,6 @@ SECTIONS = (
         (
             "Ask the column's sender whether a unit or a source has changed. A sudden move is mostly a bug upstream.",
             "A slow move is mostly the world: train on newer rows once it does harm.",
-            ACCEPT,
-            SILENCE,
         ),
     ),
     Section(
@@ -57,7 +49,6 @@ SECTIONS = (
         (
             "Ask the column's sender whether the value is right. A new spelling: have it written as before.",
             "Something new: collect outcomes for it, then train with it. Its harm is unknown from 5 % of the rows on.",
-            ACCEPT,
         ),
     ),
     Section(
@@ -71,7 +62,6 @@ SECTIONS = (
         (
             "Ask the column's sender whether a unit has changed. A default such as -999: treat it as missing.",
             "A real tail: train with rows that have it.",
-            SILENCE,
         ),
     ),
     Section(
@@ -82,7 +72,7 @@ SECTIONS = (
             "Narrower: whether one source of requests is gone, or values are rounded or filled in.",
             "Wider: whether a second kind of rows was added. The histogram has two peaks then.",
         ),
-        ("Find out which kind of rows came or went. Judge the model on it alone.", ACCEPT, SILENCE),
+        ("Find out which kind of rows came or went. Judge the model on it alone.",),
     ),
     Section(
         "missing",
@@ -92,7 +82,7 @@ SECTIONS = (
             "Since when, and whether other columns of the same source are missing too.",
             "What the model does with a missing value: `[model] missing` refuses it or hands it on.",
         ),
-        ("Ask the column's sender why values are missing. It is a bug upstream until shown otherwise.", SILENCE),
+        ("Ask the column's sender why values are missing. It is a bug upstream until shown otherwise.",),
     ),
     Section(
         "took-over",
@@ -102,11 +92,7 @@ SECTIONS = (
             "Whether it is a default (0, -1, the mean), which means that the real value did not arrive.",
             "Whether one client sends most of the traffic, such as a load test.",
         ),
-        (
-            "Ask the column's sender whether a default stands in for lost values. "
-            "A load test: silence, and accept nothing.",
-            SILENCE,
-        ),
+        ("Ask the column's sender whether a default stands in for lost values. A load test: silence it only.",),
     ),
     Section(
         "predictions-moved",
@@ -120,7 +106,6 @@ SECTIONS = (
             "Check the columns that drifted; if none did, the model file.",
             "The inputs are right and the world changed: nothing to repair; tell those who use the answers.",
             "An input is wrong: fix it; until then serve the last good version if people or money depend on it.",
-            ACCEPT,
         ),
     ),
     Section(

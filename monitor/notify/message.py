@@ -283,7 +283,6 @@ def title(message: Message) -> str:
     >>> title(Message("firing", "drift", "critical", "e1", 60.0, entries=(bmi,), answers="predictions have not moved"))
     'CRITICAL: diabetes: "bmi" has drifted, predictions have not moved'
     """
-    resolved = message.resolved
     models = {item.model for item in message.entries}
     model = f"{len(models)} models: " if len(models) > 2 else f"{message.name}: " if message.name else ""
     said = f"{message.severity.upper()}: {model}{happened(message.drifted, message.answers)}"
@@ -301,8 +300,8 @@ def title(message: Message) -> str:
         case "repeat":
             said += f", still after {duration(message.at - message.opened)}"
         case "resolved":
-            said = f"RESOLVED: {model}{ended(resolved)}"
-            for item in resolved if len(resolved) == 1 else ():
+            said = f"RESOLVED: {model}{ended(message.resolved)}"
+            for item in message.resolved if len(message.resolved) == 1 else ():
                 until = clock_time(item.until or message.at, message.now)
                 said += f" (lasted {duration(lasted(item, message))}, until {until})"
         case "digest":

@@ -177,17 +177,15 @@ def _head(message: Message) -> Block:
     if began := _began(message):
         lines.append((Piece(began),))
     labels = message.entries[0].labels if message.entries else {}
-    for name, value in sorted(labels.items())[:LABELS]:
-        lines.append((Piece(cut(f"{name}={value}", 2 * LONGEST), "code"),))
+    given = [f"{name}={value}" for name, value in sorted(labels.items())[:LABELS]]
+    lines += [(Piece(cut(text, 2 * LONGEST), "code"),) for text in given]
     written = clock_time(message.at, message.now)
-    for said, holds in (
-        (f"changed {message.changes} times since the last message", message.changes > max(2, len(message.entries))),
-        (f"delayed by {duration(message.delayed)}: written {written}", message.delayed),
-        ("may be a repeat: no answer came to an earlier attempt", message.repeated),
-    ):
-        if holds:
-            lines.append((Piece(said),))
-    return tuple(lines)
+    notes = {
+        f"changed {message.changes} times since the last message": message.changes > max(2, len(message.entries)),
+        f"delayed by {duration(message.delayed)}: written {written}": message.delayed,
+        "may be a repeat: no answer came to an earlier attempt": message.repeated,
+    }
+    return (*lines, *((Piece(said),) for said, holds in notes.items() if holds))
 
 
 def _harm(firing: Sequence[Entry]) -> Line:
