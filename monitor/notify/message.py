@@ -190,8 +190,8 @@ class Message:
     @property
     def harmless(self) -> bool:
         """Whether no drift in it does harm, nor may become lost values, and the predictions have not moved."""
-        calm = [entry.effect == "harmless" and entry.change != "spread" for entry in self.firing]
-        return all(calm) and self.answers == "predictions have not moved"
+        unmoved = self.answers == "predictions have not moved"
+        return unmoved and all((item.effect, item.change == "spread") == ("harmless", False) for item in self.firing)
 
     @property
     def resolved(self) -> tuple[Entry, ...]:

@@ -272,6 +272,8 @@ def _entries(
     for status, keys in parts.items():
         for key in sorted(keys, key=worst_first):
             item = _describe(key, status, told.get(key) or state.told[key], alerts.get(key), situation)
+            if status == "new" and key in state.told:  # such as that of another model version, which ended just now
+                item = replace(item, reason=state.told[key].reason)
             drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
             out.append(replace(item, histogram=histogram(drawn)) if drawn else item)
     return tuple(out)

@@ -179,11 +179,11 @@ def _head(message: Message) -> Block:
     labels = message.entries[0].labels if message.entries else {}
     given = [f"{name}={value}" for name, value in sorted(labels.items())[:LABELS]]
     lines += [(Piece(cut(text, 2 * LONGEST), "code"),) for text in given]
-    written = clock_time(message.at, message.now)
     notes = {
         f"changed {message.changes} times since the last message": message.changes > max(2, len(message.entries)),
-        f"delayed by {duration(message.delayed)}: written {written}": message.delayed,
+        f"delayed by {duration(message.delayed)}: written {clock_time(message.at, message.now)}": message.delayed,
         "may be a repeat: no answer came to an earlier attempt": message.repeated,
+        **{cut(item.reason, 200): item.reason for item in firing},
     }
     return (*lines, *((Piece(said),) for said, holds in notes.items() if holds))
 

@@ -443,6 +443,18 @@ def test_the_reason_of_an_end_is_told_even_if_the_message_has_to_wait() -> None:
     assert bodies.webhook(last.message)["alerts"][0]["reason"] == "model version v1 was replaced by v2"
 
 
+def test_a_drift_of_a_new_version_says_that_it_replaced_the_old_one() -> None:
+    world = World('[receivers.x]\nkind = "log"\n')
+    alert = firing(at=world.clock.time())
+    world.evaluate([alert])
+    world.clock.advance(600)
+    ended = replace(alert, state="resolved", since=world.clock.time())
+    why = Transition(ended, "firing", world.clock.time(), None, "model version v1 was replaced by v2", "v1")
+    text = written(world.evaluate([firing(at=world.clock.time())], transitions=[why]))
+    assert "\nmodel version v1 was replaced by v2\n" in text
+    assert '"bmi" (new): ' in text
+
+
 def test_what_is_over_makes_no_update_more_severe() -> None:
     world = World('[receivers.x]\nkind = "log"\n')
     now = world.clock.time()
