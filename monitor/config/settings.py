@@ -342,7 +342,7 @@ class DriftConfig:
     windows: tuple[int, ...] = _row([], HOURS, "Lengths of the windows in which something may be unusual, whole hours; empty takes a short and a long one that suit the traffic.")
     timezone: str = _row("UTC", TIMEZONE, "Time zone of the hour of the week in which something is usual, with its daylight saving, such as \"Europe/Berlin\".")
     quiet: tuple[tuple[float, float], ...] = _row([], QUIET, "Days that are known to be unusual, such as \"2026-12-24/2026-12-26\", both included: no alert, and nothing is learnt from them.")
-    benign: str = _row("tell", _one_of("tell", "quiet"), 'An alert of a drift that does no harm to the model, as far as the held-out rows of the reference tell: "tell" says so, "quiet" also makes its severity `info`, and that of a harmful one a step higher.')
+    benign: str = _row("tell", _one_of("tell", "quiet"), 'An alert of a drift that does no harm to the model, as far as the held-out rows of the reference tell: "tell" says so, "quiet" also makes its severity `info` unless the answers move with it, and that of a harmful one a step higher.')
     min_samples: int = _row(50, POSITIVE, "Fewer predictions than this in the test window give no verdict: the state is `insufficient data`.")
 
 

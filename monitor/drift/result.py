@@ -179,6 +179,11 @@ class Harm:
         return "unknown" if unsure or self.filled or self.unknown > UNKNOWN else "harmless"
 
     @property
+    def moves(self) -> bool:
+        """Whether the mean answer changes by more than chance and than the floor: wrong if the column's values are."""
+        return abs(self.answer) > max(2 * self.answer_error, self.answer_floor)
+
+    @property
     def text(self) -> str:
         """Say whether it is harmful, how that is known, and by how much.
 
@@ -187,9 +192,9 @@ class Harm:
         >>> Harm(0.04, 0.01, -0.09, 0.01, 0.0, 0.1, 0.0, "error rate", "share of yes", whole=False).text.split(": ")[1]
         'error rate would rise by 4 points; share of yes -9 points'
         >>> Harm(0.1, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
-        'loss stays near 41.2 (43.3 at most); mean prediction -30.5'
+        'loss stays near 41.2 (43.3 at most); mean prediction -30.5, which is an error if its values are wrong'
         >>> Harm(-3.0, 1.0, -30.5, 5.4, 0.0, 41.2, 7.7).text.split(": ")[1]
-        'loss would not rise; mean prediction -30.5'
+        'loss would not rise; mean prediction -30.5, which is an error if its values are wrong'
         >>> Harm(0.1, 9.0, 0.0, 0.01, 0.0, 41.2).text
         'harm unknown: loss was 41.2, would be 59.3 at most; too few held-out rows to tell'
         >>> Harm(4.2, 2.5, 0.0, 0.01, 0.0, 41.2).effect, Harm(4.0, 2.5, 0.0, 0.01, 0.0, 41.2).effect
@@ -223,9 +228,10 @@ class Harm:
             else untested * (self.unknown > UNKNOWN)
         )
         answer = ""
-        if abs(self.answer) > max(2 * self.answer_error, self.answer_floor):
+        if self.moves:
             size = size_of(self.answer, self.of != "mean prediction")
             answer = f"{'' if known else 'estimated '}{self.of} {'-' if self.answer < 0 else '+'}{size}"
+            answer += ", which is an error if its values are wrong" * harmless
         few = f"{self.name} {much} at most; too few held-out rows to tell" if self.whole else "too few held-out rows"
         told = (estimate, answer, why) if known else (f"harm unknown: {why or few}", answer)
         return "; ".join(filter(None, told))

@@ -171,7 +171,7 @@ def severity_of(alert: Alert, result: DriftResult, rule: Rule) -> str:
     order = SEVERITIES.index(rule.severity)
     if harm and harm.effect == "harmful":
         order = max(order - 1, 0)
-    elif harm and harm.effect == "harmless":
+    elif harm and harm.effect == "harmless" and not harm.moves:
         order = len(SEVERITIES) - 1
     before = SEVERITIES.index(alert.severity) if alert.event_id and rule.benign == "quiet" else order
     return SEVERITIES[min(order, before)]

@@ -186,6 +186,7 @@ def test_times_of_evaluations_may_wander() -> None:
 HARM = {
     "harmful": Harm(6.7, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE"),
     "harmless": Harm(0.1, 1.0, 0.0, 0.0, 0.0, 41.2, 0.0, "MAE"),
+    "harmless if right": Harm(0.1, 1.0, 30.0, 1.0, 0.0, 41.2, 7.0, "MAE"),
     "unknown": Harm(0.1, 1.0, 0.0, 0.0, 0.5, 41.2, 0.0, "MAE"),
 }
 
@@ -195,6 +196,7 @@ HARM = {
     [
         ("tell", ("harmful", "harmless"), ("warning", "warning")),
         ("quiet", ("harmful", "harmless"), ("critical", "critical")),
+        ("quiet", ("harmless if right", "harmless"), ("warning", "warning")),
         ("quiet", ("harmless", "harmful", "harmless"), ("info", "critical", "critical")),
         ("quiet", ("unknown", "harmful"), ("warning", "critical")),
     ],
