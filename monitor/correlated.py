@@ -110,13 +110,17 @@ def correlations(cells: Cells, counts: Counts) -> Floats:
     """Correlation of the rows of a window, shape (3,): of the column's shape, of missing, of unseen or out of range.
 
     `counts`: shape (W, bins), of consecutive windows of one length. 0 if there are fewer than 10 of them, or if
-    they scatter no more than independent rows may.
+    they scatter no more than independent rows may. Rows that are just out of range come together as those just inside
+    do: where hardly any were yet, that of the shape counts.
     """
     shares, pair = cells.shares(counts)
     own, totals = cells.shares(counts.sum(axis=0))
     rows, total = cells.spread(pair), cells.spread(totals)
     groups = [cells.is_bulk, *(~cells.is_bulk & np.isin(cells.names, names) for names in TAILS)]
-    return np.array([_correlation(*(one[..., group] for one in (shares, own, rows, total))) for group in groups])
+    rho = np.array([_correlation(*(one[..., group] for one in (shares, own, rows, total))) for group in groups])
+    if cells.columns[0].numeric and (own * total)[groups[-1]].sum() < FEWEST_ROWS:
+        rho[-1] = rho[0]
+    return rho
 
 
 def _correlation(shares: Floats, own: Floats, rows: Floats, total: Floats) -> float:

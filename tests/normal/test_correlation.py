@@ -56,6 +56,20 @@ def test_missing_rows_in_bursts_do_not_make_the_shape_alike() -> None:
     assert missing > 0.2
 
 
+def test_rows_just_out_of_range_come_together_as_those_within_do() -> None:
+    """The first weather that is warmer than any in training is one event, however many rows it has."""
+    levels = np.array([-1.0, 0.0, 1.0] * 20)
+    inside = numbers(levels, 100)
+    inside[:, [1, NUMBER.columns[0].value_bins - 2]] += inside[:, [0, NUMBER.columns[0].value_bins - 1]]
+    inside[:, [0, NUMBER.columns[0].value_bins - 1]] = 0
+    shape, missing, other = correlations(NUMBER, inside)
+    assert shape > 0.1
+    assert (missing, other) == (0, shape)
+    # Once they are known, their own counts say it.
+    inside[:, [0, NUMBER.columns[0].value_bins - 1]] = np.random.default_rng(2).binomial(100, 0.02, (60, 2))
+    assert correlations(NUMBER, inside)[2] < 0.02
+
+
 def test_too_few_windows_say_nothing() -> None:
     levels = np.sin(np.arange(9))
     assert not correlations(NUMBER, numbers(levels, 500)).any()
