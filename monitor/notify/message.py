@@ -438,8 +438,7 @@ def commands(message: Message) -> list[tuple[str, str]]:
         accept = [f"{program()} reference accept", *map(shlex.quote, wanted), f"{named}--from {since} --dry-run"]
         if everything := len(" ".join(accept)) > LONGEST_COMMAND:
             del accept[1:-1]
-        what = f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)"
-        found.append((what, accept))
+        found.append((f"accept {'all columns ' * everything}as normal (preview; only if the change is meant)", accept))
     event = shlex.quote(clean_text(oldest.event_id))
     found.append(("report", [f"{program()} report", f"{named}--around {event} --out report.html"]))
     # A command that was cut would do something else.
