@@ -127,10 +127,7 @@ SHOWN: dict[str, tuple[str, Schema | str]] = {
         record(dropped=WHOLE, receivers=many(record()), **HEALTH["properties"]),
     ),
     "GET /api/drift?model": ("The last verdicts", many(VERDICT)),
-    "GET /api/alerts?from,to,around,model": (
-        "Alerts that are pending, firing or just resolved, or that fired in a period",
-        many(ALERT),
-    ),
+    "GET /api/alerts?from,to,around,model": ("Alerts that are up or just resolved, or fired in a period", many(ALERT)),
     "GET /api/performance?from,to,around,model_version,model": (
         "How well the model did",
         record(kind=TEXT, window=SPAN, outcomes=WHOLE, predictions=WHOLE, metrics=many(record()), main=TEXT),

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -213,17 +212,15 @@ def reading(config: Config, file: Path | None = None, any_version: bool = False)
 def show(answer: Answer, as_json: bool) -> None:
     """Print an answer."""
     if as_json:
-        json.dump(answer.data, sys.stdout, indent=1, ensure_ascii=False, default=_plain)
-        print()
+        text = json.dumps(
+            answer.data, indent=1, ensure_ascii=False, default=lambda x: getattr(x, "to_json", x.__str__)()
+        )
+        print(text)
     else:
         width = words.line_width()
         for line in answer.lines:
             for part in line.split("\n"):
                 print("\n".join(words.fit(part, width)))
-
-
-def _plain(value: Any) -> Any:
-    return value.to_json() if hasattr(value, "to_json") else str(value)
 
 
 def span_of(options: argparse.Namespace, now: float) -> Span:

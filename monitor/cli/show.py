@@ -353,7 +353,6 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     lines = [
         *(filter(None, [_moved(moved), *up]) if span.end >= now else []),
         *_section(f"Fired, {words.stretch(span.start, span.end)}", "none", _fired_table(fired)),
-        *_section("Events", "none", _event_table(events)),
         *_section("Notifications", "none", _notification_table(told)),
         *_section("Silences", "none", silence_table(silences) if silences else []),
     ]
@@ -389,19 +388,10 @@ def _fired_table(fired: Sequence[Mapping[str, Any]]) -> list[str]:
     return words.table(head, rows, optional=("model", "rule"))
 
 
-def _event_table(events: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [
-        (*(iso(from_iso(e["at"]) // 1), e["model"], e["column"], e["rule"], f"{e['before']} -> {e['after']}"),)
-        + (f"{e['statistic'] or ''} {words.cell(e['value'])}", e["event_id"], e["reason"])
-        for e in events
-    ]
-    head = ("at", "model", "column", "rule", "change", "value", "event", "why")
-    return words.table(head, rows, optional=("model", "rule"))
-
-
 def _notification_table(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    head = ("at", "receiver", "kind", "state", "attempts", "answer", "event_id")
-    return words.table((*head[:-1], "event"), [[one[name] for name in head] for one in told], right=[4])
+    head = ("receiver", "kind", "state", "attempts", "answer", "event_id")
+    rows = [[iso(from_iso(one["at"]) // 1), *(one[name] for name in head)] for one in told]
+    return words.table(("at", *head[:-1], "event"), rows, right=[4])
 
 
 def silence_table(silences: Sequence[Silence]) -> list[str]:

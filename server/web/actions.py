@@ -97,7 +97,7 @@ def silence() -> Response:
         if g.viewer.by == "session":
             return _silence_page(given, str(error), 400)
         raise
-    _change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
+    runtime().change({"kind": "silence", "silence": {**asdict(made), "matchers": dict(made.matchers)}})
     return _done({"id": made.id, "until": iso(made.end)}, 201)
 
 
@@ -137,7 +137,8 @@ def accept() -> Response:
             if missing := [key for key in ("author", "reason") if not fields[key]]:
                 raise InputError("missing", f"a change needs its {missing[0]}, for those who find it later", missing[0])
             bounds = {"start": span.start, "end": span.end, "least": least, "model": model.name}
-            _change({"kind": "accept", **bounds, "columns": [position], **{k: fields[k] for k in ("author", "reason")}})
+            given_by = {key: fields[key] for key in ("author", "reason")}
+            run.change({"kind": "accept", **bounds, "columns": [position], **given_by})
             return _done({"from": iso(span.start), "to": iso(span.end)}, 201, column_path(role, name))
     except (InputError, StoreError) as error:
         if changes and g.viewer.by != "session":
@@ -188,13 +189,9 @@ def expire() -> Response:
         known = [one.id for one in list_silences(connection, runtime().clock.time())]
     if wanted not in known:
         raise InputError("no_silence", f"no silence {clean_text(wanted)!r} is in force or to come", "id", 404)
-    _change({"kind": "expire", "id": wanted})
+    runtime().change({"kind": "expire", "id": wanted})
     current_app.logger.info("silence %s was ended from the page", wanted)
     return _done({"id": wanted}, 200)
-
-
-def _change(what: Mapping[str, Any]) -> None:
-    runtime().change(what)
 
 
 def _done(said: dict[str, str], status: int, then: str = "/alerts") -> Response:
