@@ -52,7 +52,7 @@ def test_page_and_overview_begin_with_the_line(fallen: tuple[World, FlaskClient]
     for address in ("/performance", "/"):
         tone, text = headline(page(client, address))
         assert tone == "drift"
-        assert re.fullmatch(r"Accuracy 0\.7\d+ \(.*\), was 0\.866: worse since 7 Jan \d\d:00 UTC", text), text
+        assert re.fullmatch(r"Accuracy 0\.7\d+ \(.*\), was 0\.866: worse since 7 Jan, \d\d:00 UTC", text), text
     overview = page(client, "/")
     assert '<h1><a href="/performance">' in overview
     assert "No traffic: no predictions in the last 30 minutes." in overview
