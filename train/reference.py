@@ -40,7 +40,7 @@ from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
 from monitor.tables.read import Progress, Reader, open_reader
 from monitor.tables.warehouse import TableColumns
-from monitor.warehouse.engine import connected, rows_of
+from monitor.warehouse.engine import connected, readable, rows_of
 from train.fit import library_versions
 from train.holdout import baseline_from_file
 from train.selection import Aim, Request, Selection, declared_kinds, list_names, select
@@ -108,6 +108,7 @@ def _from_table(request: Request, url: str, shown: bool) -> tuple[Selection, tup
         rows = rows_of(connection, str(request.data))
         selection = select(rows.columns, request, None)
         kinds, limits = declared_kinds(request, selection.features, None), request.limits
+        rows = readable(connection, rows, (*selection.features, *request.predictions))
         table = TableColumns(connection.to_pyarrow, rows, connection.name, request.approximate)
         wanted = tqdm((*selection.features, *request.predictions), desc="Asking", unit=" columns", disable=not shown)
         profiles = [table.profile(name, kinds.get(name), limits.bins) for name in wanted]

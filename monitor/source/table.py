@@ -31,7 +31,7 @@ from monitor.source.protocol import Gap, Handover
 from monitor.source.pulled import Pulled
 from monitor.warehouse import counting
 from monitor.warehouse.counting import BATCH, Counting, Expr
-from monitor.warehouse.engine import connected, explained, rows_of, url_of
+from monitor.warehouse.engine import connected, explained, readable, rows_of, url_of
 from monitor.warehouse.outcomes import sums_by_hour, with_outcomes
 
 log = logging.getLogger(__name__)
@@ -254,8 +254,10 @@ class TableSource(Pulled):
         fine = self.base % 60 > 0
         apart = connection.name == "duckdb" and self.settings.table.endswith(".parquet")
         found = Counting(self.series.schema, self._names, self.settings.time, connection.name, fine, apart)
-        found.check(rows.schema(), *filter(None, [self.settings.model]))
-        return rows, Counter(found, self.names, self.base)
+        needed = {self.settings.time, self.settings.model, self.settings.id, self.settings.outcome, *self._names}
+        known = readable(connection, rows, needed)
+        found.check({**rows.schema(), **known.schema()}, *filter(None, [self.settings.model]))
+        return known, Counter(found, self.names, self.base)
 
     def own(self, rows: Expr) -> Expr:
         """Whether each row is of the model version that is watched."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -82,18 +82,30 @@ def _path(url: str) -> str:
 
 def rows_of(connection: Any, table: str, query: str = "") -> Expr:
     """Find a table, by its name with its schema and catalog, or by the name of its files; or take a query's rows."""
+    if query:
+        return connection.sql(query, schema=_types(connection, query))
     if table.endswith(FILES):
         return (connection.read_csv if table.endswith(".csv") else connection.read_parquet)(table)
     *path, name = table.split(".")
-    if query:
-        rows = connection.sql(query, schema=_types(connection, query))
-    else:
-        rows = connection.table(name, database=tuple(path) if len(path) > 1 else next(iter(path), None))
-    if connection.name == "postgres":  # compares an enumeration with its own values only, unless it is made a text
-        own = {name for name, kind in _described(connection, rows) if kind.isdigit()}
-        texts = (rows[name] for name, kind in rows.schema().items() if name in own and kind.is_string())
-        rows = rows.mutate(*(text.concat("").name(text.get_name()) for text in texts))
-    return rows
+    return connection.table(name, database=tuple(path) if len(path) > 1 else next(iter(path), None))
+
+
+def readable(connection: Any, rows: Expr, names: Collection[str]) -> Expr:
+    """Take the columns of these names that are there: types of others may be such that Ibis cannot read them."""
+    taken = [name for name in rows.columns if name in names]
+    if connection.name != "postgres" or not taken:
+        return rows.select(taken) if taken else rows
+    described = _described(connection, rows.select(taken))
+    return rows.select(*(_plain(connection, rows[name], kind) for name, kind in described))
+
+
+def _plain(connection: Any, x: Expr, kind: str) -> Expr:
+    """Return a column of Postgres of a type that Ibis does not know, or of an enumeration, as a text or a number."""
+    if x.type().is_unknown():
+        known = connection.compiler.type_mapper.from_string(kind)
+        return x.cast("string" if known.is_unknown() else known).name(x.get_name())
+    # An enumeration is compared with its own values only, unless it is made a text.
+    return x.concat("").name(x.get_name()) if kind.isdigit() and x.type().is_string() else x
 
 
 def _types(connection: Any, query: str) -> dict[str, Any] | None:
@@ -104,8 +116,7 @@ def _types(connection: Any, query: str) -> dict[str, Any] | None:
         described = _described(connection, connection.sql(query, schema={"any": "int64"}))
     except (AssertionError, AttributeError):  # of Ibis, for what it cannot take apart
         raise SourceError("`query` is not one SELECT statement") from None
-    types = {name: connection.compiler.type_mapper.from_string(kind) for name, kind in described}
-    return {name: ibis().dtype("string") if kind.is_unknown() else kind for name, kind in types.items()}
+    return {name: connection.compiler.type_mapper.from_string(kind) for name, kind in described}
 
 
 def _described(connection: Any, rows: Expr) -> list[tuple[str, str]]:

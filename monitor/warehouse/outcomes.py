@@ -29,7 +29,7 @@ from monitor.warehouse.counting import (
     texts,
     value_of,
 )
-from monitor.warehouse.engine import rows_of
+from monitor.warehouse.engine import readable, rows_of
 
 #: Answers an expression with a table of Arrow.
 Run = Callable[[Expr], Any]
@@ -42,7 +42,7 @@ QUARTERS = ("time", "quarter")
 def with_outcomes(run: Run, connection: Any, rows: Expr, settings: SourceConfig, target: Target) -> tuple[Expr, Expr]:
     """Return the rows and their column of outcomes, joined from another table if it is there. Raises SourceError."""
     key, name, where = settings.id, settings.outcome, settings.outcomes
-    truth = rows_of(connection, where) if where else rows
+    truth = readable(connection, rows_of(connection, where), (key, name)) if where else rows
     kind = truth[name].type()
     if not (numeric(kind) or (target.classified and texts(kind))):
         wanted = "classes" if target.classified else "numbers"

@@ -16,7 +16,7 @@ from monitor.columns.column import Column, Schema
 from monitor.errors import SourceError
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
-from monitor.warehouse.engine import rows_of
+from monitor.warehouse.engine import readable, rows_of
 from tests.warehouse.postgres import postgres
 from tests.warehouse.world import COLUMNS, HARD_ROWS, ROWS, SCHEMA, arrow, assert_same, engine_counts, own_counts
 
@@ -71,21 +71,26 @@ def test_hard_values_in_postgres(tmp_path):
             theirs, found = engine_counts(tmp_path, connection, "predictions", 1000, query=query)
             assert_same(theirs, ours)
             assert found == named
-        assert_an_enumeration_is_text(connection)
+        assert_types_of_its_own_are_read(connection)
         connection.disconnect()
 
 
-def assert_an_enumeration_is_text(connection: Any) -> None:
+def assert_types_of_its_own_are_read(connection: Any) -> None:
     with connection.con.cursor() as cursor:
         cursor.execute("CREATE TYPE mood AS ENUM ('happy', 'sad')")
-        cursor.execute("CREATE TABLE moods AS SELECT timestamp '2026-01-02 03:00' AS served_at, x::mood AS mood"
+        cursor.execute("CREATE DOMAIN cents AS numeric(9, 2)")
+        cursor.execute("CREATE TABLE moods AS SELECT timestamp '2026-01-02 03:00' AS served_at, x::mood AS mood,"
+                       " 0.5::cents AS price, point '(1, 2)' AS place"
                        " FROM unnest(ARRAY['happy', 'happy', 'sad', NULL]) AS x")  # fmt: skip
         connection.con.commit()
-    schema = Schema((Column("mood", "feature", "categorical", categories=("happy", "angry")),))
-    counter = Counter(Counting(schema, ["mood"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
+    mood = Column("mood", "feature", "categorical", categories=("happy", "angry"))
+    schema = Schema((mood, Column("price", "feature", "numeric", (0.5,))))
+    counter = Counter(Counting(schema, ["mood", "price"], "served_at", "postgres"), UnseenNames(None, schema, 10), 60)
     for rows in (rows_of(connection, "moods"), rows_of(connection, "", "SELECT * FROM moods")):
+        rows = readable(connection, rows, ("served_at", "mood", "price"))
+        counter.counting.check(rows.schema())
         windows, named = counter.count(connection.to_pyarrow, rows)
-        assert [batch.counts.tolist() for batch in windows.values()] == [[2, 0, 1, 1]]
+        assert [batch.counts.tolist() for batch in windows.values()] == [[2, 0, 1, 1, 4, 0, 0, 0]]
         assert named == {(0, "sad"): 1}
 
 
