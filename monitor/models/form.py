@@ -60,7 +60,9 @@ class Array(Form):
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns as an array. A text such as `1` is no number to an array."""
         cast = [_values(one, columns) for one in self.inputs]
-        if not any(isinstance(v, str) or v is None for one in cast if not isinstance(one, np.ndarray) for v in one):
+        listed = [one for one in cast if not isinstance(one, np.ndarray)]
+        texts = any(one.values.kind == "text" for one in self.inputs)  # also if all of them are missing
+        if not texts and not any(isinstance(v, str) or v is None for one in listed for v in one):
             try:
                 return np.column_stack([np.asarray(one, dtype=np.float64) for one in cast])
             except (ValueError, TypeError):
@@ -103,7 +105,8 @@ class Frame(Form):
         types = set(map(type, cast))
         if types in ({bool}, {int}):
             return np.array(cast)
-        if types & {int, float} and types <= {int, float, type(None)}:
+        # A column of texts stays one if all of its values are missing.
+        if types & {int, float} and types <= {int, float, type(None)} and values.kind != "text":
             return np.array(_no_none(cast), dtype=np.float64)
         return _objects(cast)
 

@@ -377,6 +377,18 @@ def write(folder: Path, model: Any, reference: Reference) -> None:
     (folder / "model.pkl").write_bytes(pickle.dumps(model))
 
 
+@pytest.mark.parametrize("column", ["city", 1])
+def test_a_missing_text_is_answered_alone_as_in_a_batch(column: str | int) -> None:
+    frame = pd.DataFrame({"x": [0.5, 1.5, 2.5, 3.5] * 20, "city": ["Rome", None, "Oslo", None] * 20})
+    data = frame if column == "city" else frame.to_numpy()
+    encoder = ColumnTransformer([("c", OneHotEncoder(), [column])], remainder="passthrough")
+    model = make_pipeline(encoder, LinearRegression()).fit(data, np.arange(80.0) % 7)
+    answers = model.predict(data)
+    served = opened(model, Reference.from_data(frame, answers))
+    for row, answer in zip(frame.to_numpy().tolist(), answers[:4], strict=False):
+        assert served.predict([row]) == pytest.approx([answer])
+
+
 def test_rows_by_name() -> None:
     payload = Payload(MIXED.schema, True, with_arrays(None, MIXED.schema))
     assert payload.parse(b'{"sex": "m", "age": 2}')[:2] == ([[2, "m"]], False)
