@@ -108,7 +108,8 @@ def declared_kinds(request: Request, features: Sequence[str], model: Loaded | No
                 raise DataError(f"column {name!r} is declared both categorical and numeric")
     known = facts.knowledge(model.estimator, facts.inputs(model.estimator) or features) if model else {}
     for name, one in known.items():
-        if name in features and (one.category or one.whole or any(isinstance(value, str) for value in one.values)):
+        texts = one.sure and any(isinstance(value, str) for value in one.values)
+        if name in features and (one.category or one.whole or texts):
             kinds.setdefault(name, "categorical")
     return kinds
 

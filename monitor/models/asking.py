@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.columns.canonical import canonical, column_name
+from monitor.columns.canonical import Codes, canonical, column_name
 from monitor.columns.column import MISSING, Column, Counts
 from monitor.errors import ModelError
 from monitor.models import facts
@@ -37,6 +37,9 @@ Makes = Callable[[Sequence[Input]], Form]
 
 #: Rows that a model is asked: enough for each category of most columns, and few enough for any model.
 ROWS = 32
+
+#: What a model is asked with in a column of dates, of which a reference keeps no value.
+A_DATE = "2026-01-02"
 
 
 @dataclass(frozen=True)
@@ -83,27 +86,43 @@ def match_inputs(loaded: Loaded, features: Sequence[Column], reference: str) -> 
         raise ModelError(f"{path}: {error}") from None
     by_feature = {own[position]: known[name] for name, position in pairs if position is not None and name in known}
     for column in features:
-        _check_known(column, by_feature.get(column.name, Known()), path, reference)
+        known_here = by_feature.get(column.name, Known())
+        if not _agrees(column, known_here):
+            if known_here.sure:
+                raise _disagreement(column, known_here, path, reference)
+            del by_feature[column.name]
     dropped = frozenset(position for at, (_, position) in enumerate(pairs) if at in unused and position is not None)
     ignored = frozenset(column_name(name) for name, position in pairs if position is None)
     return Fit(tuple(pairs), names is not None, by_feature, dropped, ignored)
 
 
-def _check_known(column: Column, known: Known, path: Path, reference: str) -> None:
-    """Refuse a reference whose categories are none of those that a model was fitted with. Raises ModelError."""
-    texts = {canonical(one) for one in known.values} - {MISSING}
-    if known.dtype != "onnx" and texts and column.categories and not texts & set(column.categories):
-        raise ModelError(
-            f"{path}: the model knows {column.name!r} as {', '.join(map(repr, sorted(texts)[:3]))}, and {reference} as "
-            f"{', '.join(map(repr, column.categories[:3]))}; make the reference from the model's training data"
-        )
+def _agrees(column: Column, known: Known) -> bool:
+    """Tell whether a model was fitted with a category that the reference has, in any spelling.
+
+    Texts are held as they are against texts that something in the model may have written.
+    """
+    values, codes = [one for one in known.values if canonical(one) != MISSING], Codes(column.categories)
+    if known.dtype == "onnx" or not values or not column.categories:
+        return True
+    if not known.sure and all(isinstance(one, str) for one in values):
+        return any(canonical(one) in codes.exact for one in values)
+    return any(codes.find(canonical(one)) is not None for one in values)
+
+
+def _disagreement(column: Column, known: Known, path: Path, reference: str) -> ModelError:
+    """A reference whose categories are none of those that a model was fitted with."""
+    texts = sorted({canonical(one) for one in known.values} - {MISSING})
+    return ModelError(
+        f"{path}: the model knows {column.name!r} as {', '.join(map(repr, texts[:3]))}, and {reference} as "
+        f"{', '.join(map(repr, column.categories[:3]))}; make the reference from the model's training data"
+    )
 
 
 def example_rows(reference: Reference, known: Mapping[str, Known], rows: int = ROWS) -> list[list[Any]]:
     """Return rows of values that the reference has seen, shape (rows, features), no two columns in step.
 
-    `known`: what the model knows of its columns, by the reference's names. A column of which no value is known is 0 or
-    an empty text throughout.
+    `known`: what the model knows of its columns, by the reference's names. A column of which no value is known, one of
+    dates or identifiers, is 0 or a date throughout.
     """
     random = np.random.default_rng(0)
     columns = []
@@ -121,7 +140,7 @@ def seen_values(column: Column, counts: Counts, known: Known) -> list[Any]:
     A model that was fitted with certain numbers, as an encoder is, knows them better than the bins.
     """
     if not column.numeric:
-        return [text for text, rows in zip(column.categories, counts, strict=False) if rows] or [""]
+        return [text for text, rows in zip(column.categories, counts, strict=False) if rows] or [A_DATE]
     bins = np.flatnonzero(counts[: column.value_bins]).tolist()
     if known.dtype != "onnx":
         own = {as_number(canonical(one)) for one in known.values}
@@ -176,7 +195,7 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
     framed = not is_onnx and (fit.named or any(one.category or one.whole for one in fit.known.values()))
     if framed and not pandas and not plain:
         raise ModelError(f"{path}: the model was fitted with a frame of pandas, and needs one: pip install pandas")
-    makers: list[Makes] = [Frame, lambda inputs: Frame(inputs, as_category=True)] if pandas else []
+    makers = _frames(features) if pandas else []
     alike = plain and facts.takes_frames_as_arrays(estimator)
     if alike or not (pandas and framed):
         single_text = len(features) == 1 and not features[0].numeric
@@ -207,6 +226,16 @@ def find_form(loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, 
                 "which it was fitted with; if it was a frame, set its feature_names_in_ to the names of the columns"
             )
     return best
+
+
+def _frames(features: Sequence[Column]) -> list[Makes]:
+    """Frames, the likeliest first: as they are, with texts as categories or dates, and with numbers as whole ones."""
+    return [
+        Frame,
+        lambda inputs: Frame(inputs, as_category=True),
+        lambda inputs: Frame(inputs, as_dates=True),
+        lambda inputs: Frame([_as_whole(one, features) for one in inputs]),
+    ]
 
 
 def _first_that_answers(

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
@@ -40,13 +40,15 @@ class Known:
     """The values of one input that a model was fitted with.
 
     `category`: the model wants them as a categorical column of pandas. `whole`: it wants numbers as whole ones, and no
-    floats. `dtype`: the type of the categories, if that matters.
+    floats. `dtype`: the type of the categories, if that matters. `sure`: nothing in the model changes the values before
+    they come to the part that knows them, as far as can be told.
     """
 
     values: tuple[Any, ...] = ()
     category: bool = False
     whole: bool = False
     dtype: str = ""
+    sure: bool = True
 
 
 def attribute(thing: Any, name: str) -> Any:
@@ -182,27 +184,34 @@ def _search(thing: Any, columns: Sequence[str], depth: int = 0) -> Iterator[tupl
         )
         return
     yield from _own(thing, columns)
-    for inner, its_columns in _parts(thing, columns):
-        yield from _search(inner, its_columns, depth + 1)
+    for inner, its_columns, sure in _parts(thing, columns):
+        for name, known in _search(inner, its_columns, depth + 1):
+            yield name, known if sure else replace(known, sure=False)
 
 
-def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[str]]]:
-    """The models within one, each with the columns that reach it; none if they come in another order or number."""
+def _parts(thing: Any, columns: Sequence[str]) -> Iterator[tuple[Any, Sequence[str], bool]]:
+    """The models within one, each with the columns that reach it, and whether these surely have their values still.
+
+    None if the columns come in another order or number.
+    """
+    own, sure = type(thing).__module__.partition(".")[0] not in _LIBRARIES, True
     for _, step in attribute(thing, "steps") or ():
-        yield step, columns
+        yield step, columns, sure
         columns = () if _is_column_transformer(step) else columns
+        library = type(step).__module__.partition(".")[0]
+        sure = sure and attribute(step, "func") is None and library in _LIBRARIES
     if _is_column_transformer(thing):
         for name, step, _ in thing.transformers_ if len(columns) == attribute(thing, "n_features_in_") else ():
-            yield step, [columns[position] for position in thing._transformer_to_input_indices.get(name, ())]
+            yield step, [columns[position] for position in thing._transformer_to_input_indices.get(name, ())], True
         return
     for _, step in attribute(thing, "transformer_list") or ():
-        yield step, columns
+        yield step, columns, True
     for inner in _inner(thing):
-        yield inner, columns
-    if type(thing).__module__.partition(".")[0] not in _LIBRARIES:
+        yield inner, columns, not own
+    if own:
         held = list(getattr(thing, "__dict__", {}).values())
         usable = (one for one in held if callable(attribute(one, "predict")) or callable(attribute(one, "transform")))
-        yield from ((one, columns) for one in usable)
+        yield from ((one, columns, False) for one in usable)
 
 
 def _own(thing: Any, columns: Sequence[str]) -> Iterator[tuple[str, Known]]:

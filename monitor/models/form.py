@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -83,14 +84,15 @@ class Texts(Form):
 class Frame(Form):
     """A frame of pandas with the names and dtypes that a model was fitted with.
 
-    `as_category`: texts become a categorical column, for a library that wants it and does not say so.
+    `as_category`: texts become a categorical column, for a library that wants it and does not say so. `as_dates`: so do
+    columns of which no value is known become dates.
     """
 
     title = "a frame of pandas"
 
-    def __init__(self, inputs: Sequence[Input], as_category: bool = False) -> None:
+    def __init__(self, inputs: Sequence[Input], as_category: bool = False, as_dates: bool = False) -> None:
         super().__init__(inputs)
-        self._pandas, self._as_category = import_module("pandas"), as_category
+        self._pandas, self._as_category, self._as_dates = import_module("pandas"), as_category, as_dates
 
     def of_columns(self, columns: Sequence[Any]) -> Any:
         """Return columns as a frame."""
@@ -102,6 +104,9 @@ class Frame(Form):
             return cast
         if values.category or (self._as_category and values.kind == "text"):
             return self._categorical(values, cast)
+        if self._as_dates and values.kind == "any":
+            with suppress(ValueError, TypeError):  # it holds identifiers
+                return self._pandas.to_datetime(cast, format="ISO8601")
         types = set(map(type, cast))
         if types in ({bool}, {int}):
             return np.array(cast)
@@ -113,7 +118,8 @@ class Frame(Form):
     def _categorical(self, values: Values, cast: list[Any]) -> Any:
         """A categorical column; values that the model does not know are categories too: the model decides on them."""
         # In the order of `astype("category")`, which a library may take the codes from.
-        known = list(values.known.values()) if values.category else sorted(values.known.values())
+        known = list(dict.fromkeys(values.known.values()))  # a value may be known by several spellings
+        known = known if values.category else sorted(known)
         seen = set(known)
         further = [one for one in dict.fromkeys(cast) if one not in seen and one is not None and one == one]
         categories = self._pandas.Index(known + further)

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,13 @@ def join(
     loaded: Loaded, features: Sequence[Column], fit: Fit, rows: Rows, certain: bool, source: str
 ) -> tuple[Model, Asked]:
     """Find the form in which a loaded model answers some rows (see `find_form`); also return what it answered."""
-    asked = find_form(loaded, features, fit, rows, certain, source)
+    try:
+        asked = find_form(loaded, features, fit, rows, certain, source)
+    except ModelError:
+        sure = {name: one for name, one in fit.known.items() if one.sure}
+        if len(sure) == len(fit.known):
+            raise
+        asked = find_form(loaded, features, replace(fit, known=sure), rows, certain, source)
     if sklearn := sys.modules.get("sklearn"):
         # Values are checked before they come here; scikit-learn's own checks would double the time of a prediction.
         sklearn.set_config(assume_finite=True, skip_parameter_validation=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.columns.canonical import BOOLEANS, canonical, cell_number
+from monitor.columns.canonical import BOOLEANS, Codes, canonical, cell_number
 from monitor.columns.column import MISSING, Column
 from monitor.models.facts import Known
 
@@ -58,7 +58,7 @@ class Values:
         Raises WrongTypeError.
         """
         said = BOOLEANS.get(value) if isinstance(value, str) else value
-        if isinstance(said, bool) and self.known and self.known.keys() <= {"0", "1"}:
+        if isinstance(said, bool) and {"0", "1"} & self.known.keys() and self.known.keys() <= _BOOLEANS.keys():
             return self.known.get(canonical(int(said)), int(said))
         if isinstance(value, str):
             found = self._text(value)
@@ -85,6 +85,8 @@ class Values:
         if type(value) is str and (value in self.known or (self.kind == "text" and not self.own)):
             return self.known.get(value, value)
         text = canonical(value)
+        if self.kind == "number" and text in BOOLEANS:
+            text = canonical(BOOLEANS[text])
         if text == MISSING:
             return self.missing
         if text in self.known:
@@ -94,7 +96,7 @@ class Values:
             return value if isinstance(found, str) else found
         if self.kind == "boolean":
             return _BOOLEANS.get(text, value)
-        return text if self.kind == "text" else value
+        return text if self.kind == "text" and type(value) is not str else value
 
     def cast_all(self, values: Iterable[Any]) -> list[Any]:
         """`cast` for the values of a column, each distinct one once."""
@@ -111,6 +113,11 @@ def values_of(column: Column, known: Known | None, as_text: bool) -> Values:
     known = known or Known()
     given = {canonical(one): one for one in known.values}
     missing = given.pop(MISSING, math.nan)
+    codes = Codes(column.categories)
+    for text, one in [*given.items()]:  # the reference may spell them otherwise: `true` for the 1 of pandas' booleans
+        code = codes.find(text)
+        if code is not None and not math.isnan(code):
+            given.setdefault(column.categories[int(code)], one)
     numbers = column.numeric and not any(isinstance(one, str) for one in given.values())
     onnx = known.dtype == "onnx"
     if numbers and (onnx or not known.category):

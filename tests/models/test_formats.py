@@ -110,6 +110,10 @@ def opened(estimator: Any, reference: Reference = MIXED) -> Model:
     return join(loaded, features, fit, example_rows(reference, fit.known), True, "histogram.prom")[0]
 
 
+def day_of_year(frame: Any) -> Any:
+    return pd.DataFrame({"day": frame["day"].dt.day_of_year, "x": frame["x"]})
+
+
 class WantsFrame:
     """Takes columns by name only, as a ColumnTransformer does."""
 
@@ -387,6 +391,16 @@ def test_a_missing_text_is_answered_alone_as_in_a_batch(column: str | int) -> No
     served = opened(model, Reference.from_data(frame, answers))
     for row, answer in zip(frame.to_numpy().tolist(), answers[:4], strict=False):
         assert served.predict([row]) == pytest.approx([answer])
+
+
+def test_a_model_that_was_fitted_with_dates_gets_dates() -> None:
+    days = pd.date_range("2026-01-01", periods=80, freq="D")
+    frame = pd.DataFrame({"day": days, "who": [f"customer {n}" for n in range(80)], "x": np.arange(80.0) % 7})
+    model = make_pipeline(FunctionTransformer(day_of_year), LinearRegression()).fit(frame, np.arange(80.0))
+    served = opened(model, Reference.from_data(frame, model.predict(frame)))
+    rows = [["2026-01-31", "new", 2.0], ["2026-02-01T00:00:00", "customer 31", 3.0]]
+    assert served.predict(rows) == pytest.approx(model.predict(frame[30:32]))
+    assert served.predict(rows[:1]) == pytest.approx(model.predict(frame[30:31]))
 
 
 def test_rows_by_name() -> None:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from monitor.__main__ import main as monitor
 from monitor.columns.column import Column
+from monitor.models.facts import Known
 from monitor.models.values import Values, WrongTypeError, values_of
 from monitor.reference.file import Reference
 from train.__main__ import main as train
@@ -79,8 +80,8 @@ def test_a_model_file_that_is_missing_is_no_reason_to_overwrite_another(
     assert "telltale train`" not in said
 
 
-def values(*categories: str) -> Values:
-    return values_of(Column("c", "feature", "categorical", categories=categories), None, False)
+def values(*categories: str, known: tuple[object, ...] = ()) -> Values:
+    return values_of(Column("c", "feature", "categorical", categories=categories), Known(known), False)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,8 @@ def values(*categories: str) -> Values:
         (values("false", "true"), "True", True),
         (values("01067", "10115"), "01067", "01067"),
         (values("101", "205"), 101.0, 101),
+        (values("false", "true", known=(0.0, 1.0)), True, 1.0),
+        (values("false", "true", known=("False", "True")), "true", "True"),
         (values("101", "205"), "999", 999),
     ],
 )

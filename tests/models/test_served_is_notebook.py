@@ -129,6 +129,16 @@ def as_written(frame: Any) -> Any:
     return pd.DataFrame({"month": frame["month"].astype(str)})
 
 
+def cleaned(frame: Any) -> Any:
+    """A transformer that writes texts otherwise than they come."""
+    return frame.assign(city=frame["city"].str.strip().str.lower())
+
+
+def halves(frame: Any) -> Any:
+    """A transformer that makes texts of numbers, and wants whole ones: floats are no positions."""
+    return pd.DataFrame({"half": np.array(["first", "second"])[frame["month"] // 7], "x": frame["x"]})
+
+
 class Own:
     """An estimator of nobody's library, without names and without a number of columns."""
 
@@ -239,6 +249,20 @@ CASES: dict[str, Case] = {
         make_pipeline(ColumnTransformer([("t", TfidfVectorizer(), "review")]), Ridge()),
         pd.DataFrame({"review": [f"{'so ' * 80} {word}" for word in CITY], "x": X}),
         WORTH,
+    ),
+    "texts that a function cleans": Case(
+        make_pipeline(FunctionTransformer(cleaned), encoded(LinearRegression(), "city")),
+        TEXTS.assign(city=np.array(["Rome", " OSLO", "lima "])[RANDOM.integers(0, 3, ROWS)]),
+        WORTH,
+    ),
+    "positions in a frame": Case(
+        make_pipeline(FunctionTransformer(halves), encoded(LinearRegression(), "half")), MONTHS, MONTH / 2
+    ),
+    "booleans that may be missing": Case(
+        encoded(LinearRegression(), "member"), ALL[["x", "member"]].astype({"member": "boolean"}), WORTH
+    ),
+    "histogram boosting, booleans": Case(
+        HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=3), categories(ALL[["x", "member"]], "member"), WORTH
     ),
     "function of a frame": Case(make_pipeline(FunctionTransformer(hashed), LinearRegression()), TEXTS, WORTH),
     "digits as texts, encoder": Case(
