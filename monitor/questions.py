@@ -56,9 +56,9 @@ class Answers:
                     answer = False, error
                 self.wfile.write(pickle.dumps(answer))
 
-        folder = data / WORKERS
-        folder.mkdir(exist_ok=True)
-        with _short(folder) as path:
+        self._folder = data / WORKERS
+        self._folder.mkdir(exist_ok=True)
+        with _short(self._folder) as path:
             Path(path).unlink(missing_ok=True)
             self._server = _Server(path, Handler, bind_and_activate=False)
             before = os.umask(0o177)
@@ -73,10 +73,11 @@ class Answers:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close."""
+        """Close, while the folder is still held, and leave no socket in it: a folder with one cannot be copied."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        (self._folder / SOCKET).unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """In the child of a fork: close the copy of the socket, or questions would come to nobody."""

@@ -79,7 +79,7 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
     request(config, {"kind": "silence", "silence": said}, clock)
     return Answer(
         [
-            f"silence {made.id} for {made.text} until {iso(made.end)}",
+            f"silence {made.id} for {made.text} until {iso(made.end // 1)}",
             f"end it with: {words.program()} silence --expire {made.id}",
         ],
         {"silence": made},

@@ -244,4 +244,6 @@ def _columns_of_rows(rows: Any) -> tuple[list[str] | None, list[Any]]:
 
 
 def _sized(data: Any) -> Any:
+    if not hasattr(data, "__getitem__") and not isinstance(data, Iterable):
+        raise DataError(f"{data!r:.40} is no table")
     return data if hasattr(data, "__len__") and hasattr(data, "__getitem__") else list(data)

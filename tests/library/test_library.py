@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -320,6 +321,12 @@ def test_after_close_it_refuses(open_monitor: Open) -> None:
     ):
         with pytest.raises(StoreError, match="closed"):
             attempt()
+
+
+def test_a_closed_folder_can_be_copied(open_monitor: Open, tmp_path: Path) -> None:
+    open_monitor().close()
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    assert not list(tmp_path.rglob("*.sock"))
 
 
 def test_what_was_observed_is_there_the_next_time(open_monitor: Open) -> None:

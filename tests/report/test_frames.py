@@ -142,6 +142,8 @@ def test_tables_that_do_not_fit_are_refused() -> None:
     of = Reference.from_data(TRAINING, price(TRAINING))
     with pytest.raises(InputError, match="no value for 'area'"):
         compare(TRAINING, LIVE[["rooms", "town"]])
+    with pytest.raises(DataError, match="None is no table"):
+        compare(None, {"age": [1.0]})
     with pytest.raises(DataError, match="of the first table are missing"):
         compare(TRAINING, LIVE, price(LIVE))
     with pytest.raises(DataError, match="predictions_before are those of a table"):
