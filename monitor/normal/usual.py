@@ -97,6 +97,7 @@ def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: S
     """Distances of some windows from what was expected. `learned`: of each column.
 
     The hours of the few weeks that there are stand in for a predictor without history; so they do for partial windows.
+    These count for the limits as well: bursts make many windows partial, and partial windows have more noise.
     """
     predictors = np.array([one.predictor for one in learned])[cells.column_of]
     q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
@@ -108,7 +109,7 @@ def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: S
     scale = np.sqrt(cells.largest(variance)[:, cells.limit_of] + 1.0 / least**2)
     change = windows.shares[rows] - q
     known = (n >= FEWEST_ROWS) & np.isfinite(change)
-    worst = cells.largest(np.where(known & own, np.abs(change) / scale, -1.0))
+    worst = cells.largest(np.where(known, np.abs(change) / scale, -1.0))
     return Distances(change, scale, known, np.where(worst < 0, np.nan, worst))
 
 
