@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.runtime $(MODEL)
 	@$(BIN)/python -m server
 
-# What fails is run once more by itself: a test that passes then has a race, which is to be mended and stops nobody.
+# What fails is run once more by itself: a test that passes then has a race, which is to be mended.
 test: $(VENV)/.dev lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder || { \
 	  echo "Running what failed once more, by itself."; \
