@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -295,6 +296,8 @@ def to_array(column: Any) -> Array:
 
 def floats(column: Any) -> Floats:
     """Values of a numeric column, shape (n,). Never raises for a value: what is no number is NaN, and so is a date."""
+    if type(column) is list:
+        return _numbers(column)
     values = to_array(column)
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
@@ -302,7 +305,15 @@ def floats(column: Any) -> Floats:
         return np.where(np.isnat(values), math.nan, values / np.timedelta64(1, "s"))
     if values.dtype.kind == "M":
         return np.full(len(values), math.nan)
-    return np.fromiter(map(number, values.tolist()), np.float64, len(values))
+    return _numbers(values.tolist())
+
+
+def _numbers(values: list[Any]) -> Floats:
+    """`number` of each value: by numpy in one go if they are all of Python's own types, which is ten times as fast."""
+    if set(map(type, values)) <= {float, int, bool, type(None)}:
+        with suppress(OverflowError):  # a whole number of more than 308 digits
+            return np.array(values, np.float64)
+    return np.fromiter(map(number, values), np.float64, len(values))
 
 
 def distinct(column: Any) -> tuple[list[str | None], npt.NDArray[np.intp]]:
@@ -350,7 +361,7 @@ def to_block(column: Any, name: str = "column", kind: Kind | None = None) -> Blo
                 raise DataError(f"column {name!r} is declared numeric, but row {row} holds {canonical(item)!r}")
     elif not set(map(type, items)) <= {float, int, type(None)}:
         return texts(values)
-    return np.fromiter(map(number, items), np.float64, len(items))
+    return _numbers(items)
 
 
 def declares_categories(column: Any) -> bool:
