@@ -117,15 +117,15 @@ class Renderer:
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
         process = process_form(snapshot.health, self._always, openmetrics).fill()
-        return process + self.body(snapshot, openmetrics) + (b"# EOF\n" if openmetrics else b"")
+        return b"".join([process, *self.parts(snapshot, openmetrics), b"# EOF\n" if openmetrics else b""])
 
-    def body(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
-        """Return all that is about the model."""
+    def parts(self, snapshot: Snapshot, openmetrics: bool) -> list[bytes]:
+        """Return all that is about the model, in parts: to join them twice would copy megabytes."""
         verdicts = self._rendered_verdicts(snapshot, openmetrics)
         served = serving_form(snapshot, self._static_dropped + verdicts.dropped, self._always, openmetrics)
         values = self._values.live(snapshot.totals, snapshot.sums)
         live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
-        return b"".join([served.fill(), verdicts.text, *live, self._static[openmetrics]])
+        return [served.fill(), verdicts.text, *live, self._static[openmetrics]]
 
     def _empty(self, unsummed: Flags, shown: Flags, openmetrics: bool) -> _Live:
         sums = np.where(unsummed, -1.0, 0.0)
@@ -169,7 +169,7 @@ class Renderer:
 
 def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics: bool) -> bytes:
     """Return the body of several models: each family once, with the samples of all of them."""
-    bodies = (renderer.body(snapshot, openmetrics) for renderer, snapshot in shown)
+    bodies = (b"".join(renderer.parts(snapshot, openmetrics)) for renderer, snapshot in shown)
     process = [process_form(snapshot.health, {f.REPLICA: replica}, openmetrics).fill() for _, snapshot in shown[:1]]
     families: dict[bytes, list[bytes]] = {}
     # A line feed in a label is escaped, so a line that begins like this begins a family.
