@@ -97,7 +97,7 @@ def fold_once(rows: Floats, reference: Reference) -> tuple[float, float, Counts]
         runtime.writer._connection.close()
         runtime.folder.close()
         again = opened(Path(name), reference)
-        recovered = timed(lambda: again.writer.run(again._fold))
+        recovered = timed(lambda: again.writer.run(again.folding.fold))
         assert again.only.totals.n == 2 * ROWS
         again.close()
     return live, recovered, counts

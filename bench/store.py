@@ -208,10 +208,10 @@ def monitored(folder: Path) -> Iterator[str]:
     """A day's verdicts, worked out again."""
     world = Monitored(folder / "data", columns=10)
     world.minutes(120)
-    connection = world.read()
-    began = time.perf_counter()
-    done = recompute(connection)
-    took = time.perf_counter() - began
+    with world.read() as connection:
+        began = time.perf_counter()
+        done = recompute(connection)
+        took = time.perf_counter() - began
     yield f"| `verify --recompute`, verdicts/s | {done.verdicts / took:.0f}, ok: {done.ok} |"
     world.close()
 
