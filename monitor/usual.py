@@ -361,8 +361,12 @@ class Usual:
         """How long a column has repeated one value before an hour, if that is not usual; None while it learns."""
         if hour - max(self.hours.first, since) < ARMED * DAY:
             return None
-        counts, sums = self.hours.of_column(position, max(hour - LEARNT, since), hour)
-        found = repeated(counts, sums, float(np.nan_to_num(self._series.reference.deviations[position])))
+        deviation = float(np.nan_to_num(self._series.reference.deviations[position]))
+        # Mostly the hours of one day tell that the value has changed: a twentieth of the work.
+        for hours in (DAY, LEARNT):
+            found = repeated(*self.hours.of_column(position, max(hour - hours, since), hour), deviation)
+            if found.hours <= FEWEST_HOURS < found.known:
+                return None
         return found if found.frozen else None
 
     def _begun(self, position: int, length: int, hour: int) -> bool:

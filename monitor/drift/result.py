@@ -149,7 +149,7 @@ class Harm:
     `usual`: mean loss on held-out rows. `answer_floor`: smallest rise of the answer that is told. `name`: of the loss.
     `of`: what the answer is, "mean prediction" or "share of yes". `came`: the loss is what came true, by outcomes, and
     the shift that of the errors. `whole`: the shift is from the training data, so the loss began at `usual`.
-    `filled`: one number stands in most rows, perhaps for lost ones, so the rest need not follow it as it used to.
+    `filled`: most rows have one number, perhaps in place of lost ones, so the rest need not follow it as it used to.
     `importance`: of the column for the model, as a part of that of all columns; None if it was not measured.
     """
 

@@ -92,7 +92,7 @@ SECTIONS = (
             "Whether it is a default (0, -1, the mean), which means that the real value did not arrive.",
             "Whether one client sends most of the traffic, such as a load test.",
         ),
-        ("Ask the column's sender whether a default stands in for lost values. A load test: silence it only.",),
+        ("Ask the column's sender whether a default replaces lost values. A load test: silence it only.",),
     ),
     Section(
         "predictions-moved",
