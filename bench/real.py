@@ -32,13 +32,13 @@ from monitor.columns.binning import NumericBins
 from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
+from monitor.judging.usual import ARMED
 from monitor.normal.cells import cells_of
 from monitor.normal.expected import LEARNT, WEEK
 from monitor.normal.frozen import repeated
 from monitor.normal.traffic import LOOK_BACK, silence
 from monitor.normal.usual import Watch, horizon
 from monitor.reference.build import build_reference
-from monitor.usual import ARMED
 from tests.support.grids import make_grid
 
 HOUR, DAY, MONTH = 3600, 24, 30.44 * 24

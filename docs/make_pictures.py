@@ -28,8 +28,8 @@ from monitor.models.model import open_model  # noqa: E402
 from monitor.reference.file import Reference  # noqa: E402
 from monitor.runtime import Runtime  # noqa: E402
 from server.web.app import create_app  # noqa: E402
+from tests.judging.test_performance import World  # noqa: E402
 from tests.server.browser.devtools import Browser  # noqa: E402
-from tests.test_performance import World  # noqa: E402
 from train.fit import fit, load_dataset, write_pair  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monitor.columns.batch import Batch
     from monitor.counting import tally
-    from monitor.library import Monitor
+    from monitor.library.monitor import Monitor
     from monitor.reference.file import Reference
     from monitor.report.frames import compare
 
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 #: The module that each name is imported from, once it is used.
 _HOME = {
     "Batch": "monitor.columns.batch",
-    "Monitor": "monitor.library",
+    "Monitor": "monitor.library.monitor",
     "Reference": "monitor.reference.file",
     "compare": "monitor.report.frames",
     "tally": "monitor.counting",

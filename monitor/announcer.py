@@ -15,7 +15,7 @@ from monitor.clock import Clock
 from monitor.config.load import Config
 from monitor.config.settings import ServerConfig
 from monitor.drift.result import AlertKey
-from monitor.evaluation import Evaluator
+from monitor.judging.evaluation import Evaluator
 from monitor.notify import plan as planning
 from monitor.notify.picture import Histograms
 from monitor.notify.receivers import build_receivers

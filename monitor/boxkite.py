@@ -11,7 +11,7 @@ from typing import Any
 
 from monitor.config.load import Config
 from monitor.errors import DataError
-from monitor.library import Monitor
+from monitor.library.monitor import Monitor
 from monitor.reference.file import Reference
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from monitor.exposition.snapshot import Health
 from monitor.folding import Folding, read_instruments
 from monitor.health import Condition
 from monitor.journals import Journals
-from monitor.performance_report import PerformanceReport, report_performance
+from monitor.judging.performance_report import PerformanceReport, report_performance
 from monitor.questions import Answers
 from monitor.recording import Watch, Worker, which
 from monitor.reference.file import Reference

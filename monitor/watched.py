@@ -15,10 +15,10 @@ from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.config.settings import JOURNAL
 from monitor.drift.result import DriftResult, Subject, at_a_glance
-from monitor.evaluation import Evaluation, Evaluator
 from monitor.exposition.render import Renderer
 from monitor.exposition.snapshot import Health, Latency, OutcomeCounts, ShownPerformance, Snapshot
 from monitor.instruments import Instruments
+from monitor.judging.evaluation import Evaluation, Evaluator
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import JOURNAL_BITS, Waiting
 from monitor.recording import NAMED, Watch, Worker

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from monitor.config.load import Config
 from monitor.errors import ConfigError, TelltaleError
-from monitor.library import version_of
+from monitor.library.monitor import version_of
 from monitor.models.model import Model, open_model
 from monitor.recording import Watch
 from monitor.reference.file import Reference

@@ -1,4 +1,4 @@
-"""`POST /replicate`: copies of journals of clients elsewhere (`monitor.client`); `GET`: what they record for.
+"""`POST /replicate`: copies of journals of clients elsewhere (`monitor.library.client`); `GET`: what they record for.
 
     POST /replicate?client=TOKEN&model=NAME&version=VERSION&reference=SHA256&file=journal/NUMBER.journal&at=128
 

@@ -36,30 +36,9 @@ STAGES = {
 
 #: What joins the stages. Each may import every stage, and what comes before it here; `__main__` loads commands by name.
 JOINING = (
-    *(
-        "instruments",
-        "counting",
-        "schedule",
-        "sender",
-        "usual",
-        "traffic",
-        "correlated",
-        "performance",
-        "performance_report",
-        "evaluation",
-        "announcer",
-        "recording",
-        "watched",
-        "report",
-        "journals",
-        "workers",
-        "folding",
-        "health",
-        "questions",
-        "runtime",
-        "joined",
-    ),
-    *("scrape", "observing", "backtest", "client", "library", "boxkite", "cli", "__main__"),
+    *("instruments", "counting", "schedule", "sender", "judging", "announcer", "recording", "watched", "report"),
+    *("journals", "workers", "folding", "health", "questions", "runtime", "joined", "library"),
+    *("backtest", "boxkite", "cli", "__main__"),
 )
 
 #: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the

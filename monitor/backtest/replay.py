@@ -28,7 +28,7 @@ from monitor.columns.canonical import Block, canonical, cell_number
 from monitor.columns.column import Floats, Kind, Schema
 from monitor.config.load import Config
 from monitor.errors import DataError
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
 from monitor.outcomes.sums import Target
 from monitor.runtime import Runtime
 from monitor.sender import Senders

@@ -16,11 +16,11 @@ from monitor.clock import iso
 from monitor.columns.column import Column, Floats
 from monitor.config.settings import DriftConfig, duration_text
 from monitor.drift.result import Span
+from monitor.judging.usual import HOUR, PROPOSED, Hours
 from monitor.normal.cells import Cells
 from monitor.normal.expected import WEEK
 from monitor.normal.usual import DAY, WEEKS_A_MONTH, Replayed, Watch, horizon, judge_together, propose_lengths
 from monitor.series import Series
-from monitor.usual import HOUR, PROPOSED, Hours
 from monitor.words import counted, number
 
 #: A column that moved is told again if it was usual for this long, in hours.

@@ -12,12 +12,12 @@ from monitor.cli.bars import draw
 from monitor.cli.command import VERSION, Answer, bar, command, length_option, option, period, reading, span_of
 from monitor.clock import SystemClock
 from monitor.config.load import Config
+from monitor.judging.usual import Past
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.seals import SEALED
 from monitor.store.audit.verify import verify as verify_record
 from monitor.store.windows.ranges import read_range
 from monitor.store.windows.rows import newest_series
-from monitor.usual import Past
 
 #: Most problems that `verify` prints.
 MOST = 20

@@ -12,7 +12,7 @@ from monitor.cli.command import VERSION, Answer, command, period, reading, span_
 from monitor.clock import SystemClock
 from monitor.config.load import Config
 from monitor.errors import TelltaleError
-from monitor.evaluation import Evaluator
+from monitor.judging.evaluation import Evaluator
 from monitor.store.windows.rows import find_version, newest_series
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from monitor.cli.command import WHEN, Answer, bar, command, option, reading, whe
 from monitor.clock import iso
 from monitor.config.load import Config
 from monitor.errors import ConfigError
-from monitor.library import observed
+from monitor.library.monitor import observed
 from monitor.runtime import Runtime
 from monitor.source.table import Came, TableSource
 from monitor.store.file.folder import DATABASE

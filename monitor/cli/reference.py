@@ -19,7 +19,7 @@ from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import STATES, DriftResult, Span, State
 from monitor.errors import ConfigError, StoreError
-from monitor.evaluation import References, question_of
+from monitor.judging.evaluation import References, question_of
 from monitor.rules.cover import cover, named
 from monitor.rules.rule import TRAINING
 from monitor.series import Series

@@ -214,7 +214,7 @@ def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence
     if not any(map(_asked, verdicts)):
         return list(verdicts)
     from monitor.drift.evaluate import Explained, Sample  # they load scipy, for which `status` need not wait
-    from monitor.evaluation import References
+    from monitor.judging.evaluation import References
 
     sample, names = References(series).standing(connection, current(connection, series))
     explained: dict[Span, Explained] = {}
@@ -294,7 +294,7 @@ def _title(column: str, role: str) -> str:
 )
 def performance(options: argparse.Namespace, config: Config) -> Answer:
     """`performance`."""
-    from monitor.performance_report import lines_of, report_performance  # it loads scipy
+    from monitor.judging.performance_report import lines_of, report_performance  # it loads scipy
 
     now = SystemClock().time()
     span = span_of(options, now)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from monitor import words
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
 from monitor.notify.message import entry
 from monitor.rules.alert import ENDED, Alert, by_alert, reported, urgency
 

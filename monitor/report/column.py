@@ -15,7 +15,7 @@ from monitor.columns.column import Column, Counts, Floats, Role
 from monitor.config.load import Config
 from monitor.drift.locate import Onsets, locate
 from monitor.drift.result import DriftResult, Span
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
 from monitor.reference.file import Reference
 from monitor.report import figure, trend
 from monitor.report.bars import lay_out, shares

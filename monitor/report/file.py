@@ -23,9 +23,10 @@ from monitor.config.load import Config
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import DataError
-from monitor.evaluation import Evaluation, References, question_of
-from monitor.performance import Performance, judged_until, whole_hours
-from monitor.performance_report import PerformanceReport, report_performance
+from monitor.judging.evaluation import Evaluation, References, question_of
+from monitor.judging.performance import Performance, judged_until, whole_hours
+from monitor.judging.performance_report import PerformanceReport, report_performance
+from monitor.judging.usual import Judged
 from monitor.reference.file import write_atomically
 from monitor.report import column as column_page
 from monitor.report import fired, overview
@@ -41,7 +42,6 @@ from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
 from monitor.store.windows.rows import predictions_of_others, unseen_since
-from monitor.usual import Judged
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60

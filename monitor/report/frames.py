@@ -16,7 +16,8 @@ from monitor.counting import fitting, tally
 from monitor.drift.evaluate import Sample, evaluate
 from monitor.drift.result import Span, Subject
 from monitor.errors import DataError
-from monitor.evaluation import Evaluation, question_of
+from monitor.judging.evaluation import Evaluation, question_of
+from monitor.judging.usual import Judged
 from monitor.reference.build import as_table, assemble, raw_columns, summarise
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import Limits
@@ -26,7 +27,6 @@ from monitor.report.overview import Row
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAINING, Rule
 from monitor.series import Series
-from monitor.usual import Judged
 
 
 def compare(

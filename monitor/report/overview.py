@@ -14,14 +14,14 @@ from monitor import words
 from monitor.clock import iso
 from monitor.columns.column import Column, Counts, Role
 from monitor.drift.result import STATES, DriftResult, Harm, answers, at_a_glance, of_importance
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
+from monitor.judging.usual import Judged
 from monitor.notify.message import against, guide_section
 from monitor.reference.file import Reference
 from monitor.report import figure
 from monitor.report.bars import lay_out
 from monitor.rules.alert import Alert
 from monitor.store.records.history import LEVELS, Cell
-from monitor.usual import Judged
 
 #: States of a column that no rule covers or that was not judged yet, beside those of an evaluation.
 NOT_WATCHED = "not watched"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from monitor.drift.result import DriftResult, Span
-from monitor.evaluation import Evaluation, References
-from monitor.performance import Performance
+from monitor.judging.evaluation import Evaluation, References
+from monitor.judging.performance import Performance
+from monitor.judging.usual import Judged
 from monitor.rules.rule import TRAINING, Rule, reference_span
 from monitor.series import Series
 from monitor.store.records.alerts import alerts_at
@@ -17,7 +18,6 @@ from monitor.store.records.references import history, standing_at
 from monitor.store.records.verdicts import results_at
 from monitor.store.windows.ranges import sum_range
 from monitor.store.windows.rows import newest_series
-from monitor.usual import Judged
 
 
 def look_back(

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from monitor import words
 from monitor.columns.column import Counts
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
+from monitor.judging.performance import SOON, JudgedPerformance
+from monitor.judging.performance_report import LEAST, PerformanceReport, Period
 from monitor.notify.message import guide_section
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import ESTIMATED, Measure, measure, wilson
@@ -19,8 +21,6 @@ from monitor.outcomes.results import COLUMN, measured, metric_name
 from monitor.outcomes.results import number as written
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
-from monitor.performance import SOON, JudgedPerformance
-from monitor.performance_report import LEAST, PerformanceReport, Period
 from monitor.report import figure
 from monitor.report.bars import Bar
 from monitor.report.column import over

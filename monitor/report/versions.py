@@ -17,9 +17,9 @@ from monitor import words
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.result import Span
+from monitor.judging.performance_report import report_performance
 from monitor.outcomes.performance import Measure
 from monitor.outcomes.results import metric_name, number
-from monitor.performance_report import report_performance
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.report import overview
 from monitor.report.file import Report

@@ -26,7 +26,8 @@ from monitor.clock import iso
 from monitor.columns.column import MAX_TEXT, ROLES, Role, column_path
 from monitor.drift.result import Span, Subject
 from monitor.errors import InputError
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
+from monitor.judging.usual import Judged
 from monitor.notify import guide
 from monitor.outcomes.results import COLUMN
 from monitor.report import alerts as alerts_page
@@ -50,7 +51,6 @@ from monitor.store.records.history import HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
 from monitor.store.windows.rows import list_versions, newest_series
-from monitor.usual import Judged
 from monitor.watched import Watched
 from server.web.api import asked, fired, named, runtime, shown
 from server.web.api import period as asked_period

@@ -19,8 +19,8 @@ import pytest
 from bench import client as kills
 from bench.running import environment, wait_for
 from monitor import Monitor, Reference
-from monitor.client import Client, UnsentError
 from monitor.errors import ConfigError, InputError, StoreError
+from monitor.library.client import Client, UnsentError
 from tests.server.hosted import served
 
 CONFIG = '[model]\npath = ""\n[window]\nfold = "50ms"\n[outcomes]\n[server]\nthreads = 2\n'

@@ -12,13 +12,13 @@ from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Sample
 from monitor.drift.result import NOTHING, Direction, DriftResult, Harm, Span, State, StoredExplanation
-from monitor.evaluation import Evaluation
+from monitor.judging.evaluation import Evaluation
+from monitor.judging.usual import Judged
 from monitor.reference.file import Reference
 from monitor.report.models import MODEL_STATES
 from monitor.report.overview import FEW, HEADINGS, alert_line, headline, parts, rows
 from monitor.rules.alert import Alert
 from monitor.rules.rule import Rule
-from monitor.usual import Judged
 
 NAMES = ("a", "b", "c", "d")
 SCHEMA = Schema(tuple(Column(name, "feature", "numeric", edges=(0.0, 1.0)) for name in NAMES))

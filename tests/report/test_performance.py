@@ -13,14 +13,14 @@ import pytest
 
 from monitor.clock import iso
 from monitor.drift.result import Span
+from monitor.judging.performance_report import PerformanceReport
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.sums import Target, contribute
-from monitor.performance_report import PerformanceReport
 from monitor.report import file, performance
 from monitor.report.performance import Said
 from monitor.store.file.database import connect_read_only
+from tests.judging.test_performance import START, World
 from tests.report.test_file import Outside
-from tests.test_performance import START, World
 
 
 @pytest.fixture

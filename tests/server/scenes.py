@@ -15,7 +15,7 @@ from monitor.drift.result import Span
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.store.records.references import accept
-from tests.test_performance import World
+from tests.judging.test_performance import World
 
 NOON = from_iso("2026-03-14T12:00:00Z")
 NAMES = ("age", "bmi", "blood_pressure", "glucose", "smoker", "region")

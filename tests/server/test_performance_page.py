@@ -17,9 +17,9 @@ from monitor.__main__ import main
 from monitor.reference.file import Reference
 from monitor.report.performance import said
 from server.web.app import create_app
+from tests.judging.test_performance import World
 from tests.server.hosted import served
 from tests.server.scenes import opened
-from tests.test_performance import World
 
 
 @pytest.fixture(scope="module")

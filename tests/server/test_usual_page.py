@@ -13,8 +13,8 @@ from monitor.drift.result import Span, Subject
 from monitor.store.records.references import accept, accepted_periods
 from monitor.words import STATISTIC_NAMES
 from server.web.app import create_app
+from tests.judging.test_usual import RULE, Weeks
 from tests.store.world import DAY
-from tests.test_usual import RULE, Weeks
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ from bench.warm import WarmProcess
 from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.drift.result import NOTHING
+from monitor.judging.usual import Past
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.source import prometheus
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.file.database import connect_read_only
-from monitor.usual import Past
 from tests.compose.live import Process, Prometheus, until
 from tests.store.world import reference
 

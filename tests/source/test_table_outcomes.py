@@ -20,14 +20,14 @@ from monitor.__main__ import main
 from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.errors import ConfigError, InputError, SourceError
+from monitor.judging.performance import settle_time
 from monitor.outcomes.join import by_hour
 from monitor.outcomes.sums import Sums
-from monitor.performance import settle_time
 from monitor.runtime import Runtime
 from monitor.store.records.outcomes import read_delays, read_sums, roll_up_sums
 from server.outcomes import taken
+from tests.judging.test_performance import START, made, reference
 from tests.source.test_table import KILLS
-from tests.test_performance import START, made, reference
 
 HOUR, DAY = 3600, 86_400
 SETTINGS = """

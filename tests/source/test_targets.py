@@ -16,7 +16,7 @@ from monitor.cli.show import gather
 from monitor.clock import ManualClock
 from monitor.config.load import Config
 from monitor.errors import SourceError
-from monitor.library import Monitor
+from monitor.library.monitor import Monitor
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from tests.store.world import MIDNIGHT, reference

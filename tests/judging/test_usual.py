@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import monitor.usual
+import monitor.judging.usual
 from monitor.backtest.suggest import describe, suggest
 from monitor.clock import iso
 from monitor.drift.result import DriftResult, Span
+from monitor.judging.usual import Past
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.records.references import served_model
-from monitor.usual import Past
 from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
 
 RULE = """
@@ -148,7 +148,7 @@ def test_what_comes_late_is_counted_and_makes_no_false_difference(make: Any) -> 
 
 
 def test_a_long_history_is_replayed_over_several_evaluations(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor.usual, "REPLAYED", 1)
+    monkeypatch.setattr(monitor.judging.usual, "REPLAYED", 1)
     world = make()
     world.pass_hours(5 * 7 * 24, judge=False)
     judged = []

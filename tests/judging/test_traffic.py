@@ -10,11 +10,11 @@ import pytest
 
 from monitor.config.load import Config
 from monitor.errors import ConfigError
+from monitor.judging.traffic import Traffic
 from monitor.normal.traffic import silence
 from monitor.report.overview import headline, rows
 from monitor.rules.rule import Rule
 from monitor.rules.silence import new_silence
-from monitor.traffic import Traffic
 from tests.store.world import DAY, HOUR, MIDNIGHT, Monitored
 
 RULE = """

@@ -37,9 +37,9 @@ from monitor.clock import Clock
 from monitor.config.load import Config
 from monitor.config.settings import size
 from monitor.errors import ConfigError, ReferenceFileError, StoreError
+from monitor.library.observing import Observing, check_on_error, record_outcomes, refuse_closed
 from monitor.notify.http import Failure, Http, backoff, retry_after
 from monitor.notify.secret import Secret
-from monitor.observing import Observing, check_on_error, record_outcomes, refuse_closed
 from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference, write_atomically
 from monitor.source.recorder import Recorder
@@ -209,7 +209,7 @@ class Client(Observing):
     def connect(
         cls, url: str, spool: Path, spool_size: str, model: str | None, token: str | None, on_error: str, clock: Clock
     ) -> Self:
-        """Connect: see `monitor.library.Monitor.connect`."""
+        """Connect: see `monitor.library.monitor.Monitor.connect`."""
         check_on_error(on_error)
         try:
             client = cls(Link(url, token), spool, _spool_bytes(spool_size), model, clock, on_error == "log")

@@ -20,12 +20,14 @@ from monitor import words
 from monitor.clock import Clock, iso
 from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
-from monitor.correlated import learn
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.result import PARTIAL, STATES, AlertKey, DriftResult, Span, StoredExplanation
 from monitor.errors import StoreError
-from monitor.performance import JudgedPerformance, Performance
+from monitor.judging.correlated import learn
+from monitor.judging.performance import JudgedPerformance, Performance
+from monitor.judging.traffic import Traffic
+from monitor.judging.usual import Judged, Usual
 from monitor.rules.alert import Alert, Transition, advance, end_all
 from monitor.rules.cover import cover
 from monitor.rules.rule import TRAFFIC, USUAL, Rule, reference_span
@@ -37,8 +39,6 @@ from monitor.store.records.usual import in_force
 from monitor.store.windows.ledger import Ledger
 from monitor.store.windows.ranges import Tile, find_tiles, first_start, list_windows, sum_range, sum_tiles
 from monitor.store.windows.rows import unseen_since
-from monitor.traffic import Traffic
-from monitor.usual import Judged, Usual
 from monitor.words import duration
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import evaluation as evaluation_module
 from monitor.backtest.rejudge import judge
 from monitor.clock import from_iso, iso
 from monitor.drift.evaluate import Question
 from monitor.drift.evaluate import evaluate as drift_evaluate
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import StoreError
-from monitor.evaluation import Evaluation, reach_back
+from monitor.judging import evaluation as evaluation_module
+from monitor.judging.evaluation import Evaluation, reach_back
 from monitor.report.overview import against_what, rows
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify

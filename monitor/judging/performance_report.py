@@ -20,6 +20,7 @@ from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import InputError
+from monitor.judging.performance import HOUR, SOON, ripe_until, settle_time, whole_hours
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, concept_shift, estimate
 from monitor.outcomes.join import DELAYS
@@ -27,7 +28,6 @@ from monitor.outcomes.performance import Measure, measure, weighted
 from monitor.outcomes.results import CONCEPT_Z, metric_name, number
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import auto_metrics
-from monitor.performance import HOUR, SOON, ripe_until, settle_time, whole_hours
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.windows.ranges import first_start, sum_range

@@ -22,13 +22,13 @@ from monitor.config.load import Config
 from monitor.drift.result import DriftResult
 from monitor.errors import ConfigError, StoreError
 from monitor.exposition.snapshot import Health
+from monitor.judging.performance import NO_BASELINE
+from monitor.judging.performance_report import lines_of
 from monitor.notify.message import Message, title
 from monitor.notify.text import plain_text
 from monitor.outcomes.baseline import baseline_of
 from monitor.outcomes.performance import measure
 from monitor.outcomes.results import ASSUMED, concept_or_data
-from monitor.performance import NO_BASELINE
-from monitor.performance_report import lines_of
 from monitor.reference.file import Reference
 from monitor.report.overview import Headline, headline, rows
 from monitor.report.performance import said

@@ -24,18 +24,18 @@ from monitor.counting import fitting
 from monitor.drift.result import DriftResult, Span
 from monitor.errors import ConfigError, InputError, LockedError, StoreError, TelltaleError
 from monitor.joined import LOADING, Joined, load_runtime
-from monitor.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes, refuse_closed
+from monitor.library.observing import FLUSH_EVERY, Observing, Time, check_on_error, record_outcomes, refuse_closed
+from monitor.library.scrape import ScrapeServer
 from monitor.outcomes.waiting import key_of
 from monitor.recording import Recording, Watch
 from monitor.reference.file import Reference
-from monitor.scrape import ScrapeServer
 from monitor.source.recorder import Recorder
 from monitor.store.file.database import one_moment
 from monitor.store.file.folder import database_is_open, held_here, refuse_second
 from monitor.tables.rows import time_ns
 
 if TYPE_CHECKING:
-    from monitor.client import Client
+    from monitor.library.client import Client
     from monitor.report.file import Report
     from monitor.runtime import Runtime
     from monitor.watched import Watched
@@ -197,7 +197,7 @@ class Monitor(Observing):
         Raises ConfigError, StoreError, and UnsentError if neither server nor spool says what the columns are. With
         `on_error="log"` nothing is raised, as by `open`; without a server it begins once there is one.
         """
-        from monitor.client import Client  # it loads an HTTP client
+        from monitor.library.client import Client  # it loads an HTTP client
 
         return Client.connect(url, Path(spool), spool_size, model, token, on_error, clock or SystemClock())
 

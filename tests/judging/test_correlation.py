@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.columns.column import Column
-from monitor.correlated import correlations
+from monitor.judging.correlated import correlations
 from monitor.normal.cells import cells_of
 
 CATEGORY = cells_of(Column("plan", "feature", "categorical", categories=("a", "b")))

@@ -1,0 +1,1 @@
+"""Judging one series live: by training, by what is usual, by outcomes, by traffic; and what is known of performance."""
