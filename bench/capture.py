@@ -31,6 +31,7 @@ import numpy as np
 from bench.peer_apps import microseconds
 from monitor import Monitor
 from monitor.reference.file import Reference
+from monitor.runtime import Runtime
 
 FEATURES = [0.03, 0.05, -0.002, -0.01, 0.04, 0.01, 0.08, -0.04, 0.005, -0.1]
 OUTPUTS = [152.13]
@@ -104,6 +105,7 @@ class Boxkite:
 def measure(rounds: int, calls: int, python: str | None, folder: Path) -> dict[tuple[str, int], list[float]]:
     """Microseconds of a call by way and threads, a figure for each round."""
     monitor = opened(folder)
+    assert isinstance(monitor._runtime, Runtime)
     record, observe, observe_many = monitor._runtime.only.record, monitor.observe, monitor.observe_many
     rows, answers = np.tile(FEATURES, (BATCH, 1)), np.full(BATCH, OUTPUTS[0])
     lists, row = rows.tolist(), np.array(FEATURES)

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -230,11 +230,16 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
-    for wanted, work in ((options.kills, run), (options.outage, outage), (options.cost, cost)):
-        if wanted:
-            with tempfile.TemporaryDirectory() as name:
-                given = (wanted, options.seed) if work is run else (wanted,) if work is outage else ()
-                print(f"seed {options.seed}: {work(Path(name), *given)}")  # type: ignore[operator]
+    works: list[Callable[[Path], object]] = []
+    if options.kills:
+        works.append(lambda folder: run(folder, options.kills, options.seed))
+    if options.outage:
+        works.append(lambda folder: outage(folder, options.outage))
+    if options.cost:
+        works.append(cost)
+    for work in works:
+        with tempfile.TemporaryDirectory() as name:
+            print(f"seed {options.seed}: {work(Path(name))}")
 
 
 if __name__ == "__main__":

@@ -53,12 +53,12 @@ def scored(folder: Path, name: str, python: str | None) -> tuple[Any, ...] | Non
         return held, np.array([live["y_pred_proba"], came], float)
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    fit, held, live = split(folder, name, {"elec": "class", "bike": "cnt"}[name])
+    parts = split(folder, name, {"elec": "class", "bike": "cnt"}[name])
     if name == "bike":
-        middle = np.median(np.concatenate([fit[1], held[1]]))
-        fit, held, live = ((rows, (came > middle).astype(float)) for rows, came in (fit, held, live))
-    model = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(*fit)
-    return tuple(np.stack([model.predict_proba(rows)[:, 1], came]) for rows, came in (held, live))
+        middle = np.median(np.concatenate([parts[0][1], parts[1][1]]))
+        parts = [(rows, (came > middle).astype(float)) for rows, came in parts]
+    model = HistGradientBoostingClassifier(max_iter=100, random_state=0).fit(*parts[0])
+    return tuple(np.stack([model.predict_proba(rows)[:, 1], came]) for rows, came in parts[1:])
 
 
 def split(folder: Path, name: str, aim: str) -> list[tuple[Any, Any]]:
@@ -130,8 +130,8 @@ def car_loan() -> None:
 
 def nannyml(path: Path) -> None:
     """Run by the other interpreter: estimates of CBPE for each chunk, as JSON."""
-    import nannyml as peer  # type: ignore[import-not-found]
-    import pandas as pd  # type: ignore[import-untyped]
+    import nannyml as peer
+    import pandas as pd
 
     given = json.loads(path.read_text())
 

@@ -115,7 +115,7 @@ class Measured:
 
     def __init__(self, source: PrometheusSource, process: int) -> None:
         self.source, self.process, self.bytes = source, process, 0
-        self._ask, source.ask = source.ask, self._counting  # type: ignore[method-assign]
+        self._ask, source.ask = source.ask, self._counting  # type: ignore[method-assign, assignment]
 
     def _counting(self, url: str, form: dict[str, str]) -> tuple[object, bytes]:
         answer, body = self._ask(url, form)
@@ -139,7 +139,8 @@ class Measured:
 def measure(folder: Path, replicas: int, columns: int, rounds: int, stack: ExitStack) -> None:
     reference = reference_of(columns)
     fleet = Replicas(folder, reference, replicas)
-    stack.callback(lambda: [runtime.close() for runtime in fleet.runtimes])
+    for runtime in fleet.runtimes:
+        stack.callback(runtime.close)
     fleet.record(1000)
     server, url = prometheus(folder, fleet.address, replicas)
     stack.callback(server.wait)

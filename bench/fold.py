@@ -197,8 +197,8 @@ def main() -> None:
     print(f"| {ROWS:,} rows x {COLUMNS} columns, 30 bins, n = {ROUNDS} | seconds: median (range) | to Telltale |")
     print("| --- | --- | --- |")
     ours = statistics.median(seconds["Telltale, from the journal into the store"])
-    for name, taken in seconds.items():
-        print(f"| {name} | {spread(taken)} | {statistics.median(taken) / ours:.2f} |")
+    for name, times in seconds.items():
+        print(f"| {name} | {spread(times)} | {statistics.median(times) / ours:.2f} |")
     print(f"\nMemory: {warm:.1f} MB after 100,000 predictions, {after:.1f} MB after 1,000,000 more.")
 
 

@@ -258,7 +258,7 @@ def send(application: WSGIApplication, request: Request) -> tuple[int, bytes]:
         "wsgi.run_once": False,
         **request.headers,
     }
-    parts = application(environ, lambda status, _headers, _info=None: statuses.append(status))  # type: ignore[arg-type,return-value]
+    parts = application(environ, lambda status, _headers, _info=None: statuses.append(status))  # type: ignore[arg-type]
     body = b"".join(parts)
     if hasattr(parts, "close"):
         parts.close()

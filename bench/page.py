@@ -40,7 +40,7 @@ def filled(folder: Path, columns: int) -> tuple[Runtime, ManualClock]:
     for _ in range(60):
         values = rng.normal(0, 1, (20, columns - 1))
         values[:, ::17] += 0.9
-        runtime.only.recorder.record_many(values.T, [rng.normal(0, 1, 20)])
+        runtime.only.recorder.record_many(values.T, [rng.normal(0, 1, 20).tolist()])
         clock.advance(60)
     runtime.evaluate()
     latest = runtime.only.latest
@@ -104,7 +104,7 @@ def fetch(client: FlaskClient, path: str) -> bytes:
     """Body of an answer that must be fine."""
     answer = client.get(path)
     assert answer.status_code == 200, path
-    return answer.data
+    return bytes(answer.data)
 
 
 def main() -> None:

@@ -297,10 +297,10 @@ def changed(data: Recorded, kind: str, name: str, begin: int, end: int, rng: np.
     numeric = values.dtype != object
     if kind in ("+0.5 sd", "+1 sd"):
         recent = values[max(begin - 20_000, 0) : begin]
-        return new + float(kind.split()[0]) * np.nanstd(recent)
-    if kind == "x 1.3":
-        return new * 1.3
-    if kind == "10 % into a new category":
+        new += float(kind.split()[0]) * np.nanstd(recent)
+    elif kind == "x 1.3":
+        new *= 1.3
+    elif kind == "10 % into a new category":
         chosen = rng.random(rows) < 0.1
         new[chosen] = 10 * np.nanmax(np.abs(values)) + 1 if numeric else "a new one"
     elif kind == "missing +5 points":

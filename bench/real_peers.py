@@ -14,6 +14,7 @@ import logging
 import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ P_VALUES = ("ks", "z", "chisquare", "fisher_exact", "anderson", "cramer_von_mise
 
 def main() -> None:
     given = pickle.loads(Path(sys.argv[1]).read_bytes())
-    makers = {
+    makers: dict[str, Callable[[Any, str, int], NannyML | Evidently]] = {
         "NannyML": NannyML,
         "Evidently": Evidently,
         "PSI > 0.2": lambda g, c, w: Evidently(g, c, w, "psi", 0.2),

@@ -9,10 +9,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
-from itertools import count
+from itertools import cycle
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,6 +57,14 @@ def templates(schema: Schema) -> bytes:
     return "\n".join(lines).encode()
 
 
+def fill(template: bytes, numbers: npt.NDArray[np.int64]) -> bytes:
+    return template % tuple(numbers.tolist())
+
+
+def render_next(renderer: Renderer, snapshots: Iterator[Snapshot]) -> bytes:
+    return renderer.render(next(snapshots), openmetrics=False)
+
+
 def interleaved(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each job; the jobs take turns, so that noise hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
@@ -81,13 +91,10 @@ def main(rounds: int = 15) -> None:
         parsed = list(text_string_to_metric_families(body.decode()))
         families = _Families([f for f in parsed if f.name in ("telltale_value", "telltale_value_reference")])
         template, numbers = templates(schema), rng.integers(0, most, 2 * columns * (BINS + 2))
-        turn = count()
         jobs: dict[str, Callable[[], object]] = {
-            "filling ready byte templates (floor)": lambda t=template, n=numbers: t % tuple(n.tolist()),
-            "Telltale, everything on /metrics": lambda r=renderer, s=snapshots, t=turn: r.render(
-                s[next(t) % len(s)], False
-            ),
-            "prometheus-client `generate_latest`, the two histograms": lambda f=families: generate_latest(f),
+            "filling ready byte templates (floor)": partial(fill, template, numbers),
+            "Telltale, everything on /metrics": partial(render_next, renderer, cycle(snapshots)),
+            "prometheus-client `generate_latest`, the two histograms": partial(generate_latest, families),
         }
         times = interleaved(jobs, rounds)
         floor = statistics.median(times["filling ready byte templates (floor)"])

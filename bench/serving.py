@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.running import ROOT, ROW, Server, train, wait_for
+from bench.warm import WarmProcess
 
 BATCH = 1_000
 CONNECTIONS = (1, 16)
@@ -43,7 +44,7 @@ class Figures:
 class Stack:
     """A server process and where it listens."""
 
-    def __init__(self, name: str, process: subprocess.Popen[str], port: int, rows: int = 1) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[str] | WarmProcess, port: int, rows: int = 1) -> None:
         self.name, self.process, self.port, self.rows = name, process, port, rows
 
     def cpu_seconds(self) -> float:

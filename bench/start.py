@@ -74,8 +74,8 @@ def main() -> None:
             server.stop()
     ratios = sorted(after / before for after, before in zip(restart, bare, strict=True))
     print(f"n = {ROUNDS}, seconds: median (range)")
-    for what, seconds in (("bare import", bare), ("ready after a restart", restart)):
-        print(f"{what}: {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})")
+    for what, times in (("bare import", bare), ("ready after a restart", restart)):
+        print(f"{what}: {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})")
     print(f"ratio, pair by pair: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
     print(f"resident: {idle:.0f} MB idle, {loaded:.0f} MB after 30,000 predictions in batches of 100")
 

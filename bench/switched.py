@@ -63,9 +63,9 @@ def install(switch: Switch) -> None:
         switch.asked()
         return answer(predictor, environ, start_response)
 
-    Recorder._make_record = make  # type: ignore[method-assign]
+    Recorder._make_record = make  # type: ignore[method-assign, assignment]
     Instruments.took = lambda self, seconds: took(self, seconds) if switch.on else None  # type: ignore[method-assign]
-    Predictor.__call__ = answered  # type: ignore[method-assign]
+    Predictor.__call__ = answered  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Report:
     def to_frame(self) -> Any:
         """Return a frame of pandas, a row for each column, the worst first. Raises DataError without pandas."""
         try:
-            import pandas as pd  # type: ignore[import-untyped]
+            import pandas as pd
         except ImportError:
             raise DataError("to_frame needs pandas: pip install pandas; to_dict needs nothing") from None
         records = [
