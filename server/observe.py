@@ -114,8 +114,7 @@ class Observer:
 
     def _refused(self, error: InputError, observed: int) -> Answer:
         self._runtime.instruments.rejected(error.code)
-        said = json.loads(error_body(error.code, str(error), error.where))
-        return _answer({**said, "observed": observed}, error.status)
+        return Answer(error_body(error.code, str(error), error.where, observed=observed), error.status)
 
     def record(self, batch: Batch) -> Appended:
         """Record a batch. What a full disk has no room for is not taken, so it is not lost either."""
@@ -130,8 +129,8 @@ def no_room(rows: int) -> InputError:
     return InputError("no_room", f"the disk is full: {rows} rows were not recorded; send them again later", None, 503)
 
 
-def _answer(content: dict[str, Any], status: int = 200) -> Answer:
-    return Answer(json.dumps(content).encode() + b"\n", status)
+def _answer(content: dict[str, Any]) -> Answer:
+    return Answer(json.dumps(content).encode() + b"\n")
 
 
 def blocks(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -175,11 +174,7 @@ class Reader:
         values = []
         for index, line in enumerate(lines, before + 1):
             if line and not line.isspace():
-                try:
-                    row = load(line)
-                except InputError as error:
-                    raise InputError(error.code, str(error), f"line {index}", error.status) from None
-                values.append(self.row(row, f"line {index}", now))
+                values.append(self.row(load(line, f"line {index}"), f"line {index}", now))
         return _together(values)
 
     def read(self, data: dict[str, Any] | list[Any], now: int) -> Batch:

@@ -81,13 +81,12 @@ class OutcomeRoute:
                 rows = [(at, line) for at, line in enumerate(lines, number + 1) if line and not line.isspace()]
                 number += len(lines)
                 if rows:
-                    read = [(_load(line, f"line {at}"), f"line {at}") for at, line in rows]
+                    read = [(load(line, f"line {at}"), f"line {at}") for at, line in rows]
                     parts.append((self._record(recorder, read), len(read)))
                     accepted += len(read)
         except InputError as error:
             self._runtime.instruments.rejected(error.code)
-            said = json.loads(error_body(error.code, str(error), error.where))
-            return Answer(json.dumps({**said, "accepted": accepted}).encode() + b"\n", error.status)
+            return Answer(error_body(error.code, str(error), error.where, accepted=accepted), error.status)
         return self._answer(accepted, parts, wait)
 
     def _answer(self, accepted: int, parts: Sequence[tuple[int, int]], wait: bool) -> Answer:
@@ -152,13 +151,6 @@ class OutcomeRoute:
             raise InputError("not_an_outcome", "a reward is no class; send what came true in truth", "reward", 422)
         self._record(recorder, [({"id": puid, "outcome": outcome}, "truth" if truth is not None else "reward")])
         return Answer(b'{"meta": {}}\n')
-
-
-def _load(line: bytes, where: str) -> Any:
-    try:
-        return load(line)
-    except InputError as error:
-        raise InputError(error.code, str(error), where, error.status) from None
 
 
 def _path(data: Any, *keys: str) -> Any:

@@ -259,23 +259,23 @@ def only_numbers(body: bytes) -> bool:
     )
 
 
-def load(body: bytes) -> Any:
-    """Read JSON. Raises InputError; never anything else, whatever the bytes."""
+def load(body: bytes, place: str | None = None) -> Any:
+    """Read JSON. Raises InputError; never anything else, whatever the bytes. `place`: what is read, if not a body."""
     if not body:
         raise InputError("empty", "the body is empty; expected a JSON list of values")
     try:
         data = json.loads(body.decode("utf-8"), parse_int=_whole)
     except UnicodeDecodeError as error:
-        raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}") from None
+        raise InputError("not_utf8", f"the body is not UTF-8, at byte {error.start}", place) from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, character {error.colno}"
+        where = place or f"line {error.lineno}, character {error.colno}"
         raise InputError("not_json", f"not JSON: {error.msg}", where) from None
     except RecursionError:
         deep = True
     else:
         deep = body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(data, DEEPEST)
     if deep:
-        raise InputError("too_deep", f"lists and objects are nested more than {DEEPEST} deep")
+        raise InputError("too_deep", f"lists and objects are nested more than {DEEPEST} deep", place)
     return data
 
 
@@ -319,11 +319,11 @@ def check_json_type(content_type: str) -> None:
         raise InputError("wrong_type", message, "header Content-Type", 415)
 
 
-def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:
-    """Return the JSON body of every error answer. What a client sent is repeated in parts only."""
+def error_body(code: str, message: str, where: str | None, error_id: str = "", /, **more: object) -> bytes:
+    """Return the JSON body of every error answer, `more` beside it. What a client sent is repeated in parts only."""
     message, where = short(message, LONGEST_MESSAGE), where and short(where, LONGEST_PLACE)
     error = {"code": code, "message": message, "where": where, **({"id": error_id} if error_id else {})}
-    return json.dumps({"error": error}).encode() + b"\n"
+    return json.dumps({"error": error, **more}).encode() + b"\n"
 
 
 def short(text: str, most: int) -> str:

@@ -86,7 +86,6 @@ def _flat(column: Any, name: str) -> list[Any]:
 
 def error_body(code: str, message: str, where: str | None, error_id: str = "") -> bytes:
     """An error as our other routes have it, with what MLflow's clients look for beside it."""
-    ours = json.loads(payload.error_body(code, message, where, error_id))
     theirs = "INTERNAL_ERROR" if code == "model_failed" else "BAD_REQUEST"
     said = f"{where}: {message}" if where else message
-    return json.dumps({"error_code": theirs, "message": said, **ours}).encode() + b"\n"
+    return payload.error_body(code, message, where, error_id, error_code=theirs, message=said)
