@@ -58,7 +58,6 @@ def silence(options: argparse.Namespace, config: Config) -> Answer:
     """`silence`. Raises TelltaleError."""
     clock = SystemClock()
     if options.expire:
-        refuse_unknown(config, options.expire, clock)
         request(config, {"kind": "expire", "id": options.expire}, clock)
         return Answer([f"silence {options.expire} has ended"], {"ended": options.expire})
     if not options.matchers:
@@ -162,14 +161,6 @@ def choose(columns: list[Name], patterns: list[str]) -> list[Name]:
             raise ConfigError(f"no categorical column fits {pattern!r}; there are: {known}")
         chosen |= fits
     return sorted(chosen)
-
-
-def refuse_unknown(config: Config, silence_id: str, clock: Clock) -> None:
-    """Refuse to end a silence that is not in force. Raises InputError."""
-    with reading(config) as connection:
-        known = [one.id for one in list_silences(connection, clock.time())]
-    if silence_id not in known:
-        raise InputError("silence", f"no silence {silence_id!r} is in force; in force: {', '.join(known) or 'none'}")
 
 
 def columns_of(config: Config) -> list[str]:

@@ -20,7 +20,6 @@ from monitor.report.column import changes as find_changes
 from monitor.rules.alert import ENDED
 from monitor.rules.silence import new_silence
 from monitor.store.file.database import one_moment
-from monitor.store.records.alerts import list_silences
 from monitor.store.records.references import weigh
 from monitor.watched import Watched
 from server.guard import NOBODY_CHANGES, SESSION, Guard, local_path
@@ -185,10 +184,6 @@ def _changed(model: Watched, position: int) -> tuple[str, bool]:
 def expire() -> Response:
     """End a silence now."""
     wanted = request.form.get("id", "")
-    with one_moment(runtime().folder.database) as connection:
-        known = [one.id for one in list_silences(connection, runtime().clock.time())]
-    if wanted not in known:
-        raise InputError("no_silence", f"no silence {clean_text(wanted)!r} is in force or to come", "id", 404)
     runtime().change({"kind": "expire", "id": wanted})
     current_app.logger.info("silence %s was ended from the page", wanted)
     return _done({"id": wanted}, 200)

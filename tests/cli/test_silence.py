@@ -9,7 +9,7 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.cli.change import request
-from monitor.errors import TelltaleError
+from monitor.errors import InputError, TelltaleError
 from monitor.questions import Answers
 from tests.store.world import Monitored
 
@@ -31,7 +31,9 @@ def test_a_request_that_the_server_refuses_is_not_reported_as_done(world: Monito
     request(world.config, {"kind": "silence", "silence": GOOD}, clock)
     with world.read() as connection:
         assert [row["id"] for row in connection.execute("SELECT id FROM silences")] == ["s1"]
-    for refused in ({"kind": "expire", "id": "nonesuch"}, {"kind": "nothing"}, {"kind": "silence", "silence": {}}):
+    with pytest.raises(InputError, match="no silence 'nonesuch' is in force; in force: s1"):
+        request(world.config, {"kind": "expire", "id": "nonesuch"}, clock)
+    for refused in ({"kind": "nothing"}, {"kind": "silence", "silence": {}}):
         with pytest.raises(TelltaleError, match="refused: "):
             request(world.config, refused, clock)
     request(world.config, {"kind": "expire", "id": "s1"}, clock)

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.clock import iso
+from monitor.columns.column import clean_text
 from monitor.drift.result import Span
+from monitor.errors import InputError
 from monitor.rules.silence import Silence
 from monitor.store.file.folder import DataFolder
 from monitor.store.file.writer import Writer
 from monitor.store.records import references
-from monitor.store.records.alerts import expire_silence, save_silence
+from monitor.store.records.alerts import expire_silence, list_silences, save_silence
 from monitor.store.records.erase import erase
 from monitor.store.windows.retention import Maintenance
 
@@ -42,7 +44,10 @@ def carry_out(
 
 
 def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float) -> None:
-    """Apply one request that is a transaction. Raises StoreError, ValueError, KeyError or TypeError if it cannot."""
+    """Apply one request that is a transaction.
+
+    Raises StoreError, InputError, ValueError, KeyError or TypeError if it cannot.
+    """
     kind = request["kind"]
     if kind == "silence":
         fields = request["silence"]
@@ -52,8 +57,11 @@ def apply(connection: sqlite3.Connection, request: Mapping[str, Any], now: float
         save_silence(connection, silence, now)
         log.info("silenced until %s by %s: %s", iso(silence.end), author, silence.text)
     elif kind == "expire":
-        if not expire_silence(connection, str(request["id"]), now):
-            raise ValueError(f"no silence {request['id']!r} is in force")
+        identity = str(request["id"])
+        if not expire_silence(connection, identity, now):
+            known = ", ".join(one.id for one in list_silences(connection, now)) or "none"
+            message = f"no silence {clean_text(identity)!r} is in force; in force: {known}"
+            raise InputError("no_silence", message, "id", 404)
     elif kind in ("accept", "reset"):
         by = str(request["author"]), str(request["reason"])
         columns = [int(position) for position in request["columns"]]
