@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -106,22 +107,17 @@ def option(*names: str, **keywords: Any) -> Option:
     return names, keywords
 
 
-def when(text: str) -> Callable[[float], float]:
-    """Check a time of the command line; what it means depends on the moment that it is given."""
-    return _time(text, ahead=False)
-
-
-def ahead(text: str) -> Callable[[float], float]:
-    """Check a time of the command line, where a length of time is how far ahead it is."""
-    return _time(text, ahead=True)
-
-
 def _time(text: str, ahead: bool) -> Callable[[float], float]:
+    """Check a time of the command line; what it means depends on the moment that it is given."""
     try:
         moment(text, SystemClock().time(), ahead)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return lambda now: moment(text, now, ahead)
+
+
+#: Read a time of the command line; a length of time is how long ago it was, or how far ahead it is.
+when, ahead = partial(_time, ahead=False), partial(_time, ahead=True)
 
 
 def length(text: str) -> float:
