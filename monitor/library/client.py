@@ -108,7 +108,7 @@ class Link:
             raise UnsentError(f"{self.url}: {reply.reason}")
         now = time()
         with suppress(ValueError):
-            self.offset = parsedate_to_datetime(reply.header("date")).timestamp() - now
+            self.offset = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - now
         if reply.status == 200:
             return reply.body
         try:

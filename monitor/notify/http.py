@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -35,15 +36,11 @@ MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered; `body` is cut at 64 KB."""
+    """What a server answered; `body` is cut at 64 KB. Names of headers may be in any case."""
 
     status: int
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-
-    def header(self, name: str) -> str:
-        """Return a header by its name in lower case, or nothing."""
-        return next((value for key, value in self.headers.items() if key.lower() == name), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +133,7 @@ class Http:
                     answer += chunk
                     if len(answer) >= self.most_bytes:
                         break
-                return Reply(response.status_code, dict(response.headers), answer[: self.most_bytes])
+                return Reply(response.status_code, response.headers, answer[: self.most_bytes])
 
 
 class _Watched(HTTPAdapter):
@@ -283,14 +280,14 @@ def retry_after(answer: Reply, now: float) -> float | None:
     >>> retry_after(Reply(429, {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"}), 20)
     40.0
     """
-    data, header = _json(answer.body), answer.header("retry-after")
+    data, header = _json(answer.body), answer.headers.get("Retry-After", "")
     waits = [
         _number(item) or 0.0
         for item in (header, data.get("retry_after"), _object(data.get("parameters")).get("retry_after"))
     ]
     if _number(header) is None and (moment := _date(header)) is not None:
         # By the server's own clock if it tells it: ours may be wrong.
-        waits.append(moment - (_date(answer.header("date")) or now))
+        waits.append(moment - (_date(answer.headers.get("Date", "")) or now))
     longest = min(max(waits), LONGEST_WAIT)
     return longest if longest > 0 else None
 

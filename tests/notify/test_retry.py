@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
 
 from monitor.notify.http import LONGEST_WAIT, Failure, Reply, backoff, decide, retry_after
 from monitor.notify.secret import Secret
@@ -142,7 +143,7 @@ def test_migration_names_the_new_chat() -> None:
 )
 def test_retry_after_in_every_spelling(headers: dict[str, str], body: bytes, wait: float | None) -> None:
     now = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
-    assert retry_after(Reply(429, headers, body), now) == wait
+    assert retry_after(Reply(429, CaseInsensitiveDict(headers), body), now) == wait
 
 
 @given(st.text(max_size=40), st.binary(max_size=80), st.integers(100, 999), st.sampled_from(KINDS))
