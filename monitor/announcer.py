@@ -9,6 +9,7 @@ import ipaddress
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from monitor.clock import Clock
@@ -17,7 +18,7 @@ from monitor.config.settings import ServerConfig
 from monitor.drift.result import AlertKey
 from monitor.judging.evaluation import Evaluator
 from monitor.notify import plan as planning
-from monitor.notify.picture import Histograms
+from monitor.notify.picture import histogram
 from monitor.notify.receivers import build_receivers
 from monitor.rules.alert import by_alert, reported
 from monitor.rules.silence import mutes
@@ -90,13 +91,13 @@ class Announcer:
         outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
 
 
-def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> Histograms | None:
-    """Reference and test window of an alert's column, as its rule compared them."""
+def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> dict[str, list[Any]] | None:
+    """What a picture of an alert's column is drawn from: reference and test window, as its rule compared them."""
     for evaluator in evaluators:
         schema = evaluator.series.schema
         for judged in evaluator.found[0].judged:
             if (judged.rule.name, *evaluator.series.subject[::2]) == (key.rule, key.model, key.series):
                 position = schema.index(key.column, key.role)
                 column, reference = schema.columns[position], schema.split(judged.reference.counts)[position]
-                return Histograms(column, reference, schema.split(judged.test.counts)[position])
+                return histogram(column, reference, schema.split(judged.test.counts)[position])
     return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,20 +19,13 @@ from monitor.notify.text import cut
 CAPTION = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Histograms:
-    """Reference and test window of one column, counted in the same bins; shape (column.size,)."""
+def histogram(column: Column, reference: Counts, test: Counts) -> dict[str, list[Any]] | None:
+    """What a picture is drawn from, for an entry; None if there is nothing to draw.
 
-    column: Column
-    reference: Counts
-    test: Counts
-
-
-def histogram(histograms: Histograms) -> dict[str, list[Any]] | None:
-    """What a picture is drawn from, for an entry; None if there is nothing to draw."""
-    column = histograms.column
+    `reference`, `test`: counts of both windows, shape (column.size,).
+    """
     drawn: dict[str, list[Any]] = {"edges": list(column.edges), "categories": []}
-    for side, counts in (("reference", histograms.reference), ("test", histograms.test)):
+    for side, counts in (("reference", reference), ("test", test)):
         values = counts[: column.value_bins].tolist()
         drawn[side] = [rows / (sum(values) or 1) for rows in values]
     if column.numeric:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from monitor.drift.result import AlertKey, DriftResult, answers
 from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
-from monitor.notify.picture import Histograms, histogram
 from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
 from monitor.rules.rule import SEVERITIES, Rule
@@ -87,6 +86,7 @@ class Situation:
     """The input of a plan.
 
     `muted`: keys of alerts that are silenced or inhibited. `several`: models are watched. `versions`: by their names.
+    `histograms`: what an alert's picture is drawn from, if there is one.
     """
 
     at: float
@@ -94,7 +94,7 @@ class Situation:
     transitions: Sequence[Transition] = ()
     results: Mapping[AlertKey, DriftResult] = field(default_factory=dict)
     muted: frozenset[AlertKey] = frozenset()
-    histograms: Callable[[AlertKey], Histograms | None] = lambda key: None  # noqa: ARG005
+    histograms: Callable[[AlertKey], dict[str, list[Any]] | None] = lambda key: None  # noqa: ARG005
     model: str = ""
     link: str = ""
     several: bool = False
@@ -275,7 +275,7 @@ def _entries(
             if status == "new" and key in state.told:  # such as that of another model version, which ended just now
                 item = replace(item, reason=state.told[key].reason)
             drawn = situation.histograms(key) if status != "resolved" and len(out) < DRAWN else None
-            out.append(replace(item, histogram=histogram(drawn)) if drawn else item)
+            out.append(replace(item, histogram=drawn))
     return tuple(out)
 
 

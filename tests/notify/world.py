@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from monitor.columns.column import Column
 from monitor.config.load import Config
 from monitor.drift.result import AlertKey, Direction, DriftResult, Span, StoredExplanation
 from monitor.notify.http import Http
-from monitor.notify.picture import Histograms
+from monitor.notify.picture import histogram
 from monitor.notify.plan import Notification, Policy, Situation, plan
 from monitor.notify.receiver import Receiver
 from monitor.notify.receivers import build_receivers
@@ -68,9 +68,9 @@ def bell(centre: float, rows: int = 1000) -> np.ndarray:
     return counts.astype(np.int64)
 
 
-def drawing(_: AlertKey) -> Histograms:
+def drawing(_: AlertKey) -> dict[str, list[Any]] | None:
     """Histograms for a picture."""
-    return Histograms(NUMERIC, bell(0.02), bell(0.09))
+    return histogram(NUMERIC, bell(0.02), bell(0.09))
 
 
 class Writer:
