@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -51,12 +49,6 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
     """
     asked = {coding: quality for coding, _, quality in _preferences(accept_encoding)}
     return asked.get("gzip", asked.get("*", 0.0)) > 0
-
-
-def gzip(body: bytes) -> bytes:
-    """Compress for the wire: fast rather than small, and the same bytes for the same body."""
-    packer = zlib.compressobj(level=1, wbits=31)
-    return packer.compress(body) + packer.flush()
 
 
 def _preferences(header: str | None) -> list[tuple[str, dict[str, str], float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import logging
@@ -108,6 +109,9 @@ def test_a_model_that_fails_is_a_500_with_an_id_and_is_counted(
     assert served.runtime.instruments.read().model_errors == 1
     assert sum(served.counts("a").values()) == 1
     assert b"telltale_model_errors_total" in served.runtime.metrics()[0]
+    packed, headers = served.runtime.metrics("", "gzip")
+    assert headers["Content-Encoding"] == "gzip"
+    assert b"telltale_model_errors_total" in gzip.decompress(packed)
 
 
 def test_failures_are_logged_once_a_second_and_kind(caplog: pytest.LogCaptureFixture) -> None:
