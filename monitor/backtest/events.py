@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from monitor import words
@@ -60,7 +60,6 @@ class Backtest:
     """The answer: events in the order in which they fired, over `evaluations` from `start` to `end`.
 
     `judged`: verdicts among all results, so that a quiet backtest can be told from one without data.
-    `transitions`: all of them, as `alert_events` would have recorded them.
     """
 
     start: float
@@ -70,7 +69,6 @@ class Backtest:
     judged: int
     rules: tuple[str, ...]
     events: tuple[Event, ...] = ()
-    transitions: tuple[Transition, ...] = field(default=(), repr=False)
 
     def rates(self) -> list[dict[str, Any]]:
         """How often events began: a row for each rule, and after it one for each of its columns, most frequent first.
@@ -88,7 +86,7 @@ class Backtest:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it but the transitions as a plain dictionary."""
+        """Return a plain dictionary, times in ISO 8601."""
         rates = self.rates()
         return {
             "from": iso(self.start),
@@ -153,7 +151,6 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
     alerts: dict[AlertKey, Alert] = {}
     open_events: dict[AlertKey, Event] = {}
     closed: list[Event] = []
-    transitions: list[Transition] = []
     times: list[float] = []
     results_seen = judged = 0
     up = False
@@ -166,7 +163,6 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
         results = moment.results()
         alerts, moved = advance(alerts, results, rules, moment.at, every, "")
         up = any(alert.state != "inactive" or alert.event_id for alert in alerts.values())
-        transitions += moved
         for transition in moved:
             _note(transition, open_events, closed)
         for key, group in by_alert(results).items():
@@ -175,7 +171,7 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
     start, end = (min(times) - every, max(times)) if times else (0.0, 0.0)
     events = sorted([*closed, *open_events.values()], key=lambda event: (event.fired, event.rule, event.column))
     names = tuple(rule.name for rule in rules)
-    return Backtest(start, end, len(times), results_seen, judged, names, tuple(events), tuple(transitions))
+    return Backtest(start, end, len(times), results_seen, judged, names, tuple(events))
 
 
 def _note(transition: Transition, open_events: dict[AlertKey, Event], closed: list[Event]) -> None:
