@@ -83,7 +83,7 @@ def main(rounds: int = 15) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for columns, most in ((10, 10_000), (100, 10_000), (1_000, 10_000), (1_000, 50_000_000)):
         schema, reference = model(columns)
-        renderer = Renderer(schema, reference, "v1", max_series=10_000_000)
+        renderer = Renderer(reference, "v1", max_series=10_000_000)
         rng = np.random.default_rng(11)
         snapshots = [Snapshot(rng.integers(0, most, schema.size), rng.normal(size=columns)) for _ in range(rounds)]
         body = renderer.render(snapshots[0], openmetrics=False)

@@ -131,7 +131,6 @@ class Watched:
         self.evaluator = Evaluator(self.series, config, clock)
         self.evaluator.restore(connection)
         self.renderer = Renderer(
-            self.reference.schema,
             self.reference,
             self.version,
             boxkite=config.metrics.boxkite,

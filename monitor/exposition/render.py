@@ -78,7 +78,6 @@ class Renderer:
 
     def __init__(
         self,
-        schema: Schema,
         reference: Reference,
         model_version: str,
         *,
@@ -89,8 +88,7 @@ class Renderer:
         replica: str = "",
         model: str = "",
     ) -> None:
-        if reference.schema.fingerprint != schema.fingerprint:
-            raise ValueError("the reference has other columns or bins than the schema")
+        schema = reference.schema
         given = {f.MODEL: model, f.MODEL_VERSION: model_version, f.REPLICA: replica}
         self._always = {label: text for label, text in given.items() if text}
         self._reference, self._boxkite = reference, boxkite

@@ -57,7 +57,7 @@ def test_three_replicas_give_what_the_process_says_of_the_pooled_counts(
     rng = np.random.default_rng(seed)
     expected_rows = counts(rng, 5_000, 0.0)
     reference = Reference(SCHEMA, expected_rows, np.zeros(5), np.ones(5))
-    renderers = [Renderer(SCHEMA, reference, "v1", alpha=0.01, replica=f"r{i}") for i in range(3)]
+    renderers = [Renderer(reference, "v1", alpha=0.01, replica=f"r{i}") for i in range(3)]
     share = 0.01 / sum(len(AUTO[column.kind]) for column in SCHEMA.columns)
     parts = [counts(rng, rows // 3, shift) for _ in range(3)]
     inputs = []

@@ -30,7 +30,7 @@ C = Column("c", "prediction", "categorical", categories=("a", "b"))
 def model(column: Column, reference: Sequence[int], version: str = "v1", replica: str = "r") -> Renderer:
     schema = Schema((column,))
     counts = np.array(reference, dtype=np.int64)
-    return Renderer(schema, Reference(schema, counts, np.zeros(1), np.ones(1)), version, replica=replica)
+    return Renderer(Reference(schema, counts, np.zeros(1), np.ones(1)), version, replica=replica)
 
 
 def scraped(

@@ -34,7 +34,7 @@ MINUTES = 20
 def after(healths: list[Health], up: str | None = "1", max_series: int = 10_000) -> list[dict[str, str]]:
     """What is scraped, given how the process is minute by minute."""
     schema = Schema((Column("x", "feature", "numeric", edges=(0.0,)),))
-    renderer = Renderer(schema, Reference(schema, schema.zeros(), np.zeros(1), np.ones(1)), "v1", max_series=max_series)
+    renderer = Renderer(Reference(schema, schema.zeros(), np.zeros(1), np.ones(1)), "v1", max_series=max_series)
     bodies = [
         renderer.render(Snapshot(schema.zeros(), np.zeros(1), health=health), openmetrics=True) for health in healths
     ]

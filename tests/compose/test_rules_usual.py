@@ -32,7 +32,7 @@ def scraped(replica: str, *results: DriftResult) -> list[dict[str, str]]:
     """Input series of a replica with these verdicts, for ten minutes."""
     reference = Reference(SCHEMA, SCHEMA.zeros(), np.zeros(2), np.ones(2))
     snapshot = Snapshot(SCHEMA.zeros(), np.zeros(2), results=results)
-    body = Renderer(SCHEMA, reference, "v1", replica=replica).render(snapshot, openmetrics=False)
+    body = Renderer(reference, "v1", replica=replica).render(snapshot, openmetrics=False)
     return series([body] * 10, job="telltale", instance=f"{replica}:5000")
 
 

@@ -56,7 +56,7 @@ def value(body: bytes, name: str, openmetrics: bool = False, **labels: str) -> f
 
 @pytest.fixture
 def renderer(schema: Schema, reference: Reference) -> Renderer:
-    return Renderer(schema, reference, "v1", boxkite=True)
+    return Renderer(reference, "v1", boxkite=True)
 
 
 def respelled(line: str) -> str:
@@ -87,7 +87,7 @@ def test_counts_of_any_size_are_read_back(renderer: Renderer, schema: Schema, ro
 def test_promtool_finds_nothing_to_say(schema: Schema, reference: Reference, snapshot: Snapshot, boxkite: bool) -> None:
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed")
-    body = Renderer(schema, reference, "v1", boxkite=boxkite).render(snapshot, openmetrics=False)
+    body = Renderer(reference, "v1", boxkite=boxkite).render(snapshot, openmetrics=False)
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
@@ -97,7 +97,7 @@ def test_every_family_is_in_the_table_with_its_labels(
     schema: Schema, reference: Reference, snapshot: Snapshot, openmetrics: bool
 ) -> None:
     seen = set()
-    for metric in parse(Renderer(schema, reference, "v1").render(snapshot, openmetrics), openmetrics):
+    for metric in parse(Renderer(reference, "v1").render(snapshot, openmetrics), openmetrics):
         suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
         name = metric.name if metric.name.endswith(suffix) else metric.name + suffix
         family = FAMILIES[name]
@@ -194,7 +194,7 @@ def test_a_result_given_twice_appears_once(renderer: Renderer, snapshot: Snapsho
 
 
 def test_every_sample_names_its_replica(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
-    body = Renderer(schema, reference, "v1", boxkite=True, replica="6c1f").render(snapshot, openmetrics=True)
+    body = Renderer(reference, "v1", boxkite=True, replica="6c1f").render(snapshot, openmetrics=True)
     samples = [sample for family in parse(body, True) for sample in family.samples]
     assert {(sample.labels["replica"], sample.labels["model_version"]) for sample in samples} == {("6c1f", "v1")}
 
@@ -208,9 +208,7 @@ def test_new_verdicts_replace_the_kept_ones(renderer: Renderer, snapshot: Snapsh
 def test_the_cap_holds_and_says_so(schema: Schema, reference: Reference, snapshot: Snapshot) -> None:
     for boxkite in (False, True):
         for cap in (200, 300, 400, 500, 1000):
-            body = Renderer(schema, reference, "v1", boxkite=boxkite, max_series=cap).render(
-                snapshot, openmetrics=False
-            )
+            body = Renderer(reference, "v1", boxkite=boxkite, max_series=cap).render(snapshot, openmetrics=False)
             series = sum(not line.startswith("#") for line in body.decode().splitlines())
             assert series <= cap
             full = cap == 1000
@@ -218,7 +216,7 @@ def test_the_cap_holds_and_says_so(schema: Schema, reference: Reference, snapsho
             assert dropped is not None
             assert (dropped == 0) == full
     # What the model answers is the last to go.
-    body = Renderer(schema, reference, "v1", max_series=300).render(snapshot, openmetrics=False)
+    body = Renderer(reference, "v1", max_series=300).render(snapshot, openmetrics=False)
     assert value(body, "telltale_missing_total", column="bmi", role="prediction") is not None
     assert value(body, "telltale_missing_total", column="bmi", role="feature") is None
 
@@ -238,7 +236,7 @@ def test_a_column_within_the_cap_has_its_verdicts_under_both_default_rules(
     full = Snapshot(snapshot.totals, snapshot.sums, results=tuple(results), alerts={a.key: a for a in alerts})
     shown = set()
     for cap in range(200, 1000, 20):
-        body = Renderer(schema, reference, "v1", max_series=cap).render(full, openmetrics=False)
+        body = Renderer(reference, "v1", max_series=cap).render(full, openmetrics=False)
         samples = [sample for family in parse(body, False) for sample in family.samples]
         names = [(s.name, s.labels.get("column"), s.labels.get("role")) for s in samples]
         columns = 0
@@ -282,7 +280,7 @@ def test_boxkite_counts_a_column_of_two_values_value_by_value(openmetrics: bool)
     )
     schema = Schema(columns)
     reference = Reference(schema, np.array([0, 5, 6, 0, 0, 0, 4, 3, 2, 2, 0, 0]), np.zeros(2), np.ones(2))
-    renderer = Renderer(schema, reference, "v1", boxkite=True)
+    renderer = Renderer(reference, "v1", boxkite=True)
     body = renderer.render(Snapshot(np.array([0, 7, 8, 0, 0, 0, 1, 1, 1, 1, 0, 0]), np.zeros(2)), openmetrics)
     names = {sample.name for family in parse(body, openmetrics) for sample in family.samples}
     assert {"feature_0_value_total", "feature_0_value_baseline_total", "feature_1_value_bucket"} <= names
@@ -295,7 +293,7 @@ def test_boxkite_counts_a_column_of_two_values_value_by_value(openmetrics: bool)
 
 def test_boxkite_gets_further_bins_on_both_sides_when_something_falls_into_them() -> None:
     schema = Schema((Column("c", "prediction", "categorical", categories=("a", "b")),))
-    renderer = Renderer(schema, Reference(schema, np.array([9, 1, 0, 0]), np.zeros(1), np.ones(1)), "v1", boxkite=True)
+    renderer = Renderer(Reference(schema, np.array([9, 1, 0, 0]), np.zeros(1), np.ones(1)), "v1", boxkite=True)
 
     def bins(*counts: int) -> list[tuple[str, str]]:
         families = parse(renderer.render(Snapshot(np.array(counts), np.zeros(1)), openmetrics=True), openmetrics=True)
@@ -324,7 +322,7 @@ def test_any_model_parses_in_both_formats(data: st.DataObject) -> None:
     totals = np.array(data.draw(st.lists(count, min_size=schema.size, max_size=schema.size)), dtype=np.int64)
     zeros = np.zeros(len(columns))
     reference = Reference(schema, schema.zeros(), zeros, zeros)
-    renderer = Renderer(schema, reference, data.draw(text), boxkite=data.draw(st.booleans()))
+    renderer = Renderer(reference, data.draw(text), boxkite=data.draw(st.booleans()))
     snapshot = Snapshot(totals, zeros)
     for openmetrics in (False, True):
         parse(renderer.render(snapshot, openmetrics), openmetrics)
