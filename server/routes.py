@@ -115,11 +115,9 @@ def ping(runtime: Runtime) -> Endpoint:
 
 def failed_routes(runtime: Runtime, name: str) -> Routes:
     """Routes of a model that could not be loaded: they say why."""
-
-    def refuse(_: WSGIEnvironment) -> Answer:
-        raise InputError("not_loaded", f"model {name} could not be loaded: {runtime.failed[name]}", None, 503)
-
-    return dict.fromkeys((*SENT, "/invocations", "/v2"), Endpoint(refuse, runtime, METHODS))
+    why = f"model {name} could not be loaded: {runtime.failed[name]}"
+    refused = Endpoint(partial(refuse, "not_loaded", why, 503), runtime, METHODS)
+    return dict.fromkeys((*SENT, "/invocations", "/v2"), refused)
 
 
 def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
@@ -163,7 +161,7 @@ def by_path(runtime: Runtime, served: Routes, environ: WSGIEnvironment) -> Answe
     parts = environ["PATH_INFO"].split("/")
     name = runtime.known(parts[3]) if parts[2:3] == ["models"] and len(parts) > 3 else next(iter(served))
     if name not in served:
-        raise no_model_error()
+        return no_model(environ)
     return served[name].answer(environ)
 
 
@@ -174,12 +172,15 @@ def unknown_route(runtime: Runtime, environ: WSGIEnvironment) -> Answer:
     raise InputError("not_found", f"there is no {payload.short(path, 200)}", None, 404)
 
 
-def no_model(_environ: WSGIEnvironment) -> Answer:
-    """Answer a prediction request where there is nothing to predict with. Raises InputError."""
-    raise no_model_error()
+def refuse(code: str, message: str, status: int, _environ: WSGIEnvironment) -> Answer:
+    """Answer a request that is always refused. Raises InputError."""
+    raise InputError(code, message, None, status)
 
 
-def no_model_error() -> InputError:
-    """The model is only observed."""
-    message = "this server has no model ([model] path is empty); send what was predicted to POST /observe"
-    return InputError("no_model", message, None, 404)
+#: Answers a prediction request if models are only observed.
+no_model = partial(
+    refuse,
+    "no_model",
+    "this server has no model ([model] path is empty); send what was predicted to POST /observe",
+    404,
+)

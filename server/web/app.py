@@ -57,9 +57,7 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
             return _refusal(error)
         return None
 
-    @app.errorhandler(InputError)
-    def refused(error: InputError) -> Response:
-        return _refusal(error)
+    app.register_error_handler(InputError, _refusal)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
