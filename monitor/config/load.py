@@ -173,12 +173,9 @@ class _Reader:
         if "outcomes" not in data:
             sections["outcomes"] = None  # they are taken only if the section is there
         own = self.models(data) if "models" in data else []
-        sections |= {
-            "named": bool(own),
-            "models": tuple(one["model"] for one in own),
-            "sources": tuple(one["source"] for one in own),
-        }
         sections |= {"named": bool(own), **(own[0] if own else {})}
+        sections["models"] = tuple(one["model"] for one in own)
+        sections["sources"] = tuple(one["source"] for one in own)
         models = sections["models"] or (sections["model"],)
         if own and sections["metrics"].boxkite:
             raise self.error("metrics.boxkite: its names have no room for a model; it needs [model]")

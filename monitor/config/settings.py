@@ -21,7 +21,7 @@ RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "
 
 #: The source of predictions that this process is given; the other kinds are pulled.
 JOURNAL = "journal"
-#: How often there is a report.
+#: Days of the week, and how often there is a report.
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 EVERY = ("day", *DAYS, "month")
 #: What a source that is pulled cannot do without, by kind.
@@ -58,9 +58,6 @@ def duration_text(seconds: float) -> str:
     return out or "0s"
 
 
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
 def moment(text: str, now: float, ahead: bool = False) -> float:
     """Read a moment, in seconds since 1970 UTC. Raises ValueError.
 
@@ -76,7 +73,7 @@ def moment(text: str, now: float, ahead: bool = False) -> float:
     """
     day = _UNITS["d"]
     named = {"now": now, "all": 0.0, "today": now // day * day, "yesterday": max(now // day - 1, 0) * day}
-    for weekday, name in enumerate(_WEEKDAYS, start=4):  # 1970-01-05 was a Monday
+    for weekday, name in enumerate(DAYS, start=4):  # 1970-01-05 was a Monday
         since = (now // day - weekday) % 7
         named[name] = (now // day - since + 7 * ahead) * day
     try:
