@@ -16,7 +16,7 @@ LONGEST = 20
 #: Texts of a table are not wrapped into less than this, and the last text of a row not into less than that.
 NARROW, LAST = 10, 24
 
-#: Name of each statistic for people.
+#: Every drift statistic that a rule may name, and what people call it; `monitor.drift.statistics` works them out.
 STATISTIC_NAMES = {
     "ks": "K-S",
     "kl": "KL",

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from monitor.clock import FAR, from_iso
 from monitor.rules.rule import PERFORMANCE_STATISTICS, SEVERITIES, TRAFFIC, is_performance
+from monitor.words import STATISTIC_NAMES
 
-_STATISTICS = ("auto", "ks", "kl", "psi", "js", "wasserstein", "chi2", "missing", "other", *PERFORMANCE_STATISTICS)
+_STATISTICS = ("auto", *STATISTIC_NAMES, *PERFORMANCE_STATISTICS)
 RECEIVER_KINDS = ("slack", "slack-bot", "telegram", "webhook", "alertmanager", "apprise", "log")
 
 #: The source of predictions that this process is given; the other kinds are pulled.

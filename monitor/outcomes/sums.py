@@ -42,6 +42,7 @@ CLIP = float(np.finfo(np.float64).eps)
 ROWS = 4096
 
 #: Moments of one row by kind. e = prediction - outcome; e and the outcome y are in units of the target's `scale`.
+#: Sums are stored by position, these first: a new moment goes to the end of `BINNED`.
 TOTALS: dict[TargetKind, tuple[str, ...]] = {
     "regression": (
         *("abs_e_e", "ape", "ape2", "ape_rows", "inside", "y", "y2", "y3", "y4", "y_e2", "y2_e2"),

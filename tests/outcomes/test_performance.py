@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sklearn import metrics as judge
 
 from monitor.columns.column import Column, Floats, Schema
 from monitor.outcomes.performance import Measure, dispersion, measure, pinball, ratios, weighted
-from monitor.outcomes.sums import Sums, Target, contribute, target_of
+from monitor.outcomes.sums import Sums, Target, TargetKind, contribute, target_of
 
 
 def metric_names(target: Target) -> tuple[str, ...]:
@@ -208,6 +210,35 @@ def test_sums_add_up_and_subtract(kind: str, cut: int, seed: int) -> None:
     again = Sums.from_json(target, whole.to_json())
     assert np.array_equal(again.counts, whole.counts)
     assert np.array_equal(again.moments, whole.moments)
+
+
+#: Moments in the order in which the database and reference files hold them: those of all rows, then those by bin.
+STORED: dict[TargetKind, tuple[str, str]] = {
+    "regression": (
+        "abs_e_e ape ape2 ape_rows inside y y2 y3 y4 y_e2 y2_e2 outside_above interval_rows",
+        "rows e abs_e e2 e4",
+    ),
+    "binary": ("brier brier2 log log2 gap_tilt tilt2_var", "p"),
+    "multiclass": ("brier brier2 log log2", "p right rows"),
+}
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_stored_sums_are_read_by_position_so_moments_keep_theirs(kind: TargetKind) -> None:
+    target = Target(kind, *(() if kind == "regression" else (("a", "b"), 1, (1, 2))))
+    totals, binned = (names.split() for names in STORED[kind])
+    size = len(totals) + len(binned) * target.bins
+    sums = Sums.from_json(target, json.dumps({"counts": {}, "moments": {at: float(at) for at in range(size)}}))
+    assert [sums.total(name) for name in totals] == [*range(len(totals))]
+    assert [sums.binned(name)[0] for name in binned] == [*range(len(totals), size, target.bins)]
+
+
+@pytest.mark.parametrize("make", [regression, binary, multiclass])
+def test_hours_can_be_judged_by_every_metric(make: Callable[[int], tuple[Target, Floats, Floats]]) -> None:
+    target, predictions, outcomes = make(400)
+    hours = [contribute(target, predictions[part], outcomes[part]) for part in np.split(np.arange(400), 8)]
+    for name, measured in measure(sum(hours, Sums.zero(target))).items():
+        assert dispersion(hours, name, measured) >= 1.0, name
 
 
 def test_weighting_undoes_selective_outcomes() -> None:
