@@ -213,18 +213,18 @@ def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence
     """
     if not any(map(_asked, verdicts)):
         return list(verdicts)
-    from monitor.drift.evaluate import Explained, Sample  # they load scipy, for which `status` need not wait
+    from monitor.drift.evaluate import LazyExplanation, Sample  # they load scipy, for which `status` need not wait
     from monitor.judging.evaluation import References
 
     sample, names = References(series).standing(connection, current(connection, series))
-    explained: dict[Span, Explained] = {}
+    explained: dict[Span, LazyExplanation] = {}
     out = []
     for verdict in verdicts:
         result = verdict.result
         if _asked(verdict) and result.reference in names:
             if result.window not in explained:
                 test = sum_range(connection, series, result.window.start, result.window.end)
-                explained[result.window] = Explained(series.layout, sample, Sample(test.counts, test.sums))
+                explained[result.window] = LazyExplanation(series.layout, sample, Sample(test.counts, test.sums))
             why = explained[result.window]
             said = StoredExplanation(result.direction or why.direction(result), (), why.harm(result))
             verdict = Verdict(verdict.at, result._replace(explanation=said))

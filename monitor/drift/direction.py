@@ -106,13 +106,13 @@ def shifts(labels: Sequence[str], reference: Sequence[float], test: Sequence[flo
 def _numeric(sides: Sides) -> Direction:
     column, reference, test = sides.column, sides.reference, sides.test
     # Rounding gives a constant a tiny deviation: it counts as zero.
-    least = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
-    known = sides.deviation if least < sides.deviation < math.inf else None
-    widest = known if known is not None else math.inf
-    trained = _reference_moments(column, tuple(reference), sides.sums[0], widest)
-    means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest), strict=True)
+    rounding = 1e-12 * abs(exact_mean(column, reference, sides.sums[0]) or 0.0)
+    deviation = sides.deviation if rounding < sides.deviation < math.inf else None
+    widest_bin = math.inf if deviation is None else deviation / 2
+    trained = _reference_moments(column, tuple(reference), sides.sums[0], widest_bin)
+    means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest_bin), strict=True)
     mean, median = _difference(means), _difference(medians)
-    mean_sd, median_sd = _ratio(mean, known), _ratio(median, known)
+    mean_sd, median_sd = _ratio(mean, deviation), _ratio(median, deviation)
 
     def say(
         change: Change, text: str, names: tuple[str, ...] = (), before: float | None = None, after: float | None = None
@@ -122,46 +122,45 @@ def _numeric(sides: Sides) -> Direction:
     if not sum(test[: column.value_bins]) or not sum(reference[: column.value_bins]):
         return say("unchanged", "no values to compare")
     before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
-    at = max(range(len(after)), key=after.__getitem__)
-    narrow = 0 < at < len(after) - 1 and (
-        column.bin_spreads[at] == 0 or column.edges[at] / 2 - column.edges[at - 1] / 2 <= widest / 2
+    fullest = max(range(len(after)), key=after.__getitem__)
+    narrow = 0 < fullest < len(after) - 1 and (
+        column.bin_spreads[fullest] == 0 or column.edges[fullest] / 2 - column.edges[fullest - 1] / 2 <= widest_bin
     )
-    if narrow and after[at] >= MOST_ROWS and after[at] - before[at] >= GROWN:
-        name = _bin_name(column, at)
-        text = f"most values are now {name}: {apart(before[at], after[at], percent, 2)}"
-        return say("took over", text, (name,), before[at], after[at])
+    if narrow and after[fullest] >= MOST_ROWS and after[fullest] - before[fullest] >= GROWN:
+        name = _bin_name(column, fullest)
+        text = f"most values are now {name}: {apart(before[fullest], after[fullest], percent, 2)}"
+        return say("took over", text, (name,), before[fullest], after[fullest])
     gaps = [q - p for p, q in zip(accumulate(before), accumulate(after), strict=True)]
-    widest = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)
+    edge = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)  # the K-S distance is at this one
     outer = _outer_moves(column, before, after)
-    if outer and outer[0][2] < MOST_ROWS and outer[0][2] - outer[0][1] >= abs(gaps[widest]) / 2 > 0:
+    if outer and outer[0][2] < MOST_ROWS and outer[0][2] - outer[0][1] >= abs(gaps[edge]) / 2 > 0:
         name, was, now = outer[0]
         more = "".join(f"; {move}" for move in _moves(means, medians, mean_sd, median_sd))
         return say("out of range", f"{name}: {apart(was, now, percent, 2)}{more}", (name,), was, now)
-    spread = _ratio(_difference(sds), known if known is not None else sds[0]) or 0.0
+    spread = _ratio(_difference(sds), deviation if deviation is not None else sds[0]) or 0.0
     reach = max(abs(mean_sd or 0.0), abs(median_sd or 0.0))
     # The largest gap that a move, or a change of the spread, opens in a normal column, by its size in deviations.
     explained = 0.4 * reach + 0.24 * abs(spread)
     still = not _moved(mean, mean_sd) and not _moved(median, median_sd)
-    if abs(gaps[widest]) > 3 * explained and (known is not None or still) and widest < len(column.edges):
-        was, now = list(accumulate(before))[widest], list(accumulate(after))[widest]
-        name = f"values up to {number(column.edges[widest])}"
+    if abs(gaps[edge]) > 3 * explained and (deviation is not None or still) and edge < len(column.edges):
+        was, now = list(accumulate(before))[edge], list(accumulate(after))[edge]
+        name = f"values up to {number(column.edges[edge])}"
         return say("shape", f"{name}: {apart(was, now, percent, 2)}", (name,), was, now)
     wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
-    if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (known is not None or still):
-        told = [wider, *_moves(means, medians, mean_sd, median_sd)]
-        return say("spread", "; ".join(told if not still else [wider, "mean and median as before"]), (), *sds)
-    told = _moves(means, medians, mean_sd, median_sd)
-    if not told:
+    moves = _moves(means, medians, mean_sd, median_sd)
+    if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (deviation is not None or still):
+        return say("spread", "; ".join([wider, *(["mean and median as before"] if still else moves)]), (), *sds)
+    if not moves:
         return say("unchanged", "no change")
-    if abs(spread) >= max(STILL, reach / 2) and known is not None:
-        told.append(wider)
-    return say("moved", "; ".join(told), (), *(means if _moved(mean, mean_sd) else medians))
+    if abs(spread) >= max(STILL, reach / 2) and deviation is not None:
+        moves.append(wider)
+    return say("moved", "; ".join(moves), (), *(means if _moved(mean, mean_sd) else medians))
 
 
-def _moments(column: Column, counts: Sequence[float], total: float, widest: float) -> tuple[float | None, ...]:
-    """Mean, standard deviation and median of one side."""
+def _moments(column: Column, counts: Sequence[float], total: float, widest_bin: float) -> tuple[float | None, ...]:
+    """Mean, standard deviation and median of one side; no median if it is in a bin that is wider than `widest_bin`."""
     mean = exact_mean(column, counts, total)
-    return mean, binned_spread(column, counts, mean), binned_median(column, counts, mean, widest / 2)
+    return mean, binned_spread(column, counts, mean), binned_median(column, counts, mean, widest_bin)
 
 
 #: Those of a reference, which is the same for many windows.

@@ -317,18 +317,21 @@ class Answers:
         """Make the results of a stretch of windows."""
         parts = self._measure(chosen)
         levels = self._levels(parts)
-        told = [
-            Explained(self._layout, self._reference[k], self._tests[k], self._unseen)
-            for k in range(chosen.start, chosen.stop)
+        explanations = [
+            LazyExplanation(self._layout, self._reference[window], self._tests[window], self._unseen)
+            for window in range(chosen.start, chosen.stop)
         ]
-        made: list[dict[int, tuple[DriftResult, ...]]] = [{} for _ in told]
+        by_column: list[dict[int, tuple[DriftResult, ...]]] = [{} for _ in explanations]  # of each window
         for rows, group in groupby(parts, key=lambda part: part.rows):
-            of_statistics = [self._results(chosen.start, part, levels, told) for part in group]
-            for columns, found in zip(made, zip(*of_statistics, strict=True), strict=True):
+            of_statistics = [self._results(chosen.start, part, levels, explanations) for part in group]
+            for columns, found in zip(by_column, zip(*of_statistics, strict=True), strict=True):
                 columns.update(zip(rows, zip(*found, strict=True), strict=True))
-        return [tuple(chain.from_iterable(columns.get(row, ()) for row in self.question.columns)) for columns in made]
+        order = self.question.columns
+        return [tuple(chain.from_iterable(columns.get(row, ()) for row in order)) for columns in by_column]
 
-    def _results(self, first: int, part: _Part, levels: Floats, told: Sequence[Explanation]) -> list[list[DriftResult]]:
+    def _results(
+        self, first: int, part: _Part, levels: Floats, explanations: Sequence[Explanation]
+    ) -> list[list[DriftResult]]:
         """Results of one statistic in each window from `first` on; field by field, as there may be thousands."""
         measured, width = part.measured, len(part.rows)
         critical = np.empty(measured.value.shape)
@@ -338,17 +341,17 @@ class Answers:
         states, reasons = verdicts(measured.value.ravel(), critical.ravel(), part.floor.ravel())
         numbers: list[list[Any]] = [array.ravel().tolist() for array in (measured.value, critical, measured.p_value)]
         for k, i in np.argwhere(~part.known).tolist():
-            at = k * width + i
-            states[at], reasons[at] = self._no_verdict(part, k, i, self._partial[first + k])
+            cell = k * width + i
+            states[cell], reasons[cell] = self._no_verdict(part, k, i, self._partial[first + k])
             for field in numbers:
-                field[at] = None
+                field[cell] = None
         n, m = measured.n.astype(np.int64).tolist(), measured.m.astype(np.int64).tolist()
         floors, out = part.floor.tolist(), []
-        for k, explanation in enumerate(told):
+        for k, explanation in enumerate(explanations):
             cut = slice(k * width, (k + 1) * width)
-            value, limit, p_value = (field[cut] for field in numbers)
+            value, critical_value, p_value = (field[cut] for field in numbers)
             names = self._names[first + k]
-            made = DriftResult.rows(
+            results = DriftResult.rows(
                 repeat(self.question.name),
                 *part.named,
                 repeat(part.statistic),
@@ -359,7 +362,7 @@ class Answers:
                 n[k],
                 m[k],
                 value,
-                limit,
+                critical_value,
                 floors[k],
                 p_value,
                 reasons[cut],
@@ -368,16 +371,17 @@ class Answers:
                 repeat(self._subject.series),
                 repeat(None),
             )
-            out.append(made)
+            out.append(results)
         return out
 
     def _no_verdict(self, part: _Part, k: int, i: int, partial: str) -> tuple[State, str]:
+        """Say why column `i` has no verdict in window `k`: its state and the reason."""
         n, m, rows, reference_rows = (int(rows[k, i]) for rows in (part.measured.n, part.measured.m, *part.found))
         if part.damaged[k, i]:
             return "error", "the stored counts of this column are damaged"
         if not m:
-            some = f"none of {reference_rows:,} reference rows has a value"
-            return "no reference", some if reference_rows else "no reference rows"
+            empty = f"none of {reference_rows:,} reference rows has a value"
+            return "no reference", empty if reference_rows else "no reference rows"
         if not rows:
             return "no traffic", "no rows in this window"
         if partial and n >= max(self.question.min_samples, 1):
@@ -386,7 +390,7 @@ class Answers:
         return "insufficient data", f"{found} in this window, {self.question.min_samples} needed"
 
 
-class Explained(Explanation):
+class LazyExplanation(Explanation):
     """Directions and contributions of one window, each worked out when it is first asked for."""
 
     def __init__(

@@ -21,7 +21,7 @@ from monitor.clock import from_iso, utc_offset
 from monitor.columns.batch import Batch
 from monitor.columns.column import Counts, Floats
 from monitor.config.settings import DriftConfig, duration, duration_text
-from monitor.drift.evaluate import Explained, Question, Sample, Terms, verdicts
+from monitor.drift.evaluate import LazyExplanation, Question, Sample, Terms, verdicts
 from monitor.drift.result import PARTIAL, DriftResult, Span, size_of
 from monitor.normal.cells import Cells
 from monitor.normal.expected import FEWEST_ROWS, LEARNT, SAME_HOURS, WEEK, Grid, Ints, Windows
@@ -311,7 +311,7 @@ class Usual:
         test, level = self.hours.between(hour - length, hour), self.hours.between(hour - length - LEARNT, hour - length)
         same = self._same_hours(hour, length)
         pasts = [Sample(past.counts, past.sums, deviations) for past in (level, same)]
-        accounts = [Explained(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
+        accounts = [LazyExplanation(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
         groups: dict[int, list[int]] = {}
         for position in self._covers[rule.name]:
             groups.setdefault(self._since.get(position, 0), []).append(position)

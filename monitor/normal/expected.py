@@ -1,8 +1,8 @@
 """The windows of a column on the grid of whole hours, and what was to be expected in each of them.
 
 All of it comes from counts of hours. A window ends at a whole hour; what it is compared with is older than the window's
-own beginning. Times are positions in the grid; `lags` says for each hour where the same local hour of the weeks before
-it lies, so that daylight saving is taken into account by whoever makes the grid.
+own beginning. Times are positions in the grid; its `shift` has the offset of the local time at each of them, by which
+`Grid.weeks_before` finds the same local hour although daylight saving began or ended in between.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FEWEST_ROWS, WHOLE = 20, 0.85
 PART = 0.3
 #: Fewest rows of a level, in rows of the window that is compared with it.
 FEWEST_LEVEL = 2.0
-#: A window is looked at in this many parts, and is partial if so large a share of its rows lies in another one.
+#: A window is looked at in this many parts, and is partial if so large a share of its rows is in other ones than usual.
 PARTS, MOVED_ROWS = 4, 0.1
 
 
@@ -98,49 +98,50 @@ def windows_of(cells: Cells, grid: Grid, ends: Ints, length: int, *, partial: bo
 
     `partial`: also what is expected of partial windows.
     """
-    back = grid.weeks_before(ends, np.arange(1, SAME_HOURS + 1)[:, None])
+    earlier = grid.weeks_before(ends, np.arange(1, SAME_HOURS + 1)[:, None])
     # Windows a week apart look back at each other: each is worked out once.
-    every, place = np.unique(np.concatenate((ends[None], back)), return_inverse=True)
-    now, *_ = place = place.reshape(SAME_HOURS + 1, -1)
-    found, n = cells.shares(grid.between(every - length, every, cells.bins))
+    every, index = np.unique(np.concatenate((ends[None], earlier)), return_inverse=True)
+    index = index.reshape(SAME_HOURS + 1, -1)
+    now, past = index[0], index[1:]
+    shares, n = cells.shares(grid.between(every - length, every, cells.bins))
     rows = n[:, 1::2]
     usable = (every >= length)[:, None] & (rows >= FEWEST_ROWS)
-    hour = _median(np.where(usable[:, cells.column_of], found, np.nan)[place[1:]], FEWEST_HOURS)
-    usual = np.nan_to_num(_median(np.where(usable, rows, np.nan)[place[1:]], 1))
-    usual_parts = (usable[place[1:], :, None] * grid.parts(back, length)[:, :, None]).sum(axis=0)
+    same_hours = _median(np.where(usable[:, cells.column_of], shares, np.nan)[past], FEWEST_HOURS)
+    usual = np.nan_to_num(_median(np.where(usable, rows, np.nan)[past], 1))
+    usual_parts = (usable[past, :, None] * grid.parts(earlier, length)[:, :, None]).sum(axis=0)
     level, level_n = cells.shares(grid.between(ends - length - LEARNT, ends - length, cells.bins))
     few = level_n[:, 1::2] < FEWEST_LEVEL * rows[now]
     level[few[:, cells.column_of]] = np.nan  # a few rows, as after a long gap, are no level
-    whole = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
-    part = ((ends >= length) & whole)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, PART * usual))
-    judged = part & (rows[now] >= WHOLE * usual) & ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
+    loud = grid.known[np.clip(ends, 0, grid.hours)] - grid.known[np.clip(ends - length, 0, grid.hours)] == length
+    enough = ((ends >= length) & loud)[:, None] & (rows[now] >= np.maximum(FEWEST_ROWS, PART * usual))
+    judged = enough & (rows[now] >= WHOLE * usual) & ~_lopsided(grid.parts(ends, length)[:, None], usual_parts)
     by_hours = np.full_like(level, np.nan)
-    needed = part & (~judged | (usable[place[1:]].sum(axis=0) < FEWEST_HOURS))
+    needed = enough & (~judged | (usable[past].sum(axis=0) < FEWEST_HOURS))
     for at in np.flatnonzero(needed.any(axis=1)) if partial else ():
         by_hours[at] = np.where(needed[at, cells.column_of], _by_hours(cells, grid, ends[at], length), np.nan)
-    expected = np.stack([level, hour, (level + hour) / 2])
-    return Windows(length, ends, found[now], n[now], expected, usual, judged, by_hours)
+    expected = np.stack([level, same_hours, (level + same_hours) / 2])
+    return Windows(length, ends, shares[now], n[now], expected, usual, judged, by_hours)
 
 
 def _by_hours(cells: Cells, grid: Grid, end: np.int64, length: int) -> Floats:
-    """Shares expected of the hours that a window has, shape (C,): those of the weeks before, weighed by its rows.
+    """Shares expected of the hours that a window has, shape (C,): those of the weeks before, weighted by its rows.
 
     NaN if too much of it is in hours that have no history.
     """
     hours = np.arange(end - length + 1, end + 1)
-    back = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None])
-    back = np.where(back <= end - length, back, 0)  # none of the window's own
-    past = np.diff(grid.rows[np.clip(np.stack([back - 1, back]), 0, grid.hours)], axis=0)[0].sum(axis=0)
-    has = np.diff(grid.rows[np.concatenate((hours[:1] - 1, hours))])
-    if has[past == 0].sum() > MOVED_ROWS * has.sum() or past[has > 0].sum() < FEWEST_LEVEL * has.sum():
+    earlier = grid.weeks_before(hours, np.arange(1, SAME_HOURS + 1)[:, None])
+    earlier = np.where(earlier <= end - length, earlier, 0)  # none of the window's own
+    past = np.diff(grid.rows[np.clip(np.stack([earlier - 1, earlier]), 0, grid.hours)], axis=0)[0].sum(axis=0)
+    rows = np.diff(grid.rows[np.concatenate((hours[:1] - 1, hours))])
+    if rows[past == 0].sum() > MOVED_ROWS * rows.sum() or past[rows > 0].sum() < FEWEST_LEVEL * rows.sum():
         return np.full(len(cells.names), np.nan)
-    weight = has / np.maximum(past, 1)
-    counts = (grid.between(back - 1, back, cells.bins).sum(axis=0) * weight[:, None]).sum(axis=0)
+    weight = rows / np.maximum(past, 1)
+    counts = (grid.between(earlier - 1, earlier, cells.bins).sum(axis=0) * weight[:, None]).sum(axis=0)
     return cells.shares(np.rint(1000 * counts).astype(np.int64))[0]  # of counts, with three places
 
 
 def _lopsided(parts: Counts, usual: Counts) -> Mask:
-    """Whether the rows of windows lie in other parts of them than usual, by more than chance. Both: shape (..., PARTS).
+    """Whether the rows of windows are in other parts of them than usual, by more than chance. Both: shape (..., PARTS).
 
     Such a window holds other hours than the ones that it is compared with, and so other rows.
     """

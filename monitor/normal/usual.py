@@ -52,9 +52,9 @@ class Distances:
     """How far W windows of K columns with C cells and L limits are from what was expected.
 
     `change`: shape (W, C), share minus expected share. `scale`: (W, C), what the change is measured in: one scale for
-    all bulk cells of a column, one for each tail cell. `known`: (W, C), whether the window is whole and has enough
-    rows. `worst`: (W, L), the distance in units of its scale: the largest of the bulk cells, and that of each tail
-    cell; NaN if there is none. Partial windows have more noise: they have no part in it, and so in no limit.
+    all bulk cells of a column, one for each tail cell. `known`: (W, C), whether there are enough rows, and something
+    was expected. `worst`: (W, L), the distance in units of its scale: the largest of the bulk cells, and that of each
+    tail cell; NaN if there is none.
     """
 
     change: Floats
@@ -96,8 +96,8 @@ def _median(values: Floats) -> Floats:
 def judge(cells: Cells, windows: Windows, rows: npt.NDArray[np.intp], learned: Sequence[Learned]) -> Distances:
     """Distances of some windows from what was expected. `learned`: of each column.
 
-    The hours of the few weeks that there are stand in for a predictor without history; so they do for partial windows.
-    These count for the limits as well: bursts make many windows partial, and partial windows have more noise.
+    Where the predictor has no history, and for partial windows, the expectation is that of the hours which they have.
+    Partial windows count for the limits as well: bursts make many windows partial, and those have more noise.
     """
     predictors = np.array([one.predictor for one in learned])[cells.column_of]
     q = windows.expected[predictors, rows[:, None], np.arange(len(predictors))]
@@ -125,7 +125,7 @@ class Watch:
         self.maxima: dict[int, Floats] = {}
         self.learned: Learned | None = None
         self.day = 0
-        #: Weeks whose largest distances have grown since somebody cleared this.
+        #: Weeks whose largest distances have grown since the caller that stores them cleared this.
         self.grown: set[int] = set()
         self._limits: tuple[tuple[float, int], Floats] = ((0.0, -1), np.zeros(0))
 
@@ -150,31 +150,30 @@ class Watch:
 
     def run(self, grid: Grid, start: int, end: int, weeks: float) -> Replayed:
         """Judge the windows that end within [start, end), as `judge_together` does one after the other."""
-        before = max(start - LEARNT - DAY, 0)
-        ends = np.arange(before, end, dtype=np.int64)
+        ends = np.arange(max(start - LEARNT - DAY, 0), end, dtype=np.int64)
         ends = ends[(ends + grid.first) % self.step == 0]
         windows = windows_of(self.cells, grid, ends, self.length)
         count = int((ends >= start).sum())
-        size = (count, self.cells.limits)
-        out = Replayed(ends[len(ends) - count :], np.zeros(count), np.full(size, np.nan), np.full(size, np.nan))
+        shape = (count, self.cells.limits)
+        out = Replayed(ends[len(ends) - count :], np.zeros(count), np.full(shape, np.nan), np.full(shape, np.nan))
         done, limits, week = 0, np.zeros(0), -1
         for day in range(start - (start + grid.first) % DAY, end, DAY):
             begin, stop = np.searchsorted(ends, (max(day, start), min(day + DAY, end)))
-            learnt = np.arange(*np.searchsorted(ends, (day - LEARNT, day + 1)))
-            self._relearn(windows, learnt[(ends[learnt] + grid.first) % LEARN_STEP == 0], day + grid.first)
+            past = np.arange(*np.searchsorted(ends, (day - LEARNT, day + 1)))
+            self._relearn(windows, past[(ends[past] + grid.first) % LEARN_STEP == 0], day + grid.first)
             rows = np.arange(begin, stop)
             if self.learned is not None and len(rows):
-                found = judge(self.cells, windows, rows, [self.learned])
+                distances = judge(self.cells, windows, rows, [self.learned])
                 if (day + grid.first) // WEEK != week:
                     week = (day + grid.first) // WEEK
                     limits = self.limits(weeks, day + grid.first)
                 place = slice(done, done + len(rows))
-                out.distances[place], out.limits[place] = found.worst, limits
-                size_of, told = np.abs(found.change), found.scale * limits[self.cells.limit_of]
+                out.distances[place], out.limits[place] = distances.worst, limits
+                change, critical = np.abs(distances.change), distances.scale * limits[self.cells.limit_of]
                 with np.errstate(invalid="ignore"):
-                    beyond = (size_of >= self.cells.floors) & found.known
-                    out.excess[place] = np.where(beyond, size_of / told, 0.0).max(axis=1)
-                self.note(week, found.worst)
+                    matters = (change >= self.cells.floors) & distances.known
+                    out.excess[place] = np.where(matters, change / critical, 0.0).max(axis=1)
+                self.note(week, distances.worst)
             done += len(rows)
         return out
 
