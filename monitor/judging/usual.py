@@ -188,7 +188,7 @@ class Usual:
         self._since: dict[int, int] = {}
         self._saved: dict[tuple[int, int], int] = {}
         self._restored = False
-        self._said: str | None = None
+        self._stored_state: str | None = None
         self.lengths: tuple[int, ...] = drift.windows
 
     def judge(self, connection: sqlite3.Connection, rule: Rule, end: float) -> list[Judged]:
@@ -196,7 +196,7 @@ class Usual:
         hour = math.floor(end / HOUR)
         self._restore(connection)
         self.hours.read(connection, hour)
-        self._accept(connection)
+        self._take_up_accepted(connection)
         out, days = [], float(REPLAYED)
         for length in self._lengths(rule):
             last = hour // step_of(length) * step_of(length)
@@ -223,7 +223,7 @@ class Usual:
         """What a rule's verdicts rest on, besides counts."""
         return Terms(rule.alerts, self._lengths(rule), self._drift.timezone, self._drift.quiet)
 
-    def again(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
+    def rejudge(self, connection: sqlite3.Connection, rule: Rule, length: int, hour: int, at: float) -> Judged | None:
         """Judge a window of the past as it was then: by what had been learnt by that day, and accepted by `at`."""
         self._watches.clear()
         self._replayed.clear()
@@ -232,7 +232,7 @@ class Usual:
         for watch in self._watches.values():
             watch.day = day if watch.learned else 0
         self.hours.read(connection, max(hour, self.hours.end) if hour + WEEK > self.hours.end else hour)
-        self._stand(connection, standing_at(history(connection, self._series), at))
+        self._compare_with(connection, standing_at(history(connection, self._series), at))
         self._replay(rule, length, hour, math.inf)
         return self._judge(rule, length, hour)
 
@@ -259,16 +259,17 @@ class Usual:
         for week in usual_store.load_weeks(connection, self._series.id):
             self._watch(week.position, week.hours).maxima[week.week] = week.worst
 
-    def _accept(self, connection: sqlite3.Connection) -> None:
-        """Forget what came before an accepted stretch; the largest distances of the weeks stay."""
+    def _take_up_accepted(self, connection: sqlite3.Connection) -> None:
+        """Forget what came before a period that was accepted meanwhile; the largest distances of the weeks stay."""
         standing = current(connection, self._series)
         if standing != self._standing:
             for (position, _), watch in self._watches.items():
                 if standing.get(position) != self._standing.get(position):
                     watch.day = 0  # learns anew
-            self._stand(connection, standing)
+            self._compare_with(connection, standing)
 
-    def _stand(self, connection: sqlite3.Connection, standing: Standing) -> None:
+    def _compare_with(self, connection: sqlite3.Connection, standing: Standing) -> None:
+        """Learn from an accepted period on, for each column that has one."""
         starts = {position: load_accepted(connection, row).start for position, row in standing.items()}
         self._standing, self._since = standing, {at: int(from_iso(text)) // HOUR for at, text in starts.items()}
 
@@ -289,13 +290,13 @@ class Usual:
         return horizon(limits * len(self._lengths(rule)), rule.alerts)
 
     def _replay(self, rule: Rule, length: int, hour: int, days: float) -> float:
-        """Judge the windows of the hours that are stored already and end before `hour`, for a column that has none.
+        """Judge the stored windows that end before `hour`, for each column that has judged none yet.
 
-        At most so many days of one column, but one column at least; the days that are left. So a long history of many
-        columns takes several evaluations; a column that has not had its turn is not judged yet.
+        Stops after so many `days` of history, but not before one column is done; returns the days that are left. So a
+        long history of many columns takes several evaluations, and a column is not judged before its turn.
         """
         for position in self._covers[rule.name]:
-            if self._begun(position, length, hour):
+            if self._has_past(position, length, hour):
                 continue
             grid = self.hours.grid(self._since.get(position, 0))
             end = min(max(hour - grid.first, 0), grid.hours)
@@ -311,23 +312,23 @@ class Usual:
         test, level = self.hours.between(hour - length, hour), self.hours.between(hour - length - LEARNT, hour - length)
         same = self._same_hours(hour, length)
         pasts = [Sample(past.counts, past.sums, deviations) for past in (level, same)]
-        accounts = [LazyExplanation(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
-        groups: dict[int, list[int]] = {}
+        explanations = [LazyExplanation(self._layout, past, Sample(test.counts, test.sums)) for past in pasts]
+        by_since: dict[int, list[int]] = {}  # an accepted period may begin later than the history of other columns
         for position in self._covers[rule.name]:
-            groups.setdefault(self._since.get(position, 0), []).append(position)
+            by_since.setdefault(self._since.get(position, 0), []).append(position)
         weeks, results, shown = self._weeks(rule), dict[int, DriftResult](), level + self.hours.between(0, 0)
-        for since, positions in groups.items():
+        for since, positions in by_since.items():
             grid = self.hours.grid(since)
-            at = hour - grid.first
-            begun = [one for one in sorted(positions) if 0 <= at <= grid.hours and self._begun(one, length, hour)]
-            watches = {one: watch for one in begun if (watch := self._watch(one, length)).learn(grid, at)}
+            end = hour - grid.first
+            ready = [one for one in sorted(positions) if 0 <= end <= grid.hours and self._has_past(one, length, hour)]
+            watches = {one: watch for one in ready if (watch := self._watch(one, length)).learn(grid, end)}
             if not watches:
                 continue
             cells = self._cells_of(*watches)
-            found = judge_together(list(watches.values()), cells, grid, at)
+            windows, distances = judge_together(list(watches.values()), cells, grid, end)
             for k, (position, watch) in enumerate(watches.items()):
                 seasonal = watch.learned is not None and watch.learned.predictor > 0
-                seasonal |= not found[0].judged[0, k]
+                seasonal |= not windows.judged[0, k]
                 column = self._series.schema.columns[position]
                 if by_hour := seasonal and same.n > 0:
                     low, high = self._series.schema.offsets[position : position + 2]
@@ -343,14 +344,13 @@ class Usual:
                     "usual at this hour" if seasonal else "usual level",
                     self._series.version,
                     m=(level, same)[by_hour].n,
-                    explanation=accounts[by_hour],
+                    explanation=explanations[by_hour],
                     model=self._series.model,
                     series=self._series.subject.series,
                 )
-                limits = watch.limits(weeks, hour)
-                verdict = verdict_of(watch, k, cells, *found, limits, hour)
-                if verdict["state"] != "no traffic" and (still := self._frozen(position, since, hour)):
-                    verdict |= frozen_verdict(still)
+                verdict = verdict_of(watch, k, cells, windows, distances, watch.limits(weeks, hour), hour)
+                if verdict["state"] != "no traffic" and (frozen := self._frozen(position, since, hour)):
+                    verdict |= frozen_verdict(frozen)
                 results[position] = result._replace(**verdict)
         if not results:
             return None
@@ -369,7 +369,7 @@ class Usual:
                 return None
         return found if found.frozen else None
 
-    def _begun(self, position: int, length: int, hour: int) -> bool:
+    def _has_past(self, position: int, length: int, hour: int) -> bool:
         """Whether the history of a column has been replayed, or was by an earlier process."""
         watch = self._watch(position, length)
         return bool(watch.maxima) or watch.learned is not None or self._replayed.get((position, length), -1) >= hour
@@ -377,11 +377,11 @@ class Usual:
     def _same_hours(self, hour: int, length: int) -> Batch:
         """Sum of the same hours of the weeks before a window, but for hours in which it has no rows."""
         grid, total, begin = self.hours.grid(), self.hours.between(0, 0), hour - length
-        empty = [at for at in range(begin, hour) if not self.hours.between(at, at + 1).n]
-        for start, end in pairwise([begin - 1, *empty, hour]):  # stretches of hours that it has
-            back = grid.weeks_before(np.array(end - grid.first), np.arange(1, SAME_HOURS + 1))
-            for stop in (grid.first + back[(back >= length) & (end > start + 1)]).tolist():
-                total = total + self.hours.between(stop - (end - start - 1), stop)
+        empty = [one for one in range(begin, hour) if not self.hours.between(one, one + 1).n]
+        for before, end in pairwise([begin - 1, *empty, hour]):  # the hours between two empty ones
+            earlier = grid.weeks_before(np.array(end - grid.first), np.arange(1, SAME_HOURS + 1))
+            for stop in (grid.first + earlier[(earlier >= length) & (end > before + 1)]).tolist():
+                total = total + self.hours.between(stop - (end - before - 1), stop)
         return total
 
     def save(self, connection: sqlite3.Connection) -> None:
@@ -396,14 +396,14 @@ class Usual:
             watch.grown.clear()
         if learned or weeks:
             usual_store.save(connection, self._series.id, learned, weeks)
-        if (state := self.state()) != self._said:
+        if (state := self.state()) != self._stored_state:
             write_meta(connection, LEARNING, state)
             write_meta(connection, WINDOWS, json.dumps(self.lengths))
-            self._said = state
+            self._stored_state = state
 
 
 class Past:
-    """Judges past windows of any series once more, for whoever checks what is stored."""
+    """Judges past windows of any series once more, to check what is stored."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -419,7 +419,7 @@ class Past:
             self._known[series.id, question] = Usual(series, drift, {question.name: question.columns})
         rule = Rule(question.name, reference=USUAL, alerts=terms.alerts, lengths=terms.lengths)
         length = round(duration(statistic.removeprefix("usual ")) / HOUR)
-        found = self._known[series.id, question].again(self._connection, rule, length, round(end) // HOUR, at)
+        found = self._known[series.id, question].rejudge(self._connection, rule, length, round(end) // HOUR, at)
         return found.results if found else ()
 
 
