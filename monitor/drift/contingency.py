@@ -39,13 +39,13 @@ def chi2(pair: Pair) -> Measured:
     reference, test = pair.reference, pair.test
     gap = test * m[..., None] - reference * n[..., None]
     value: Floats = (gap**2 / np.maximum(reference + test, 1.0)).sum(axis=-1) / np.maximum(n * m, 1.0)
-    freedom, stretch = chi2_null(reference, pair.counted.test, pair.once(overlooked_other))
-    h, counted = (1 / np.maximum(rows, 1.0) + 1 / np.maximum(m, 1.0) for rows in (n, pair.counted.sizes[0]))
-    grown = counted / h  # X^2 grows with n: that of the rows that count is smaller by this
-    p_value = gammaincc(freedom / 2, value / grown / stretch / 2)
+    freedom, stretch = chi2_null(reference, pair.effective.test, pair.once(overlooked_other))
+    h, effective_h = (1 / np.maximum(rows, 1.0) + 1 / np.maximum(m, 1.0) for rows in (n, pair.effective.sizes[0]))
+    design = effective_h / h  # X^2 grows with n: that of the effective rows is smaller by this
+    p_value = gammaincc(freedom / 2, value / design / stretch / 2)
 
     def critical(alpha: float) -> Floats:
-        return chi_square_critical(freedom, alpha) * stretch * grown
+        return chi_square_critical(freedom, alpha) * stretch * design
 
     return Measured(value, p_value, n, m, critical, pair.testable, floor_unit=1 / h)
 
@@ -79,15 +79,15 @@ def _share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 
     share = hits_test / np.maximum(n, 1.0)
     gap = share - hits_reference / np.maximum(m, 1.0)
     hits = hits_reference + hits_test
-    rows, counted = n, hits_test
+    rows, effective_hits = n, hits_test
     if pair.weights is not None:
         # Whole hits beyond the critical number, as `share_critical` counts them.
-        rows = np.rint(pair.counted.sizes[0])
+        rows = np.rint(pair.effective.sizes[0])
         part = share * rows
-        counted = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
+        effective_hits = np.where(gap >= 0, np.ceil(part - 1e-9), np.floor(part + 1e-9))
     return Measured(
         gap,
-        share_p_value(hits_reference, counted, rows, m, spare),
+        share_p_value(hits_reference, effective_hits, rows, m, spare),
         n,
         m,
         lambda alpha: share_critical(hits_reference, gap >= 0, rows, m, alpha, spare),

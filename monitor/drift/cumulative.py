@@ -32,7 +32,7 @@ def ks(pair: Pair) -> Measured:
     """
     gap = pair.once(gaps)
     value = np.clip(np.maximum(gap.max(axis=-1, initial=0.0), -gap.min(axis=-1, initial=0.0)), 0.0, 1.0)
-    n, m = (np.maximum(rows, 1.0) for rows in pair.counted.finite_sizes)
+    n, m = (np.maximum(rows, 1.0) for rows in pair.effective.finite_sizes)
     h = 1.0 / n + 1.0 / m
     p_value = np.minimum(1.0, 2.0 * np.exp(-2.0 * value**2 / h))
 
@@ -61,7 +61,7 @@ def wasserstein(pair: Pair) -> Measured:
         rows = np.maximum(counts[0] + counts[1], 1.0)
         places[which] += (counts[0] * (before - places[which]) + counts[1] * (after - places[which])) / rows
     value = value / pair.scale
-    null = WassersteinNull(*pair.counted.finite, places, pair.scale)
+    null = WassersteinNull(*pair.effective.finite, places, pair.scale)
     testable = pair.finite_testable & (pair.frame.places[..., -1] > 0)
     return Measured(value, null.p_value(value), *pair.finite_sizes, null.critical, testable)
 

@@ -68,7 +68,7 @@ def _measure(
     *expected* smoothed distributions: without that, 50 rows of one category against 5,000 of the same, in a column with
     49 others, would be a drift.
     """
-    null = pair.counted.once(_null)
+    null = pair.effective.once(_null)
     unit = scale * null.h
     freedom = np.maximum(np.maximum(null.bins - 1.0, null.seen - 1.0 + total(null.expected) / unit), 1.0)
     nats = total(pair.once(_smooth))

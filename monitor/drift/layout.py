@@ -47,8 +47,8 @@ class Pair:
     `reference`, `test`: counts, (R, K); columns with fewer bins are padded with zeros at the end. Leading axes in front
     of R are allowed: many windows against one reference, or each against its own. `scale`: (R,), reference standard
     deviation as a part of the span of the edges; 1 where it is zero or unknown. `means`: of the finite values of the
-    reference and of the test window, on that span too; NaN if unknown. `weights`: how much a row of the test window
-    counts in the distribution without drift, (R,); None: each is one independent draw.
+    reference and of the test window, on that span too; NaN if unknown. `weights`: effective rows for each row of the
+    test window, (R,), since rows of one window are alike; None: each is one independent draw.
     """
 
     frame: Frame
@@ -60,7 +60,7 @@ class Pair:
     _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, function: Callable[[Pair], T]) -> T:
-        """What a function says of this pair; several statistics work with it, so it is worked out once."""
+        """Result of a function for this pair, cached: several statistics need the same."""
         if function not in self._known:
             self._known[function] = function(self)
         found: T = self._known[function]
@@ -72,7 +72,7 @@ class Pair:
         return self.test.sum(axis=-1), self.reference.sum(axis=-1)
 
     def thin(self, rho: Floats) -> Pair:
-        """Count the n rows of the test window as n / (1 + (n - 1) rho) independent ones, rounded down. `rho`: (R,)."""
+        """Give the test window its effective sample size, n / (1 + (n - 1) rho), rounded down. `rho`: (R,)."""
         if not rho.any():
             return self
         n = np.maximum(self.sizes[0], 1.0)
@@ -80,8 +80,8 @@ class Pair:
         return replace(self, weights=weights, _known={})
 
     @property
-    def counted(self) -> Pair:
-        """Both sides with as many rows in the test window as count: what its chance is worked out from."""
+    def effective(self) -> Pair:
+        """Both sides with the effective rows of the test window: p-values and critical values come from it."""
         return self if self.weights is None else self._thinned  # itself in its own cache would be freed late
 
     @cached_property

@@ -1,8 +1,8 @@
-"""How alike the rows of one window are: the correlation that makes n rows say as much as fewer independent ones.
+"""How alike the rows of one window are: their intraclass correlation rho, which sets the effective sample size.
 
 Shares of windows scatter about their own level, a line over time, by v (1 / n + rho (1 - 1 / n)), v = p (1 - p), not by
-the v / n of independent rows; rho is estimated by moments (Williams 1982), and n rows count as n / (1 + (n - 1) rho).
-It is learnt once a day from the first weeks of production, until these are over.
+the v / n of independent rows; rho is estimated by moments (Williams 1982), and the effective sample size of n rows is
+n / (1 + (n - 1) rho). It is learnt once a day from the first weeks of production, until these are over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CHANCE = 2.0
 def learn(
     connection: sqlite3.Connection, series: Series, drift: DriftConfig, rules: Iterable[Rule], now: float
 ) -> None:
-    """Learn for each window length that rules need it for, if that was not done today; nothing once it is settled."""
+    """Learn rho for each window length of the rules, once a day, until it is settled; store it."""
     wanted = {hours_of(rule.window) for rule in rules if rule.fixed and not rule.independent}
     for hours in sorted(wanted):
         known = store.newest_correlation(connection, series.id, hours, now)
@@ -59,9 +59,9 @@ def hours_of(seconds: float) -> int:
 def learnt(
     connection: sqlite3.Connection, series: Series, drift: DriftConfig, hours: int, now: float
 ) -> tuple[Floats, bool]:
-    """Correlations by column, shape (columns, 3), and whether they will stay: all hours of the first weeks are there.
+    """Correlations by column, shape (columns, 3), and whether they are settled: the first weeks are over.
 
-    Quiet days say nothing.
+    Nothing is learnt from quiet days.
     """
     schema, seconds = series.schema, hours * HOUR
     begin = math.floor(min(first_start(connection, series.id), now) / HOUR) * HOUR
@@ -86,7 +86,7 @@ def in_the_past(
 ) -> Floats | None:
     """Correlations that were in force at each of some evaluations, shape (T, columns, 3); None if none is needed.
 
-    If nothing was ever learnt, as of a history that no server has judged, those of its first weeks stand for all.
+    If nothing was ever learnt, as of a history that no server has judged, those of its first weeks hold for all.
     """
     if rule.independent or not len(times):
         return None
@@ -113,29 +113,29 @@ def correlations(cells: Cells, counts: Counts) -> Floats:
     they scatter no more than independent rows may. Rows that are just out of range come together as those just inside
     do: where hardly any were yet, that of the shape counts.
     """
-    shares, pair = cells.shares(counts)
-    own, totals = cells.shares(counts.sum(axis=0))
-    rows, total = cells.spread(pair), cells.spread(totals)
+    shares, rows = cells.shares(counts)
+    level, total = cells.shares(counts.sum(axis=0))
+    rows, total = cells.spread(rows), cells.spread(total)
     groups = [cells.is_bulk, *(~cells.is_bulk & np.isin(cells.names, names) for names in TAILS)]
-    rho = np.array([_correlation(*(one[..., group] for one in (shares, own, rows, total))) for group in groups])
-    if cells.columns[0].numeric and (own * total)[groups[-1]].sum() < FEWEST_ROWS:
+    rho = np.array([_correlation(*(one[..., group] for one in (shares, level, rows, total))) for group in groups])
+    if cells.columns[0].numeric and (level * total)[groups[-1]].sum() < FEWEST_ROWS:
         rho[-1] = rho[0]
     return rho
 
 
-def _correlation(shares: Floats, own: Floats, rows: Floats, total: Floats) -> float:
-    """Estimate by moments over windows and cells. `shares`, `rows`: shape (W, cells); `own`, `total`: (cells,)."""
+def _correlation(shares: Floats, level: Floats, rows: Floats, total: Floats) -> float:
+    """Estimate by moments over windows and cells. `shares`, `rows`: shape (W, cells); `level`, `total`: (cells,)."""
     enough = (rows >= FEWEST_ROWS).all(axis=1)
     if not shares.shape[1] or enough.sum() < FEWEST_WINDOWS:
         return 0.0
-    shares, rows, variance = shares[enough], rows[enough], own * (1 - own)
-    place = np.flatnonzero(enough)[:, None] - (rows * np.flatnonzero(enough)[:, None]).sum(axis=0) / rows.sum(axis=0)
-    slope = (rows * place * (shares - own)).sum(axis=0) / (rows * place**2).sum(axis=0)
-    by_chance = variance * (1 / rows - 2 / total)  # level and slope are the windows' own
-    whole = (variance * (1 - 1 / rows)).sum()
-    if whole <= 0:
+    shares, rows, variance, time = shares[enough], rows[enough], level * (1 - level), np.flatnonzero(enough)[:, None]
+    time = time - (rows * time).sum(axis=0) / rows.sum(axis=0)
+    slope = (rows * time * (shares - level)).sum(axis=0) / (rows * time**2).sum(axis=0)
+    by_chance = variance * (1 / rows - 2 / total)  # level and slope are fitted to these windows
+    if_all_alike = (variance * (1 - 1 / rows)).sum()  # the rest of the scatter, if rho were 1
+    if if_all_alike <= 0:
         return 0.0
-    found = float(((shares - own - slope * place) ** 2 - by_chance).sum() / whole)
+    rho = float(((shares - level - slope * time) ** 2 - by_chance).sum() / if_all_alike)
     # Cells of one window move together: as many squares as windows.
     error = float(np.sqrt(2 * (1 / rows[:, 0] ** 2).sum())) / len(rows)
-    return min(found, 1.0) if found > CHANCE * error else 0.0
+    return min(rho, 1.0) if rho > CHANCE * error else 0.0
