@@ -20,7 +20,7 @@ from monitor.judging.evaluation import Evaluator
 from monitor.notify import plan as planning
 from monitor.notify.picture import histogram
 from monitor.notify.receivers import build_receivers
-from monitor.rules.alert import by_alert, reported
+from monitor.rules.alert import by_alert, leading_result
 from monitor.rules.silence import mutes
 from monitor.sender import Senders
 from monitor.store.file.writer import Writer
@@ -72,12 +72,12 @@ class Announcer:
         found = [evaluator.found for evaluator in evaluators]
         alerts = {key: alert for evaluation, _ in found for key, alert in evaluation.alerts.items()}
         groups = by_alert(result for evaluation, _ in found for result in (*evaluation.results, *evaluation.traffic))
-        known = tuple(alerts.values())
-        seen = planning.Situation(
+        known, statistics = tuple(alerts.values()), {key: alert.statistic for key, alert in alerts.items()}
+        situation = planning.Situation(
             at=now,
             alerts=known,
             transitions=[transition for _, transitions in found for transition in transitions],
-            results={k: reported(group, alerts[k].statistic if k in alerts else "") for k, group in groups.items()},
+            results={key: leading_result(group, statistics.get(key, "")) for key, group in groups.items()},
             muted=frozenset(mutes(known, alert_store.list_silences(connection, now), now)),
             histograms=lambda key: histograms(evaluators, key),
             versions={evaluator.series.model: evaluator.series.version for evaluator in evaluators},
@@ -88,7 +88,7 @@ class Announcer:
         # Changes of a group are gathered over five evaluations, at most five minutes.
         every, states = self.config.drift.every, outbox.load_groups(connection)
         policy = planning.Policy(settings.repeat, min(300.0, 5 * every), max(60.0, every))
-        outbox.enqueue(connection, planning.plan(seen, states, self.receivers, rules, settings.receivers, policy))
+        outbox.enqueue(connection, planning.plan(situation, states, self.receivers, rules, settings.receivers, policy))
 
 
 def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> dict[str, list[Any]] | None:

@@ -16,7 +16,7 @@ from monitor import words
 from monitor.clock import iso
 from monitor.config.settings import duration_text
 from monitor.drift.result import AlertKey, DriftResult
-from monitor.rules.alert import Alert, Transition, advance, by_alert, reported
+from monitor.rules.alert import Alert, Transition, advance, by_alert, leading_result
 from monitor.rules.rule import Rule
 
 WEEK = 604_800.0
@@ -167,7 +167,7 @@ def play(moments: Iterable[Moment], rules: Sequence[Rule], every: float) -> Back
             _note(transition, open_events, closed)
         for key, group in by_alert(results).items():
             if key in open_events and alerts[key].state == "firing":
-                open_events[key] = _stronger(open_events[key], reported(group))
+                open_events[key] = _stronger(open_events[key], leading_result(group))
     start, end = (min(times) - every, max(times)) if times else (0.0, 0.0)
     events = sorted([*closed, *open_events.values()], key=lambda event: (event.fired, event.rule, event.column))
     names = tuple(rule.name for rule in rules)

@@ -24,9 +24,9 @@ from monitor.drift.result import (
     Span,
     StoredExplanation,
     Subject,
-    answers,
     at_a_glance,
     of_importance,
+    predictions_moved,
 )
 from monitor.errors import LockedError
 from monitor.outcomes.performance import ESTIMATED
@@ -348,7 +348,7 @@ def alerts(options: argparse.Namespace, config: Config) -> Answer:
     muted = mutes(known, silences, now)
     best = {verdict.result.key: verdict.result for verdict in strongest(verdicts)}
     known.sort(key=lambda alert: (alert.key in muted, *urgency(alert, best.get(alert.key))))
-    moved = answers(verdict.result for verdict in verdicts) if len(served) == 1 else ""
+    moved = predictions_moved(verdict.result for verdict in verdicts) if len(served) == 1 else ""
     up = _section("Alerts", "no alert is pending, firing or just resolved", _alert_table(known, muted, best, now))
     lines = [
         *(filter(None, [_moved(moved), *up]) if span.end >= now else []),

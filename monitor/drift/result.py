@@ -249,7 +249,7 @@ class Harm:
 
 
 class Explanation:
-    """Says which way a result's column moved, when somebody asks. This one has nothing to say."""
+    """Says which way a result's column moved, and what that does. This one is empty; it is the default."""
 
     __slots__ = ()
 
@@ -299,7 +299,7 @@ class DriftResult(NamedTuple):
     `value > critical` and `value > floor` make a drift. `critical` depends on n, m and the column's share of alpha.
     `value`, `critical` and `p_value` are None where there is no verdict; never NaN or infinite. `scatter`: where a
     window is compared with what is usual, the standard deviation of such windows, in the units of `value`. A tuple,
-    because an evaluation makes thousands; its words are made by its `explanation`, for the few that somebody reads.
+    because an evaluation makes thousands; its words are made by its `explanation`, only for the few that are read.
     """
 
     rule: str
@@ -396,7 +396,7 @@ class DriftResult(NamedTuple):
 NEARLY = 0.5
 
 
-def answers(results: Iterable[DriftResult]) -> str:
+def predictions_moved(results: Iterable[DriftResult]) -> str:
     """Say whether the predictions have moved, by the results on them; "" without a verdict on one."""
     judged = [result for result in results if result.role == "prediction" and result.value is not None]
     if not judged:
@@ -426,7 +426,7 @@ def at_a_glance(results: Sequence[DriftResult]) -> dict[str, Any]:
     parts = {one.column: one.harm.importance for one in drifted if one.role == "feature" and one.harm}
     known = [part for part in parts.values() if part is not None]
     return {
-        "predictions_moved": answers(results) or None,
+        "predictions_moved": predictions_moved(results) or None,
         "drifted": list(harms),
         "harm": {column: harm.text for column, harm in harms.items() if harm},
         "importance": sum(known) if known else None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from monitor.drift.result import AlertKey, DriftResult, answers
+from monitor.drift.result import AlertKey, DriftResult, predictions_moved
 from monitor.notify.message import PERFORMANCE, Entry, Message, MessageKind, Status, entry, names, quoted
 from monitor.notify.receiver import Receiver
 from monitor.rules.alert import REOPEN, Alert, Transition
@@ -246,7 +246,8 @@ def _answers(situation: Situation, models: Sequence[str], rule: str) -> str:
     told = {}
     for model in models:
         results = [result for result in situation.results.values() if result.model == model]
-        told[model] = answers([result for result in results if result.rule == rule]) or answers(results)
+        own = [result for result in results if result.rule == rule]
+        told[model] = predictions_moved(own) or predictions_moved(results)
     if len(models) == 1 or not all(told.values()):
         return told[models[0]] if len(models) == 1 else ""
     moved = [model for model, text in told.items() if text.startswith("predictions have moved:")]

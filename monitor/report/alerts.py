@@ -9,7 +9,7 @@ from monitor import words
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.judging.evaluation import Evaluation
 from monitor.notify.message import entry
-from monitor.rules.alert import ENDED, Alert, by_alert, reported, urgency
+from monitor.rules.alert import ENDED, Alert, by_alert, leading_result, urgency
 
 Part = Literal["up", "silenced"]
 
@@ -38,7 +38,7 @@ def arrange(evaluations: Iterable[Evaluation], muted: Collection[AlertKey]) -> d
         for key, alert in evaluation.alerts.items():
             if alert.state in ENDED:
                 continue
-            result = reported(groups[key], alert.statistic) if key in groups else None
+            result = leading_result(groups[key], alert.statistic) if key in groups else None
             part: Part = "silenced" if key in muted else "up"
             parts[part].append((urgency(alert, result), Told(alert, line_of(alert, result))))
     return {part: [told for _, told in sorted(listed, key=lambda pair: pair[0])] for part, listed in parts.items()}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from monitor import words
 from monitor.clock import iso
 from monitor.columns.column import Column, Counts, Role
-from monitor.drift.result import STATES, DriftResult, Harm, answers, at_a_glance, of_importance
+from monitor.drift.result import STATES, DriftResult, Harm, at_a_glance, of_importance, predictions_moved
 from monitor.judging.evaluation import Evaluation
 from monitor.judging.usual import Judged
 from monitor.notify.message import against, guide_section
@@ -226,7 +226,7 @@ def headline(
             return Headline("unknown", "Nothing was judged in this period")
         window = evaluation.judged[0].window
         when = f"in the {words.duration(window.end - window.start)} to {words.date_time(window.end)}"
-    told = answers(evaluation.results)
+    told = predictions_moved(evaluation.results)
     more = f"{told[:1].upper()}{told[1:]}." if told else ""
     return _worst(listed, evaluation, every, when, rows)._replace(more=more)
 

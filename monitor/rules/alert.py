@@ -146,7 +146,7 @@ def step(alert: Alert, result: DriftResult, rule: Rule, now: float, watched: flo
     if holds is None:
         return alert
     if not holds:
-        return gone(alert, now, watched, clear_needed(alert, rule), rule.reopen)
+        return step_clear(alert, now, watched, clear_needed(alert, rule), rule.reopen)
     alert = replace(alert, statistic=result.statistic, severity=severity_of(alert, result, rule))
     if alert.state == "firing":
         return replace(alert, clear_since=None, held=0.0)
@@ -177,7 +177,7 @@ def severity_of(alert: Alert, result: DriftResult, rule: Rule) -> str:
     return SEVERITIES[min(order, before)]
 
 
-def gone(alert: Alert, now: float, watched: float, needed: float = 0.0, reopen: float = REOPEN) -> Alert:
+def step_clear(alert: Alert, now: float, watched: float, needed: float = 0.0, reopen: float = REOPEN) -> Alert:
     """Move an alert on whose condition does not hold, by default one whose rule or column is gone.
 
     `needed`: watched seconds after which it resolves. `reopen`: those after which its event is forgotten.
@@ -237,7 +237,7 @@ def watched_seconds(last: float | None, now: float, every: float) -> float:
     return now - last if now - last <= LATE * every else every
 
 
-def reported(results: Sequence[DriftResult], statistic: str = "") -> DriftResult:
+def leading_result(results: Sequence[DriftResult], statistic: str = "") -> DriftResult:
     """The one of a column's results that speaks for all of them, under one rule.
 
     The strongest drift; else, while an alert is up because of `statistic`, that result if it has no verdict, since the
@@ -287,7 +287,7 @@ def advance(
     for key, group in groups.items():
         rule = known[key.rule]
         before = alerts.get(key) or Alert(**key._asdict(), since=now, severity=rule.severity)
-        result = reported(group, before.statistic)
+        result = leading_result(group, before.statistic)
         alert = after[key] = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
         if alert.state != before.state:
             why = reason(before, alert, rule)
@@ -302,7 +302,7 @@ def advance(
             after[key] = alert
             continue
         why = "the rule no longer covers this column" if key.rule in known else "there is no such rule any more"
-        alert = gone(alert, now, watched_seconds(before.evaluated, now, every))
+        alert = step_clear(alert, now, watched_seconds(before.evaluated, now, every))
         if alert.state != "inactive" or before.state == "pending":  # otherwise it is forgotten
             after[key] = alert
             if alert.state != before.state:
@@ -314,7 +314,7 @@ def end_all(alerts: Mapping[AlertKey, Alert], now: float, why: str, model_versio
     """End every alert, because another model version takes over; the caller then forgets them."""
     now = round(now, 3)
     return [
-        Transition(gone(replace(alert, evaluated=now), now, 0.0), alert.state, now, None, why, model_version)
+        Transition(step_clear(replace(alert, evaluated=now), now, 0.0), alert.state, now, None, why, model_version)
         for alert in alerts.values()
         if alert.state in ("pending", "firing")
     ]

@@ -15,7 +15,7 @@ from monitor.__main__ import main
 from monitor.announcer import page_address
 from monitor.clock import from_iso, iso
 from monitor.config.load import Config
-from monitor.drift.result import answers
+from monitor.drift.result import predictions_moved
 from tests.store.world import MINUTE, Monitored
 
 RULES = """
@@ -84,7 +84,7 @@ def test_commands_say_of_the_predictions_what_the_page_says(shown: Shown) -> Non
         world.runtime.only.recorder.record_many(values, [world.random.normal(0.15, 1.0, 40)])
         world.clock.advance(MINUTE)
         world.runtime.evaluate()
-    said = answers(world.runtime.only.latest.results)
+    said = predictions_moved(world.runtime.only.latest.results)
     world.close()
     assert said.startswith("predictions may have moved: mean ")
     for command in ("status", "drift", "alerts"):

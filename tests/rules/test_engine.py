@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.rules.alert import REOPEN, Alert, advance, condition, reported, watched_seconds
+from monitor.rules.alert import REOPEN, Alert, advance, condition, leading_result, watched_seconds
 from monitor.rules.rule import Rule
 from tests.rules.series import EVERY, START, STATES, key, moves, play, ticks, verdict
 
@@ -98,13 +98,13 @@ def test_one_alert_per_rule_role_and_column() -> None:
 )
 def test_which_result_speaks(words: str, letters: dict[str, str], standing: str, speaks: str) -> None:
     results = [verdict(letter, statistic=name) for name, letter in letters.items()]
-    assert reported(results, standing).statistic == speaks, words
+    assert leading_result(results, standing).statistic == speaks, words
 
 
 def test_of_two_drifts_the_one_furthest_beyond_its_threshold_speaks() -> None:
     results = [verdict("D", value=0.3), verdict("D", statistic="missing", value=0.9)]
-    assert reported(results).statistic == "missing"
-    assert reported(results[::-1]).statistic == "missing"
+    assert leading_result(results).statistic == "missing"
+    assert leading_result(results[::-1]).statistic == "missing"
 
 
 def test_an_alert_on_ks_does_not_resolve_because_missing_is_fine() -> None:
