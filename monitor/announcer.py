@@ -96,7 +96,7 @@ def histograms(evaluators: Sequence[Evaluator], key: AlertKey) -> dict[str, list
     for evaluator in evaluators:
         schema = evaluator.series.schema
         for judged in evaluator.found[0].judged:
-            if (judged.rule.name, *evaluator.series.subject[::2]) == (key.rule, key.model, key.series):
+            if evaluator.series.subject.alert(judged.rule.name, key.role, key.column) == key:
                 position = schema.index(key.column, key.role)
                 column, reference = schema.columns[position], schema.split(judged.reference.counts)[position]
                 return histogram(column, reference, schema.split(judged.test.counts)[position])

@@ -366,7 +366,7 @@ class Runtime:
 
         def run(connection: sqlite3.Connection) -> None:
             for model in models:
-                model.evaluator.run(connection, now, self.ledger, early=early, known=model.known)
+                model.evaluator.run(connection, now, self.ledger, early=early, counted_to=model.counted_to)
             self.announcer.announce(connection, [model.evaluator for model in models], now)
             write_meta(connection, EVALUATIONS, str(self.condition.evaluations + 1))
             pulled = (check for check in self.condition.checks() if check.part == "source")

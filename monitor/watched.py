@@ -258,10 +258,10 @@ class Watched:
         return self._source if isinstance(self._source, Pulled) else None
 
     @property
-    def known(self) -> float:
-        """Up to when every prediction is counted that there was: without end, until some are lost or not asked for."""
+    def counted_to(self) -> float:
+        """Up to when all predictions are counted; infinite for a journal. 0 while some are lost, or a source fails."""
         if isinstance(self._source, Pulled):
-            return self._source.known
+            return self._source.counted_to
         return math.inf if self._source.dropping is None else 0.0
 
     @property

@@ -50,6 +50,10 @@ class Subject(NamedTuple):
         """
         return self.version if self.model == MODEL else f"{self.model} {self.version}"
 
+    def alert(self, rule: str, role: Role, column: str) -> AlertKey:
+        """Key of the alert of a rule on one of its columns."""
+        return AlertKey(rule, self.model, self.series, role, column)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

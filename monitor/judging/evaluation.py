@@ -95,15 +95,16 @@ class Evaluator:
         self._layout = series.layout
         self._covers = cover(config.rules, series.schema)
         columns = series.schema.columns
-        self._covered = {
-            AlertKey(name, self._subject.model, self._subject.series, columns[i].role, columns[i].name)
+        #: All alerts that there can be.
+        self._keys = {
+            self._subject.alert(name, columns[i].role, columns[i].name)
             for name, positions in self._covers.items()
             for i in positions
         }
         self._forget()
         for rule in config.rules:
-            self._covered |= set(self._performance.keys(rule)) if rule.performance else set()
-            self._covered |= {AlertKey(rule.name, *self._subject[::2], "traffic", TRAFFIC)} if rule.traffic else set()
+            self._keys |= set(self._performance.keys(rule)) if rule.performance else set()
+            self._keys |= {self._subject.alert(rule.name, "traffic", TRAFFIC)} if rule.traffic else set()
         #: Rules that cannot be evaluated, with the moment since when.
         self.failing: dict[str, float] = {}
         self._references = References(series)
@@ -124,8 +125,8 @@ class Evaluator:
 
     def restore(self, connection: sqlite3.Connection) -> None:
         """Take up the alerts where the last process left them; those of another model version are not continued."""
-        series = self.series.model
-        alerts, version = alert_store.load_alerts(connection, series), verdict_store.judged_version(connection, series)
+        model = self.series.model
+        alerts, version = alert_store.load_alerts(connection, model), verdict_store.judged_version(connection, model)
         if version in ("", self.series.version):
             self.latest = Evaluation(0.0, (), alerts)
         else:
@@ -138,12 +139,12 @@ class Evaluator:
         ledger: Ledger,
         *,
         early: bool = False,
-        known: float = math.inf,
+        counted_to: float = math.inf,
     ) -> None:
         """Evaluate, and leave the answer in `found`. The caller commits, and then calls `publish`.
 
-        `early` ends the open window first, so that all that was recorded is judged. `known`: until when all predictions
-        are counted.
+        `early` ends the open window first, so that all that was recorded is judged. `counted_to`: until when all
+        predictions are counted.
         """
         if self._open:  # the one before was rolled back, and the ids of its windows are given to others
             self._forget()
@@ -155,33 +156,23 @@ class Evaluator:
             learn(connection, self.series, self._config.drift, rules, now)
         except StoreError:
             log.exception("how alike the rows of a window are cannot be learnt; the last figures stay in force")
-        judged = tuple(
-            one
-            for rule in rules
-            if not rule.performance and not rule.traffic
-            for one in self._safely(rule, partial(self._judged, connection, rule, end, now))
-        )
-        performance = tuple(
-            one
-            for rule in rules
-            if rule.performance
-            for one in self._safely(rule, partial(self._performance.judge, connection, rule, now))
-        )
-        traffic = tuple(
-            one
-            for rule in rules
-            if rule.traffic
-            for one in self._safely(rule, lambda rule=rule: [self._traffic.judge(connection, rule, now, known)])  # type: ignore[misc]
-        )
+        judged, performance, traffic = list[Judged](), list[JudgedPerformance](), list[DriftResult]()
+        for rule in rules:
+            if rule.performance:
+                performance += self._safely(rule, partial(self._performance.judge, connection, rule, now))
+            elif rule.traffic:
+                traffic += self._safely(rule, partial(self._traffic.judge, connection, rule, now, counted_to))
+            else:
+                judged += self._safely(rule, partial(self._judge_windows, connection, rule, end, now))
         every: tuple[Judged | JudgedPerformance, ...] = (*judged, *performance)
         results = tuple(result for one in every for result in one.results)
         every_seconds = self._config.drift.every
         alerts, transitions = advance(
-            self.latest.alerts, (*results, *traffic), rules, now, every_seconds, self.series.version, self._covered
+            self.latest.alerts, (*results, *traffic), rules, now, every_seconds, self.series.version, self._keys
         )
-        old, left = self._replaced
+        old, its_alerts = self._replaced
         why = f"model version {old} was replaced by {self.series.version}"
-        transitions = [*end_all(left, now, why, old), *transitions]
+        transitions = [*end_all(its_alerts, now, why, old), *transitions]
         self._usual.save(connection)
         learning = self._usual.state() if any(rule.reference == USUAL for rule in rules) else ""
         fresh = tuple(result for one in every if one.fresh for result in one.results)
@@ -190,10 +181,11 @@ class Evaluator:
         alert_store.save_alerts(connection, self.series.model, alerts.values())
         alert_store.append_events(connection, transitions)
         waiting = sum(window.n for window in list_windows(connection, self.series.id, end, now + AHEAD))
-        self.found = Evaluation(now, judged, alerts, waiting, learning, performance, traffic), transitions
+        shown = tuple(judged), alerts, waiting, learning, tuple(performance), tuple(traffic)
+        self.found = Evaluation(now, *shown), transitions
 
     def publish(self) -> None:
-        """Make the evaluation that was committed the one that everybody sees."""
+        """Make the evaluation that was committed the one that pages, scrapes and commands see."""
         self._open = False
         self._replaced = ("", {})
         self.latest, _ = self.found
@@ -214,14 +206,14 @@ class Evaluator:
         base = self._config.window.base
         return now if self._config.drift.every < base else math.floor(now / base) * base
 
-    def _judged(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
+    def _judge_windows(self, connection: sqlite3.Connection, rule: Rule, end: float, now: float) -> Sequence[Judged]:
         if rule.reference == USUAL:
             return self._usual.judge(connection, rule, end)
         span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
         return [self._judge(connection, rule, span, self._closed.sum_range(connection, span), now)]
 
     def _safely(self, rule: Rule, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
-        """Judge by one rule; one that fails does not stop the others. What the store raises ends the evaluation."""
+        """Judge by one rule; one failing rule does not stop the others. What the store raises ends the evaluation."""
         try:
             judged = judge()
         except sqlite3.Error:
@@ -283,7 +275,7 @@ class ClosedWindows:
         self._known: dict[Tile, Batch] = {}
 
     def sum_range(self, connection: sqlite3.Connection, span: Span) -> Batch:
-        """Sum of the windows that begin in a stretch of time; all of them must be closed."""
+        """Sum of the windows that begin in a period; all of them must be closed."""
         total = empty_batch(self._series.schema)
         tiles = find_tiles(connection, self._series.id, span.start, span.end)
         for tile in tiles:
@@ -340,7 +332,7 @@ def question_of(rule: Rule, columns: tuple[int, ...]) -> Question:
 
 
 def partial_window(window: float, first: float, end: float) -> str:
-    """Say why a window that ends at `end` is not judged, if the history fills less than half of it; "" if it is judged.
+    """Say why a window that ends at `end` is not judged, as the history fills less than half of it; "" if it is judged.
 
     `window`: its length in seconds; `first`: when the history begins. The hours of a day differ, and so do its days:
     what a window of a day or more holds at first is not like the whole. A shorter one is judged at once.
@@ -355,10 +347,10 @@ def partial_window(window: float, first: float, end: float) -> str:
 
 
 def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end: float, base: float) -> float:
-    """Where a rule's test window begins that ends at `end`.
+    """Start of the test window of a rule that ends at `end`: the rule's `window` earlier.
 
-    The rule's `window` before; on low traffic further back until there are `min_samples` predictions, but no further
-    than `max_age`. What lies before the first prediction in reach is not covered either.
+    On low traffic it is earlier, until there are `min_samples` predictions, but `max_age` before the end at most; then
+    it is where the first prediction is.
     """
     start = math.floor((end - rule.window) / base) * base
     oldest = math.floor((end - rule.max_age) / base) * base
@@ -369,7 +361,7 @@ def window_start(connection: sqlite3.Connection, series: Series, rule: Rule, end
 
 
 def reach_back(sizes: Sequence[tuple[int, int]], start: float, least: int) -> float:
-    """The latest beginning, `start` or earlier, from which there are `least` predictions; the first one's where not.
+    """The latest beginning, `start` or earlier, from which there are `least` predictions, or else the first window's.
 
     `sizes`: start and number of predictions of each window, in order.
 

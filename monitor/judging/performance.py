@@ -128,8 +128,7 @@ class Performance:
         """Alerts that a rule can have: on performance, and on what came true if there is a baseline."""
         drifting = rule.statistic == PERFORMANCE and self._series.reference.baseline
         names = [COLUMN, *(column.name for column in (self._target.columns if drifting else ()))]
-        subject = self._series.subject
-        return [AlertKey(rule.name, subject.model, subject.series, "outcome", name) for name in names]
+        return [self._series.subject.alert(rule.name, "outcome", name) for name in names]
 
     def judge(self, connection: sqlite3.Connection, rule: Rule, now: float) -> list[JudgedPerformance]:
         """Judge the last ripe hours, as many as the rule's window has: one verdict, in a list as of any rule."""

@@ -36,12 +36,14 @@ class Traffic:
         #: The end of the hours that were measured last, and what came out.
         self._measured: tuple[int, Silence | None, float] = 0, None, 0.0
 
-    def judge(self, connection: sqlite3.Connection, rule: Rule, now: float, known: float = math.inf) -> DriftResult:
-        """Judge the hours up to now. `known`: up to when every prediction that there was is counted."""
-        subject, end = self._series.subject, int(max(min(now, known), 0.0) // HOUR)
+    def judge(
+        self, connection: sqlite3.Connection, rule: Rule, now: float, counted_to: float = math.inf
+    ) -> list[DriftResult]:
+        """Judge the hours up to now: one verdict, in a list as of any rule. `counted_to`: see `Watched.counted_to`."""
+        subject, end = self._series.subject, int(max(min(now, counted_to), 0.0) // HOUR)
         if self._since is None:
             self._since = math.ceil(now / HOUR)
-        found, last, said, state = None, now, None, _OK
+        found, last, explanation, state = None, now, NOTHING, _OK
         if end and not windows_of_model(connection, subject, (end - 1) * HOUR, now + 1):
             if self._measured[0] != end:
                 self._measured = end, *self._measure(connection, end)
@@ -52,8 +54,9 @@ class Traffic:
             state = "no traffic"
         if found and state == "drift":
             usual = f"the same hours of each of the last {WEEKS} weeks had {found.rows:,} or more"
-            said = StoredExplanation(Direction(f"no predictions since {date_time(last, now)}; {usual}", "no traffic"))
-        return DriftResult(
+            text = f"no predictions since {date_time(last, now)}; {usual}"
+            explanation = StoredExplanation(Direction(text, "no traffic"))
+        result = DriftResult(
             rule.name,
             column=TRAFFIC,
             role="traffic",
@@ -66,10 +69,11 @@ class Traffic:
             value=float(found.hours) if found else None,
             critical=float(found.longest) if found else None,
             floor=1.0,
-            explanation=said or NOTHING,
+            explanation=explanation,
             model=subject.model,
             series=subject.series,
         )
+        return [result]
 
     def _measure(self, connection: sqlite3.Connection, end: int) -> tuple[Silence | None, float]:
         """Measure the silence before a whole hour since 1970, and say when the last prediction was."""

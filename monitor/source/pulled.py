@@ -176,7 +176,7 @@ class Pulled(ABC):
         return bool(self._ready)
 
     @property
-    def known(self) -> float:
+    def counted_to(self) -> float:
         """Up to when everything is counted; 0 as long as something is wrong with the source, or more waits."""
         unsure = self._failing[1] or self._remarks or self.more
         asked = self._asked - self.settings.lag  # before it is looked at what waits

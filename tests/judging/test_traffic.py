@@ -111,7 +111,8 @@ def test_quiet_days_and_a_source_that_is_not_known_up_to_now_are_not_silent(tmp_
         assert world.pass_hours(1) == ["drift"]
         judge, rule = Traffic(world.runtime.only.series, world.config.drift), Rule("traffic", statistic="traffic")
         with world.read() as connection:
-            assert judge.judge(connection, rule, world.clock.time(), known=0.0).state == "no traffic"
+            (result,) = judge.judge(connection, rule, world.clock.time(), counted_to=0.0)
+            assert result.state == "no traffic"
     finally:
         world.close()
 
