@@ -1,4 +1,4 @@
-"""The journal: a prediction is acknowledged once its record lies here.
+"""The journal: a prediction is acknowledged once its record is here.
 
 Any thread may append. A slot is taken by drawing a number from an atomic counter, so that appending needs no lock; the
 number says in which segment, and where in it, the record goes. Only the change from one segment to the next takes a
@@ -85,7 +85,7 @@ class Journal(Reader):
         self._end = start
         self._retry_at = 0.0
         self._dropping: Drops | None = None
-        self._left = start
+        self._paged_out = start  # first number whose segment is not paged out
         self._closed = False
         #: Told how many bytes a further segment takes; raises OSError if it may not be made.
         self.check_room: Callable[[int], None] = lambda _: None
@@ -122,7 +122,7 @@ class Journal(Reader):
                 body = pack_body(at_ns, *values, *more, key)
             except (TypeError, ValueError, ArithmeticError, struct.error):
                 body = pack_body(at_ns, *encode(values, more), key)
-            # In this order: a number that is drawn once a segment is in use never lies before that segment.
+            # In this order: a number that is drawn once a segment is in use is never before that segment.
             end, base, memory, words = target
             number = take()
             if number >= end:
@@ -148,7 +148,7 @@ class Journal(Reader):
         return append, aim
 
     def _append_slow(self, number: int, body: bytes) -> int:
-        """Append where the number does not lie in the newest segment, or each record must reach the disk."""
+        """Append if the number is not in the newest segment, or if each record must reach the disk."""
         with self._lock:
             segment = self._segment_of(number)
             if segment is None:
@@ -164,7 +164,7 @@ class Journal(Reader):
         return number
 
     def _sync_each(self, segment: Segment) -> None:
-        """Where each record must reach the disk, wait for it; a disk that refuses fails no prediction."""
+        """Wait for the disk if each record must reach it; a disk that refuses fails no prediction."""
         if not self._sync_always:
             return
         try:
@@ -220,7 +220,7 @@ class Journal(Reader):
         return Appended(numbers[0], number - numbers[0])
 
     def _segment_of(self, number: int) -> Segment | None:
-        """Segment that a number lies in, made if it is the next one; None where there is no room. Needs the lock."""
+        """Segment of a number, made if it is the next one; None if there is no room. Needs the lock."""
         while True:
             for segment in reversed(self._segments):
                 if segment.first <= number < segment.end:
@@ -313,9 +313,9 @@ class Journal(Reader):
                 return
             # Records that wait to be folded for long need not be in memory.
             for segment in self._segments[1:-2]:
-                if segment.first >= self._left:
-                    segment.leave()
-                    self._left = segment.end
+                if segment.first >= self._paged_out:
+                    segment.page_out()
+                    self._paged_out = segment.end
             if self._dropping is not None:
                 if self._dropping.last >= self._dropping.first:
                     self._roll(self._dropping.last + 1)

@@ -97,7 +97,7 @@ class Reader(ABC):
         return None
 
     def _abandoned(self, ready: npt.NDArray[np.bool_]) -> bool:
-        """Step over a slot that a dying thread took and never filled."""
+        """Skip the next slot if a thread that died took it and never filled it; whether it was skipped."""
         if not ready.any():
             self._stuck = None
             return False
@@ -123,7 +123,7 @@ class Reader(ABC):
 
     @property
     def between_segments(self) -> bool:
-        """Whether the last read ended where a segment does: it may have been short for no other reason."""
+        """Whether the last read ended at the end of a segment, which may be the only reason that it was short."""
         with self._lock:
             return any(self._read in (segment.first, segment.end) for segment in self._segments)
 
@@ -133,12 +133,12 @@ class Reader(ABC):
         return self._read - 1
 
     def drops(self) -> list[Drops]:
-        """Runs of dropped records that lie before what is read next and have not been noted; for the store's `gaps`."""
+        """Runs of dropped records before the next one to read that are not in the store yet; for its `gaps`."""
         with self._lock:
             return [run for run in self._dropped if run.last < self._read]
 
     def noted(self, drops: list[Drops]) -> None:
-        """These runs are in the store now."""
+        """Forget these runs: they are in the store now."""
         with self._lock:
             self._dropped = [run for run in self._dropped if run not in drops]
 
@@ -197,7 +197,7 @@ class Tail(Reader):
         for one in () if self._closed else left_behind(self.folder):
             newest = next(reversed(self._segments), None)
             end, last = (self._read, 0) if newest is None else (newest.end, newest.notes.last)
-            if one.head is None or not one.counts or (newest and one.first + one.head.capacity <= end):
+            if one.head is None or not one.opened or (newest and one.first + one.head.capacity <= end):
                 continue
             if one.first > max(end, last + 1) and one.first != self._beyond:
                 self._beyond = one.first  # a listing may miss a file that is made meanwhile: ask the next one too

@@ -65,8 +65,8 @@ class Leftover:
     first: int
 
     @property
-    def counts(self) -> bool:
-        """Whether its first number says that all numbers below it were used: not for one that was allocated ahead."""
+    def opened(self) -> bool:
+        """Whether it was taken into use, so that all numbers below its first were used; not if allocated ahead."""
         return self.head is not None and self.notes.opened
 
 
@@ -79,7 +79,7 @@ def left_behind(folder: Path) -> tuple[Leftover, ...]:
 
 def first_number(left: Sequence[Leftover]) -> int | None:
     """Lowest number in what is left: all below were used by earlier processes. None if no segment tells."""
-    return min((one.first for one in left if one.counts), default=None)
+    return min((one.first for one in left if one.opened), default=None)
 
 
 def next_number(left: Sequence[Leftover], applied: int) -> int:
@@ -98,14 +98,14 @@ def next_number(left: Sequence[Leftover], applied: int) -> int:
 
 
 def scan_all(left: Sequence[Leftover], applied: int, now: int) -> Iterator[Scan]:
-    """Read all leftovers in order; no record is handed out twice, whatever copies lie in the folder.
+    """Read all leftovers in order; no record is handed out twice, whatever copies are in the folder.
 
     `applied`: the last number that is accounted for. `now`: in ns since 1970 UTC.
     """
     for index, one in enumerate(left):
         following = first_number([other for other in left[index + 1 :] if other.first > one.first])
         damages: list[Damage] = []
-        if one.counts and one.first > applied + 1:
+        if one.opened and one.first > applied + 1:
             detail = f"records {applied + 1} to {one.first - 1} are in no file: a segment of the journal was deleted"
             damages.append(Damage(one.first - applied - 1, _modified(one.path), now, detail, one.first - 1))
             applied = one.first - 1
@@ -133,33 +133,33 @@ def scan(left: Leftover, applied: int, following: int | None = None) -> Scan:
     begin = min(max(applied + 1 - head.first, 0), present)
     slots = slots[begin:]
     numbers = np.arange(head.first + begin, head.first + present, dtype=np.uint64)
-    # The checksum is seeded with the number that belongs here. Where it holds and only the sequence number is still
-    # zero, the process died between the two: whole, if never acknowledged, and counted.
+    # The checksum is seeded with the number that belongs here. If it holds and only the sequence number is still zero,
+    # the process died between writing the two: the record is whole, was never acknowledged, and is counted.
     good = ((slots["seq"] == numbers) | (slots["seq"] == 0)) & (slots["mark"] == MARK)
     good[good] = checksums(slots[good], numbers[good]) == slots["crc"][good]
     empty = ~good & ((slots["seq"] == 0) | ((slots["crc"] == 0) & (slots["mark"] == 0)))
-    bad = ~(empty | good)
-    cut = int(np.argmax(bad)) if bad.any() else len(slots)
+    damaged = ~(empty | good)
+    cut = int(np.argmax(damaged)) if damaged.any() else len(slots)
     kept = slots[:cut][good[:cut]]
     kept["seq"] = numbers[:cut][good[:cut]]
     filled = np.flatnonzero(~empty)
-    last = max(applied, int(numbers[filled[-1]]) if len(filled) else 0)
-    lost: int | None = last - int(numbers[cut]) + 1 if cut < len(slots) else 0
-    what = f"record {int(numbers[cut])} does not match its checksum" if lost else ""
+    upto = max(applied, int(numbers[filled[-1]]) if len(filled) else 0)
+    lost: int | None = upto - int(numbers[cut]) + 1 if cut < len(slots) else 0
+    why = f"record {int(numbers[cut])} does not match its checksum" if lost else ""
     if present < head.capacity and (following is not None or not len(empty) or not empty[-1]):
-        # The end is missing, and the last slot before it was in use: what came behind it only the next segment tells.
-        what = what or "the end of the file is missing"
-        until = None if following is None else min(following, head.first + head.capacity) - 1
-        lost = None if until is None else max(0, until - last) + (lost or 0)
-        last = max(last, until or 0)
-    if not what or lost == 0:
-        return Scan(path, head, kept, (), last)
-    detail = f"{path.name}: {what}; the segment was cut there"
-    return Scan(path, head, kept, (Damage(lost, *_dated(path, slots, good, cut), detail, last),), last)
+        # The end is missing, and the last slot before it was in use: only the next segment tells how many followed.
+        why = why or "the end of the file is missing"
+        last = None if following is None else min(following, head.first + head.capacity) - 1
+        lost = None if last is None else max(0, last - upto) + (lost or 0)
+        upto = max(upto, last or 0)
+    if not why or lost == 0:
+        return Scan(path, head, kept, (), upto)
+    detail = f"{path.name}: {why}; the segment was cut there"
+    return Scan(path, head, kept, (Damage(lost, *_dated(path, slots, good, cut), detail, upto),), upto)
 
 
 def _dated(path: Path, slots: npt.NDArray[Any], good: npt.NDArray[np.bool_], cut: int) -> tuple[int, int]:
-    """Between which moments the records behind a cut were made, by their neighbours."""
+    """The earliest and the latest moment at which the records behind a cut may have been made, by their neighbours."""
     times = slots["time"][good].tolist()
     before = slots["time"][:cut][good[:cut]].tolist()
     modified = _modified(path)
@@ -179,7 +179,7 @@ def _never_begun(path: Path) -> bool:
 
 
 def move_aside(path: Path) -> Path:
-    """Keep a damaged segment under another name, for whoever wants to look, and overwrite nothing. Raises OSError."""
+    """Keep a damaged segment under another name, for an operator to look at; overwrite nothing. Raises OSError."""
     aside = path.with_suffix(".damaged")
     for number in count(2):
         if not aside.exists():
@@ -211,7 +211,7 @@ def _leftover(path: Path) -> Leftover:
 
 
 def _named(path: Path) -> int:
-    """First sequence number by the file's name; 0 for a name that is none of ours."""
+    """First sequence number by the file's name; 0 for a file that was not named by `free_name`."""
     number = path.stem.partition("-")[0]
     return int(number) if number.isdecimal() and number.isascii() else 0
 

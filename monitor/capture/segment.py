@@ -182,8 +182,8 @@ class Segment:
         packed = notes.pack()
         self.memory[NOTES_AT : NOTES_AT + len(packed)] = packed
 
-    def leave(self) -> None:
-        """Take no more of the process's memory than must be: it comes back from the file where it is touched."""
+    def page_out(self) -> None:
+        """Give the pages back to the kernel: they are read from the file again when they are touched."""
         if sys.platform == "linux":
             self.memory.madvise(mmap.MADV_DONTNEED)
 

@@ -230,7 +230,7 @@ def test_folded_segments_are_deleted_and_the_next_one_is_ready_ahead(tmp_path: P
     assert [path.stem for path in tmp_path.glob("*.journal")] == [f"{129:020d}"]
     journal.close(applied=150)
     (end,) = left_behind(tmp_path)
-    assert (end.first, end.counts, end.path.stat().st_size) == (151, True, 128)
+    assert (end.first, end.opened, end.path.stat().st_size) == (151, True, 128)
     assert next_number([end], 150) == 151
 
 
