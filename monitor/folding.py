@@ -75,14 +75,14 @@ class Folding:
         for source in journals.sources:
             if isinstance(source, OutcomeSource):
                 source.mark()
-        self._workers.look()
+        self._workers.discover()
         for source in journals.sources:
             with closing(source.read()) as handovers:
                 for handover in handovers:
                     self._keep(source.name, handover, readings)
         if readings != self.readings:
             self._keep("", None, readings)
-        self._workers.clear()
+        self._workers.remove_ended()
 
     def add(self, model: Watched, batch: Batch, time: float | None, key: int, base: int) -> bool:
         """Commit counts of some predictions of a model, in the base window of a moment, now by default.

@@ -74,7 +74,7 @@ class Joined:
         self._thread = threading.Thread(target=self._run, name="telltale-joined", daemon=True)
 
     def start(self) -> None:
-        """Start the thread that looks after the journals, and takes the folder over if nobody holds it."""
+        """Start the thread that looks after the journals, and takes the folder over if no process holds it."""
         self._thread.start()
 
     def find(self, name: str | None = None) -> Recording:
@@ -137,7 +137,7 @@ class Joined:
                 self._failed = repr(error)
 
     def _take_over(self) -> None:
-        """Hold the folder, if nobody does. Raises LockedError if another process does."""
+        """Hold the folder. Raises LockedError if another process does."""
         refuse_second(self.folder.path)
         runtime = load_runtime()(self.config, self.watches, self.clock)
         runtime.step_down = self._step_down
@@ -158,7 +158,7 @@ class Joined:
         return True
 
     def close(self) -> None:
-        """Stop, and leave the journals to whoever holds the folder: this process, for the last time, or another."""
+        """Stop, and have the rest of the journals counted: by this process if it holds the folder, or by the other."""
         self._stop.set()
         self._thread.join()
         self._worker.close()

@@ -46,15 +46,15 @@ class Journals:
         self.sources = [predictions, *self.sources, *([outcomes] if outcomes else [])]
 
     def end(self, model: str, key: str) -> None:
-        """Take up that nothing more comes into a journal: the next fold has all of it."""
+        """Note that nothing more comes into a journal: the next fold reads the rest of it."""
         for source in self.models[model].followed[key][:2]:
             if source is not None:
                 source.end()
 
     def drop(self, model: str, key: str) -> bool:
-        """Follow a journal that has ended no longer. Its cursor stays.
+        """Stop following a journal that has ended; its cursor stays.
 
-        Returns False if something of it is not folded, or still needed.
+        Returns False, and goes on, if something of it is not folded, or still needed.
         """
         gone = [source for source in self.models[model].followed[key][:2] if source is not None]
         if not all(source.settled for source in gone):
@@ -73,12 +73,13 @@ class Journals:
     def put_away(self) -> None:
         """Delete retired journals that are needed no more."""
         for one in list(self._retired):
-            if self.drop(*one[:2]):
+            model, key, folder = one
+            if self.drop(model, key):
                 self._retired.remove(one)
-                rmtree(one[2], ignore_errors=True)
+                rmtree(folder, ignore_errors=True)
 
     def forget_names(self) -> None:
-        """Take up that names of unseen values were erased."""
+        """Read the names of unseen values again: some were erased."""
         for source in self.sources:
             if isinstance(source, JournalSource):
                 source.reread_names()
@@ -89,7 +90,7 @@ class Journals:
 
     @property
     def lag(self) -> float:
-        """Seconds since everything that had come was folded; 0 where nothing waits."""
+        """Seconds since everything that had come was folded; 0 if nothing waits."""
         return max((source.lag for source in self.sources), default=0.0)
 
     @property

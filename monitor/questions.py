@@ -1,6 +1,6 @@
-"""How a process asks the one that holds the data folder: calls of `Runtime`, over a socket in the folder.
+"""Remote calls of `Runtime`, from other processes to the one that holds the data folder, over a socket in the folder.
 
-Only the user who runs the monitor may connect: a call is pickled, so who may send one may run code here.
+Only the user who runs the monitor may connect: a call is pickled, so a process that may send one may run code here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Answers:
         (self._folder / SOCKET).unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """In the child of a fork: close the copy of the socket, or questions would come to nobody."""
+        """In the child of a fork: close the copy of the socket, or calls would wait in it without an answer."""
         self._server.socket.close()
 
 
@@ -101,7 +101,7 @@ def ask(data: Path, name: str, given: Sequence[Any], named: Mapping[str, Any], p
 def make_way(data: Path) -> bool:
     """Ask the process that holds the folder to let a server have it: one that only took it over does.
 
-    Returns whether it may be free soon; so if nobody answers, since that one begins or ends.
+    Returns whether it may be free soon: also if there is no answer, since then that process is starting or ending.
     """
     try:
         return bool(ask(data, "step_down", (), {}, patience=2.0))

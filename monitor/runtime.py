@@ -203,7 +203,7 @@ class Runtime:
         self.writer.run(exchange)
 
     def reloaded(self, said: str, good: bool) -> None:
-        """Take up what became of a reload, for health."""
+        """Note what became of a reload, for health."""
         self.condition.refused_reload = None if good else (self.clock.time(), said)
 
     def find(self, name: str | None = None) -> Watched:
@@ -397,7 +397,7 @@ class Runtime:
     ) -> tuple[DriftResult, ...]:
         """Judge the windows of a span of time by every rule, of all models or of one, or a batch of one.
 
-        Nothing is kept, and nobody is told.
+        Nothing is kept, and no message is sent.
         """
         models = [self.find(name)] if name or batch else list(self.models.values())
 

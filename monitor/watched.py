@@ -306,7 +306,7 @@ class Watched:
         return Snapshot(*counted, latest.results, latest.alerts, health, performance)
 
     def drift(self) -> tuple[DriftResult, ...]:
-        """The verdicts of the last evaluation; if rows wait in an open window, with a word about them."""
+        """The verdicts of the last evaluation; if rows wait in an open window, the reasons of some say so."""
         latest = self.latest
         if not latest.waiting:
             return latest.results

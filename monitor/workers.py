@@ -44,9 +44,10 @@ class Workers:
         journals: Journals,
     ) -> None:
         self._folder, self._clock, self._transaction, self._journals = folder, clock, transaction, journals
-        #: Models of each worker that are followed; workers of which all are, whose process has ended, or that are not.
+        #: Models of each worker that are followed, by its key.
         self._followed: dict[str, set[str]] = {}
-        self._whole: set[str] = set()
+        #: Keys of workers: all of whose models are followed, whose process has ended, that were refused.
+        self._complete: set[str] = set()
         self._ended: set[str] = set()
         self._refused: set[str] = set()
         self._looked = False
@@ -54,14 +55,14 @@ class Workers:
         self._own: dict[str, Worker] = {}
         self._replaced: list[tuple[float, Worker]] = []
 
-    def look(self) -> None:
+    def discover(self) -> None:
         """Follow workers that have come, and note which have ended. Call it between outcomes and predictions."""
         found = workers(self._folder.path)
         if not self._looked:
             self._transaction(partial(self._note_lost, {NAMED + path.stem for path in found}))
             self._looked = True
         for path in found:
-            if path.name in self._whole | self._refused:
+            if path.name in self._complete | self._refused:
                 continue
             if path.suffix == DONE or (has_ended(path) and not (path / SAID).exists()):
                 self._discard(path)
@@ -79,7 +80,7 @@ class Workers:
                     self._journals.end(model, NAMED + key)
 
     def _note_lost(self, found: Set[str], connection: sqlite3.Connection) -> None:
-        """Note a gap for workers that are in the database and have no folder: it fell back behind them."""
+        """Note a gap for workers that have a cursor and no folder: the database is older than their folders were."""
         for key in strays(connection, NAMED, found):
             now, detail = iso(self._clock.time()), "the database fell back behind the journal of a worker"
             log.error("%s, %s; lost: an unknown number of predictions", detail, key)
@@ -94,7 +95,7 @@ class Workers:
         if model.name in self._own:
             self._replaced.append((until, self._own[model.name]))
         self._own[model.name], self._followed[worker.key] = worker, {model.name}
-        self._whole.add(worker.key)
+        self._complete.add(worker.key)
         assert model.own is not None
         self._journals.take_up(model, NAMED + worker.key, model.own)
 
@@ -114,7 +115,7 @@ class Workers:
 
     def join(self, key: str) -> None:
         """Follow the journals of a worker. Raises StoreError for one that records for a model that is not here."""
-        if key in self._whole:
+        if key in self._complete:
             return
         path = self._folder.path / WORKERS / key
         try:
@@ -142,15 +143,15 @@ class Workers:
             if name not in self._followed.setdefault(key, set()):
                 self._journals.add(name, NAMED + key, token, 1, path / name, series)
                 self._followed[key].add(name)
-        self._whole.add(key)
+        self._complete.add(key)
 
-    def clear(self) -> None:
+    def remove_ended(self) -> None:
         """Remove the folders of workers that have ended and of which everything is committed."""
         for key in list(self._ended):
             self._followed[key] -= {model for model in self._followed[key] if self._journals.drop(model, NAMED + key)}
             if not self._followed[key]:
                 self._ended.discard(key)
-                self._whole.discard(key)
+                self._complete.discard(key)
                 del self._followed[key]
                 path = self._folder.path / WORKERS / key
                 self._discard(path.rename(path.with_suffix(DONE)) if path.exists() else path)

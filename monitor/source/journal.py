@@ -66,7 +66,7 @@ class Recorded(ABC):
         self.journal, self._left = Tail(self.folder, width, self.applied + 1, self._clock), ()
 
     def end(self) -> None:
-        """Take up that the process that wrote the journal has ended: the next `read` hands over what it left."""
+        """Note that the process that wrote the journal has ended: the next `read` hands over what it left."""
         self.journal.close(self.applied)
         self._left, self.ended = left_behind(self.folder), True
 
@@ -378,7 +378,7 @@ class JournalSource(Recorded):
         return {(self.series, *key): rows for key, rows in found.items() if code(*key) is not None}
 
     def reread_names(self) -> None:
-        """Take up that names of unseen values were erased from their file."""
+        """Read the names of unseen values again: some were erased from their file."""
         for _, names in self._counting.values():
             names.load()
 

@@ -223,7 +223,7 @@ class OutcomeSource(Recorded):
         return sum(map(len, self._pending.values()))
 
     def end(self) -> None:
-        """Take up that the process that wrote the journal has ended; what was marked is among what it left."""
+        """Note that the process that wrote the journal has ended; what was read ahead is among what it left."""
         super().end()
         self._ahead = []
 

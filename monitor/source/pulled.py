@@ -29,9 +29,9 @@ PATIENCE = 300.0
 
 
 class Pulled(ABC):
-    """A source that asks somebody else. A kind has `fetch`, and may have `delay`.
+    """A source that asks another system. A subclass has `fetch`, and may have `delay`.
 
-    `where`: what is asked, for people; a kind sets it. `cursor`: how far it came, as committed.
+    `where`: what is asked, for people; a subclass sets it. `cursor`: how far it came, as committed.
     """
 
     behind = False
@@ -46,7 +46,7 @@ class Pulled(ABC):
     def __init__(self, name: str, series: Series, cursor: str, settings: SourceConfig, base: int, clock: Clock) -> None:
         """Take up at a cursor; empty means that nothing was handed over yet. `base`: seconds of a base window."""
         self.name, self.where, self.series, self.cursor = name, settings.kind, series, cursor
-        #: Of unseen values, if what comes has any; whoever opens it sets them.
+        #: Names of unseen values, if what comes has any; `Watched` sets them.
         self.names: UnseenNames
         self.settings, self.base, self.clock = settings, base, clock
         self._ready: deque[Handover] = deque()
@@ -83,7 +83,7 @@ class Pulled(ABC):
         return "ok", f"{self.where} is asked every {duration_text(self.settings.every)}", None
 
     def refuse(self, *_: Any, **__: Any) -> NoReturn:
-        """Tell whoever sends predictions here that they are counted elsewhere. Raises InputError."""
+        """Refuse predictions that are sent here: they are counted elsewhere. Raises InputError."""
         raise InputError("pulled", f"counts come from {self.where}; nothing can be sent here", None, 409)
 
     # The source's own thread.

@@ -173,7 +173,7 @@ class TableSource(Pulled):
 
     `since`: where to begin if nothing was counted yet; now by default. `until`: where to end, at the latest. `within`:
     how long a row may wait for its outcome, in seconds. `load`: finds the sums of a series in the store that begin in a
-    period, by start and length; for the writer's thread. Whoever opens it sets both.
+    period, by start and length; for the writer's thread. `Watched` sets both.
     """
 
     since: float | None = None
@@ -319,7 +319,7 @@ class TableSource(Pulled):
             age, more = self.clock.time() - hour - HOUR / 2, max(0, now.n - before.n)
             delays[np.searchsorted(DELAYS, age)] += more
             seconds += more * age
-        # Of outcomes that were there at the first look nobody knows when they came.
+        # When the outcomes came that were there at the first look is not known.
         told = {series: (delays, seconds)} if Came.of(self.cursor).looked and delays.any() else {}
         return replace(handover, performance=changed, delays=told)
 

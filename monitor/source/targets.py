@@ -1,6 +1,6 @@
 """Replicas as a source, without a Prometheus: their own /metrics, read once a minute.
 
-Nobody else keeps what they showed before, so the cursor has the counters of each. A replica that was away is counted
+What they showed before is kept nowhere else, so the cursor has the counters of each. A replica that was away is counted
 from there when it answers again.
 """
 
