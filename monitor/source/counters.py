@@ -110,7 +110,7 @@ class Places:
     """Reads counters into the flat vector of a schema's counts."""
 
     def __init__(self, schema: Schema) -> None:
-        #: Counters that nobody has, and counters of no predictions.
+        #: Counters that were not found, and counters of no predictions.
         self.nothing, self.zeros = np.full(schema.size, np.nan), np.zeros(schema.size)
         self._schema, self._means = schema, np.zeros(schema.size)
         self._at: dict[tuple[str, str, str, str | float], int] = {}
@@ -200,7 +200,7 @@ def survey(samples: Iterable[Sample], reference: str, at: float) -> tuple[dict[R
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Counts a fleet. `total`: None if nobody but we can tell later what counters were: the state then keeps them."""
+    """Counts a fleet. `total`: None if past counters cannot be asked for later: the state then keeps them."""
 
     places: Places
     each: Each
@@ -251,21 +251,22 @@ class Fleet:
         own: Mapping[Replica, Floats],
     ) -> tuple[Floats, int, tuple[Gap, ...]]:
         """What was added: counters, NaN if they cannot be told, and predictions; and what is lost."""
-        present = {replica for replica, one in before.seen.items() if one.at == before.at}
+        in_sums = {replica for replica, one in before.seen.items() if one.at == before.at}
         # VictoriaMetrics does not give a number back to the last bit.
         known = {one: was for one, was in before.seen.items() if one in seen and abs(was.since - seen[one].since) < 1}
         fell = {one for one, was in known.items() if seen[one].total < was.total}
-        stay = (present & known.keys()) - fell
-        back = known.keys() - present - fell
-        gone = present - stay if stay else set[Replica]()  # if nobody stays, nothing of the sums does
-        then = self._past(before.seen, back | gone)
-        lost, back = back - then.keys(), back & then.keys()
+        stayed = (in_sums & known.keys()) - fell
+        returned = known.keys() - in_sums - fell
+        left = in_sums - stayed if stayed else set[Replica]()  # if none stayed, nothing of the old sums is in the new
+        past = self._past(before.seen, returned | left)
+        lost, returned = returned - past.keys(), returned & past.keys()
         # What these have by now is not counted, only what they add from now on.
         ignored = fell | lost | {one for one in seen if one not in known and seen[one].since < before.first - NEW}
-        asked = {**own, **(self.each(ignored - own.keys(), now) if ignored - own.keys() else {})}
-        off = [then[one] for one in back] + [asked.get(one, self.places.nothing) for one in ignored]
-        was = [before.sums * bool(stay), *(-then.get(one, self.places.nothing) for one in gone)]
-        n = sum(one.total for key, one in seen.items() if key not in ignored) - sum(known[k].total for k in stay | back)
+        present = {**own, **(self.each(ignored - own.keys(), now) if ignored - own.keys() else {})}
+        counted = [before.sums * bool(stayed), *(-past.get(one, self.places.nothing) for one in left)]
+        counted += [past[one] for one in returned] + [present.get(one, self.places.nothing) for one in ignored]
+        n = sum(one.total for key, one in seen.items() if key not in ignored)
+        n -= sum(known[key].total for key in stayed | returned)
         why: dict[Replica, tuple[str, int | None]]
         why = dict.fromkeys(fell, ("fell: was an older copy of its data folder put back?", None))
         what = "are back, and how far they were counted cannot be asked any more"
@@ -275,10 +276,10 @@ class Fleet:
             for one, (what, rows) in sorted(why.items())
             if rows != 0
         )
-        return sums - np.sum([*was, *off], axis=0), n, gaps
+        return sums - np.sum(counted, axis=0), n, gaps
 
     def _past(self, seen: Mapping[Replica, Seen], replicas: Collection[Replica]) -> dict[Replica, Floats]:
-        """Counters of replicas as they were last counted; without those whom nobody knows any more."""
+        """Counters of replicas as they were last counted, as far as they can still be asked for."""
         found: dict[Replica, Floats] = {}
         for at in {seen[replica].at for replica in replicas}:
             found.update(self.each([replica for replica in replicas if seen[replica].at == at], at))

@@ -136,11 +136,11 @@ def _parts(all_: Sequence[Any]) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Came:
-    """A cursor: `to`, seconds since 1970 UTC, and the rows counted since each moment of `days`, to its day's end.
+class Progress:
+    """How far a table is counted, as a cursor holds it: up to `to`, in seconds since 1970 UTC.
 
-    `looked`: up to when rows were asked for outcomes last. `since`: first whole hour of the series `series`, which is
-    counted; outcomes of earlier rows are none of its.
+    `days`: rows that were counted since a moment, to the end of its day. `looked`: up to when rows were asked for
+    outcomes last. `since`: first whole hour that is counted for the series `series`; outcomes of earlier rows are not.
     """
 
     to: int
@@ -150,7 +150,7 @@ class Came:
     series: int = 0
 
     @classmethod
-    def of(cls, cursor: str) -> Came:
+    def of(cls, cursor: str) -> Progress:
         """Read one."""
         data = json.loads(cursor)
         return cls(**data | {"days": {int(begin): rows for begin, rows in data["days"].items()}})
@@ -158,13 +158,13 @@ class Came:
     def __str__(self) -> str:
         return json.dumps(asdict(self))
 
-    def then(self, end: int, rows: int) -> Came:
-        """Come to another moment of the same day, or to its end."""
+    def advanced(self, end: int, rows: int) -> Progress:
+        """The cursor after `rows` more rows, up to another moment of the same day, or to its end."""
         begin = max((begin for begin in self.days if begin // DAY == self.to // DAY), default=self.to)
         return replace(self, to=end, days={**self.days, begin: self.days.get(begin, 0) + rows})
 
-    def due(self) -> Iterator[tuple[int, int]]:
-        """Find the days that ended a day ago: since when their rows were counted, and how many."""
+    def days_to_check(self) -> Iterator[tuple[int, int]]:
+        """The days that ended a day ago: since when their rows were counted, and how many were."""
         yield from ((begin, rows) for begin, rows in self.days.items() if self.to >= (begin // DAY + 2) * DAY)
 
 
@@ -196,47 +196,47 @@ class TableSource(Pulled):
 
     def fetch(self, cursor: str) -> Iterator[Handover]:
         """Count what has come since; a step ends with its day, so that the day's rows can be counted again."""
-        came, until = self._period(cursor)
-        if not cursor and came.to >= until:
-            yield Handover(str(came))
+        progress, until = self._period(cursor)
+        if not cursor and progress.to >= until:
+            yield Handover(str(progress))
             return
-        look = bool(self.settings.outcome) and max(came.to, until) - came.looked >= HOUR
-        if came.to >= until and not look:
+        look = bool(self.settings.outcome) and max(progress.to, until) - progress.looked >= HOUR
+        if progress.to >= until and not look:
             return
         with connected(url_of(self.settings.url_env)) as connection:
             rows, counter = self.open(connection)
-            while came.to < until:
+            while progress.to < until:
                 step = max(1, CELLS // self.series.schema.size) * self.base
-                end = min(until, came.to + step, (came.to // DAY + 1) * DAY)
-                came, handover = self._step(connection.to_pyarrow, rows, counter, came, end)
+                end = min(until, progress.to + step, (progress.to // DAY + 1) * DAY)
+                progress, handover = self._step(connection.to_pyarrow, rows, counter, progress, end)
                 yield handover
             if look:
-                yield self._look(connection, rows, counter, came)
+                yield self._look(connection, rows, counter, progress)
 
     def read(self) -> Generator[Handover]:
         """Hand over what was fetched; of outcomes, what is not in the store yet."""
         for handover in super().read():
-            came = Came.of(handover.cursor)
-            yield self._changed(handover, came) if came.looked == came.to else handover
+            progress = Progress.of(handover.cursor)
+            yield self._changed(handover, progress) if progress.looked == progress.to else handover
 
-    def _period(self, cursor: str) -> tuple[Came, int]:
+    def _period(self, cursor: str) -> tuple[Progress, int]:
         """Where to begin, and where to end."""
         until = self._whole(min(self.clock.time() - self.settings.lag, self.until))
         begin = until if self.since is None else self._whole(self.since)
-        came = Came.of(cursor) if cursor else Came(begin)
-        if came.series != self.series.id:
-            came = replace(came, looked=0, since=-(-came.to // HOUR) * HOUR, series=self.series.id)
-        return came, until
+        progress = Progress.of(cursor) if cursor else Progress(begin)
+        if progress.series != self.series.id:
+            progress = replace(progress, looked=0, since=-(-progress.to // HOUR) * HOUR, series=self.series.id)
+        return progress, until
 
     def _whole(self, time: float) -> int:
         return math.floor(time / self.base) * self.base
 
     def statements(self) -> tuple[int, int, list[tuple[str, list[str]]]]:
         """The period that would be counted, each statement for it, and lines of the engine's plan if it tells one."""
-        came, until = self._period(self.cursor)
+        progress, until = self._period(self.cursor)
         with connected(url_of(self.settings.url_env)) as connection:
             rows, counter = self.open(connection)
-            part = counter.counting.between(rows, came.to, until)
+            part = counter.counting.between(rows, progress.to, until)
             part = part.filter(self.own(part)) if self.settings.model else part
             asked = [connection.compile(query, pretty=True) for query in counter.queries(part)]
 
@@ -245,8 +245,8 @@ class TableSource(Pulled):
                 return query.schema().to_pyarrow().empty_table()
 
             if self.settings.outcome:
-                self._sums(note, connection, rows, counter, replace(came, to=until))
-            return came.to, until, [(sql, explained(connection, sql)) for sql in asked]
+                self._sums(note, connection, rows, counter, replace(progress, to=until))
+            return progress.to, until, [(sql, explained(connection, sql)) for sql in asked]
 
     def open(self, connection: Any) -> tuple[Expr, Counter]:
         """Find the rows, and check that they have what the reference has. Raises SourceError."""
@@ -263,49 +263,51 @@ class TableSource(Pulled):
         """Whether each row is of the model version that is watched."""
         return (rows[self.settings.model].cast("string") == self.series.version).fill_null(False)
 
-    def _step(self, run: Run, rows: Expr, counter: Counter, came: Came, end: int) -> tuple[Came, Handover]:
-        part, others = counter.counting.between(rows, came.to, end), 0
+    def _step(self, run: Run, rows: Expr, counter: Counter, progress: Progress, end: int) -> tuple[Progress, Handover]:
+        part, others = counter.counting.between(rows, progress.to, end), 0
         if self.settings.model:
             own = self.own(part)
             others, part = _count(run, part.filter(~own)), part.filter(own)
         batches, unseen = counter.count(run, part)
         n = sum(batch.n for batch in batches.values())
         if others:
-            log.info("%s: %d rows from %s on are of other versions, and not counted", self.where, others, iso(came.to))
-        came, gaps = came.then(end, n), []
-        for begin, counted in list(came.due()):
+            text = "%s: %d rows from %s on are of other versions, and not counted"
+            log.info(text, self.where, others, iso(progress.to))
+        progress, gaps = progress.advanced(end, n), []
+        for begin, counted in list(progress.days_to_check()):
             day_end = (begin // DAY + 1) * DAY
             again = counter.counting.between(rows, begin, day_end)
             late = _count(run, again.filter(self.own(again)) if self.settings.model else again) - counted
             if late > 0:
                 gaps.append(Gap("late", iso(begin), iso(day_end), late, f"rows came to {self.where} after its lag"))
-            came = replace(came, days={day: rows for day, rows in came.days.items() if day != begin})
+            progress = replace(progress, days={day: rows for day, rows in progress.days.items() if day != begin})
         counts = {(self.series, start): batch for start, batch in batches.items()}
         named = {(self.series, *key): rows for key, rows in unseen.items()}
-        return came, Handover(str(came), counts, named, tuple(gaps), n, {"other_version": others} if others else {})
+        tallies = {"other_version": others} if others else {}
+        return progress, Handover(str(progress), counts, named, tuple(gaps), n, tallies)
 
-    def _awaited(self, came: Came) -> int:
+    def _awaited(self, progress: Progress) -> int:
         """Start of the hours whose rows may still get an outcome."""
-        return max(came.since, math.floor((came.to - self.within) / HOUR) * HOUR)
+        return max(progress.since, math.floor((progress.to - self.within) / HOUR) * HOUR)
 
-    def _look(self, connection: Any, rows: Expr, counter: Counter, came: Came) -> Handover:
-        hours = self._sums(connection.to_pyarrow, connection, rows, counter, came)
+    def _look(self, connection: Any, rows: Expr, counter: Counter, progress: Progress) -> Handover:
+        hours = self._sums(connection.to_pyarrow, connection, rows, counter, progress)
         sums = {(self.series, hour): found for hour, found in hours.items()}
-        return Handover(str(replace(came, looked=came.to)), performance=sums)
+        return Handover(str(replace(progress, looked=progress.to)), performance=sums)
 
-    def _sums(self, run: Run, connection: Any, rows: Expr, counter: Counter, came: Came) -> dict[int, Sums]:
+    def _sums(self, run: Run, connection: Any, rows: Expr, counter: Counter, progress: Progress) -> dict[int, Sums]:
         """Sum up, by hour, all rows with an outcome that may have got it, or another one, since the last time."""
         counting, target = counter.counting, self.series.reference.target
-        part = counting.between(rows, self._awaited(came), came.to)
+        part = counting.between(rows, self._awaited(progress), progress.to)
         part = part.filter(self.own(part)) if self.settings.model else part
         part, outcome = with_outcomes(run, connection, part, self.settings, target)
         predictions = [part[name] for name in self._names[-len(self.series.schema.predictions) :]]
         return sums_by_hour(run, part, target, counting.when(part), outcome, predictions, connection.name)
 
-    def _changed(self, handover: Handover, came: Came) -> Handover:
+    def _changed(self, handover: Handover, progress: Progress) -> Handover:
         """Take what the store has from the sums. Hours of days that were rolled up stay as they are."""
-        begin, series, none = self._awaited(came), self.series, Sums.zero(self.series.reference.target)
-        stored = self.load(series, begin // DAY * DAY, came.to)
+        begin, series, none = self._awaited(progress), self.series, Sums.zero(self.series.reference.target)
+        stored = self.load(series, begin // DAY * DAY, progress.to)
         days = {start for start, seconds in stored if seconds == DAY}
         had = {start: sums for (start, seconds), sums in stored.items() if seconds == HOUR and start >= begin}
         changed: dict[tuple[Series, int], Sums] = {}
@@ -320,7 +322,7 @@ class TableSource(Pulled):
             delays[np.searchsorted(DELAYS, age)] += more
             seconds += more * age
         # When the outcomes came that were there at the first look is not known.
-        told = {series: (delays, seconds)} if Came.of(self.cursor).looked and delays.any() else {}
+        told = {series: (delays, seconds)} if Progress.of(self.cursor).looked and delays.any() else {}
         return replace(handover, performance=changed, delays=told)
 
 
