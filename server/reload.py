@@ -70,12 +70,12 @@ def load_all(config: Config) -> tuple[dict[str, Loaded], dict[str, str]]:
 
 
 class Reloading:
-    """Takes the settings up again. `again` reads them."""
+    """Reloads settings and models. `read_config`: reads the settings."""
 
     def __init__(
-        self, runtime: Runtime, application: Application, loaded: dict[str, Loaded], again: Callable[[], Config]
+        self, runtime: Runtime, application: Application, loaded: dict[str, Loaded], read_config: Callable[[], Config]
     ) -> None:
-        self._runtime, self._application, self._loaded, self._again = runtime, application, loaded, again
+        self._runtime, self._application, self._loaded, self._read_config = runtime, application, loaded, read_config
         self._lock, self._stopped = threading.Lock(), False
 
     def start(self, done: Callable[[str, bool], None] = lambda said, good: None) -> None:  # noqa: ARG005
@@ -110,7 +110,7 @@ class Reloading:
 
     def reload(self) -> str:
         """Take up what has changed, and say what. Raises TelltaleError, and changes nothing, if anything is wrong."""
-        config, before = self._again(), self._runtime.config
+        config, before = self._read_config(), self._runtime.config
         refuse_other_changes(before, config)
         changed = [
             name

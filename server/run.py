@@ -23,17 +23,17 @@ from server.serve import Server, serve
 log = logging.getLogger("server")
 
 
-def run(config: Config, again: Callable[[], Config] | None = None) -> None:
+def run(config: Config, read_config: Callable[[], Config] | None = None) -> None:
     """Open everything, serve until told to stop, and close it. Raises TelltaleError if it cannot start.
 
-    `again`: reads the settings again, for a reload.
+    `read_config`: reads the settings, for a reload.
     """
-    with opened(config, again) as (server, _):
+    with opened(config, read_config) as (server, _):
         serve(server)
 
 
 @contextmanager
-def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterator[tuple[Server, Runtime]]:
+def opened(config: Config, read_config: Callable[[], Config] | None = None) -> Iterator[tuple[Server, Runtime]]:
     """Open everything, up to a server that has its port, and close it in reverse order. Raises TelltaleError."""
     guard = Guard.of(config.server)
     with without_pandas():
@@ -47,7 +47,7 @@ def opened(config: Config, again: Callable[[], Config] | None = None) -> Iterato
     reloading: Reloading | None = None
     try:
         application = create_application(runtime, {name: one.model for name, one in loaded.items()}, guard)
-        reloading = Reloading(runtime, application, loaded, again or (lambda: config))
+        reloading = Reloading(runtime, application, loaded, read_config or (lambda: config))
         runtime.reload = reloading.wait
         try:
             server = Server(application, config.server, runtime.instruments.rejected)

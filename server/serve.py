@@ -155,7 +155,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Seconds since the last answer, or since it connected; 0 if anything is under way."""
         return 0.0 if self.request or self.answering else now - self.idle_since
 
-    def asks(self) -> bool:
+    def has_unread(self) -> bool:
         """Whether the client has sent what the loop has yet to read: this process may have been held up."""
         try:
             return bool(self.socket.recv(1, socket.MSG_PEEK))
@@ -447,7 +447,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for channel in list(self.active_channels.values()):
             # One that has just connected and is yet to ask gets a second, so that its first request is answered.
             enough = 0.2 if channel.heard else 1.0
-            if min(channel.quiet(now), now - self._stop_until + GRACE) > enough and not channel.asks():
+            if min(channel.quiet(now), now - self._stop_until + GRACE) > enough and not channel.has_unread():
                 channel.handle_close()
         if not self.active_channels or now >= self._stop_until:
             self._done.set()

@@ -209,7 +209,7 @@ class _Performance:
         if ends != self._judged[0]:
             pairs = zip(self._rules, ends, strict=True)
             spans = [(rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end)) for rule, end in pairs]
-            found = [self._performance.look(self._connection, *one)[0] for one in spans]
+            found = [self._performance.judge_window(self._connection, *one)[0] for one in spans]
             self._judged = ends, tuple(result for one in found for result in one.results)
         results = self._judged[1]
         return Moment(

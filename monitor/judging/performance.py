@@ -134,7 +134,8 @@ class Performance:
         """Judge the last ripe hours, as many as the rule's window has: one verdict, in a list as of any rule."""
         settle = settle_time(outcome_store.read_delays(connection, self._series)[0])
         end = judged_until(rule, now, settle)
-        found, asked = self.look(connection, rule, Span(end - math.ceil(rule.window / HOUR) * HOUR, end), settle)
+        window = Span(end - math.ceil(rule.window / HOUR) * HOUR, end)
+        found, asked = self.judge_window(connection, rule, window, settle)
         if asked is None:
             return [found]
         states = tuple(result.state for result in found.results)
@@ -145,7 +146,7 @@ class Performance:
             self._stored[rule.name] = now, states
         return [replace(found, fresh=fresh)]
 
-    def look(
+    def judge_window(
         self, connection: sqlite3.Connection, rule: Rule, window: Span, settle: float = 0.0
     ) -> tuple[JudgedPerformance, Asked | None]:
         """Judge a window, and keep nothing; with what was asked, None if there is nothing to compare with."""
@@ -158,31 +159,31 @@ class Performance:
         judged = JudgedPerformance(rule, window, total, (), predictions, settle, fresh=False)
         if baseline is None:
             return replace(judged, results=(self._unknown(rule, window, total.n, NO_BASELINE),)), None
-        metric, held = rule.statistic.removeprefix(ESTIMATED), coarse(series.schema, baseline.target, baseline.sums)
-        known = metric == PERFORMANCE or metric in measure(held)
-        if not known or (rule.estimated and metric not in estimate(held, bins_of(held))[0]):
+        metric, held_out = rule.statistic.removeprefix(ESTIMATED), coarse(series.schema, baseline.target, baseline.sums)
+        known = metric == PERFORMANCE or metric in measure(held_out)
+        if not known or (rule.estimated and metric not in estimate(held_out, bins_of(held_out))[0]):
             why = f"the held-out rows have no {metric_name(rule.statistic)}"
             return replace(judged, results=(self._unknown(rule, window, total.n, why),)), None
         about = rule.name, window, series.subject
         if rule.estimated:
-            by_hour = self._by_hour(connection, rule, window, len(bins_of(held)))
-            rows, spread = by_hour.sum(axis=0), {rule.statistic: inflation(held, by_hour, metric)}
-            asked = replace(self.asked(rule, ()), dispersions=spread)
+            by_hour = self._by_hour(connection, rule, window, len(bins_of(held_out)))
+            rows, phi = by_hour.sum(axis=0), {rule.statistic: inflation(held_out, by_hour, metric)}
+            asked = replace(self.asked(rule, ()), dispersions=phi)
             results = judge_estimated(baseline, self._name, series.schema, asked, rows, *about)
-            found = {ESTIMATED + name: one for name, one in estimate(held, rows)[0].items()}
+            found = {ESTIMATED + name: one for name, one in estimate(held_out, rows)[0].items()}
             return replace(judged, results=results, rests=json.dumps(rows.tolist()), estimates=found), asked
         asked = self.asked(rule, hours)
         results = judge_outcomes(baseline, self._name, self._layout, asked, total, *about)
         return replace(judged, results=results, rests=total.to_json()), asked
 
-    def then(self, connection: sqlite3.Connection, rule: Rule, start: float, end: float) -> list[JudgedPerformance]:
+    def rejudge(self, connection: sqlite3.Connection, rule: Rule, start: float, end: float) -> list[JudgedPerformance]:
         """Judge again the last verdict from `start` to `end`, or the one that still held, from what it rests on."""
         since = min(start, end - 2 * STORE_EVERY)
         found = read_judged(connection, self._series.model, rule.name, iso(end), iso(since))
         if found is None or found[0] != self._series.id:
             return []
         window, rests = found[1], found[3]
-        judged, _ = self.look(connection, rule, window)
+        judged, _ = self.judge_window(connection, rule, window)
         results = judge_again(self._series, rule.name, *found[1:])
         if rule.estimated:
             return [replace(judged, results=results)]

@@ -169,7 +169,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     settle = found.settle if found else 0.0
     ends = [max(span.start, min(span.end, judged_until(rule, now, settle))) for rule in rules]
     ripe = [whole_hours(Span(span.start, end)) for end in ends]
-    performance = tuple(judge.look(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
+    performance = tuple(judge.judge_window(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
     gaps = history.gaps(connection, span.start, span.end, 1000)

@@ -46,8 +46,8 @@ def look_back(
             (sample, _), rule = references.standing(connection, then), replace(rule, reference=TRAINING)
         test = sum_range(connection, series, window.start, window.end)
         judged.append(Judged(rule, window, test, sample, tuple(found), fresh=False))
-    told = Performance(series)
+    judge = Performance(series)
     every = [rule for rule in rules if rule.performance and at]
-    performance = [one for rule in every for one in told.then(connection, rule, start, end)]
+    performance = [one for rule in every for one in judge.rejudge(connection, rule, start, end)]
     alerts = alerts_at(connection, series.model, at)
     return Evaluation(at, tuple(judged), alerts, performance=tuple(performance)), series
