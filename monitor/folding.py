@@ -74,7 +74,7 @@ class Folding:
         readings, journals = self._read(), self._journals
         for source in journals.sources:
             if isinstance(source, OutcomeSource):
-                source.mark()
+                source.read_ahead()
         self._workers.discover()
         for source in journals.sources:
             with closing(source.read()) as handovers:

@@ -2,9 +2,9 @@
 
 When an outcome is folded, the sums of its prediction's hour and version change in the transaction that moves the
 cursor. Then it is written beside its prediction, and only then may the journal forget it: what a killed process had not
-written, the next start writes. The cursor is the applied sequence number; that before the last handover; the last
-prediction of each journal that was known then; the outcomes that wait; and those that had waited and were in the last
-handover.
+written, the next start writes. The cursor has five parts: the applied sequence number; that before the last handover;
+the last prediction of each journal that was known then; the numbers of the outcomes that wait; and of those that had
+waited and were in the last handover.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ class Predictions:
         return ",".join(str(source.base + source.applied) for source in self.sources)
 
 
-def _known_then(text: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
-    """Which numbers of predictions were known by a text of `Predictions.known`: all of journals that had ended by then.
+def _were_known(text: str, numbers: Numbers) -> npt.NDArray[np.bool_]:
+    """Which predictions were known when `Predictions.known` gave this text, and all of journals that had ended.
 
-    >>> _known_then(f"5,{(9 << JOURNAL_BITS) + 3}", np.array([5, 6, (7 << 44) + 8, (9 << 44) + 4, 10 << 44], np.uint64))
+    >>> _were_known(f"5,{(9 << JOURNAL_BITS) + 3}", np.array([5, 6, (7 << 44) + 8, (9 << 44) + 4, 10 << 44], np.uint64))
     array([ True, False,  True, False, False])
     """
     last = {int(one) >> JOURNAL_BITS: int(one) for one in text.split(",")}
@@ -204,7 +204,7 @@ class OutcomeSource(Recorded):
         self._pending: dict[Series, Records] = {}
         #: Of the records that were handed over last, those that will wait once that is committed.
         self._unsettled: list[Records] = []
-        self._keep_again()
+        self._write_last_handover()
         if journal:
             self._follow(PREDICTED + len(series.schema.predictions))
 
@@ -227,7 +227,7 @@ class OutcomeSource(Recorded):
         super().end()
         self._ahead = []
 
-    def mark(self) -> None:
+    def read_ahead(self) -> None:
         """Read what has come by now, to hand it over next.
 
         To be called before predictions are read: those of these outcomes are known then.
@@ -255,13 +255,11 @@ class OutcomeSource(Recorded):
             self._keep(series, records[ready])
         yield from super().read()
 
-    def _cursor(self, upto: int, begin: int | None = None, again: Sequence[int] = ()) -> str:
-        """The cursor of a handover of the records beyond `begin` up to `upto`, or of those with the numbers `again`."""
+    def _cursor(self, upto: int, before: int | None = None, waited: Sequence[int] = ()) -> str:
+        """The cursor of a handover of the records beyond `before` up to `upto`, or of those that had `waited`."""
         waiting = [int(seq) for records in (*self._pending.values(), *self._unsettled) for seq in records["seq"]]
-        lists = (",".join(map(str, some)) for some in (waiting, again))
-        return f"{upto} {upto if begin is None else begin} {self._predictions.known()} " + " ".join(
-            one or "-" for one in lists
-        )
+        lists = (",".join(map(str, numbers)) or "-" for numbers in (waiting, waited))
+        return f"{upto} {upto if before is None else before} {self._predictions.known()} {' '.join(lists)}"
 
     def _needed(self) -> int:
         return min(
@@ -350,28 +348,28 @@ class OutcomeSource(Recorded):
 
         `known`: the last predictions that were known when they were joined; None for now.
         """
-        waiting, self._unsettled = [one for one in self._unsettled if len(one)], []
-        for some in waiting:
-            held = self._pending.get(series)
-            self._pending[series] = some.copy() if held is None else np.concatenate([held, some])
-            records = records[~np.isin(records["seq"], some["seq"])]
+        unsettled, self._unsettled = [one for one in self._unsettled if len(one)], []
+        for waiting in unsettled:
+            pending = self._pending.get(series)
+            self._pending[series] = waiting.copy() if pending is None else np.concatenate([pending, waiting])
+            records = records[~np.isin(records["seq"], waiting["seq"])]
         codes, places, outcomes = self._look_up(series, records, 0)
-        there = (codes == join.JOINED) & _known_then(known or self._predictions.known(), places.words(SEQ))
+        there = (codes == join.JOINED) & _were_known(known or self._predictions.known(), places.words(SEQ))
         places.of(there).set_outcomes(outcomes[there], records["seq"][there] + np.uint64(self.base))
 
-    def _keep_again(self) -> None:
-        """Write the outcomes of the last handover again: the process may have died before it did.
+    def _write_last_handover(self) -> None:
+        """Write the outcomes of the last handover beside their predictions: the process may have died before it did.
 
         Only of predictions that were known then: those of outcomes that were `unknown` may have come since.
         """
         if lost := self._predictions.kept.take_back(self.base + self.applied):
             log.error("the database has lost %d outcomes; those that the journal still has are counted again", lost)
-        _, begin, known, *lists = (self._taken_up or "0 0 0 - -").split()
-        waiting, again = (np.array([int(one) for one in some.split(",") if one != "-"], np.uint64) for some in lists)
+        _, before, known, *lists = (self._taken_up or "0 0 0 - -").split()
+        waiting, waited = (np.array([int(one) for one in some.split(",") if one != "-"], np.uint64) for some in lists)
         for series, records in self._committed():
             waits = np.isin(records["seq"], waiting)
             self._unsettled = [records[waits]]
-            last = waits | (records["seq"] > int(begin)) | np.isin(records["seq"], again)
+            last = waits | (records["seq"] > int(before)) | np.isin(records["seq"], waited)
             self._keep(series, records[last], known)
 
     def _sync_kept(self) -> None:

@@ -1,4 +1,4 @@
-"""Files that were moved aside as damaged: kept for whoever wants to look at them, within bounds.
+"""Files that were moved aside as damaged: kept for an operator to look at, within bounds.
 
 They count towards `data.max_size`, since a cap is a cap, and what is left of it is the live record's. Together they
 take at most a quarter of it, the newest first. The newest database alone may be larger for a month: nothing else has

@@ -62,7 +62,7 @@ class Held:
 class DataFolder(Held):
     """Holds the folder for this process, from `open` to `close`.
 
-    By locks on the folder itself, which nobody can delete and leave the database, and on the file `lock`, which names
+    By locks on the folder itself, which cannot be deleted without the database, and on the file `lock`, which names
     the process. `flock`, not `fcntl`: the latter is lost as soon as any code of the process opens and closes the file.
     """
 
@@ -290,7 +290,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _taken(handle: int, kind: int) -> bool:
-    """Whether somebody else has the lock; otherwise it is ours, or the file system knows none."""
+    """Whether another process has the lock; otherwise this one has it now, or the file system knows no locks."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:

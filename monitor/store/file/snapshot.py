@@ -16,7 +16,7 @@ from monitor.errors import StoreError
 from monitor.store.file.database import connect_read_only
 from monitor.store.file.migrations import applied
 
-#: Nobody may write; who may read is for the umask to say, as with any file.
+#: Read-only; who may read it is for the umask to say, as with any file.
 MODE = 0o444
 
 
@@ -35,7 +35,7 @@ def write_snapshot(database: Path, target: Path) -> int:
             ):
                 # In one step: it reads one moment, and is not begun anew with every commit of the server.
                 source.backup(copy)
-                # Readable without a WAL and its companion, so that nobody needs to write beside the file.
+                # Readable without a WAL and its companion, so that no reader needs to write beside the file.
                 copy.execute("PRAGMA journal_mode = DELETE").fetchone()
             temporary.chmod(temporary.stat().st_mode & MODE)
             _sync(temporary)

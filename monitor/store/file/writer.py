@@ -28,7 +28,7 @@ T = TypeVar("T")
 CALL_TIMEOUT = 30.0
 #: Seconds between checkpoints while there is something to move.
 CHECKPOINT_SECONDS = 5.0
-#: Bytes that the WAL may take, unless somebody's open cursor keeps it from being used again for hours.
+#: Bytes that the WAL may take, unless a reader's open cursor keeps it from being used again for hours.
 WAL_ROOM = 64 << 20
 #: Part of that room beyond which no more is folded until the cursor is closed. The journal takes what comes meanwhile.
 #: Evaluations go on and fold as well.
@@ -37,7 +37,7 @@ HOLD = 3 / 4
 TRUNCATE = 4 << 20
 
 PAGE = 4096
-#: How long a statement waits for somebody else's lock, and how long the last fold and checkpoint do, in ms. The next
+#: How long a statement waits for another program's lock, and how long the last fold and checkpoint do, in ms. The next
 #: start folds what they leave.
 PATIENCE, LAST_PATIENCE = 5000, 1000
 #: Seconds between two log entries about the same failure.
@@ -47,7 +47,7 @@ COMPLAIN_SECONDS = 60.0
 class Writer:
     """Owns the writing connection. `tick` runs on its thread every `interval` seconds, outside of a transaction.
 
-    A tick that answers True has left work behind: the next one comes as soon as nobody else waits for the thread.
+    A tick that answers True has left work behind: the next one comes as soon as no caller waits for the thread.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Writer:
         self._hold_pages = int(wal_room * HOLD) // PAGE
         self._truncate_pages = min(TRUNCATE, wal_room // 4) // PAGE
         self._holding = False
-        #: Held while the thread works: the connection is idle for whoever holds it.
+        #: Held while the thread works: while another thread holds it, the connection is idle.
         self.busy = threading.RLock()
         self._complaints: dict[str, tuple[str, float]] = {}
 
@@ -182,7 +182,7 @@ class Writer:
     def checkpoint(self) -> None:
         """Move the WAL into the database; on the writer's thread.
 
-        Passive, since the other kinds wait for readers; the file is cut only when nobody reads it and it has grown.
+        Passive, since the other kinds wait for readers; the file is cut only when it has no reader and has grown.
         """
         self._commits, self._checkpointed = 0, time.monotonic()
         _, self.wal_pages, moved = self._move_wal("PASSIVE")

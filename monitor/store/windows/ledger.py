@@ -143,7 +143,7 @@ class Windows:
     def _window(self, connection: sqlite3.Connection, start: int) -> tuple[int, Batch]:
         """The open window at `start`, begun if there is none.
 
-        One that somebody has changed is sealed as it is, and another one is begun.
+        One that another program has changed is sealed as it is, and another one is begun.
         """
         if start in self._open:
             return self._open[start]

@@ -22,7 +22,7 @@ from monitor.store.windows.counts import SLOTS
 
 SERVED = "served_series"
 
-#: Most unseen values of a column that are named to whoever explains a verdict.
+#: Most unseen values of a column that the explanation of a verdict is given.
 NAMED = 20
 
 
