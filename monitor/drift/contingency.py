@@ -73,7 +73,10 @@ def other(pair: Pair) -> Measured:
 
 
 def _share(pair: Pair, cells: Mask, spare: Floats | float = 0.0, times: float = 0.0) -> Measured:
-    """Measure one share. `times`: the floor is also this many times the reference's share, so that a ratio counts."""
+    """Measure one share: that of the rows in `cells`. `spare`: see `overlooked`.
+
+    `times`: the floor is also this many times the reference's share, so that a ratio counts.
+    """
     hits_reference, hits_test = (pair.reference * cells).sum(axis=-1), (pair.test * cells).sum(axis=-1)
     n, m = pair.sizes
     share = hits_test / np.maximum(n, 1.0)
@@ -229,48 +232,49 @@ def share_critical(
     opaque = np.ascontiguousarray(asked).view(np.dtype((np.void, asked.itemsize * 5)))[..., 0]
     _, first, back = np.unique(opaque.ravel(), return_index=True, return_inverse=True)
     before, up, rows, reference_rows, extra = asked.reshape(-1, 5)[first].T
-    counted = np.where(up > 0, np.minimum(before + extra, reference_rows), before)
-    quiet = _largest_quiet(counted, up > 0, rows, reference_rows, alpha)
-    gap: Floats = np.abs(quiet / np.maximum(rows, 1.0) - before / np.maximum(reference_rows, 1.0))
+    spared = np.where(up > 0, np.minimum(before + extra, reference_rows), before)
+    hits = _last_insignificant(spared, up > 0, rows, reference_rows, alpha)
+    gap: Floats = np.abs(hits / np.maximum(rows, 1.0) - before / np.maximum(reference_rows, 1.0))
     return gap[back.reshape(-1)].reshape(asked.shape[:-1])
 
 
-def _largest_quiet(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
+def _last_insignificant(before: Floats, grew: Mask, n: Floats, m: Floats, alpha: float) -> Floats:
     """Number of hits in the test window farthest from the expected one that is not significant; all shapes (R,).
 
-    The root of -ln(p) is nearly a straight line in the number of hits, so a line through the expected number and the
-    last one tried mostly meets the answer within one row. The middle of what is left is tried as well.
+    A secant search within a bracket: the root of -ln(p) is nearly a straight line in the number of hits, so a line
+    through the expected number and the last one tried mostly meets the answer within one row. The middle of the bracket
+    is tried as well.
     """
     sign, reference_rows = np.where(grew, 1.0, -1.0), np.maximum(m, 1.0)
     small, large = np.where(grew, n, m), np.where(grew, m, n)
     expected = before * n / reference_rows * sign
-    # Hits are counted away from the expected number; `loud` is significant, or beyond what can be.
-    quiet, loud = np.floor(expected), np.where(grew, n + 1.0, 1.0)
+    # The bracket, in hits away from the expected number: `below` is not significant; `above` is, or cannot be.
+    below, above = np.floor(expected), np.where(grew, n + 1.0, 1.0)
     sigmas = np.sqrt(2 * math.log(2 / alpha) * n * (before + 1) / reference_rows * (1 + n / reference_rows))
-    left = np.flatnonzero(loud - quiet > 1)
-    # The first ones lie about where the normal approximation sees the answer, or are the first few numbers of hits:
+    left = np.flatnonzero(above - below > 1)
+    # The first ones are about where the normal approximation sees the answer, or are the first few numbers of hits:
     # more of them if there are few rows, as a call costs more than its numbers do.
-    points = max(1, min(64, 1024 // len(quiet)))
+    points = max(1, min(64, 1024 // len(below)))
     around = 1 + FIRST_SPREAD * ((2 * np.arange(points) + 1) / points - 1)
     away = np.maximum(sigmas[left, None] * around, np.arange(1, points + 1))
     tried, wanted = expected[left, None] + away, math.sqrt(-math.log(alpha / 2))
     while left.size:
-        low, high = quiet[left, None], loud[left, None]
+        low, high = below[left, None], above[left, None]
         tried = np.clip(np.floor(tried), low + 1, high - 1)
-        hits, known = tried * sign[left, None], before[left, None]
-        more = np.where(grew[left, None], hits, known)
-        tail = hypergeometric_tail(more, hits + known, small[left, None], large[left, None])
+        hits, reference_hits = tried * sign[left, None], before[left, None]
+        in_larger = np.where(grew[left, None], hits, reference_hits)
+        tail = hypergeometric_tail(in_larger, hits + reference_hits, small[left, None], large[left, None])
         significant = 2 * tail <= alpha
-        quiet[left] = np.where(significant, low, tried).max(axis=-1)
-        loud[left] = np.where(significant, tried, high).min(axis=-1)
+        below[left] = np.where(significant, low, tried).max(axis=-1)
+        above[left] = np.where(significant, tried, high).min(axis=-1)
         # The line goes through the number tried whose tail is closest to what is wanted.
         root = np.sqrt(np.maximum(-np.log(np.maximum(tail, 1e-300)), 1e-3))
         best = np.abs(root - wanted).argmin(axis=-1)[:, None]
         root, tried = (np.take_along_axis(one, best, axis=-1) for one in (root, tried))
-        middle = expected[left, None]
-        met = np.floor(middle + (tried - middle) * wanted / root)
-        bracket = (quiet[left, None] + loud[left, None]) / 2
-        tried = np.concatenate((met - 1, met, met + 1, bracket), axis=-1)
-        open_still = loud[left] - quiet[left] > 1
-        left, tried = left[open_still], tried[open_still]
-    return quiet * sign
+        origin = expected[left, None]
+        secant = np.floor(origin + (tried - origin) * wanted / root)
+        middle = (below[left, None] + above[left, None]) / 2
+        tried = np.concatenate((secant - 1, secant, secant + 1, middle), axis=-1)
+        still_open = above[left] - below[left] > 1
+        left, tried = left[still_open], tried[still_open]
+    return below * sign
