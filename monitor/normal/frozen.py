@@ -52,10 +52,11 @@ def repeated(counts: Counts, sums: Floats, deviation: float) -> Repeated:
     (True, 3)
     """
     rows = counts.sum(axis=1)
-    has = rows > 0
-    counts, rows, means = counts[has], rows[has], sums[has] / rows[has]
-    one: Mask = counts.max(axis=1, initial=0) == rows
-    same = (np.diff(counts.argmax(axis=1)) == 0) & (np.abs(np.diff(means)) <= SAME * deviation) & one[1:] & one[:-1]
-    run = np.cumsum(np.concatenate(([0], ~same)))[: len(rows)]
-    hours, of = np.bincount(run, one, 1), np.bincount(run, rows * one, 1)
-    return Repeated(int(hours[-1]), int(of[-1]), int(hours[:-1].max(initial=0)), len(rows))
+    busy = rows > 0
+    counts, rows, means = counts[busy], rows[busy], sums[busy] / rows[busy]
+    in_one_bin: Mask = counts.max(axis=1, initial=0) == rows
+    same = (np.diff(counts.argmax(axis=1)) == 0) & (np.abs(np.diff(means)) <= SAME * deviation)
+    same &= in_one_bin[1:] & in_one_bin[:-1]
+    run = np.cumsum(np.concatenate(([0], ~same)))[: len(rows)]  # a number for each run of hours with one value
+    run_hours, run_rows = np.bincount(run, in_one_bin, 1), np.bincount(run, rows * in_one_bin, 1)
+    return Repeated(int(run_hours[-1]), int(run_rows[-1]), int(run_hours[:-1].max(initial=0)), len(rows))

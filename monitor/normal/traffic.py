@@ -43,23 +43,25 @@ def silence(rows: Ints, since: int = 0) -> Silence | None:
     >>> silence(np.concatenate((np.tile(week, 6), week[:20], [0, 0])))
     Silence(hours=2, rows=14, longest=0)
     """
-    has = np.flatnonzero(rows)
-    if not len(has) or has[-1] == len(rows) - 1:
+    hours = np.flatnonzero(rows)
+    if not len(hours) or hours[-1] == len(rows) - 1:
         return None
-    rows, since = rows[has[0] :], since - has[0]
+    rows, since = rows[hours[0] :], since - hours[0]
     busy: Mask = rows > 0
     begins, ends = (np.flatnonzero(edge) + 1 for edge in (busy[:-1] & ~busy[1:], ~busy[:-1] & busy[1:]))
     begin = max(int(begins[-1]), since)
     if begin < WEEKS * WEEK or begin >= len(rows):
         return None
-    back = WEEK * np.arange(1, WEEKS + 1)[:, None]
+    weeks_before = WEEK * np.arange(1, WEEKS + 1)[:, None]
 
-    def fewest(sums: Ints | Mask, start: Ints, end: Ints) -> Ints:
-        upto = np.concatenate(([0], np.cumsum(sums)))
-        out: Ints = (upto[end - back] - upto[start - back]).min(axis=0)
+    def fewest(values: Ints | Mask, start: Ints, end: Ints) -> Ints:
+        """The smallest sum that the same hours of one of the weeks before had, for each period."""
+        upto = np.concatenate(([0], np.cumsum(values)))
+        out: Ints = (upto[end - weeks_before] - upto[start - weeks_before]).min(axis=0)
         return out
 
-    known = begins[: len(ends)] >= WEEKS * WEEK
-    past = np.sort(fewest(busy, begins[: len(ends)][known], ends[known]))
+    ended = begins[: len(ends)]
+    old_enough = ended >= WEEKS * WEEK
+    past = np.sort(fewest(busy, ended[old_enough], ends[old_enough]))
     now = np.array([begin]), np.array([len(rows)])
     return Silence(int(fewest(busy, *now)[0]), int(fewest(rows, *now)[0]), int(past[-2]) if len(past) > 1 else 0)
