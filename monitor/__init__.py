@@ -2,7 +2,7 @@
 
     from monitor import Monitor
 
-The stages, in the order of the data path: capture, window, store, drift, rules, notify; exposition beside them.
+The stages, in the order of the data path: capture, source, store, drift, rules, notify; exposition beside them.
 All names are loaded when they are first asked for, so that importing the package costs nothing.
 """
 

@@ -96,7 +96,9 @@ class Watched:
         recorded then.
         """
         self.name, self.version, self.reference = watch.name, watch.version, watch.reference
-        self.config, self.instruments = config, instruments
+        self.config, self.instruments, self._clock = config, instruments, clock
+        #: Finds the series that a segment of a journal was recorded for.
+        self._find = partial(series_of_schema, connection, model=self.name)
         now = iso(clock.time())
         #: Its streams of counts: all of its predictions. The source counts for each of them.
         self.series = register_series(connection, Subject(self.name, self.version), self.reference, now)
@@ -115,7 +117,7 @@ class Watched:
         if (kind := config.source.kind) == JOURNAL and beside is not None and worker is not None:
             self._open_beside(connection, beside, worker)
         elif kind == JOURNAL:
-            self._source = self._open_journal(connection, watch, folder, ledger, config, clock, why)
+            self._source = self._open_journal(connection, watch, folder, ledger, why)
         else:
             name, base = f"{kind}/{watch.journal}".removesuffix("/"), round(config.window.base)
             cursor, replica = read_cursor(connection, name), FLEET + replica
@@ -145,28 +147,22 @@ class Watched:
         return f"<Watched {self.series.subject.title}: {counted(self.totals.n, 'prediction')}>"
 
     def _open_journal(
-        self,
-        connection: sqlite3.Connection,
-        watch: Watch,
-        folder: DataFolder,
-        ledger: Ledger,
-        config: Config,
-        clock: Clock,
-        why: str,
+        self, connection: sqlite3.Connection, watch: Watch, folder: DataFolder, ledger: Ledger, why: str
     ) -> JournalSource:
         source = f"journal/{watch.journal}" if watch.journal else "journal"
-        wanted, now = config.outcomes, iso(clock.time())
+        wanted, now = self.config.outcomes, iso(self._clock.time())
         size = (wanted.within, wanted.max_size) if wanted else (0.0, 0)
         waiting = Waiting(folder.path / WAITING / watch.journal, *size)
         if waiting.newest_journal > newest_token(connection):
             waiting.clear()  # its journals are of a database that was replaced
-        self._shared = config, clock, partial(series_of_schema, connection, model=self.name)
         journal = JournalSource(
             source,
             folder.journal / watch.journal,
             self.series,
             read_cursor(connection, source),
-            *self._shared,
+            self.config,
+            self._clock,
+            self._find,
             waiting,
             why=why,
             newest=newest_moment(connection) or "",
@@ -184,8 +180,6 @@ class Watched:
 
     def _open_beside(self, connection: sqlite3.Connection, beside: Watched, worker: Worker) -> None:
         """Record as a worker does, beside the journal of the version before; ids and outcomes know both."""
-        _, clock, _ = beside._shared
-        self._shared = self.config, clock, partial(series_of_schema, connection, model=self.name)
         self._predictions, self._source, self.outcomes = beside._predictions, beside._source, beside.outcomes
         mine = worker.models[self.name]
         self._recorder, self.outcome_recorder = mine.recorder, mine.outcome_recorder
@@ -197,7 +191,8 @@ class Watched:
         self, connection: sqlite3.Connection, name: str, folder: Path, series: Series, journal: int = 0
     ) -> OutcomeSource:
         cursor, load = read_cursor(connection, name), partial(load_series, connection)
-        return OutcomeSource(name, folder, series, self._predictions, cursor, *self._shared, load, journal)
+        given = self._predictions, cursor, self.config, self._clock, self._find, load
+        return OutcomeSource(name, folder, series, *given, journal)
 
     def open_journal(
         self,
@@ -215,11 +210,12 @@ class Watched:
         once that is committed. Raises InputError if the token belongs to another journal.
         """
         name, series = f"{origin(self.source.name)}@{key}", series or self.series
-        add_token(connection, token, name, first, iso(self._shared[1].time()))
+        add_token(connection, token, name, first, iso(self._clock.time()))
         tokens = read_tokens(connection, origin(self.source.name))
         number, folders = tokens[int(token, 16)].journal, (folder / "journal", folder / OUTCOMES)
         cursor, kept = read_cursor(connection, name), self.source.kept
-        source = JournalSource(name, folders[0], series, cursor, *self._shared, kept, number)
+        given = cursor, self.config, self._clock, self._find, kept
+        source = JournalSource(name, folders[0], series, *given, number)
         outcomes = None
         if self.outcomes is not None:
             name = f"{origin(self.outcomes.name)}@{key}"

@@ -175,13 +175,7 @@ def _ratio(metric: str, ratio: Ratio, confusion: Counts) -> Measure | None:
 
 
 def _normal(
-    metric: str,
-    value: float,
-    error: float,
-    n: int,
-    better: Better = "higher",
-    least: float = 0.0,
-    most: float = 1.0,
+    metric: str, value: float, error: float, n: int, better: Better = "higher", least: float = 0.0, most: float = 1.0
 ) -> Measure:
     """Return a metric with a normal interval, between the least and the largest value that it can have."""
     return Measure(metric, value, error, max(value - Z95 * error, least), min(value + Z95 * error, most), n, better)
@@ -274,7 +268,7 @@ def _root(mse: Measure) -> Measure:
 
 
 def pinball(sums: Sums, tau: float) -> Measure | None:
-    """Pinball loss of the prediction as the quantile `tau`, which lies between 0 and 1.
+    """Pinball loss of the prediction as the quantile `tau`, between 0 and 1.
 
     With e = prediction - outcome the loss of a row is abs(e) / 2 + (1/2 - tau) e.
     """
@@ -544,11 +538,11 @@ def weighted(sums: Sums, rows: Counts, *, estimated: bool = False) -> tuple[dict
     """Metrics of rows that behave, bin by bin, as those of `sums` do; and the share of the rows that these speak for.
 
     `rows`: shape (bins,), by score (binary with probabilities), by predicted class (other classifiers), or by predicted
-    value (regression). It has two uses. With all predictions of the same hours as `rows` it undoes that outcomes are
-    known for a selection only, as long as within a bin it does not depend on the outcome whether it is known. With the
-    sums of held-out rows, and `estimated`, it says without any outcome how well the model does on `rows`, as long as
-    outcomes follow from scores as before (confidence-based performance estimation); its error then also has the
-    sampling of `rows`. A bin without any outcome is left out; the share tells how much that is.
+    value (regression). Two uses. With all predictions of the same hours as `rows` it corrects for outcomes that are
+    known of a selection only (post-stratification), as long as within a bin it does not depend on the outcome whether
+    it is known. With the sums of held-out rows, and `estimated`, it says without any outcome how well the model does on
+    `rows`, as long as outcomes follow from scores as before (confidence-based performance estimation); its error then
+    also has the sampling of `rows`. A bin without any outcome is left out; the share tells how much that is.
     """
     target = sums.target
     n, confusion = rows_by_bin(sums)

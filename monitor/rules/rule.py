@@ -114,17 +114,8 @@ def boxkite(alpha: float = 0.00015, min_samples: int = 50) -> tuple[Rule, ...]:
     be evaluated every minute. Unlike there, an empty or small window is no alert, and both sides are counted over the
     same bins. `ks` applies to a numeric prediction, `psi` to any.
     """
-    first = Rule(
-        "boxkite-ks",
-        ("role:prediction",),
-        "ks",
-        alpha=alpha,
-        floor=0.5,
-        min_samples=min_samples,
-        independent=True,
-        hold=300.0,
-        keep_firing=0.0,
-    )
+    first = Rule("boxkite-ks", ("role:prediction",), "ks", alpha=alpha, floor=0.5, min_samples=min_samples)
+    first = replace(first, independent=True, hold=300.0, keep_firing=0.0)
     return first, replace(first, name="boxkite-kl", statistic="psi", floor=1.0)
 
 
@@ -133,9 +124,9 @@ PRESETS: dict[str, Callable[..., tuple[Rule, ...]]] = {"boxkite": boxkite}
 
 
 def reference_span(reference: str) -> Span | None:
-    """Stretch of past production that a rule's `reference` names; None for `training` and `usual`.
+    """Period of past production that a rule's `reference` names; None for `training` and `usual`.
 
-    Raises ConfigError for a text that names none.
+    Raises ConfigError for a text that names no period.
 
     >>> reference_span("1970-01-01/1970-01-02")
     <Span 1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z>
