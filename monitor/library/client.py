@@ -139,7 +139,7 @@ class Stream:
         for kind in (JOURNAL, OUTCOMES):
             for path in (self.folder / kind).glob(NAMES_FILES):
                 self._copy(path, path.stat().st_size, 0, 1)
-            found = [one for one in left_behind(self.folder / kind) if one.counts]
+            found = [one for one in left_behind(self.folder / kind) if one.opened]
             for one, head in ((one, one.head) for one in found if one.head is not None and one.head.capacity):
                 until = ready[kind] + 1 if self.journals else next_number([one], 0)
                 slots = min(max(0, until - one.first), head.capacity)

@@ -87,7 +87,7 @@ class World:
         """The process that wrote a journal was killed; what it left is folded."""
         del self.others[key]
         with pytest.MonkeyPatch.context() as patch:  # ends in the midst of a fold, as it does when it is found there
-            patch.setattr(self.runtime.workers, "look", lambda: self.runtime.journals.end("model", key))
+            patch.setattr(self.runtime.workers, "discover", lambda: self.runtime.journals.end("model", key))
             self.fold()
         if not self.runtime.journals.drop("model", key):
             self.clock.advance(3601)
