@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from monitor.judging.evaluation import Evaluation, Evaluator
 from monitor.outcomes.join import DELAYS, RESULTS
 from monitor.outcomes.waiting import JOURNAL_BITS, Waiting
 from monitor.recording import NAMED, Watch, Worker
+from monitor.rules.cover import explain
 from monitor.series import Series
 from monitor.source.counters import FLEET
 from monitor.source.journal import JournalSource
@@ -142,6 +143,13 @@ class Watched:
             replica=replica,
             model=self.name,
         )
+
+    @cached_property
+    def explained(self) -> dict[str, str]:
+        """What each of its rules does, by name; of those for all columns without the names of these."""
+        rules = self.config.rules
+        texts = [(rule, explain(rule, self.reference.schema, rules)) for rule in rules]
+        return {rule.name: text if rule.columns else text.partition("\n")[0] for rule, text in texts}
 
     def __repr__(self) -> str:
         return f"<Watched {self.series.subject.title}: {counted(self.totals.n, 'prediction')}>"

@@ -187,7 +187,7 @@ def columns() -> Response:
         cell=length,
         first=first,
         lost=lost[::-1],
-        rules=model.config.rules,
+        rules=model.explained.values(),
     )
 
 
@@ -265,7 +265,7 @@ def column(role: str) -> Response:
         usual=usual,
         learning=model.latest.learning,
         results=results,
-        rules=[rule for rule in model.config.rules if rule.name in {result.rule for result in results}],
+        rules=[text for name, text in model.explained.items() if name in {result.rule for result in results}],
         events=events,
         period=period,
     )
@@ -293,7 +293,7 @@ def performance() -> Response:
         taken=model.config.outcomes is not None,
         p=performance_page.shown(report, metric, said.floor if said and said.metric == metric else None, marks),
         address=lambda name: f"/performance?{urlencode({'metric': name})}",
-        rules=[rule for rule in model.config.rules if rule.performance],
+        rules=[model.explained[rule.name] for rule in model.config.rules if rule.performance],
         events=events,
         period=period,
     )

@@ -121,7 +121,7 @@ def test_the_chart_over_time_is_of_a_statistic_that_each_evaluation_has(tmp_path
     world.close()
     assert "usual 6h" in leading
     assert "The statistic over time" in text
-    assert "about 1 message a month, severity warning, compared with what is usual." in text
+    assert "its limits are such that about 1 message a month comes by chance" in text
     over_time = text[text.index('id="time"') : text.index('id="usual"')]
     statistic, _ = re.findall(r"<h3>(.*?)</h3>", over_time)
     assert statistic in STATISTIC_NAMES.values()
