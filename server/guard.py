@@ -15,7 +15,7 @@ import ipaddress
 import re
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
@@ -115,22 +115,16 @@ class Guard:
     """Decides whether a request may be served. Requests are texts; refusals are raised."""
 
     def __init__(
-        self,
-        token: Secret | None = None,
-        hosts: Iterable[str] = (),
-        *,
-        url: str = "",
-        host: str = "",
-        protect: str = "pages",
-        clock: Clock | None = None,
+        self, token: Secret | None = None, config: ServerConfig | None = None, clock: Clock | None = None
     ) -> None:
-        """`hosts`, `url`, `host` and `protect` are those of `[server]`; `*` among `hosts` is any name."""
+        """Set up with a token that was read; `*` among the hosts of `config` is any name."""
+        config = config or ServerConfig()
         self._token = token
-        self._named = frozenset(host.lower() for host in hosts)
-        self._url = urlsplit(url.lower())
-        self._hosts = self._named | {"localhost", host.lower(), self._url.hostname or ""} - {""}
+        self._named = frozenset(host.lower() for host in config.hosts)
+        self._url = urlsplit(config.url.lower())
+        self._hosts = self._named | {"localhost", config.host.lower(), self._url.hostname or ""} - {""}
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
-        self._all = protect == "all"
+        self._all = config.protect == "all"
         self._clock = clock or SystemClock()
         self.has_token, self.secure = token is not None, self._url.scheme == "https"
         # Cookies know no ports: two servers on one machine would end each other's sessions under one name.
@@ -152,7 +146,7 @@ class Guard:
                 f"{HOW_TO_MAKE_ONE}; then start with --token-file token, or set [server] token_file or token_env "
                 "(where everybody who can reach the address is trusted: --trust-network)"
             )
-        return cls(token, config.hosts, url=config.url, host=config.host, protect=config.protect, clock=clock)
+        return cls(token, config, clock)
 
     # Names.
 

@@ -32,7 +32,7 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
     """Build the application around a runtime. Without a guard it is one that has no token."""
     app = Flask(__name__, static_folder=None)
     app.config["RUNTIME"] = runtime
-    app.extensions["telltale_guard"] = guard or Guard(hosts=runtime.config.server.hosts, clock=runtime.clock)
+    app.extensions["telltale_guard"] = guard or Guard(None, runtime.config.server, runtime.clock)
     app.json.ensure_ascii = True  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     for blueprint in (api, pages, actions):

@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
+from monitor.config.settings import ServerConfig
 from monitor.errors import ConfigError, InputError
 from monitor.notify.secret import Secret
 from monitor.runtime import Runtime
@@ -44,7 +45,8 @@ class Site:
         self.runtime = runtime
 
     def client(self, token: str = TOKEN, hosts: tuple[str, ...] = (), protect: str = "pages") -> FlaskClient:
-        guard = Guard(Secret(token) if token else None, hosts, protect=protect, clock=self.runtime.clock)
+        config = ServerConfig(hosts=hosts, protect=protect)
+        guard = Guard(Secret(token) if token else None, config, self.runtime.clock)
         return create_app(self.runtime, guard).test_client()
 
     def logged_in(self) -> FlaskClient:
@@ -196,7 +198,7 @@ def test_the_cookie_is_not_the_token_and_stays_where_it_belongs(site: Site) -> N
     assert TOKEN not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
-    secure = create_app(site.runtime, Guard(Secret(TOKEN), url="https://box.example")).test_client()
+    secure = create_app(site.runtime, Guard(Secret(TOKEN), ServerConfig(url="https://box.example"))).test_client()
     assert "Secure" in secure.post("/login", data={"token": TOKEN}).headers["Set-Cookie"]
 
 
@@ -283,7 +285,7 @@ def hot(guard: Guard, **environ: str) -> int:
     ],
 )
 def test_predictions_are_not_taken_from_pages_of_other_sites(origin: str, host: str, status: str) -> None:
-    guard = Guard(hosts=["box.example"], url="https://drift.example:8443/telltale", host="127.0.0.1")
+    guard = Guard(None, ServerConfig(hosts=("box.example",), url="https://drift.example:8443/telltale"))
     assert hot(guard, HTTP_ORIGIN=origin, HTTP_HOST=host) == int(status)
 
 
@@ -317,7 +319,7 @@ def test_the_brake_is_answered_with_429(site: Site) -> None:
 
 def test_predictions_need_the_token_only_under_protect_all() -> None:
     assert hot(Guard(Secret(TOKEN))) == 200
-    strict = Guard(Secret(TOKEN), protect="all")
+    strict = Guard(Secret(TOKEN), ServerConfig(protect="all"))
     assert hot(strict) == 401
     assert hot(strict, HTTP_AUTHORIZATION="Bearer wrong") == 401
     assert hot(strict, HTTP_AUTHORIZATION=f"Bearer {TOKEN}") == 200
