@@ -31,21 +31,8 @@ from monitor.outcomes.waiting import Numbers, keys_of
 from monitor.runtime import Runtime
 from monitor.tables.rows import Names, time_ns, times_ns
 from monitor.watched import Watched
+from server import payload
 from server.endpoint import Answer, refuse_if_behind
-from server.payload import (
-    BLOCK,
-    LARGEST_WHOLE,
-    LONGEST_ID,
-    arranged,
-    body_parts,
-    cell,
-    error_body,
-    load,
-    number,
-    plain,
-    read_id,
-    read_json,
-)
 
 #: What an observation must say, and what it may say.
 REQUIRED = frozenset({"features", "prediction"})
@@ -84,7 +71,7 @@ class Observer:
         refuse_if_behind(self._runtime)
         if is_lines(environ.get("CONTENT_TYPE", "")):
             return self._lines(environ)
-        data = load(read_json(environ, self._max_body))
+        data = payload.load(payload.read_json(environ, self._max_body))
         single = isinstance(data, dict)
         if not (single or isinstance(data, list)):
             raise InputError("not_a_list", "expected an object with features and prediction, or a list of such")
@@ -100,7 +87,7 @@ class Observer:
     def _lines(self, environ: WSGIEnvironment) -> Answer:
         observed = number = 0
         try:
-            for lines in blocks(body_parts(environ, self._max_bulk)):
+            for lines in blocks(payload.body_parts(environ, self._max_bulk)):
                 batch = self._reader.lines(lines, number, self._runtime.clock.time_ns())
                 number += len(lines)
                 if batch is not None:
@@ -114,7 +101,7 @@ class Observer:
 
     def _refused(self, error: InputError, observed: int) -> Answer:
         self._runtime.instruments.rejected(error.code)
-        return Answer(error_body(error.code, str(error), error.where, observed=observed), error.status)
+        return Answer(payload.error_body(error.code, str(error), error.where, observed=observed), error.status)
 
     def record(self, batch: Batch) -> Appended:
         """Record a batch. What a full disk has no room for is not taken, so it is not lost either."""
@@ -139,8 +126,8 @@ def blocks(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         before += len(lines)
-        if len(rest) > BLOCK:
-            raise InputError("too_large", f"a line has more than {BLOCK} bytes", f"line {before + 1}", 413)
+        if len(rest) > payload.BLOCK:
+            raise InputError("too_large", f"a line has more than {payload.BLOCK} bytes", f"line {before + 1}", 413)
         if lines:
             yield lines
     if rest:
@@ -174,7 +161,7 @@ class Reader:
         values = []
         for index, line in enumerate(lines, before + 1):
             if line and not line.isspace():
-                values.append(self.row(load(line, f"line {index}"), f"line {index}", now))
+                values.append(self.row(payload.load(line, f"line {index}"), f"line {index}", now))
         return _together(values)
 
     def read(self, data: dict[str, Any] | list[Any], now: int) -> Batch:
@@ -258,10 +245,16 @@ class Reader:
         answers = row["prediction"]
         if self._outputs == 1 and not isinstance(answers, (list, dict)):
             answers = [answers]
-        given = arranged(row["features"], self._features, where) + arranged(answers, self._predictions, where)
-        values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
-        encoded = self._encoder.row(values[: self._width], values[self._width :])
-        return encoded, moment(row.get("time"), now, where), read_id(row.get("id"), where)
+        schema = self._encoder.schema
+        features = values_of(row["features"], self._features, schema.features, where)
+        encoded = self._encoder.row(features, values_of(answers, self._predictions, schema.predictions, where))
+        return encoded, moment(row.get("time"), now, where), payload.read_id(row.get("id"), where)
+
+
+def values_of(given: Any, names: Names, columns: Sequence[Column], where: str | None) -> list[Any]:
+    """Values of one row, a list or an object by name, in the order of `columns`. Raises InputError."""
+    cells = zip(payload.arranged(given, names, where), columns, strict=True)
+    return [check(value, column, payload.cell(where, column)) for value, column in cells]
 
 
 def check(value: Any, column: Column, where: str) -> Any:
@@ -269,12 +262,12 @@ def check(value: Any, column: Column, where: str) -> Any:
 
     Raises InputError for what is no value of the column.
     """
-    if plain(value, where) is None or not column.numeric or value != value:
+    if payload.plain(value, where) is None or not column.numeric or value != value:
         return value
     if isinstance(value, bool):
         return float(value)
     seconds = duration(value) if isinstance(value, str) else None
-    return number(value, where) if seconds is None else seconds
+    return payload.number(value, where) if seconds is None else seconds
 
 
 def _numbers(given: Sequence[Any]) -> Floats | None:
@@ -285,7 +278,7 @@ def _numbers(given: Sequence[Any]) -> Floats | None:
         numbers = np.array(given, np.float64)
     except OverflowError:
         return None
-    return None if bool((np.abs(numbers) >= LARGEST_WHOLE).any()) else numbers
+    return None if bool((np.abs(numbers) >= payload.LARGEST_WHOLE).any()) else numbers
 
 
 def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
@@ -296,9 +289,9 @@ def _together(rows: list[tuple[list[float], int, str]]) -> Batch:
 def _ids(given: list[Any]) -> Numbers | None:
     if set(map(type, given)) == {str}:
         lengths = set(map(len, given))
-        if min(lengths) > 0 and max(lengths) <= LONGEST_ID:
+        if min(lengths) > 0 and max(lengths) <= payload.LONGEST_ID:
             return keys_of(given)
-    ids = [read_id(one, None) for one in given]
+    ids = [payload.read_id(one, None) for one in given]
     return keys_of(ids) if any(ids) else None
 
 

@@ -28,8 +28,8 @@ from monitor.source.outcomes import WHOLE, OutcomeRecorder
 from monitor.tables.rows import Names
 from monitor.watched import Watched
 from server.endpoint import Answer, refuse_if_behind
-from server.observe import blocks, check, is_lines, moment
-from server.payload import arranged, body_parts, cell, error_body, load, read_id, read_json
+from server.observe import blocks, is_lines, moment, values_of
+from server.payload import body_parts, error_body, load, read_id, read_json
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +132,7 @@ class OutcomeRoute:
     def _encoded(self, answers: Any, where: str | None) -> list[float]:
         if len(self._columns) == 1 and not isinstance(answers, (list, dict)):
             answers = [answers]
-        given = arranged(answers, self._predictions, where)
-        values = [check(one, column, cell(where, column)) for one, column in zip(given, self._columns, strict=True)]
+        values = values_of(answers, self._predictions, self._columns, where)
         encoder = self._watched.recorder.encoder
         return [float(encoder.column(self._first + at, [value])[0]) for at, value in enumerate(values)]
 
