@@ -88,11 +88,6 @@ class Fitted:
     score_name: str
     score: float
 
-    @property
-    def classifier(self) -> bool:
-        """Whether the predictions are labels."""
-        return hasattr(self.model, "classes_")
-
 
 def fit(task: Task, data: Dataset) -> Fitted:
     """Split the rows (always in the same way), fit on one part, score on the other."""
@@ -144,13 +139,13 @@ def write_pair(fitted: Fitted, folder: Path, clock: Clock | None = None) -> Refe
 
     Raises TelltaleError where the folder cannot be written to.
     """
-    model = pickle.dumps(fitted.model, protocol=5)
+    model, labels = pickle.dumps(fitted.model, protocol=5), getattr(fitted.model, "classes_", ())
     reference = build_reference(
         fitted.training,
         fitted.predictions,
         names=fitted.data.names,
-        prediction_kind="categorical" if fitted.classifier else "numeric",
-        labels=getattr(fitted.model, "classes_", ()),
+        prediction_kind="categorical" if len(labels) else "numeric",
+        labels=labels,
         info=ReferenceInfo(
             model_sha256=hashlib.sha256(model).hexdigest(),
             created=iso(int((clock or SystemClock()).time())),

@@ -25,16 +25,7 @@ from monitor.models.asking import ROWS, match_inputs
 from monitor.models.load import Loaded, first_line, load
 from monitor.models.model import Model, check_proba, class_names, join, open_model
 from monitor.outcomes.baseline import Baseline
-from monitor.reference.build import (
-    Chunk,
-    as_table,
-    assemble,
-    choose,
-    find_quantiles,
-    profile,
-    summarise,
-    tally,
-)
+from monitor.reference import build
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.reference.profile import ColumnProfile, Decision
 from monitor.tables.parse import BadRows
@@ -91,7 +82,7 @@ def make_reference(request: Request, clock: Clock | None = None, *, progress: bo
         ),
         versions=library_versions(),
     )
-    reference = assemble(counted, info)
+    reference = build.assemble(counted, info)
     bad_holdout = BadRows(str(request.holdout), request.skip_bad_rows)
     if request.holdout:
         reference = replace(reference, baseline=_baseline(reference, request, bad_holdout, progress))
@@ -113,8 +104,8 @@ def _from_table(request: Request, url: str, shown: bool) -> tuple[Selection, tup
         wanted = tqdm((*selection.features, *request.predictions), desc="Asking", unit=" columns", disable=not shown)
         profiles = [table.profile(name, kinds.get(name), limits.bins) for name in wanted]
         width = len(selection.features)
-        decisions = choose(profiles[:width], "feature", kinds, limits)
-        decisions += choose(profiles[width:], "prediction", kinds, limits)
+        decisions = build.choose(profiles[:width], "feature", kinds, limits)
+        decisions += build.choose(profiles[width:], "prediction", kinds, limits)
         pairs = zip(decisions, profiles, strict=True)
         return selection, tuple(table.count(decision, facts) for decision, facts in pairs)
 
@@ -185,7 +176,7 @@ class _Making:
             with Spool(wanted, self.request.output.parent) as table:
                 with self._bar("Reading", reader.path.stat().st_size, "B") as bar:
                     reader.progress = bar.update
-                    profiles = profile(wanted, _kept(reader.chunks(wanted, self.kinds), table))
+                    profiles = build.profile(wanted, _kept(reader.chunks(wanted, self.kinds), table))
                 if not table.rows:
                     raise DataError(f"{self.request.data}: holds no row that can be used")
                 numeric = _mixed(reader, profiles, self.kinds)
@@ -203,11 +194,11 @@ class _Making:
 
     def _count(self, table: Spool, profiles: list[ColumnProfile]) -> tuple[Decision, ...]:
         width, limits = len(self.selection.features), self.request.limits
-        find_quantiles(table, profiles, self.kinds, limits)
-        decisions = choose(profiles[:width], "feature", self.kinds, limits)
-        decisions += choose(profiles[width:], "prediction", self.kinds, limits)
+        build.find_quantiles(table, profiles, self.kinds, limits)
+        decisions = build.choose(profiles[:width], "feature", self.kinds, limits)
+        decisions += build.choose(profiles[width:], "prediction", self.kinds, limits)
         with self._bar("Counting", table.rows, " rows") as bar:
-            counted = tally(_counted(table.chunks(), bar.update), decisions)
+            counted = build.tally(_counted(table.chunks(), bar.update), decisions)
         if self.model is None:
             return counted
         features = counted[:width]
@@ -222,7 +213,7 @@ class _Making:
                     answers.append(blocks)
             return features + self._answered(answers, self.model)
 
-    def _written(self, table: Spool, profiles: Sequence[ColumnProfile]) -> Iterator[Chunk]:
+    def _written(self, table: Spool, profiles: Sequence[ColumnProfile]) -> Iterator[build.Chunk]:
         """The rows, with texts in each block of a column that holds texts in any of them."""
         for chunk in table.chunks():
             yield [_as_texts(block) if one.texts else block for block, one in zip(chunk, profiles, strict=True)]
@@ -238,22 +229,22 @@ class _Making:
             name: self.kinds.get(name, "numeric" if self.request.proba and position else usual)
             for position, name in enumerate(names)
         }
-        return summarise(answers, "prediction", own, self.request.limits, facts.labels(model.estimator))
+        return build.summarise(answers, "prediction", own, self.request.limits, facts.labels(model.estimator))
 
 
-def _kept(chunks: Iterable[Chunk], spool: Spool) -> Iterator[Chunk]:
+def _kept(chunks: Iterable[build.Chunk], spool: Spool) -> Iterator[build.Chunk]:
     for chunk in chunks:
         spool.append(chunk)
         yield chunk
 
 
-def _counted(chunks: Iterable[Chunk], progress: Progress) -> Iterator[Chunk]:
+def _counted(chunks: Iterable[build.Chunk], progress: Progress) -> Iterator[build.Chunk]:
     for chunk in chunks:
         yield chunk
         progress(len(chunk[0]))
 
 
-def join_to_data(model: Loaded, columns: Sequence[Column], chunk: Chunk, data: Path) -> Model:
+def join_to_data(model: Loaded, columns: Sequence[Column], chunk: build.Chunk, data: Path) -> Model:
     """Find the form in which a model answers, by asking it rows of the data. Raises ModelError."""
     count = len(chunk[0])
     chosen = np.unique(np.linspace(0, count - 1, min(count, ROWS)).astype(int)).tolist()
@@ -265,7 +256,7 @@ def join_to_data(model: Loaded, columns: Sequence[Column], chunk: Chunk, data: P
         raise ModelError(f"{error}{odd}") from error
 
 
-def _odd_column(columns: Sequence[Column], model: Loaded, chunk: Chunk) -> str:
+def _odd_column(columns: Sequence[Column], model: Loaded, chunk: build.Chunk) -> str:
     """Name a column whose values the model was not fitted with: what it raises names none."""
     names = facts.inputs(model.estimator) or [column.name for column in columns]
     for name, known in facts.knowledge(model.estimator, names).items():
@@ -281,7 +272,7 @@ def _item(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def predict(model: Model, loaded: Loaded, chunk: Chunk, proba: bool) -> tuple[tuple[str, ...], Chunk]:
+def predict(model: Model, loaded: Loaded, chunk: build.Chunk, proba: bool) -> tuple[tuple[str, ...], build.Chunk]:
     """Answers for one chunk: names and blocks, one for each output, and with `proba` for the probability of each class.
 
     Raises ModelError.
@@ -295,7 +286,7 @@ def predict(model: Model, loaded: Loaded, chunk: Chunk, proba: bool) -> tuple[tu
             f"{_odd_column(model.features, loaded, chunk)}"
         ) from error
     try:
-        table = as_table(answers, None, "prediction", kind=facts.prediction_kind(model.estimator))
+        table = build.as_table(answers, None, "prediction", kind=facts.prediction_kind(model.estimator))
     except DataError as error:
         raise ModelError(f"{path}: what the model answers is no table: {error}") from error
     if len(table.columns[0]) != len(chunk[0]):
@@ -356,7 +347,7 @@ class Spool(AbstractContextManager["Spool"]):
         self._file = tempfile.SpooledTemporaryFile(memory, dir=str(folder))  # noqa: SIM115  # closed by __exit__
         self._places: list[list[int]] = []
 
-    def append(self, chunk: Chunk) -> None:
+    def append(self, chunk: build.Chunk) -> None:
         """Keep one more chunk. Raises DataError if the disk is full."""
         places = []
         try:
@@ -368,7 +359,7 @@ class Spool(AbstractContextManager["Spool"]):
         self._places.append(places)
         self.rows += len(chunk[0]) if chunk else 0
 
-    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[Chunk]:
+    def chunks(self, positions: Sequence[int] | None = None) -> Iterator[build.Chunk]:
         """All chunks, in order: every column, or those at some positions."""
         for places in self._places:
             yield [self._load(place) for place in (places if positions is None else map(places.__getitem__, positions))]
