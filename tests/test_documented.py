@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import pkgutil
 import re
 import sqlite3
 import tomllib
@@ -13,10 +14,14 @@ from types import ModuleType
 
 import pytest
 
-from monitor.__main__ import build_parser
+from monitor import cli
+from monitor.__main__ import MODULES, build_parser
+from monitor.cli.command import COMMANDS
 from monitor.config.load import Config
-from monitor.config.settings import RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS
+from monitor.config.settings import RECEIVER_KINDS, RECEIVER_SETTINGS, RULE_SETTINGS, SETTINGS
+from monitor.outcomes.performance import METRICS
 from monitor.store.file.migrations import migrate
+from monitor.words import STATISTIC_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = "\n".join(path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
@@ -67,9 +72,24 @@ def test_every_setting_explains_itself(row: object) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    missing = [name for name in commands.choices if f"telltale {name}" not in DOCS]
-    assert not missing
+    for module in pkgutil.iter_modules(cli.__path__, "monitor.cli."):
+        importlib.import_module(module.name)
+    names = {name.partition(" ")[0] for name in COMMANDS}
+    assert names == MODULES.keys(), "COMMANDS_OF lists each command with its module"
+    text = (ROOT / "docs/commands.md").read_text("utf-8")
+    wanted = {name: [f"\n## {name}\n", f"[`{name}`](#{name})"] for name in names}
+    assert [one for name in wanted for one in wanted[name] if one not in text] == []
+
+
+def test_every_statistic_metric_and_receiver_is_documented() -> None:
+    statistics, alerts, outcomes = (
+        (ROOT / f"docs/{name}.md").read_text() for name in ("statistics", "alerts", "outcomes")
+    )
+    assert [name for name in STATISTIC_NAMES if f"\n| `{name}` |" not in statistics] == []
+    assert [
+        kind for kind in RECEIVER_KINDS if f'kind = "{kind}"' not in alerts and f"kind `{kind}`" not in alerts
+    ] == []
+    assert [name for name in METRICS if f"`{name}`" not in outcomes and f"`{name}[" not in outcomes] == []
 
 
 def test_every_option_of_a_command_is_in_its_section() -> None:
