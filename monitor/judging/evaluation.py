@@ -260,11 +260,11 @@ class Evaluator:
 
 def _without_names(result: DriftResult) -> DriftResult:
     """Say the same without naming an unseen value."""
-    said = result.direction
-    if said is None or (text := without_names(said.text)) == said.text:
+    direction = result.direction
+    if direction is None or (text := without_names(direction.text)) == direction.text:
         return result
-    said = dataclasses.replace(said, text=text, names=())
-    return result._replace(explanation=StoredExplanation(said, result.contributions, result.harm))
+    direction = dataclasses.replace(direction, text=text, names=())
+    return result._replace(explanation=StoredExplanation(direction, result.contributions, result.harm))
 
 
 class ClosedWindows:

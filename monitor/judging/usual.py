@@ -76,7 +76,7 @@ class Judged:
 
 
 class Hours:
-    """Counts and sums of consecutive hours of a series, as running sums. `first`: the first hour since 1970.
+    """Prefix sums of the counts and sums of consecutive hours of a series. `first`: the first hour since 1970.
 
     `kept`: hours that are kept in memory. The arrays have room for more, so that a new hour copies none of the others.
     """
@@ -108,6 +108,12 @@ class Hours:
         """Read on up to an hour, and what came late; all anew if that is long after, or before, what is known."""
         if not 0 <= end - self.end <= WEEK:
             self._clear(end - self.kept)
+        self._add_late(connection)
+        if end > self.end:
+            self._append(connection, end)
+
+    def _add_late(self, connection: sqlite3.Connection) -> None:
+        """Add rows that came after their hours had been read, but for those of quiet days."""
         for tile in late_windows(connection, self._series.id, self._seen, self.first * HOUR, self.end * HOUR):
             if not any(begin <= tile.start // HOUR * HOUR < until for begin, until in self._quiet):
                 batch = sum_tiles(connection, self._series, [tile])
@@ -116,8 +122,9 @@ class Hours:
                 self._sums[after] += np.nan_to_num(batch.sums)
                 self._rows[after] += batch.n
         self._seen = newest_window(connection)
-        if end == self.end:
-            return
+
+    def _append(self, connection: sqlite3.Connection, end: int) -> None:
+        """Read the hours up to `end` that have not been read, and forget the oldest if more than `kept` are known."""
         found = read_timeline(connection, self._series, self.end * HOUR, end * HOUR, longest=HOUR)
         if self.first == self.end:  # hours before the first row say nothing
             self.first = self.end = max(self.end, int(found.starts[0]) // HOUR) if len(found.starts) else end
@@ -127,24 +134,21 @@ class Hours:
         loud = np.ones(len(stamps), dtype=np.bool_)
         for begin, until in self._quiet:
             loud &= (stamps < begin) | (stamps >= until)
-        place = found.starts // HOUR - self.end
-        counted = loud[place]
+        hour_of = found.starts // HOUR - self.end
+        usable = loud[hour_of]
         last, new = self.end - self.first, slice(self.end - self.first + 1, end - self.first + 1)
-        for running, hourly in (
-            (self._counts, found.counts),
-            (self._sums, np.nan_to_num(found.sums)),
-            (self._rows, found.n),
-        ):
-            np.add.at(running[new], place[counted], hourly[counted])
-            running[new] = running[last] + np.cumsum(running[new], axis=0)
+        windows = (self._counts, found.counts), (self._sums, np.nan_to_num(found.sums)), (self._rows, found.n)
+        for prefix_sums, values in windows:
+            np.add.at(prefix_sums[new], hour_of[usable], values[usable])
+            prefix_sums[new] = prefix_sums[last] + np.cumsum(prefix_sums[new], axis=0)
         self._known[new] = self._known[last] + np.cumsum(loud)
         self._shift[new] = [utc_offset(hour, self._zone) for hour in range(self.end + 1, end + 1)]
         self.end = end
         if (over := end - self.first - self.kept) >= DAY:
             self.first += over
-            for running in (self._counts, self._sums, self._rows, self._known, self._shift):
-                running[: self.kept + 1] = running[over : over + self.kept + 1]
-                running[self.kept + 1 :] = 0
+            for array in (self._counts, self._sums, self._rows, self._known, self._shift):
+                array[: self.kept + 1] = array[over : over + self.kept + 1]
+                array[self.kept + 1 :] = 0
 
     def grid(self, since: int = 0) -> Grid:
         """Counts of all columns, as `monitor.normal` takes them. `since`: hours before it are forgotten."""

@@ -83,11 +83,11 @@ def results_of(
 def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: Subject) -> DriftResult:
     live, before = verdict.live, verdict.reference
     states: dict[str, State] = {"worse": "drift", "ok": "ok", "insufficient data": "insufficient data"}
-    said = None
+    direction = None
     if live is not None and verdict.state != "insufficient data":
         worse: Worse = "estimate worse" if verdict.metric.startswith(ESTIMATED) else "worse"
         change: Change = worse if verdict.state == "worse" else "unchanged"
-        said = Direction(sentence(verdict), change, (metric_name(verdict.metric),), before.value, live.value)
+        direction = Direction(sentence(verdict), change, (metric_name(verdict.metric),), before.value, live.value)
     return DriftResult(
         *(rule, COLUMN, "outcome", "numeric", verdict.metric, states[verdict.state], window, reference),
         subject.version,
@@ -98,7 +98,7 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
         verdict.floor,
         verdict.p_value,
         reason(verdict),
-        StoredExplanation(said),
+        StoredExplanation(direction),
         subject.model,
         subject.series,
     )
