@@ -37,18 +37,6 @@ class Answer(NamedTuple):
     code: int = 0
 
 
-#: Commands without `--json`, and why.
-WITHOUT_JSON = {
-    "report": "--format json writes the report as JSON",
-    "init": "talks to a person; what it decides is in the files that it writes",
-    "train": "writes files: the model and its reference",
-    "demo": "serves, for people",
-    "serve": "serves: /api/status and /metrics are for programs",
-    "load": "sends traffic to try things out",
-    "completion": "prints a script for the shell",
-}
-
-
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, as all errors of commands are."""
 
@@ -68,21 +56,20 @@ class Command(NamedTuple):
     text: str
     options: tuple[Option, ...]
     one: bool
+    json: bool
 
     def add_to(self, commands: Any, name: str, default: str | None) -> argparse.ArgumentParser:
         """Add the parser of the command. `default`: of the options that all commands have."""
         parser: argparse.ArgumentParser = commands.add_parser(name, help=self.text, description=self.text)
-        for names, keywords in (
+        options = [
             option("--config", metavar="FILE", default=default, help="settings (default: config.toml, if it exists)"),
             option("--data", metavar="DIR", default=default, help="data folder; wins over the file"),
             option("--model", metavar="NAME", default=default, help="which model; needed only if there are several"),
             *self.options,
-            *(
-                []
-                if name in WITHOUT_JSON
-                else [option("--json", action="store_true", default=default or False, help=JSON)]
-            ),
-        ):
+        ]
+        if self.json:
+            options.append(option("--json", action="store_true", default=default or False, help=JSON))
+        for names, keywords in options:
             parser.add_argument(*names, **keywords)
         parser.set_defaults(run=self.run, one=self.one)
         return parser
@@ -92,11 +79,11 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {}
 
 
-def command(name: str, text: str, *options: Option, one: bool = False) -> Callable[[Run], Run]:
+def command(name: str, text: str, *options: Option, one: bool = False, json: bool = True) -> Callable[[Run], Run]:
     """Declare a function as a command; `one`: it is about one model, and gets the settings of that one."""
 
     def register(run: Run) -> Run:
-        COMMANDS[name] = Command(run, text, options, one)
+        COMMANDS[name] = Command(run, text, options, one, json)
         return run
 
     return register

@@ -48,6 +48,7 @@ def snapshot(options: argparse.Namespace, config: Config) -> Answer:
     option("--out", metavar="FILE", help="where to write it (default: to the terminal)"),
     FORCE,
     option("--format", choices=("html", "json"), default="html", help="what to write (default: html)"),
+    json=False,
 )
 def report(options: argparse.Namespace, config: Config) -> Answer:
     """`report`. Raises TelltaleError."""

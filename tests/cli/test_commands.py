@@ -20,13 +20,25 @@ import train.__main__
 import train.load
 from bench.running import environment
 from monitor.__main__ import ELSEWHERE, MODULES, build_parser, main, telltale
-from monitor.cli.command import WITHOUT_JSON, ahead, length, when
+from monitor.cli.command import ahead, length, when
 from tests.store.world import Monitored
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/commands.md"
 
 #: Options that take a time or a length of time, unless they name a column or one of some periods.
 TIMES = {"--from", "--to", "--for", "--since", "--until", "--step", "--every", "--delay", "--lag", "--last", "--at"}
+
+
+#: Commands without `--json`, and why.
+WITHOUT_JSON = {
+    "report": "--format json writes the report as JSON",
+    "init": "talks to a person; what it decides is in the files that it writes",
+    "train": "writes files: the model and its reference",
+    "demo": "serves, for people",
+    "serve": "serves: /api/status and /metrics are for programs",
+    "load": "sends traffic to try things out",
+    "completion": "prints a script for the shell",
+}
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
