@@ -17,7 +17,7 @@ import numpy.typing as npt
 from monitor.columns.column import MISSING, OTHER, Floats, Schema
 from monitor.exposition.distributions import FEW_EDGES, LiveValues, bounds, has_sum
 from monitor.exposition.families import Family
-from monitor.exposition.template import Form, Labels
+from monitor.exposition.template import Form
 from monitor.reference.file import Reference
 
 INFO = Family("baseline_metrics_info", "info", (), "Names and types of the baseline metrics.")
@@ -57,20 +57,19 @@ def late_bins(reference: Reference) -> npt.NDArray[np.bool_]:
     return late
 
 
-def boxkite_forms(
+def write_boxkite(
+    live: Form,
+    baseline: Form,
     values: LiveValues,
     reference: Reference,
     kept: Collection[int],
     sums: Floats,
     shown: npt.NDArray[np.bool_],
-    always: Labels,
-    openmetrics: bool,
-) -> list[Form]:
-    """Live counts left open; the baseline and `baseline_metrics_info`, which are fixed.
+) -> None:
+    """Write live counts, and the baseline with `baseline_metrics_info` into a form that knows the reference's values.
 
     `sums` are the live ones; they only decide whether sums are written. `shown`: which bins are.
     """
-    live, baseline = Form(always, openmetrics), Form(always, openmetrics, known=values.of_reference(reference))
     facts: list[dict[str, str]] = []
     for i, prefix in names(reference.schema).items():
         if i not in kept:
@@ -84,11 +83,10 @@ def boxkite_forms(
             if counted:
                 _counter(form, values, i, stem, title, shown)
             else:
-                _histogram(form, values, i, stem, title, has_sum(column, float(total), openmetrics))
+                _histogram(form, values, i, stem, title, has_sum(column, float(total), form.openmetrics))
         kind = "counter" if counted else "histogram"
         facts.append({"feature_name": column.name, "metric_name": f"{prefix}_value_baseline", "metric_type": kind})
     baseline.family(INFO, [(labels, 1.0) for labels in facts])
-    return [live.freeze(), baseline.freeze()]
 
 
 def names(schema: Schema) -> dict[int, str]:

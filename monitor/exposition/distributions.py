@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from monitor.columns.column import OTHER, Column, Counts, Floats, Schema, go_number
 from monitor.exposition import families as f
-from monitor.exposition.template import Form, Labels
+from monitor.exposition.template import Form
 from monitor.reference.file import Reference
 
 #: A numeric column with no more edges than these has its counts uncumulated as well (Boxkite's names want them).
@@ -139,9 +139,8 @@ def write_counts(form: Form, side: Side, values: LiveValues, kept: Sequence[int]
         form.open(labels, start + column.missing_bin + 1)
 
 
-def reference_form(values: LiveValues, reference: Reference, kept: Sequence[int], always: Labels, om: bool) -> Form:
-    """The reference beside the live counts, edges and facts: all of it fixed."""
-    form = Form(always, om, known=values.of_reference(reference))
+def write_reference(form: Form, values: LiveValues, reference: Reference, kept: Sequence[int]) -> None:
+    """Write the reference beside the live counts, edges and facts. `form`: one that knows the reference's values."""
     write_counts(form, REFERENCE, values, kept, reference.sums)
     columns = kept_columns(reference.schema, kept)
     edges = [(labels, edge) for _, column, labels, _ in columns if column.numeric for edge in bin_edges(column)]
@@ -157,4 +156,3 @@ def reference_form(values: LiveValues, reference: Reference, kept: Sequence[int]
         "source": info.source,
     }
     form.family(f.REFERENCE_INFO, [(facts, 1.0)])
-    return form.freeze()

@@ -18,8 +18,8 @@ from monitor.columns.column import Column, Schema, go_number
 from monitor.drift.result import AlertKey, DriftResult
 from monitor.drift.statistics import AUTO
 from monitor.exposition import families as f
-from monitor.exposition.boxkite import boxkite_forms, late_bins
-from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, reference_form, write_counts
+from monitor.exposition.boxkite import late_bins, write_boxkite
+from monitor.exposition.distributions import LIVE, LiveValues, bin_edges, write_counts, write_reference
 from monitor.exposition.snapshot import Health, Latency, Snapshot
 from monitor.exposition.template import Form, Labels
 from monitor.exposition.verdicts import (
@@ -27,9 +27,9 @@ from monitor.exposition.verdicts import (
     IN_PROMQL,
     SERIES_PER_RESULT,
     choose,
-    constants_form,
-    performance_form,
-    verdict_form,
+    write_constants,
+    write_performance,
+    write_verdicts,
 )
 from monitor.outcomes.performance import measure
 from monitor.reference.file import Reference
@@ -104,36 +104,41 @@ class Renderer:
         late = late_bins(reference) if boxkite else np.zeros(schema.size, dtype=np.bool_)
         for openmetrics in (False, True):
             self._live[openmetrics] = self._empty(np.zeros(len(schema.columns), dtype=np.bool_), ~late, openmetrics)
-            static = [
-                reference_form(self._values, reference, self._kept, self._always, openmetrics),
-                constants_form(reference, self._kept, alpha, min_samples, self._always, openmetrics),
-            ]
-            self._static[openmetrics] = b"".join(form.fill() for form in static)
-            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics].forms, *static)))
+            static = self._known(openmetrics)
+            write_reference(static, self._values, reference, self._kept)
+            write_constants(static, reference, self._kept, alpha, min_samples)
+            self._static[openmetrics] = static.freeze().fill()
+            fixed = max(fixed, sum(form.series for form in (*self._live[openmetrics].forms, static)))
         self._budget = max(0, max_series - RESERVED - fixed - 2 * int(late.sum()))
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """Return the whole body. Any thread may call this at any time."""
-        process = process_form(snapshot.health, self._always, openmetrics).fill()
+        process = process_text(snapshot.health, self._always, openmetrics)
         return b"".join([process, *self.parts(snapshot, openmetrics), b"# EOF\n" if openmetrics else b""])
 
     def parts(self, snapshot: Snapshot, openmetrics: bool) -> list[bytes]:
         """Return all that is about the model, in parts: to join them twice would copy megabytes."""
         verdicts = self._rendered_verdicts(snapshot, openmetrics)
-        served = serving_form(snapshot, self._static_dropped + verdicts.dropped, self._always, openmetrics)
+        served = Form(self._always, openmetrics)
+        write_serving(served, snapshot, self._static_dropped + verdicts.dropped)
         values = self._values.live(snapshot.totals, snapshot.sums)
         live = [form.fill(values) for form in self._current_forms(snapshot, openmetrics)]
-        return [served.fill(), verdicts.text, *live, self._static[openmetrics]]
+        return [served.freeze().fill(), verdicts.text, *live, self._static[openmetrics]]
+
+    def _known(self, openmetrics: bool) -> Form:
+        """An empty form that knows the values of the reference."""
+        return Form(self._always, openmetrics, self._values.of_reference(self._reference))
 
     def _empty(self, unsummed: Flags, shown: Flags, openmetrics: bool) -> _Live:
         sums = np.where(unsummed, -1.0, 0.0)
         live = Form(self._always, openmetrics)
         write_counts(live, LIVE, self._values, self._kept, sums)
-        forms = [live.freeze()]
+        forms = [live]
         if self._boxkite:
-            given = (self._values, self._reference, self._kept, sums, shown)
-            forms += boxkite_forms(*given, self._always, openmetrics)
-        return _Live(unsummed, shown, forms)
+            boxkite, baseline = Form(self._always, openmetrics), self._known(openmetrics)
+            write_boxkite(boxkite, baseline, self._values, self._reference, self._kept, sums, shown)
+            forms += [boxkite, baseline]
+        return _Live(unsummed, shown, [form.freeze() for form in forms])
 
     def _current_forms(self, snapshot: Snapshot, openmetrics: bool) -> list[Form]:
         """The forms for this snapshot.
@@ -155,20 +160,20 @@ class Renderer:
         """
         held = self._verdicts.get(openmetrics)
         if held is None or held.results is not snapshot.results or held.alerts is not snapshot.alerts:
-            given = snapshot.performance, self._performance, self._always, openmetrics, self._budget
-            performance, dropped = performance_form(*given)
-            left = max(0, self._budget - performance.series)
-            chosen = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, left)
-            text = performance.fill() + verdict_form(*chosen[:2], self._always, openmetrics).fill()
-            dropped += chosen[2]
-            held = self._verdicts[openmetrics] = _Verdicts(snapshot.results, snapshot.alerts, text, dropped)
+            form = Form(self._always, openmetrics)
+            dropped = write_performance(form, snapshot.performance, self._performance, self._budget)
+            left = max(0, self._budget - form.series)
+            results, alerts, more = choose(snapshot.results, snapshot.alerts.values(), self._kept_names, left)
+            write_verdicts(form, results, alerts)
+            text = form.freeze().fill()
+            held = self._verdicts[openmetrics] = _Verdicts(snapshot.results, snapshot.alerts, text, dropped + more)
         return held
 
 
 def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics: bool) -> bytes:
     """Return the body of several models: each family once, with the samples of all of them."""
     bodies = (b"".join(renderer.parts(snapshot, openmetrics)) for renderer, snapshot in shown)
-    process = [process_form(snapshot.health, {f.REPLICA: replica}, openmetrics).fill() for _, snapshot in shown[:1]]
+    process = [process_text(snapshot.health, {f.REPLICA: replica}, openmetrics) for _, snapshot in shown[:1]]
     families: dict[bytes, list[bytes]] = {}
     # A line feed in a label is escaped, so a line that begins like this begins a family.
     for family in chain.from_iterable((b"\n" + body).split(b"\n# HELP ")[1:] for body in chain(process, bodies)):
@@ -178,9 +183,9 @@ def whole(shown: Sequence[tuple[Renderer, Snapshot]], replica: str, openmetrics:
     return b"\n".join([*lines, *([b"# EOF"] if openmetrics else []), b""])
 
 
-def serving_form(snapshot: Snapshot, series_dropped: int, always: Labels, openmetrics: bool) -> Form:
+def write_serving(form: Form, snapshot: Snapshot, series_dropped: int) -> None:
     """Write how the model is served: a few dozen series, written anew for every scrape."""
-    form, health = Form(always, openmetrics), snapshot.health
+    health = snapshot.health
     single: dict[f.Family, float | None] = {
         f.PREDICTIONS: snapshot.predictions,
         f.COUNTING_SINCE: snapshot.since,
@@ -196,11 +201,10 @@ def serving_form(snapshot: Snapshot, series_dropped: int, always: Labels, openme
         _histogram(form, f.OUTCOME_DELAY, outcomes.delays)
         form.family(f.OUTCOME_WAITING, [({}, outcomes.waiting)])
         form.family(f.OUTCOME_ONE_IN, [({}, outcomes.one_in)])
-    return form.freeze()
 
 
-def process_form(health: Health, always: Labels, openmetrics: bool) -> Form:
-    """Write how the process is doing."""
+def process_text(health: Health, always: Labels, openmetrics: bool) -> bytes:
+    """Say how the process is doing."""
     form = Form(always, openmetrics)
     single: dict[f.Family, float | None] = {
         f.CAPTURE_DROPPED: health.dropped,
@@ -221,7 +225,7 @@ def process_form(health: Health, always: Labels, openmetrics: bool) -> Form:
     attempts = sorted(health.notifications.items())
     form.family(f.NOTIFICATIONS, [({"receiver": to, "outcome": outcome}, n) for (to, outcome), n in attempts])
     form.family(f.BUILD_INFO, [({"version": __version__}, 1.0)])
-    return form.freeze()
+    return form.freeze().fill()
 
 
 def _histogram(form: Form, family: f.Family, found: Latency) -> None:

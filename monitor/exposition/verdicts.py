@@ -75,30 +75,23 @@ def _fitting(some: Iterable[T], cost: int, kept: Collection[tuple[str, str]], bu
     return chosen, budget - cost * len(chosen), cost * (len(every) - len(chosen))
 
 
-def verdict_form(results: Iterable[DriftResult], alerts: Iterable[Alert], always: Labels, openmetrics: bool) -> Form:
+def write_verdicts(form: Form, results: Iterable[DriftResult], alerts: Iterable[Alert]) -> None:
     """Write the results of the last evaluation and where the alerts stand. Where there is no verdict is no number."""
-    form = Form(always, openmetrics)
     labelled = [(r, {"column": r.column, "role": r.role, "rule": r.rule, "statistic": r.statistic}) for r in results]
     for family, field in NUMBERS.items():
         form.family(family, [(labels, getattr(result, field)) for result, labels in labelled])
     form.family(f.DRIFT_STATE, [one for r, labels in labelled for one in _one_of(STATES, r.state, labels)])
     kept = [(alert.state, {"column": alert.column, "role": alert.role, "rule": alert.rule}) for alert in alerts]
     form.family(f.ALERT_STATE, [one for state, labels in kept for one in _one_of(ALERT_STATES, state, labels)])
-    return form.freeze()
 
 
-def performance_form(
-    shown: Iterable[ShownPerformance],
-    reference: Mapping[str, Measure],
-    always: Labels,
-    openmetrics: bool,
-    budget: int,
-) -> tuple[Form, int]:
-    """Write what rules judged of performance within a budget of series; the number returned is that of those left out.
+def write_performance(
+    form: Form, shown: Iterable[ShownPerformance], reference: Mapping[str, Measure], budget: int
+) -> int:
+    """Write what rules judged of performance within a budget of series; return how many are left out.
 
     `reference`: the metrics on held-out rows. Every metric that outcomes allow is written, judged or not.
     """
-    form, left_out = Form(always, openmetrics), 0
     measures: list[tuple[Labels, Measure]] = []
     verdicts: list[tuple[Labels, DriftResult]] = []
     for one in shown:
@@ -117,7 +110,7 @@ def performance_form(
     form.family(f.PERFORMANCE_STATE, [one for to, state in states for one in _one_of(PERFORMANCE_STATES, state, to)])
     shares = [({"rule": one.rule}, one.coverage) for one in shown if one.coverage is not None]
     form.family(f.COVERAGE, shares if room else [])
-    return form.freeze(), left_out
+    return left_out
 
 
 def _of_performance(result: DriftResult) -> bool:
@@ -138,15 +131,13 @@ def unseen_share(column: Column, counts: Counts) -> float:
     return float(overlooked(rows, known, other)) / max(float(rows.sum()), 1.0)
 
 
-def constants_form(
-    reference: Reference, kept: Sequence[int], alpha: float, min_samples: int, always: Labels, openmetrics: bool
-) -> Form:
+def write_constants(form: Form, reference: Reference, kept: Sequence[int], alpha: float, min_samples: int) -> None:
     """Write what a query needs to make a verdict itself.
 
     Alpha is shared out evenly over all tests of the default rule (Bonferroni), which is what the process's own
     procedure (Holm) comes to when nothing has drifted, and is stricter otherwise.
     """
-    schema, form = reference.schema, Form(always, openmetrics)
+    schema = reference.schema
     share = alpha / max(1, sum(len(AUTO[column.kind]) for column in schema.columns))
     # One bin's share moves no further than the largest gap of any two distributions, so ks's bound holds for missing.
     ks = math.sqrt(-math.log(share / 2) / 2)
@@ -164,4 +155,3 @@ def constants_form(
     form.family(f.DRIFT_QUANTILE, [({}, -float(ndtri(share)))])
     form.family(f.DRIFT_DEFAULT_FLOOR, [({"statistic": name}, STATISTICS[name].floor) for name in sorted(IN_PROMQL)])
     form.family(f.DRIFT_MIN_SAMPLES, [({}, min_samples)])
-    return form.freeze()
