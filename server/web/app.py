@@ -38,10 +38,8 @@ def create_app(runtime: Runtime, guard: Guard | None = None) -> Flask:
     for blueprint in (api, pages, actions):
         app.register_blueprint(blueprint)
 
-    @app.post("/predict")
-    def predict() -> Response:
-        """Answered before Flask sees it (`server.predict`); known here so that other methods get a 405."""
-        raise RuntimeError("the hot route was not put in front")
+    # Answered before Flask sees it (`server.predict`); known here so that other methods get a 405.
+    app.add_url_rule("/predict", "predict", methods=["POST"])
 
     @app.before_request
     def check() -> Response | None:
