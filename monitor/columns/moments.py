@@ -70,13 +70,13 @@ def binned_median(
     half = below[-1] / 2
     if not half or not column.edges:
         return None
-    at = bisect_left(below, half)
-    if at in (0, len(column.edges)):
-        return settled_means(column, counts, mean)[at]
-    if column.bin_spreads[at] == 0:
-        return column.bin_means[at]
-    low, high = column.edges[at - 1], column.edges[at]
-    part = (half - below[at - 1]) / counts[at]
+    middle = bisect_left(below, half)  # the bin of the median
+    if middle in (0, len(column.edges)):
+        return settled_means(column, counts, mean)[middle]
+    if column.bin_spreads[middle] == 0:
+        return column.bin_means[middle]
+    low, high = column.edges[middle - 1], column.edges[middle]
+    part = (half - below[middle - 1]) / counts[middle]
     return low * (1 - part) + high * part if high / 2 - low / 2 <= widest / 2 else None
 
 
@@ -95,16 +95,16 @@ def binned_spread(column: Column, counts: Sequence[float], mean: float | None = 
     if not math.isfinite(unit):
         return None
     shares = [count / rows for count in values]
-    middle = sum(place / unit * share for place, share in zip(places, shares, strict=True))
+    centre = sum(place / unit * share for place, share in zip(places, shares, strict=True))
     within = [(spread / unit) ** 2 * share for spread, share in zip(column.bin_spreads, shares, strict=True)]
-    apart = ((place / unit - middle) ** 2 * share for place, share in zip(places, shares, strict=True))
-    parts = [between + own for between, own in zip(apart, within, strict=True)]
+    between = ((place / unit - centre) ** 2 * share for place, share in zip(places, shares, strict=True))
+    parts = [sum(both) for both in zip(between, within, strict=True)]  # of the variance, by bin
     total, outside = sum(parts), values[0] + values[-1]
     wide = (part for part, spread in zip(parts[1:-1], column.bin_spreads[1:-1], strict=True) if spread > 0)
-    known = sum(within) <= total / 3 and max(wide, default=0.0) <= total / 2
-    known = known and parts[0] + parts[-1] <= total / 3 and outside <= rows / 2
+    reliable = sum(within) <= total / 3 and max(wide, default=0.0) <= total / 2
+    reliable = reliable and parts[0] + parts[-1] <= total / 3 and outside <= rows / 2
     out = math.sqrt(total) * unit
-    return out if known and math.isfinite(out) else None
+    return out if reliable and math.isfinite(out) else None
 
 
 def fraction(value: float, low: float, high: float) -> float:

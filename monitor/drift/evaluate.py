@@ -172,9 +172,9 @@ def evaluate(
     partial: str = "",
 ) -> tuple[DriftResult, ...]:
     """Answer one question about one window: see `Answers`, whose arguments of many windows are those of one here."""
-    many, rhos = Sample(test.counts[None], test.sums[None]), None if rho is None else rho[None]
-    one = Answers(question, layout, reference, many, [window], [references], subject, [partial], rhos, unseen)
-    return one.results(0)
+    tests, rhos = Sample(test.counts[None], test.sums[None]), None if rho is None else rho[None]
+    answers = Answers(question, layout, reference, tests, [window], [references], subject, [partial], rhos, unseen)
+    return answers.results(0)
 
 
 @dataclass(frozen=True)
@@ -280,18 +280,20 @@ class Answers:
             pair = layout.pair(reference.counts, tests.counts, reference.deviations, rows, sums)
             columns = [layout.schema.columns[row] for row in rows.tolist()]
             named = [one.name for one in columns], [one.role for one in columns], [one.kind for one in columns]
-            thinned = [pair] * 3
+            pairs = [pair] * 3
             if self._rho is not None:
-                thinned = [pair.thin(self._rho[chosen][:, rows, kind]) for kind in range(3)]
+                pairs = [pair.thin(self._rho[chosen][:, rows, which]) for which in range(3)]
             for name in statistics_for(question, "numeric" if numeric else "categorical"):
-                one = STATISTICS[name].measure(thinned[CORRELATION[name]])
-                p_value, n, m, all_n, all_m = np.broadcast_arrays(one.p_value, one.n, one.m, *pair.sizes)
-                floors = floors_of(question, name, one)
-                one = replace(one, value=np.abs(one.value), p_value=p_value, n=n, m=m)
-                damaged = broken[:, rows] | ~np.isfinite(one.value)
+                measured = STATISTICS[name].measure(pairs[CORRELATION[name]])
+                p_value, n, m, all_n, all_m = np.broadcast_arrays(measured.p_value, measured.n, measured.m, *pair.sizes)
+                floors = floors_of(question, name, measured)
+                measured = replace(measured, value=np.abs(measured.value), p_value=p_value, n=n, m=m)
+                damaged = broken[:, rows] | ~np.isfinite(measured.value)
                 known = (n >= max(question.min_samples, 1)) & (m >= 1) & ~damaged & whole
-                tested = np.where(known & one.testable, p_value, np.inf)
-                parts.append(_Part(name, rows.tolist(), named, one, (all_n, all_m), floors, damaged, known, tested))
+                tested = np.where(known & measured.testable, p_value, np.inf)
+                parts.append(
+                    _Part(name, rows.tolist(), named, measured, (all_n, all_m), floors, damaged, known, tested)
+                )
         return parts
 
     def _sound(self, reference: Sample, tests: Sample) -> tuple[Sample, Sample, Mask]:
@@ -394,11 +396,7 @@ class LazyExplanation(Explanation):
     """Directions and contributions of one window, each worked out when it is first asked for."""
 
     def __init__(
-        self,
-        layout: Layout,
-        reference: Sample,
-        test: Sample,
-        unseen: Callable[[Column], Sequence[str]] = lambda _column: (),
+        self, layout: Layout, reference: Sample, test: Sample, unseen: Callable[[Column], Sequence[str]] = lambda _: ()
     ) -> None:
         self._layout, self._reference, self._test, self._unseen = layout, reference, test, unseen
         self._seen: dict[tuple[int, str], Direction] = {}

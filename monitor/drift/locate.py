@@ -29,7 +29,7 @@ SURE_ODDS = float(logit(0.995))
 #: A window between two states is a mixture of them unless its rows are less probable than this.
 MIXED = 0.001
 
-#: After this many changes, the surest ones, only the newest stretch is looked at: a column with more of them wanders.
+#: After this many changes, the surest ones, only the newest stretch is looked at: more of them mean gradual drift.
 MOST = 8
 
 
@@ -245,15 +245,15 @@ def _is_mixture(window: Floats, before: Floats, after: Floats) -> bool:
 def _refine(counts: Floats, cuts: list[int]) -> list[int]:
     """Place each cut anew between its neighbours, and drop those that are not sure any more."""
     for _ in range(MOST):
-        again = []
+        refined = []
         for low, high in _stretches(cuts, len(counts)):
             posterior, odds = split_posterior(counts[low:high])
             if odds >= SURE_ODDS:
-                again.append(low + int(posterior.argmax()))
-        again = sorted(set(again))
-        if again == cuts:
+                refined.append(low + int(posterior.argmax()))
+        refined = sorted(set(refined))
+        if refined == cuts:
             break
-        cuts = again
+        cuts = refined
     return cuts
 
 

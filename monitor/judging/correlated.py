@@ -41,8 +41,8 @@ def learn(
     """Learn rho for each window length of the rules, once a day, until it is settled; store it."""
     wanted = {hours_of(rule.window) for rule in rules if rule.fixed and not rule.independent}
     for hours in sorted(wanted):
-        known = store.newest_correlation(connection, series.id, hours, now)
-        if known is None or not (known[1] or known[0] // DAY == now // DAY):
+        newest = store.newest_correlation(connection, series.id, hours, now)
+        if newest is None or not (newest[1] or newest[0] // DAY == now // DAY):  # neither settled nor learnt today
             rho, settled = learnt(connection, series, drift, hours, now)
             store.save_correlation(connection, series.id, hours, now, rho, settled=settled)
 

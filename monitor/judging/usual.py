@@ -204,14 +204,14 @@ class Usual:
         out, days = [], float(REPLAYED)
         for length in self._lengths(rule):
             last = hour // step_of(length) * step_of(length)
-            known = self._judged.get((rule.name, length))
-            fresh = known is None or known.window.end != last * HOUR
+            judged = self._judged.get((rule.name, length))
+            fresh = judged is None or judged.window.end != last * HOUR
             days = self._replay(rule, length, last, days)
             if fresh:
-                known = self._judge(rule, length, last)
-            if known is not None:
-                self._judged[rule.name, length] = replace(known, fresh=False)
-                out.append(known)
+                judged = self._judge(rule, length, last)
+            if judged is not None:
+                self._judged[rule.name, length] = replace(judged, fresh=False)
+                out.append(judged)
         return out
 
     def _lengths(self, rule: Rule) -> tuple[int, ...]:
@@ -489,14 +489,14 @@ def frozen_verdict(found: Repeated) -> dict[str, Any]:
 def explain(watch: Watch, cell: int, change: float, scale: float, hour: int, *, partial: bool = False) -> str:
     """Say how far a cell is from what is usual, how far it was in its worst week, and how often such a thing comes."""
     cells, where = watch.cells, int(watch.cells.limit_of[cell])
-    at = "at this hour" if watch.learned and watch.learned.predictor else "in the last weeks"
-    at = "in the hours that it has" if partial else at
+    when = "at this hour" if watch.learned and watch.learned.predictor else "in the last weeks"
+    when = "in the hours that it has" if partial else when
     ks = cells.is_bulk[cell] and cells.columns[0].numeric
     if ks:
-        text = f"{percent(abs(change))} of its values are other than usual {at}"
+        text = f"{percent(abs(change))} of its values are other than usual {when}"
     else:
         way = "above" if change > 0 else "below"
-        text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {at}"
+        text = f"{cell_name(cells, cell)} is {size_of(change, True)} {way} what is usual {when}"
     past = [(float(watch.maxima[week][where]), week) for week in sorted(watch.maxima) if week < hour // WEEK][-WEEKS:]
     past = [one for one in past if one[0] >= 0]
     if len(past) < FEWEST_WEEKS:

@@ -278,14 +278,14 @@ def advance(
     without it a column counts as removed if its rule had results for other columns only.
     """
     now = round(now, 3)  # as the store keeps it, so that a restart changes nothing
-    known = {rule.name: rule for rule in rules}
-    groups = {key: group for key, group in by_alert(results).items() if key.rule in known}
+    by_name = {rule.name: rule for rule in rules}
+    groups = {key: group for key, group in by_alert(results).items() if key.rule in by_name}
     answered = {key.rule for key in groups}
     after: dict[AlertKey, Alert] = {}
     transitions: list[Transition] = []
 
     for key, group in groups.items():
-        rule = known[key.rule]
+        rule = by_name[key.rule]
         before = alerts.get(key) or Alert(**key._asdict(), since=now, severity=rule.severity)
         result = leading_result(group, before.statistic)
         alert = after[key] = step(before, result, rule, now, watched_seconds(before.evaluated, now, every))
@@ -298,10 +298,10 @@ def advance(
             continue
         alert = replace(before, evaluated=now)
         left_out = key not in covered if covered is not None else key.rule in answered
-        if key.rule in known and not left_out:
+        if key.rule in by_name and not left_out:
             after[key] = alert
             continue
-        why = "the rule no longer covers this column" if key.rule in known else "there is no such rule any more"
+        why = "the rule no longer covers this column" if key.rule in by_name else "there is no such rule any more"
         alert = step_clear(alert, now, watched_seconds(before.evaluated, now, every))
         if alert.state != "inactive" or before.state == "pending":  # otherwise it is forgotten
             after[key] = alert

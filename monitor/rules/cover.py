@@ -33,15 +33,15 @@ def cover(rules: Sequence[Rule], schema: Schema) -> dict[str, tuple[int, ...]]:
     as a warning and a critical level. Columns of a kind that the statistic cannot measure are left out. Raises
     ConfigError for a column that the model does not have.
     """
-    known = {rule.name: rule for rule in rules}
-    claims = {name: claimed(rule, schema) for name, rule in known.items()}
+    by_name = {rule.name: rule for rule in rules}
+    claims = {name: claimed(rule, schema) for name, rule in by_name.items()}
 
     def owned(rule: Rule, index: int, close: Closeness) -> bool:
         closer = [other for other in rules if claims[other.name].get(index, close) > close]
         return not any(overrides(other, rule, schema.columns[index].kind) for other in closer)
 
     return {
-        name: tuple(i for i, close in claims[name].items() if owned(rule, i, close)) for name, rule in known.items()
+        name: tuple(i for i, close in claims[name].items() if owned(rule, i, close)) for name, rule in by_name.items()
     }
 
 
