@@ -23,7 +23,7 @@ from monitor.words import apart, number, percent
 LISTED = 6
 NAMED = 3
 
-#: What stands before the names of unseen values in a sentence.
+#: What comes before the names of unseen values in a sentence.
 _UNSEEN = "unseen value"
 
 #: Moves of a mean, a median or a spread by less than this many reference standard deviations are not worth words.
@@ -222,7 +222,8 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
     before, after = sides.shares
     m, n = max(sum(reference), 1), max(sum(test), 1)
 
-    def errors(i: int) -> float:
+    def standard_errors(i: int) -> float:
+        """By how many standard errors the share of a bin moved."""
         pooled = (reference[i] + test[i] + 0.5) / (n + m + 1)
         return abs(after[i] - before[i]) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
 
@@ -232,13 +233,13 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
         return (q - p) * math.log(q / p)
 
     bins = sorted((i for i in range(column.size) if after[i] != before[i]), key=lambda i: -weight(i))
-    noticed = [i for i in bins if errors(i) >= NOTICED] or bins[:1]
-    labels = [*column.categories, OTHER, MISSING]
-    shifts_of = [Shift(labels[i], before[i], after[i]) for i in noticed]
-    grew = tuple(shift for shift in shifts_of if shift.test > shift.reference)[:NAMED]
-    shrank = tuple(shift for shift in shifts_of if shift.test < shift.reference)[:NAMED]
-    if not noticed:
+    if not bins:
         return Direction("no change", "unchanged")
+    noticed = [i for i in bins if standard_errors(i) >= NOTICED] or bins[:1]
+    labels = [*column.categories, OTHER, MISSING]
+    moved = [Shift(labels[i], before[i], after[i]) for i in noticed]
+    grew = tuple(shift for shift in moved if shift.test > shift.reference)[:NAMED]
+    shrank = tuple(shift for shift in moved if shift.test < shift.reference)[:NAMED]
     other = len(column.categories)
     texts = {shift.label: apart(shift.reference, shift.test, percent, 2) for shift in (*grew, *shrank)}
     words = {OTHER: _unseen_name(unseen), MISSING: "missing values"}
@@ -248,21 +249,21 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
 
     top = max(noticed, key=lambda i: after[i])
     if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
-        name, told = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
+        name, shares = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
         if labels[top] == MISSING:
-            return say("missing", f"{name}: {told}", (name,), top)
-        return say("took over", f"most rows are now {name}: {told}", (name,), top)
+            return say("missing", f"{name}: {shares}", (name,), top)
+        return say("took over", f"most rows are now {name}: {shares}", (name,), top)
     alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
     first = labels[noticed[0]]
-    kinds: dict[str, Change] = {OTHER: "new value", MISSING: "missing"} if grew[:1] == (shifts_of[0],) else {}
+    kinds: dict[str, Change] = {OTHER: "new value", MISSING: "missing"} if grew[:1] == (moved[0],) else {}
     change = kinds.get(first, "moved")
     if alone and change != "moved":
         return say(change, f"{words[first]}: {texts[first]}", tuple(unseen) if first == OTHER else (), noticed[0])
 
-    def named(moved: tuple[Shift, ...]) -> str:
-        return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in moved)
+    def named(some: tuple[Shift, ...]) -> str:
+        return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in some)
 
-    parts = [f"{word} {named(moved)}" for word, moved in (("more", grew), ("fewer", shrank)) if moved]
+    parts = [f"{word} {named(some)}" for word, some in (("more", grew), ("fewer", shrank)) if some]
     return say(change, "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
 
 
@@ -281,7 +282,7 @@ def _unseen_name(unseen: Sequence[str]) -> str:
 def without_names(text: str, value: str | None = None) -> str:
     """Take the names of unseen values out of a sentence, or leave one as it is that does not name `value`.
 
-    What cannot be told from a name, such as what stands behind it in a list, goes as well.
+    What cannot be told from a name, such as what follows it in a list, goes as well.
 
     >>> without_names("unseen values a: was 5 %, now 6 %: was 0 %, now 3.1 %")
     'unseen values: was 0 %, now 3.1 %'
