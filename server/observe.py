@@ -61,9 +61,9 @@ class Batch:
 class Observer:
     """Takes observations in."""
 
-    def __init__(self, runtime: Runtime, max_body: int, watched: Watched | None = None) -> None:
+    def __init__(self, runtime: Runtime, max_body: int, watched: Watched) -> None:
         self._runtime, self._max_body = runtime, max_body
-        self._recorder, self._max_bulk = (watched or runtime.only).recorder, runtime.config.server.max_bulk
+        self._recorder, self._max_bulk = watched.recorder, runtime.config.server.max_bulk
         self._reader = Reader(self._recorder.encoder)
 
     def __call__(self, environ: WSGIEnvironment) -> Answer:

@@ -51,10 +51,9 @@ def taken(watched: Watched) -> OutcomeRecorder:
 class OutcomeRoute:
     """Takes outcomes in."""
 
-    def __init__(self, runtime: Runtime, max_body: int, watched: Watched | None = None) -> None:
+    def __init__(self, runtime: Runtime, max_body: int, watched: Watched) -> None:
         self._runtime, self._max_body, self._max_bulk = runtime, max_body, runtime.config.server.max_bulk
-        self._watched = watched or runtime.only
-        schema = self._watched.reference.schema
+        self._watched, schema = watched, watched.reference.schema
         self._columns, self._first = schema.predictions, len(schema.features)
         self._predictions = Names(schema.predictions)
 

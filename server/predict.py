@@ -35,8 +35,7 @@ class Predictor(Endpoint):
     `features`, `outputs`: the columns; `name` and `version` of the model.
     """
 
-    def __init__(self, model: Model, runtime: Runtime, watched: Watched | None = None) -> None:
-        watched = watched or runtime.only
+    def __init__(self, model: Model, runtime: Runtime, watched: Watched) -> None:
         super().__init__(self._answer, runtime, watched=watched)
         config = watched.config
         self.max_body = config.server.max_body

@@ -126,7 +126,8 @@ def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
     routes = {}
     for path in paths:
         own = {name: routes[path] for name, routes in every.items() if path in routes}
-        routes[path] = Endpoint(Choice(runtime, own), runtime, max((one.methods for one in own.values()), key=len))
+        methods = max((one.methods for one in own.values()), key=len)
+        routes[path] = Endpoint(partial(by_request, runtime, own), runtime, methods)
     if "/v2" in paths:
         served = {name: own["/v2"] for name, own in every.items() if "/v2" in own}
         routes["/v2"] = Endpoint(partial(by_path, runtime, served), runtime, ("GET", "POST"), inference.error_body)
@@ -134,26 +135,20 @@ def choosing_routes(runtime: Runtime, every: Mapping[str, Routes]) -> Routes:
     return routes
 
 
-class Choice:
-    """Finds the model that a request is for: `?model=NAME`, or `"model": NAME` in its JSON."""
-
-    def __init__(self, runtime: Runtime, routes: Routes) -> None:
-        self._runtime, self._routes = runtime, routes
-
-    def __call__(self, environ: WSGIEnvironment) -> Answer:
-        """Answer with that model's route. Raises InputError."""
-        name = parse_qs(environ.get("QUERY_STRING", "")).get("model", [None])[-1]
-        if name is None and environ["REQUEST_METHOD"] == "POST" and not is_lines(environ.get("CONTENT_TYPE", "")):
-            data = payload.load(payload.read_json(environ, self._runtime.config.server.max_body))
-            rows = [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
-            names = {str(row.pop("model")) for row in rows if "model" in row}
-            if len(names) > 1:
-                message = f"the rows are of several models, {', '.join(sorted(names)[:5])}: send those of each apart"
-                raise InputError("which_model", message, "key model", 422)
-            name, body = next(iter(names), None), json.dumps(data).encode()
-            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-            environ.pop("HTTP_CONTENT_ENCODING", None)
-        return self._routes[self._runtime.known(name)].answer(environ)
+def by_request(runtime: Runtime, served: Routes, environ: WSGIEnvironment) -> Answer:
+    """Answer for the model that `?model=NAME` names, or `"model": NAME` in the request's JSON. Raises InputError."""
+    name = parse_qs(environ.get("QUERY_STRING", "")).get("model", [None])[-1]
+    if name is None and environ["REQUEST_METHOD"] == "POST" and not is_lines(environ.get("CONTENT_TYPE", "")):
+        data = payload.load(payload.read_json(environ, runtime.config.server.max_body))
+        rows = [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
+        names = {str(row.pop("model")) for row in rows if "model" in row}
+        if len(names) > 1:
+            message = f"the rows are of several models, {', '.join(sorted(names)[:5])}: send those of each apart"
+            raise InputError("which_model", message, "key model", 422)
+        name, body = next(iter(names), None), json.dumps(data).encode()
+        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        environ.pop("HTTP_CONTENT_ENCODING", None)
+    return served[runtime.known(name)].answer(environ)
 
 
 def by_path(runtime: Runtime, served: Routes, environ: WSGIEnvironment) -> Answer:

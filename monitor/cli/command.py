@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {}
 
 
 def command(name: str, text: str, *options: Option, one: bool = False, json: bool = True) -> Callable[[Run], Run]:
-    """Declare a function as a command; `one`: it is about one model, and gets the settings of that one."""
+    """Declare a function as a command. `one`: it is about one model, and gets its settings. `json`: it has `--json`."""
 
     def register(run: Run) -> Run:
         COMMANDS[name] = Command(run, text, options, one, json)

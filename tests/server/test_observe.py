@@ -254,7 +254,7 @@ def test_what_a_full_disk_refused_may_be_sent_again(tmp_path: Path, full_disk: d
     text = f'[data]\npath = "{tmp_path / "data"}"\nsegment = "64KiB"\n'
     clock = ManualClock(1_750_000_000.0)
     runtime = Runtime.of_one(Config.from_text(text), reference(mixed=False), "v1", clock)
-    observer = Observer(runtime, 1 << 20)
+    observer = Observer(runtime, 1 << 20, runtime.only)
     assert observe(observer, [{**ROW, "id": "first"}])["observed"] == 1
     full_disk["full"] = True
     rows = [{**ROW, "id": number} for number in range(3000)]

@@ -33,7 +33,9 @@ class Served:
         rows = [[step / 10, step / 20] for step in range(50)]
         reference = Reference.from_data(rows, predictions, names=["a", "b"], **options)
         self.runtime = Runtime.of_one(Config.load(str(folder / "config.toml")), reference, "v1")
-        self.application = Predictor(with_arrays(model, self.runtime.only.reference.schema), self.runtime)
+        self.application = Predictor(
+            with_arrays(model, self.runtime.only.reference.schema), self.runtime, self.runtime.only
+        )
 
     def post(self, body: bytes, kind: str = "application/json", request_id: str = "") -> tuple[int, dict[str, Any]]:
         """Status and JSON, checked for what holds of every answer."""
@@ -170,7 +172,9 @@ def test_texts_for_a_categorical_feature(serve: Callable[..., Served], tmp_path:
     reference = Reference.from_data(rows, [3.0, 5.0] * 25)
     (tmp_path / "config.toml").write_text(f'[data]\npath = "{tmp_path / "data"}"\n')
     served.runtime = Runtime.of_one(Config.load(str(tmp_path / "config.toml")), reference, "v1")
-    served.application = Predictor(with_arrays(Length(), served.runtime.only.reference.schema), served.runtime)
+    served.application = Predictor(
+        with_arrays(Length(), served.runtime.only.reference.schema), served.runtime, served.runtime.only
+    )
     try:
         assert served.ask(["red", 1.0])[1]["result"] == 3.0
         assert served.post(b'["\\ud800\\u0000<b>", 1]')[1]["result"] == 5.0
@@ -246,7 +250,7 @@ def test_a_feature_that_is_called_id_is_a_feature(tmp_path: Path) -> None:
     reference = Reference.from_data([[step / 10, step / 20] for step in range(50)], [1.0] * 50, names=["id", "b"])
     runtime = Runtime.of_one(Config.from_text(f'[data]\npath = "{tmp_path / "data"}"'), reference, "v1")
     try:
-        predictor = Predictor(with_arrays(Steady(), reference.schema), runtime)
+        predictor = Predictor(with_arrays(Steady(), reference.schema), runtime, runtime.only)
         assert predictor._payload.parse(b'{"id": 1, "b": 2}').ids is None
     finally:
         runtime.writer.start()
