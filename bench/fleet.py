@@ -29,6 +29,7 @@ from bench.running import wait_for
 from monitor.clock import ManualClock
 from monitor.columns.column import Schema
 from monitor.config.load import Config
+from monitor.notify.http import Reply
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
 from monitor.source.counters import State
@@ -117,10 +118,10 @@ class Measured:
         self.source, self.process, self.bytes = source, process, 0
         self._ask, source.ask = source.ask, self._counting  # type: ignore[method-assign, assignment]
 
-    def _counting(self, url: str, form: dict[str, str]) -> tuple[object, bytes]:
-        answer, body = self._ask(url, form)
-        self.bytes += len(body)
-        return answer, body
+    def _counting(self, url: str, form: dict[str, str]) -> Reply:
+        reply = self._ask(url, form)
+        self.bytes += len(reply.body)
+        return reply
 
     def costs(self, poll: Callable[[], object], rounds: int) -> str:
         """Cells of the table for some polls, one after the other."""

@@ -41,10 +41,11 @@ JOINING = (
     *("backtest", "boxkite", "cli", "__main__"),
 )
 
-#: The exceptions: a source may need a secret; settings hold rules, so `config` knows what a rule is, and who says the
-#: version may read it.
+#: The exceptions: a source may need a secret, and asks by HTTP; settings hold rules, so `config` knows what a rule is,
+#: and who says the version may read it.
 EXCEPTIONS = {
     "monitor.notify.secret": {"source"},
+    "monitor.notify.http": {"source"},
     "monitor.rules.rule": {"config"},
     "monitor.__version__": {"exposition", "report", "__main__"},
 }

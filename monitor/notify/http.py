@@ -128,12 +128,12 @@ class Http:
                 proxies={} if local or urllib.request.proxy_bypass(host) else urllib.request.getproxies(),
                 verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
             ) as response:
-                answer = b""
-                for chunk in response.iter_content(4096):
+                answer = bytearray()
+                for chunk in response.iter_content(1 << 16):
                     answer += chunk
                     if len(answer) >= self.most_bytes:
                         break
-                return Reply(response.status_code, response.headers, answer[: self.most_bytes])
+                return Reply(response.status_code, response.headers, bytes(answer[: self.most_bytes]))
 
 
 class _Watched(HTTPAdapter):

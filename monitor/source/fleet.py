@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection, Iterable, Mapping
-from urllib.parse import urlsplit
-
-import requests
+from urllib.parse import urlencode, urlsplit
 
 from monitor.clock import Clock
 from monitor.config.settings import SourceConfig
 from monitor.errors import ConfigError, SourceError
+from monitor.notify.http import Failure, Http, Reply
 from monitor.notify.secret import read_secret
 from monitor.series import Series
 from monitor.source.counters import Each, Fleet, Places, Replica, Sample, State, Total, survey
@@ -62,31 +60,17 @@ class FleetSource(Pulled):
         counts = {} if batch is None else {(self.series, math.floor(middle / self.base) * self.base): batch}
         return Handover(state.to_text(), counts, gaps=gaps, rows=batch.n if batch else 0)
 
-    def ask(self, url: str, form: Mapping[str, str] | None = None) -> tuple[requests.Response, bytes]:
-        """GET, or POST a form; returns the answer and its body. Raises SourceError."""
-        timeout, headers = self.settings.timeout, dict(self.settings.headers)
+    def ask(self, url: str, form: Mapping[str, str] | None = None) -> Reply:
+        """GET, or POST a form. Raises SourceError."""
+        headers, body = dict(self.settings.headers), None
         if self._token is not None:
             token = self._token.reveal()
             headers["Authorization"] = token if " " in token else f"Bearer {token}"
-        deadline, body = time.monotonic() + timeout, bytearray()
-        try:
-            with requests.request(
-                "GET" if form is None else "POST",
-                url,
-                data=form,
-                headers=headers,
-                auth=lambda request: request,  # or a .netrc would win over the token
-                timeout=timeout,
-                stream=True,
-                allow_redirects=False,
-            ) as answer:
-                for part in answer.iter_content(1 << 16):
-                    body += part
-                    if len(body) > MOST or time.monotonic() > deadline:
-                        raise SourceError(f"its answer takes more than {timeout:g} s or {MOST >> 20} MB")
-        except (requests.RequestException, ValueError) as error:
-            if isinstance(error, requests.Timeout) or time.monotonic() >= deadline:
-                raise SourceError(f"no answer within {timeout:g} s") from None
-            reason = getattr(getattr(error.args[0], "reason", None), "__cause__", None) if error.args else None
-            raise SourceError(f"cannot be reached: {reason or type(error).__name__}") from None
-        return answer, bytes(body)
+        if form is not None:
+            headers["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(form).encode()
+        reply = Http(self.settings.timeout, MOST).post(url, body, headers)
+        if isinstance(reply, Failure):
+            raise SourceError(f"cannot be reached: {reply.reason}")
+        if len(reply.body) == MOST:
+            raise SourceError(f"its answer takes more than {MOST >> 20} MB")
+        return reply

@@ -94,22 +94,22 @@ class PrometheusSource(FleetSource):
     def _samples(self, query: str, at: float) -> list[Sample]:
         """Ask for samples at a moment. Raises SourceError if there is no answer, or one that may lack a part."""
         address = f"{self.settings.url.rstrip('/')}/api/v1/query"
-        answer, body = self.ask(address, {"query": query, "time": str(at), **WHOLE})
+        reply = self.ask(address, {"query": query, "time": str(at), **WHOLE})
         try:
-            content = orjson.loads(body)
-            refused = "" if answer.status_code == 200 else str(content["error"])
+            content = orjson.loads(reply.body)
+            refused = "" if reply.status == 200 else str(content["error"])
             found = [] if refused else content["data"]["result"]
             rows = [(one["metric"], float(one["value"][1])) for one in found]
             samples = [Sample(labels.get("__name__", ""), labels, value) for labels, value in rows]
         except (ValueError, LookupError, TypeError):
-            kind = answer.headers.get("Content-Type", "nothing")
-            raise SourceError(f"is not Prometheus: {address} answers {answer.status_code}, {kind}") from None
+            kind = reply.header("content-type") or "nothing"
+            raise SourceError(f"is not Prometheus: {address} answers {reply.status}, {kind}") from None
         if refused:
-            raise SourceError(f"it answers {answer.status_code}: {refused}")
+            raise SourceError(f"it answers {reply.status}: {refused}")
         if content.get("warnings") or content.get("isPartial"):
             why = "; ".join(map(str, content.get("warnings", ())))
             raise SourceError(f"its answer may lack a part, so nothing is counted{f': {why}' if why else ''}")
-        self._compare_clocks(answer.headers.get("Date", ""))
+        self._compare_clocks(reply.header("date"))
         return samples
 
     def _compare_clocks(self, date: str) -> None:

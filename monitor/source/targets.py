@@ -64,10 +64,10 @@ class TargetsSource(FleetSource):
         url = target if target.endswith("/metrics") else f"{target.rstrip('/')}/metrics"
         wanted = tuple(name + end for name in (*COUNTS, *FACTS) for end in "{ ")
         try:
-            answer, body = self.ask(url)
-            if answer.status_code != 200:
-                return f"answers {answer.status_code}"
-            lines = [line for line in body.decode().split("\n") if line.startswith(wanted)]
+            reply = self.ask(url)
+            if reply.status != 200:
+                return f"answers {reply.status}"
+            lines = [line for line in reply.body.decode().split("\n") if line.startswith(wanted)]
             families = text_string_to_metric_families("\n".join(lines) + "\n")
             samples = [Sample(one.name, one.labels, one.value) for family in families for one in family.samples]
         except SourceError as error:

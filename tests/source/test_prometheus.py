@@ -125,12 +125,12 @@ def test_clocks_that_differ_count_nothing(tmp_path: Path, url: str, ahead: float
 
 def test_a_server_that_is_away_or_slow(tmp_path: Path, url: str) -> None:
     runtime = opened(tmp_path / "away", "http://127.0.0.1:9")
-    with pytest.raises(SourceError, match=r"^cannot be reached: \[Errno 111\] Connection refused$"):
+    with pytest.raises(SourceError, match=r"^cannot be reached: connection refused$"):
         pull(runtime)
     runtime.close()
     runtime = opened(tmp_path / "slow", url, 'timeout = "50ms"')
     Answers.drip = threading.Event()
-    with pytest.raises(SourceError, match=r"^no answer within 0.05 s$"):
+    with pytest.raises(SourceError, match=r"^cannot be reached: no answer within 0.05 s$"):
         pull(runtime)
     Answers.drip.set()
     runtime.close()
