@@ -21,8 +21,8 @@ from monitor.drift.result import (
     NEARLY,
     AlertKey,
     DriftResult,
+    Explanation,
     Span,
-    StoredExplanation,
     Subject,
     at_a_glance,
     of_importance,
@@ -226,7 +226,7 @@ def with_harm(connection: sqlite3.Connection, series: Series, verdicts: Sequence
                 test = sum_range(connection, series, result.window.start, result.window.end)
                 explained[result.window] = LazyExplanation(series.layout, sample, Sample(test.counts, test.sums))
             why = explained[result.window]
-            said = StoredExplanation(result.direction or why.direction(result), (), why.harm(result))
+            said = Explanation(result.direction or why.direction(result), (), why.harm(result))
             verdict = Verdict(verdict.at, result._replace(explanation=said))
         out.append(verdict)
     return out

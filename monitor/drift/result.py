@@ -252,45 +252,24 @@ class Harm:
         return {"effect": self.effect, **{name: getattr(self, name) for name in names}}
 
 
+@dataclass(frozen=True)
 class Explanation:
-    """Says which way a result's column moved, and what that does. This one is empty; it is the default."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    def direction(self, _result: DriftResult) -> Direction | None:
-        """Which way it moved; None if there is no verdict."""
-        return None
-
-    def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
-        """The bins that moved most, the largest move first."""
-        return ()
-
-    def harm(self, _result: DriftResult) -> Harm | None:
-        """What the shift does to the model; None if that is not known."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredExplanation(Explanation):
-    """What was found out before."""
+    """Says which way a result's column moved, when somebody asks: what was found out before, by default nothing."""
 
     said: Direction | None = None
     bins: tuple[Shift, ...] = ()
     does: Harm | None = None
 
     def direction(self, _result: DriftResult) -> Direction | None:
-        """What was said."""
+        """Which way it moved; None if there is no verdict."""
         return self.said
 
     def contributions(self, _result: DriftResult) -> tuple[Shift, ...]:
-        """The bins that were named."""
+        """The bins that moved most, the largest move first."""
         return self.bins
 
     def harm(self, _result: DriftResult) -> Harm | None:
-        """What was worked out."""
+        """What the shift does to the model; None if that is not known."""
         return self.does
 
 

@@ -22,7 +22,7 @@ from monitor.columns.batch import Batch, empty_batch
 from monitor.config.load import Config
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate
-from monitor.drift.result import PARTIAL, STATES, AlertKey, DriftResult, Span, StoredExplanation
+from monitor.drift.result import PARTIAL, STATES, AlertKey, DriftResult, Explanation, Span
 from monitor.errors import StoreError
 from monitor.judging.correlated import learn
 from monitor.judging.performance import JudgedPerformance, Performance
@@ -264,7 +264,7 @@ def _without_names(result: DriftResult) -> DriftResult:
     if direction is None or (text := without_names(direction.text)) == direction.text:
         return result
     direction = dataclasses.replace(direction, text=text, names=())
-    return result._replace(explanation=StoredExplanation(direction, result.contributions, result.harm))
+    return result._replace(explanation=Explanation(direction, result.contributions, result.harm))
 
 
 class ClosedWindows:

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.clock import utc_offset
 from monitor.config.settings import DriftConfig
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, State, StoredExplanation
+from monitor.drift.result import NOTHING, Direction, DriftResult, Explanation, Span, State
 from monitor.normal.expected import WEEK
 from monitor.normal.traffic import LOOK_BACK, WEEKS, Silence, silence
 from monitor.rules.rule import TRAFFIC, USUAL, Rule
@@ -55,7 +55,7 @@ class Traffic:
         if found and state == "drift":
             usual = f"the same hours of each of the last {WEEKS} weeks had {found.rows:,} or more"
             text = f"no predictions since {date_time(last, now)}; {usual}"
-            explanation = StoredExplanation(Direction(text, "no traffic"))
+            explanation = Explanation(Direction(text, "no traffic"))
         result = DriftResult(
             rule.name,
             column=TRAFFIC,

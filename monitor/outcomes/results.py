@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from monitor.columns.column import Counts, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
-from monitor.drift.result import Change, Direction, DriftResult, Harm, Span, State, StoredExplanation, Subject, Worse
+from monitor.drift.result import Change, Direction, DriftResult, Explanation, Harm, Span, State, Subject, Worse
 from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import coarse, concept_shift, judge_estimate
 from monitor.outcomes.performance import ESTIMATED, METRICS, Measure, measure
@@ -98,7 +98,7 @@ def _result(rule: str, verdict: Verdict, window: Span, reference: str, subject: 
         verdict.floor,
         verdict.p_value,
         reason(verdict),
-        StoredExplanation(direction),
+        Explanation(direction),
         subject.model,
         subject.series,
     )
@@ -155,7 +155,7 @@ def _harmed(result: DriftResult, baseline: Baseline, asked: Asked, total: Sums) 
     was, live = measure(baseline.sums)["mae"], measure(total)["mae"]
     error = math.hypot(was.error, live.error * math.sqrt(asked.dispersions.get("mae", 1.0)))
     harm = Harm(live.value - was.value, error, 0.0, 0.0, 0.0, was.value, name=baseline.loss_name, came=True)
-    return result._replace(explanation=StoredExplanation(result.direction, result.contributions, harm))
+    return result._replace(explanation=Explanation(result.direction, result.contributions, harm))
 
 
 def judge_outcomes(

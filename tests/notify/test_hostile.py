@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.drift.result import StoredExplanation
+from monitor.drift.result import Explanation
 from monitor.notify import bodies
 from monitor.notify.message import Message, entry
 from monitor.notify.text import cut, lay_out, units
@@ -25,7 +25,7 @@ def message(name: str, columns: int = 1, kind: str = "firing") -> Message:
     """A message in which everything that can come from outside is hostile."""
     alert = firing(name, at=1e9, labels={"team": name, name or "x": name}, role="prediction")
     result = verdict(alert, 1e9, kind="categorical")._replace(reference=name, model_version=name)
-    result = result._replace(explanation=StoredExplanation(categorical((name, 0.1, 0.5), (name, 0.5, 0.1))))
+    result = result._replace(explanation=Explanation(categorical((name, 0.1, 0.5), (name, 0.5, 0.1))))
     harm = f"harmful: share of {name} +5 points"
     item = replace(entry(alert, "new", result), harm=harm, explained=name, model=name)
     link, lines = "http://127.0.0.1:5000/", ((name, "now over"),) * 12

@@ -18,7 +18,7 @@ import pytest
 
 from monitor.clock import ManualClock
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, Change, Direction, DriftResult, Harm, Span, StoredExplanation, Subject
+from monitor.drift.result import AlertKey, Change, Direction, DriftResult, Explanation, Harm, Span, Subject
 from monitor.notify import bodies
 from monitor.notify.message import Entry, Message, commands, entry, title
 from monitor.notify.plan import Notification
@@ -104,7 +104,7 @@ PREDICTION = AlertKey("drift", "diabetes", "all", "prediction", "prediction")
 
 def told(alert: Alert, now: float, said: Direction, harm: Harm | None = None, **more: object) -> DriftResult:
     """A verdict with its words."""
-    result = verdict(alert, now)._replace(explanation=StoredExplanation(said, (), harm), model=alert.model)
+    result = verdict(alert, now)._replace(explanation=Explanation(said, (), harm), model=alert.model)
     return result._replace(**more)  # type: ignore[arg-type]
 
 

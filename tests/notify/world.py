@@ -15,7 +15,7 @@ from monitor import failpoint
 from monitor.clock import ManualClock
 from monitor.columns.column import Column
 from monitor.config.load import Config
-from monitor.drift.result import AlertKey, Direction, DriftResult, Span, StoredExplanation
+from monitor.drift.result import AlertKey, Direction, DriftResult, Explanation, Span
 from monitor.notify.http import Http
 from monitor.notify.picture import histogram
 from monitor.notify.plan import Notification, Policy, Situation, plan
@@ -48,7 +48,7 @@ def verdict(alert: Alert, end: float, value: float = 0.41, **more: object) -> Dr
         "direction",
         Direction("mean was 0.01, now 0.0571 (1.0 sd)", "moved", (), 0.01, 0.0571, 0.0471, 0.0428, 1.02, 0.93),
     )
-    facts: dict[str, object] = {"kind": "numeric", "explanation": StoredExplanation(said), **more}
+    facts: dict[str, object] = {"kind": "numeric", "explanation": Explanation(said), **more}
     return DriftResult(
         alert.rule, alert.column, alert.role, statistic="ks", state="drift", window=Span(end - 1800, end),
         reference="training", model_version="3f2a1b", n=1024, m=442, value=value, critical=0.0921, floor=0.05, **facts,

@@ -10,7 +10,7 @@ from typing import get_args
 
 import monitor.report
 from monitor.columns.column import ROLES, Column
-from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Span, StoredExplanation, Worse
+from monitor.drift.result import NOTHING, STATES, Change, Direction, DriftResult, Explanation, Span, Worse
 from monitor.notify.guide import SECTIONS, first_step
 from monitor.notify.message import guide_section
 from monitor.report.overview import Row
@@ -46,7 +46,7 @@ def test_pages_link_to_every_kind() -> None:
     """The link of a column fits its verdict; the others are in the templates."""
     by_row = set()
     for role, change, state in product(ROLES, CHANGES, STATES):
-        said = StoredExplanation(Direction("", change)) if state in ("ok", "warning", "drift") else NOTHING
+        said = Explanation(Direction("", change)) if state in ("ok", "warning", "drift") else NOTHING
         result = DriftResult("drift", "x", role, "numeric", "ks", state, Span(0.0, 60.0), "training", "v")
         by_row.add(Row(replace(COLUMN, role=role), state, 0, result._replace(explanation=said)).guide)
     by_performance = {guide_section("", change) for change in get_args(Worse)}  # as `performance.said` takes it

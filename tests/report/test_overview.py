@@ -11,7 +11,7 @@ import pytest
 from monitor.columns.batch import Batch
 from monitor.columns.column import Column, Schema
 from monitor.drift.evaluate import Sample
-from monitor.drift.result import NOTHING, Direction, DriftResult, Harm, Span, State, StoredExplanation
+from monitor.drift.result import NOTHING, Direction, DriftResult, Explanation, Harm, Span, State
 from monitor.judging.evaluation import Evaluation
 from monitor.judging.usual import Judged
 from monitor.reference.file import Reference
@@ -52,7 +52,7 @@ def evaluation(
             None if value is None else 0.1,
             0.05,
             reason="3 values of 1234 rows in this window, 50 needed" if state == "insufficient data" else "",
-            explanation=NOTHING if value is None else StoredExplanation(Direction("mean was 0, now 2 (1.0 sd)")),
+            explanation=NOTHING if value is None else Explanation(Direction("mean was 0, now 2 (1.0 sd)")),
         )
         for name, (state, value) in states.items()
     )
@@ -177,10 +177,7 @@ def test_alert_line_counts_what_is_open() -> None:
 def test_a_row_says_no_sentence_twice() -> None:
     given = evaluation({"a": ("drift", 0.3)})
     first = given.judged[0].results[0]
-    told = [
-        StoredExplanation(Direction(text))
-        for text in ("mean was 0, now 2 (1.0 sd)", "missing values: was 0 %, now 4 %")
-    ]
+    told = [Explanation(Direction(text)) for text in ("mean was 0, now 2 (1.0 sd)", "missing values: was 0 %, now 4 %")]
     more = tuple(first._replace(statistic=f"s{k}", value=0.2, explanation=one) for k, one in enumerate(told))
     judged = replace(given.judged[0], results=(first, *more))
     (row, *_) = rows(replace(given, judged=(judged,)), reference())

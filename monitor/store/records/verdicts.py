@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.clock import from_iso, iso
-from monitor.drift.result import NOTHING, Direction, DriftResult, Span, StoredExplanation, Subject
+from monitor.drift.result import NOTHING, Direction, DriftResult, Explanation, Span, Subject
 from monitor.store.audit import seals
 from monitor.store.records.rows import append, quoted
 from monitor.store.windows.counts import write_rows
@@ -150,6 +150,6 @@ def latest_results(connection: sqlite3.Connection, of: Subject, within: float = 
 def verdict_of(row: sqlite3.Row) -> Verdict:
     """Read a row of `drift`."""
     said, window = row["direction"], Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
-    explanation = NOTHING if said is None else StoredExplanation(Direction(said))
+    explanation = NOTHING if said is None else Explanation(Direction(said))
     result = DriftResult(**{name: row[name] for name in _SAME}, window=window, explanation=explanation)
     return Verdict(from_iso(row["at"]), result)
