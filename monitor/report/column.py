@@ -27,6 +27,7 @@ from monitor.store.records import history
 from monitor.store.records.alerts import alert_spans
 from monitor.store.records.history import Point
 from monitor.store.records.references import accepted_periods
+from monitor.store.windows.rows import list_gaps
 from monitor.words import count, counted, date_time, duration, number, statistic, statistic_name
 
 #: What a column's page shows a period beside: key in the address, and words. Rules judge against the first only.
@@ -186,7 +187,7 @@ def lost(connection: sqlite3.Connection, start: float, end: float) -> list[tuple
             f"{'an unknown number of predictions' if gap['lost'] is None else counted(gap['lost'], 'prediction')} "
             f"lost: {gap['detail']}",
         )
-        for gap in reversed(history.gaps(connection, start, end))
+        for gap in reversed(list_gaps(connection, start, end, 50))
     ]
 
 

@@ -41,7 +41,7 @@ from monitor.store.records.history import HeatMap
 from monitor.store.records.references import served_model
 from monitor.store.records.rows import Row as Record
 from monitor.store.windows.ranges import list_windows, sum_range
-from monitor.store.windows.rows import predictions_of_others, unseen_since
+from monitor.store.windows.rows import list_gaps, predictions_of_others, unseen_since
 
 #: So many columns get a section of their own, the worst first; a report should still open in a mail program.
 MOST_SECTIONS = 60
@@ -172,7 +172,7 @@ def gather(connection: sqlite3.Connection, config: Config, span: Span, now: floa
     performance = tuple(judge.judge_window(connection, *one, settle)[0] for one in zip(rules, ripe, strict=True))
     evaluation = Evaluation(now, tuple(_judge(connection, series, config, span)), performance=performance)
     start, end = iso(span.start), iso(span.end)
-    gaps = history.gaps(connection, span.start, span.end, 1000)
+    gaps = list_gaps(connection, span.start, span.end, 1000)
     begun = max(span.start, math.floor(now / config.window.base) * config.window.base)
     waiting = sum(window.n for window in list_windows(connection, series.id, begun, span.end))
     listed = tuple(overview.rows(evaluation, series.reference))

@@ -50,7 +50,7 @@ from monitor.store.records.alerts import list_events, list_silences, moves_of
 from monitor.store.records.history import HeatMap
 from monitor.store.records.notifications import listing
 from monitor.store.records.usual import spent
-from monitor.store.windows.rows import list_versions, newest_series
+from monitor.store.windows.rows import list_gaps, list_versions, newest_series
 from monitor.watched import Watched
 from server.web.api import asked, fired, named, runtime, shown
 from server.web.api import period as asked_period
@@ -386,7 +386,7 @@ def health() -> Response:
     every, checks = shown(run), run.condition.checks()
     each = [run.facts(one) for one in every]
     with one_moment(run.folder.database) as connection:
-        gaps = history.gaps(connection)
+        gaps = list_gaps(connection, most=50)
     own, count = each[0], words.count
     evaluated = words.clock_time(own.evaluated, run.clock.time()) if own.evaluated else "not yet"
     facts = {

@@ -3,9 +3,9 @@ import pytest
 
 from monitor.errors import InputError, StoreError
 from monitor.store.windows.counts import add_up, read
-from monitor.store.windows.ranges import MAX_STEPS, find_tiles, read_gaps, read_range, sum_range
+from monitor.store.windows.ranges import MAX_STEPS, find_tiles, read_range, sum_range
 from monitor.store.windows.retention import drop_parts
-from monitor.store.windows.rows import add_gap, newest_series
+from monitor.store.windows.rows import add_gap, list_gaps, newest_series
 from monitor.store.windows.tiers import roll_up
 from tests.store.world import DAY, HOUR, MIDNIGHT, Filled, memory
 
@@ -92,10 +92,10 @@ def test_finds_models_by_version(filled):
 def test_gaps_of_a_stretch(filled):
     add_gap(filled.connection, "dropped", "2023-11-15T00:30:00Z", "2023-11-15T00:31:00Z", 7, "no room")
     add_gap(filled.connection, "damaged", "2023-11-16T00:00:00Z", "2023-11-16T00:00:00Z", None, "a flipped bit")
-    found = read_gaps(filled.connection, MIDNIGHT, MIDNIGHT + HOUR)
+    found = list_gaps(filled.connection, MIDNIGHT, MIDNIGHT + HOUR)
     assert [(gap["kind"], gap["lost"]) for gap in found] == [("dropped", 7)]
     assert read_range(filled.connection, filled.model, MIDNIGHT, MIDNIGHT + HOUR)["gaps"] == found
-    assert not read_gaps(filled.connection, MIDNIGHT + 2 * HOUR, MIDNIGHT + 3 * HOUR)
+    assert not list_gaps(filled.connection, MIDNIGHT + 2 * HOUR, MIDNIGHT + 3 * HOUR)
 
 
 @pytest.mark.parametrize("texts", [1, 5, 1000])

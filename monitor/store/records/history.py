@@ -27,9 +27,6 @@ from monitor.store.windows.ranges import first_start
 CELLS = 60
 LENGTHS = (1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600)
 
-#: The year 2200: no moment is later.
-LATEST = 7_258_118_400.0
-
 #: Points of a time line.
 POINTS = 120
 
@@ -248,9 +245,3 @@ def unseen_values(connection: sqlite3.Connection, of: Counted, position: int, mo
         "WHERE (m.model, m.reference_sha256) = (?, ?) AND c.position = ? ORDER BY u.count DESC, u.value LIMIT ?",
         (of.model, of.reference.identity, position, most),
     )
-
-
-def gaps(connection: sqlite3.Connection, start: float = 0.0, end: float = LATEST, most: int = 50) -> list[Row]:
-    """Rows of `gaps` that are not all before `start` or after `end`, the newest first."""
-    sql = 'SELECT * FROM gaps WHERE "start" <= ? AND "end" >= ? ORDER BY id DESC LIMIT ?'
-    return read(connection, sql, (iso(end), iso(start), most))

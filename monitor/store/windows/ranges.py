@@ -24,6 +24,7 @@ from monitor.drift.result import Subject
 from monitor.errors import InputError
 from monitor.series import Series
 from monitor.store.windows.counts import add_up, read
+from monitor.store.windows.rows import list_gaps
 
 HOUR = 3600
 DAY = 86400
@@ -225,20 +226,9 @@ def read_range(
             {"column": one.name, "role": one.role, "kind": one.kind, "bins": list(one.labels)} for _, one in known
         ],
         "windows": sum(one["windows"] for one in steps),
-        "gaps": read_gaps(connection, start, end),
+        "gaps": list_gaps(connection, start, end)[::-1],
         "steps": steps,
     }
-
-
-def read_gaps(connection: sqlite3.Connection, start: float, end: float) -> list[dict[str, Any]]:
-    """What is missing from the record in [start, end): plain data, by time."""
-    rows = connection.execute(
-        'SELECT kind, "start", "end", lost, detail FROM gaps '
-        # A text with milliseconds sorts before the same second without: a second more on either side.
-        'WHERE "start" < ? AND "end" >= ? ORDER BY "start", id',
-        (iso(end + 1), iso(start - 1)),
-    )
-    return [dict(zip(("kind", "start", "end", "lost", "detail"), tuple(row), strict=True)) for row in rows]
 
 
 def _steps(start: float, end: float, step: float | None) -> list[tuple[float, float]]:

@@ -10,8 +10,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from monitor.clock import iso
+from monitor.clock import FAR, iso
 from monitor.columns.column import Column
 from monitor.drift.result import MODEL, Subject
 from monitor.errors import InputError, StoreError
@@ -180,6 +181,20 @@ def add_gap(connection: sqlite3.Connection, kind: str, start: str, end: str, los
             '(SELECT 1 FROM gaps WHERE (kind, "start", "end", lost, detail) IS (?1, ?2, ?3, ?4, ?5))',
             row,
         )
+
+
+def list_gaps(
+    connection: sqlite3.Connection, start: float = 0.0, end: float = FAR, most: int = -1
+) -> list[dict[str, Any]]:
+    """What is missing from the record in a period: plain data, the newest first, at most so many (-1: all)."""
+    names = ("kind", "start", "end", "lost", "detail")
+    rows = connection.execute(
+        'SELECT kind, "start", "end", lost, detail FROM gaps '
+        # A text with milliseconds sorts before the same second without: a second more on either side.
+        'WHERE "start" < ? AND "end" >= ? ORDER BY "start" DESC, id DESC LIMIT ?',
+        (iso(end + 1), iso(start - 1), most),
+    )
+    return [dict(zip(names, tuple(row), strict=True)) for row in rows]
 
 
 def lost_predictions(connection: sqlite3.Connection) -> tuple[int, int]:
