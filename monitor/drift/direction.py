@@ -113,14 +113,8 @@ def _numeric(sides: Sides) -> Direction:
     means, sds, medians = zip(trained, _moments(column, test, sides.sums[1], widest_bin), strict=True)
     mean, median = _difference(means), _difference(medians)
     mean_sd, median_sd = _ratio(mean, deviation), _ratio(median, deviation)
-
-    def say(
-        change: Change, text: str, names: tuple[str, ...] = (), before: float | None = None, after: float | None = None
-    ) -> Direction:
-        return Direction(text, change, names, before, after, mean, median, mean_sd, median_sd)
-
     if not sum(test[: column.value_bins]) or not sum(reference[: column.value_bins]):
-        return say("unchanged", "no values to compare")
+        return Direction("no values to compare", "unchanged")
     before, after = (_shares(side[: column.value_bins]) for side in (reference, test))
     fullest = max(range(len(after)), key=after.__getitem__)
     narrow = 0 < fullest < len(after) - 1 and (
@@ -129,14 +123,14 @@ def _numeric(sides: Sides) -> Direction:
     if narrow and after[fullest] >= MOST_ROWS and after[fullest] - before[fullest] >= GROWN:
         name = _bin_name(column, fullest)
         text = f"most values are now {name}: {apart(before[fullest], after[fullest], percent, 2)}"
-        return say("took over", text, (name,), before[fullest], after[fullest])
+        return Direction(text, "took over", (name,), before[fullest], after[fullest])
     gaps = [q - p for p, q in zip(accumulate(before), accumulate(after), strict=True)]
     edge = max(range(len(gaps)), key=[abs(gap) for gap in gaps].__getitem__)  # the K-S distance is at this one
     outer = _outer_moves(column, before, after)
     if outer and outer[0][2] < MOST_ROWS and outer[0][2] - outer[0][1] >= abs(gaps[edge]) / 2 > 0:
         name, was, now = outer[0]
         more = "".join(f"; {move}" for move in _moves(means, medians, mean_sd, median_sd))
-        return say("out of range", f"{name}: {apart(was, now, percent, 2)}{more}", (name,), was, now)
+        return Direction(f"{name}: {apart(was, now, percent, 2)}{more}", "out of range", (name,), was, now)
     spread = _ratio(_difference(sds), deviation if deviation is not None else sds[0]) or 0.0
     reach = max(abs(mean_sd or 0.0), abs(median_sd or 0.0))
     # The largest gap that a move, or a change of the spread, opens in a normal column, by its size in deviations.
@@ -145,16 +139,17 @@ def _numeric(sides: Sides) -> Direction:
     if abs(gaps[edge]) > 3 * explained and (deviation is not None or still) and edge < len(column.edges):
         was, now = list(accumulate(before))[edge], list(accumulate(after))[edge]
         name = f"values up to {number(column.edges[edge])}"
-        return say("shape", f"{name}: {apart(was, now, percent, 2)}", (name,), was, now)
+        return Direction(f"{name}: {apart(was, now, percent, 2)}", "shape", (name,), was, now)
     wider = f"spread (sd) {apart(sds[0] or 0.0, sds[1] or 0.0)}"
     moves = _moves(means, medians, mean_sd, median_sd)
     if abs(spread) >= STILL and 0.8 * abs(spread) > reach and (deviation is not None or still):
-        return say("spread", "; ".join([wider, *(["mean and median as before"] if still else moves)]), (), *sds)
+        text = "; ".join([wider, *(["mean and median as before"] if still else moves)])
+        return Direction(text, "spread", (), *sds)
     if not moves:
-        return say("unchanged", "no change")
+        return Direction("no change", "unchanged")
     if abs(spread) >= max(STILL, reach / 2) and deviation is not None:
         moves.append(wider)
-    return say("moved", "; ".join(moves), (), *(means if _moved(mean, mean_sd) else medians))
+    return Direction("; ".join(moves), "moved", (), *(means if _moved(mean, mean_sd) else medians))
 
 
 def _moments(column: Column, counts: Sequence[float], total: float, widest_bin: float) -> tuple[float | None, ...]:
@@ -206,7 +201,7 @@ def _rare(sides: Sides, unseen: Sequence[str]) -> Direction:
         return _share(sides, "new value", _unseen_name(unseen), [other], tuple(unseen))
     moved = Shift(sides.column.categories[grown], before[grown], after[grown])
     text = f"rare value {moved.label}: {apart(moved.reference, moved.test, percent, 2)}"
-    return Direction(text, "moved", (moved.label,), moved.reference, moved.test, grew=(moved,))
+    return Direction(text, "moved", (moved.label,), moved.reference, moved.test)
 
 
 def _share(sides: Sides, change: Change, what: str, cells: Sequence[int], names: tuple[str, ...] = ()) -> Direction:
@@ -243,28 +238,26 @@ def _categories(sides: Sides, unseen: Sequence[str]) -> Direction:
     other = len(column.categories)
     texts = {shift.label: apart(shift.reference, shift.test, percent, 2) for shift in (*grew, *shrank)}
     words = {OTHER: _unseen_name(unseen), MISSING: "missing values"}
-
-    def say(change: Change, text: str, names: tuple[str, ...], i: int) -> Direction:
-        return Direction(text, change, names, before[i], after[i], grew=grew, shrank=shrank)
-
     top = max(noticed, key=lambda i: after[i])
     if top != other and after[top] >= MOST_ROWS and after[top] - before[top] >= GROWN:
         name, shares = words.get(labels[top], labels[top]), apart(before[top], after[top], percent, 2)
         if labels[top] == MISSING:
-            return say("missing", f"{name}: {shares}", (name,), top)
-        return say("took over", f"most rows are now {name}: {shares}", (name,), top)
+            return Direction(f"{name}: {shares}", "missing", (name,), before[top], after[top])
+        return Direction(f"most rows are now {name}: {shares}", "took over", (name,), before[top], after[top])
     alone = weight(noticed[0]) >= ALONE * sum(map(weight, noticed))
     first = labels[noticed[0]]
     kinds: dict[str, Change] = {OTHER: "new value", MISSING: "missing"} if grew[:1] == (moved[0],) else {}
     change = kinds.get(first, "moved")
+    was, now = before[noticed[0]], after[noticed[0]]
     if alone and change != "moved":
-        return say(change, f"{words[first]}: {texts[first]}", tuple(unseen) if first == OTHER else (), noticed[0])
+        names = tuple(unseen) if first == OTHER else ()
+        return Direction(f"{words[first]}: {texts[first]}", change, names, was, now)
 
     def named(some: tuple[Shift, ...]) -> str:
         return ", ".join(f"{words.get(shift.label, shift.label)} ({texts[shift.label]})" for shift in some)
 
     parts = [f"{word} {named(some)}" for word, some in (("more", grew), ("fewer", shrank)) if some]
-    return say(change, "; ".join(parts), tuple(shift.label for shift in (*grew, *shrank)), noticed[0])
+    return Direction("; ".join(parts), change, tuple(shift.label for shift in (*grew, *shrank)), was, now)
 
 
 def _unseen_name(unseen: Sequence[str]) -> str:

@@ -102,10 +102,6 @@ class Direction:
     most rows have now, categories that moved. `before`, `after`: the two numbers that it tells first, in the column's
     own unit, or shares in [0, 1].
 
-    Of a numeric column also `mean` and `median`: test minus reference, in the column's unit; `mean_deviations` and
-    `median_deviations`: the same in reference standard deviations (None if that is zero or unknown). Of a categorical
-    column `grew` and `shrank`: the categories whose share moved by more than chance, strongest first.
-
     >>> Direction("mean was 42, now 379 (27 sd)")
     <Direction moved: mean was 42, now 379 (27 sd)>
     """
@@ -115,12 +111,6 @@ class Direction:
     names: tuple[str, ...] = ()
     before: float | None = None
     after: float | None = None
-    mean: float | None = None
-    median: float | None = None
-    mean_deviations: float | None = None
-    median_deviations: float | None = None
-    grew: tuple[Shift, ...] = ()
-    shrank: tuple[Shift, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Direction {self.change}: {self.text}>"

@@ -33,8 +33,7 @@ def test_a_shift_is_drift_and_says_which_way():
         "v1",
         WINDOW,
     )
-    assert found.direction.mean_deviations == pytest.approx(np.mean(UP) - np.mean(BEFORE), rel=0.1)
-    assert found.direction.median_deviations == pytest.approx(np.median(UP) - np.median(BEFORE), abs=0.15)
+    assert (found.direction.before, found.direction.after) == pytest.approx((np.mean(BEFORE), np.mean(UP)))
     assert found.direction.text.startswith("mean was -0.106, now 1.01 (1.2 sd)")
     assert found.contributions[0].label in X.labels
 
@@ -90,7 +89,7 @@ def test_nonsense_sums_leave_the_verdict_alone():
     before, after = sample([X], [BEFORE]), sample([X], [UP])
     after.sums[0] = np.nan
     found = evaluate(Question("rule", (0,), "ks"), Layout(Schema((X,))), before, after, WINDOW)[0]
-    assert (found.state, found.direction.mean) == ("drift", None)
+    assert found.state == "drift"
     assert found.direction.text.startswith("median ")
 
 
@@ -126,8 +125,6 @@ def test_a_share_that_falls_is_drift_as_well():
 def test_categories_that_grew_and_shrank_are_named():
     found = one(C, ["a"] * 300 + ["b"] * 100, ["a"] * 100 + ["b"] * 100 + ["new"] * 20, "kl")
     assert found.state == "drift"
-    assert [shift.label for shift in found.direction.grew] == ["__other__", "b"]
-    assert [shift.label for shift in found.direction.shrank] == ["a"]
     assert (
         found.direction.text
         == "more unseen values (was 0 %, now 9.1 %), b (was 25 %, now 45 %); fewer a (was 75 %, now 45 %)"
@@ -231,7 +228,7 @@ def test_json_has_no_nan_and_no_infinity_whatever_the_counts(data):
         for value in result.to_json().values():
             assert not isinstance(value, float) or np.isfinite(value)
         assert (result.value is None) == (result.state in ("no traffic", "no reference", "insufficient data", "error"))
-        for number_ in (result.direction.mean, result.direction.mean_deviations) if result.direction else ():
+        for number_ in (result.direction.before, result.direction.after) if result.direction else ():
             assert number_ is None or np.isfinite(number_)
 
 

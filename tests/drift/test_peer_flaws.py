@@ -96,7 +96,6 @@ def test_minus_infinity_is_no_gap_between_the_values():
     assert found["x", "ks"].state == "ok"
     assert found["x", "ks"].n == 270
     assert found["x", "missing"].value == pytest.approx(0, abs=1e-12)
-    assert np.isfinite(found["x", "ks"].direction.mean)
 
 
 def test_nan_is_missing_and_not_a_move_upwards():

@@ -29,7 +29,7 @@ def test_a_result_comes_back_but_for_what_is_not_kept(connection: sqlite3.Connec
     result = DriftResult(
         "drift", 'a"b\n', "prediction", "categorical", "kl", "drift", Span(START, START + 1800.5), "0123456789ab", "2",
         200, 331, 0.1 + 0.2, 1 / 3, 0.05, 1e-300, "because",
-        Explanation(Direction("a grew", grew=(Shift("a", 0.1, 0.9),)), (Shift("a", 0.1, 0.9),)), scatter=0.07,
+        Explanation(Direction("a grew", names=("a",)), (Shift("a", 0.1, 0.9),)), scatter=0.07,
     )  # fmt: skip
     save_results(connection, START + 0.25, [result])
     kept = result._replace(explanation=Explanation(Direction("a grew")))
