@@ -17,7 +17,7 @@ from monitor import words
 from monitor.columns.column import Counts, Schema
 from monitor.outcomes.performance import ESTIMATED, Measure, clustered, measure, parts_by_bin, rows_by_bin, weighted
 from monitor.outcomes.sums import Sums, Target
-from monitor.outcomes.verdict import POWER, ROUNDING, Asked, PerformanceState, Verdict, floor_of
+from monitor.outcomes.verdict import POWER, Asked, Verdict, compared, floor_of
 
 #: A bin has too few held-out rows for its predictions below so many, if it has more than so many times the share of
 #: the predictions; and the share of the predictions in such bins from which on there is no estimate.
@@ -100,14 +100,11 @@ def judge_estimate(held: Sums, rows: Counts, asked: Asked) -> Verdict:
     if live is None or n < asked.least:
         why = f"{n} predictions, {asked.least} are needed" if n < asked.least else why or "no rows that it needs"
         return Verdict(statistic, "insufficient data", None, before, floor=floor, reason=why)
-    phi = asked.dispersions.get(statistic, 1.0)
-    error, z = live.error * math.sqrt(phi), -float(ndtri(asked.alpha))
+    error, z = live.error * math.sqrt(asked.dispersions.get(statistic, 1.0)), -float(ndtri(asked.alpha))
     change = before.value - live.value if live.better == "higher" else live.value - before.value
-    worse = change > z * error + ROUNDING and change > floor + ROUNDING
-    state: PerformanceState = "worse" if worse else "ok"
     p_value = float(ndtr(-change / error)) if error else float(change <= 0)
-    live, seen = replace(live, metric=statistic, n=n), (float(ndtri(POWER)) + z) * error
-    return Verdict(statistic, state, live, before, change, z * error, floor, p_value, max(seen, floor), phi)
+    figures = change, z * error, floor, p_value, (float(ndtri(POWER)) + z) * error
+    return compared(statistic, replace(live, metric=statistic, n=n), before, *figures)
 
 
 def concept_shift(live: Sums, held: Sums, metric: str, dispersion: float = 1.0) -> tuple[float, float] | None:

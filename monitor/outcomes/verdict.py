@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from monitor.drift.contingency import share_critical, share_p_value
+from monitor.drift.evaluate import holm_level
 from monitor.outcomes.performance import Measure, calibration_z, dispersion, f1_of, measure
 from monitor.outcomes.sums import Sums, Target
 
@@ -65,7 +66,7 @@ class Verdict:
 
     `change`: how much worse the live metric is than the reference, in its own unit; negative if it is better.
     `change > critical` and `change > floor` make it `worse`. `detectable`: the smallest change that would have been
-    seen with a probability of 0.9. `dispersion`: by how much the variance exceeds that of independent rows.
+    seen with a probability of 0.9.
     """
 
     metric: str
@@ -77,7 +78,6 @@ class Verdict:
     floor: float = 0.0
     p_value: float | None = None
     detectable: float | None = None
-    dispersion: float = 1.0
     reason: str = ""
 
 
@@ -175,44 +175,39 @@ def judge(total: Sums, reference: Sums, asked: Asked) -> list[Verdict]:
     reason = _enough(total, asked.least)
     now = measure(total)
     floor = {name: asked.floors.get(name, floor_of(before[name])) for name in known}
-    tests: dict[str, tuple[_Test, float]] = {}
+    tests: dict[str, _Test] = {}
     for name in known:
         if not reason and name in now:
             live, phi = now[name], asked.dispersions.get(name, 1.0)
             if name == "ece":
-                test = _calibration_test(live, before[name], phi, total)
+                tests[name] = _calibration_test(live, before[name], phi, total)
             else:
-                test = (_mean_test if live.trials is None else _share_test)(live, before[name], phi)
-            tests[name] = test, phi
-    alphas = _holm({name: test.p_value for name, (test, _) in tests.items()}, asked.alpha)
+                tests[name] = (_mean_test if live.trials is None else _share_test)(live, before[name], phi)
+    level = float(holm_level(np.array([test.p_value for test in tests.values()]), asked.alpha))
     out = []
     for name in known:
         if name not in tests:
             why = reason or "no rows that this metric needs"
             out.append(Verdict(name, "insufficient data", now.get(name), before[name], floor=floor[name], reason=why))
             continue
-        test, phi = tests[name]
-        critical = test.critical(alphas[name])
-        spread = math.sqrt(phi * now[name].error ** 2 + before[name].error ** 2)
-        detectable = (float(ndtri(POWER)) - float(ndtri(alphas[name]))) * spread
-        worse = test.change > critical + ROUNDING and test.change > floor[name] + ROUNDING
-        state: PerformanceState = "worse" if worse else "ok"
-        out.append(
-            Verdict(
-                *(name, state, now[name], before[name], test.change, critical, floor[name], test.p_value),
-                max(detectable, floor[name]),
-                phi,
-            )
-        )
+        live, test, phi = now[name], tests[name], asked.dispersions.get(name, 1.0)
+        seen = float(ndtri(POWER) - ndtri(level)) * math.sqrt(phi * live.error**2 + before[name].error ** 2)
+        figures = test.change, test.critical(level), floor[name], test.p_value
+        out.append(compared(name, live, before[name], *figures, seen))
     return out
 
 
-def _holm(p_values: Mapping[str, float], alpha: float) -> dict[str, float]:
-    """Return the level at which each test is judged: alpha over the number of tests not rejected before it."""
-    left, level = len(p_values), 0.0
-    out: dict[str, float] = {}
-    for name in sorted(p_values, key=lambda one: p_values[one]):
-        if not out or p_values[name] <= level:
-            level = alpha / max(left - len(out), 1)
-        out[name] = level
-    return out
+def compared(
+    metric: str,
+    live: Measure,
+    reference: Measure,
+    change: float,
+    critical: float,
+    floor: float,
+    p_value: float,
+    seen: float,
+) -> Verdict:
+    """The verdict on a metric that could be tested. `seen`: the smallest change that the test would have seen."""
+    worse = change > critical + ROUNDING and change > floor + ROUNDING
+    figures = change, critical, floor, p_value, max(seen, floor)
+    return Verdict(metric, "worse" if worse else "ok", live, reference, *figures)

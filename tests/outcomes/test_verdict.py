@@ -184,3 +184,14 @@ def test_false_alarms_of_hours_that_differ(hours: int) -> None:
         some = [right(np.full(40, np.clip(rng.normal(0.8, 0.08), 0, 1)), rng) for _ in range(hours)]
         alarms += one(some, reference, "accuracy", alpha).state == "worse"
     assert alarms <= 2 * alpha * times + 3 * np.sqrt(2 * alpha * times)
+
+
+def test_what_the_first_metric_leaves_of_alpha_is_the_second_ones() -> None:
+    """Two tests of which one is rejected at half of alpha: the other one is compared with all of it."""
+    rng = np.random.default_rng(5)
+    reference, live = right(np.full(4000, 0.9), rng), right(np.full(1000, 0.86), rng)
+    metrics = ("accuracy", "recall")
+    small, large = sorted(found.p_value or 0.0 for found in judge(live, reference, Asked(metrics, 0.5)))
+    assert 0 < small < 0.7 * large < 0.3
+    found = judge(live, reference, Asked(metrics, 1.4 * large, dict.fromkeys(metrics, 0.0)))
+    assert [one.state for one in found] == ["worse", "worse"]
