@@ -25,12 +25,13 @@ from monitor.outcomes.baseline import Baseline
 from monitor.outcomes.estimates import bins_by_prediction, bins_of, coarse, concept_shift, estimate
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import Measure, measure, weighted
-from monitor.outcomes.results import CONCEPT_Z, metric_name, number
+from monitor.outcomes.results import CONCEPT_Z, metric_name
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import auto_metrics
 from monitor.series import Series
 from monitor.store.records import outcomes as outcome_store
 from monitor.store.windows.ranges import first_start, sum_range
+from monitor.words import number
 
 DAY = 86400.0
 

@@ -14,6 +14,7 @@ from monitor.outcomes.estimates import coarse, concept_shift, judge_estimate
 from monitor.outcomes.performance import ESTIMATED, METRICS, Measure, measure
 from monitor.outcomes.sums import Sums, Target
 from monitor.outcomes.verdict import Asked, Verdict, judge
+from monitor.words import number
 
 #: Name and role of the column that a model's performance is judged as.
 COLUMN = "performance"
@@ -36,15 +37,6 @@ def metric_name(metric: str) -> str:
     """
     name, _, of = metric.removeprefix(ESTIMATED).partition("[")
     return ESTIMATED * metric.startswith(ESTIMATED) + METRICS[name] + (f" of {of.removesuffix(']')}" if of else "")
-
-
-def number(value: float) -> str:
-    """Write a metric in three digits.
-
-    >>> number(0.8149), number(41.23), number(15230.0)
-    ('0.815', '41.2', '15,230')
-    """
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def measured(one: Measure) -> str:

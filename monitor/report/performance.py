@@ -18,13 +18,13 @@ from monitor.notify.message import guide_section
 from monitor.outcomes.join import DELAYS
 from monitor.outcomes.performance import ESTIMATED, Measure, measure, wilson
 from monitor.outcomes.results import COLUMN, measured, metric_name
-from monitor.outcomes.results import number as written
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import floor_of
 from monitor.report import figure
 from monitor.report.bars import Bar
 from monitor.report.column import over
 from monitor.report.overview import Headline
+from monitor.words import number
 
 #: States of a verdict on performance; of several metrics the first state leads.
 ORDER = ("drift", "ok", "insufficient data", "no reference")
@@ -106,7 +106,7 @@ def _as_before(result: DriftResult, live: Measure | None) -> str:
     elif change <= critical:
         how = f"worse than on the held-out rows ({was}), which may be chance"
     else:
-        how = f"worse than on the held-out rows ({was}) by less than the {written(result.floor or 0.0)} that matters"
+        how = f"worse than on the held-out rows ({was}) by less than the {number(result.floor or 0.0)} that matters"
     unseen = result.reason.rpartition(", ")[2]  # how many they are is said below the line
     return _sentence("; ".join(one for one in (f"{text}, {how}", unseen) if one))
 
@@ -173,8 +173,8 @@ def over_time(
         floor = floor_of(before) if floor is None else floor
         worst = before.value - floor if before.better == "higher" else before.value + floor
         levels = [
-            ("line-ref-level", before.value, f"held-out rows {written(before.value)}"),
-            ("line-floor", worst, f"worse from {written(worst)} on"),
+            ("line-ref-level", before.value, f"held-out rows {number(before.value)}"),
+            ("line-floor", worst, f"worse from {number(worst)} on"),
         ]
     name = metric_name(metric)
     return figure.time_line(

@@ -17,7 +17,6 @@ from monitor.clock import from_iso, iso
 from monitor.columns.column import MISSING, NONFINITE, OTHER, ROLES, column_path
 from monitor.notify.message import around
 from monitor.outcomes.results import metric_name
-from monitor.outcomes.results import number as measured_number
 from monitor.report import glossary
 
 HERE = Path(__file__).parent
@@ -55,7 +54,6 @@ def environment() -> Environment:
     env.filters["css"] = lambda state: state.replace(" ", "-")
     env.filters["css_text"] = lambda text: Markup("".join(c if c.isalnum() else f"\\{ord(c):x} " for c in text))  # noqa: S704
     env.filters["metric_name"] = metric_name
-    env.filters["metric"] = measured_number
     env.filters["labelled"] = labelled
     env.filters["glob"] = glob.escape
     env.filters |= {"term": glossary.term, "anchor": glossary.anchor}

@@ -19,7 +19,7 @@ from monitor.columns.column import Column, Schema
 from monitor.drift.result import Span
 from monitor.judging.performance_report import report_performance
 from monitor.outcomes.performance import Measure
-from monitor.outcomes.results import metric_name, number
+from monitor.outcomes.results import metric_name
 from monitor.reference.file import Reference, ReferenceInfo
 from monitor.report import overview
 from monitor.report.file import Report
@@ -27,6 +27,7 @@ from monitor.report.frames import judge
 from monitor.rules.rule import Rule
 from monitor.series import Series
 from monitor.store.windows.ranges import sum_range
+from monitor.words import number
 
 
 class Side(NamedTuple):
