@@ -18,6 +18,7 @@ from monitor.reference.file import Reference
 from monitor.series import Series
 from monitor.source.outcomes import Tokens
 from monitor.store.audit import seals
+from monitor.store.records.rows import append
 
 HOUR, DAY = 3600, 86400
 
@@ -27,13 +28,11 @@ def add_token(connection: sqlite3.Connection, token: str, source: str, first: in
 
     Raises InputError if they belong to another source.
     """
-    row = (token, source, first, now)
     known = connection.execute("SELECT source FROM id_tokens WHERE token = ?", (token,)).fetchone()
     if known is not None and known[0] != source:
         raise InputError("used_token", "ids with this token belong to another journal", None, 409)
     if known is None:
-        connection.execute("INSERT INTO id_tokens (token, source, first, at) VALUES (?, ?, ?, ?)", row)
-        seals.add(connection, "id_tokens", "token = ?", token)
+        append(connection, "id_tokens", [{"token": token, "source": source, "first": first, "at": now}])
 
 
 def read_tokens(connection: sqlite3.Connection, source: str) -> dict[int, Tokens]:
@@ -86,11 +85,8 @@ def add_sums(connection: sqlite3.Connection, series: Series, hour: int, sums: Su
         (series.id, HOUR, hour, DAY, hour - hour % DAY),
     ).fetchone()
     if row is None:
-        cursor = connection.execute(
-            "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, ?, ?, ?)",
-            (series.id, HOUR, hour, _text(sums)),
-        )
-        seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
+        new = {"series_id": series.id, "seconds": HOUR, "start": hour, "sums": _text(sums)}
+        append(connection, "performance_sums", [new])
         return
     whole = Sums.from_json(sums.target, row[1]) + sums
     if not whole.counts.any():
@@ -131,11 +127,8 @@ def roll_up_sums(connection: sqlite3.Connection, before: float) -> None:
         parts = connection.execute(f"SELECT sums FROM performance_sums WHERE {of_day}", key)  # noqa: S608 - a constant
         whole = sum((Sums.from_json(target, part[0]) for part in parts.fetchall()), Sums.zero(target))
         seals.delete(connection, "performance_sums", of_day, *key)
-        cursor = connection.execute(
-            "INSERT INTO performance_sums (series_id, seconds, start, sums) VALUES (?, 86400, ?, ?)",
-            (series_id, day, _text(whole)),
-        )
-        seals.add(connection, "performance_sums", "id = ?", cursor.lastrowid)
+        new = {"series_id": series_id, "seconds": DAY, "start": day, "sums": _text(whole)}
+        append(connection, "performance_sums", [new])
 
 
 def add_delays(connection: sqlite3.Connection, series: Series, counts: Counts, seconds: float) -> None:

@@ -15,20 +15,16 @@ from monitor.outcomes.results import holdout_name, judge_estimated, judge_outcom
 from monitor.outcomes.sums import Sums
 from monitor.outcomes.verdict import Asked
 from monitor.series import Series
-from monitor.store.audit import seals
+from monitor.store.records.rows import append, ends_of
 
 
 def save_judged(
     connection: sqlite3.Connection, at: float, series: Series, rule: str, window: Span, asked: Asked, rests: str
 ) -> None:
     """Store what the verdicts of one evaluation rest on, `rests` as JSON; `drift` has the verdicts."""
-    row = (iso(at), series.id, rule, iso(window.start), iso(window.end), json.dumps(asdict(asked)), rests)
-    with seals.appended(connection, "performance_judged"):
-        connection.execute(
-            "INSERT INTO performance_judged (at, series_id, rule, window_start, window_end, asked, sums) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
+    first, last = ends_of(window)
+    row = {"at": iso(at), "series_id": series.id, "rule": rule, "window_start": first, "window_end": last}
+    append(connection, "performance_judged", [{**row, "asked": json.dumps(asdict(asked)), "sums": rests}])
 
 
 def read_judged(
