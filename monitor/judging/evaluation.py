@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from monitor import words
 from monitor.clock import Clock, iso
-from monitor.columns.batch import Batch, empty_batch
+from monitor.columns.batch import Batch
 from monitor.config.load import Config
 from monitor.drift.direction import without_names
 from monitor.drift.evaluate import Question, Sample, evaluate
@@ -37,7 +37,7 @@ from monitor.store.records import verdicts as verdict_store
 from monitor.store.records.references import Standing, current, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.windows.ledger import Ledger
-from monitor.store.windows.ranges import Tile, find_tiles, first_start, list_windows, sum_range, sum_tiles
+from monitor.store.windows.ranges import KeptSums, find_tiles, first_start, list_windows, sum_range
 from monitor.store.windows.rows import unseen_since
 from monitor.words import duration
 
@@ -116,7 +116,7 @@ class Evaluator:
 
     def _forget(self) -> None:
         """Forget what evaluations have found out and written."""
-        self._closed = ClosedWindows(self.series)
+        self._closed = KeptSums(self.series, WINDOW_CELLS)
         self._performance = Performance(self.series)
         self._traffic = Traffic(self.series, self._config.drift)
         self._usual = Usual(self.series, self._config.drift, self._covers)
@@ -210,7 +210,8 @@ class Evaluator:
         if rule.reference == USUAL:
             return self._usual.judge(connection, rule, end)
         span = Span(window_start(connection, self.series, rule, end, self._config.window.base), end)
-        return [self._judge(connection, rule, span, self._closed.sum_range(connection, span), now)]
+        test = self._closed.add_up(connection, find_tiles(connection, self.series.id, span.start, span.end))
+        return [self._judge(connection, rule, span, test, now)]
 
     def _safely(self, rule: Rule, judge: Callable[[], Sequence[T]]) -> Sequence[T]:
         """Judge by one rule; one failing rule does not stop the others. What the store raises ends the evaluation."""
@@ -265,28 +266,6 @@ def _without_names(result: DriftResult) -> DriftResult:
         return result
     direction = dataclasses.replace(direction, text=text, names=())
     return result._replace(explanation=Explanation(direction, result.contributions, result.harm))
-
-
-class ClosedWindows:
-    """Sums of closed windows, each of which is read from the store once: evaluations ask for the same ones again."""
-
-    def __init__(self, series: Series) -> None:
-        self._series = series
-        self._known: dict[Tile, Batch] = {}
-
-    def sum_range(self, connection: sqlite3.Connection, span: Span) -> Batch:
-        """Sum of the windows that begin in a period; all of them must be closed."""
-        total = empty_batch(self._series.schema)
-        tiles = find_tiles(connection, self._series.id, span.start, span.end)
-        for tile in tiles:
-            if tile not in self._known:
-                self._known[tile] = sum_tiles(connection, self._series, [tile])
-            total.counts[:] += self._known[tile].counts
-            total.sums[:] += self._known[tile].sums
-        most = max(WINDOW_CELLS // self._series.schema.size, 1)
-        for tile in list(self._known)[: max(len(self._known) - most, 0)]:
-            del self._known[tile]
-        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
 
 
 class References:

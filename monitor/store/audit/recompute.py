@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from monitor.clock import from_iso
-from monitor.columns.batch import Batch, empty_batch
+from monitor.columns.batch import Batch
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import PARTIAL, DriftResult, Span
@@ -21,7 +20,7 @@ from monitor.store.records.performance import judge_again, read_judged
 from monitor.store.records.references import accepted_id, load_accepted
 from monitor.store.records.usual import in_force
 from monitor.store.records.verdicts import read_question
-from monitor.store.windows.ranges import DAY, HOUR, first_start, late_windows, list_windows, sum_tiles
+from monitor.store.windows.ranges import DAY, HOUR, KeptSums, first_start, late_windows, list_windows
 from monitor.store.windows.rows import load_series
 
 #: Numbers that are kept of windows read a moment ago: verdicts of neighbouring minutes share most of their windows.
@@ -87,8 +86,7 @@ class _Judge:
 
     def __init__(self, connection: sqlite3.Connection, past: Past | None) -> None:
         self._connection, self._past = connection, past
-        self._series: dict[int, tuple[Series, Layout]] = {}
-        self._windows: OrderedDict[int, Batch] = OrderedDict()
+        self._series: dict[int, tuple[Series, Layout, KeptSums]] = {}
 
     def again(self, rows: Sequence[Row]) -> tuple[Sequence[DriftResult], str] | None:
         """Results for verdicts that were reached together, and the identity of the training data that they must name.
@@ -103,8 +101,8 @@ class _Judge:
         series_id, question = read_question(self._connection, row["question_id"])
         if series_id not in self._series:
             series = load_series(self._connection, series_id)
-            self._series[series_id] = series, Layout(series.schema)
-        series, layout = self._series[series_id]
+            self._series[series_id] = series, Layout(series.schema), KeptSums(series, CACHE_CELLS)
+        series, layout, _ = self._series[series_id]
         at, span = from_iso(row["at"]), Span(from_iso(row["window_start"]), from_iso(row["window_end"]))
         if row["statistic"].startswith(USUAL):
             reach = Span(span.start - USUAL_REACH, span.end)
@@ -157,17 +155,8 @@ class _Judge:
         """Sum of the windows that were there when `seen` was the highest id; None if they were pruned."""
         if self._pruned(series.id, span):
             return None
-        total = empty_batch(series.schema)
-        for window in list_windows(self._connection, series.id, span.start, span.end):
-            if window.id > seen:
-                continue
-            batch = self._windows.get(window.id)
-            if batch is None:
-                batch = self._windows[window.id] = sum_tiles(self._connection, series, [window])
-                if len(self._windows) > max(1, CACHE_CELLS // series.schema.size):
-                    self._windows.popitem(last=False)
-            total = total + batch
-        return total
+        windows = list_windows(self._connection, series.id, span.start, span.end)
+        return self._series[series.id][2].add_up(self._connection, [one for one in windows if one.id <= seen])
 
     def _pruned(self, series_id: int, span: Span, tiers: Sequence[int] = (HOUR, DAY)) -> bool:
         """Whether windows of that time have been summed up and dropped."""

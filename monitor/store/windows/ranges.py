@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.clock import iso
-from monitor.columns.batch import Batch
+from monitor.columns.batch import Batch, empty_batch
 from monitor.columns.column import Counts, Floats
 from monitor.drift.result import Subject
 from monitor.errors import InputError
@@ -151,6 +151,29 @@ def sum_tiles(connection: sqlite3.Connection, series: Series, tiles: Sequence[Ti
 def sum_range(connection: sqlite3.Connection, series: Series, start: float, end: float) -> Batch:
     """Sum of the windows that begin in [start, end), each prediction once, from the fewest rows that have them."""
     return sum_tiles(connection, series, find_tiles(connection, series.id, start, end))
+
+
+class KeptSums:
+    """Sums of closed windows of a series, each read from the store once: who judges asks for the same ones again.
+
+    `cells`: counts that are kept in memory.
+    """
+
+    def __init__(self, series: Series, cells: int) -> None:
+        self._series, self._most = series, max(cells // series.schema.size, 1)
+        self._known: dict[Tile, Batch] = {}
+
+    def add_up(self, connection: sqlite3.Connection, tiles: Sequence[Tile]) -> Batch:
+        """Sum of some windows, as of `sum_tiles`."""
+        total = empty_batch(self._series.schema)
+        for tile in tiles:
+            if tile not in self._known:
+                self._known[tile] = sum_tiles(connection, self._series, [tile])
+            total.counts[:] += self._known[tile].counts
+            total.sums[:] += self._known[tile].sums
+        for tile in list(self._known)[: max(len(self._known) - self._most, 0)]:
+            del self._known[tile]
+        return Batch(sum(tile.n for tile in tiles), total.counts, total.sums)
 
 
 def read_timeline(
