@@ -29,14 +29,10 @@ from monitor.workers import Workers
 INSTRUMENTS = "instruments"
 
 
-def key_of_instruments(model: str = "") -> str:
-    """Key of `meta` with what was counted of the process, or of one of several models."""
-    return f"{INSTRUMENTS}/{model}" if model else INSTRUMENTS
-
-
 def read_instruments(connection: sqlite3.Connection, model: str = "") -> Instruments:
-    """Take up what was counted before."""
-    return Instruments(Readings(**json.loads(read_meta(connection, key_of_instruments(model), "{}"))))
+    """Take up what was counted before, of the process or of one of several models."""
+    key = f"{INSTRUMENTS}/{model}" if model else INSTRUMENTS
+    return Instruments(key, Readings(**json.loads(read_meta(connection, key, "{}"))))
 
 
 class Folding:
@@ -57,16 +53,13 @@ class Folding:
         #: What was counted up to the last commit, by key of `meta`.
         self.readings = self._read()
 
-    def _key(self, model: Watched) -> str:
-        return key_of_instruments("" if model.instruments is self._instruments else model.name)
-
     def _read(self) -> dict[str, Readings]:
-        own = {self._key(model): model.instruments for model in self._journals.models.values()}
-        return {key: one.read() for key, one in {INSTRUMENTS: self._instruments, **own}.items()}
+        of_models = {model.instruments for model in self._journals.models.values()}
+        return {one.key: one.read() for one in {self._instruments, *of_models}}
 
     def readings_of(self, model: Watched) -> Readings:
         """What was counted of a model."""
-        return self.readings.get(self._key(model)) or Readings()
+        return self.readings.get(model.instruments.key) or Readings()
 
     def fold(self) -> None:
         """Enter what has come by now. Raises StoreError if the database file was replaced: writes would be lost."""

@@ -37,10 +37,10 @@ class Readings:
 
 
 class Instruments:
-    """Counters of the serving process, from any thread."""
+    """Counters of the serving process, or of a model in it, from any thread. `key`: under which the store has them."""
 
-    def __init__(self, begin: Readings) -> None:
-        self._parts = [begin]
+    def __init__(self, key: str, begin: Readings) -> None:
+        self.key, self._parts = key, [begin]
         self._local = threading.local()
 
     def _mine(self) -> Readings:
