@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from monitor.columns.column import Schema
@@ -78,11 +79,8 @@ class UnseenNames:
     def _append(self, line: str) -> None:
         if self._path is None:
             return
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        with open(self._path, "ab", buffering=0, opener=partial(os.open, mode=0o640)) as file:
+            file.write(line.encode())
 
 
 def _state(path: Path | None) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -216,14 +217,9 @@ def free_name(folder: Path, first: int) -> Path:
 
 def note_in(path: Path, notes: Notes) -> None:
     """Write notes into the header of a segment that is not mapped; as much of it as the disk takes."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.pwrite(handle, notes.pack(), NOTES_AT)
-        finally:
-            os.close(handle)
-    except OSError:
-        pass  # the number of drops would not survive a kill
+    # If it takes nothing, the number of drops does not survive a kill.
+    with suppress(OSError), path.open("r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), notes.pack(), NOTES_AT)
 
 
 def write_end(folder: Path, head: SegmentHead) -> None:

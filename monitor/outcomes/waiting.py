@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,15 +105,15 @@ class Block:
     def make(cls, path: Path, columns: int, capacity: int = 0, series: int = 0, one_in: int = 1) -> Block:
         """Make a file with its room on the disk. Raises OSError, and leaves nothing behind, if there is none."""
         capacity = capacity or ROWS
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        head = np.array([_MAGIC, 0, capacity, columns, series, one_in, 0], "<u8")
         try:
-            os.posix_fallocate(handle, 0, 8 * (_HEAD + columns * capacity))  # a hole would end the process, if full
-            os.pwrite(handle, np.array([_MAGIC, 0, capacity, columns, series, one_in, 0], "<u8").tobytes(), 0)
+            with open(path, "wb", buffering=0, opener=partial(os.open, mode=0o640)) as file:
+                # A hole would end the process once the disk is full.
+                os.posix_fallocate(file.fileno(), 0, 8 * (_HEAD + columns * capacity))
+                file.write(head.tobytes())
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        finally:
-            os.close(handle)
         return cls(path)
 
     def __len__(self) -> int:
@@ -142,13 +143,10 @@ class Block:
 
         Not through the mapping: on the first touch of each page the kernel would prepare it for writing, one by one.
         """
-        handle = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
+        with self.path.open("r+b", buffering=0) as file:
             for index, column in columns.items():
                 words = np.ascontiguousarray(column)
-                os.pwrite(handle, words.view(np.uint8).data, 8 * (_HEAD + index * self.capacity + at))
-        finally:
-            os.close(handle)
+                os.pwrite(file.fileno(), words.view(np.uint8).data, 8 * (_HEAD + index * self.capacity + at))
 
     def append(self, columns: Sequence[Any], now: int) -> None:
         """Append rows for which there is room: a column of words each."""
@@ -184,11 +182,8 @@ class Block:
         if not self.written_to:
             return
         self.written_to = False
-        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fdatasync(handle)
-        finally:
-            os.close(handle)
+        with self.path.open("r+b", buffering=0) as file:
+            os.fdatasync(file.fileno())
 
 
 def _opened(folder: Path, suffix: str) -> list[Block]:
