@@ -25,7 +25,7 @@ import numpy as np
 from monitor.columns.column import Column, Schema
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import STATISTICS
-from monitor.reference.bin_edges import choose_edges
+from tests.support.edges import choose_edges
 
 REFERENCE, ROWS, CHANGE, EVERY, WINDOW = 1_000, 1_500, 500, 25, 200
 FALSE = 0.05

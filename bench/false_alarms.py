@@ -21,7 +21,7 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import Span
-from monitor.reference.bin_edges import choose_edges
+from tests.support.edges import choose_edges
 
 WINDOWS = (20, 50, 100, 200, 1_000, 10_000)
 REFERENCES = (331, 5_000)

@@ -21,9 +21,9 @@ import numpy as np
 from bench.running import environment
 from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.config.load import Config
-from monitor.reference.bin_edges import choose_edges
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
+from tests.support.edges import choose_edges
 
 ROWS, COLUMNS, BINS = 1_000_000, 11, 28
 ROUNDS = 5

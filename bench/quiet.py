@@ -17,7 +17,7 @@ from monitor.columns.column import Column, Counts, Floats, Schema
 from monitor.drift.evaluate import Question, floors_of, holm_level, statistics_for
 from monitor.drift.layout import Layout, Measured, Rows
 from monitor.drift.statistics import STATISTICS
-from monitor.reference.bin_edges import choose_edges
+from tests.support.edges import choose_edges
 
 Generator = np.random.Generator
 

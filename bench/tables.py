@@ -29,11 +29,11 @@ import pyarrow.parquet as pq
 from monitor.capture.names import UnseenNames
 from monitor.clock import ManualClock
 from monitor.columns.column import Column, Counts, Schema
-from monitor.reference.bin_edges import choose_edges
 from monitor.source.table import Counter
 from monitor.warehouse.counting import Counting
 from tests.source.test_table import KILLS, Lake, stored
 from tests.store.world import DAY, HOUR, MIDNIGHT
+from tests.support.edges import choose_edges
 
 BEGIN, MINUTES, ROUNDS, GROUP = 1_767_225_600, 60, 5, 1_000_000
 WORDS = [f"word{i}" for i in range(8)]

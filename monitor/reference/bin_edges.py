@@ -25,16 +25,6 @@ Gap = tuple[float, float | None]
 _LARGEST = float(np.finfo(np.float64).max)
 
 
-def choose_edges(values: Floats, bins: int = BINS) -> tuple[float, ...]:
-    """Choose bin edges for a sample of a numeric column, shape (n,); values that are not finite are ignored.
-
-    >>> choose_edges(np.array([0.0, 1.0, 1.0, 2.0])), choose_edges(np.arange(1.0, 101.0), bins=4)
-    ((-0.5, 0.5, 1.5, 2.5), (0.0, 25.5, 50.5, 75.5, 101.0))
-    """
-    values = np.asarray(values, dtype=np.float64)
-    return edges_of(*np.unique(values[np.isfinite(values)], return_counts=True), bins)
-
-
 def edges_of(distinct: Floats, rows: npt.NDArray[np.int64], bins: int = BINS) -> tuple[float, ...]:
     """Choose bin edges for a column that has these values, sorted, each in so many rows.
 

@@ -7,7 +7,7 @@ from monitor.columns.column import MISSING, Column, Schema
 from monitor.drift.evaluate import Question, Sample, evaluate
 from monitor.drift.layout import Layout
 from monitor.drift.result import DriftResult, Span, Subject
-from monitor.reference.bin_edges import choose_edges
+from tests.support.edges import choose_edges
 
 WINDOW = Span(1_700_000_000.0, 1_700_001_800.0)
 

@@ -12,9 +12,9 @@ from monitor.columns.column import Column, Schema
 from monitor.drift import contingency as table
 from monitor.drift.layout import Layout
 from monitor.drift.statistics import AUTO, STATISTICS
-from monitor.reference.bin_edges import choose_edges
 from monitor.words import STATISTIC_NAMES
 from tests.drift.build import fill
+from tests.support.edges import choose_edges
 
 counts = arrays(np.int64, st.shared(st.integers(2, 30), key="bins"), elements=st.integers(0, 500))
 some = counts.filter(lambda c: c.sum() > 0)

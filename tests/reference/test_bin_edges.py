@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.reference.bin_edges import between, choose_edges, discrete_edges
+from monitor.reference.bin_edges import between, discrete_edges
+from tests.support.edges import choose_edges
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

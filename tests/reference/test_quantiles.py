@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.reference import build as build_module
-from monitor.reference.bin_edges import choose_edges, frequent, gaps_of, gaps_of_rows, wanted_ranks
+from monitor.reference.bin_edges import frequent, gaps_of, gaps_of_rows, wanted_ranks
 from monitor.reference.build import build_reference
+from tests.support.edges import choose_edges
 
 
 def by_sorting(values: np.ndarray, bins: int) -> list[tuple[float, float | None]]:
