@@ -24,7 +24,7 @@ import numpy as np
 from monitor.columns.column import clean_text
 from monitor.errors import InputError, StoreError
 from monitor.runtime import Runtime
-from monitor.source.outcomes import WHOLE, OutcomeRecorder
+from monitor.source.outcomes import WHOLE, OutcomeRecorder, id_of, read_outcome
 from monitor.tables.rows import Names
 from monitor.watched import Watched
 from server.endpoint import Answer, refuse_if_behind
@@ -117,12 +117,12 @@ class OutcomeRoute:
         if ("id" in row) == ("prediction" in row):
             raise InputError("missing_key", "expected either 'id' or 'prediction'", where, 422)
         known = np.nan if row.get("time") is None else moment(row["time"], now, where) / 1e9
-        value = recorder.read_value(row["outcome"], f"{where}, key outcome" if where else "key outcome")
+        value = read_outcome(recorder.target, row["outcome"], f"{where}, key outcome" if where else "key outcome")
         if "id" in row:
             given = read_id(row["id"], where)
             if not given:
                 raise InputError("bad_id", "an id is a text or a whole number, not null", where, 422)
-            number, token, key = recorder.read_id(given)
+            number, token, key = id_of(given)
             return [number, token, known, value, *([np.nan] * len(self._columns))], key
         if np.isnan(value):
             raise InputError("not_an_outcome", "an outcome without an id cannot be taken back", where, 422)

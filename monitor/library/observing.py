@@ -17,7 +17,7 @@ from monitor.columns.column import Schema
 from monitor.counting import CHUNK, aligned, encoded
 from monitor.errors import ConfigError, InputError, StoreError
 from monitor.outcomes.waiting import key_of, keys_of
-from monitor.source.outcomes import OutcomeRecorder
+from monitor.source.outcomes import OutcomeRecorder, read_outcome
 from monitor.source.recorder import Recorder
 from monitor.tables.rows import Names, by_name, in_order, time_ns, times_ns
 
@@ -220,7 +220,7 @@ def record_outcomes(recorder: OutcomeRecorder, ids: Any, values: Any, times: Any
     if len(names) != len(given):
         raise InputError("wrong_length", f"{len(given)} outcomes for {len(names)} ids", None, 422)
     for row, value in enumerate(given):
-        recorder.read_value(value, f"row {row}")
+        read_outcome(recorder.target, value, f"row {row}")
     known = None if times is None else times_ns(times, len(names)) / 1e9
     for start in range(0, len(names), CHUNK):
         part = slice(start, start + CHUNK)

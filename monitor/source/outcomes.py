@@ -133,18 +133,6 @@ class OutcomeRecorder:
         self._width = PREDICTED + len(schema.predictions)
         self.journal = open_journal(folder, schema, self._width, config, clock, start, before)
 
-    def read_id(self, given: str) -> Id:
-        """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
-        match = _OURS.fullmatch(given.rpartition("/")[2])
-        return Id(0, 0, key_of(given)) if match is None else Id(int(match[2]), int(match[1], 16), key_of(given))
-
-    def read_value(self, given: object, where: str | None = None) -> float:
-        """An outcome as the journal has it: a number or the code of a class; NaN for None, which takes it back.
-
-        Raises InputError for what is no outcome of this model.
-        """
-        return read_outcome(self.target, given, where)
-
     def append(self, rows: Floats, keys: Numbers) -> int:
         """Record outcomes, shape (n, values); returns the first sequence number. Raises InputError on a full disk."""
         if not self.journal.has_room(len(rows)):
@@ -160,8 +148,8 @@ class OutcomeRecorder:
         """
         rows, keys = np.full((len(ids), PREDICTED), np.nan), np.zeros(len(ids), np.uint64)
         for at, (given, value) in enumerate(zip(ids, values, strict=True)):
-            rows[at, NUMBER], rows[at, TOKEN], keys[at] = self.read_id(str(given))
-            rows[at, VALUE] = self.read_value(value, f"row {before + at}")
+            rows[at, NUMBER], rows[at, TOKEN], keys[at] = id_of(str(given))
+            rows[at, VALUE] = read_outcome(self.target, value, f"row {before + at}")
         if known is not None:
             rows[:, KNOWN] = known
         return self.append(rows, keys)
@@ -386,8 +374,17 @@ class OutcomeSource(Recorded):
         return self._targets[series.id]
 
 
+def id_of(given: str) -> Id:
+    """Whose outcome it is, by an id given out here (`monitor.boxkite` puts a name before it), or another."""
+    match = _OURS.fullmatch(given.rpartition("/")[2])
+    return Id(0, 0, key_of(given)) if match is None else Id(int(match[2]), int(match[1], 16), key_of(given))
+
+
 def read_outcome(target: Target, given: object, where: str | None = None) -> float:
-    """An outcome as the journal has it: a number or the code of a class; NaN for None. Raises InputError."""
+    """An outcome as the journal has it: a number or the code of a class; NaN for None, which takes it back.
+
+    Raises InputError for what is no outcome of this model.
+    """
     if given is None:
         return float("nan")
     if isinstance(given, (list, dict, tuple)) or getattr(given, "ndim", 0) > 0:

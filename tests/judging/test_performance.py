@@ -33,6 +33,7 @@ from monitor.reference.file import Reference
 from monitor.report.overview import Headline, headline, rows
 from monitor.report.performance import said
 from monitor.runtime import Runtime
+from monitor.source.outcomes import id_of, read_outcome
 from monitor.store.audit.recompute import recompute
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_sums, roll_up_sums
@@ -80,10 +81,10 @@ class World:
     def tell(self, ids: list[str], outcomes: list[str]) -> None:
         source = self.runtime.only.outcomes
         assert source is not None
-        found = [source.recorder.read_id(one) for one in ids]
+        found = [id_of(one) for one in ids]
         rows = np.array(
             [
-                [one.number, one.token, np.nan, source.recorder.read_value(value)]
+                [one.number, one.token, np.nan, read_outcome(source.recorder.target, value)]
                 for one, value in zip(found, outcomes, strict=True)
             ]
         )

@@ -21,7 +21,7 @@ from monitor.outcomes.sums import Sums, contribute, target_of
 from monitor.outcomes.waiting import key_of
 from monitor.reference.file import Reference
 from monitor.runtime import Runtime
-from monitor.source.outcomes import WHOLE, OutcomeRecorder, OutcomeSource
+from monitor.source.outcomes import WHOLE, OutcomeRecorder, OutcomeSource, id_of
 from monitor.source.recorder import Recorder
 from monitor.store.audit.verify import verify
 from monitor.store.records.outcomes import read_delays, read_sums, read_tallies, roll_up_sums
@@ -102,7 +102,7 @@ class World:
 
     def predict(self, value: Any, own: str = "", key: str = "") -> str:
         source = self.others[key][0] if key else self.runtime.only.recorder
-        keys = None if not own else np.array([self.outcomes.recorder.read_id(own).key], np.uint64)
+        keys = None if not own else np.array([id_of(own).key], np.uint64)
         (ours,) = source.record_many([[0.5]], [[value]], None, keys)
         name = own or ours
         if name not in self.truth:
@@ -114,7 +114,7 @@ class World:
     def outcome(self, name: str, value: Any, key: str = "") -> int:
         """Send an outcome; it is told to the truth when it is folded."""
         recorder = self.others[key][1] if key else self.outcomes.recorder
-        whose = recorder.read_id(name)
+        whose = id_of(name)
         row = [whose.number, whose.token, np.nan, recorder.read_value(value)]
         self.sent.append((name, value, self.clock.time()))
         return recorder.append(np.array([row], float), np.array([whose.key], np.uint64))
@@ -278,8 +278,8 @@ def test_each_result_is_told_and_counted(world: World) -> None:
 
 def test_boxkites_form_of_our_ids_is_known(world: World) -> None:
     ours = world.predict(1.0)
-    assert world.outcomes.recorder.read_id(f"server/v1/{ours}")[:2] == world.outcomes.recorder.read_id(ours)[:2]
-    assert world.outcomes.recorder.read_id("own/1").key == key_of("own/1")
+    assert id_of(f"server/v1/{ours}")[:2] == id_of(ours)[:2]
+    assert id_of("own/1").key == key_of("own/1")
 
 
 def test_an_outcome_before_its_prediction_waits_an_hour(world: World) -> None:
