@@ -75,7 +75,7 @@ class Folding:
                     self._keep(source.name, handover, readings)
         if readings != self.readings:
             self._keep("", None, readings)
-        self._workers.remove_ended()
+        self._journals.put_away()
 
     def add(self, model: Watched, batch: Batch, time: float | None, key: int, base: int) -> bool:
         """Commit counts of some predictions of a model, in the base window of a moment, now by default.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from monitor.series import Series
@@ -27,8 +26,8 @@ class Journals:
     ) -> None:
         self._transaction, self.models, self.dropped_before = transaction, models, 0
         self.sources: list[Source] = [source for model in models.values() for source in model.sources]
-        #: Journals that have ended and whose folders are to go.
-        self._retired: list[tuple[str, str, Path]] = []
+        #: Journals that have ended, and what is to be done once nothing of them is needed.
+        self._retired: list[tuple[str, str, Callable[[], object]]] = []
 
     def add(self, model: str, key: str, token: str, first: int, folder: Path, series: Series | None = None) -> None:
         """Follow one more journal of a model; see `Watched.open_journal`. Raises KeyError for an unknown model."""
@@ -45,38 +44,29 @@ class Journals:
         """Read these sources too."""
         self.sources = [predictions, *self.sources, *([outcomes] if outcomes else [])]
 
-    def end(self, model: str, key: str) -> None:
-        """Note that nothing more comes into a journal: the next fold reads the rest of it."""
-        for source in self.models[model].followed[key][:2]:
-            if source is not None:
-                source.end()
+    def retire(self, model: str, key: str, done: Callable[[], object]) -> None:
+        """Note that nothing more comes into a journal: the next fold reads the rest of it.
 
-    def drop(self, model: str, key: str) -> bool:
-        """Stop following a journal that has ended; its cursor stays.
-
-        Returns False, and goes on, if something of it is not folded, or still needed.
+        `done`: what is to be done once it is folded and needed no more; its cursor stays.
         """
-        gone = [source for source in self.models[model].followed[key][:2] if source is not None]
-        if not all(source.settled for source in gone):
-            return False
-        self.dropped_before += gone[0].dropped
-        self.sources = [source for source in self.sources if source not in gone]
-        self.models[model].unfollow(key)
-        return True
-
-    def retire(self, model: str, key: str, folder: Path) -> None:
-        """End a journal of a model, and delete its folder once all of it is folded and needed no more."""
-        if not self.models[model].followed[key].source.ended:
-            self.end(model, key)
-            self._retired.append((model, key, folder))
+        followed = self.models[model].followed[key]
+        if not followed.source.ended:
+            for source in followed[:2]:
+                if source is not None:
+                    source.end()
+            self._retired.append((model, key, done))
 
     def put_away(self) -> None:
-        """Delete retired journals that are needed no more."""
+        """Follow the retired journals no longer that are needed no more."""
         for one in list(self._retired):
-            model, key, folder = one
-            if self.drop(model, key):
+            model, key, done = one
+            gone = [source for source in self.models[model].followed[key][:2] if source is not None]
+            if all(source.settled for source in gone):
                 self._retired.remove(one)
-                rmtree(folder, ignore_errors=True)
+                self.dropped_before += gone[0].dropped
+                self.sources = [source for source in self.sources if source not in gone]
+                self.models[model].unfollow(key)
+                done()
 
     def forget_names(self) -> None:
         """Read the names of unseen values again: some were erased."""

@@ -276,7 +276,6 @@ class Runtime:
             self.workers.look_after_own(sync)
             if now - self._looked >= SLOW_FACTS:
                 self._looked = now
-                self.journals.put_away()
                 self.writer.transaction(self.condition.look)
             self.condition.failing = None
         except Exception as error:

@@ -77,7 +77,7 @@ class Workers:
             if not path.exists() or has_ended(path):
                 self._ended.add(key)
                 for model in self._followed[key]:
-                    self._journals.end(model, NAMED + key)
+                    self._journals.retire(model, NAMED + key, partial(self._remove, key, model))
 
     def _note_lost(self, found: Set[str], connection: sqlite3.Connection) -> None:
         """Note a gap for workers that have a cursor and no folder: the database is older than their folders were."""
@@ -145,16 +145,15 @@ class Workers:
                 self._followed[key].add(name)
         self._complete.add(key)
 
-    def remove_ended(self) -> None:
-        """Remove the folders of workers that have ended and of which everything is committed."""
-        for key in list(self._ended):
-            self._followed[key] -= {model for model in self._followed[key] if self._journals.drop(model, NAMED + key)}
-            if not self._followed[key]:
-                self._ended.discard(key)
-                self._complete.discard(key)
-                del self._followed[key]
-                path = self._folder.path / WORKERS / key
-                self._discard(path.rename(path.with_suffix(DONE)) if path.exists() else path)
+    def _remove(self, key: str, model: str) -> None:
+        """Remove the folder of a worker that has ended once everything of its last model is committed."""
+        self._followed[key].discard(model)
+        if not self._followed[key]:
+            self._ended.discard(key)
+            self._complete.discard(key)
+            del self._followed[key]
+            path = self._folder.path / WORKERS / key
+            self._discard(path.rename(path.with_suffix(DONE)) if path.exists() else path)
 
     def _discard(self, path: Path) -> None:
         """Forget a worker of which everything is in the database; what was damaged is kept beside the journal."""

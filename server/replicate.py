@@ -18,7 +18,9 @@ import re
 import sqlite3
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import WSGIEnvironment
@@ -159,8 +161,9 @@ class Replication:
 
     def _retire(self, token: str) -> None:
         """Leave out a client that has ended or is silent, once all of it is counted and needed no more."""
-        runtime, given = self._runtime, (self._watched.name, f"client/{token}", self._folder / token)
-        runtime.writer.run(lambda: runtime.journals.retire(*given))
+        runtime, name, folder = self._runtime, self._watched.name, self._folder / token
+        done = partial(rmtree, folder, ignore_errors=True)
+        runtime.writer.run(lambda: runtime.journals.retire(name, f"client/{token}", done))
         self._series.pop(token, None)
         self._heard.pop(token, None)
 
