@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-#: 2200-01-01, seconds since 1970 UTC: no moment lies beyond it.
+#: 2200-01-01, seconds since 1970 UTC: no moment is later; what seems to be is milliseconds taken for seconds.
 FAR = 7_258_118_400
 
 

@@ -136,9 +136,6 @@ def table(data: Any, names: Names) -> list[Any]:
     return names.arrange(dict(zip(found, columns, strict=True)))
 
 
-#: 2200-01-01: what is later is milliseconds or microseconds taken for seconds, and beyond int64 soon after.
-
-
 def time_ns(moment: object) -> int:
     """Nanoseconds since 1970 UTC of a number of seconds, a datetime, or a text in ISO 8601; without a zone it is UTC.
 
